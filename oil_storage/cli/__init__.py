@@ -1,0 +1,1 @@
+"""One module per tool: ``main(argv=None)`` parses and calls the package."""
