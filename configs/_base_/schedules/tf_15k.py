@@ -1,0 +1,19 @@
+"""15,000 iterations of batch 4: SGD, linear warm-up, one cosine to zero, as the TensorFlow Object Detection API has it."""
+
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=15_000, val_interval=1_000)
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")
+
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="SGD", lr=0.0025, momentum=0.9, weight_decay=4e-4),
+    # TF regularises the kernels alone; a head shared over levels lists its kernels once a level.
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, bypass_duplicate=True),
+)
+
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1 / 3, by_epoch=False, begin=0, end=1_500),
+    dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=1_500, end=15_000),
+]
+
+auto_scale_lr = dict(enable=False, base_batch_size=4)
