@@ -1,0 +1,75 @@
+"""Transforms that mmdet lacks."""
+
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+from mmdet.registry import TRANSFORMS
+from mmdet.structures.bbox import HorizontalBoxes
+
+from oil_storage.tiling import cut_boxes
+
+
+@TRANSFORMS.register_module()
+class RandomTranspose(BaseTransform):
+    """Swap x and y with a probability; with ``RandomFlip`` in both directions this gives the 8 symmetries of a square.
+
+    Reads and changes ``img`` ``(H, W, 3)``, ``img_shape`` ``(H, W)`` and ``gt_bboxes`` ``(N, 4)`` xyxy pixels.
+
+    Args:
+        prob: of transposing.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        self.prob = prob
+
+    @cache_randomness
+    def _is_transposed(self) -> bool:
+        return bool(np.random.rand() < self.prob)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Transpose image and boxes, or leave both."""
+        if self._is_transposed():
+            results["img"] = np.ascontiguousarray(results["img"].transpose(1, 0, 2))
+            results["img_shape"] = results["img"].shape[:2]
+            if "gt_bboxes" in results:
+                results["gt_bboxes"] = HorizontalBoxes(results["gt_bboxes"].tensor[:, [1, 0, 3, 2]])
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomTileCrop(BaseTransform):
+    """Crop a square at random; boxes follow the rule by which tiles are cut (:func:`oil_storage.tiling.cut_boxes`).
+
+    mmdet's ``RandomCrop`` keeps a box of which a single pixel column is left, and so teaches the detector to box
+    slivers that the ground truth of a tile leaves out.
+
+    Reads and changes ``img`` ``(H, W, 3)``, ``img_shape``, ``gt_bboxes`` ``(N, 4)`` xyxy pixels, ``gt_bboxes_labels`` and
+    ``gt_ignore_flags`` ``(N,)``. An image smaller than the crop is kept whole along that side.
+
+    Args:
+        size: side of the crop, pixels.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    @cache_randomness
+    def _corner(self, free_width: int, free_height: int) -> tuple[int, int]:
+        return int(np.random.randint(free_width + 1)), int(np.random.randint(free_height + 1))
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Crop image and boxes."""
+        height, width = results["img"].shape[:2]
+        crop_width, crop_height = min(self.size, width), min(self.size, height)
+        x, y = self._corner(width - crop_width, height - crop_height)
+        window = np.array([x, y, x + crop_width, y + crop_height])
+        results["img"] = results["img"][y : y + crop_height, x : x + crop_width]
+        results["img_shape"] = results["img"].shape[:2]
+        if "gt_bboxes" in results:
+            boxes, kept = cut_boxes(results["gt_bboxes"].numpy(), window)
+            results["gt_bboxes"] = HorizontalBoxes(boxes)
+            for key in ("gt_bboxes_labels", "gt_ignore_flags"):
+                results[key] = results[key][kept]
+        return results

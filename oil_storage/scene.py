@@ -1,0 +1,28 @@
+"""A scene: one whole satellite image and the tanks in it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One whole image with its boxes, judged fit for use.
+
+    Only :mod:`oil_storage.preparation.audit` makes a scene from files.
+
+    Attributes:
+        scene_id: the image's file name without its suffix; unique in a data set.
+        image: path of the image file.
+        width: image width, pixels.
+        height: image height, pixels.
+        boxes: ``(N, 4)`` float32, xyxy, pixels of the scene, every box inside the image and of positive area.
+    """
+
+    scene_id: str
+    image: Path
+    width: int
+    height: int
+    boxes: NDArray[np.float32]
