@@ -10,7 +10,8 @@ Starts from MMDetection's RetinaNet-R101 of COCO: backbone and FPN are restored,
 reads P5 here and the backbone there. What MMDetection's parts cannot express:
 
 - ReLU where TF has ReLU6.
-- TF smooths P3 and P4 only, with BN and ReLU6 after them and after P6 and P7; here P3 to P5 are smoothed, all bare convs.
+- TF smooths P4 before passing it down to P3, leaves P5 as it is, and has BN and ReLU6 after the smoothing and after P6
+  and P7; here P3 to P5 are smoothed on the way out, by convolutions alone.
 - Mean and std of the checkpoint's backbone; TF subtracts the mean alone.
 - A tile without boxes counts as one match in the losses' normaliser; TF takes at least one a batch.
 - ``nms_pre=-1`` drops the least certain anchor of each level: MMDetection slices ``[:-1]``.

@@ -1,4 +1,4 @@
-"""15,000 iterations of batch 4: SGD, linear warm-up, one cosine to zero, as the TensorFlow Object Detection API has it."""
+"""TensorFlow's 15,000 iterations of batch 4: SGD, linear warm-up, one cosine to zero."""
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=15_000, val_interval=1_000)
 val_cfg = dict(type="ValLoop")

@@ -1,0 +1,164 @@
+"""From a checkpoint to a model: what is used of it, said in the log, or refused."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.optim import BaseOptimWrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from oil_storage.errors import UserError
+
+LISTED = 12  # modules named in a line before "and N more"
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of a checkpoint, by the keys of the model's state dict.
+
+    Invariant: ``loaded`` and ``reinitialised`` are disjoint and, but for BN's step counters, all of the model's keys;
+    ``renamed`` is a part of ``loaded``; ``unused`` are the checkpoint's other keys, after renaming.
+    """
+
+    loaded: Sequence[str]
+    renamed: Sequence[str]
+    reinitialised: Sequence[str]
+    unused: Sequence[str]
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.loaded)} tensors loaded, {len(self.renamed)} of them renamed\n"
+            f"  renamed: {_modules(self.renamed, set(self.loaded) - set(self.renamed))}\n"
+            f"  {len(self.reinitialised)} re-initialised: {_modules(self.reinitialised, self.loaded)}\n"
+            f"  {len(self.unused)} unused in the checkpoint: {_modules(self.unused, self.loaded)}"
+        )
+
+
+def fit(
+    state_dict: Mapping[str, Tensor], model: nn.Module, renames: Sequence[tuple[str, str]] = ()
+) -> tuple["OrderedDict[str, Tensor]", LoadReport]:
+    """Keep of a checkpoint what fits a model.
+
+    A module of which one tensor has another shape is left as the model initialised it, whole: the old bias of a new
+    convolution would be noise.
+
+    Args:
+        state_dict: the checkpoint's tensors.
+        model: what they are for; it is not changed.
+        renames: ``(pattern, replacement)`` of :func:`re.sub`; the first pattern found in a key renames it.
+
+    Returns:
+        tuple: a state dict whose keys and shapes are the model's, and the report.
+
+    Raises:
+        UserError: two keys have been given one name, or nothing fits.
+    """
+    source: OrderedDict[str, Tensor] = OrderedDict()
+    renamed = set()
+    for key, value in state_dict.items():
+        old = key.removeprefix("module.")
+        new = next((re.sub(*rename, old) for rename in renames if re.search(rename[0], old)), old)
+        if new in source:
+            raise UserError(f"renames={list(renames)}: two tensors of the checkpoint become {new}")
+        source[new] = value
+        if new != old:
+            renamed.add(new)
+    target = model.state_dict()
+    refused = {_module(key) for key in source if key in target and source[key].shape != target[key].shape}
+    fitting = OrderedDict((key, v) for key, v in source.items() if key in target and _module(key) not in refused)
+    if not fitting:
+        raise UserError("checkpoint of another model: not one of its tensors fits this config's")
+    return fitting, LoadReport(
+        loaded=list(fitting),
+        renamed=[key for key in fitting if key in renamed],
+        reinitialised=[key for key in target if key not in fitting and not _is_counter(key)],
+        unused=[key for key in source if key not in fitting],
+    )
+
+
+def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str = "checkpoint") -> None:
+    """Refuse a state dict that is not wholly this model's; mmengine only warns.
+
+    Args:
+        model: bare, or wrapped for distributed or test-time-augmented use.
+        state_dict: the tensors to be loaded.
+        name: what the error calls them.
+
+    Raises:
+        UserError: a key is missing, unexpected, or of another shape.
+    """
+    source = {key.removeprefix("module."): value for key, value in state_dict.items()}
+    target = _unwrapped(model).state_dict()
+    missing = [key for key in target if key not in source and not _is_counter(key)]
+    unexpected = [key for key in source if key not in target]
+    mismatched = [key for key in source if key in target and source[key].shape != target[key].shape]
+    faults = {"missing": missing, "unexpected": unexpected, "of another shape": mismatched}
+    found = [f"{len(keys)} {fault} ({_modules(keys, ())})" for fault, keys in faults.items() if keys]
+    if found:
+        raise UserError(
+            f"{name}: checkpoint of another model: {', '.join(found)}\nuse the config that it was trained with"
+        )
+
+
+@HOOKS.register_module()
+class PretrainedReportHook(Hook):
+    """Fits a checkpoint to the model that starts from it, and logs the :class:`LoadReport`.
+
+    Where a checkpoint must be the model's own - testing, resuming - it is checked and left alone.
+
+    Args:
+        renames: see :func:`fit`.
+    """
+
+    priority = "ABOVE_NORMAL"  # before EMAHook (NORMAL) copies what is loaded
+
+    def __init__(self, renames: Iterable[Sequence[str]] = ()) -> None:
+        self.renames = [(pattern, replacement) for pattern, replacement in renames]
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Replace ``checkpoint["state_dict"]`` before mmengine loads it."""
+        name = str(runner._load_from or "the last checkpoint")
+        if "state_dict" not in checkpoint:
+            raise UserError(f"{name}: no checkpoint of MMDetection's (it has no 'state_dict')")
+        model = _unwrapped(runner.model)
+        # mmengine builds the optimiser for training only.
+        if runner._resume or not isinstance(runner.optim_wrapper, BaseOptimWrapper):
+            check_matches(model, checkpoint["state_dict"], name)
+            return
+        checkpoint["state_dict"], report = fit(checkpoint["state_dict"], model, self.renames)
+        runner.logger.info(f"{name}: {report}")
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.get_submodule("module")
+    return model
+
+
+def _module(key: str) -> str:
+    """The module that owns a tensor; a tensor of the model itself stands for itself."""
+    return key.rpartition(".")[0] or key
+
+
+def _is_counter(key: str) -> bool:
+    """BN counts its steps for a momentum of None alone; old checkpoints lack the counter."""
+    return key.endswith("num_batches_tracked")
+
+
+def _modules(keys: Iterable[str], others: Iterable[str]) -> str:
+    """The outermost modules that hold all of ``keys`` and none of ``others``, for a log line."""
+
+    def nested(key: str) -> list[str]:
+        parts = key.split(".")
+        return [".".join(parts[: end + 1]) for end in range(len(parts))]
+
+    mixed = {module for key in others for module in nested(key)}
+    names = list(OrderedDict.fromkeys(next(m for m in nested(key) if m not in mixed) for key in keys))
+    more = [f"and {len(names) - LISTED} more"] if len(names) > LISTED else []
+    return ", ".join(names[:LISTED] + more) or "none"

@@ -1,0 +1,58 @@
+"""Training any config without a checkpoint."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from mmdet.registry import MODELS
+from mmengine.config import Config
+
+
+def from_scratch(cfg: Config) -> None:
+    """Let a config train without a checkpoint: none is loaded, nothing is frozen, and BN is trained.
+
+    Without weights a frozen stage or BN would be a random one.
+
+    Args:
+        cfg: any MMDetection config; changed in place.
+    """
+    cfg.load_from = None
+    _thaw(cfg.model)
+
+
+def _thaw(node: Any) -> None:
+    if isinstance(node, list | tuple):
+        for item in node:
+            _thaw(item)
+    if not isinstance(node, dict):
+        return
+    if "init_cfg" in node:
+        node["init_cfg"] = _without_pretrained(node["init_cfg"])
+    if node.get("pretrained"):
+        node["pretrained"] = None if isinstance(node["pretrained"], str) else False
+    if node.get("requires_grad") is False:
+        node["requires_grad"] = True
+    if "frozen_stages" in node:
+        # mmdet's EfficientNet counts from 0 and refuses the -1 of all others.
+        node["frozen_stages"] = 0 if _default(node, "frozen_stages") == 0 else -1
+    if "norm_eval" in node or _default(node, "norm_eval"):  # ResNet's default is True
+        node["norm_eval"] = False
+    for value in list(node.values()):
+        _thaw(value)
+
+
+def _without_pretrained(init_cfg: Any) -> Any:
+    if isinstance(init_cfg, list | tuple):
+        return [item for item in init_cfg if item["type"] != "Pretrained"] or None
+    return None if init_cfg and init_cfg["type"] == "Pretrained" else init_cfg
+
+
+def _default(node: Mapping[str, Any], argument: str) -> Any:
+    """The default of an argument of the class that ``node`` builds; None if it has no such argument."""
+    kind = node.get("type")
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    for base in kind.__mro__ if inspect.isclass(kind) else ():
+        parameter = inspect.signature(base).parameters.get(argument) if base is not object else None
+        if parameter is not None:
+            return parameter.default
+    return None
