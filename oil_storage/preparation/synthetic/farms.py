@@ -1,0 +1,121 @@
+"""The ground of terminals: service roads, bunds and their floors, pipes, and the lots without tanks."""
+
+import numpy as np
+
+from oil_storage.preparation.synthetic.buildings import draw_building, roof_colour
+from oil_storage.preparation.synthetic.canvas import Canvas
+from oil_storage.preparation.synthetic.climate import Colour, shade, tint
+from oil_storage.preparation.synthetic.geometry import Array, circle, rectangle, unit
+from oil_storage.preparation.synthetic.tanks import cast_tank_shadow, draw_style, draw_tank
+from oil_storage.preparation.synthetic.terminals import Cell, Terminal
+
+
+def draw_terminal(canvas: Canvas, terminal: Terminal, rng: np.random.Generator) -> None:
+    """Paint a terminal: its ground, its lots, then its tanks, shadows before anything that stands in them."""
+    palette = canvas.climate.palette
+    road = tint((128, 124, 118) if rng.random() < 0.6 else palette.yards[0], rng)
+    floor = tint(palette.yards[rng.integers(len(palette.yards))], rng, 10)
+    walled = rng.random() < 0.5
+    for cell in terminal.cells:
+        canvas.polygon(cell.outline(margin=terminal.road * 0.6 + 2), road, grain=34)
+    for cell in terminal.cells:
+        canvas.polygon(cell.outline(), tint(floor, rng, 5), grain=70)
+        if cell.kind == "tanks":
+            _draw_bund(canvas, cell, floor, walled, rng)
+    for cell in terminal.cells:
+        if cell.kind != "tanks":
+            {"process": _process, "buildings": _buildings, "yard": _yard, "pads": _pads}[cell.kind](canvas, cell, rng)
+    for cell in terminal.cells:
+        _draw_pipes(canvas, cell, terminal, rng)
+    _draw_tanks(canvas, terminal, rng)
+
+
+def _draw_tanks(canvas: Canvas, terminal: Terminal, rng: np.random.Generator) -> None:
+    for cell in terminal.cells:
+        for tank in cell.tanks:
+            cast_tank_shadow(canvas, tank)
+    for cell in terminal.cells:
+        if not cell.tanks:
+            continue
+        styles = [draw_style(cell.tanks[0].diameter, rng) for _ in range(1 + int(rng.random() < 0.3))]
+        for tank in cell.tanks:
+            draw_tank(canvas, tank, styles[rng.integers(len(styles))], rng)
+
+
+def _draw_bund(canvas: Canvas, cell: Cell, floor: Colour, walled: bool, rng: np.random.Generator) -> None:
+    outline = cell.outline(margin=-1.0)
+    sides = np.stack([outline, np.roll(outline, -1, axis=0)], axis=1)
+    if walled:  # a concrete wall: a light line, its shadow beside it
+        for side in sides:
+            canvas.line(side + canvas.climate.shadow_direction * 1.4, shade(floor, 0.6))
+            canvas.line(side, tint((196, 192, 182), rng, 4))
+        return
+    middle = cell.centre
+    for side in sides:  # an earthen dike: the slope that faces the sun is light, the other dark
+        outward = side.mean(axis=0) - middle
+        facing = -float(outward @ canvas.climate.shadow_direction) / float(np.linalg.norm(outward))
+        canvas.line(side, shade(floor, 1 + 0.28 * facing), 2)
+        canvas.line(side - outward / np.linalg.norm(outward) * 2.5, shade(floor, 1 - 0.3 * facing), 2)
+
+
+def _draw_pipes(canvas: Canvas, cell: Cell, terminal: Terminal, rng: np.random.Generator) -> None:
+    across, along = unit(cell.angle), unit(cell.angle + np.pi / 2)
+    pipe = tint((182, 178, 168), rng, 8)
+    side = 1.0 if rng.random() < 0.5 else -1.0
+    edge = cell.centre + side * along * (cell.height / 2 + terminal.road * 0.3)
+    if rng.random() < 0.7:
+        for k in range(int(rng.integers(1, 4))):
+            line = edge + np.outer([-0.5, 0.5], across) * cell.width + along * (k * 1.6 - 1.6)
+            canvas.line(line, pipe if k % 2 == 0 else shade(pipe, 0.62))
+    for tank in cell.tanks:
+        if tank.diameter > 9:
+            reach = float((edge - tank.centre) @ along)
+            canvas.line(np.array([tank.centre, tank.centre + along * reach]), pipe)
+
+
+def _within(cell: Cell, rng: np.random.Generator, inset: float = 0.85) -> Array:
+    u, v = rng.uniform(-0.5, 0.5, 2) * inset
+    place: Array = cell.centre + u * cell.width * unit(cell.angle) + v * cell.height * unit(cell.angle + np.pi / 2)
+    return place
+
+
+def _process(canvas: Canvas, cell: Cell, rng: np.random.Generator) -> None:
+    """A process unit: racks of pipes and a clutter of small steel things with their shadows."""
+    for _ in range(int(cell.width * cell.height / 70)):
+        length, width = np.exp(rng.uniform(np.log(2), np.log(22))), rng.uniform(1.2, 3.5)
+        turn = cell.angle + (np.pi / 2 if rng.random() < 0.5 else 0.0)
+        grey = float(rng.choice([70, 110, 150, 190, 225]))
+        steel = tint((grey, grey * 0.98, grey * 0.95), rng, 8)
+        canvas.block(rectangle(_within(cell, rng), float(length), width, turn), rng.uniform(1, 12), steel)
+    for _ in range(int(cell.width * cell.height / 900)):
+        column = circle(_within(cell, rng), rng.uniform(0.7, 1.4))
+        canvas.block(column, rng.uniform(10, 40), (200, 198, 192))
+
+
+def _buildings(canvas: Canvas, cell: Cell, rng: np.random.Generator) -> None:
+    rows = max(1, int(cell.height / rng.uniform(24, 50)))
+    for row in range(rows):
+        offset = ((row + 0.5) / rows - 0.5) * cell.height
+        middle = cell.centre + offset * unit(cell.angle + np.pi / 2)
+        width, depth = cell.width * rng.uniform(0.4, 0.9), cell.height / rows * rng.uniform(0.35, 0.75)
+        draw_building(canvas, middle, width, depth, cell.angle, rng.uniform(4, 10), roof_colour(canvas, rng), rng)
+
+
+def _yard(canvas: Canvas, cell: Cell, rng: np.random.Generator) -> None:
+    """Lorries, wagons or containers in rows."""
+    paints: tuple[Colour, ...] = ((222, 220, 214), (150, 70, 60), (70, 90, 130), (120, 116, 110), (170, 130, 80))
+    step_x, step_y = rng.uniform(9, 14), rng.uniform(3.2, 5)
+    for u in np.arange(-cell.width / 2 + 6, cell.width / 2 - 5, step_x):
+        for v in np.arange(-cell.height / 2 + 4, cell.height / 2 - 3, step_y):
+            if rng.random() < 0.6:
+                place = cell.centre + u * unit(cell.angle) + v * unit(cell.angle + np.pi / 2)
+                paint = tint(paints[rng.integers(len(paints))], rng, 8)
+                canvas.block(rectangle(place, step_x * 0.8, 2.2, cell.angle), 3.0, paint)
+
+
+def _pads(canvas: Canvas, cell: Cell, rng: np.random.Generator) -> None:
+    """An empty lot: worn ground and spoil."""
+    ground = canvas.climate.palette.ground
+    for _ in range(rng.poisson(4)):
+        patch = rectangle(_within(cell, rng, 0.5), rng.uniform(5, 26), rng.uniform(5, 26), cell.angle)
+        canvas.polygon(patch, tint(ground, rng, 14), grain=100)
