@@ -1,0 +1,43 @@
+"""What every training shares: packages, seeds, processes, hooks and logs."""
+
+default_scope = "mmdet"
+custom_imports = dict(
+    imports=["oil_storage.datasets", "oil_storage.engine", "oil_storage.evaluation", "oil_storage.models"],
+    allow_failed_imports=False,
+)
+
+randomness = dict(seed=0)
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    dist_cfg=dict(backend="nccl"),  # gloo without CUDA: oil_storage/engine/distributed.py
+)
+
+# a dict, so that a leaf can change one of them; custom_hooks is left to schedules and leaves
+default_hooks = dict(
+    seeds=dict(type="IterationSeedHook"),
+    memory_format=dict(type="ChannelsLastHook"),
+    pretrained=dict(type="PretrainedReportHook"),
+    timer=dict(type="IterTimerHook"),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+    logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
+    pictures=dict(type="ValidationPictureHook", tiles=4),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(type="CheckpointAtValidationHook", max_keep_ckpts=2, save_best="coco/bbox_mAP", rule="greater"),
+    interruption=dict(type="InterruptionHook"),
+)
+
+visualizer = dict(
+    type="DetLocalVisualizer",
+    vis_backends=[dict(type="TensorboardVisBackend"), dict(type="LocalVisBackend")],
+    name="visualizer",
+    line_width=1,
+)
+log_processor = dict(type="LogProcessor", window_size=50, by_epoch=False)
+log_level = "INFO"
+
+# --tta: the predictions of four flips, merged
+tta_model = dict(type="DetTTAModel", tta_cfg=dict(nms=dict(type="nms", iou_threshold=0.6), max_per_img=1000))
+
+load_from = None
+resume = False

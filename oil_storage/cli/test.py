@@ -1,0 +1,130 @@
+"""Test a checkpoint: score it on the val or test split, and draw its predictions."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oil_storage.cli import configuration
+from oil_storage.cli.command import run
+from oil_storage.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+TABLE = {
+    "AP": "mAP",
+    "AP50": "mAP_50",
+    "AP75": "mAP_75",
+    "AP small": "mAP_s",
+    "AP medium": "mAP_m",
+    "AP large": "mAP_l",
+    "AR": "AR",
+}
+"""Rows of the table that is printed, and what the metric calls them after ``coco/bbox_``."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Flags as in MMDetection's own test.py, and the split."""
+    parser = argparse.ArgumentParser(prog="tools/test.py", description=__doc__)
+    configuration.add_arguments(parser)
+    parser.add_argument("checkpoint", type=Path, help="checkpoint that tools/train.py wrote")
+    parser.add_argument("--split", choices=("val", "test"), default="test", help="tiles to score (default: test)")
+    parser.add_argument("--out", type=Path, metavar="FILE.pkl", help="write the predictions as a pickle")
+    parser.add_argument("--show-dir", type=Path, metavar="DIR", help="draw predictions beside ground truth into DIR")
+    parser.add_argument("--tta", action="store_true", help="merge the predictions of four flips")
+    return parser
+
+
+def test(args: argparse.Namespace) -> int:
+    """Run the test that ``args`` describe."""
+    if args.out is not None and args.out.suffix not in (".pkl", ".pickle"):
+        raise UserError(f"--out {args.out}: must end in .pkl")
+    if not args.checkpoint.is_file():
+        raise UserError(f"{args.checkpoint}: no such checkpoint file")
+    configuration.choose_device(args.device)
+    configuration.quieten()
+    cfg = configuration.load(args)
+
+    from mmdet.evaluation import DumpDetResults
+    from mmengine.dist import is_main_process
+    from mmengine.runner import Runner
+
+    from oil_storage.engine import distributed
+    from oil_storage.engine.bf16 import compute_in_bf16
+    from oil_storage.engine.failures import plain_errors
+    from oil_storage.files import write_json
+
+    distributed.prepare(cfg, args.launcher)
+    choose_split(cfg, args.split)
+    cfg.work_dir = str(Path(cfg.work_dir, args.split))
+    cfg.load_from = str(args.checkpoint)
+    cfg.resume = False
+    if args.tta:
+        use_tta(cfg)
+    if args.show_dir is not None:
+        cfg.default_hooks.picture_folder = {"type": "PictureFolderHook", "folder": str(args.show_dir)}
+
+    with plain_errors():
+        runner = Runner.from_cfg(cfg)
+        if cfg.optim_wrapper.type == "Bf16OptimWrapper":
+            compute_in_bf16(runner.model)
+        if args.out is not None:
+            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=str(args.out)))
+        metrics = runner.test()
+    if is_main_process():
+        report = {
+            "config": str(args.config),
+            "checkpoint": str(args.checkpoint),
+            "split": args.split,
+            "tta": args.tta,
+            "precision": "bfloat16" if cfg.optim_wrapper.type == "Bf16OptimWrapper" else "float32",
+            "metrics": metrics,
+        }
+        path = Path(cfg.work_dir, "metrics.json")
+        write_json(path, report)
+        dataset = runner.test_dataloader.dataset
+        boxes = sum(len(dataset.get_data_info(index)["instances"]) for index in range(len(dataset)))
+        print(f"\n{args.split} split: {len(dataset)} tiles, {boxes} boxes\n{table(metrics)}\nfigures: {path}")
+        if args.show_dir is not None:
+            print(f"pictures: {args.show_dir}")
+    return 0
+
+
+def choose_split(cfg: "Config", split: str) -> None:
+    """Point a config's test loader and evaluator at another split of the same tile set."""
+    dataset = cfg.test_dataloader.dataset
+    old, dataset.split = dataset.split, split
+    ann_file = Path(cfg.test_evaluator.ann_file)
+    if ann_file.stem != old:
+        raise UserError(f"test_evaluator.ann_file={ann_file} does not score the split {old!r} of test_dataloader")
+    cfg.test_evaluator.ann_file = str(ann_file.with_stem(split))
+
+
+def use_tta(cfg: "Config") -> None:
+    """Predict each tile as it is and flipped; ``tta_pipeline`` of the config wins over the four flips made here."""
+    from mmengine.config import ConfigDict
+
+    dataset = cfg.test_dataloader.dataset
+    if "tta_pipeline" in cfg:
+        dataset.pipeline = cfg.tta_pipeline
+    else:
+        *steps, pack = dataset.pipeline
+        keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
+        flips = [{"type": "RandomFlip", "prob": 0.0}]
+        flips += [{"type": "RandomFlip", "prob": 1.0, "direction": d} for d in ("horizontal", "vertical", "diagonal")]
+        dataset.pipeline = [
+            *steps,
+            {"type": "TestTimeAug", "transforms": [flips, [{**pack, "meta_keys": keys}]]},
+        ]
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+
+
+def table(metrics: Mapping[str, Any]) -> str:
+    """The average precisions, a line each."""
+    return "\n".join(f"{name:<10}{metrics[f'coco/bbox_{key}']:.3f}" for name, key in TABLE.items())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``tools/test.py``."""
+    return run(build_parser(), test, argv)

@@ -1,0 +1,23 @@
+"""What mmengine lacks for training here; importing this registers hooks, sampler and optimiser wrapper."""
+
+from oil_storage.engine.bf16 import Bf16OptimWrapper
+from oil_storage.engine.channels_last import ChannelsLastHook
+from oil_storage.engine.checkpoint_fit import PretrainedReportHook
+from oil_storage.engine.checkpoints import CheckpointAtValidationHook
+from oil_storage.engine.interruption import InterruptionHook
+from oil_storage.engine.pictures import PictureFolderHook, ValidationPictureHook
+from oil_storage.engine.pretrained import load_from_mmdet
+from oil_storage.engine.reproducibility import IterationSeedHook, SeededSampler
+
+__all__ = [
+    "Bf16OptimWrapper",
+    "ChannelsLastHook",
+    "CheckpointAtValidationHook",
+    "InterruptionHook",
+    "IterationSeedHook",
+    "PictureFolderHook",
+    "PretrainedReportHook",
+    "SeededSampler",
+    "ValidationPictureHook",
+    "load_from_mmdet",
+]

@@ -1,0 +1,113 @@
+"""bfloat16 training on CPU and CUDA, with float32 where bfloat16 loses or fails.
+
+bfloat16 has float32's range, so no gradient scaler is needed, but 8 bits of precision: a coordinate of 500 px is known to
+2 px. The convolutions and linear layers of a detector run in bfloat16; what follows runs in float32:
+
+* losses, assignment, decoding and NMS (mmcv's focal loss has no bfloat16 kernel on CUDA, nor its NMS on CPU),
+* RoI feature extraction (no bfloat16 kernel on CUDA),
+* multi-scale deformable attention (with bfloat16 mmcv leaves its CUDA kernel for a slow fallback),
+* the last layers of DETR-type heads, which add their output to box coordinates in place.
+"""
+
+import functools
+import types
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from mmcv.ops import MultiScaleDeformableAttention
+from mmdet.models import losses as mmdet_losses
+from mmdet.models.dense_heads import DETRHead
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmdet.models.detectors.base import BaseDetector
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
+from torch import nn
+
+LOSSES = tuple(loss for loss in vars(mmdet_losses).values() if isinstance(loss, type) and issubclass(loss, nn.Module))
+
+FLOAT32_METHODS: tuple[tuple[tuple[type[nn.Module], ...], tuple[str, ...]], ...] = (
+    ((BaseDenseHead,), ("loss_by_feat", "predict_by_feat")),
+    ((BBoxHead,), ("loss_and_target", "predict_by_feat", "refine_bboxes")),
+    (LOSSES, ("forward",)),
+    ((BaseRoIExtractor,), ("forward",)),
+    ((MultiScaleDeformableAttention,), ("forward",)),
+)
+"""Methods that see no bfloat16, by the classes that have them."""
+
+
+@OPTIM_WRAPPERS.register_module()
+class Bf16OptimWrapper(OptimWrapper):
+    """The plain optimiser wrapper for a model that computes in bfloat16; parameters and gradients stay float32.
+
+    The model is put into bfloat16 for good when training starts, so that validation runs in the same precision.
+    """
+
+    def optim_context(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Put ``model`` into bfloat16 and return the usual context of a training step."""
+        compute_in_bf16(model)
+        context: AbstractContextManager[None] = super().optim_context(model)
+        return context
+
+
+def compute_in_bf16(model: nn.Module) -> None:
+    """Make every detector in ``model`` run its forward under bfloat16 autocast, for training and for prediction.
+
+    Calling it again changes nothing.
+
+    Args:
+        model: a detector, or a module that holds one (distributed wrapper, test-time augmentation).
+    """
+    for detector in model.modules():
+        if not isinstance(detector, BaseDetector) or "forward" in vars(detector):
+            continue
+        for module, name in _float32_methods(detector):
+            _shadow(module, name, _in_float32)
+        _shadow(detector, "forward", _in_bf16)
+
+
+def _float32_methods(detector: nn.Module) -> Iterator[tuple[nn.Module, str]]:
+    for module in detector.modules():
+        for classes, names in FLOAT32_METHODS:
+            if isinstance(module, classes):
+                yield from ((module, name) for name in names if hasattr(module, name))
+        if isinstance(module, DETRHead):
+            yield from ((layer, "forward") for layer in module.modules() if isinstance(layer, nn.Linear))
+
+
+def _shadow(module: nn.Module, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    # a bound method in the instance's own dict: copies of the model (EMA) get methods bound to the copy
+    setattr(module, name, types.MethodType(wrap(getattr(type(module), name)), module))
+
+
+def _in_bf16(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        device = next(self.parameters()).device.type
+        with torch.autocast(device, dtype=torch.bfloat16):
+            return method(self, *args, **kwargs)
+
+    return forward
+
+
+def _in_float32(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
+            return method(self, *_to_float32(args), **_to_float32(kwargs))
+
+    return call
+
+
+def _to_float32(value: Any) -> Any:
+    """Cast the bfloat16 tensors in nested lists, tuples and dicts; everything else is passed on as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.float() if value.dtype == torch.bfloat16 else value
+    if isinstance(value, Mapping):
+        return {key: _to_float32(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_to_float32(item) for item in value)
+    return value

@@ -1,0 +1,57 @@
+"""When checkpoints are written, and that they are whole."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+WHOLE_FILES = {"backend": "whole_files"}
+"""mmengine ``backend_args`` under which a file is whole or absent, whatever kills the process."""
+
+
+class WholeFileBackend(LocalBackend):  # type: ignore[misc]
+    """Local files, written under another name and renamed when complete."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write ``obj`` to ``filepath``, replacing an older file in one step."""
+        path = Path(filepath)
+        partial = path.with_name(f".{path.name}.partial")
+        super().put(obj, partial)
+        os.replace(partial, path)
+
+
+register_backend(WHOLE_FILES["backend"], WholeFileBackend, force=True)
+
+
+@HOOKS.register_module()
+class CheckpointAtValidationHook(CheckpointHook):  # type: ignore[misc]
+    """A checkpoint whenever the schedule validates, counted in the schedule's own unit.
+
+    Args:
+        interval: iterations or epochs between checkpoints; as validation if left out.
+        **kwargs: of :class:`mmengine.hooks.CheckpointHook`.
+    """
+
+    def __init__(self, interval: int = -1, **kwargs: Any) -> None:
+        super().__init__(interval=interval, **{"backend_args": WHOLE_FILES, **kwargs})
+
+    def before_train(self, runner: Runner) -> None:
+        """Take the unit and the interval from the train loop."""
+        self.by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        self.filename_tmpl = "epoch_{}.pth" if self.by_epoch else "iter_{}.pth"
+        if self.interval < 0:
+            self.interval = runner.train_loop.val_interval
+        super().before_train(runner)
+
+
+def find_last(work_dir: Path) -> Path | None:
+    """The checkpoint to resume in ``work_dir``, also after the folder was moved; None if there is none."""
+    pointer = work_dir / "last_checkpoint"
+    if not pointer.is_file():
+        return None
+    path = work_dir / Path(pointer.read_text(encoding="utf-8").strip()).name
+    return path if path.is_file() else None

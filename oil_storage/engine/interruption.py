@@ -1,0 +1,126 @@
+"""SIGINT and SIGTERM: finish the iteration, save, and stop."""
+
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, barrier, is_distributed, is_main_process
+from mmengine.hooks import EMAHook, Hook
+from mmengine.registry import FUNCTIONS, HOOKS
+from mmengine.runner import Runner
+
+from oil_storage.engine.checkpoints import WHOLE_FILES, WholeFileBackend
+
+CHECKPOINT = "interrupted.pth"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PENDING = "validation_pending"
+
+
+class TrainingInterrupted(Exception):
+    """Training stopped by a signal; everything needed to go on is saved.
+
+    Attributes:
+        status: exit status, 128 + the signal's number.
+    """
+
+    def __init__(self, signal_number: int, iteration: int, checkpoint: Path) -> None:
+        super().__init__(
+            f"{signal.Signals(signal_number).name}: stopped after iteration {iteration}, saved {checkpoint}; "
+            "--resume carries on"
+        )
+        self.status = 128 + signal_number
+
+
+@FUNCTIONS.register_module()
+def leave_process_group(worker_id: int) -> None:
+    """``worker_init_fn`` that keeps signals to the process group away from a data worker.
+
+    Ctrl-C and torchrun signal the group: workers would die while the training process still wants to save. It ends them.
+    """
+    os.setpgrp()
+
+
+@HOOKS.register_module()
+class InterruptionHook(Hook):
+    """Saves ``interrupted.pth`` at the end of the iteration in which SIGINT or SIGTERM arrives, and raises.
+
+    A second signal takes its usual course, except under a launcher, which repeats signals and kills by itself.
+    A signal during validation puts validation off to the resumed training.
+
+    Raises:
+        TrainingInterrupted: out of the train loop, on all ranks after the same iteration.
+    """
+
+    priority = "LOWEST"  # after EMA, schedules and the checkpoint hook have done their part of the iteration
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.previous: dict[signal.Signals, Any] = {}
+        self.val_in_step = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Take over the signals; make up for a validation that was interrupted."""
+        self.received = 0
+        for number in SIGNALS:
+            self.previous[number] = signal.signal(number, self._receive)
+        if runner.message_hub.runtime_info.get(PENDING):
+            runner.message_hub.update_info(PENDING, False)
+            runner.val_loop.run()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Stop here if a signal came; the loop counts this iteration only afterwards."""
+        number = self._agreed()
+        if number:
+            self._stop(runner, number, done=runner.iter + 1)
+
+    def before_val(self, runner: Runner) -> None:
+        """See whether the ranks walk through validation in step, so that they can agree on stopping."""
+        self.val_in_step = not is_distributed() or getattr(runner.val_dataloader.sampler, "round_up", False)
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Stop here if a signal came during the validations of a training."""
+        number = self._agreed() if self.previous and self.val_in_step else 0
+        if number:
+            for hook in runner.hooks:
+                if isinstance(hook, EMAHook):
+                    hook.after_val_epoch(runner)  # puts the trained weights back into the model
+            runner.message_hub.update_info(PENDING, True)
+            self._stop(runner, number, done=runner.iter)
+
+    def after_train(self, runner: Runner) -> None:
+        """Give the signals back; a finished training needs no ``interrupted.pth``."""
+        self._release()
+        if is_main_process():
+            Path(runner.work_dir, CHECKPOINT).unlink(missing_ok=True)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        if not is_distributed():
+            self._release()
+
+    def _release(self) -> None:
+        while self.previous:
+            number, handler = self.previous.popitem()
+            signal.signal(number, handler)
+
+    def _agreed(self) -> int:
+        """The signal that any rank received, 0 if none did."""
+        if not is_distributed():
+            return self.received
+        number = torch.tensor(self.received)
+        all_reduce(number, op="max")
+        return int(number)
+
+    def _stop(self, runner: Runner, number: int, done: int) -> None:
+        path = Path(runner.work_dir, CHECKPOINT)
+        meta = {"epoch": runner.epoch, "iter": done}
+        runner.save_checkpoint(str(path.parent), path.name, meta=meta, backend_args=WHOLE_FILES)
+        if is_main_process():
+            WholeFileBackend().put(str(path).encode(), Path(runner.work_dir, "last_checkpoint"))
+        barrier()  # a launcher kills the other ranks when one has ended
+        runner.visualizer.close()
+        self._release()
+        raise TrainingInterrupted(number, done, path)

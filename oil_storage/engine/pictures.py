@@ -1,0 +1,115 @@
+"""Pictures of predictions beside ground truth."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mmdet.structures import DetDataSample
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from numpy.typing import NDArray
+
+TRUTH = (80, 220, 100)
+PREDICTION = (255, 64, 64)
+
+
+def side_by_side(
+    image: NDArray[np.uint8],
+    truth: NDArray[np.float32],
+    predictions: NDArray[np.float32],
+) -> NDArray[np.uint8]:
+    """Draw ground truth (left) beside predictions (right).
+
+    Args:
+        image: RGB ``(H, W, 3)``.
+        truth: ``(N, 4)`` xyxy pixels.
+        predictions: ``(M, 4)`` xyxy pixels.
+
+    Returns:
+        RGB ``(H, 2 * W + 4, 3)``, a white line between the halves.
+    """
+    left, right = image.copy(), image.copy()
+    for canvas, boxes, colour in ((left, truth, TRUTH), (right, predictions, PREDICTION)):
+        for x1, y1, x2, y2 in boxes.round().astype(int).tolist():
+            cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, 1)
+    line = np.full((image.shape[0], 4, 3), 255, np.uint8)
+    return np.concatenate([left, line, right], axis=1)
+
+
+def _picture(dataset: Any, index: int, sample: DetDataSample, score_threshold: float) -> NDArray[np.uint8]:
+    """Draw a predicted sample; the ground truth is the data set's, in pixels of the image as stored."""
+    image = cv2.cvtColor(cv2.imread(sample.img_path), cv2.COLOR_BGR2RGB)
+    truth = np.array([box["bbox"] for box in dataset.get_data_info(index)["instances"]], np.float32).reshape(-1, 4)
+    predictions = sample.pred_instances[sample.pred_instances.scores > score_threshold]
+    return side_by_side(image.astype(np.uint8), truth, predictions.bboxes.float().cpu().numpy())
+
+
+@HOOKS.register_module()
+class ValidationPictureHook(Hook):
+    """Shows the same few validation tiles, from the densest to the sparsest, at each validation (TensorBoard: images).
+
+    Args:
+        tiles: how many.
+        score_threshold: predictions below it are not drawn.
+    """
+
+    def __init__(self, tiles: int = 4, score_threshold: float = 0.3) -> None:
+        self.tiles = tiles
+        self.score_threshold = score_threshold
+        self.chosen: dict[Any, int] = {}
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Choose the tiles, once: evenly spaced in the order of their number of boxes, empty ones left out."""
+        if self.chosen:
+            return
+        dataset = runner.val_dataloader.dataset
+        # rank 0 alone draws, and sees one sample of world_size
+        infos = [(index, dataset.get_data_info(index)) for index in range(0, len(dataset), get_world_size())]
+        infos = sorted((i for i in infos if i[1]["instances"]), key=lambda i: -len(i[1]["instances"]))
+        places = np.linspace(0, len(infos) - 1, min(self.tiles, len(infos))).round().astype(int)
+        self.chosen = {infos[place][1]["img_id"]: infos[place][0] for place in places}
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[DetDataSample] | None = None
+    ) -> None:
+        """Draw the chosen tiles of this batch."""
+        for sample in outputs or ():
+            if sample.img_id in self.chosen:
+                index = self.chosen[sample.img_id]
+                picture = _picture(runner.val_dataloader.dataset, index, sample, self.score_threshold)
+                runner.visualizer.add_image(f"val_{Path(sample.img_path).stem}", picture, runner.iter)
+
+
+@HOOKS.register_module()
+class PictureFolderHook(Hook):
+    """Writes a picture of every tested tile into a folder.
+
+    Args:
+        folder: made if absent.
+        score_threshold: predictions below it are not drawn.
+    """
+
+    def __init__(self, folder: str, score_threshold: float = 0.3) -> None:
+        self.folder = Path(folder)
+        self.score_threshold = score_threshold
+        self.indices: dict[Any, int] = {}
+
+    def before_test(self, runner: Runner) -> None:
+        """Find each image's place in the data set."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        dataset = runner.test_dataloader.dataset
+        self.indices = {dataset.get_data_info(index)["img_id"]: index for index in range(len(dataset))}
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[DetDataSample] | None = None
+    ) -> None:
+        """Write this batch's pictures as JPEG."""
+        dataset = runner.test_dataloader.dataset
+        for sample in outputs or ():
+            picture = _picture(dataset, self.indices[sample.img_id], sample, self.score_threshold)
+            path = self.folder / f"{Path(sample.img_path).stem}.jpg"
+            cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
