@@ -100,9 +100,16 @@ class DenseCocoMetric(CocoMetric):
         """
         category = self._coco_api.get_cat_ids(cat_names=self.dataset_meta["classes"])
         detections = [
-            {"image_id": one["img_id"], "category_id": category[label], "bbox": self.xyxy2bbox(box), "score": float(value)}
+            {
+                "image_id": one["img_id"],
+                "category_id": category[label],
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "score": float(value),
+            }
             for _, one in results
-            for box, label, value in zip(one["bboxes"], one["labels"], one["scores"], strict=True)
+            for (x1, y1, x2, y2), label, value in zip(
+                one["bboxes"].tolist(), one["labels"], one["scores"], strict=True
+            )
         ]
         figures = score(self._coco_api, detections, [one["img_id"] for _, one in results])
         MMLogger.get_current_instance().info(

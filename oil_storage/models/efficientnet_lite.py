@@ -36,6 +36,13 @@ class SamePadConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(B, C, H, W)``."""
+        if self.groups > 1 and x.device.type == "cpu":
+            # the bf16 gradient of a strided or 5 x 5 depthwise convolution is 3 to 8 times slower than float32's on CPUs
+            with torch.autocast("cpu", enabled=False):
+                return self._convolve(x.float())
+        return self._convolve(x)
+
+    def _convolve(self, x: Tensor) -> Tensor:
         padding: list[int] = []
         for side, kernel, stride in zip(reversed(x.shape[-2:]), self.kernel_size, self.stride, strict=True):
             total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
