@@ -8,6 +8,9 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 
 
+LOADING = ("Pretrained", "Packaged")  # initialisations that read weights: mmengine's, and EfficientNetLite's
+
+
 def from_scratch(cfg: Config) -> None:
     """Let a config train without a checkpoint: none is loaded, nothing is frozen, and BN is trained.
 
@@ -43,8 +46,8 @@ def _thaw(node: Any) -> None:
 
 def _without_pretrained(init_cfg: Any) -> Any:
     if isinstance(init_cfg, list | tuple):
-        return [item for item in init_cfg if item["type"] != "Pretrained"] or None
-    return None if init_cfg and init_cfg["type"] == "Pretrained" else init_cfg
+        return [item for item in init_cfg if item["type"] not in LOADING] or None
+    return None if init_cfg and init_cfg["type"] in LOADING else init_cfg
 
 
 def _default(node: Mapping[str, Any], argument: str) -> Any:
