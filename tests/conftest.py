@@ -1,0 +1,32 @@
+"""What every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Pictures are drawn into files; a test machine has no screen.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked ``gpu`` where torch sees no CUDA."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs CUDA: torch.cuda.is_available() is False"))
+
+
+@pytest.fixture(scope="session")
+def airbus() -> Path:
+    """Return the folder of the real scenes, ``images/`` and ``annotations.csv``."""
+    folder = os.environ.get("OIL_STORAGE_AIRBUS")
+    if not folder:
+        pytest.skip("needs the real scenes: set OIL_STORAGE_AIRBUS to their folder")
+    path = Path(folder).resolve()
+    assert (path / "annotations.csv").is_file(), f"OIL_STORAGE_AIRBUS={folder} has no annotations.csv"
+    return path

@@ -1,0 +1,320 @@
+"""setup.cfg, the installer and the environment that came out agree with one another."""
+
+import configparser
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+ROOT = Path(__file__).resolve().parent.parent
+SETUP = configparser.ConfigParser()
+SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
+LISTS = {
+    "install_requires": SETUP["options"]["install_requires"],
+    **dict(SETUP["options.extras_require"]),
+}
+REQUIREMENTS = [(key, line) for key, text in LISTS.items() for line in text.split()]
+
+
+@pytest.fixture
+def installer() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("install", ROOT / "tools" / "install.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def bare(installer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The installer, looking at a copy of the repository in which nothing is installed."""
+    (tmp_path / "tools").mkdir()
+    for name in ("setup.cfg", "tools/install.py"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    venv = tmp_path / ".venv"
+    venv.mkdir()
+    for name, value in {
+        "ROOT": tmp_path,
+        "VENV": venv,
+        "PYTHON": venv / "bin" / "python",
+        "STAMP": venv / "installed",
+    }.items():
+        monkeypatch.setattr(installer, name, value)
+    return installer
+
+
+# --- pins ---
+
+
+@pytest.mark.parametrize(("key", "line"), REQUIREMENTS)
+def test_installed_version_satisfies_the_pin(key: str, line: str) -> None:
+    requirement = Requirement(line)
+    assert requirement.specifier, f"{line} pins nothing"
+    assert requirement.specifier.contains(metadata.version(requirement.name), prereleases=True)
+
+
+def test_every_requirement_has_its_reason() -> None:
+    lines = (ROOT / "setup.cfg").read_text(encoding="utf-8").splitlines()
+    for _, requirement in REQUIREMENTS:
+        places = [i for i, line in enumerate(lines) if line.strip() == requirement]
+        assert places, requirement
+        for place in places:
+            assert re.match(r"\s*# \w.{5,}", lines[place - 1]), f"{requirement} stands below no comment"
+
+
+def test_python_is_the_one_declared() -> None:
+    assert SpecifierSet(SETUP["options"]["python_requires"]).contains(".".join(map(str, sys.version_info[:3])))
+
+
+def test_one_setuptools_everywhere() -> None:
+    pins = {line for _, line in REQUIREMENTS if line.startswith("setuptools")}
+    (pin,) = pins
+    assert f'requires = ["{pin}"]' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_installed_set_is_consistent() -> None:
+    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+# --- OpenCV and mmcv ---
+
+
+def test_one_distribution_owns_cv2() -> None:
+    owners = {
+        distribution.metadata["Name"]
+        for distribution in metadata.distributions()
+        if any(file.parts[0] == "cv2" for file in distribution.files or [])
+    }
+    assert owners == {"opencv-python-headless"}
+
+
+def test_imports_without_libgl(tmp_path: Path) -> None:
+    # The loader looks here first, finds no library in the file and gives up: libGL is as good as absent.
+    for name in ("libGL.so.1", "libGL.so"):
+        (tmp_path / name).write_text("not a library")
+    code = (
+        "import ctypes\n"
+        "try: ctypes.CDLL('libGL.so.1')\n"
+        "except OSError: pass\n"
+        "else: raise SystemExit('libGL is not blocked')\n"
+        "import cv2, mmcv._ext, mmdet.apis\n"
+        "print(cv2.imencode('.png', __import__('numpy').zeros((4, 4), 'uint8'))[0])\n"
+    )
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["True"]), done.stderr
+
+
+def test_mmcv_operators_run() -> None:
+    import torch
+    from mmcv.ops import nms
+
+    boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 30]])
+    _, kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7]), iou_threshold=0.5)
+    assert kept.tolist() == [0, 2]
+
+
+# --- Makefile and CI ---
+
+
+def make(*arguments: str) -> list[str]:
+    """Return the lines that make prints, as if it were not called by another make."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+    done = subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_makefile_has_the_promised_targets() -> None:
+    targets = {line.split()[0] for line in make("help")}
+    assert targets >= {"install", "demo", "test", "test-all", "lint", "clean"}
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "test-all", "lint"])
+def test_targets_set_up_for_themselves(target: str) -> None:
+    first, *others = make("--dry-run", target)
+    assert first.endswith("tools/install.py")
+    assert others
+
+
+def test_ci_runs_lint_and_test() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert {"make lint", "make test"} <= set(script.read_text(encoding="utf-8").splitlines())
+
+
+# --- the installer ---
+
+
+@pytest.mark.parametrize(("version", "good"), [((3, 10), False), ((3, 11), True), ((3, 12), False)])
+def test_python_check(installer: ModuleType, version: tuple[int, int], good: bool) -> None:
+    if good:
+        installer.check_python(version)
+    else:
+        with pytest.raises(installer.InstallError, match="make install PYTHON="):
+            installer.check_python(version)
+
+
+def test_missing_compiler_is_named(installer: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler -O2")
+    with pytest.raises(installer.InstallError, match=r"\(no-such-compiler\).*apt install g\+\+"):
+        installer.check_compiler()
+
+
+def test_missing_headers_are_named(installer: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CXX", sys.executable)
+    monkeypatch.setattr(installer.sysconfig, "get_path", lambda _: str(tmp_path))
+    with pytest.raises(installer.InstallError, match=r"Python\.h.*python3-dev"):
+        installer.check_compiler()
+
+
+NVCC = "nvcc: NVIDIA (R) Cuda compiler driver\nCuda compilation tools, release {}, V{}.88\n"
+
+
+@pytest.mark.parametrize(
+    ("torch_cuda", "nvcc", "fault"),
+    [
+        ("13.0", NVCC.format("13.0", "13.0"), None),
+        ("13.0", NVCC.format("12.6", "12.6"), "nvcc is 12.6"),
+        ("13.0", NVCC.format("13.1", "13.1"), "nvcc is 13.1"),
+        ("13.0", "something else", "of unknown version"),
+        ("13.0", None, "there is no nvcc"),
+    ],
+)
+def test_nvcc_has_to_be_of_the_cuda_of_torch(
+    installer: ModuleType, torch_cuda: str, nvcc: str | None, fault: str | None
+) -> None:
+    said = installer.nvcc_fault(torch_cuda, nvcc)
+    assert said is None if fault is None else fault in said
+
+
+def test_wrong_nvcc_stops_before_compiling(
+    installer: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    nvcc = tmp_path / "bin" / "nvcc"
+    nvcc.parent.mkdir()
+    nvcc.write_text("#!/bin/sh\necho 'Cuda compilation tools, release 12.6, V12.6.1'\n")
+    nvcc.chmod(0o755)
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    monkeypatch.setattr(installer, "CUDA_OF_TORCH", "print('13.0')")
+    monkeypatch.setattr(installer, "PYTHON", Path(sys.executable))
+    with pytest.raises(installer.InstallError, match=r"13\.0 and nvcc is 12\.6(.|\n)*mim install onedl-mmcv=="):
+        installer.check_nvcc()
+    monkeypatch.setattr(installer, "CUDA_OF_TORCH", "print('12.6')")
+    installer.check_nvcc()
+
+
+def test_cpu_torch_needs_no_nvcc(installer: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    if torch.version.cuda and torch.cuda.is_available():
+        pytest.skip("torch has CUDA here")
+    monkeypatch.delenv("FORCE_CUDA", raising=False)
+    monkeypatch.setenv("CUDA_HOME", "/nonexistent")
+    monkeypatch.setattr(installer, "PYTHON", Path(sys.executable))
+    installer.check_nvcc()
+
+
+def stub_steps(installer: ModuleType, monkeypatch: pytest.MonkeyPatch, fail_at: str | None = None) -> list[str]:
+    """Replace the steps that take time by notes of having been called."""
+    calls: list[str] = []
+
+    def step(name: str, result: object = None) -> object:
+        def call(*_: object, **__: object) -> object:
+            calls.append(name)
+            if name == fail_at:
+                raise installer.InstallError(name)
+            return result
+
+        return call
+
+    def make_venv() -> None:
+        calls.append("make_venv")
+        installer.STAMP.write_text("owner\n")
+
+    monkeypatch.setattr(installer, "make_venv", make_venv)
+    for name, result in {
+        "check_python": None,
+        "fault_of": None,
+        "pip": None,
+        "torch_index": [],
+        "install_opencv_stand_in": None,
+        "install_packages": None,
+        "output_of": "",
+    }.items():
+        monkeypatch.setattr(installer, name, step(name, result))
+    return calls
+
+
+def test_second_install_does_nothing(bare: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = stub_steps(bare, monkeypatch)
+    assert bare.main() == 0
+    assert "install_packages" in calls
+    calls.clear()
+    assert bare.main() == 0
+    assert calls == ["check_python"]
+
+
+def test_changed_pin_installs_again(bare: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = stub_steps(bare, monkeypatch)
+    assert bare.main() == 0
+    setup = bare.ROOT / "setup.cfg"
+    setup.write_text(setup.read_text().replace("tqdm~=4.70", "tqdm~=4.71"))
+    calls.clear()
+    assert bare.main() == 0
+    assert "install_packages" in calls
+
+
+def test_interrupted_install_is_resumed(
+    bare: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub_steps(bare, monkeypatch, fail_at="install_packages")
+    assert bare.main() == 2
+    assert capsys.readouterr().err == "error: install_packages\n"
+    calls = stub_steps(bare, monkeypatch)
+    assert bare.main() == 0
+    assert "install_packages" in calls
+
+
+def test_venv_of_another_place_is_made_anew(bare: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare.STAMP.write_text("3.11 /elsewhere\nhash\n")
+    leftover = bare.VENV / "leftover"
+    leftover.touch()
+    monkeypatch.setattr(bare, "output_of", lambda *_: bare.VENV.mkdir(exist_ok=True))
+    bare.make_venv()
+    assert not leftover.exists()
+
+
+@pytest.mark.parametrize("faults", [[None, None], ["undefined symbol", "undefined symbol", None]])
+def test_mmcv_of_another_torch_is_compiled_anew(
+    bare: ModuleType, monkeypatch: pytest.MonkeyPatch, faults: list[str | None]
+) -> None:
+    fits = len(faults) == 2
+    installs: list[tuple[str, ...]] = []
+    monkeypatch.setattr(bare, "fault_of", lambda _: faults.pop(0))
+    monkeypatch.setattr(bare, "has_wheel", lambda _: True)
+    monkeypatch.setattr(bare, "check_nvcc", lambda: None)
+    monkeypatch.setattr(bare, "check_compiler", lambda: None)
+    monkeypatch.setattr(bare, "pip", lambda *arguments, environment: installs.append(arguments))
+    bare.install_packages()
+    rebuilt = [a for a in installs if {"--no-cache-dir", "--no-binary=onedl-mmcv", "--force-reinstall"} <= set(a)]
+    assert len(rebuilt) == (0 if fits else 1)
+
+
+def test_mmcv_that_never_fits_is_an_error(bare: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bare, "fault_of", lambda _: "undefined symbol")
+    monkeypatch.setattr(bare, "has_wheel", lambda _: True)
+    for name in ("check_nvcc", "check_compiler"):
+        monkeypatch.setattr(bare, name, lambda: None)
+    monkeypatch.setattr(bare, "pip", lambda *_, environment: None)
+    with pytest.raises(bare.InstallError, match="undefined symbol"):
+        bare.install_packages()
