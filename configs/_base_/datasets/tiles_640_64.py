@@ -6,7 +6,7 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=2,
     persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='SeededSampler'),
     dataset=dict(
         type='OilStorageDataset',
         data_root=data_root,
