@@ -15,7 +15,7 @@ reads P5 here and the backbone there. What MMDetection's parts cannot express:
 - Mean and std of the checkpoint's backbone; TF subtracts the mean alone.
 - A tile without boxes counts as one match in the losses' normaliser; TF takes at least one a batch.
 - TF's NMS stops at 100 boxes; MMDetection's goes through all 131,000 anchors, but for the least certain of each level,
-  which its ``[:-1]`` drops. That takes a CPU two minutes an image: there, ``--cfg-options model.test_cfg.nms_pre=1000``.
+  which its ``[:-1]`` drops; on a CPU two minutes an image, or ``--cfg-options model.test_cfg.nms_pre=1000``.
 - bfloat16 is autocast on CUDA (``--amp``); TF honours it on TPUs only.
 """
 

@@ -95,11 +95,13 @@ def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str 
     """
     source = {key.removeprefix("module."): value for key, value in state_dict.items()}
     target = _unwrapped(model).state_dict()
-    missing = [key for key in target if key not in source and not _is_counter(key)]
-    unexpected = [key for key in source if key not in target]
-    mismatched = [key for key in source if key in target and source[key].shape != target[key].shape]
-    faults = {"missing": missing, "unexpected": unexpected, "of another shape": mismatched}
-    found = [f"{len(keys)} {fault} ({_modules(keys, ())})" for fault, keys in faults.items() if keys]
+    same = {key for key in source if key in target and source[key].shape == target[key].shape}
+    faults = {
+        "missing": [key for key in target if key not in source and not _is_counter(key)],
+        "unexpected": [key for key in source if key not in target],
+        "of another shape": [key for key in source if key in target and key not in same],
+    }
+    found = [f"{len(keys)} {fault} ({_modules(keys, same)})" for fault, keys in faults.items() if keys]
     if found:
         raise UserError(
             f"{name}: checkpoint of another model: {', '.join(found)}\nuse the config that it was trained with"
@@ -131,7 +133,10 @@ class PretrainedReportHook(Hook):
         if runner._resume or not isinstance(runner.optim_wrapper, BaseOptimWrapper):
             check_matches(model, checkpoint["state_dict"], name)
             return
-        checkpoint["state_dict"], report = fit(checkpoint["state_dict"], model, self.renames)
+        fitting, report = fit(checkpoint["state_dict"], model, self.renames)
+        # Filled up with the model's own tensors, so that mmengine finds nothing missing and EMAHook copies those too.
+        checkpoint["state_dict"] = model.state_dict()
+        checkpoint["state_dict"].update(fitting)
         runner.logger.info(f"{name}: {report}")
 
 
