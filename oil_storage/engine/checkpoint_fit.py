@@ -34,7 +34,7 @@ class LoadReport:
     def __str__(self) -> str:
         return (
             f"{len(self.loaded)} tensors loaded, {len(self.renamed)} of them renamed\n"
-            f"  renamed: {_modules(self.renamed, set(self.loaded) - set(self.renamed))}\n"
+            f"  renamed to: {_modules(self.renamed, set(self.loaded) - set(self.renamed))}\n"
             f"  {len(self.reinitialised)} re-initialised: {_modules(self.reinitialised, self.loaded)}\n"
             f"  {len(self.unused)} unused in the checkpoint: {_modules(self.unused, self.loaded)}"
         )
@@ -57,7 +57,7 @@ def fit(
         tuple: a state dict whose keys and shapes are the model's, and the report.
 
     Raises:
-        UserError: two keys have been given one name, or nothing fits.
+        UserError: two keys have been given one name.
     """
     source: OrderedDict[str, Tensor] = OrderedDict()
     renamed = set()
@@ -72,8 +72,6 @@ def fit(
     target = model.state_dict()
     refused = {_module(key) for key in source if key in target and source[key].shape != target[key].shape}
     fitting = OrderedDict((key, v) for key, v in source.items() if key in target and _module(key) not in refused)
-    if not fitting:
-        raise UserError("checkpoint of another model: not one of its tensors fits this config's")
     return fitting, LoadReport(
         loaded=list(fitting),
         renamed=[key for key in fitting if key in renamed],
@@ -134,6 +132,8 @@ class PretrainedReportHook(Hook):
             check_matches(model, checkpoint["state_dict"], name)
             return
         fitting, report = fit(checkpoint["state_dict"], model, self.renames)
+        if not fitting:
+            raise UserError(f"{name}: checkpoint of another model: not one of its tensors fits this config's")
         # Filled up with the model's own tensors, so that mmengine finds nothing missing and EMAHook copies those too.
         checkpoint["state_dict"] = model.state_dict()
         checkpoint["state_dict"].update(fitting)

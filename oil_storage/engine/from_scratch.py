@@ -7,7 +7,6 @@ from typing import Any
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
-
 LOADING = ("Pretrained", "Packaged")  # initialisations that read weights: mmengine's, and EfficientNetLite's
 
 

@@ -40,8 +40,9 @@ def model_url(name: str) -> str:
             continue
         content = fileio.load(str(metafile))
         for model in content["Models"] if isinstance(content, dict) else content:
-            if model["Name"] == name and "Weights" in model:
-                return str(model["Weights"])
+            url = model.get("Weights")
+            if model["Name"] == name and isinstance(url, str):  # trackers list several
+                return url
     raise UserError(
         f"{SCHEME}{name}: MMDetection's model index has no weights of that name, see {INDEX}/*/metafile.yml"
     )

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 from mmengine.hooks import EMAHook
@@ -105,11 +106,6 @@ def test_report_names_the_outermost_modules():
     assert "2 re-initialised: head.cls\n" in text
     assert "4 unused in the checkpoint: neck.convs.2, head.cls" in text
     assert "0 of them renamed" in text
-
-
-def test_a_checkpoint_of_nothing_alike_is_refused():
-    with pytest.raises(UserError, match="another model"):
-        fit({"encoder.weight": torch.zeros(1)}, Net())
 
 
 @pytest.mark.parametrize("fault", ["missing", "unexpected", "of another shape"])
@@ -218,3 +214,19 @@ def test_a_file_without_state_dict_is_refused(tmp_path):
     torch.save({"weight": torch.zeros(1)}, path)
     with pytest.raises(UserError, match=r"bare\.pth: no checkpoint"):
         runner(Net(), tmp_path / "bare", load_from=str(path)).train()
+
+
+def test_a_checkpoint_of_nothing_alike_is_refused(tmp_path):
+    path = tmp_path / "other.pth"
+    torch.save({"state_dict": {"encoder.weight": torch.zeros(1)}, "meta": {}}, path)
+    with pytest.raises(UserError, match=r"other\.pth: checkpoint of another model"):
+        runner(Net(), tmp_path / "other", load_from=str(path)).train()
+
+
+def test_checkpoints_of_old_torch_and_with_objects_load(tmp_path):
+    path = tmp_path / "old.pth"
+    meta = {"mmdet_version": "2.0.0", "seed": np.int64(3), "dataset_meta": {"classes": ("tank",)}}
+    torch.save({"state_dict": checkpoint_of(Net()), "meta": meta}, path, _use_new_zipfile_serialization=False)
+    run = runner(Net(), tmp_path / "old", load_from=str(path))
+    run.train()
+    torch.testing.assert_close(run.model.scale.detach(), checkpoint_of(Net())["scale"])
