@@ -12,7 +12,7 @@ _SHIFT = 4  # OpenCV's fixed-point coordinates: 1/16 px
 
 def _fixed(points: Array) -> NDArray[np.int32]:
     # OpenCV puts the centre of pixel i at i, we at i + 0.5.
-    return np.round((np.asarray(points) - 0.5) * 2**_SHIFT).astype(np.int32)
+    return np.asarray(np.round((points - 0.5) * 2**_SHIFT), np.int32)
 
 
 class Canvas:
@@ -46,12 +46,12 @@ class Canvas:
                 cv2.fillPoly(layer, fixed, value, cv2.LINE_AA, _SHIFT)
 
     def line(self, points: Array, colour: Colour, width: float = 1.0, grain: int = 12, closed: bool = False) -> None:
-        """Draw a line of ``width`` px through ``points`` ``(n, 2)``; it neither casts nor removes shadow."""
+        """Draw a line of ``width`` px through ``points`` ``(n, 2)``; only one wider than a pixel lies above older shadows."""
         if self._sees(points, margin=width + 2):
             fixed, thickness = [_fixed(points)], max(1, round(width))
             cv2.polylines(self.albedo, fixed, closed, colour, thickness, cv2.LINE_AA, _SHIFT)
             if thickness > 1:
-                for layer, value in ((self.grain, grain), (self.bump, 0)):
+                for layer, value in ((self.grain, grain), (self.bump, 0), (self.shadow, 0)):
                     cv2.polylines(layer, fixed, closed, value, thickness, cv2.LINE_AA, _SHIFT)
 
     def cast(self, footprint: Array, height: float) -> None:
@@ -59,6 +59,13 @@ class Canvas:
         outline = sweep(footprint, self.climate.shadow * height)
         if self._sees(outline):
             cv2.fillConvexPoly(self.shadow, _fixed(outline), 255, cv2.LINE_AA, _SHIFT)
+
+    def cast_edge(self, outline: Array, height: float) -> None:
+        """Cast the shadow of an outline of any shape that stands ``height`` m high, as that of its shifted self."""
+        for share in (0.5, 1.0):
+            shifted = outline + self.climate.shadow * height * share
+            if self._sees(shifted):
+                cv2.fillPoly(self.shadow, [_fixed(shifted)], 255, cv2.LINE_AA, _SHIFT)
 
     def block(self, footprint: Array, height: float, roof: Colour, grain: int = 10) -> Array:
         """Stand a convex block on the ground: shadow, the walls that the view shows, roof.

@@ -1,5 +1,6 @@
 """Round things that are not tanks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,25 +67,27 @@ def _inside(centre: Array, radius: float, size: int) -> bool:
     return bool((centre > 0.5 * radius).all() and (centre < size - 0.5 * radius).all())
 
 
+def draw_setting(canvas: Canvas, thing: Distractor, rng: np.random.Generator) -> None:
+    """Paint what a round thing stands in and what sites and water may cover: a roundabout's roads, a silo's yard."""
+    if thing.kind == "roundabout":
+        asphalt, start = tint(_ASPHALT, rng), rng.uniform(0, np.pi)
+        for turn in start + np.array([0.0, 1.7, 3.1, 4.6])[: rng.integers(3, 5)]:
+            bend = rng.normal(0, 0.15) * np.linspace(0, 1, 30)
+            reach = np.linspace(0, 1.5 * canvas.size, 30)[:, None]
+            arm = thing.centre + np.stack([unit(t) for t in turn + bend]) * reach
+            canvas.line(arm, asphalt, max(4.0, thing.radius * 0.35), grain=14)
+    elif thing.kind == "silo":
+        yard = tint(canvas.climate.palette.yards[0], rng, 2)
+        canvas.polygon(wobbly_circle(thing.centre, thing.radius * 3 + 4, 0.15, rng), yard, grain=60)
+
+
 def draw_distractor(canvas: Canvas, thing: Distractor, rng: np.random.Generator) -> None:
     """Paint a round thing."""
-    {
-        "roundabout": _roundabout,
-        "pond": _pond,
-        "irrigation": _irrigation,
-        "clarifier": _clarifier,
-        "silo": _silo,
-        "tree": _tree,
-        "pad": _pad,
-    }[thing.kind](canvas, thing.centre, thing.radius, rng)
+    _DRAW[thing.kind](canvas, thing.centre, thing.radius, rng)
 
 
 def _roundabout(canvas: Canvas, centre: Array, radius: float, rng: np.random.Generator) -> None:
-    asphalt, start = tint(_ASPHALT, rng), rng.uniform(0, np.pi)
-    for turn in start + np.array([0.0, 1.7, 3.1, 4.6])[: rng.integers(3, 5)]:
-        reach = radius + rng.uniform(20, 60)
-        canvas.line(np.array([centre, centre + unit(turn) * reach]), asphalt, max(4.0, radius * 0.35), grain=14)
-    canvas.polygon(circle(centre, radius), asphalt, grain=14)
+    canvas.polygon(circle(centre, radius), tint(_ASPHALT, rng), grain=14)
     island = tint(canvas.climate.palette.trees if rng.random() < 0.5 else canvas.climate.palette.ground, rng)
     canvas.polygon(circle(centre, radius * 0.62), shade(_CONCRETE, 0.95), grain=10)
     canvas.polygon(circle(centre, radius * 0.62 - 1.0), shade(island, 1.15), grain=60)
@@ -106,7 +109,7 @@ def _irrigation(canvas: Canvas, centre: Array, radius: float, rng: np.random.Gen
         arc = centre + radius * np.stack([unit(t) for t in np.linspace(start, start + wide, 40)])
         canvas.polygon(np.concatenate([centre[None], arc]), tint(crop, rng, 12), grain=46)
     for ring in np.arange(radius * 0.15, radius, radius / rng.integers(4, 9)):
-        canvas.line(circle(centre, ring), shade(crop, 1.06), closed=True)
+        canvas.line(circle(centre, float(ring)), shade(crop, 1.06), closed=True)
     canvas.line(np.array([centre, centre + unit(rng.uniform(0, 2 * np.pi)) * radius]), (168, 164, 148))
 
 
@@ -150,3 +153,14 @@ def _pad(canvas: Canvas, centre: Array, radius: float, rng: np.random.Generator)
     canvas.polygon(circle(centre, radius * rng.uniform(0.6, 0.85)), ground, grain=90)
     if rng.random() < 0.4:
         canvas.polygon(wobbly_circle(centre, radius * 0.4, 0.3, rng), shade(ground, 0.75), grain=90)
+
+
+_DRAW: dict[DistractorKind, Callable[[Canvas, Array, float, np.random.Generator], None]] = {
+    "roundabout": _roundabout,
+    "pond": _pond,
+    "irrigation": _irrigation,
+    "clarifier": _clarifier,
+    "silo": _silo,
+    "tree": _tree,
+    "pad": _pad,
+}

@@ -1,33 +1,66 @@
 """The ground of terminals: service roads, bunds and their floors, pipes, and the lots without tanks."""
 
+import cv2
 import numpy as np
 
 from oil_storage.preparation.synthetic.buildings import draw_building, roof_colour
 from oil_storage.preparation.synthetic.canvas import Canvas
 from oil_storage.preparation.synthetic.climate import Colour, shade, tint
-from oil_storage.preparation.synthetic.geometry import Array, circle, rectangle, unit
+from oil_storage.preparation.synthetic.geometry import Array, circle, rectangle, unit, wobbly_circle
 from oil_storage.preparation.synthetic.tanks import cast_tank_shadow, draw_style, draw_tank
 from oil_storage.preparation.synthetic.terminals import Cell, Terminal
 
 
-def draw_terminal(canvas: Canvas, terminal: Terminal, rng: np.random.Generator) -> None:
-    """Paint a terminal: its ground, its lots, then its tanks, shadows before anything that stands in them."""
+def draw_site(canvas: Canvas, terminal: Terminal, rng: np.random.Generator) -> None:
+    """Paint the fenced ground that the terminal's lots lie on."""
+    if not terminal.cells:
+        return
+    margin = terminal.road + rng.uniform(2, 14)
+    corners = np.concatenate([cell.outline(margin=margin) for cell in terminal.cells]).astype(np.float32)
+    fence = cv2.convexHull(corners)[:, 0].astype(np.float64)
+    ground = _site_colour(canvas, rng)
+    canvas.polygon(fence, ground, grain=80)
+    for cell in terminal.cells:
+        for _ in range(rng.poisson(1.5)):
+            place = cell.centre + rng.normal(0, 0.6, 2) * (cell.width + cell.height) / 2
+            canvas.polygon(wobbly_circle(place, rng.uniform(3, 20), 0.4, rng), tint(ground, rng, 6), grain=90)
+    canvas.line(fence, shade(ground, 0.7), 2, closed=True)
+    canvas.line(fence, shade(ground, 1.15), closed=True)
+
+
+def _site_colour(canvas: Canvas, rng: np.random.Generator) -> Colour:
     palette = canvas.climate.palette
-    road = tint((128, 124, 118) if rng.random() < 0.6 else palette.yards[0], rng)
-    floor = tint(palette.yards[rng.integers(len(palette.yards))], rng, 10)
-    walled = rng.random() < 0.5
+    if rng.random() < 0.3:
+        return tint(palette.ground, rng, 8)
+    return tint(palette.yards[rng.integers(len(palette.yards))], rng, 10)
+
+
+def draw_terminal(canvas: Canvas, terminal: Terminal, rng: np.random.Generator) -> None:
+    """Paint a terminal's lots, then its tanks, shadows before anything that stands in them."""
+    road = tint((126, 122, 116), rng, 8) if rng.random() < 0.7 else _site_colour(canvas, rng)
+    floor, walled = _site_colour(canvas, rng), rng.random() < 0.5
     for cell in terminal.cells:
-        canvas.polygon(cell.outline(margin=terminal.road * 0.6 + 2), road, grain=34)
+        if rng.random() < 0.8:
+            canvas.line(cell.outline(margin=terminal.road / 2), road, terminal.road * 0.6, grain=30, closed=True)
     for cell in terminal.cells:
-        canvas.polygon(cell.outline(), tint(floor, rng, 5), grain=70)
+        canvas.polygon(cell.outline(), tint(floor, rng, 7), grain=85)
+        _draw_stains(canvas, cell, floor, rng)
         if cell.kind == "tanks":
             _draw_bund(canvas, cell, floor, walled, rng)
     for cell in terminal.cells:
         if cell.kind != "tanks":
-            {"process": _process, "buildings": _buildings, "yard": _yard, "pads": _pads}[cell.kind](canvas, cell, rng)
+            {"process": _process, "buildings": _buildings, "yard": _yard, "empty": _empty}[cell.kind](canvas, cell, rng)
     for cell in terminal.cells:
         _draw_pipes(canvas, cell, terminal, rng)
     _draw_tanks(canvas, terminal, rng)
+
+
+def _draw_stains(canvas: Canvas, cell: Cell, floor: Colour, rng: np.random.Generator) -> None:
+    for _ in range(rng.poisson(0.4 + cell.width * cell.height / 2500)):
+        stain = wobbly_circle(
+            _within(cell, rng, 0.75), rng.uniform(1.5, 0.12 * min(cell.width, cell.height) + 2), 0.35, rng
+        )
+        canvas.polygon(stain, shade(tint(floor, rng, 6), rng.uniform(0.78, 1.08)), grain=80)
 
 
 def _draw_tanks(canvas: Canvas, terminal: Terminal, rng: np.random.Generator) -> None:
@@ -71,6 +104,17 @@ def _draw_pipes(canvas: Canvas, cell: Cell, terminal: Terminal, rng: np.random.G
         if tank.diameter > 9:
             reach = float((edge - tank.centre) @ along)
             canvas.line(np.array([tank.centre, tank.centre + along * reach]), pipe)
+        if tank.diameter > 12 and rng.random() < 0.7:  # valves and a pump beside the tank
+            beside = tank.centre + unit(rng.uniform(0, 2 * np.pi)) * (tank.diameter / 2 + rng.uniform(1.5, 4))
+            size = rng.uniform(1, 3, 2)
+            canvas.block(rectangle(beside, size[0], size[1], cell.angle), 2.0, tint((190, 186, 176), rng, 12))
+    for _ in range(rng.poisson(0.02 * cell.width)):  # sheds, poles and cars along the roads
+        u = rng.uniform(-0.5, 0.5) * cell.width
+        place = cell.centre + u * across - side * along * (cell.height / 2 + terminal.road * rng.uniform(0.2, 0.7))
+        size, grey = rng.uniform(1.2, 4, 2), float(rng.choice([60, 120, 190, 235]))
+        canvas.block(
+            rectangle(place, size[0], size[1], cell.angle), rng.uniform(1, 5), tint((grey, grey, grey), rng, 8)
+        )
 
 
 def _within(cell: Cell, rng: np.random.Generator, inset: float = 0.85) -> Array:
@@ -113,7 +157,7 @@ def _yard(canvas: Canvas, cell: Cell, rng: np.random.Generator) -> None:
                 canvas.block(rectangle(place, step_x * 0.8, 2.2, cell.angle), 3.0, paint)
 
 
-def _pads(canvas: Canvas, cell: Cell, rng: np.random.Generator) -> None:
+def _empty(canvas: Canvas, cell: Cell, rng: np.random.Generator) -> None:
     """An empty lot: worn ground and spoil."""
     ground = canvas.climate.palette.ground
     for _ in range(rng.poisson(4)):

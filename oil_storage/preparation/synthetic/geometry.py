@@ -24,7 +24,8 @@ def rectangle(centre: Array, width: float, height: float, angle: float) -> Array
 def circle(centre: Array, radius: float) -> Array:
     """Outline ``(n, 2)`` of a disc, fine enough for its size."""
     turns = np.linspace(0.0, 2 * np.pi, max(12, int(radius * 2.5)), endpoint=False)
-    return np.asarray(centre) + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    outline: Array = centre + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    return outline
 
 
 def wobbly_circle(centre: Array, radius: float, wobble: float, rng: np.random.Generator) -> Array:
@@ -33,13 +34,14 @@ def wobbly_circle(centre: Array, radius: float, wobble: float, rng: np.random.Ge
     turns = np.linspace(0.0, 2 * np.pi, n, endpoint=False)
     stray = sum(rng.normal(0, wobble / k) * np.cos(k * turns + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5))
     radii = radius * (1.0 + np.asarray(stray))
-    return np.asarray(centre) + radii[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    outline: Array = centre + radii[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    return outline
 
 
 def sweep(outline: Array, offset: Array) -> Array:
     """Convex outline covered by moving a convex ``outline`` ``(n, 2)`` along ``offset``: a wall seen, a shadow cast."""
     points = np.concatenate([outline, outline + offset]).astype(np.float32)
-    return cv2.convexHull(points)[:, 0].astype(np.float64)
+    return np.asarray(cv2.convexHull(points)[:, 0], np.float64)
 
 
 def smooth_noise(size: int, scale: float, rng: np.random.Generator) -> Field:

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from oil_storage.preparation.synthetic.geometry import Array
 
@@ -21,7 +22,7 @@ class Occupancy:
         side = -(-size // _CELL) + 2 * _BORDER
         self._taken = np.zeros((side, side), np.uint8)
 
-    def _stencil(self, outline: Array) -> tuple[tuple[slice, slice], np.ndarray] | None:
+    def _stencil(self, outline: Array) -> tuple[tuple[slice, slice], NDArray[np.uint8]] | None:
         points = np.round(outline / _CELL + _BORDER).astype(np.int32)
         low, high = points.min(axis=0), points.max(axis=0) + 1
         if (low < 0).any() or (high > len(self._taken)).any():
@@ -41,7 +42,7 @@ class Occupancy:
         if found is not None:
             self._taken[found[0]] |= found[1]
 
-    def take_where(self, mask: np.ndarray) -> None:
+    def take_where(self, mask: NDArray[np.bool_]) -> None:
         """Take what a mask of any resolution over the scene marks."""
         side = len(self._taken) - 2 * _BORDER
         scaled = cv2.resize(mask.astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)

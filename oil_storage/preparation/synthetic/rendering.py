@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 
 from oil_storage.preparation.synthetic.canvas import Canvas
 from oil_storage.preparation.synthetic.climate import Climate, draw_climate
-from oil_storage.preparation.synthetic.distractors import Distractor, draw_distractor, plan_distractors
-from oil_storage.preparation.synthetic.farms import draw_terminal
+from oil_storage.preparation.synthetic.distractors import Distractor, draw_distractor, draw_setting, plan_distractors
+from oil_storage.preparation.synthetic.farms import draw_site, draw_terminal
 from oil_storage.preparation.synthetic.geometry import Field
-from oil_storage.preparation.synthetic.ground import draw_land, draw_water, plan_parcels, plan_water
+from oil_storage.preparation.synthetic.ground import draw_land
 from oil_storage.preparation.synthetic.occupancy import Occupancy
+from oil_storage.preparation.synthetic.parcels import plan_parcels
 from oil_storage.preparation.synthetic.population import tank_diameters
 from oil_storage.preparation.synthetic.sensor import expose
 from oil_storage.preparation.synthetic.terminals import Tank, Terminal, plan_terminals
+from oil_storage.preparation.synthetic.water import draw_water, plan_water
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,10 @@ def render_scene(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], l
     _, ground, things, sensor = _streams(seed, index)
     canvas = Canvas(size, plan.climate)
     draw_land(canvas, plan_parcels(size, plan.climate.palette.uses, ground), ground)
+    for thing in plan.distractors:
+        draw_setting(canvas, thing, things)
+    for terminal in plan.terminals:
+        draw_site(canvas, terminal, things)
     if plan.water is not None:
         draw_water(canvas, plan.water, ground)
     for thing in plan.distractors:

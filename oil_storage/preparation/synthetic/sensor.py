@@ -15,14 +15,14 @@ def _blur(image: Field, sigma: float) -> Field:
 def _illuminate(canvas: Canvas, rng: np.random.Generator) -> Field:
     """Radiance ``(size, size, 3)`` in 0..1 and above: mottled surfaces in sun or in the sky's bluish light."""
     size = canvas.size
-    mottle = 0.55 * fractal_noise(size, 48, 3, rng) + 0.75 * fractal_noise(size, 5, 3, rng)
+    mottle = 0.7 * fractal_noise(size, 90, 5, rng) + 0.6 * fractal_noise(size, 8, 3, rng)
     crowns = fractal_noise(size, 5, 2, rng)
     away = canvas.climate.shadow_direction * 1.5
     shifted = cv2.warpAffine(
         crowns, np.array([[1, 0, away[0]], [0, 1, away[1]]]), (size, size), borderMode=cv2.BORDER_REFLECT
     )
     relief = crowns - shifted
-    light = 1 + np.float32(0.13 / 100) * mottle * canvas.grain + np.float32(0.28 / 255) * relief * canvas.bump
+    light = 1 + np.float32(0.085 / 100) * mottle * canvas.grain + np.float32(0.28 / 255) * relief * canvas.bump
     np.maximum(light, 0.1, out=light)
     image = canvas.albedo.astype(np.float32) * np.float32(1 / 255)
     image *= light[..., None]
@@ -43,14 +43,15 @@ def expose(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.uint8]:
     image = _illuminate(canvas, rng)
     haze, contrast = rng.uniform(0.0, 0.1), rng.uniform(0.95, 1.3)
     cast = np.exp(rng.normal(0, 0.035, 3)).astype(np.float32)
-    image = _blur(image, rng.uniform(0.6, 0.85))
+    image = _blur(image, rng.uniform(0.75, 1.0))
     image = (image - 0.36) * np.float32(contrast) + np.float32(0.36 * rng.uniform(0.85, 1.15))
     image = image * np.float32(1 - haze) * cast + np.float32(haze) * np.array([0.62, 0.68, 0.74], np.float32)
+    np.maximum(image, 0, out=image)
     luma = image @ np.array([0.299, 0.587, 0.114], np.float32)
-    chroma = _blur(image - luma[..., None], rng.uniform(1.2, 2.2))
-    luma += np.float32(rng.uniform(0.4, 1.1)) * (luma - _blur(luma, 1.1))
+    chroma = _blur(image - luma[..., None], rng.uniform(1.2, 2.2)) * np.float32(rng.uniform(0.6, 1.0))
+    luma += np.float32(rng.uniform(0.4, 1.1)) * (luma - _blur(luma, 1.4))
     noise = rng.standard_normal((size, size), dtype=np.float32)
-    luma += np.float32(rng.uniform(0.006, 0.02)) * _blur(noise, 0.6) * 2
+    luma += np.float32(rng.uniform(0.005, 0.018)) * _blur(noise, 0.7) * 2
     luma *= 1 + np.float32(0.02) * smooth_noise(size, max(200.0, size / 3), rng)
     image = chroma + luma[..., None]
     return np.asarray(np.clip(image * 255 + 0.5, 0, 255), np.uint8)

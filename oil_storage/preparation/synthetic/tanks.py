@@ -10,10 +10,10 @@ from oil_storage.preparation.synthetic.climate import Colour, shade, tint
 from oil_storage.preparation.synthetic.geometry import Array, circle, sweep, unit
 from oil_storage.preparation.synthetic.terminals import Tank
 
-_WHITE: Colour = (236, 234, 226)
+_WHITE: Colour = (244, 242, 236)
 # Paint of roofs with its weight; the real set is mostly white, then grey, then everything else.
 _PAINTS: tuple[tuple[float, Colour], ...] = (
-    (0.40, _WHITE), (0.15, (198, 196, 188)), (0.12, (160, 158, 152)), (0.08, (206, 192, 160)), (0.10, (96, 96, 98)),
+    (0.50, _WHITE), (0.15, (198, 196, 188)), (0.12, (160, 158, 152)), (0.08, (206, 192, 160)), (0.10, (96, 96, 98)),
     (0.05, (62, 62, 66)), (0.05, (150, 104, 78)), (0.03, (128, 146, 126)), (0.02, (168, 72, 62)),
 )  # fmt: skip
 
@@ -88,7 +88,8 @@ def _fixed(style: TankStyle, towards_sun: Array, reach: Array, paint: Colour, rn
         relief = style.slope * (1.4 * towards_sun - 0.25 * reach**2)
         relief = relief + 0.35 * np.exp(-((towards_sun - 0.45) ** 2 + reach**2 - towards_sun**2) / 0.035)
     relief = relief - 0.12 * np.clip((reach - 0.9) * 10, 0, 1) * rng.integers(0, 2)
-    return np.asarray(paint) * (1 + relief)[..., None]
+    light: Array = np.asarray(paint) * (1 + relief)[..., None]
+    return light
 
 
 def _floating(

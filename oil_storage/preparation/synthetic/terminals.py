@@ -9,8 +9,8 @@ from oil_storage.preparation.synthetic.climate import METRES_PER_PIXEL, Climate
 from oil_storage.preparation.synthetic.geometry import Array, rectangle, unit
 from oil_storage.preparation.synthetic.occupancy import Occupancy
 
-CellKind = Literal["tanks", "process", "buildings", "yard", "pads"]
-_FILLERS: tuple[CellKind, ...] = ("process", "buildings", "yard", "pads")
+CellKind = Literal["tanks", "process", "buildings", "yard", "empty"]
+_FILLERS: tuple[CellKind, ...] = ("process", "buildings", "yard", "empty")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ def _batches(diameters: Array, rng: np.random.Generator) -> list[Array]:
         if rng.random() < 0.6:  # one order, one size
             batch = np.full(len(batch), np.exp(np.log(batch).mean()))
         batches.append(batch)
-    return [batches[k] for k in rng.permutation(len(batches))]
+    # The large batches mostly first: they need the room.
+    ground = [len(batch) * batch.max() ** 2 * np.exp(rng.normal(0, 0.8)) for batch in batches]
+    return [batches[k] for k in np.argsort(ground)[::-1]]
 
 
 def _plan_cell(
@@ -105,10 +107,10 @@ def _plan_cell(
     return width, (rows - 1) * pitch + widest + 2 * berm, places
 
 
-def _candidates(terminal: Terminal, width: float, height: float, rng: np.random.Generator) -> Array:
-    """Centres ``(n, 2)`` beside the terminal's cells, nearest to its anchor first."""
+def _candidates(terminal: Terminal, width: float, height: float, size: int, rng: np.random.Generator) -> Array:
+    """Centres ``(n, 2)`` beside the terminal's cells, nearest to its anchor first; anywhere for its first cell."""
     if not terminal.cells:
-        return terminal.anchor[None]
+        return np.concatenate([terminal.anchor[None], rng.uniform(0.02, 0.98, (60, 2)) * size])
     x_axis, y_axis = unit(terminal.angle), unit(terminal.angle + np.pi / 2)
     offsets = []
     for cell in terminal.cells:
@@ -124,25 +126,25 @@ def _candidates(terminal: Terminal, width: float, height: float, rng: np.random.
 
 
 def _place(cell: Cell, terminal: Terminal, taken: Occupancy, rng: np.random.Generator) -> bool:
-    for centre in _candidates(terminal, cell.width, cell.height, rng):
-        if (centre < -0.45 * cell.width).any() or (centre > taken.size + 0.45 * cell.width).any():
+    # Most of a large cell may hang over the border of the scene, but not all of it.
+    over = 0.3 * max(cell.width, cell.height)
+    for centre in _candidates(terminal, cell.width, cell.height, taken.size, rng):
+        if (centre < -over).any() or (centre > taken.size + over).any():
             continue
         cell.centre = centre
-        if taken.is_free(cell.outline(margin=terminal.road / 2)):
-            taken.take(cell.outline(margin=terminal.road / 2))
+        # A little less than half the road, so that neighbours that keep their distance fit on the coarse map.
+        if taken.is_free(cell.outline(margin=terminal.road / 2 - 2)):
+            taken.take(cell.outline(margin=terminal.road / 2 - 2))
+            if not terminal.cells:
+                terminal.anchor = centre
             terminal.cells.append(cell)
             return True
     return False
 
 
-def _found_terminal(taken: Occupancy, rng: np.random.Generator) -> Terminal:
-    size = taken.size
+def _found_terminal(size: int, rng: np.random.Generator) -> Terminal:
     anchor = rng.uniform(0.12, 0.88, 2) * size
-    for _ in range(200):
-        if taken.is_free(rectangle(anchor, 40, 40, 0.0)):
-            break
-        anchor = rng.uniform(0.02, 0.98, 2) * size
-    return Terminal(anchor, rng.uniform(0, np.pi), rng.uniform(5, 12), 1.12 + rng.gamma(1.6, 0.28))
+    return Terminal(anchor, rng.uniform(0, np.pi), rng.uniform(6, 13), min(2.1, 1.12 + rng.gamma(1.6, 0.26)))
 
 
 def _standing(cell: Cell, places: Array, batch: Array, heights: Array, climate: Climate) -> list[Tank]:
@@ -169,15 +171,15 @@ def plan_terminals(diameters: Array, taken: Occupancy, climate: Climate, rng: np
     Returns:
         list[Terminal]: with discs of tanks that do not overlap, each at least half in the scene.
     """
-    spread = max(1, min(5, int(rng.poisson(0.6 + len(diameters) / 90)) + 1))
-    terminals = [_found_terminal(taken, rng) for _ in range(spread)]
+    spread = 1 + int(rng.poisson(0.3 + len(diameters) / 110))
+    terminals = [_found_terminal(taken.size, rng) for _ in range(spread)]
     weights = rng.dirichlet(np.full(spread, 1.5))
     queue = _batches(diameters, rng)
     for attempt in range(40):
         left = []
         for batch in queue:
             if attempt > 3:  # the ground is getting scarce: new terminals, single tanks
-                terminals.append(_found_terminal(taken, rng))
+                terminals.append(_found_terminal(taken.size, rng))
                 terminal = terminals[-1]
                 batch, rest = (batch[:1], batch[1:]) if attempt > 8 else (batch, batch[:0])
                 left.extend([rest] if len(rest) else [])
