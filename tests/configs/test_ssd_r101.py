@@ -82,7 +82,7 @@ def test_images_come_as_1024_squares_flipped_half_the_time(cfg, tmp_path):
     flipped = torch.tensor([[1024 - 144.0, 160.0, 1024 - 80.0, 208.0]])
     pipeline = Compose([TRANSFORMS.build(step) for step in cfg.train_dataloader.dataset.pipeline])
     seen = []
-    np.random.seed(0)  # noqa: NPY002 - the generator mmcv's transforms draw from
+    np.random.seed(0)  # mmcv's transforms draw from it
     for _ in range(20):
         packed = pipeline(copy.deepcopy(info))
         assert packed["inputs"].shape == (3, 1024, 1024)
