@@ -25,7 +25,9 @@ def tile_origins(length: int, tile: int, overlap: int) -> list[int]:
         ValueError: where the sizes are not ``0 <= overlap < tile`` and ``length > 0``.
     """
     if not 0 <= overlap < tile or length <= 0:
-        raise ValueError(f"need 0 <= overlap < tile and length > 0, got overlap {overlap}, tile {tile}, length {length}")
+        raise ValueError(
+            f"need 0 <= overlap < tile and length > 0, got overlap {overlap}, tile {tile}, length {length}"
+        )
     if length <= tile:
         return [0]
     starts = list(range(0, length - tile, tile - overlap))

@@ -1,7 +1,9 @@
 """The layout of the Airbus Oil Storage Detection data set: ``images/`` beside ``annotations.csv``.
 
 The CSV has the columns ``image_id, class, bounds``, in some copies an ``id`` before them; ``bounds`` is a string
-``"(xmin, ymin, xmax, ymax)"`` in pixels of the scene. Source: kaggle.com/datasets/airbusgeo/airbus-oil-storage-detection-dataset
+``"(xmin, ymin, xmax, ymax)"`` in pixels of the scene.
+
+Source: https://www.kaggle.com/datasets/airbusgeo/airbus-oil-storage-detection-dataset
 """
 
 import csv
@@ -42,7 +44,9 @@ def read(source: Path) -> list[Record]:
                 )
             return [_record(row, f"{path.name}:{rows.line_num}", path) for row in rows]
         except UnicodeDecodeError as error:
-            raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+            raise UserError(
+                f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+            ) from error
         except csv.Error as error:
             raise UserError(f"{path}:{rows.line_num}: not a CSV ({error})") from error
 

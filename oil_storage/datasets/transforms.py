@@ -45,8 +45,8 @@ class RandomTileCrop(BaseTransform):
     mmdet's ``RandomCrop`` keeps a box of which a single pixel column is left, and so teaches the detector to box
     slivers that the ground truth of a tile leaves out.
 
-    Reads and changes ``img`` ``(H, W, 3)``, ``img_shape``, ``gt_bboxes`` ``(N, 4)`` xyxy pixels, ``gt_bboxes_labels`` and
-    ``gt_ignore_flags`` ``(N,)``. An image smaller than the crop is kept whole along that side.
+    Reads and changes ``img`` ``(H, W, 3)``, ``img_shape``, ``gt_bboxes`` ``(N, 4)`` xyxy pixels, ``gt_bboxes_labels``
+    and ``gt_ignore_flags`` ``(N,)``. An image smaller than the crop is kept whole along that side.
 
     Args:
         size: side of the crop, pixels.

@@ -35,8 +35,8 @@ def score(
         image_ids: images that count; None takes all.
 
     Returns:
-        dict: ``mAP`` (IoU 0.50:0.95), ``mAP_50``, ``mAP_75``, ``mAP_s``, ``mAP_m``, ``mAP_l`` and ``AR`` (largest recall,
-        mean over IoU), each in [0, 1], or nan where the ground truth has no box of that size.
+        dict: ``mAP`` (IoU 0.50:0.95), ``mAP_50``, ``mAP_75``, ``mAP_s``, ``mAP_m``, ``mAP_l`` and ``AR`` (largest
+        recall, mean over IoU), each in [0, 1], or nan where the ground truth has no box of that size.
     """
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(ground_truth, _results(ground_truth, detections), "bbox")
@@ -107,9 +107,7 @@ class DenseCocoMetric(CocoMetric):
                 "score": float(value),
             }
             for _, one in results
-            for (x1, y1, x2, y2), label, value in zip(
-                one["bboxes"].tolist(), one["labels"], one["scores"], strict=True
-            )
+            for (x1, y1, x2, y2), label, value in zip(one["bboxes"].tolist(), one["labels"], one["scores"], strict=True)
         ]
         figures = score(self._coco_api, detections, [one["img_id"] for _, one in results])
         MMLogger.get_current_instance().info(

@@ -37,7 +37,7 @@ class SamePadConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(B, C, H, W)``."""
         if self.groups > 1 and x.device.type == "cpu":
-            # the bf16 gradient of a strided or 5 x 5 depthwise convolution is 3 to 8 times slower than float32's on CPUs
+            # on CPUs the bf16 gradient of a strided or 5 x 5 depthwise convolution takes 3 to 8 times float32's time
             with torch.autocast("cpu", enabled=False):
                 return self._convolve(x.float())
         return self._convolve(x)
@@ -54,7 +54,9 @@ class SamePadConv2d(nn.Conv2d):
         return functional.conv2d(functional.pad(x, padding), self.weight, self.bias, self.stride, 0, 1, self.groups)
 
 
-def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Sequential:
+def conv_bn(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True
+) -> nn.Sequential:
     """Convolution, batch norm and, unless ``act`` is False, ReLU6."""
     layers: list[nn.Module] = [
         SamePadConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False),

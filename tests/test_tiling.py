@@ -1,0 +1,69 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from oil_storage.tiling import cut_boxes, tile_grid, tile_origins, visible_share
+
+GEOMETRIES = [(640, 64), (640, 0), (1280, 0), (512, 128), (7, 6)]
+
+
+def random_boxes(rng: np.random.Generator, number: int, width: int, height: int) -> np.ndarray:
+    corners = rng.uniform((0, 0), (width - 1, height - 1), (number, 2))
+    sides = rng.uniform(1, 100, (number, 2))
+    return np.hstack([corners, np.minimum(corners + sides, (width, height))]).astype(np.float32)
+
+
+@pytest.mark.parametrize(("tile", "overlap"), GEOMETRIES)
+@pytest.mark.parametrize("length", [1, 6, 639, 640, 641, 2560, 3001])
+def test_origins_cover_a_side_with_full_tiles_and_at_least_the_overlap(length: int, tile: int, overlap: int) -> None:
+    starts = tile_origins(length, tile, overlap)
+    covered = np.zeros(length, dtype=bool)
+    for start in starts:
+        assert start >= 0
+        assert start + min(tile, length) <= length
+        covered[start : start + tile] = True
+    assert covered.all()
+    assert all(0 < after - before <= tile - overlap for before, after in pairwise(starts))
+
+
+def test_the_published_geometry_gives_25_tiles_a_scene() -> None:
+    assert len(tile_grid(2560, 2560, 640, 64)) == 25
+    assert len(tile_grid(2560, 2560, 1280, 0)) == 4
+
+
+@pytest.mark.parametrize(("tile", "overlap"), [(640, 640), (640, -1), (0, 0)])
+def test_impossible_geometry_is_refused(tile: int, overlap: int) -> None:
+    with pytest.raises(ValueError, match="overlap"):
+        tile_origins(2560, tile, overlap)
+
+
+def test_boxes_cut_into_tiles_and_moved_back_lie_inside_the_originals() -> None:
+    rng = np.random.default_rng(0)
+    boxes = random_boxes(rng, 300, 1500, 1100)
+    seen_whole = np.zeros(len(boxes), dtype=bool)
+    for window in tile_grid(1500, 1100, 400, 110):
+        cut, kept = cut_boxes(boxes, window)
+        back = cut + np.tile(window[:2], 2)
+        assert (back[:, :2] >= boxes[kept, :2] - 1e-3).all()
+        assert (back[:, 2:] <= boxes[kept, 2:] + 1e-3).all()
+        assert (cut >= 0).all()
+        assert (cut <= np.tile(window[2:] - window[:2], 2)).all()
+        seen_whole[kept] |= np.isclose(back, boxes[kept], atol=1e-3).all(axis=1)
+    # sides are at most 100 px, the overlap is 110: some tile sees each box whole
+    assert seen_whole.all()
+
+
+def test_a_box_counts_from_30_per_cent_of_its_area() -> None:
+    window = np.array([0, 0, 100, 100])
+    boxes = np.array([[93, 0, 103, 10], [97, 0, 107, 10], [98, 0, 108, 10], [200, 0, 210, 10]], dtype=np.float32)
+    assert visible_share(boxes, window) == pytest.approx([0.7, 0.3, 0.2, 0.0])
+    cut, kept = cut_boxes(boxes, window)
+    assert kept.tolist() == [0, 1]
+    assert cut.tolist() == [[93, 0, 100, 10], [97, 0, 100, 10]]
+
+
+def test_no_boxes_stay_no_boxes() -> None:
+    cut, kept = cut_boxes(np.zeros((0, 4), np.float32), np.array([0, 0, 10, 10]))
+    assert cut.shape == (0, 4)
+    assert kept.shape == (0,)
