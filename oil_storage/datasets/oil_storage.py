@@ -43,7 +43,7 @@ class OilStorageDataset(CocoDataset):
     METAINFO = {
         "classes": ("oil-storage-tank",),
         "palette": [(255, 64, 64)],
-        # most boxes in one tile of this side (overlap 64) of the published scenes: detectors must be able to return them
+        # most boxes in one tile of this side (overlap 64) in the published scenes: detectors must return as many
         "densest": {640: 213, 1024: 283},
     }
 
