@@ -220,13 +220,6 @@ def mmcv_requirement() -> str:
     return f"onedl-mmcv=={pinned('onedl-mmcv')}"
 
 
-def check_able_to_compile() -> None:
-    """Raise InstallError where mmcv has to be compiled and something for that is missing."""
-    check_compiler()
-    check_nvcc()
-    print("  mmcv is compiled unless pip has cached it: about 18 CPU minutes, silent")
-
-
 def install_packages() -> None:
     """Install everything that setup.cfg names, mmcv so that its compiled operators import."""
     environment = {
@@ -235,13 +228,17 @@ def install_packages() -> None:
         "MAX_JOBS": os.environ.get("MAX_JOBS", str(len(os.sched_getaffinity(0)))),
     }
     if fault_of(PROVE_MMCV) and not has_wheel(mmcv_requirement()):
-        check_able_to_compile()
+        check_compiler()
+        check_nvcc()
+        print("  compiling mmcv, unless pip has cached it: about 18 CPU minutes, silent")
     pip("--no-build-isolation", "--editable", ".[dev]", environment=environment)
     fault = fault_of(PROVE_MMCV)
     if fault is None:
         return
     print(f"  the mmcv that pip took does not fit this torch: {fault}")
-    check_able_to_compile()
+    check_compiler()
+    check_nvcc()
+    print("  compiling mmcv anew: about 18 CPU minutes, silent")
     # pip names a cached wheel by version and Python, not by the torch it was compiled against.
     anew = ["--no-deps", "--force-reinstall", "--no-cache-dir", "--no-binary=onedl-mmcv", "--no-build-isolation"]
     pip(*anew, mmcv_requirement(), environment=environment)
