@@ -3,11 +3,12 @@ PYTHON ?= python3
 
 VENV := .venv/bin/python
 SCENES := data/demo/scenes
+SCENE_COUNT := 24
 PREPARED := data/demo/prepared
 WORK := work_dirs/demo
 CONFIG := configs/oil/rtmdet_lite0.py
 # A shorter schedule than that of the real data: under 15 minutes on 2 cores.
-DEMO_OPTIONS := train_cfg.max_epochs=6 train_cfg.val_interval=2
+DEMO_OPTIONS := train_cfg.max_iters=300 train_cfg.val_interval=150 param_scheduler.1.end=300
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all lint clean
@@ -20,12 +21,11 @@ install:  ## make .venv, or bring it to the pins of setup.cfg
 
 demo: install  ## synthetic scenes -> tiles -> training -> score and pictures
 	rm -rf data/demo $(WORK)
-	$(VENV) tools/make_synthetic.py $(SCENES) --scenes 24 --size 1280 --seed 0
+	$(VENV) tools/make_synthetic.py $(SCENES) --scenes $(SCENE_COUNT) --size 1280 --seed 0
 	$(VENV) tools/prepare_dataset.py $(SCENES) $(PREPARED)
 	OIL_STORAGE_DATA=$(PREPARED) $(VENV) tools/train.py $(CONFIG) --work-dir $(WORK) --seed 0 --cfg-options $(DEMO_OPTIONS)
 	OIL_STORAGE_DATA=$(PREPARED) $(VENV) tools/test.py $(CONFIG) "$$(cat $(WORK)/last_checkpoint)" \
 	    --split val --work-dir $(WORK) --show-dir $(WORK)/pictures
-	@echo "pictures: $(WORK)/pictures"
 
 test: install  ## the tests that take seconds
 	$(VENV) -m pytest
