@@ -1,0 +1,42 @@
+"""``tools/report.py``: record tested runs in ``results/`` and bring README's table up to date."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from oil_storage.cli.command import run
+from oil_storage.errors import UserError
+
+BEGIN, END = "<!-- results -->\n", "<!-- /results -->"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The tool's arguments."""
+    parser = argparse.ArgumentParser(prog="tools/report.py", description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="work dir of a trained and tested run")
+    parser.add_argument(
+        "--split", choices=("val", "test"), default="val", help="split to record (default: %(default)s)"
+    )
+    parser.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
+    parser.add_argument("--readme", type=Path, default=Path("README.md"), help="default: %(default)s")
+    return parser
+
+
+def report(args: argparse.Namespace) -> None:
+    """Record the runs and rewrite the table."""
+    from oil_storage.reporting.results import record, table
+
+    for work_dir in args.runs:
+        print(f"recorded in {record(work_dir, args.split, args.results)}")
+    text = args.readme.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise UserError(f"{args.readme}: lacks the lines {BEGIN.strip()} and {END} between which the table goes")
+    before, rest = text.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    args.readme.write_text(before + BEGIN + table(args.results) + END + after, encoding="utf-8")
+    print(table(args.results), end="")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool; see :func:`oil_storage.cli.command.run`."""
+    return run(build_parser(), report, argv)
