@@ -1,7 +1,7 @@
 """What mmengine lacks for training here; importing this registers hooks, sampler and optimiser wrapper."""
 
 from oil_storage.engine.bf16 import Bf16OptimWrapper
-from oil_storage.engine.channels_last import ChannelsLastHook
+from oil_storage.engine.channels_last import ChannelsLastDDP, ChannelsLastHook
 from oil_storage.engine.checkpoint_fit import PretrainedReportHook
 from oil_storage.engine.checkpoints import CheckpointAtValidationHook
 from oil_storage.engine.interruption import InterruptionHook
@@ -11,6 +11,7 @@ from oil_storage.engine.reproducibility import IterationSeedHook, SeededSampler
 
 __all__ = [
     "Bf16OptimWrapper",
+    "ChannelsLastDDP",
     "ChannelsLastHook",
     "CheckpointAtValidationHook",
     "InterruptionHook",

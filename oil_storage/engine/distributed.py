@@ -15,8 +15,8 @@ SLURM = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SL
 def prepare(cfg: Config, launcher: str) -> None:
     """Set a config up for a launcher and, without CUDA, start the process group.
 
-    With CUDA, mmengine does all of it. Without, it fails twice: its launcher selects a CUDA device whatever the backend,
-    which it leaves alone once a group exists, and its model wrapper gets a device id.
+    With CUDA, mmengine starts the group. Without, its launcher would select a CUDA device whatever the backend; it leaves
+    a group that exists alone.
 
     Args:
         cfg: changed in place.
@@ -32,16 +32,15 @@ def prepare(cfg: Config, launcher: str) -> None:
         os.environ.update({ours: os.environ[slurms] for ours, slurms in SLURM.items() if slurms in os.environ})
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
     if absent := [name for name in names if name not in os.environ]:
-        raise UserError(f"--launcher {launcher}: {absent[0]} is not set; start with tools/dist_train.sh or tools/slurm_train.sh")
+        raise UserError(f"--launcher {launcher}: {absent[0]} is not set; start with tools/dist_train.sh CONFIG GPUS")
+    cfg.model_wrapper_cfg = dict(
+        type="ChannelsLastDDP",
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get("find_unused_parameters", False),
+    )
     if torch.cuda.is_available():
         return
     if cfg.get("sync_bn") or "SyncBN" in str(cfg.model):
         raise UserError("SyncBN needs CUDA: set norm_cfg=dict(type='BN') in the model")
     if not distributed.is_initialized():
         distributed.init_process_group("gloo")
-    cfg.model_wrapper_cfg = dict(
-        type="MMDistributedDataParallel",
-        device_ids=None,
-        broadcast_buffers=False,
-        find_unused_parameters=cfg.get("find_unused_parameters", False),
-    )
