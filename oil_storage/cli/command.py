@@ -20,7 +20,7 @@ def run(
         argv: arguments without the program's name; ``None`` takes ``sys.argv``.
 
     Returns:
-        int: 0 on success, 2 on a :class:`UserError`, 130 on Ctrl-C, 1 on a fault of ours.
+        int: 0 on success, 2 on a :class:`UserError` or a file that cannot be used, 130 on Ctrl-C, 1 on a fault of ours.
     """
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
@@ -30,6 +30,12 @@ def run(
         if args.debug:
             raise
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if args.debug:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

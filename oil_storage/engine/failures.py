@@ -1,8 +1,6 @@
 """Errors that libraries wrap in tracebacks, said plainly."""
 
-import pickle
 import re
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 

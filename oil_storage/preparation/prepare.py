@@ -3,10 +3,10 @@
 import json
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,13 +178,18 @@ def _thin_empty(tiles: dict[str, list[Tile]], seed: int) -> dict[str, list[Tile]
 
 def _cut_all(jobs: list[tuple[Scene, list[Tile], Path, bool]], title: str) -> None:
     workers = min(len(jobs), len(os.sched_getaffinity(0)))
-    with ProcessPoolExecutor(workers, initializer=partial(cv2.setNumThreads, 1)) as pool:
+    with ProcessPoolExecutor(workers, initializer=_begin_worker) as pool:
         try:
             for _ in tqdm(pool.map(_cut_scene, jobs), total=len(jobs), desc=title, unit="scene", delay=2):
                 pass
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _begin_worker() -> None:
+    cv2.setNumThreads(1)  # one process a core is enough
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent answers it
 
 
 def _cut_scene(job: tuple[Scene, list[Tile], Path, bool]) -> None:

@@ -35,6 +35,8 @@ def draw_building(
         roof: its colour in full light.
         rng: of the details.
     """
+    if not canvas.sees(centre, width + depth + 40):
+        return
     top = canvas.block(rectangle(centre, width, depth, angle), height, roof)
     middle, across = top.mean(axis=0), unit(angle + np.pi / 2)
     away = float(across @ canvas.climate.shadow_direction)

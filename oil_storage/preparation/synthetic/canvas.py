@@ -33,39 +33,35 @@ class Canvas:
         self.bump = np.zeros((size, size), np.uint8)
         self.shadow = np.zeros((size, size), np.uint8)
 
-    def _sees(self, points: Array, margin: float = 2.0) -> bool:
-        low, high = np.min(points, axis=0), np.max(points, axis=0)
-        return bool((high > -margin).all() and (low < self.size + margin).all())
+    def sees(self, centre: Array, reach: float) -> bool:
+        """Whether anything within ``reach`` px of ``centre`` ``(2,)`` may show."""
+        return bool(-reach < centre[0] < self.size + reach and -reach < centre[1] < self.size + reach)
 
     def polygon(self, points: Array, colour: Colour, grain: int = 20, bump: int = 0) -> None:
         """Fill the outline ``points`` ``(n, 2)`` with a surface; it lies in the sun until a shadow is cast on it."""
-        if self._sees(points):
-            fixed = [_fixed(points)]
-            cv2.fillPoly(self.albedo, fixed, colour, cv2.LINE_AA, _SHIFT)
-            for layer, value in ((self.grain, grain), (self.bump, bump), (self.shadow, 0)):
-                cv2.fillPoly(layer, fixed, value, cv2.LINE_AA, _SHIFT)
+        fixed = [_fixed(points)]
+        cv2.fillPoly(self.albedo, fixed, colour, cv2.LINE_AA, _SHIFT)
+        for layer, value in ((self.grain, grain), (self.bump, bump), (self.shadow, 0)):
+            cv2.fillPoly(layer, fixed, value, cv2.LINE_AA, _SHIFT)
 
     def line(self, points: Array, colour: Colour, width: float = 1.0, grain: int = 12, closed: bool = False) -> None:
-        """Draw a line of ``width`` px through ``points`` ``(n, 2)``; only one wider than a pixel lies above older shadows."""
-        if self._sees(points, margin=width + 2):
-            fixed, thickness = [_fixed(points)], max(1, round(width))
-            cv2.polylines(self.albedo, fixed, closed, colour, thickness, cv2.LINE_AA, _SHIFT)
-            if thickness > 1:
-                for layer, value in ((self.grain, grain), (self.bump, 0), (self.shadow, 0)):
-                    cv2.polylines(layer, fixed, closed, value, thickness, cv2.LINE_AA, _SHIFT)
+        """Draw a line of ``width`` px through ``points`` ``(n, 2)``; if wider than one, it lies above older shadows."""
+        fixed, thickness = [_fixed(points)], max(1, round(width))
+        cv2.polylines(self.albedo, fixed, closed, colour, thickness, cv2.LINE_AA, _SHIFT)
+        if thickness > 1:
+            for layer, value in ((self.grain, grain), (self.bump, 0), (self.shadow, 0)):
+                cv2.polylines(layer, fixed, closed, value, thickness, cv2.LINE_AA, _SHIFT)
 
     def cast(self, footprint: Array, height: float) -> None:
         """Cast the shadow of a convex ``footprint`` ``(n, 2)`` that stands ``height`` m high."""
         outline = sweep(footprint, self.climate.shadow * height)
-        if self._sees(outline):
-            cv2.fillConvexPoly(self.shadow, _fixed(outline), 255, cv2.LINE_AA, _SHIFT)
+        cv2.fillConvexPoly(self.shadow, _fixed(outline), 255, cv2.LINE_AA, _SHIFT)
 
     def cast_edge(self, outline: Array, height: float) -> None:
         """Cast the shadow of an outline of any shape that stands ``height`` m high, as that of its shifted self."""
         for share in (0.5, 1.0):
             shifted = outline + self.climate.shadow * height * share
-            if self._sees(shifted):
-                cv2.fillPoly(self.shadow, [_fixed(shifted)], 255, cv2.LINE_AA, _SHIFT)
+            cv2.fillPoly(self.shadow, [_fixed(shifted)], 255, cv2.LINE_AA, _SHIFT)
 
     def block(self, footprint: Array, height: float, roof: Colour, grain: int = 10) -> Array:
         """Stand a convex block on the ground: shadow, the walls that the view shows, roof.

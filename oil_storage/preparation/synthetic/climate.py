@@ -1,5 +1,6 @@
 """What one scene has throughout: sun, view, and the colours of its land."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,12 +97,12 @@ def draw_climate(rng: np.random.Generator) -> Climate:
 
 def tint(colour: Colour, rng: np.random.Generator, spread: float = 6.0) -> Colour:
     """The colour, a little lighter or darker and of a slightly other hue."""
-    shifted = np.asarray(colour) * np.exp(rng.normal(0, spread / 90)) + rng.normal(0, spread / 3, 3)
-    red, green, blue = np.clip(shifted, 8, 255)
-    return float(red), float(green), float(blue)
+    stray = rng.standard_normal(4).tolist()
+    factor, shift = math.exp(stray[3] * spread / 90), spread / 3
+    red, green, blue = (min(255.0, max(8.0, c * factor + s * shift)) for c, s in zip(colour, stray, strict=False))
+    return red, green, blue
 
 
 def shade(colour: Colour, factor: float) -> Colour:
     """The colour times ``factor``, kept within 0 to 255."""
-    red, green, blue = (min(255.0, channel * factor) for channel in colour)
-    return red, green, blue
+    return min(255.0, colour[0] * factor), min(255.0, colour[1] * factor), min(255.0, colour[2] * factor)

@@ -72,8 +72,8 @@ def draw_setting(canvas: Canvas, thing: Distractor, rng: np.random.Generator) ->
     if thing.kind == "roundabout":
         asphalt, start = tint(_ASPHALT, rng), rng.uniform(0, np.pi)
         for turn in start + np.array([0.0, 1.7, 3.1, 4.6])[: rng.integers(3, 5)]:
-            bend = rng.normal(0, 0.15) * np.linspace(0, 1, 30)
-            reach = np.linspace(0, 1.5 * canvas.size, 30)[:, None]
+            bend = rng.normal(0, 0.4) * np.linspace(0, 1, 30)
+            reach = np.linspace(0, rng.uniform(60, 350), 30)[:, None]
             arm = thing.centre + np.stack([unit(t) for t in turn + bend]) * reach
             canvas.line(arm, asphalt, max(4.0, thing.radius * 0.35), grain=14)
     elif thing.kind == "silo":

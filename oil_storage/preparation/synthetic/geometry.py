@@ -1,5 +1,7 @@
 """Points, outlines and noise fields. Coordinates are (x, y) px; pixel i covers [i, i + 1)."""
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -7,17 +9,20 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Field = NDArray[np.float32]
 
+_WAVES = np.array([2.0, 3.0, 5.0])
+
 
 def unit(angle: float) -> Array:
     """Unit vector ``(2,)`` at ``angle`` radians from the x axis towards the y axis (down)."""
-    return np.array([np.cos(angle), np.sin(angle)])
+    return np.array([math.cos(angle), math.sin(angle)])
 
 
 def rectangle(centre: Array, width: float, height: float, angle: float) -> Array:
     """Corners ``(4, 2)`` of a rectangle turned by ``angle`` radians."""
-    across, along = unit(angle) * width / 2, unit(angle + np.pi / 2) * height / 2
-    return np.stack(
-        [centre - across - along, centre + across - along, centre + across + along, centre - across + along]
+    x, y, cosine, sine = float(centre[0]), float(centre[1]), math.cos(angle) / 2, math.sin(angle) / 2
+    ax, ay, bx, by = width * cosine, width * sine, -height * sine, height * cosine
+    return np.array(
+        [[x - ax - bx, y - ay - by], [x + ax - bx, y + ay - by], [x + ax + bx, y + ay + by], [x - ax + bx, y - ay + by]]
     )
 
 
@@ -30,10 +35,9 @@ def circle(centre: Array, radius: float) -> Array:
 
 def wobbly_circle(centre: Array, radius: float, wobble: float, rng: np.random.Generator) -> Array:
     """Outline ``(n, 2)`` of a disc whose radius strays by the fraction ``wobble``."""
-    n = max(16, int(radius * 2))
-    turns = np.linspace(0.0, 2 * np.pi, n, endpoint=False)
-    stray = sum(rng.normal(0, wobble / k) * np.cos(k * turns + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5))
-    radii = radius * (1.0 + np.asarray(stray))
+    turns = np.linspace(0.0, 2 * np.pi, max(12, int(radius * 2)), endpoint=False)
+    waves = np.cos(np.outer(turns, _WAVES) + rng.uniform(0, 2 * np.pi, 3))
+    radii = radius * (1.0 + waves @ (rng.normal(0, wobble, 3) / _WAVES))
     outline: Array = centre + radii[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=1)
     return outline
 

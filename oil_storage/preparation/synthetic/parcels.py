@@ -1,6 +1,7 @@
 """Land cut into parcels, each under one use."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -50,9 +51,13 @@ class Parcel:
     use: int
     warp: Warp
 
+    @cached_property
+    def _axes(self) -> Array:
+        return np.stack([unit(self.angle), unit(self.angle + np.pi / 2)])
+
     def place(self, offset: Array) -> Array:
         """Points in the scene of offsets ``(..., 2)`` px from the centre along the parcel's axes."""
-        return self.warp(self.centre + offset @ np.stack([unit(self.angle), unit(self.angle + np.pi / 2)]))
+        return self.warp(self.centre + offset @ self._axes)
 
     def axis(self, offset: Array) -> float:
         """Direction of the parcel's first axis at an offset ``(2,)``, radians."""

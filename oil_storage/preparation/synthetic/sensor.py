@@ -24,12 +24,12 @@ def _illuminate(canvas: Canvas, rng: np.random.Generator) -> Field:
     relief = crowns - shifted
     light = 1 + np.float32(0.085 / 100) * mottle * canvas.grain + np.float32(0.28 / 255) * relief * canvas.bump
     np.maximum(light, 0.1, out=light)
-    image = canvas.albedo.astype(np.float32) * np.float32(1 / 255)
-    image *= light[..., None]
+    image = canvas.albedo.astype(np.float32)
+    light *= np.float32(1 / 255)
     shade = canvas.shadow.astype(np.float32) * np.float32(1 / 255)
     sky = np.array([0.24, 0.28, 0.34], np.float32) * np.float32(rng.uniform(0.8, 1.3))
     for channel in range(3):
-        image[..., channel] *= 1 - shade * (1 - sky[channel])
+        image[..., channel] *= light * (1 - shade * (1 - sky[channel]))
     return image
 
 
@@ -44,14 +44,20 @@ def expose(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.uint8]:
     haze, contrast = rng.uniform(0.0, 0.1), rng.uniform(0.95, 1.3)
     cast = np.exp(rng.normal(0, 0.035, 3)).astype(np.float32)
     image = _blur(image, rng.uniform(0.75, 1.0))
-    image = (image - 0.36) * np.float32(contrast) + np.float32(0.36 * rng.uniform(0.85, 1.15))
-    image = image * np.float32(1 - haze) * cast + np.float32(haze) * np.array([0.62, 0.68, 0.74], np.float32)
+    # Contrast about a middle grey, colour cast and haze, all in one gain and offset per band.
+    gain = np.float32(contrast * (1 - haze)) * cast
+    offset = np.float32(0.36 * (rng.uniform(0.85, 1.15) - contrast) * (1 - haze)) * cast
+    image *= gain
+    image += offset + np.float32(haze) * np.array([0.62, 0.68, 0.74], np.float32)
     np.maximum(image, 0, out=image)
-    luma = image @ np.array([0.299, 0.587, 0.114], np.float32)
-    chroma = _blur(image - luma[..., None], rng.uniform(1.2, 2.2)) * np.float32(rng.uniform(0.6, 1.0))
+    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    image -= luma[..., None]
+    chroma = _blur(image, rng.uniform(1.2, 2.2))
+    chroma *= np.float32(rng.uniform(0.6, 1.0))
     luma += np.float32(rng.uniform(0.4, 1.1)) * (luma - _blur(luma, 1.4))
     noise = rng.standard_normal((size, size), dtype=np.float32)
     luma += np.float32(rng.uniform(0.005, 0.018)) * _blur(noise, 0.7) * 2
     luma *= 1 + np.float32(0.02) * smooth_noise(size, max(200.0, size / 3), rng)
-    image = chroma + luma[..., None]
-    return np.asarray(np.clip(image * 255 + 0.5, 0, 255), np.uint8)
+    chroma += luma[..., None]
+    chroma *= 255
+    return np.asarray(np.clip(chroma, 0, 255, out=chroma).round(), np.uint8)

@@ -56,13 +56,15 @@ class Terminal:
 
     Attributes:
         road: px between neighbouring cells.
-        looseness: how far apart tanks of a cell stand.
+        looseness: pitch of the tanks of a cell over their diameter.
+        slender: square root of depth over length, as far as the land allows.
     """
 
     anchor: Array
     angle: float
     road: float
     looseness: float
+    slender: float
     cells: list[Cell] = field(default_factory=list)
 
 
@@ -121,7 +123,8 @@ def _candidates(terminal: Terminal, width: float, height: float, size: int, rng:
                 offsets.append(cell.centre + side * wide * x_axis + slide * slide_y * y_axis)
                 offsets.append(cell.centre + side * high * y_axis + slide * slide_x * x_axis)
     centres = np.array(offsets)
-    distance = np.linalg.norm(centres - terminal.anchor, axis=1)
+    away = centres - terminal.anchor
+    distance = np.maximum(np.abs(away @ x_axis) * terminal.slender, np.abs(away @ y_axis) / terminal.slender)
     return centres[np.argsort(distance * rng.uniform(0.9, 1.1, len(centres)))]
 
 
@@ -144,7 +147,8 @@ def _place(cell: Cell, terminal: Terminal, taken: Occupancy, rng: np.random.Gene
 
 def _found_terminal(size: int, rng: np.random.Generator) -> Terminal:
     anchor = rng.uniform(0.12, 0.88, 2) * size
-    return Terminal(anchor, rng.uniform(0, np.pi), rng.uniform(6, 13), min(2.1, 1.12 + rng.gamma(1.6, 0.26)))
+    looseness, slender = min(2.1, 1.12 + rng.gamma(1.6, 0.26)), rng.uniform(0.55, 1.2)
+    return Terminal(anchor, rng.uniform(0, np.pi), rng.uniform(6, 13), looseness, slender)
 
 
 def _standing(cell: Cell, places: Array, batch: Array, heights: Array, climate: Climate) -> list[Tank]:

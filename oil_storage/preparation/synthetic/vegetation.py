@@ -9,12 +9,17 @@ from oil_storage.preparation.synthetic.climate import shade, tint
 from oil_storage.preparation.synthetic.geometry import Array, wobbly_circle
 from oil_storage.preparation.synthetic.parcels import Parcel
 
+# Outlines of crowns, of radius 1: making each anew would take longer than painting it.
+_CROWNS = [wobbly_circle(np.zeros(2), 1.0, 0.3, np.random.default_rng(k)) for k in range(48)]
+
 
 def draw_tree(canvas: Canvas, centre: Array, radius: float, rng: np.random.Generator) -> None:
     """Paint an irregular crown of ``radius`` px and its shadow."""
-    crown = wobbly_circle(centre, radius, 0.3, rng)
+    if not canvas.sees(centre, 4 * radius):
+        return
+    crown = centre + radius * _CROWNS[rng.integers(len(_CROWNS))]
     canvas.cast(crown, radius * 1.1)
-    canvas.polygon(crown, tint(canvas.climate.palette.trees, rng, 8), grain=60, bump=150)
+    canvas.polygon(crown, shade(canvas.climate.palette.trees, rng.uniform(0.8, 1.2)), grain=60, bump=150)
 
 
 def draw_tree_row(canvas: Canvas, course: Array, rng: np.random.Generator) -> None:

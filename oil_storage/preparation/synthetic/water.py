@@ -39,18 +39,19 @@ def draw_water(canvas: Canvas, inland: Field, rng: np.random.Generator) -> None:
     size, palette = canvas.size, canvas.climate.palette
     distance = cv2.resize(inland, (size, size), interpolation=cv2.INTER_LINEAR) * np.float32(_MAP)
     wet = np.clip(0.5 - distance, 0, 1)
-    deep = np.asarray(tint(palette.water[rng.integers(len(palette.water))], rng, 9), np.float32)
+    deep = tint(palette.water[rng.integers(len(palette.water))], rng, 9)
     shallow = np.exp(np.minimum(distance, 0) / np.float32(rng.uniform(8, 90))) * np.float32(rng.uniform(0.0, 0.5))
     shallow += np.float32(rng.uniform(0, 0.06)) * smooth_noise(size, max(60.0, size / 6), rng)
-    colour = deep + shallow[..., None] * (np.asarray(palette.ground, np.float32) * np.float32(0.9) - deep)
     beach, width = tint(palette.yards[-1], rng), rng.uniform(1, 8)
-    shore = np.clip(width - distance, 0, 1)[..., None] * np.float32(0.8)
-    land = canvas.albedo * (1 - shore) + np.asarray(beach, np.float32) * shore
-    mix = wet[..., None]
-    canvas.albedo[:] = np.clip(land * (1 - mix) + colour * mix, 0, 255).astype(np.uint8)
+    shore = np.clip(width - distance, 0, 1) * np.float32(0.8)
+    for channel in range(3):
+        band = canvas.albedo[..., channel]
+        land = band + shore * (np.float32(beach[channel]) - band)
+        sea = deep[channel] + shallow * np.float32(0.9 * palette.ground[channel] - deep[channel])
+        band[:] = np.clip(land + wet * (sea - land), 0, 255)
     swell = rng.integers(6, 30)
     for layer, value in ((canvas.grain, swell), (canvas.bump, 0), (canvas.shadow, 0)):
-        layer[:] = (layer * (1 - wet) + np.float32(value) * wet).astype(np.uint8)
+        layer[:] = layer + wet * (np.float32(value) - layer)
     for _ in range(rng.poisson(2.0 * size / 1280)):
         _draw_jetty(canvas, inland, rng)
 
