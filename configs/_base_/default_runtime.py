@@ -30,7 +30,6 @@ default_hooks = dict(
 visualizer = dict(
     type="DetLocalVisualizer",
     vis_backends=[dict(type="TensorboardVisBackend"), dict(type="LocalVisBackend")],
-    name="visualizer",
     line_width=1,
 )
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=False)

@@ -40,6 +40,7 @@ val_dataloader = dict(
         test_mode=True,
         pipeline=[
             dict(type="LoadImageFromFile"),
+            dict(type="Resize", scale_factor=1.0, keep_ratio=True),  # native scale, written where mmdet looks for it
             dict(type="LoadAnnotations", with_bbox=True),
             dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
         ],
@@ -59,6 +60,7 @@ test_dataloader = dict(
         test_mode=True,
         pipeline=[
             dict(type="LoadImageFromFile"),
+            dict(type="Resize", scale_factor=1.0, keep_ratio=True),  # native scale, written where mmdet looks for it
             dict(type="LoadAnnotations", with_bbox=True),
             dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
         ],
