@@ -49,9 +49,9 @@ def draw_style(diameter: float, rng: np.random.Generator) -> TankStyle:
 
 
 def cast_tank_shadow(canvas: Canvas, tank: Tank) -> None:
-    """Cast the shadow of a tank, and stand its wall where the view shows it."""
+    """Cast the shadow of a tank."""
     base = tank.centre - canvas.climate.lean * tank.height
-    canvas.cast(circle(base, tank.diameter / 2), tank.height)
+    canvas.cast(circle(base, tank.diameter / 2 - 0.5), tank.height)
 
 
 def draw_tank(canvas: Canvas, tank: Tank, style: TankStyle, rng: np.random.Generator) -> None:
@@ -61,7 +61,8 @@ def draw_tank(canvas: Canvas, tank: Tank, style: TankStyle, rng: np.random.Gener
     """
     radius = tank.diameter / 2
     paint = tint(style.paint, rng, 4)
-    foot = circle(tank.centre - canvas.climate.lean * tank.height, radius - 0.5)
+    # OpenCV's smooth edges reach a pixel beyond the outline: inset, so that nothing but the roof reaches its edge.
+    foot = circle(tank.centre - canvas.climate.lean * tank.height, radius - 1.2)
     canvas.polygon(sweep(foot, canvas.climate.lean * tank.height), shade(paint, 0.62), grain=8)
     window = canvas.window(tank.centre, radius + 1)
     if window is None:

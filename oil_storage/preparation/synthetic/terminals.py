@@ -146,7 +146,8 @@ def _place(cell: Cell, terminal: Terminal, taken: Occupancy, rng: np.random.Gene
 
 
 def _found_terminal(size: int, rng: np.random.Generator) -> Terminal:
-    anchor = rng.uniform(0.12, 0.88, 2) * size
+    inset = 0.15 if rng.random() < 0.5 else 0.0  # half of them lie well inside the scene
+    anchor = rng.uniform(inset, 1 - inset, 2) * size
     looseness, slender = min(2.1, 1.12 + rng.gamma(1.6, 0.26)), rng.uniform(0.55, 1.2)
     return Terminal(anchor, rng.uniform(0, np.pi), rng.uniform(6, 13), looseness, slender)
 

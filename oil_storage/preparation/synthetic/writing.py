@@ -50,9 +50,14 @@ def make_synthetic(out: Path, scenes: int, size: int, seed: int, processes: int 
     for name, value, least in (("--scenes", scenes, 1), ("--size", size, MIN_SIZE), ("--seed", seed, 0)):
         if value < least:
             raise UserError(f"{name} {value}: must be at least {least}")
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise UserError(f"{out}: exists already; name another folder or remove it first")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; name a folder")
+    if out.is_dir() and any(out.iterdir()):
+        raise UserError(f"{out}: not empty; name another folder or remove it first")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be made, {error.strerror}: {error.filename}") from error
     building = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         rows = _write_all(building / "images", scenes, size, seed, processes or os.cpu_count() or 1)
