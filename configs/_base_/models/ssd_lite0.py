@@ -50,6 +50,6 @@ model = dict(
         debug=False,
     ),
     test_cfg=dict(
-        nms_pre=3000, min_bbox_size=0, score_thr=0.001, nms=dict(type="nms", iou_threshold=0.6), max_per_img=1000
+        nms_pre=1000, min_bbox_size=0, score_thr=0.001, nms=dict(type="nms", iou_threshold=0.6), max_per_img=1000
     ),
 )
