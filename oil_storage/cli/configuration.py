@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 LAUNCHERS = ("none", "pytorch", "slurm")
+MMENGINE_HOOKS = ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint")
+"""Hooks that mmengine adds by itself, and leaves out where a config says None."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +75,9 @@ def load(args: argparse.Namespace) -> "Config":
     if absent := [key for key in ("model", "test_dataloader") if key not in cfg]:
         raise UserError(f"{path}: no {absent[0]!r} in it; give a config of configs/oil/, not of configs/_base_/")
     cfg.merge_from_dict(parse_options(args.cfg_options, cfg))
+    for name in [name for name, hook in cfg.get("default_hooks", {}).items() if hook is None]:
+        if name not in MMENGINE_HOOKS:
+            del cfg.default_hooks[name]
     if args.work_dir is not None:
         cfg.work_dir = str(args.work_dir)
     elif not cfg.get("work_dir"):

@@ -1,6 +1,7 @@
 """Test a checkpoint: score it on the val or test split, and draw its predictions."""
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,9 +53,11 @@ def test(args: argparse.Namespace) -> int:
 
     from oil_storage.engine import distributed
     from oil_storage.engine.bf16 import compute_in_bf16
+    from oil_storage.engine.checkpoints import check_whole
     from oil_storage.engine.failures import plain_errors
     from oil_storage.files import write_json
 
+    check_whole(args.checkpoint)
     distributed.prepare(cfg, args.launcher)
     choose_split(cfg, args.split)
     cfg.work_dir = str(Path(cfg.work_dir, args.split))
@@ -79,7 +82,7 @@ def test(args: argparse.Namespace) -> int:
             "split": args.split,
             "tta": args.tta,
             "precision": "bfloat16" if cfg.optim_wrapper.type == "Bf16OptimWrapper" else "float32",
-            "metrics": metrics,
+            "metrics": {name: None if math.isnan(value) else value for name, value in metrics.items()},
         }
         path = Path(cfg.work_dir, "metrics.json")
         write_json(path, report)

@@ -37,7 +37,7 @@ def train(args: argparse.Namespace) -> int:
     from mmengine.runner import Runner
 
     from oil_storage.engine import distributed
-    from oil_storage.engine.checkpoints import find_last
+    from oil_storage.engine.checkpoints import check_whole, find_last
     from oil_storage.engine.failures import plain_errors
     from oil_storage.engine.from_scratch import from_scratch
     from oil_storage.engine.interruption import TrainingInterrupted
@@ -45,9 +45,9 @@ def train(args: argparse.Namespace) -> int:
 
     distributed.prepare(cfg, args.launcher)
     if args.seed is not None:
-        cfg.randomness.seed = args.seed
+        cfg.merge_from_dict({"randomness.seed": args.seed})
     if args.deterministic:
-        cfg.randomness.deterministic = True
+        cfg.merge_from_dict({"randomness.deterministic": True})
     if args.from_scratch:
         from_scratch(cfg)
     if args.load_from:
@@ -60,8 +60,10 @@ def train(args: argparse.Namespace) -> int:
             cfg.resume, cfg.load_from = True, str(last)
     if cfg.get("load_from"):
         cfg.load_from = str(resolve(cfg.load_from))
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        loader.setdefault("worker_init_fn", {"type": "leave_process_group"})
+        check_whole(Path(cfg.load_from))
+    for name in ("train_dataloader", "val_dataloader"):
+        if cfg.get(name):
+            cfg[name].setdefault("worker_init_fn", {"type": "leave_process_group"})
 
     with plain_errors():
         try:

@@ -1,6 +1,7 @@
 """When checkpoints are written, and that they are whole."""
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from oil_storage.errors import UserError
+
 WHOLE_FILES = {"backend": "whole_files"}
 """mmengine ``backend_args`` under which a file is whole or absent, whatever kills the process."""
 
 
-class WholeFileBackend(LocalBackend):  # type: ignore[misc]
+class WholeFileBackend(LocalBackend):
     """Local files, written under another name and renamed when complete."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
@@ -28,7 +31,7 @@ register_backend(WHOLE_FILES["backend"], WholeFileBackend, force=True)
 
 
 @HOOKS.register_module()
-class CheckpointAtValidationHook(CheckpointHook):  # type: ignore[misc]
+class CheckpointAtValidationHook(CheckpointHook):
     """A checkpoint whenever the schedule validates, counted in the schedule's own unit.
 
     Args:
@@ -46,6 +49,28 @@ class CheckpointAtValidationHook(CheckpointHook):  # type: ignore[misc]
         if self.interval < 0:
             self.interval = runner.train_loop.val_interval
         super().before_train(runner)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Refuse to resume from weights alone; mmengine would start the optimiser and the schedule anew, silently.
+
+        Raises:
+            UserError: the checkpoint was not written to be resumed.
+        """
+        if runner._resume and not {"meta", "optimizer", "message_hub"} <= checkpoint.keys():
+            name = runner._load_from
+            raise UserError(f"{name}: holds weights alone, as best_*.pth does; resume from iter_*.pth, or --load-from it")
+
+
+def check_whole(path: Path) -> None:
+    """Refuse a file that cannot be a checkpoint, or is the beginning of one.
+
+    Raises:
+        UserError: neither a whole zip archive, as torch writes since 1.6, nor a pickle, as it did before.
+    """
+    with path.open("rb") as file:
+        start = file.read(2)
+    if not zipfile.is_zipfile(path) and start != b"\x80\x02":
+        raise UserError(f"{path}: {'a truncated' if start == b'PK' else 'not a'} checkpoint")
 
 
 def find_last(work_dir: Path) -> Path | None:

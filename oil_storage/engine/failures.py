@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from oil_storage.errors import UserError
 
-_LAST_OF_TRACEBACK = re.compile(r"^(?:[\w.]+\.)?(\w+): ", re.MULTILINE)
+_START = "Traceback (most recent call last):\n"
 
 
 @contextmanager
@@ -17,20 +17,28 @@ def plain_errors() -> Iterator[None]:
     """
     try:
         yield
+    except UserError as error:
+        raise UserError(without_traceback(str(error))) from error
     except FileNotFoundError as error:
-        text = _without_traceback(str(error))
+        text = without_traceback(str(error))
         path = error.filename or (re.findall(r"'([^']+)'", text) or [text])[-1]
         raise UserError(f"{path}: no such file; if it is an image, prepare the data again") from error
-    except UserError as error:
-        raise UserError(_without_traceback(str(error))) from error
     except Exception as error:
-        if "Original Traceback" in str(error):
-            raise RuntimeError(_without_traceback(str(error))) from error
+        text = without_traceback(str(error))
+        if text.startswith("failed to load image: "):  # mmcv's words for what OpenCV cannot decode
+            path = text.removeprefix("failed to load image: ")
+            raise UserError(f"{path}: not an image, or half of one; prepare the data again") from error
+        if text != str(error):
+            raise RuntimeError(text) from error
         raise
 
 
-def _without_traceback(text: str) -> str:
-    if "Original Traceback" not in text:
+def without_traceback(text: str) -> str:
+    """The message of the last exception in a text that quotes a traceback; other texts are returned as they are."""
+    _, start, tail = text.rpartition(_START)
+    if not start:
         return text
-    *_, last = _LAST_OF_TRACEBACK.finditer(text)
-    return text[last.end() :].strip()
+    lines = tail.splitlines()
+    while lines and lines[0].startswith(" "):
+        del lines[0]
+    return re.sub(r"^[\w.]+: ", "", "\n".join(lines), count=1).strip()

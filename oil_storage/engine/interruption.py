@@ -58,12 +58,13 @@ class InterruptionHook(Hook):
 
     def __init__(self) -> None:
         self.received = 0
+        self.is_training = False
         self.previous: dict[signal.Signals, Any] = {}
-        self.val_in_step = False
+        self.stops_validation = False
 
     def before_train(self, runner: Runner) -> None:
         """Take over the signals; make up for a validation that was interrupted."""
-        self.received = 0
+        self.received, self.is_training = 0, True
         for number in SIGNALS:
             self.previous[number] = signal.signal(number, self._receive)
         if runner.message_hub.runtime_info.get(PENDING):
@@ -77,12 +78,13 @@ class InterruptionHook(Hook):
             self._stop(runner, number, done=runner.iter + 1)
 
     def before_val(self, runner: Runner) -> None:
-        """See whether the ranks walk through validation in step, so that they can agree on stopping."""
-        self.val_in_step = not is_distributed() or getattr(runner.val_dataloader.sampler, "round_up", False)
+        """Stop validation only in a training, and where ranks walk through it in step and so can agree to."""
+        in_step = not is_distributed() or getattr(runner.val_dataloader.sampler, "round_up", False)
+        self.stops_validation = self.is_training and in_step
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Stop here if a signal came during the validations of a training."""
-        number = self._agreed() if self.previous and self.val_in_step else 0
+        """Stop here if a signal came."""
+        number = self._agreed() if self.stops_validation else 0
         if number:
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
@@ -92,6 +94,7 @@ class InterruptionHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Give the signals back; a finished training needs no ``interrupted.pth``."""
+        self.is_training = False
         self._release()
         if is_main_process():
             Path(runner.work_dir, CHECKPOINT).unlink(missing_ok=True)

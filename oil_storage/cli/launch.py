@@ -1,0 +1,60 @@
+"""Run a tool in several processes: torchrun, without its tracebacks and with the tool's own exit status."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from oil_storage.cli.command import run
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The arguments that tools/dist_train.sh and tools/dist_test.sh pass on."""
+    parser = argparse.ArgumentParser(prog="python -m oil_storage.cli.launch", description=__doc__)
+    parser.add_argument("processes", type=int, help="processes on this machine, one per GPU")
+    parser.add_argument("tool", help="tools/train.py or tools/test.py")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the tool")
+    return parser
+
+
+def torchrun_arguments(processes: int) -> list[str]:
+    """Torchrun's flags from ``NNODES NODE_RANK MASTER_ADDR PORT``; one machine needs none and takes a free port."""
+    environment = os.environ
+    if environment.get("NNODES", "1") == "1" and "PORT" not in environment:
+        return ["--standalone", f"--nproc_per_node={processes}"]
+    return [
+        f"--nnodes={environment.get('NNODES', '1')}",
+        f"--node_rank={environment.get('NODE_RANK', '0')}",
+        f"--master_addr={environment.get('MASTER_ADDR', '127.0.0.1')}",
+        f"--master_port={environment.get('PORT', '29500')}",
+        f"--nproc_per_node={processes}",
+    ]
+
+
+def launch(args: argparse.Namespace) -> int:
+    """Run the processes to their end; a signal is passed on to them."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
+    os.environ.setdefault("LOGLEVEL", "CRITICAL")  # torchrun reports each process that ends in an error
+
+    from torch.distributed import run as torchrun
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    arguments = [*torchrun_arguments(args.processes), args.tool, *args.arguments, "--launcher", "pytorch"]
+    try:
+        torchrun.run(torchrun.parse_args(arguments))
+    except SignalException as stop:
+        return 128 + stop.sigval
+    except ChildFailedError as error:
+        _, failure = error.get_first_failure()
+        return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``python -m oil_storage.cli.launch``."""
+    return run(build_parser(), launch, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from oil_storage.cli.train import main
+from tests.tiny_training import losses, write_config, write_data
+
+
+@HOOKS.register_module(force=True)
+class SignalHook(Hook):
+    """Sends a signal to its own process during an iteration of training or validation."""
+
+    def __init__(self, number: int, iteration: int, stage: str) -> None:
+        self.number, self.iteration, self.stage = number, iteration, stage
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        if self.stage == "train" and runner.iter == self.iteration:
+            os.kill(os.getpid(), self.number)
+
+    def before_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        if self.stage == "val" and runner.iter == self.iteration and batch_idx == 0:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the work dir of a training that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert main([str(write_config(folder, data)), "--work-dir", str(folder / "work")]) == 0
+    return folder / "work"
+
+
+def stop_at(config: Path, number: int, iteration: int, stage: str) -> Path:
+    """Write a copy of a config whose training gets a signal."""
+    hook = {"type": "SignalHook", "number": int(number), "iteration": iteration, "stage": stage}
+    path = config.with_stem("stopping")
+    path.write_text(f"{config.read_text()}\ncustom_hooks.append({hook})\n")
+    return path
+
+
+def final_weights(work_dir: Path) -> dict[str, torch.Tensor]:
+    """Return the averaged weights (``state_dict``) and the trained ones (``ema_state_dict``: mmengine swaps them)."""
+    checkpoint = torch.load(work_dir / "iter_8.pth", weights_only=False)
+    return {**checkpoint["state_dict"], **{f"ema.{k}": v for k, v in checkpoint["ema_state_dict"].items()}}
+
+
+def same_training(one: Path, other: Path) -> bool:
+    first, second = final_weights(one), final_weights(other)
+    return (
+        losses(one) == losses(other)
+        and first.keys() == second.keys()
+        and all(torch.equal(first[key], second[key]) for key in first)
+    )
+
+
+def test_same_seed_same_losses_and_another_seed_others(data: Path, whole: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, data)
+    assert main([str(config), "--work-dir", str(tmp_path / "same")]) == 0
+    assert main([str(config), "--work-dir", str(tmp_path / "other"), "--seed", "1"]) == 0
+    assert same_training(tmp_path / "same", whole)
+    assert list(losses(whole)) == list(range(1, 9))
+    assert losses(tmp_path / "other") != losses(whole)
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "iteration", "stage"),
+    [
+        (signal.SIGINT, 130, 2, "train"),
+        (signal.SIGTERM, 143, 5, "train"),
+        (signal.SIGTERM, 143, 4, "val"),
+        (signal.SIGINT, 130, 8, "val"),
+    ],
+)
+def test_an_interrupted_and_resumed_training_is_the_uninterrupted_one(
+    data: Path, whole: Path, tmp_path: Path, number: int, status: int, iteration: int, stage: str
+) -> None:
+    work = tmp_path / "work"
+    config = write_config(tmp_path, data)
+    before = signal.getsignal(number)
+    stopping = stop_at(config, number, iteration, stage)
+    assert main([str(stopping), "--work-dir", str(work)]) == status
+    assert signal.getsignal(number) == before
+    done = iteration + 1 if stage == "train" else iteration
+    assert max(losses(work)) == done
+    assert torch.load(work / "interrupted.pth", weights_only=False)["meta"]["iter"] == done
+
+    assert main([str(config), "--work-dir", str(work), "--resume"]) == 0
+    assert same_training(work, whole)
+    assert not (work / "interrupted.pth").exists()
+    resumed = sorted(work.glob("*/vis_data/scalars.json"))[-1].read_text()
+    assert resumed.count("coco/bbox_mAP\"") == (2 if done <= 4 else 1)
+
+
+def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, data, train_cfg__max_iters=10_000, train_cfg__val_interval=10_000)
+    command = [sys.executable, "tools/train.py", str(config), "--work-dir", str(tmp_path / "work")]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert any("Iter(train)" in line for line in process.stdout), process.communicate()[1]
+    os.killpg(process.pid, signal.SIGTERM)  # as torchrun and a terminal do: the workers get it too
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert errors.strip().splitlines()[-1].startswith("SIGTERM: stopped after iteration ")
+    assert "Traceback" not in errors
+    assert (tmp_path / "work" / "interrupted.pth").is_file()
+
+
+def test_epochs_are_resumed_in_their_middle(data: Path, tmp_path: Path) -> None:
+    changes = {
+        "train_cfg": {"_delete_": True, "type": "EpochBasedTrainLoop", "max_epochs": 2, "val_interval": 1},
+        "train_dataloader__sampler__infinite": False,
+    }
+    config = write_config(tmp_path, data, **changes)
+    assert main([str(config), "--work-dir", str(tmp_path / "whole")]) == 0
+    expected = losses(tmp_path / "whole")
+    middle = len(expected) // 4
+    stopping = stop_at(config, signal.SIGTERM, middle, "train")
+    assert main([str(stopping), "--work-dir", str(tmp_path / "work")]) == 143
+    assert main([str(config), "--work-dir", str(tmp_path / "work"), "--resume"]) == 0
+    assert losses(tmp_path / "work") == expected
+    assert (tmp_path / "work" / "epoch_2.pth").is_file()
+
+
+def test_the_event_file_holds_losses_rate_scores_and_pictures(whole: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (folder,) = whole.glob("*/vis_data")
+    events = EventAccumulator(str(folder)).Reload()
+    scalars, images = events.Tags()["scalars"], events.Tags()["images"]
+    assert {"loss", "loss_cls", "loss_bbox", "lr", "coco/bbox_mAP", "coco/bbox_mAP_50"} <= set(scalars)
+    assert [event.step for event in events.Scalars("loss")] == list(range(1, 9))
+    assert len(images) == 4
+    assert all([picture.step for picture in events.Images(tag)] == [4, 8] for tag in images)
+    assert all((picture.width, picture.height) == (132, 64) for tag in images for picture in events.Images(tag))
+
+
+def test_amp_trains_in_bfloat16(data: Path, whole: Path, tmp_path: Path) -> None:
+    assert main([str(write_config(tmp_path, data)), "--work-dir", str(tmp_path / "work"), "--amp"]) == 0
+    first, second = losses(tmp_path / "work"), losses(whole)
+    assert first != second
+    assert first == pytest.approx(second, rel=0.05)
+
+
+def test_no_checkpoint_to_resume_starts_anew(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, data, train_cfg__max_iters=1)
+    assert main([str(config), "--work-dir", str(tmp_path / "work"), "--resume"]) == 0
+    assert "no checkpoint to resume" in capsys.readouterr().out
+
+
+def error_of(capsys: pytest.CaptureFixture[str], argv: list[str]) -> str:
+    """Run with arguments that must fail; return the text after ``error:``."""
+    capsys.readouterr()
+    assert main(argv) == 2
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    start = text.index("error: ")
+    assert len(text[start:].strip().splitlines()) <= 3
+    return text[start:].removeprefix("error: ").strip()
+
+
+def test_bad_input_gets_a_line(
+    data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = str(write_config(tmp_path, data))
+    work = ["--work-dir", str(tmp_path / "work")]
+    assert "configs/oil/ssd_r101.py" in error_of(capsys, ["configs/oil/ssd_r110.py"])
+    assert "no 'model' in it" in error_of(capsys, ["configs/_base_/default_runtime.py"])
+    (tmp_path / "typo.py").write_text("model = dict(\ntype='SSD'\n")
+    assert "typo.py: line 1 of typo.py: '(' was never closed" in error_of(capsys, [str(tmp_path / "typo.py")])
+    (tmp_path / "base.py").write_text("_base_ = ['absent.py']\n")
+    assert "absent.py" in error_of(capsys, [str(tmp_path / "base.py")])
+    for option, words in {
+        "optim_wraper.optimizer.lr=1": "no 'optim_wraper' in the config; 'optim_wrapper'?",
+        "max_iters": "must be KEY=VALUE",
+        "param_scheduler.7.end=3": "'7' is no index into a list of 2",
+        "model.backbone.depth.x=3": "no dict but 18",
+        "model.neck.in_channels=[1,2": "unbalanced brackets",
+    }.items():
+        assert words in error_of(capsys, [config, "--cfg-options", option])
+    if not torch.cuda.is_available():
+        assert "--device cuda: " in error_of(capsys, [config, *work, "--device", "cuda"])
+    assert "absent.pth: no such checkpoint file" in error_of(capsys, [config, *work, "--resume", "absent.pth"])
+    assert "RANK is not set; start with tools/dist_train.sh" in error_of(
+        capsys, [config, *work, "--launcher", "pytorch"]
+    )
+    (best,) = whole.glob("best_*.pth")
+    assert "resume from iter_*.pth" in error_of(capsys, [config, *work, "--resume", str(best)])
+    half = tmp_path / "half.pth"
+    half.write_bytes(best.read_bytes()[:10_000])
+    assert "half.pth: a truncated checkpoint" in error_of(capsys, [config, *work, "--load-from", str(half)])
+
+
+def test_missing_data_names_the_prepare_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(tmp_path, tmp_path / "nowhere")
+    assert "tools/prepare_dataset.py SOURCE" in error_of(capsys, [str(config), "--work-dir", str(tmp_path / "work")])
+
+
+def test_an_image_that_vanishes_or_is_broken_is_named(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, data)
+    argv = [str(config), "--work-dir", str(tmp_path / "work"), "--cfg-options", "train_dataloader.dataset.indices=1"]
+    copy = shutil.copytree(data, tmp_path / "copy")
+    argv = [*argv, f"train_dataloader.dataset.data_root={copy}"]
+    for image in (copy / "tiles" / "64_16" / "train").iterdir():
+        image.write_bytes(b"no picture")
+    assert "not an image" in error_of(capsys, argv)
+
+
+def test_help_is_fast_enough_to_be_asked() -> None:
+    code = "import sys; from oil_storage.cli import launch, test, train; train.build_parser(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
