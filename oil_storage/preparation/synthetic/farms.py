@@ -32,7 +32,7 @@ def _site_colour(canvas: Canvas, rng: np.random.Generator) -> Colour:
     palette = canvas.climate.palette
     if rng.random() < 0.3:
         return tint(palette.ground, rng, 8)
-    return tint(palette.yards[rng.integers(len(palette.yards))], rng, 10)
+    return shade(tint(palette.yards[rng.integers(len(palette.yards))], rng, 10), 1.12)
 
 
 def draw_terminal(canvas: Canvas, terminal: Terminal, rng: np.random.Generator) -> None:
@@ -111,7 +111,7 @@ def _draw_pipes(canvas: Canvas, cell: Cell, terminal: Terminal, rng: np.random.G
     for _ in range(rng.poisson(0.02 * cell.width)):  # sheds, poles and cars along the roads
         u = rng.uniform(-0.5, 0.5) * cell.width
         place = cell.centre + u * across - side * along * (cell.height / 2 + terminal.road * rng.uniform(0.2, 0.7))
-        size, grey = rng.uniform(1.2, 4, 2), float(rng.choice([60, 120, 190, 235]))
+        size, grey = rng.uniform(1.2, 4, 2), float(rng.choice([60, 100, 140, 190]))
         canvas.block(
             rectangle(place, size[0], size[1], cell.angle), rng.uniform(1, 5), tint((grey, grey, grey), rng, 8)
         )
@@ -128,7 +128,7 @@ def _process(canvas: Canvas, cell: Cell, rng: np.random.Generator) -> None:
     for _ in range(int(cell.width * cell.height / 70)):
         length, width = np.exp(rng.uniform(np.log(2), np.log(22))), rng.uniform(1.2, 3.5)
         turn = cell.angle + (np.pi / 2 if rng.random() < 0.5 else 0.0)
-        grey = float(rng.choice([70, 110, 150, 190, 225]))
+        grey = float(rng.choice([60, 90, 120, 150, 190]))
         steel = tint((grey, grey * 0.98, grey * 0.95), rng, 8)
         canvas.block(rectangle(_within(cell, rng), float(length), width, turn), rng.uniform(1, 12), steel)
     for _ in range(int(cell.width * cell.height / 900)):
@@ -147,7 +147,7 @@ def _buildings(canvas: Canvas, cell: Cell, rng: np.random.Generator) -> None:
 
 def _yard(canvas: Canvas, cell: Cell, rng: np.random.Generator) -> None:
     """Lorries, wagons or containers in rows."""
-    paints: tuple[Colour, ...] = ((222, 220, 214), (150, 70, 60), (70, 90, 130), (120, 116, 110), (170, 130, 80))
+    paints: tuple[Colour, ...] = ((196, 194, 188), (150, 70, 60), (70, 90, 130), (120, 116, 110), (170, 130, 80))
     step_x, step_y = rng.uniform(9, 14), rng.uniform(3.2, 5)
     for u in np.arange(-cell.width / 2 + 6, cell.width / 2 - 5, step_x):
         for v in np.arange(-cell.height / 2 + 4, cell.height / 2 - 3, step_y):

@@ -41,8 +41,8 @@ def expose(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.uint8]:
     """
     size = canvas.size
     image = _illuminate(canvas, rng)
-    haze, contrast = rng.uniform(0.0, 0.1), rng.uniform(0.95, 1.3)
-    cast = np.exp(rng.normal(0, 0.035, 3)).astype(np.float32)
+    haze, contrast = rng.uniform(0.0, 0.1), rng.uniform(1.0, 1.4)
+    cast = np.exp(rng.normal((0.03, 0.0, -0.05), 0.035)).astype(np.float32)
     image = _blur(image, rng.uniform(0.75, 1.0))
     # Contrast about a middle grey, colour cast and haze, all in one gain and offset per band.
     gain = np.float32(contrast * (1 - haze)) * cast

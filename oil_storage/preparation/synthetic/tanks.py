@@ -10,10 +10,10 @@ from oil_storage.preparation.synthetic.climate import Colour, shade, tint
 from oil_storage.preparation.synthetic.geometry import Array, circle, sweep, unit
 from oil_storage.preparation.synthetic.terminals import Tank
 
-_WHITE: Colour = (244, 242, 236)
+_WHITE: Colour = (252, 250, 244)
 # Paint of roofs with its weight; the real set is mostly white, then grey, then everything else.
 _PAINTS: tuple[tuple[float, Colour], ...] = (
-    (0.50, _WHITE), (0.15, (198, 196, 188)), (0.12, (160, 158, 152)), (0.08, (206, 192, 160)), (0.10, (96, 96, 98)),
+    (0.62, _WHITE), (0.15, (198, 196, 188)), (0.12, (160, 158, 152)), (0.08, (206, 192, 160)), (0.10, (96, 96, 98)),
     (0.05, (62, 62, 66)), (0.05, (150, 104, 78)), (0.03, (128, 146, 126)), (0.02, (168, 72, 62)),
 )  # fmt: skip
 
@@ -37,7 +37,7 @@ class TankStyle:
 
 def draw_style(diameter: float, rng: np.random.Generator) -> TankStyle:
     """Draw a style for tanks of about ``diameter`` px: large ones have floating roofs more often."""
-    floating = 0.1 if diameter < 16 else 0.3 if diameter < 35 else 0.55
+    floating = 0.0 if diameter < 11 else 0.15 if diameter < 16 else 0.3 if diameter < 35 else 0.55
     weights = np.array([weight for weight, _ in _PAINTS])
     paint = _PAINTS[rng.choice(len(_PAINTS), p=weights / weights.sum())][1]
     decks: tuple[Colour, ...] = ((214, 210, 200), (176, 166, 150), (140, 116, 96), (116, 112, 108), (92, 84, 78))

@@ -22,7 +22,7 @@ def _draw_houses(canvas: Canvas, parcel: Parcel, rng: np.random.Generator) -> No
     palette = canvas.climate.palette
     street = tint((124, 120, 114), rng) if rng.random() < 0.6 else shade(tint(palette.ground, rng), 1.1)
     garden = shade(tint(palette.ground, rng), rng.uniform(0.8, 1.0))
-    roofs = [shade(roof_colour(canvas, rng), rng.uniform(0.75, 0.95)) for _ in range(3)]
+    roofs = [shade(roof_colour(canvas, rng), rng.uniform(0.6, 0.85)) for _ in range(3)]
     lot, block = rng.uniform(11, 21), rng.uniform(24, 40)
     dense, green = rng.uniform(0.55, 0.95), rng.uniform(0.05, 0.5)
     canvas.polygon(parcel.outline(), street, grain=34)
@@ -82,6 +82,6 @@ def _draw_parked(
         for column in np.arange(-wide / 2 + 2, wide / 2 - 1, 2.6):
             if rng.random() < 0.5:
                 offset = centre + np.array([column, row])
-                grey = float(rng.choice([60, 90, 130, 200, 235]))
+                grey = float(rng.choice([60, 90, 130, 170, 200]))
                 spot = rectangle(parcel.place(offset), 1.4, 3.4, parcel.axis(offset))
                 canvas.polygon(spot, tint((grey, grey, grey), rng, 8), grain=8)
