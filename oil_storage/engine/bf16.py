@@ -11,7 +11,7 @@ bfloat16 has float32's range, so no gradient scaler is needed, but 8 bits of pre
 
 import functools
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -103,10 +103,10 @@ def _in_float32(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _to_float32(value: Any) -> Any:
-    """Cast the bfloat16 tensors in nested lists, tuples and dicts; everything else is passed on as it is."""
+    """Cast the bfloat16 tensors in nested lists, tuples and dicts; pass on everything else as it is."""
     if isinstance(value, torch.Tensor):
         return value.float() if value.dtype == torch.bfloat16 else value
-    if isinstance(value, Mapping):
+    if type(value) is dict:  # a ConfigDict stays one
         return {key: _to_float32(item) for key, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(_to_float32(item) for item in value)

@@ -1,0 +1,103 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from oil_storage.engine.distributed import prepare
+from oil_storage.errors import UserError
+from tests.tiny_training import losses, write_config, write_data
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def tool(*command: str, **more: str) -> dict[str, Any]:
+    """Arguments for :mod:`subprocess` to run a shell tool with this Python."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": os.getcwd(), "CUDA_VISIBLE_DEVICES": "", **more}
+    return {"args": command, "env": environment, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+
+
+def two_processes(data: Path, folder: Path, **changes: Any) -> Path:
+    config = write_config(folder, data, **changes)
+    config.write_text(
+        config.read_text()
+        + "\ncustom_imports['imports'].append('tests.rank_weights')\ncustom_hooks.append(dict(type='RankWeightsHook'))\n"
+    )
+    return config
+
+
+def test_two_processes_train_one_model_on_different_samples_and_test_it(data: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    config = two_processes(data, tmp_path, train_cfg__max_iters=4)
+    done = subprocess.run(**tool("tools/dist_train.sh", str(config), "2", "--work-dir", str(work)), check=False)
+    assert done.returncode == 0, done.stderr
+    first, second = (torch.load(work / f"rank_{rank}.pth", weights_only=False) for rank in range(2))
+    assert all(torch.equal(first["weights"][key], second["weights"][key]) for key in first["weights"])
+    assert len(first["images"]) == len(second["images"]) == 8
+    assert first["images"] != second["images"]
+    saved = torch.load(work / "iter_4.pth", weights_only=False)["ema_state_dict"]
+    assert all(torch.equal(value, saved[f"module.{key}"]) for key, value in first["weights"].items())
+
+    command = ["tools/dist_test.sh", str(config), str(work / "iter_4.pth"), "2", "--work-dir", str(work)]
+    done = subprocess.run(**tool(*command), check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test split: ") == 1
+    assert (work / "test" / "metrics.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_signal_stops_all_processes_after_the_same_iteration(data: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    config = two_processes(data, tmp_path, train_cfg__max_iters=10_000, train_cfg__val_interval=10_000)
+    process = subprocess.Popen(**tool("tools/dist_train.sh", str(config), "2", "--work-dir", str(work)))
+    assert process.stdout is not None
+    assert any("Iter(train)" in line for line in process.stdout), process.communicate()[1]
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 143, errors
+    assert "Traceback" not in errors
+    stopped = {line for line in errors.splitlines() if line.startswith("SIGTERM: stopped")}
+    assert len(stopped) == 1
+    done = torch.load(work / "interrupted.pth", weights_only=False)["meta"]["iter"]
+
+    options = [f"train_cfg.max_iters={done + 2}", "train_cfg.val_interval=10000"]
+    resume = ["--work-dir", str(work), "--resume", "--cfg-options", *options]
+    again = subprocess.run(**tool("tools/dist_train.sh", str(config), "2", *resume), check=False)
+    assert again.returncode == 0, again.stderr
+    assert max(losses(work)) == done + 2
+
+
+def test_a_users_error_comes_through_the_launcher(tmp_path: Path) -> None:
+    done = subprocess.run(**tool("tools/dist_train.sh", str(tmp_path / "absent.py"), "2"), check=False)
+    assert done.returncode == 2
+    assert "absent.py: no such config" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_slurms_variables_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = Config({"model": {"type": "RetinaNet", "norm_cfg": {"type": "SyncBN"}}})
+    for name, value in {"SLURM_PROCID": "1", "SLURM_NTASKS": "2", "SLURM_LOCALID": "1"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")  # so that what prepare sets is taken back
+        monkeypatch.delenv(name)
+    with pytest.raises(UserError, match="--launcher slurm: MASTER_ADDR is not set"):
+        prepare(cfg, "slurm")
+    assert (os.environ["RANK"], os.environ["WORLD_SIZE"], os.environ["LOCAL_RANK"]) == ("1", "2", "1")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="SyncBN works with CUDA")
+def test_sync_bn_is_refused_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "0")
+    with pytest.raises(UserError, match="SyncBN needs CUDA"):
+        prepare(Config({"model": {"norm_cfg": {"type": "SyncBN"}}}), "pytorch")
