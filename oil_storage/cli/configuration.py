@@ -66,8 +66,8 @@ def load(args: argparse.Namespace) -> "Config":
     try:
         cfg = Config.fromfile(path)
     except SyntaxError as error:
-        where = Path(error.filename or path).name
-        raise UserError(f"{path}: line {error.lineno} of {where}: {error.msg}: {(error.text or '').strip()}") from error
+        # mmengine parses a text, so of a fault in a base the line is known and the file is not
+        raise UserError(f"{path}, or a base: line {error.lineno}: {error.msg}: {(error.text or '').strip()}") from error
     except UserError:
         raise
     except Exception as error:
@@ -155,6 +155,9 @@ def _first_line(error: Exception) -> str:
 
 def quieten() -> None:
     """Keep libraries' remarks to programmers off the user's terminal."""
+    import contextlib
+    import importlib
+    import io
     import warnings
 
     for message in (
@@ -163,7 +166,11 @@ def quieten() -> None:
         "Setting (OMP|MKL)_NUM_THREADS environment variable",
         ".*torch.cuda.amp.*is deprecated",
         "pkg_resources is deprecated",
+        "faster_coco_eval is not installed",
+        ".*`torch.jit.*` is deprecated",
         ".*'pin_memory' argument is set as true but no accelerator is found",
     ):
         warnings.filterwarnings("ignore", message=message)
+    with contextlib.redirect_stdout(io.StringIO()):
+        importlib.import_module("mmdet.datasets")  # prints which optional packages are absent
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

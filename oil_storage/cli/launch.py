@@ -42,7 +42,7 @@ def launch(args: argparse.Namespace) -> int:
 
     arguments = [*torchrun_arguments(args.processes), args.tool, *args.arguments, "--launcher", "pytorch"]
     try:
-        torchrun.run(torchrun.parse_args(arguments))
+        torchrun.run(torchrun.parse_args(arguments))  # type: ignore[no-untyped-call]
     except SignalException as stop:
         return 128 + stop.sigval
     except ChildFailedError as error:

@@ -1,6 +1,7 @@
 """Train a config."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +48,7 @@ def train(args: argparse.Namespace) -> int:
     if args.seed is not None:
         cfg.merge_from_dict({"randomness.seed": args.seed})
     if args.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses cuBLAS
         cfg.merge_from_dict({"randomness.deterministic": True})
     if args.from_scratch:
         from_scratch(cfg)

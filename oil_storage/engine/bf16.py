@@ -1,7 +1,7 @@
 """bfloat16 training on CPU and CUDA, with float32 where bfloat16 loses or fails.
 
-bfloat16 has float32's range, so no gradient scaler is needed, but 8 bits of precision: a coordinate of 500 px is known to
-2 px. The convolutions and linear layers of a detector run in bfloat16; what follows runs in float32:
+bfloat16 has float32's range, so no gradient scaler is needed, but 8 bits of precision: a coordinate of 500 px is known
+to 2 px. The convolutions and linear layers of a detector run in bfloat16; what follows runs in float32:
 
 * losses, assignment, decoding and NMS (mmcv's focal loss has no bfloat16 kernel on CUDA, nor its NMS on CPU),
 * RoI feature extraction (no bfloat16 kernel on CUDA),
@@ -45,6 +45,11 @@ class Bf16OptimWrapper(OptimWrapper):
 
     The model is put into bfloat16 for good when training starts, so that validation runs in the same precision.
     """
+
+    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
+        """Put ``model`` into bfloat16 before mmengine's train loop begins, perhaps with a validation."""
+        compute_in_bf16(model)
+        super().initialize_count_status(model, init_counts, max_counts)
 
     def optim_context(self, model: nn.Module) -> AbstractContextManager[None]:
         """Put ``model`` into bfloat16 and return the usual context of a training step."""

@@ -3,8 +3,8 @@
 oneDNN on CPU and cuDNN's bfloat16 kernels on CUDA work in it and would reorder on every call otherwise. Converting the
 kernels is enough: activations follow, copies of the model (EMA) and checkpoints loaded into it keep the format.
 
-Not for toys: oneDNN of torch 2.13 corrupts the heap in the float32 backward of a strided 1x1 convolution whose input has
-fewer than 16 channels.
+Not for toys: oneDNN of torch 2.13 corrupts the heap in the float32 backward of a strided 1x1 convolution whose input
+has fewer than 16 channels.
 """
 
 from typing import Any
@@ -42,6 +42,6 @@ class ChannelsLastDDP(MMDistributedDataParallel):
     """
 
     def __init__(self, module: nn.Module, device_ids: list[int], **kwargs: Any) -> None:
-        module.to(memory_format=torch.channels_last)
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         on_cuda = next(module.parameters()).is_cuda
         super().__init__(module, device_ids=device_ids if on_cuda else None, **kwargs)

@@ -39,6 +39,8 @@ class CheckpointAtValidationHook(CheckpointHook):
         **kwargs: of :class:`mmengine.hooks.CheckpointHook`.
     """
 
+    interval: int
+
     def __init__(self, interval: int = -1, **kwargs: Any) -> None:
         super().__init__(interval=interval, **{"backend_args": WHOLE_FILES, **kwargs})
 
@@ -58,7 +60,9 @@ class CheckpointAtValidationHook(CheckpointHook):
         """
         if runner._resume and not {"meta", "optimizer", "message_hub"} <= checkpoint.keys():
             name = runner._load_from
-            raise UserError(f"{name}: holds weights alone, as best_*.pth does; resume from iter_*.pth, or --load-from it")
+            raise UserError(
+                f"{name}: holds weights alone, as best_*.pth does; resume from iter_*.pth, or --load-from it"
+            )
 
 
 def check_whole(path: Path) -> None:

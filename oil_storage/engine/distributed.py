@@ -15,8 +15,8 @@ SLURM = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SL
 def prepare(cfg: Config, launcher: str) -> None:
     """Set a config up for a launcher and, without CUDA, start the process group.
 
-    With CUDA, mmengine starts the group. Without, its launcher would select a CUDA device whatever the backend; it leaves
-    a group that exists alone.
+    With CUDA, mmengine starts the group. Without, its launcher would select a CUDA device whatever the backend; it
+    leaves a group that exists alone.
 
     Args:
         cfg: changed in place.
@@ -33,11 +33,11 @@ def prepare(cfg: Config, launcher: str) -> None:
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
     if absent := [name for name in names if name not in os.environ]:
         raise UserError(f"--launcher {launcher}: {absent[0]} is not set; start with tools/dist_train.sh CONFIG GPUS")
-    cfg.model_wrapper_cfg = dict(
-        type="ChannelsLastDDP",
-        broadcast_buffers=False,
-        find_unused_parameters=cfg.get("find_unused_parameters", False),
-    )
+    cfg.model_wrapper_cfg = {
+        "type": "ChannelsLastDDP",
+        "broadcast_buffers": False,
+        "find_unused_parameters": cfg.get("find_unused_parameters", False),
+    }
     if torch.cuda.is_available():
         return
     if cfg.get("sync_bn") or "SyncBN" in str(cfg.model):

@@ -38,7 +38,8 @@ class TrainingInterrupted(Exception):
 def leave_process_group(worker_id: int) -> None:
     """``worker_init_fn`` that keeps signals to the process group away from a data worker.
 
-    Ctrl-C and torchrun signal the group: workers would die while the training process still wants to save. It ends them.
+    Ctrl-C and torchrun signal the group: workers would die while the training process still wants to save. When it is
+    done, or dead, they end too.
     """
     os.setpgrp()
 

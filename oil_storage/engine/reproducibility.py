@@ -1,13 +1,13 @@
 """Random numbers as a function of (seed, position), so that a resumed training goes on as if it had not stopped.
 
-Two places draw random numbers: worker processes while they augment samples, and the training process (dropout, sampling of
-proposals, denoising queries). Neither state survives a stop. Instead, the n-th sample is augmented under a seed made of n,
-and the n-th iteration runs under a seed made of n.
+Two places draw random numbers: worker processes while they augment samples, and the training process (dropout,
+sampling of proposals, denoising queries). Neither state survives a stop. Instead, the n-th sample is augmented under a
+seed made of n, and the n-th iteration runs under a seed made of n.
 """
 
 import itertools
 import random
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -69,8 +69,8 @@ class _SeededFetch:
 class SeededSampler(Sampler[int]):
     """Shuffled indices and augmentation seeds, both a function of (seed, position).
 
-    All ranks walk one endless stream, a fresh permutation of the data set after the other; of ``world_size`` ranks, rank
-    ``r`` takes positions ``r, r + world_size, ...``. Position ``n`` is augmented under a seed made of ``n``.
+    All ranks walk one endless stream, a fresh permutation of the data set after the other; of ``world_size`` ranks,
+    rank ``r`` takes positions ``r, r + world_size, ...``. Position ``n`` is augmented under a seed made of ``n``.
 
     Args:
         dataset: anything with a length; it is given the ``__getitems__`` through which torch's loader fetches a batch.
@@ -105,24 +105,15 @@ class SeededSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         """Yield :class:`SampleIndex`."""
         first = self.skipped if self.infinite else max(self.skipped, self.epoch * len(self))
-        steps: Iterator[int] = itertools.count(first) if self.infinite else iter(range(first, (self.epoch + 1) * len(self)))
-        order_of = self._order()
-        for step in steps:
+        present, order = 0, self._permutation(0)
+        for step in itertools.count(first):
+            if not self.infinite and step >= (self.epoch + 1) * len(self):
+                return
             position = step * self.world_size + self.rank
             round_, place = divmod(position, self.size)
-            yield SampleIndex(order_of(round_)[place], (self.seed, _SAMPLE, position))
-
-    def _order(self) -> Callable[[int], Sequence[int]]:
-        """The permutation of a round, remembering the last one."""
-        last: tuple[int, Sequence[int]] = (-1, ())
-
-        def order(round_: int) -> Sequence[int]:
-            nonlocal last
-            if last[0] != round_:
-                last = round_, self._permutation(round_)
-            return last[1]
-
-        return order
+            if round_ != present:
+                present, order = round_, self._permutation(round_)
+            yield SampleIndex(order[place], (self.seed, _SAMPLE, position))
 
     def _permutation(self, round_: int) -> Sequence[int]:
         if not self.shuffle:
@@ -139,7 +130,7 @@ class IterationSeedHook(Hook):
     priority = "VERY_HIGH"
 
     def before_train(self, runner: Runner) -> None:
-        """Give the sampler the checkpoint's seed, which the runner has taken over by now; find the place in an epoch."""
+        """Give the sampler the checkpoint's seed, which is the runner's by now; find the place in an epoch."""
         sampler = runner.train_dataloader.sampler
         if not isinstance(sampler, SeededSampler):
             runner.logger.warning(

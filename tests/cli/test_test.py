@@ -30,29 +30,29 @@ def test_scores_pictures_and_predictions_of_a_split(
     printed = capsys.readouterr().out
     assert f"AP50      {report['metrics']['coco/bbox_mAP_50']:.3f}" in printed
     predictions = pickle.loads((tmp_path / "out.pkl").read_bytes())
-    boxes = sum(len(one["gt_instances"]["bboxes"]) for one in predictions)
+    annotations = Path(predictions[0]["img_path"]).parent.with_suffix(".json").read_text()
+    boxes = len(json.loads(annotations)["annotations"])
     assert f"{split} split: {len(predictions)} tiles, {boxes} boxes" in printed
     assert {Path(one["img_path"]).parent.name for one in predictions} == {split}
     assert {path.stem for path in (tmp_path / "pictures").iterdir()} == {Path(p["img_path"]).stem for p in predictions}
 
 
-def test_flips_add_detections_and_leave_the_ground_truth(trained: tuple[str, str], tmp_path: Path) -> None:
+def test_flips_add_to_what_is_detected_and_bfloat16_changes_it_little(trained: tuple[str, str], tmp_path: Path) -> None:
     for name, flags in {"plain": [], "tta": ["--tta"], "amp": ["--amp"]}.items():
         out = ["--work-dir", str(tmp_path / name), "--out", str(tmp_path / f"{name}.pkl"), *flags]
         assert main([*trained, *out]) == 0
     plain, tta, amp = (pickle.loads((tmp_path / f"{name}.pkl").read_bytes()) for name in ("plain", "tta", "amp"))
     for one, other, third in zip(plain, tta, amp, strict=True):
-        assert torch.equal(one["gt_instances"]["bboxes"], other["gt_instances"]["bboxes"])
         assert len(other["pred_instances"]["scores"]) >= len(one["pred_instances"]["scores"])
+        assert other["pred_instances"]["scores"].max() >= one["pred_instances"]["scores"].max()
+        assert other["ori_shape"] == one["ori_shape"]
         assert third["pred_instances"]["bboxes"].dtype == torch.float32
     best = [one["pred_instances"]["scores"].max().item() for one in plain]
     assert [one["pred_instances"]["scores"].max().item() for one in amp] == pytest.approx(best, rel=0.05)
     assert json.loads((tmp_path / "amp/test/metrics.json").read_text())["precision"] == "bfloat16"
 
 
-def test_bad_input_gets_a_line(
-    trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_input_gets_a_line(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config, checkpoint = trained
     torch.save({"state_dict": {"backbone.conv1.weight": torch.zeros(1)}}, tmp_path / "other.pth")
     (tmp_path / "half.pth").write_bytes(Path(checkpoint).read_bytes()[:5000])

@@ -63,6 +63,10 @@ def tensors(values: Any) -> Iterator[torch.Tensor]:
         yield from itertools.chain.from_iterable(map(tensors, values.values() if isinstance(values, dict) else values))
 
 
+def float_types(values: Any) -> set[torch.dtype]:
+    return {tensor.dtype for tensor in tensors(values) if tensor.is_floating_point()}
+
+
 def step(model: nn.Module, wrapper: type = Bf16OptimWrapper) -> dict[str, float]:
     optimizer = wrapper(torch.optim.SGD(model.parameters(), lr=1e-4))
     torch.manual_seed(2)
@@ -81,13 +85,15 @@ def test_a_training_step_and_a_prediction(name: str, monkeypatch: pytest.MonkeyP
             module.register_forward_hook(lambda _, args, out: seen["conv"].add(out.dtype))
         if isinstance(module, LOSSES):
             module.register_forward_pre_hook(
-                lambda _, args, kwargs: seen["loss"].update(t.dtype for t in tensors([args, kwargs]) if t.is_floating_point()),
+                lambda _, args, kwargs: seen["loss"].update(
+                    t.dtype for t in tensors([args, kwargs]) if t.is_floating_point()
+                ),
                 with_kwargs=True,
             )
     assign = HungarianAssigner.assign
 
     def watched(self: Any, pred_instances: Any, *args: Any, **kwargs: Any) -> Any:
-        seen["assigner"] |= {t.dtype for t in tensors(dict(pred_instances.items())) if t.is_floating_point()}
+        seen["assigner"] |= float_types(dict(pred_instances.items()))
         return assign(self, pred_instances, *args, **kwargs)
 
     monkeypatch.setattr(HungarianAssigner, "assign", watched)
@@ -135,6 +141,12 @@ def test_a_copy_computes_with_its_own_weights() -> None:
         after = twin.test_step(batch())[0].pred_instances.scores
     assert torch.equal(before, after)
     assert twin.bbox_head.predict_by_feat.__self__ is twin.bbox_head
+
+
+def test_the_runner_gets_bfloat16_before_its_first_iteration() -> None:
+    model = detector("retinanet")
+    Bf16OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1)).initialize_count_status(model, 0, 10)
+    assert "forward" in vars(model)
 
 
 def test_twice_is_once() -> None:

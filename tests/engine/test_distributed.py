@@ -30,7 +30,8 @@ def two_processes(data: Path, folder: Path, **changes: Any) -> Path:
     config = write_config(folder, data, **changes)
     config.write_text(
         config.read_text()
-        + "\ncustom_imports['imports'].append('tests.rank_weights')\ncustom_hooks.append(dict(type='RankWeightsHook'))\n"
+        + "\ncustom_imports['imports'].append('tests.rank_weights')"
+        + "\ncustom_hooks.append(dict(type='RankWeightsHook'))\n"
     )
     return config
 

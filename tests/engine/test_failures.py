@@ -28,9 +28,7 @@ class Failing:
         (ValueError("boxes: 3"), (ValueError, RuntimeError), "boxes: 3"),
     ],
 )
-def test_the_users_words_come_out_of_a_worker(
-    workers: int, error: Exception, kind: type[Exception], text: str
-) -> None:
+def test_the_users_words_come_out_of_a_worker(workers: int, error: Exception, kind: type[Exception], text: str) -> None:
     with pytest.raises(kind) as caught, plain_errors():
         next(iter(DataLoader(Failing(error), num_workers=workers)))
     assert str(caught.value).startswith(text)
