@@ -72,6 +72,13 @@ class InterruptionHook(Hook):
             runner.message_hub.update_info(PENDING, False)
             runner.val_loop.run()
 
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Once torch watches its data workers, see to it that it does not raise for one that a signal ended as well."""
+        watch = signal.getsignal(signal.SIGCHLD)
+        if signal.SIGCHLD not in self.previous and callable(watch):
+            signal.signal(signal.SIGCHLD, lambda number, frame: None if self.received else watch(number, frame))
+            self.previous[signal.SIGCHLD] = watch
+
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Stop here if a signal came; the loop counts this iteration only afterwards."""
         number = self._agreed()
@@ -96,19 +103,19 @@ class InterruptionHook(Hook):
     def after_train(self, runner: Runner) -> None:
         """Give the signals back; a finished training needs no ``interrupted.pth``."""
         self.is_training = False
-        self._release()
+        self._release(*self.previous)
         if is_main_process():
             Path(runner.work_dir, CHECKPOINT).unlink(missing_ok=True)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         if not is_distributed():
-            self._release()
+            self._release(*SIGNALS)
 
-    def _release(self) -> None:
-        while self.previous:
-            number, handler = self.previous.popitem()
-            signal.signal(number, handler)
+    def _release(self, *numbers: signal.Signals) -> None:
+        for number in numbers:
+            if number in self.previous:
+                signal.signal(number, self.previous.pop(number))
 
     def _agreed(self) -> int:
         """The signal that any rank received, 0 if none did."""
@@ -126,5 +133,5 @@ class InterruptionHook(Hook):
             WholeFileBackend().put(str(path).encode(), Path(runner.work_dir, "last_checkpoint"))
         barrier()  # a launcher kills the other ranks when one has ended
         runner.visualizer.close()
-        self._release()
+        self._release(*self.previous)
         raise TrainingInterrupted(number, done, path)

@@ -105,7 +105,8 @@ def test_an_interrupted_and_resumed_training_is_the_uninterrupted_one(
     assert resumed.count('coco/bbox_mAP"') == (2 if done <= 4 else 1)
 
 
-def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("to", ["group", "each process"])
+def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path: Path, to: str) -> None:
     config = write_config(tmp_path, data, train_cfg__max_iters=10_000, train_cfg__val_interval=10_000)
     command = [sys.executable, "tools/train.py", str(config), "--work-dir", str(tmp_path / "work")]
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
@@ -114,7 +115,13 @@ def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path
     )
     assert process.stdout is not None
     assert any("Iter(train)" in line for line in process.stdout), process.communicate()[1]
-    os.killpg(process.pid, signal.SIGTERM)  # as torchrun and a terminal do: the workers get it too
+    if to == "group":  # as torchrun and a terminal do
+        os.killpg(process.pid, signal.SIGTERM)
+    else:  # as pkill does
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert workers
+        for pid in (process.pid, *map(int, workers)):
+            os.kill(pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143
     assert errors.strip().splitlines()[-1].startswith("SIGTERM: stopped after iteration ")
