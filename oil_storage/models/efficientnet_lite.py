@@ -36,7 +36,7 @@ class SamePadConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(B, C, H, W)``."""
-        if self.groups > 1 and x.device.type == "cpu":
+        if self.groups > 1 and self.weight.requires_grad and x.device.type == "cpu":
             # on CPUs the bf16 gradient of a strided or 5 x 5 depthwise convolution takes 3 to 8 times float32's time
             with torch.autocast("cpu", enabled=False):
                 return self._convolve(x.float())

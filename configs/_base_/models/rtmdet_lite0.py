@@ -29,7 +29,8 @@ model = dict(
         loss_bbox=dict(type="GIoULoss", loss_weight=2.0),
     ),
     train_cfg=dict(assigner=dict(type="DynamicSoftLabelAssigner", topk=13), allowed_border=-1, pos_weight=-1),
+    # tanks stand apart: of 7,308 boxes 18 overlap another by more than IoU 0.2, most of them labels written twice
     test_cfg=dict(
-        nms_pre=1000, min_bbox_size=0, score_thr=0.001, nms=dict(type="nms", iou_threshold=0.6), max_per_img=1000
+        nms_pre=1000, min_bbox_size=0, score_thr=0.01, nms=dict(type="nms", iou_threshold=0.2), max_per_img=1000
     ),
 )
