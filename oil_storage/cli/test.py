@@ -120,6 +120,9 @@ def use_tta(cfg: "Config") -> None:
             *steps,
             {"type": "TestTimeAug", "transforms": [flips, [{**pack, "meta_keys": keys}]]},
         ]
+    # flips are merged by the rule that merges one prediction's boxes, where the model has such a rule
+    single = cfg.model.get("test_cfg") or {}
+    cfg.tta_model.tta_cfg.update({key: single[key] for key in ("nms", "max_per_img") if key in single})
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
 
 
