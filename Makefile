@@ -3,7 +3,7 @@ PYTHON ?= python3
 
 VENV := .venv/bin/python
 SCENES := data/demo/scenes
-SCENE_COUNT := 24
+SCENE_COUNT := 30
 PREPARED := data/demo/prepared
 WORK := work_dirs/demo
 CONFIG := configs/oil/rtmdet_lite0.py
