@@ -1,5 +1,6 @@
 """A detector, a data set and a schedule that train in seconds."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from mmengine.config import Config
 from oil_storage.preparation.prepare import prepare
 from tests.raw_data import write_raw_data
 
+NUMBERS = itertools.count()
 RUNTIME = Path("configs/_base_/default_runtime.py").resolve()
 
 CONFIG = """
@@ -34,13 +36,13 @@ load = [
 pack = dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"))
 augment = [dict(type="RandomFlip", prob=0.5), dict(type="RandomTranspose"), dict(type="PhotoMetricDistortion")]
 train_dataloader = dict(
-    batch_size=2, num_workers=1, persistent_workers=True, sampler=dict(type="SeededSampler"),
+    batch_size=2, sampler=dict(type="SeededSampler"),
     dataset=dict(**tiles, split="train", pipeline=load + augment + [dict(type="PackDetInputs")]))
 val_dataloader = dict(
-    batch_size=4, num_workers=1, persistent_workers=True, sampler=dict(type="DefaultSampler", shuffle=False),
+    batch_size=4, sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(**tiles, split="val", test_mode=True, pipeline=load + [pack]))
 test_dataloader = dict(
-    batch_size=4, num_workers=1, sampler=dict(type="DefaultSampler", shuffle=False),
+    batch_size=4, sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(**tiles, split="test", test_mode=True, pipeline=load + [pack]))
 val_evaluator = dict(type="DenseCocoMetric", ann_file="{data}/tiles/64_16/val.json")
 test_evaluator = dict(type="DenseCocoMetric", ann_file="{data}/tiles/64_16/test.json")
@@ -56,6 +58,13 @@ default_hooks = dict(logger=dict(interval=1))
 log_processor = dict(window_size=1)
 """
 
+WITH_WORKERS: dict[str, Any] = {
+    f"{loader}_dataloader__{key}": value
+    for loader in ("train", "val")
+    for key, value in {"num_workers": 1, "persistent_workers": True}.items()
+}
+"""Changes for :func:`write_config`: data is loaded in other processes, as in real trainings."""
+
 
 def write_data(folder: Path) -> Path:
     """Prepare four tiny scenes; returns the prepared folder."""
@@ -64,8 +73,11 @@ def write_data(folder: Path) -> Path:
 
 
 def write_config(folder: Path, data: Path, **changes: Any) -> Path:
-    """Write ``tiny.py``; ``changes`` are merged into it, their keys dotted with ``__``."""
-    path = folder / "tiny.py"
+    """Write a config; ``changes`` are merged into it, their keys dotted with ``__``.
+
+    Each has a name of its own: mmengine tells experiments of one process apart by the config's name and the second.
+    """
+    path = folder / f"tiny_{next(NUMBERS)}.py"
     path.write_text(CONFIG.format(runtime=RUNTIME, data=data))
     cfg = Config.fromfile(path, import_custom_modules=False)
     cfg.merge_from_dict({key.replace("__", "."): value for key, value in changes.items()})

@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from oil_storage.cli.train import main
-from tests.tiny_training import losses, write_config, write_data
+from tests.tiny_training import WITH_WORKERS, losses, write_config, write_data
 
 
 @HOOKS.register_module(force=True)
@@ -47,7 +47,7 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stop_at(config: Path, number: int, iteration: int, stage: str) -> Path:
     """Write a copy of a config whose training gets a signal."""
     hook = {"type": "SignalHook", "number": int(number), "iteration": iteration, "stage": stage}
-    path = config.with_stem("stopping")
+    path = config.with_stem(f"stopping_{config.stem}")
     path.write_text(f"{config.read_text()}\ncustom_hooks.append({hook})\n")
     return path
 
@@ -77,19 +77,26 @@ def test_same_seed_same_losses_and_another_seed_others(data: Path, whole: Path, 
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "iteration", "stage"),
+    ("number", "status", "iteration", "stage", "changes"),
     [
-        (signal.SIGINT, 130, 2, "train"),
-        (signal.SIGTERM, 143, 5, "train"),
-        (signal.SIGTERM, 143, 4, "val"),
-        (signal.SIGINT, 130, 8, "val"),
+        (signal.SIGINT, 130, 2, "train", {}),
+        (signal.SIGTERM, 143, 5, "train", WITH_WORKERS),
+        (signal.SIGTERM, 143, 4, "val", {}),
+        (signal.SIGINT, 130, 8, "val", {}),
     ],
 )
 def test_an_interrupted_and_resumed_training_is_the_uninterrupted_one(
-    data: Path, whole: Path, tmp_path: Path, number: int, status: int, iteration: int, stage: str
+    data: Path,
+    whole: Path,
+    tmp_path: Path,
+    number: int,
+    status: int,
+    iteration: int,
+    stage: str,
+    changes: dict[str, Any],
 ) -> None:
     work = tmp_path / "work"
-    config = write_config(tmp_path, data)
+    config = write_config(tmp_path, data, **changes)
     before = signal.getsignal(number)
     stopping = stop_at(config, number, iteration, stage)
     assert main([str(stopping), "--work-dir", str(work)]) == status
@@ -107,7 +114,7 @@ def test_an_interrupted_and_resumed_training_is_the_uninterrupted_one(
 
 @pytest.mark.parametrize("to", ["group", "each process"])
 def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path: Path, to: str) -> None:
-    config = write_config(tmp_path, data, train_cfg__max_iters=10_000, train_cfg__val_interval=10_000)
+    config = write_config(tmp_path, data, **WITH_WORKERS, train_cfg__max_iters=10_000, train_cfg__val_interval=10_000)
     command = [sys.executable, "tools/train.py", str(config), "--work-dir", str(tmp_path / "work")]
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     process = subprocess.Popen(
@@ -222,13 +229,15 @@ def test_missing_data_names_the_prepare_command(tmp_path: Path, capsys: pytest.C
 def test_an_image_that_vanishes_or_is_broken_is_named(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = write_config(tmp_path, data)
-    argv = [str(config), "--work-dir", str(tmp_path / "work"), "--cfg-options", "train_dataloader.dataset.indices=1"]
     copy = shutil.copytree(data, tmp_path / "copy")
-    argv = [*argv, f"train_dataloader.dataset.data_root={copy}"]
-    for image in (copy / "tiles" / "64_16" / "train").iterdir():
+    config = write_config(tmp_path, copy, **WITH_WORKERS)
+    argv = [str(config), "--work-dir", str(tmp_path / "work")]
+    images = sorted((copy / "tiles" / "64_16" / "train").iterdir())
+    for image in images:
         image.write_bytes(b"no picture")
     assert "not an image" in error_of(capsys, argv)
+    images[0].unlink()
+    assert images[0].name in error_of(capsys, argv)
 
 
 def test_help_is_fast_enough_to_be_asked() -> None:
