@@ -1,7 +1,6 @@
 """Committed results, ``results/<config>.json``, and the table that README shows of them."""
 
 import json
-import math
 import os
 import platform
 import subprocess
@@ -54,7 +53,9 @@ def record(work_dir: Path, split: str, results: Path) -> Path:
         ).stdout.strip(),
         "date": datetime.now(UTC).date().isoformat(),
         "metrics": {
-            key: None if math.isnan(value) else round(value, 4) for key, value in sorted(tested["metrics"].items())
+            # null where the split has no box of that size
+            key: None if value is None else round(value, 4)
+            for key, value in sorted(tested["metrics"].items())
         },
     }
     path = results / f"{config}.json"

@@ -19,7 +19,7 @@ def write_run(work_dir: Path, seed: int, ap: float) -> Path:
     scalars.write_text("\n".join(json.dumps(line) for line in lines))
     (work_dir / "toy.py").write_text(f"randomness = dict(seed={seed})\n")
     names = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m")
-    metrics = {f"coco/bbox_{name}": ap for name in names} | {"coco/bbox_mAP_l": float("nan")}
+    metrics = {f"coco/bbox_{name}": ap for name in names} | {"coco/bbox_mAP_l": None}
     (work_dir / "val").mkdir()
     (work_dir / "val" / "metrics.json").write_text(json.dumps({"config": "configs/oil/toy.py", "metrics": metrics}))
     return work_dir
