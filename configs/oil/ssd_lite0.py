@@ -1,6 +1,8 @@
 """The SSD family at CPU scale: anchors and smooth L1 on EfficientNet-Lite0, from stride 4.
 
-python tools/train.py configs/oil/ssd_lite0.py
+    python tools/train.py configs/oil/ssd_lite0.py
+
+Hardware, time, result on real scenes: not yet run.
 """
 
 _base_ = [
