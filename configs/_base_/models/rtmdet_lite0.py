@@ -2,6 +2,7 @@
 
 model = dict(
     type="RTMDet",
+    use_syncbn=False,
     data_preprocessor=dict(
         type="DetDataPreprocessor",
         mean=[127.0, 127.0, 127.0],
