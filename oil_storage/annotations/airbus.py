@@ -42,21 +42,21 @@ def read(source: Path) -> list[Record]:
                     f"{path}:1: no column {', '.join(missing)}; the header must name {', '.join(COLUMNS)}, "
                     f"it is {','.join(rows.fieldnames or ()) or 'empty'}"
                 )
-            return [_record(row, f"{path.name}:{rows.line_num}", path) for row in rows]
+            return [_record(row, f"{path}:{rows.line_num}") for row in rows]
         except UnicodeDecodeError as error:
             raise UserError(
                 f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
             ) from error
         except csv.Error as error:
-            raise UserError(f"{path}:{rows.line_num}: not a CSV ({error})") from error
+            raise UserError(f"{path}:{rows.reader.line_num}: not a CSV ({error})") from error
 
 
-def _record(row: dict[str, str | None], place: str, path: Path) -> Record:
+def _record(row: dict[str, str | None], place: str) -> Record:
     image, class_name, bounds = (row[column] for column in COLUMNS)
     match = BOUNDS.fullmatch(bounds or "")
     if not image or not class_name or match is None:
         raise UserError(
-            f"{path.parent / place}: a row needs an image_id, a class and bounds like "
+            f"{place}: a row needs an image_id, a class and bounds like "
             f'"(12, 34, 56, 78)"; its bounds are {bounds!r}'
         )
     x1, y1, x2, y2 = (float(number) for number in match.groups())

@@ -11,7 +11,7 @@ class Record:
         image: name of the image that the box belongs to, as the file gives it.
         class_name: class as written.
         box: xyxy, pixels of the image, corners in the order in which they were written.
-        place: where it stands, ``annotations.csv:17``.
+        place: file and line where it stands, ``airbus/annotations.csv:17``.
     """
 
     image: str

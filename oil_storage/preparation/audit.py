@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from oil_storage.annotations import Record
 from oil_storage.errors import UserError
+from oil_storage.imagery import SUFFIXES, read_header
 from oil_storage.scene import Scene
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,12 @@ def audit(records: Iterable[Record], images: Path, class_name: str) -> tuple[lis
 
     Raises:
         UserError: there are no images, two have the same name, a record names an image that is not there, an image
-            cannot be opened, a class is unknown, or every box was dropped.
+            cannot be used, a class is unknown, or every box was dropped.
     """
     files = _image_files(images)
     by_image: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        scene_id = record.image if record.image in files else Path(record.image).stem
+        scene_id = _scene_id(record.image)
         if scene_id not in files:
             raise UserError(
                 f"{record.place}: names the image {record.image!r}, which {images} lacks; "
@@ -87,30 +85,44 @@ def _image_files(images: Path) -> dict[str, Path]:
         raise UserError(f"{images}: no such folder; SOURCE must hold images/ and annotations.csv (the Airbus layout)")
     files: dict[str, Path] = {}
     for path in sorted(images.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
         if path.stem in files:
             raise UserError(f"{path}: has the same name as {files[path.stem].name}; a scene's name must be unique")
         files[path.stem] = path
     if not files:
-        raise UserError(f"{images}: no image in it; wanted are {', '.join(IMAGE_SUFFIXES)}")
+        raise UserError(f"{images}: no image in it; wanted are {', '.join(SUFFIXES)}")
     return files
 
 
+def _scene_id(name: str) -> str:
+    """The scene that an annotation names, with or without the images' folder and suffix."""
+    path = Path(name)
+    if str(path.parent) in (".", "images"):
+        return path.stem if path.suffix.lower() in SUFFIXES else path.name
+    return name
+
+
 def _image_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (UnidentifiedImageError, OSError) as error:
-        raise UserError(f"{path}: not an image that can be opened ({error}); replace or remove it") from error
+    header = read_header(path)
+    if not header.is_eight_bit:
+        raise UserError(f"{path}: has more than 8 bits a band; scale it to 8 bits, so that you choose which are kept")
+    if header.orientation != 1:
+        raise UserError(
+            f"{path}: its EXIF orientation is {header.orientation}: programs turn it or don't, and so do its boxes; "
+            "save it upright, without that tag, and check its boxes"
+        )
+    return header.width, header.height
 
 
 def _judge_boxes(records: list[Record], width: int, height: int, findings: list[Finding]) -> NDArray[np.float32]:
     """Return ``(N, 4)`` float32 xyxy boxes inside the image; report what was repaired or dropped."""
     boxes: list[tuple[float, float, float, float]] = []
     for record in records:
-        x1, y1, x2, y2 = record.box
-        if not all(math.isfinite(value) for value in record.box):
+        # judged in the precision in which they are kept
+        with np.errstate(over="ignore"):
+            x1, y1, x2, y2 = np.array(record.box, dtype=np.float32).tolist()
+        if not all(map(math.isfinite, (x1, y1, x2, y2))):
             findings.append(Finding(record.place, f"coordinates {record.box} are not finite", "dropped"))
             continue
         if x1 > x2 or y1 > y2:

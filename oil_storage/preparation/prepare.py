@@ -3,9 +3,7 @@
 import json
 import os
 import shutil
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,14 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from oil_storage import __version__
 from oil_storage.annotations import airbus
 from oil_storage.errors import UserError
-from oil_storage.files import sha256, write_json
+from oil_storage.files import locked, sha256, write_json
+from oil_storage.imagery import read_pixels
+from oil_storage.parallel import in_processes
+from oil_storage.preparation import manifest as manifests
 from oil_storage.preparation.audit import Finding, audit
 from oil_storage.preparation.split import SPLITS, split_scenes
 from oil_storage.scene import Scene
@@ -33,6 +33,9 @@ TRAIN_ENCODING = (
     [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
 )
 EVAL_ENCODING = (".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])
+
+OURS = (manifests.NAME, f".{manifests.NAME}.partial", "scenes", "tiles")
+"""All that a prepared folder holds."""
 
 
 @dataclass(frozen=True)
@@ -82,26 +85,54 @@ def prepare(source: Path, out: Path, tile: int, overlap: int, seed: int = 0) -> 
         Prepared: manifest and findings.
 
     Raises:
-        UserError: the source is unusable, ``out`` holds another data set or split seed, or an image cannot be decoded.
+        UserError: the source is unusable, ``out`` holds something else, another data set or split seed, another process
+            is preparing it, or an image cannot be decoded.
     """
     if not 0 <= overlap < tile:
         raise UserError(f"--overlap {overlap} must be at least 0 and less than --tile {tile}")
+    if seed < 0:
+        raise UserError(f"--seed {seed}: must be at least 0")
     scenes, findings = audit(airbus.read(source), source / "images", CLASS_NAME)
     identity = {"annotations_sha256": sha256(source / "annotations.csv"), "seed": seed}
-    manifest = _load_or_begin(source, out, scenes, identity)
-    name = f"{tile}_{overlap}"
-    is_new = name not in manifest["tiles"]
-    if is_new:
-        manifest["tiles"][name] = _write_tile_set(scenes, manifest["split"], out / "tiles" / name, tile, overlap, seed)
-        write_json(out / "manifest.json", manifest)
+    _check_out(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        manifest = _load_or_begin(source, out, scenes, identity)
+        name = f"{tile}_{overlap}"
+        is_new = name not in manifest["tiles"] or not _is_whole(out / "tiles" / name)
+        if is_new:
+            manifest["tiles"][name] = _write_tile_set(
+                scenes, manifest["split"], out / "tiles" / name, tile, overlap, seed
+            )
+            write_json(out / manifests.NAME, manifest)
     return Prepared(manifest, findings, name, is_new)
 
 
+def _check_out(out: Path) -> None:
+    """Refuse a folder that holds more than :func:`prepare` writes, the source among them."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; name a folder")
+    foreign = [path for path in out.iterdir() if path.name not in OURS] if out.is_dir() else []
+    if foreign:
+        raise UserError(f"{foreign[0]}: is not of a prepared folder; name another OUT, or an empty one")
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a tile set has every tile that its annotations name."""
+    for split in SPLITS:
+        annotations = folder / f"{split}.json"
+        if not annotations.is_file() or not (folder / split).is_dir():
+            return False
+        named = {image["file_name"] for image in json.loads(annotations.read_text(encoding="utf-8"))["images"]}
+        if not named <= set(os.listdir(folder / split)):
+            return False
+    return True
+
+
 def _load_or_begin(source: Path, out: Path, scenes: Sequence[Scene], identity: dict[str, Any]) -> dict[str, Any]:
-    path = out / "manifest.json"
     hashes = {scene.scene_id: sha256(scene.image) for scene in scenes}
-    if path.is_file():
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if (out / manifests.NAME).is_file():
+        manifest = manifests.read(out)
         differing = [key for key, value in identity.items() if manifest["source"].get(key) != value]
         if manifest["source"]["images_sha256"] != hashes:
             differing.append("images")
@@ -140,21 +171,33 @@ def _write_tile_set(
     partial_folder = folder.with_name(f".{folder.name}.partial")
     for stale in (partial_folder, folder):
         shutil.rmtree(stale, ignore_errors=True)
+    try:
+        entry = _write_tiles(scenes, split, partial_folder, tile, overlap, seed)
+        os.replace(partial_folder, folder)
+    except BaseException:
+        shutil.rmtree(partial_folder, ignore_errors=True)
+        raise
+    return entry
+
+
+def _write_tiles(
+    scenes: Sequence[Scene], split: dict[str, list[str]], folder: Path, tile: int, overlap: int, seed: int
+) -> dict[str, Any]:
     by_id = {scene.scene_id: scene for scene in scenes}
     jobs: list[tuple[Scene, list[Tile], Path, bool]] = []
     entry: dict[str, Any] = {"tile": tile, "overlap": overlap, "min_visible": MIN_VISIBLE, "keep_empty": KEEP_EMPTY}
     for name in SPLITS:
-        (partial_folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True)
         tiles = {scene_id: _tiles(by_id[scene_id], tile, overlap) for scene_id in split[name]}
         if name == "train":
             tiles = _thin_empty(tiles, seed)
-        jobs += [(by_id[scene_id], cut, partial_folder / name, name == "train") for scene_id, cut in tiles.items()]
+        jobs += [(by_id[scene_id], cut, folder / name, name == "train") for scene_id, cut in tiles.items()]
         coco = _tile_coco(tiles, TRAIN_ENCODING[0] if name == "train" else EVAL_ENCODING[0])
-        write_json(partial_folder / f"{name}.json", coco)
+        write_json(folder / f"{name}.json", coco)
         per_tile = [len(one.boxes) for cut in tiles.values() for one in cut]
         entry[name] = {"tiles": len(per_tile), "boxes": sum(per_tile), "densest": max(per_tile, default=0)}
-    _cut_all(jobs, f"cutting {folder.name}")
-    os.replace(partial_folder, folder)
+    for _ in in_processes(_cut_scene, jobs, f"cutting {tile}_{overlap}", "scene"):
+        pass
     return entry
 
 
@@ -176,35 +219,15 @@ def _thin_empty(tiles: dict[str, list[Tile]], seed: int) -> dict[str, list[Tile]
     }
 
 
-def _cut_all(jobs: list[tuple[Scene, list[Tile], Path, bool]], title: str) -> None:
-    workers = min(len(jobs), len(os.sched_getaffinity(0)))
-    with ProcessPoolExecutor(workers, initializer=_begin_worker) as pool:
-        try:
-            for _ in tqdm(pool.map(_cut_scene, jobs), total=len(jobs), desc=title, unit="scene", delay=2):
-                pass
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _begin_worker() -> None:
-    cv2.setNumThreads(1)  # one process a core is enough
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent answers it
-
-
 def _cut_scene(job: tuple[Scene, list[Tile], Path, bool]) -> None:
     scene, tiles, folder, is_train = job
-    if not tiles:
-        return
-    image = cv2.imread(str(scene.image), cv2.IMREAD_COLOR)
-    if image is None or image.shape[:2] != (scene.height, scene.width):
-        raise UserError(f"{scene.image}: cannot be decoded as {scene.width} x {scene.height} px; the file is damaged")
+    image = cv2.cvtColor(read_pixels(scene.image), cv2.COLOR_RGB2BGR)  # the order that OpenCV writes
     suffix, encoding = TRAIN_ENCODING if is_train else EVAL_ENCODING
     for tile in tiles:
         x1, y1, x2, y2 = tile.window
         path = folder / _tile_name(scene.scene_id, x1, y1, suffix)
-        if not cv2.imwrite(str(path), image[y1:y2, x1:x2], encoding):
-            raise UserError(f"{path}: could not be written; is the disk full?")
+        _, encoded = cv2.imencode(suffix, image[y1:y2, x1:x2], encoding)
+        path.write_bytes(encoded.tobytes())
 
 
 def _tile_name(scene_id: str, x: int, y: int, suffix: str) -> str:

@@ -15,8 +15,8 @@ def write(folder: Path, text: str) -> Path:
 def test_rows_are_read_as_written_with_their_line(tmp_path: Path) -> None:
     write(tmp_path, 'image_id,class,bounds\na,tank,"(1, 2, 3, 4)"\nb,other,"(9, -8.5, 7, 1e1)"\n')
     assert read(tmp_path) == [
-        Record("a", "tank", (1, 2, 3, 4), "annotations.csv:2"),
-        Record("b", "other", (9, -8.5, 7, 10), "annotations.csv:3"),
+        Record("a", "tank", (1, 2, 3, 4), f"{tmp_path}/annotations.csv:2"),
+        Record("b", "other", (9, -8.5, 7, 10), f"{tmp_path}/annotations.csv:3"),
     ]
 
 
@@ -25,7 +25,7 @@ def test_rows_are_read_as_written_with_their_line(tmp_path: Path) -> None:
     ['id,image_id,class,bounds\n7,a,tank,"(1,2,3,4)"\n', '\ufeffbounds,class,image_id\n"( 1 , 2 , 3 , 4 )",tank,a\n'],
 )
 def test_other_columns_order_and_byte_order_mark_do_not_matter(tmp_path: Path, text: str) -> None:
-    assert read(write(tmp_path, text)) == [Record("a", "tank", (1, 2, 3, 4), "annotations.csv:2")]
+    assert read(write(tmp_path, text)) == [Record("a", "tank", (1, 2, 3, 4), f"{tmp_path}/annotations.csv:2")]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,12 @@ def test_no_file_and_no_text_get_a_line_each(tmp_path: Path) -> None:
         read(tmp_path)
     (tmp_path / "annotations.csv").write_bytes(b"image_id,class,bounds\n\xff\xfe\n")
     with pytest.raises(UserError, match="UTF-8"):
+        read(tmp_path)
+
+
+def test_a_line_that_is_no_csv_is_named(tmp_path: Path) -> None:
+    write(tmp_path, 'image_id,class,bounds\na,tank,"(1, 2, 3, 4)"\na,tank,"(1, 2, 3, 4)"5\n')
+    with pytest.raises(UserError, match=r"annotations\.csv:3: not a CSV"):
         read(tmp_path)
 
 

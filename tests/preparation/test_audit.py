@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -34,6 +35,8 @@ def record(box: tuple[float, ...], image: str = "a", class_name: str = CLASS) ->
         ((10, -9, 30, 0), None, "dropped"),
         ((10, float("nan"), 30, 9), None, "dropped"),
         ((10, 20, float("inf"), 40), None, "dropped"),
+        ((10, 20, 1e39, 40), None, "dropped"),  # infinite in float32
+        ((50, 20, 50.000001, 40), None, "dropped"),  # without area in float32
     ],
 )
 def test_a_box_is_kept_repaired_or_dropped_and_that_is_said(
@@ -59,8 +62,27 @@ def test_an_image_without_boxes_is_a_scene(images: Path) -> None:
     assert "b.jpg: image without boxes" in str(findings[0])
 
 
-def test_an_image_may_be_named_with_its_suffix(images: Path) -> None:
-    assert len(audit([record((1, 2, 9, 9), "a.jpg")], images, CLASS)[0][0].boxes) == 1
+def test_boxes_that_float32_cannot_tell_apart_count_once(images: Path) -> None:
+    scenes, findings = audit([record((1, 2, 9, 9)), record((1, 2, 9, 9.0000001))], images, CLASS)
+    assert len(scenes[0].boxes) == 1
+    assert findings[0].action == "dropped"
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "images/a.jpg", "a"])
+def test_an_image_may_be_named_with_its_folder_and_suffix(images: Path, name: str) -> None:
+    assert len(audit([record((1, 2, 9, 9), name)], images, CLASS)[0][0].boxes) == 1
+
+
+@pytest.mark.parametrize("name", ["a.v2", "a.1", "other/a.jpg", "/a.jpg", "A"])
+def test_a_name_is_not_bent_until_it_fits(images: Path, name: str) -> None:
+    with pytest.raises(UserError, match=f"names the image {name!r}"):
+        audit([record((1, 2, 9, 9), name)], images, CLASS)
+
+
+def test_a_dot_in_a_scene_s_name_is_part_of_it(images: Path) -> None:
+    Image.new("RGB", (50, 50)).save(images / "a.v2.jpg")
+    scenes, _ = audit([record((1, 2, 9, 9), "a.v2"), record((2, 2, 9, 9), "a.v2.jpg")], images, CLASS)
+    assert {scene.scene_id: len(scene.boxes) for scene in scenes} == {"a": 0, "a.v2": 2, "b": 0}
 
 
 @pytest.mark.parametrize(
@@ -85,6 +107,18 @@ def test_bad_images_stop_with_their_name(images: Path, tmp_path: Path) -> None:
         audit([record((1, 2, 9, 9))], images, CLASS)
     with pytest.raises(UserError, match="no such folder"):
         audit([], tmp_path / "nowhere", CLASS)
+
+
+def test_images_that_would_be_read_wrongly_are_refused(images: Path) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (100, 80)).save(images / "c.jpg", exif=turned)
+    with pytest.raises(UserError, match=r"c\.jpg: its EXIF orientation is 6"):
+        audit([record((1, 2, 9, 9))], images, CLASS)
+    (images / "c.jpg").unlink()
+    cv2.imwrite(str(images / "c.tif"), np.zeros((80, 100, 3), np.uint16))
+    with pytest.raises(UserError, match=r"c\.tif: has more than 8 bits"):
+        audit([record((1, 2, 9, 9))], images, CLASS)
 
 
 def test_the_real_defects_are_found(airbus: Path) -> None:

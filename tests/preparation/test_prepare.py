@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from oil_storage.errors import UserError
+from oil_storage.files import locked
 from oil_storage.preparation import prepare as module
 from oil_storage.preparation.prepare import KEEP_EMPTY, prepare
 from oil_storage.tiling import tile_grid
@@ -90,11 +92,11 @@ def test_a_killed_run_started_again_gives_the_same_bytes(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_cut_all", die)
+        patch.setattr(module, "in_processes", die)
         with pytest.raises(KeyboardInterrupt):
             prepare(raw, tmp_path / "out", tile=64, overlap=16)
     assert not (tmp_path / "out" / "manifest.json").exists()
-    assert not (tmp_path / "out" / "tiles" / "64_16").exists()
+    assert not list((tmp_path / "out" / "tiles").iterdir())
     prepare(raw, tmp_path / "out", tile=64, overlap=16)
     assert contents(tmp_path / "out" / "tiles") == {
         name: data for name, data in contents(out / "tiles").items() if name.startswith("64_16")
@@ -109,13 +111,55 @@ def test_another_source_is_refused(out: Path, tmp_path: Path, raw: Path) -> None
         prepare(raw, out, tile=64, overlap=16, seed=5)
 
 
-def test_a_truncated_image_is_named_and_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+def test_a_truncated_image_is_named_and_leaves_nothing_that_looks_finished(tmp_path: Path, share: float) -> None:
     raw = write_raw_data(tmp_path / "raw", scenes=4, size=128, tanks=2)
     victim = raw / "images" / "scene_2.jpg"
-    victim.write_bytes(victim.read_bytes()[:200])
+    data = victim.read_bytes()
+    victim.write_bytes(data[: int(share * len(data))])
     with pytest.raises(UserError, match=r"scene_2\.jpg"):
         prepare(raw, tmp_path / "out", tile=64, overlap=0)
+    assert not list((tmp_path / "out").rglob("*.png"))
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_lost_tiles_are_cut_again(raw: Path, out: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "out"
+    shutil.copytree(out, mine)
+    before = contents(mine)
+    next((mine / "tiles" / "64_16" / "val").iterdir()).unlink()
+    assert prepare(raw, mine, tile=64, overlap=16).is_new
+    assert contents(mine) == before
+    shutil.rmtree(mine / "tiles" / "64_16")
+    assert prepare(raw, mine, tile=64, overlap=16).is_new
+    assert contents(mine) == before
+    assert not prepare(raw, mine, tile=64, overlap=16).is_new
+
+
+def test_a_folder_of_other_things_is_not_written_to(raw: Path, tmp_path: Path) -> None:
+    before = contents(raw)
+    for out in (raw, raw / "images"):
+        with pytest.raises(UserError, match="not of a prepared folder"):
+            prepare(raw, out, tile=64, overlap=16)
+    assert contents(raw) == before
+    with pytest.raises(UserError, match="is a file"):
+        prepare(raw, raw / "annotations.csv", tile=64, overlap=16)
+
+
+def test_two_at_once_are_refused(raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out"), pytest.raises(UserError, match="another process is writing"):
+        prepare(raw, tmp_path / "out", tile=64, overlap=16)
+    assert not list((tmp_path / "out").iterdir())
+    prepare(raw, tmp_path / "out", tile=64, overlap=16)
+
+
+@pytest.mark.parametrize("content", ["", '{"source": ', "[]", '{"tiles": {}}'])
+def test_a_broken_manifest_is_named(raw: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.json").write_text(content)
+    with pytest.raises(UserError, match=r"manifest\.json: not .*prepare it again"):
+        prepare(raw, tmp_path / "out", tile=64, overlap=16)
 
 
 def test_no_real_tile_is_denser_than_the_data_sheet_states(airbus: Path) -> None:
