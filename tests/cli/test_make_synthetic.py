@@ -1,5 +1,7 @@
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,9 @@ def test_writes_the_raw_layout_and_says_so(tmp_path, capsys):
     assert len(list((tmp_path / "raw" / "images").glob("*.jpg"))) == 1
 
 
-@pytest.mark.parametrize("option", [["--scenes", "0"], ["--size", "100"], ["--seed", "-5"]])
+@pytest.mark.parametrize(
+    "option", [["--scenes", "0"], ["--scenes", "-1"], ["--size", "10"], ["--size", "1000000"], ["--seed", "-5"]]
+)
 def test_bad_arguments_give_one_line(tmp_path, capsys, option):
     assert main([str(tmp_path / "raw"), *option]) == 2
     error = capsys.readouterr().err
@@ -32,6 +36,65 @@ def test_an_occupied_folder_gives_one_line(tmp_path, capsys):
     error = capsys.readouterr().err
     assert str(tmp_path) in error
     assert len(error.splitlines()) == 1
+
+
+def start(out: Path) -> subprocess.Popen[str]:
+    """The tool at work on more than it will finish, its first scene written."""
+    options = ["--scenes", "500", "--size", "512"]
+    tool = subprocess.Popen([sys.executable, TOOL, out, *options], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(out.rglob("*.jpg")):
+        assert tool.poll() is None, tool.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return tool
+
+
+def workers_of(tool: subprocess.Popen[str]) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{tool.pid}/task/{tool.pid}/children").read_text().split()]
+
+
+def wait_for_the_end_of(workers: list[int]) -> None:
+    deadline = time.monotonic() + 10
+    while any(is_running(worker) for worker in workers):
+        assert time.monotonic() < deadline, "a worker goes on"
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+)
+def test_a_signal_ends_workers_and_leaves_nothing(tmp_path, number, status, word):
+    tool = start(tmp_path / "raw")
+    workers = workers_of(tool)
+    assert workers
+    tool.send_signal(number)
+    errors = tool.communicate(timeout=30)[1]
+    assert tool.returncode == status, errors
+    assert errors.splitlines()[-1] == word
+    assert "Traceback" not in errors
+    assert not list(tmp_path.iterdir())
+    wait_for_the_end_of(workers)
+
+
+def test_a_killed_run_leaves_no_workers_and_the_next_clears_up(tmp_path):
+    tool = start(tmp_path / "raw")
+    workers = workers_of(tool)
+    assert workers
+    tool.kill()
+    tool.communicate()
+    wait_for_the_end_of(workers)
+    assert not (tmp_path / "raw" / "images").exists()
+    assert main([str(tmp_path / "raw"), "--scenes", "1", "--size", "256"]) == 0
+    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["annotations.csv", "images"]
+    assert len(list((tmp_path / "raw" / "images").iterdir())) == 1
 
 
 def test_the_tool_helps_without_heavy_imports():

@@ -80,6 +80,8 @@ def _batches(diameters: Array, rng: np.random.Generator) -> list[Array]:
     while len(queue):
         typical = {True: 3.0, False: 6.0}[bool(queue[0] > 40)] if queue[0] > 22 else 13.0
         length = 1 + min(int(rng.exponential(typical)), 48)
+        # Like size even where a scene has few tanks, or making them of one size would distort the scene's sizes.
+        length = int((queue[:length] > 0.7 * queue[0]).sum())
         batch, queue = queue[:length], queue[length:]
         if rng.random() < 0.6:  # one order, one size
             batch = np.full(len(batch), np.exp(np.log(batch).mean()))

@@ -4,10 +4,9 @@ from ast import literal_eval
 import numpy as np
 import pytest
 
-from oil_storage.preparation.synthetic.population import REFERENCE_AREA
-from oil_storage.preparation.synthetic.rendering import plan_scene
+from oil_storage.preparation.synthetic.population import REFERENCE_AREA, tank_diameters
+from oil_storage.preparation.synthetic.rendering import ScenePlan, plan_scene
 
-SIZE = 1280
 QUARTILES = (12, 18, 31)  # px, of the real set
 REAL_TANKS, REAL_SCENES = 10339, 78
 TOLERANCE = 0.15
@@ -17,9 +16,14 @@ def sides(boxes: np.ndarray) -> np.ndarray:
     return np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
 
 
-@pytest.fixture(scope="module", params=[0, 1, 7])
+def plan(scenes: int, size: int, seed: int) -> list[ScenePlan]:
+    return [plan_scene(seed, index, size) for index in range(scenes)]
+
+
+# Few small scenes hold some ninety tanks in all.
+@pytest.fixture(scope="module", params=[(12, 640, seed) for seed in range(8)] + [(24, 1280, 0), (8, 2560, 3)], ids=str)
 def plans(request):
-    return [plan_scene(request.param, index, SIZE) for index in range(24)]
+    return plan(*request.param)
 
 
 def test_sizes_are_those_of_the_real_set(plans):
@@ -31,19 +35,28 @@ def test_sizes_are_those_of_the_real_set(plans):
 
 def test_tanks_per_area_are_those_of_the_real_set(plans):
     counts = np.array([len(plan.tanks) for plan in plans])
-    assert counts.mean() / SIZE**2 == pytest.approx(REAL_TANKS / REAL_SCENES / REFERENCE_AREA, rel=TOLERANCE)
+    assert counts.mean() / plans[0].size ** 2 == pytest.approx(REAL_TANKS / REAL_SCENES / REFERENCE_AREA, rel=TOLERANCE)
 
 
-def test_density_varies_between_scenes_as_in_the_real_set(plans):
-    per_scene = np.array([len(plan.tanks) for plan in plans]) * REFERENCE_AREA / SIZE**2
+@pytest.mark.parametrize("seed", range(20))
+def test_sizes_hold_for_any_number_of_scenes(seed):
+    rng, found = np.random.default_rng(seed), np.empty(0)
+    for index in range(60):
+        found = np.concatenate([found, 1 + tank_diameters(seed, index, 1280, rng)])
+        if index >= 5:
+            assert np.percentile(found, [25, 50, 75]) == pytest.approx(QUARTILES, rel=TOLERANCE)
+
+
+def test_scenes_lean_to_small_or_to_large_tanks():
+    medians = [np.median([tank.diameter for tank in plan.tanks]) for plan in plan(24, 1280, 0) if len(plan.tanks) > 12]
+    assert max(medians) > 1.5 * min(medians)
+
+
+def test_density_varies_between_scenes_as_in_the_real_set():
+    per_scene = np.array([len(plan.tanks) for plan in plan(24, 1280, 1)]) * REFERENCE_AREA / 1280**2
     assert per_scene.min() < 35
     assert per_scene.max() > 300
     assert per_scene.max() < 600
-
-
-def test_density_does_not_depend_on_the_size_of_scenes():
-    small = sum(len(plan_scene(3, index, 640).tanks) for index in range(40)) / (40 * 640**2)
-    assert small == pytest.approx(REAL_TANKS / REAL_SCENES / REFERENCE_AREA, rel=TOLERANCE)
 
 
 def test_the_numbers_above_are_the_real_set_s(plans, airbus):

@@ -1,4 +1,5 @@
 import csv
+import os
 from ast import literal_eval
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from oil_storage.errors import UserError
+from oil_storage.files import locked
 from oil_storage.preparation.synthetic import writing
 from oil_storage.preparation.synthetic.rendering import render_scene
-from oil_storage.preparation.synthetic.writing import make_synthetic
+from oil_storage.preparation.synthetic.writing import UNFINISHED, make_synthetic
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -19,7 +21,7 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("synthetic") / "raw"
-    make_synthetic(out, scenes=3, size=256, seed=4, processes=1)
+    make_synthetic(out, scenes=3, size=256, seed=4)
     return out
 
 
@@ -49,13 +51,15 @@ def test_images_are_jpeg_of_quality_95_with_full_chroma(made, tmp_path):
         assert np.abs(pixels - render_scene(4, index, 256)[0]).mean() < 3
 
 
-def test_same_bytes_whatever_the_number_of_processes(made, tmp_path):
-    make_synthetic(tmp_path / "raw", scenes=3, size=256, seed=4, processes=2)
+def test_same_bytes_whatever_the_number_of_processes(made, tmp_path, monkeypatch):
+    cores = len(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(2 if cores == 1 else 1)))
+    make_synthetic(tmp_path / "raw", scenes=3, size=256, seed=4)
     assert files(tmp_path / "raw") == files(made)
 
 
 def test_a_scene_does_not_depend_on_how_many_are_made(made, tmp_path):
-    make_synthetic(tmp_path / "raw", scenes=2, size=256, seed=4, processes=1)
+    make_synthetic(tmp_path / "raw", scenes=2, size=256, seed=4)
     fewer, more = files(tmp_path / "raw"), files(made)
     assert more.pop("annotations.csv").startswith(fewer.pop("annotations.csv"))
     assert len(fewer) == 2
@@ -65,9 +69,12 @@ def test_a_scene_does_not_depend_on_how_many_are_made(made, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"scenes": 0}, "--scenes 0"),
+        ({"scenes": 0}, "--scenes 0: must be 1 to 99999"),
+        ({"scenes": 100_000}, "--scenes 100000"),
         ({"size": 255}, "--size 255"),
+        ({"size": 10**6}, "--size 1000000"),
         ({"seed": -1}, "--seed -1"),
+        ({"seed": 2**32}, "--seed 4294967296"),
     ],
 )
 def test_arguments_out_of_range_are_refused(tmp_path, arguments, named):
@@ -85,25 +92,38 @@ def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path):
 
 def test_a_file_or_a_name_below_one_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
-    for out in (tmp_path / "file", tmp_path / "file" / "raw"):
-        with pytest.raises(UserError, match="file"):
-            make_synthetic(out, scenes=1, size=256, seed=0)
+    with pytest.raises(UserError, match="is a file"):
+        make_synthetic(tmp_path / "file", scenes=1, size=256, seed=0)
+    with pytest.raises(NotADirectoryError):
+        make_synthetic(tmp_path / "file" / "raw", scenes=1, size=256, seed=0)
     assert files(tmp_path) == {"file": b"mine"}
+
+
+def test_a_folder_that_another_process_fills_is_refused_and_left_alone(tmp_path):
+    (tmp_path / UNFINISHED).mkdir()
+    (tmp_path / UNFINISHED / "half.jpg").write_bytes(b"half")
+    with locked(tmp_path), pytest.raises(UserError, match="another process"):
+        make_synthetic(tmp_path, scenes=1, size=256, seed=0)
+    assert list(files(tmp_path)) == [f"{UNFINISHED}/half.jpg"]
 
 
 def test_an_empty_folder_is_filled(tmp_path):
     (tmp_path / "raw").mkdir()
-    make_synthetic(tmp_path / "raw", scenes=1, size=256, seed=0, processes=1)
+    make_synthetic(tmp_path / "raw", scenes=1, size=256, seed=0)
     assert "annotations.csv" in files(tmp_path / "raw")
 
 
-def test_nothing_is_left_of_a_run_that_fails(tmp_path, monkeypatch):
-    def fail(folder: Path, *_: object) -> None:
-        folder.mkdir()
-        (folder / "half.jpg").write_bytes(b"half")
+@pytest.mark.parametrize("exists", [False, True])
+def test_nothing_is_left_of_a_run_that_fails(tmp_path, monkeypatch, exists):
+    out = tmp_path / "new" / "raw"
+    if exists:
+        out.mkdir(parents=True)
+
+    def fail(*_: object) -> None:
+        (out / UNFINISHED / "images" / "half.jpg").write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writing, "_write_all", fail)
+    monkeypatch.setattr(writing, "in_processes", fail)
     with pytest.raises(KeyboardInterrupt):
-        make_synthetic(tmp_path / "raw", scenes=1, size=256, seed=0)
-    assert not list(tmp_path.iterdir())
+        make_synthetic(out, scenes=1, size=256, seed=0)
+    assert list(tmp_path.rglob("*")) == ([tmp_path / "new", out] if exists else [])
