@@ -12,16 +12,16 @@ from typing import Any
 from oil_storage.errors import UserError
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` so that ``path`` is never seen half-written.
-
-    Args:
-        path: where to; an older file there is replaced in one step.
-        content: anything that :mod:`json` takes.
-    """
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` so that ``path`` is never seen half-written; an older file there is replaced in one step."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """:func:`write_text` of anything that :mod:`json` takes."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from oil_storage.cli.command import run
 from oil_storage.errors import UserError
+from oil_storage.files import write_text
 
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->"
 
@@ -33,8 +34,9 @@ def report(args: argparse.Namespace) -> None:
         raise UserError(f"{args.readme}: lacks the lines {BEGIN.strip()} and {END} between which the table goes")
     before, rest = text.split(BEGIN, 1)
     after = rest.split(END, 1)[1]
-    args.readme.write_text(before + BEGIN + table(args.results) + END + after, encoding="utf-8")
-    print(table(args.results), end="")
+    shown = table(args.results)
+    write_text(args.readme, before + BEGIN + shown + END + after)
+    print(shown, end="")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """The manifest of a prepared folder: what it was made from, how it was split, which tile sets are complete."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,3 +28,14 @@ def read(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not a manifest, it has no {absent[0]!r}; delete {folder} and prepare it again")
     manifest: dict[str, Any] = content
     return manifest
+
+
+def identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells one prepared data set and split from another, in a few words: for the records of runs."""
+    source = manifest["source"]
+    return {
+        "name": Path(source["path"]).name,
+        "scenes": len(source["images_sha256"]),
+        "annotations_sha256": source["annotations_sha256"],
+        "split_seed": source["seed"],
+    }

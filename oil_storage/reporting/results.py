@@ -28,21 +28,24 @@ def record(work_dir: Path, split: str, results: Path) -> Path:
         results: folder of committed results.
 
     Returns:
-        Path: the file written; a run of the same seed and split is replaced.
+        Path: the file written; a run of the same seed on the same data and split is replaced.
 
     Raises:
-        UserError: the run was not tested on that split, or has no log.
+        UserError: the run was not tested on that split, has no log, or what was tested is not it: a checkpoint of
+            another folder, other data than it was trained on, or flips merged (``--tta``).
     """
     from mmengine.config import Config
 
-    metrics = work_dir / split / "metrics.json"
-    if not metrics.is_file():
-        raise UserError(f"{metrics}: no such file; run tools/test.py with --split {split} --work-dir {work_dir} first")
-    tested = json.loads(metrics.read_text(encoding="utf-8"))
+    path = work_dir / split / "metrics.json"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; run tools/test.py with --split {split} --work-dir {path.parent} first")
+    tested = json.loads(path.read_text(encoding="utf-8"))
     config = Path(tested["config"]).stem
     trained = Config.fromfile(work_dir / f"{config}.py")
+    _check_tested(path, tested, work_dir, split, trained.train_dataloader.dataset.data_root)
     iterations, seconds = training_time(work_dir)
     run = {
+        "data": tested["data"],
         "seed": trained.randomness.seed,
         "split": split,
         "iterations": iterations,
@@ -60,11 +63,23 @@ def record(work_dir: Path, split: str, results: Path) -> Path:
     }
     path = results / f"{config}.json"
     runs = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else []
-    others = [other for other in runs if (other["seed"], other["split"]) != (run["seed"], run["split"])]
-    ordered = sorted([*others, run], key=lambda one: (one["split"], one["seed"]))
-    results.mkdir(exist_ok=True)
+    others = [other for other in runs if any(other[key] != run[key] for key in ("data", "split", "seed"))]
+    ordered = sorted([*others, run], key=lambda one: (one["data"]["name"], one["split"], one["seed"]))
+    results.mkdir(parents=True, exist_ok=True)
     write_json(path, {"config": config, "runs": ordered})
     return path
+
+
+def _check_tested(path: Path, tested: dict[str, Any], work_dir: Path, split: str, data_root: str) -> None:
+    again = f"run tools/test.py again with --split {split} --work-dir {path.parent}"
+    if tested["split"] != split:
+        raise UserError(f"{path}: scores the split {tested['split']!r}; {again}")
+    if Path(tested["checkpoint"]).resolve().parent != work_dir.resolve():
+        raise UserError(f"{path}: scores {tested['checkpoint']}, which is not of {work_dir}; {again}")
+    if Path(tested["data_root"]).resolve() != Path(data_root).resolve():
+        raise UserError(f"{path}: scores on {tested['data_root']}, but the run was trained on {data_root}; {again}")
+    if tested["tta"]:
+        raise UserError(f"{path}: flips were merged, as the recorded runs do not; {again}, without --tta")
 
 
 def training_time(work_dir: Path) -> tuple[int, float]:
@@ -97,8 +112,14 @@ def hardware() -> str:
 
 
 def table(results: Path) -> str:
-    """Markdown table of all recorded runs, one line a run, tile level."""
-    header = ["config", "split", "seed", *COLUMNS, "training", "hardware"]
+    """Markdown table of all recorded runs, one line a run, tile level.
+
+    Raises:
+        UserError: nothing is recorded.
+    """
+    if not any(results.glob("*.json")):
+        raise UserError(f"{results}: holds no recorded run; name one: tools/report.py WORK_DIR")
+    header = ["config", "data", "split", "seed", *COLUMNS, "training", "hardware"]
     lines = [_row(header), _row(["---"] * len(header))]
     for path in sorted(results.glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -109,7 +130,14 @@ def table(results: Path) -> str:
 def _cells(run: dict[str, Any]) -> list[str]:
     values = [run["metrics"][f"coco/bbox_{name}"] for name in COLUMNS.values()]
     figures = ["-" if value is None else f"{value:.3f}" for value in values]
-    return [run["split"], str(run["seed"]), *figures, f"{run['train_minutes']:.0f} min", run["hardware"]]
+    return [
+        run["data"]["name"],
+        run["split"],
+        str(run["seed"]),
+        *figures,
+        f"{run['train_minutes']:.0f} min",
+        run["hardware"],
+    ]
 
 
 def _row(cells: Iterable[str]) -> str:
