@@ -24,12 +24,14 @@ class ImageHeader:
     Attributes:
         width: as stored, pixels.
         height: as stored, pixels.
+        bands: as stored; a palette counts as the three colours it stands for.
         is_eight_bit: at most 8 bits a band; of more, decoding would keep 8 without asking which.
         orientation: EXIF's, 1 to 8; 1 is upright.
     """
 
     width: int
     height: int
+    bands: int
     is_eight_bit: bool
     orientation: int
 
@@ -44,7 +46,8 @@ def read_header(path: Path) -> ImageHeader:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:  # the error says it
             # Pillow calls colours of 16 bits RGB too; its decoders' arguments tell
             is_eight_bit = image.mode in EIGHT_BIT_MODES and ";16" not in str(image.tile)
-            return ImageHeader(*image.size, is_eight_bit, image.getexif().get(EXIF_ORIENTATION, 1))
+            bands = 3 if image.mode == "P" else len(image.getbands())
+            return ImageHeader(*image.size, bands, is_eight_bit, image.getexif().get(EXIF_ORIENTATION, 1))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path}: not an image that can be opened ({error}); replace or remove it") from error
 

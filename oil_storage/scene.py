@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+CLASS_NAME = "oil-storage-tank"
+"""The one class; a source's own names are mapped to it."""
+
 
 @dataclass(frozen=True)
 class Scene:

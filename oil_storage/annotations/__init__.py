@@ -1,5 +1,5 @@
-"""Readers, one module per format: ``read(source)`` returns records as written and judges nothing."""
+"""Readers, one module per format: ``read(source)`` returns what is written and judges nothing."""
 
-from oil_storage.annotations.record import Record
+from oil_storage.annotations.record import Annotations, ImageRecord, Record
 
-__all__ = ["Record"]
+__all__ = ["Annotations", "ImageRecord", "Record"]

@@ -10,27 +10,42 @@ import csv
 import re
 from pathlib import Path
 
-from oil_storage.annotations.record import Record
+from oil_storage.annotations.images import image_files
+from oil_storage.annotations.record import Annotations, ImageRecord, Record
 from oil_storage.errors import UserError
+from oil_storage.imagery import SUFFIXES
 
 COLUMNS = ("image_id", "class", "bounds")
 NUMBER = r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*"
 BOUNDS = re.compile(rf"\s*\({NUMBER},{NUMBER},{NUMBER},{NUMBER}\)\s*")
 
 
-def read(source: Path) -> list[Record]:
-    """Read every row of ``source/annotations.csv``.
+def is_format_of(source: Path) -> bool:
+    """Whether ``source`` looks like this format."""
+    return (source / "annotations.csv").is_file()
+
+
+def read(source: Path) -> Annotations:
+    """Read every row of ``source/annotations.csv`` and find every image of ``source/images``.
 
     Args:
         source: folder with ``images/`` and ``annotations.csv``.
 
     Returns:
-        list[Record]: one per row, in the file's order.
+        Annotations: images by name, those that only the CSV names last; records in the file's order.
 
     Raises:
-        UserError: no such file, a column is missing, or ``bounds`` is not four numbers; the line is named.
+        UserError: no such file or folder, a column is missing, or ``bounds`` is not four numbers; the line is named.
     """
     path = source / "annotations.csv"
+    records = _rows(path)
+    images = {file.stem: ImageRecord(file.stem, file, None, str(file)) for file in image_files(source / "images")}
+    for record in records:
+        images.setdefault(record.image, ImageRecord(record.image, None, None, record.place))
+    return Annotations(list(images.values()), records, [path])
+
+
+def _rows(path: Path) -> list[Record]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; SOURCE must hold images/ and annotations.csv (the Airbus layout)")
     with path.open(newline="", encoding="utf-8-sig") as file:
@@ -56,8 +71,15 @@ def _record(row: dict[str, str | None], place: str) -> Record:
     match = BOUNDS.fullmatch(bounds or "")
     if not image or not class_name or match is None:
         raise UserError(
-            f"{place}: a row needs an image_id, a class and bounds like "
-            f'"(12, 34, 56, 78)"; its bounds are {bounds!r}'
+            f'{place}: a row needs an image_id, a class and bounds like "(12, 34, 56, 78)"; its bounds are {bounds!r}'
         )
     x1, y1, x2, y2 = (float(number) for number in match.groups())
-    return Record(image, class_name, (x1, y1, x2, y2), place)
+    return Record(_scene_name(image), class_name, (x1, y1, x2, y2), place)
+
+
+def _scene_name(image_id: str) -> str:
+    """The image's file name without suffix, which an id may have, as it may have the folder."""
+    path = Path(image_id)
+    if str(path.parent) in (".", "images"):
+        return path.stem if path.suffix.lower() in SUFFIXES else path.name
+    return image_id

@@ -1,146 +1,198 @@
-"""Judges what a reader found: records become scenes, and every repair or loss is reported."""
+"""Judges what a reader found: records become scenes, and every repair, loss and error is reported."""
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.annotations import Record
+from oil_storage.annotations import Annotations, ImageRecord, Record
 from oil_storage.errors import UserError
-from oil_storage.imagery import SUFFIXES, read_header
-from oil_storage.scene import Scene
+from oil_storage.findings import Finding, Severity
+from oil_storage.imagery import ImageHeader, read_header
+from oil_storage.scene import CLASS_NAME, Scene
+
+MIN_SIDE = 3.0
+"""Boxes with a shorter side, in pixels, are pointed out."""
+MAX_ASPECT = 2.5
+"""Boxes whose longer side is more than this many times the shorter are pointed out: tanks are round."""
+NEAR_DUPLICATE_IOU = 0.8
+"""Two boxes that overlap by more are pointed out: which of the two is the tank's, a person must say."""
+
+KEPT, DROPPED, LEFT = "kept", "dropped", "left out"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something about the data that its owner should know.
-
-    Attributes:
-        place: file and line, or the image.
-        problem: what is wrong, with the value.
-        action: what was done about it.
-    """
-
-    place: str
-    problem: str
-    action: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.problem} -> {self.action}"
-
-
-def audit(records: Iterable[Record], images: Path, class_name: str) -> tuple[list[Scene], list[Finding]]:
-    """Turn records into scenes.
+def audit(annotations: Annotations, class_map: Mapping[str, str | None]) -> tuple[list[Scene], list[Finding]]:
+    """Turn what a reader found into scenes.
 
     Swapped corners are put in order and boxes over the border are clipped; boxes without area, outside the image or
-    written twice are dropped. Each of these is reported. An image without boxes becomes a scene without boxes.
+    written twice are dropped. Images that cannot be trusted are left out with their boxes. Each of these is reported.
+    An image without boxes becomes a scene without boxes.
 
     Args:
-        records: boxes as written.
-        images: folder with one image per scene.
-        class_name: the only class that is known.
+        annotations: images and boxes as written.
+        class_map: class names of the source, and which are tanks: :data:`~oil_storage.scene.CLASS_NAME`, or None for
+            those to be left out. Names that it lacks are errors.
 
     Returns:
-        tuple: scenes sorted by id, and the findings in the records' order, images without boxes last.
+        tuple: scenes sorted by id, and the findings: images first, then boxes, each in the source's order.
 
     Raises:
-        UserError: there are no images, two have the same name, a record names an image that is not there, an image
-            cannot be used, a class is unknown, or every box was dropped.
+        UserError: no image has a usable box.
     """
-    files = _image_files(images)
-    by_image: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        scene_id = _scene_id(record.image)
-        if scene_id not in files:
-            raise UserError(
-                f"{record.place}: names the image {record.image!r}, which {images} lacks; "
-                "add the image or remove its rows"
-            )
-        if record.class_name != class_name:
-            raise UserError(f"{record.place}: class {record.class_name!r} is unknown; the one class is {class_name!r}")
-        by_image[scene_id].append(record)
-
     findings: list[Finding] = []
+    headers = {image.name: _judge_image(image, findings) for image in _unique(annotations.images, findings)}
+    by_image: dict[str, list[Record]] = defaultdict(list)
+    for record in annotations.records:
+        if _is_tank(record, class_map, findings):
+            by_image[record.image].append(record)
     scenes = []
-    for scene_id, path in files.items():
-        width, height = _image_size(path)
-        boxes = _judge_boxes(by_image.get(scene_id, []), width, height, findings)
-        scenes.append(Scene(scene_id, path, width, height, boxes))
-    findings += [
-        Finding(str(scene.image), "image without boxes", "kept as background")
-        for scene in scenes
-        if not len(scene.boxes)
-    ]
+    for name, (path, header) in sorted((name, found) for name, found in headers.items() if found):
+        boxes = _judge_boxes(by_image[name], header.width, header.height, findings)
+        scenes.append(Scene(path.stem, path, header.width, header.height, boxes))
+        if not len(boxes):
+            findings.append(_warning("no-boxes", str(path), "image without boxes", "kept as background"))
     if not any(len(scene.boxes) for scene in scenes):
-        raise UserError(f"{images}: no image has a usable box; nothing to train on")
+        stops = [str(finding) for finding in findings if finding.severity != Severity.REPAIR]
+        raise UserError("\n".join(["no image has a usable box; nothing to train on", *stops[:1]]))
     return scenes, findings
 
 
-def _image_files(images: Path) -> dict[str, Path]:
-    if not images.is_dir():
-        raise UserError(f"{images}: no such folder; SOURCE must hold images/ and annotations.csv (the Airbus layout)")
-    files: dict[str, Path] = {}
-    for path in sorted(images.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRecord]:
+    """Images whose name and file are theirs alone; a second of either is an error."""
+    names: dict[str, ImageRecord] = {}
+    scene_ids: dict[str, ImageRecord] = {}
+    for image in images:
+        first = names.get(image.name) or (scene_ids.get(image.path.stem) if image.path else None)
+        if first:
+            findings.append(
+                _error("duplicate-image", image.place, f"names {image.name!r} again, after {first.place}", "left out")
+            )
             continue
-        if path.stem in files:
-            raise UserError(f"{path}: has the same name as {files[path.stem].name}; a scene's name must be unique")
-        files[path.stem] = path
-    if not files:
-        raise UserError(f"{images}: no image in it; wanted are {', '.join(SUFFIXES)}")
-    return files
+        names[image.name] = image
+        if image.path:
+            scene_ids[image.path.stem] = image
+    return list(names.values())
 
 
-def _scene_id(name: str) -> str:
-    """The scene that an annotation names, with or without the images' folder and suffix."""
-    path = Path(name)
-    if str(path.parent) in (".", "images"):
-        return path.stem if path.suffix.lower() in SUFFIXES else path.name
-    return name
-
-
-def _image_size(path: Path) -> tuple[int, int]:
-    header = read_header(path)
+def _judge_image(image: ImageRecord, findings: list[Finding]) -> tuple[Path, ImageHeader] | None:
+    """Return the file and its header; None, and why, where it cannot be used."""
+    if image.path is None:
+        findings.append(_error("missing-image", image.place, f"names the image {image.name!r}, which is missing", LEFT))
+        return None
+    place = str(image.path)
+    try:
+        header = read_header(image.path)
+    except UserError as error:
+        findings.append(_error("unreadable-image", place, str(error).removeprefix(f"{place}: "), LEFT))
+        return None
     if not header.is_eight_bit:
-        raise UserError(f"{path}: has more than 8 bits a band; scale it to 8 bits, so that you choose which are kept")
+        findings.append(_error("sixteen-bit", place, "more than 8 bits a band; scale it to 8 bits first", LEFT))
+        return None
     if header.orientation != 1:
-        raise UserError(
-            f"{path}: its EXIF orientation is {header.orientation}: programs turn it or don't, and so do its boxes; "
-            "save it upright, without that tag, and check its boxes"
+        problem = (
+            f"EXIF orientation {header.orientation}: programs turn it or don't, and so do its boxes; save it upright"
         )
-    return header.width, header.height
+        findings.append(_error("exif-rotated", place, problem, LEFT))
+        return None
+    if image.size not in (None, (header.width, header.height)):
+        stated = "{} x {}".format(*image.size)  # type: ignore[misc]
+        problem = (
+            f"stated as {stated} px, the image has {header.width} x {header.height}: boxes may be of another scale"
+        )
+        findings.append(_error("other-size", image.place, problem, LEFT))
+        return None
+    if header.bands != 3:
+        findings.append(_warning("bands", place, f"has {header.bands} bands, not 3", "read as RGB, alpha ignored"))
+    return image.path, header
+
+
+def _is_tank(record: Record, class_map: Mapping[str, str | None], findings: list[Finding]) -> bool:
+    if record.class_name not in class_map:
+        problem = f"class {record.class_name!r} is unknown; --class-map {record.class_name}={CLASS_NAME} makes it one"
+        findings.append(_error("unknown-class", record.place, problem, LEFT))
+    return class_map.get(record.class_name) == CLASS_NAME
 
 
 def _judge_boxes(records: list[Record], width: int, height: int, findings: list[Finding]) -> NDArray[np.float32]:
-    """Return ``(N, 4)`` float32 xyxy boxes inside the image; report what was repaired or dropped."""
+    """Return ``(N, 4)`` float32 xyxy boxes inside the image; report what was repaired, dropped or is odd."""
+    kept: list[Record] = []
     boxes: list[tuple[float, float, float, float]] = []
     for record in records:
-        # judged in the precision in which they are kept
-        with np.errstate(over="ignore"):
-            x1, y1, x2, y2 = np.array(record.box, dtype=np.float32).tolist()
-        if not all(map(math.isfinite, (x1, y1, x2, y2))):
-            findings.append(Finding(record.place, f"coordinates {record.box} are not finite", "dropped"))
+        box = _judge_box(record, width, height, findings)
+        if box is None:
             continue
-        if x1 > x2 or y1 > y2:
-            findings.append(Finding(record.place, f"corners of {record.box} are swapped", "put in order"))
-            x1, x2, y1, y2 = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
-        if x1 == x2 or y1 == y2:
-            findings.append(Finding(record.place, f"box {record.box} has no area", "dropped"))
-            continue
-        if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
+        if box in boxes:
+            first = kept[boxes.index(box)].place
             findings.append(
-                Finding(record.place, f"box {record.box} lies outside the {width} x {height} image", "dropped")
+                _warning("duplicate-box", record.place, f"box {record.box} is that of {first} again", DROPPED)
             )
             continue
-        if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
-            findings.append(Finding(record.place, f"box {record.box} reaches over the border", "clipped"))
-        box = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
-        if box in boxes:
-            findings.append(Finding(record.place, f"box {record.box} is written twice", "dropped"))
-            continue
+        kept.append(record)
         boxes.append(box)
-    return np.array(boxes, dtype=np.float32).reshape(-1, 4)
+    array = np.array(boxes, dtype=np.float32).reshape(-1, 4)
+    for first_index, second in _near_duplicates(array):
+        problem = f"box {kept[second].box} is nearly that of {kept[first_index].place}"
+        findings.append(_warning("near-duplicate", kept[second].place, problem, KEPT))
+    return array
+
+
+def _judge_box(
+    record: Record, width: int, height: int, findings: list[Finding]
+) -> tuple[float, float, float, float] | None:
+    # judged in the precision in which they are kept
+    with np.errstate(over="ignore"):
+        x1, y1, x2, y2 = np.array(record.box, dtype=np.float32).tolist()
+    if not all(map(math.isfinite, (x1, y1, x2, y2))):
+        findings.append(_warning("not-finite", record.place, f"coordinates {record.box} are not finite", DROPPED))
+        return None
+    if x1 > x2 or y1 > y2:
+        findings.append(
+            Finding(
+                Severity.REPAIR, "swapped-corners", record.place, f"corners of {record.box} are swapped", "put in order"
+            )
+        )
+        x1, x2, y1, y2 = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
+    if x1 == x2 or y1 == y2:
+        findings.append(_warning("no-area", record.place, f"box {record.box} has no area", DROPPED))
+        return None
+    if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
+        problem = f"box {record.box} lies outside the {width} x {height} image"
+        findings.append(_warning("outside", record.place, problem, DROPPED))
+        return None
+    if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
+        problem = f"box {record.box} reaches over the border of the {width} x {height} image"
+        findings.append(Finding(Severity.REPAIR, "over-the-border", record.place, problem, "clipped"))
+        x1, y1, x2, y2 = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
+    short, long = sorted((x2 - x1, y2 - y1))
+    if short < MIN_SIDE:
+        problem = f"box {record.box} is {short:g} px across, under {MIN_SIDE:g}"
+        findings.append(_warning("tiny", record.place, problem, KEPT))
+    elif long > MAX_ASPECT * short:
+        problem = f"box {record.box} is {long / short:.1f} times as long as it is wide"
+        findings.append(_warning("aspect", record.place, problem, KEPT))
+    return x1, y1, x2, y2
+
+
+def _near_duplicates(boxes: NDArray[np.float32]) -> list[tuple[int, int]]:
+    """Pairs ``(i, j)``, ``i < j``, of an IoU over :data:`NEAR_DUPLICATE_IOU`; each box is the second of one at most."""
+    pairs = []
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    for second in range(1, len(boxes)):
+        corner = np.maximum(boxes[:second, :2], boxes[second, :2])
+        sides = np.clip(np.minimum(boxes[:second, 2:], boxes[second, 2:]) - corner, 0, None)
+        shared = sides.prod(axis=1)
+        iou = shared / (areas[:second] + areas[second] - shared)
+        if iou.max() > NEAR_DUPLICATE_IOU:
+            pairs.append((int(iou.argmax()), second))
+    return pairs
+
+
+def _warning(check: str, place: str, problem: str, action: str) -> Finding:
+    return Finding(Severity.WARNING, check, place, problem, action)
+
+
+def _error(check: str, place: str, problem: str, action: str) -> Finding:
+    return Finding(Severity.ERROR, check, place, problem, action)

@@ -16,15 +16,15 @@ from oil_storage import __version__
 from oil_storage.annotations import airbus
 from oil_storage.errors import UserError
 from oil_storage.files import locked, sha256, write_json
+from oil_storage.findings import Finding, Severity
 from oil_storage.imagery import read_pixels
 from oil_storage.parallel import in_processes
 from oil_storage.preparation import manifest as manifests
-from oil_storage.preparation.audit import Finding, audit
+from oil_storage.preparation.audit import audit
 from oil_storage.preparation.split import SPLITS, split_scenes
-from oil_storage.scene import Scene
+from oil_storage.scene import CLASS_NAME, Scene
 from oil_storage.tiling import MIN_VISIBLE, cut_boxes, tile_grid
 
-CLASS_NAME = "oil-storage-tank"
 KEEP_EMPTY = 0.15
 """Share of the tiles without a box that stays in train; val and test keep all of theirs."""
 
@@ -92,7 +92,9 @@ def prepare(source: Path, out: Path, tile: int, overlap: int, seed: int = 0) -> 
         raise UserError(f"--overlap {overlap} must be at least 0 and less than --tile {tile}")
     if seed < 0:
         raise UserError(f"--seed {seed}: must be at least 0")
-    scenes, findings = audit(airbus.read(source), source / "images", CLASS_NAME)
+    scenes, findings = audit(airbus.read(source), {CLASS_NAME: CLASS_NAME})
+    if errors := [finding for finding in findings if finding.severity == Severity.ERROR]:
+        raise UserError(f"{errors[0]}\n{len(errors)} errors in all; python tools/audit_dataset.py {source} lists them")
     identity = {"annotations_sha256": sha256(source / "annotations.csv"), "seed": seed}
     _check_out(out)
     out.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,37 @@
+"""What is said about data: where, what is wrong, and what was done about it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How much a finding weighs."""
+
+    REPAIR = "repair"
+    """There was one safe way to mend it, and it was taken."""
+    WARNING = "warning"
+    """A box was left out, or something is odd; training can go on."""
+    ERROR = "error"
+    """Training on it would be training on something wrong."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about the data that its owner should know.
+
+    Attributes:
+        severity: see :class:`Severity`.
+        check: name of the check that found it, ``swapped-corners``.
+        place: file and line, or the image.
+        problem: what is wrong, with the value.
+        action: what was done about it.
+    """
+
+    severity: Severity
+    check: str
+    place: str
+    problem: str
+    action: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.place}: {self.problem} -> {self.action}"
