@@ -170,7 +170,7 @@ def _judge_box(
     if short < MIN_SIDE:
         problem = f"box {record.box} is {short:g} px across, under {MIN_SIDE:g}"
         findings.append(_warning("tiny", record.place, problem, KEPT))
-    elif long > MAX_ASPECT * short:
+    elif long > MAX_ASPECT * short and x1 > 0 and y1 > 0 and x2 < width and y2 < height:  # not cut by the border
         problem = f"box {record.box} is {long / short:.1f} times as long as it is wide"
         findings.append(_warning("aspect", record.place, problem, KEPT))
     return x1, y1, x2, y2
