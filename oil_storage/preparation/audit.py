@@ -98,7 +98,7 @@ def _judge_image(image: ImageRecord, findings: list[Finding]) -> tuple[Path, Ima
         findings.append(_error("exif-rotated", place, problem, LEFT))
         return None
     if image.size not in (None, (header.width, header.height)):
-        stated = "{} x {}".format(*image.size)  # type: ignore[misc]
+        stated = "{} x {}".format(*image.size)
         problem = (
             f"stated as {stated} px, the image has {header.width} x {header.height}: boxes may be of another scale"
         )
