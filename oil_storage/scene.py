@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from oil_storage.georeference import Georeference
+
 CLASS_NAME = "oil-storage-tank"
 """The one class; a source's own names are mapped to it."""
 
@@ -22,6 +24,7 @@ class Scene:
         width: image width, pixels.
         height: image height, pixels.
         boxes: ``(N, 4)`` float32, xyxy, pixels of the scene, every box inside the image and of positive area.
+        georeference: where the image lies on the ground; None where its file does not say.
     """
 
     scene_id: str
@@ -29,3 +32,4 @@ class Scene:
     width: int
     height: int
     boxes: NDArray[np.float32]
+    georeference: Georeference | None = None

@@ -1,7 +1,9 @@
 """What an annotation file states, before anybody judged it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from oil_storage.findings import Finding
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,10 @@ class Annotations:
         images: in the source's order.
         records: in the source's order.
         files: the annotation files that were read.
+        findings: what is written and can neither be a box nor an image here; the audit passes them on.
     """
 
     images: list[ImageRecord]
     records: list[Record]
     files: list[Path]
+    findings: list[Finding] = field(default_factory=list)

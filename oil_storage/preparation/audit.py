@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from oil_storage.annotations import Annotations, ImageRecord, Record
 from oil_storage.errors import UserError
 from oil_storage.findings import Finding, Severity
+from oil_storage.georeference import read_georeference
 from oil_storage.imagery import ImageHeader, read_header
 from oil_storage.scene import CLASS_NAME, Scene
 
@@ -42,7 +43,7 @@ def audit(annotations: Annotations, class_map: Mapping[str, str | None]) -> tupl
     Raises:
         UserError: no image has a usable box.
     """
-    findings: list[Finding] = []
+    findings = list(annotations.findings)
     headers = {image.name: _judge_image(image, findings) for image in _unique(annotations.images, findings)}
     by_image: dict[str, list[Record]] = defaultdict(list)
     for record in annotations.records:
@@ -51,7 +52,7 @@ def audit(annotations: Annotations, class_map: Mapping[str, str | None]) -> tupl
     scenes = []
     for name, (path, header) in sorted((name, found) for name, found in headers.items() if found):
         boxes = _judge_boxes(by_image[name], header.width, header.height, findings)
-        scenes.append(Scene(path.stem, path, header.width, header.height, boxes))
+        scenes.append(Scene(path.stem, path, header.width, header.height, boxes, read_georeference(path)))
         if not len(boxes):
             findings.append(_warning("no-boxes", str(path), "image without boxes", "kept as background"))
     if not any(len(scene.boxes) for scene in scenes):

@@ -1,0 +1,77 @@
+"""Where an image lies on the ground."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage.errors import UserError
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Georeference:
+    """The way from pixels to the coordinates of a raster.
+
+    Pixel coordinates count from the outer corner of the first pixel, as those of boxes do.
+
+    Attributes:
+        crs: ``EPSG:32631``, or WKT where there is no such code; None where the raster names no coordinate system.
+        transform: ``(a, b, c, d, e, f)``, invertible: ``x = a * column + b * row + c, y = d * column + e * row + f``.
+    """
+
+    crs: str | None
+    transform: tuple[float, float, float, float, float, float]
+
+    def to_world(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Coordinates ``(N, 2)`` of pixel positions ``(N, 2)``, column first."""
+        linear, offset = self._parts()
+        return points @ linear.T + offset
+
+    def to_pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The inverse of :meth:`to_world`."""
+        linear, offset = self._parts()
+        return (points - offset) @ np.linalg.inv(linear).T
+
+    def _parts(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        a, b, c, d, e, f = self.transform
+        return np.array([[a, b], [d, e]]), np.array([c, f])
+
+
+PIXELS = Georeference(None, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
+"""The own coordinates of an image that is not georeferenced."""
+
+
+def read_georeference(path: Path) -> Georeference | None:
+    """Read where an image lies; None where its file does not say, as no other than a TIFF can.
+
+    A world file (``.tfw``) counts; ground control points do not: warp such a raster first.
+
+    Raises:
+        UserError: a TIFF that cannot be opened.
+    """
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        return None
+    import warnings
+
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    try:
+        with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning), rasterio.open(path) as raster:
+            crs, transform = raster.crs, raster.transform
+    except RasterioError as error:
+        raise UserError(f"{path}: not a TIFF that can be opened ({error}); replace or remove it") from error
+    if transform.is_identity or transform.is_degenerate:
+        return None
+    return Georeference(crs.to_string() if crs else None, tuple(transform)[:6])
+
+
+def sidecars(path: Path) -> list[Path]:
+    """The files beside a TIFF from which its georeference may come."""
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        return []
+    beside = (path.with_suffix(".tfw"), path.with_name(f"{path.name}.aux.xml"))
+    return [file for file in beside if file.is_file()]
