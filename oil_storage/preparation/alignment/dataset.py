@@ -1,0 +1,93 @@
+"""The verdict on a whole data set: a fault that all scenes share, and the scenes that are wrong alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from oil_storage.preparation.alignment import faults
+from oil_storage.preparation.alignment.evidence import SceneEvidence
+from oil_storage.preparation.alignment.faults import Fault
+from oil_storage.preparation.alignment.verdict import (
+    NATURAL_MARGIN,
+    NATURAL_SIZE,
+    Answer,
+    Verdict,
+    fit_size,
+    judge_scene,
+)
+
+COMMON_SHIFT = 1.5
+"""Pixels: a shift that the scenes have in common is a fault from here, one scene's own only from several pixels."""
+COMMON_SIZE = 0.12
+"""Relative: as :data:`COMMON_SHIFT`, for the size; people who draw tightly and people who don't differ by less."""
+SAME_SCALE = 0.01
+"""Scales of two scenes that differ by less, relatively, are one."""
+
+
+@dataclass(frozen=True)
+class DatasetVerdict:
+    """What is said of a data set.
+
+    Attributes:
+        answer: no where more than half of the scenes that can be judged share a fault.
+        fault: that fault, with measured parameters.
+        shift: median shift of the scenes whose boxes sit on objects, ``(dx, dy)`` pixels.
+        size: measured size of the boxes, 1 being that of boxes drawn by hand.
+        margin: pixels by which boxes are drawn outside the edge.
+        scenes: a verdict for every scene.
+    """
+
+    answer: Answer
+    fault: Fault
+    shift: tuple[float, float]
+    size: float
+    margin: float
+    scenes: Mapping[str, Verdict]
+
+
+def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
+    """Judge a data set, and each scene by the habits of those who drew the others.
+
+    Args:
+        evidence: one for each scene.
+
+    Returns:
+        DatasetVerdict: see there.
+    """
+    placed = [one for one in evidence if judge_scene(one).answer != Answer.UNKNOWN and _sits(judge_scene(one))]
+    margin, size = fit_size(placed) if placed else (NATURAL_MARGIN, NATURAL_SIZE)
+    error = size / NATURAL_SIZE
+    usual = size if abs(error - 1) < COMMON_SIZE else NATURAL_SIZE
+    scenes = {one.scene_id: judge_scene(one, margin, usual) for one in evidence}
+    sitting = [verdict for verdict in scenes.values() if verdict.answer != Answer.UNKNOWN and _sits(verdict)]
+    shift = (
+        (float(np.median([one.shift[0] for one in sitting])), float(np.median([one.shift[1] for one in sitting])))
+        if sitting
+        else (0.0, 0.0)
+    )
+    judged = [verdict for verdict in scenes.values() if verdict.answer != Answer.UNKNOWN]
+    fault = common_fault([verdict.fault for verdict in judged if verdict.answer == Answer.NO], len(judged))
+    if fault.kind == faults.RESIZED or (fault.kind == faults.NONE and usual != size):
+        fault = Fault(faults.RESIZED, (error,))
+    if fault.kind == faults.NONE and np.hypot(*shift) > COMMON_SHIFT:
+        fault = Fault(faults.SHIFTED, shift)
+    answer = Answer.NO if fault.kind != faults.NONE else Answer.YES if judged else Answer.UNKNOWN
+    return DatasetVerdict(answer, fault, shift, error, margin, scenes)
+
+
+def common_fault(found: Sequence[Fault], judged: int) -> Fault:
+    """The fault that more than half of the judged scenes have, with the median of their parameters; else none."""
+    for kind in {fault.kind for fault in found}:
+        alike = [fault for fault in found if fault.kind == kind]
+        middle = tuple(float(value) for value in np.median([fault.parameters for fault in alike], axis=0))
+        if kind == faults.SCALED:
+            alike = [fault for fault in alike if np.allclose(fault.parameters, middle, rtol=SAME_SCALE)]
+        if 2 * len(alike) > judged:
+            return Fault(kind, middle)
+    return Fault()
+
+
+def _sits(verdict: Verdict) -> bool:
+    """Whether boxes as written lie about the objects' centres."""
+    return verdict.fault.kind in (faults.NONE, faults.RESIZED)

@@ -1,0 +1,100 @@
+"""The ways in which boxes go wrong, and how each is undone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NONE = "none"
+SCALED = "coordinates scaled"
+RESIZED = "sizes scaled"
+SHIFTED = "shifted"
+ELSEWHERE = "of another image"
+DISCRETE = (
+    "mirrored left-right",
+    "mirrored top-bottom",
+    "turned by 180 degrees",
+    "transposed",
+    "turned by 90 degrees clockwise",
+    "turned by 90 degrees counter-clockwise",
+    "xywh read as xyxy",
+    "xyxy read as xywh",
+    "centre read as corner",
+    "corner read as centre",
+)
+"""Faults without a parameter."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What was done to boxes that were right.
+
+    Attributes:
+        kind: :data:`NONE`, one of :data:`DISCRETE`, or with parameters:
+            :data:`SCALED` about the image's origin by ``(sx, sy)``; :data:`RESIZED` about their own centres by
+            ``(s,)``; :data:`SHIFTED` by ``(dx, dy)`` pixels; :data:`ELSEWHERE`.
+        parameters: of the kind.
+        image: of :data:`ELSEWHERE`, the scene on which the boxes sit.
+    """
+
+    kind: str = NONE
+    parameters: tuple[float, ...] = ()
+    image: str = ""
+
+    def __str__(self) -> str:
+        match self.kind, self.parameters:
+            case (kind, (x, y)) if kind == SCALED:
+                return f"coordinates scaled by {x:.3f}" + (f" in x and {y:.3f} in y" if x != y else "")
+            case (kind, (scale,)) if kind == RESIZED:
+                return f"sizes scaled by {scale:.2f} about the boxes' centres"
+            case (kind, (x, y)) if kind == SHIFTED:
+                return f"shifted by ({x:+.1f}, {y:+.1f}) px"
+            case _:
+                return f"of another image, {self.image}" if self.image else self.kind
+
+
+def undo(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Boxes as they were before the fault.
+
+    Args:
+        fault: see :class:`Fault`; of :data:`ELSEWHERE` nothing can be undone.
+        boxes: ``(N, 4)`` as written: corners may be in any order, and lie outside the image.
+        width: of the image, pixels.
+        height: of the image, pixels.
+
+    Returns:
+        ``(N, 4)`` float32 xyxy, pixels, corners in order.
+    """
+    a, b, c, d = boxes.T.astype(np.float32)
+    match fault.kind:
+        case "mirrored left-right":
+            a, c = width - c, width - a
+        case "mirrored top-bottom":
+            b, d = height - d, height - b
+        case "turned by 180 degrees":
+            a, b, c, d = width - c, height - d, width - a, height - b
+        case "transposed":
+            a, b, c, d = b, a, d, c
+        case "turned by 90 degrees clockwise":
+            a, b, c, d = b, height - c, d, height - a
+        case "turned by 90 degrees counter-clockwise":
+            a, b, c, d = width - d, a, width - b, c
+        case "xywh read as xyxy":
+            c, d = a + c, b + d
+        case "xyxy read as xywh":
+            c, d = c - a, d - b
+        case "centre read as corner":
+            a, b, c, d = a - (c - a) / 2, b - (d - b) / 2, c - (c - a) / 2, d - (d - b) / 2
+        case "corner read as centre":
+            a, b, c, d = a + (c - a) / 2, b + (d - b) / 2, c + (c - a) / 2, d + (d - b) / 2
+        case "coordinates scaled":
+            x, y = fault.parameters
+            a, b, c, d = a / x, b / y, c / x, d / y
+        case "sizes scaled":
+            (scale,) = fault.parameters
+            x, y, w, h = (a + c) / 2, (b + d) / 2, (c - a) / 2 / scale, (d - b) / 2 / scale
+            a, b, c, d = x - w, y - h, x + w, y + h
+        case "shifted":
+            x, y = fault.parameters
+            a, b, c, d = a - x, b - y, c - x, d - y
+    return np.stack([np.minimum(a, c), np.minimum(b, d), np.maximum(a, c), np.maximum(b, d)], axis=1).astype(np.float32)

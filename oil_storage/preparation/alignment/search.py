@@ -1,0 +1,96 @@
+"""Where boxes would have to lie: searches over shifts and scales."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage.preparation.alignment.faults import SCALED, Fault
+from oil_storage.preparation.alignment.roundness import GradientField, roundness, tightened
+
+REACH = 48
+"""Shifts up to that many pixels are tried."""
+SHIFT_SAMPLE = 40
+SCALE_SAMPLE = 30
+SCALES = (0.2, 5.0)
+"""Scales between these are tried."""
+FINEST = 1.5
+"""Pixels that the farthest box moves from one tried scale to the next: less than an edge is wide."""
+COARSER = 3.0
+"""Times by which the first round of a search in two directions is coarser."""
+RATIO_ERROR = 0.07
+"""Relative error of a mean box's ratio of sides; boxes drawn by hand are that far from square."""
+AT_ONCE = 2_000
+
+
+def best_shift(field: GradientField, boxes: NDArray[np.float32]) -> tuple[float, float]:
+    """The common shift that boxes have been given, as the roundest place tells.
+
+    Args:
+        field: of the image.
+        boxes: ``(N, 4)`` xyxy on the objects' edges but for the shift.
+
+    Returns:
+        tuple: ``(dx, dy)``, pixels; undone by subtracting it.
+    """
+    few = _sample(boxes, SHIFT_SAMPLE)
+    x, y = 0.0, 0.0
+    # an edge is wide enough to be met in steps of 2 px
+    for reach, step, members in ((REACH, 2.0, few), (2.0, 1.0, boxes), (0.75, 0.25, boxes)):
+        grid = np.arange(-reach, reach + step / 2, step)
+        shifts = np.stack(np.meshgrid(x + grid, y + grid), axis=-1).reshape(-1, 2)
+        moved = members[None] - np.tile(shifts, 2)[:, None]
+        score = roundness(field, moved.reshape(-1, 4)).reshape(len(shifts), -1).mean(axis=1)
+        x, y = map(float, shifts[score.argmax()])
+    return x, y
+
+
+def best_scale(field: GradientField, boxes: NDArray[np.float32], width: int, height: int) -> Fault:
+    """The scale about the origin, the same for both axes, under which boxes are roundest.
+
+    Args:
+        field: of the image.
+        boxes: ``(N, 4)`` xyxy as written, corners in order, ``N > 0``.
+        width: of the image, pixels.
+        height: of the image, pixels.
+
+    Returns:
+        Fault: of kind :data:`SCALED`.
+    """
+    scales = np.exp(np.arange(*np.log(SCALES), FINEST / max(width, height)))
+    return _roundest(field, _sample(boxes, SCALE_SAMPLE), np.stack([scales, scales], axis=1))
+
+
+def best_scales(field: GradientField, boxes: NDArray[np.float32], width: int, height: int) -> Fault:
+    """As :func:`best_scale`, with a scale for each axis.
+
+    A tank's box is as wide as it is high, so the ratio of the axes' scales is nearly that of the boxes' sides.
+    """
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
+    ratio = np.exp(np.log(sides[:, 1] / sides[:, 0]).mean())
+    step = FINEST / max(width, height)
+    coarse = np.exp(np.arange(*np.log(SCALES), COARSER * step))
+    ratios = ratio * np.exp(np.arange(-RATIO_ERROR, RATIO_ERROR, COARSER * step))
+    pairs = np.stack([np.repeat(coarse, len(ratios)), np.outer(coarse, ratios).ravel()], axis=1)
+    few = _sample(boxes, SCALE_SAMPLE)
+    rough = _roundest(field.blurred(COARSER * FINEST / 2), few[: SCALE_SAMPLE // 2], pairs).parameters
+    near = np.exp(np.arange(-1.5 * COARSER, 1.5 * COARSER + 0.1, 0.5) * step)
+    fine = np.stack(np.meshgrid(rough[0] * near, rough[1] * near), axis=-1).reshape(-1, 2)
+    return _roundest(field, few, fine)
+
+
+def _roundest(field: GradientField, boxes: NDArray[np.float32], scales: NDArray[np.float64]) -> Fault:
+    """Of ``(S, 2)`` scales of x and y, those under which boxes are roundest."""
+    scores = []
+    for start in range(0, len(scales), AT_ONCE):
+        undone = boxes[None] / np.tile(scales[start : start + AT_ONCE], 2)[:, None]
+        tried = tightened(undone.reshape(-1, 4).astype(np.float32))
+        scores.append(roundness(field, tried).reshape(-1, len(boxes)).mean(axis=1))
+    x, y = scales[int(np.concatenate(scores).argmax())]
+    return Fault(SCALED, (float(x), float(y)))
+
+
+def _sample(boxes: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """At most so many boxes, of the larger half: they meet their objects in coarser steps."""
+    order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(axis=1), kind="stable")
+    step = max(1, min(2, len(boxes) // most))
+    chosen: NDArray[np.float32] = boxes[order[: step * most : step]]
+    return chosen
