@@ -18,7 +18,8 @@ class Georeference:
     Pixel coordinates count from the outer corner of the first pixel, as those of boxes do.
 
     Attributes:
-        crs: ``EPSG:32631``, or WKT where there is no such code; None where the raster names no coordinate system.
+        crs: ``EPSG:32631``, or WKT where there is no such code; None where the raster names no
+            coordinate system of the earth's.
         transform: ``(a, b, c, d, e, f)``, invertible: ``x = a * column + b * row + c, y = d * column + e * row + f``.
     """
 
@@ -66,7 +67,8 @@ def read_georeference(path: Path) -> Georeference | None:
         raise UserError(f"{path}: not a TIFF that can be opened ({error}); replace or remove it") from error
     if transform.is_identity or transform.is_degenerate:
         return None
-    return Georeference(crs.to_string() if crs else None, tuple(transform)[:6])
+    is_of_the_earth = crs is not None and (crs.is_projected or crs.is_geographic)
+    return Georeference(crs.to_string() if is_of_the_earth else None, tuple(transform)[:6])
 
 
 def sidecars(path: Path) -> list[Path]:

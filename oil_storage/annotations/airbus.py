@@ -8,12 +8,14 @@ Source: https://www.kaggle.com/datasets/airbusgeo/airbus-oil-storage-detection-d
 
 import csv
 import re
+from collections.abc import Container, Sequence
 from pathlib import Path
 
-from oil_storage.annotations.images import image_files
+from oil_storage.annotations.decimals import decimals, text
+from oil_storage.annotations.images import copy_images, image_files, scene_name
 from oil_storage.annotations.record import Annotations, ImageRecord, Record
 from oil_storage.errors import UserError
-from oil_storage.imagery import SUFFIXES
+from oil_storage.scene import CLASS_NAME, Scene
 
 COLUMNS = ("image_id", "class", "bounds")
 NUMBER = r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*"
@@ -38,16 +40,27 @@ def read(source: Path) -> Annotations:
         UserError: no such file or folder, a column is missing, or ``bounds`` is not four numbers; the line is named.
     """
     path = source / "annotations.csv"
-    records = _rows(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; SOURCE must hold images/ and annotations.csv (the Airbus layout)")
     images = {file.stem: ImageRecord(file.stem, file, None, str(file)) for file in image_files(source / "images")}
+    records = _rows(path, images)
     for record in records:
         images.setdefault(record.image, ImageRecord(record.image, None, None, record.place))
     return Annotations(list(images.values()), records, [path])
 
 
-def _rows(path: Path) -> list[Record]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; SOURCE must hold images/ and annotations.csv (the Airbus layout)")
+def write(scenes: Sequence[Scene], out: Path) -> None:
+    """Write ``out/images/`` and ``out/annotations.csv``; coordinates are whole numbers where the boxes' are."""
+    copy_images(scenes, out / "images")
+    with (out / "annotations.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for scene in scenes:
+            for box in decimals(scene.boxes):
+                rows.writerow((scene.scene_id, CLASS_NAME, f"({', '.join(map(text, box))})"))
+
+
+def _rows(path: Path, scenes: Container[str]) -> list[Record]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         try:
             rows = csv.DictReader(file, strict=True)
@@ -57,7 +70,7 @@ def _rows(path: Path) -> list[Record]:
                     f"{path}:1: no column {', '.join(missing)}; the header must name {', '.join(COLUMNS)}, "
                     f"it is {','.join(rows.fieldnames or ()) or 'empty'}"
                 )
-            return [_record(row, f"{path}:{rows.line_num}") for row in rows]
+            return [_record(row, f"{path}:{rows.line_num}", scenes) for row in rows]
         except UnicodeDecodeError as error:
             raise UserError(
                 f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
@@ -66,7 +79,7 @@ def _rows(path: Path) -> list[Record]:
             raise UserError(f"{path}:{rows.reader.line_num}: not a CSV ({error})") from error
 
 
-def _record(row: dict[str, str | None], place: str) -> Record:
+def _record(row: dict[str, str | None], place: str, scenes: Container[str]) -> Record:
     image, class_name, bounds = (row[column] for column in COLUMNS)
     match = BOUNDS.fullmatch(bounds or "")
     if not image or not class_name or match is None:
@@ -74,12 +87,9 @@ def _record(row: dict[str, str | None], place: str) -> Record:
             f'{place}: a row needs an image_id, a class and bounds like "(12, 34, 56, 78)"; its bounds are {bounds!r}'
         )
     x1, y1, x2, y2 = (float(number) for number in match.groups())
-    return Record(_scene_name(image), class_name, (x1, y1, x2, y2), place)
+    return Record(image if image in scenes else _scene_name(image), class_name, (x1, y1, x2, y2), place)
 
 
 def _scene_name(image_id: str) -> str:
     """The image's file name without suffix, which an id may have, as it may have the folder."""
-    path = Path(image_id)
-    if str(path.parent) in (".", "images"):
-        return path.stem if path.suffix.lower() in SUFFIXES else path.name
-    return image_id
+    return scene_name(image_id) if str(Path(image_id).parent) in (".", "images") else image_id

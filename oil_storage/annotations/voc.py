@@ -1,0 +1,192 @@
+"""Pascal VOC's xml: one file an image, ``bndbox`` with ``xmin``, ``ymin``, ``xmax``, ``ymax``.
+
+Coordinates are read and written as edges, counted from the outer corner of the first pixel: a box is ``xmax - xmin``
+wide, as LabelImg, CVAT and Roboflow write it. (VOC's own images of 2005 to 2012 number pixels from 1 and name the last
+one inside; read as edges, the left and top edge of such a box lie one pixel too far inside.)
+
+Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf
+"""
+
+import math
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from oil_storage.annotations.decimals import decimals, text
+from oil_storage.annotations.images import copy_images, images_by_stem, scene_name
+from oil_storage.annotations.names import unique_name
+from oil_storage.annotations.outline import bounds
+from oil_storage.annotations.record import Annotations, ImageRecord, Record
+from oil_storage.annotations.tally import Tally
+from oil_storage.errors import UserError
+from oil_storage.scene import CLASS_NAME, Scene
+
+LAYOUTS = ("*.xml", "*/*.xml")
+IMAGE_FOLDERS = ("JPEGImages", "images")
+EDGES = ("xmin", "ymin", "xmax", "ymax")
+HEAD = 4096
+"""Bytes in which the root element is looked for."""
+ROOT = re.compile(rb"<annotation[\s>]")
+
+
+def is_format_of(source: Path) -> bool:
+    """Whether ``source`` looks like this format."""
+    return any(_is_voc(file) for layout in LAYOUTS for file in source.glob(layout))
+
+
+def read(source: Path) -> Annotations:
+    """Read every xml of ``source`` and of its folders, ``Annotations`` or others, that hold such files.
+
+    An image is that of the xml's own name, as VOC has it; where there is none, that of its ``filename``. It is looked
+    for in ``JPEGImages`` and ``images`` beside the xml's folder, beside the xml, and in the same places of ``source``.
+    Images without an xml are images without boxes.
+
+    Args:
+        source: folder with ``Annotations/*.xml`` and ``JPEGImages/``, or the like.
+
+    Returns:
+        Annotations: in the order of the xml files' names, images without one last.
+
+    Raises:
+        UserError: no such file, or one that is no VOC xml; the line or the object is named.
+    """
+    files = _annotation_files(source)
+    if not files:
+        raise UserError(f"{source}: no VOC xml in it; looked for {', '.join(LAYOUTS)} with an <annotation> inside")
+    found = Annotations([], [], files)
+    tally = Tally()
+    names: set[str] = set()
+    folders: dict[Path, dict[str, Path]] = {}
+    for file in files:
+        _read_file(file, source, found, names, folders, tally)
+    used = {image.path for image in found.images}
+    for images in folders.values():
+        if used.isdisjoint(images.values()):
+            continue
+        for path in images.values():
+            if path not in used:
+                found.images.append(ImageRecord(unique_name(path.name, str(path), names), path, None, str(path)))
+    found.findings.extend(tally.findings())
+    return found
+
+
+def write(scenes: Sequence[Scene], out: Path) -> None:
+    """Write ``out/JPEGImages/`` and ``out/Annotations/``; coordinates are whole numbers where the boxes' are."""
+    copy_images(scenes, out / IMAGE_FOLDERS[0])
+    (out / "Annotations").mkdir()
+    for scene in scenes:
+        root = ET.Element("annotation")
+        _add(root, folder=IMAGE_FOLDERS[0], filename=scene.image.name)
+        _add(ET.SubElement(root, "size"), width=str(scene.width), height=str(scene.height), depth="3")
+        _add(root, segmented="0")
+        for box in decimals(scene.boxes):
+            item = ET.SubElement(root, "object")
+            _add(item, name=CLASS_NAME, pose="Unspecified", truncated="0", difficult="0")
+            _add(ET.SubElement(item, "bndbox"), **dict(zip(EDGES, map(text, box), strict=True)))
+        ET.indent(root)
+        ET.ElementTree(root).write(out / "Annotations" / f"{scene.scene_id}.xml", encoding="utf-8")
+
+
+def _add(parent: ET.Element, **texts: str) -> None:
+    for tag, content in texts.items():
+        ET.SubElement(parent, tag).text = content
+
+
+def _annotation_files(source: Path) -> list[Path]:
+    """All xml of the folders where one is VOC's, so that a broken one is not passed over; GDAL's sidecars aside."""
+    files = [file for layout in LAYOUTS for file in sorted(source.glob(layout)) if not file.name.endswith(".aux.xml")]
+    folders = {file.parent for file in files if _is_voc(file)}
+    return [file for file in files if file.parent in folders]
+
+
+def _is_voc(file: Path) -> bool:
+    with file.open("rb") as content:
+        return ROOT.search(content.read(HEAD)) is not None
+
+
+def _read_file(
+    file: Path, source: Path, found: Annotations, names: set[str], folders: dict[Path, dict[str, Path]], tally: Tally
+) -> None:
+    root = _parse(file)
+    stated = (root.findtext("filename") or "").strip()
+    path = _image_path(file, stated, source, folders)
+    name = unique_name(stated or file.stem, str(file), names)
+    if path and stated and path.stem not in (scene_name(stated), stated):
+        problem = f"filename is {stated!r}, the image of the xml's name is {path.name}"
+        tally.add(file, "other-file-name", str(file), problem, f"{path.name} is taken")
+    found.images.append(ImageRecord(name, path, _size(root, file), str(file)))
+    for number, item in enumerate(root.findall("object"), start=1):
+        place = f"{file}: object {number}"
+        class_name = (item.findtext("name") or "").strip()
+        if not class_name:
+            raise UserError(f"{place}: has no name; an object needs its class there")
+        found.records.append(Record(name, class_name, _box(item, file, place, tally), place))
+        if (item.findtext("difficult") or "").strip() == "1":
+            tally.add(file, "difficult", place, "object is marked difficult", "kept, the mark is not")
+
+
+def _parse(file: Path) -> ET.Element:
+    from defusedxml import DefusedXmlException, ElementTree
+
+    try:
+        root: ET.Element = ElementTree.parse(file).getroot()
+    except ET.ParseError as error:
+        raise UserError(f"{file}:{error.position[0]}: not XML ({error}); mend or remove it") from error
+    except (DefusedXmlException, LookupError, ValueError) as error:
+        raise UserError(f"{file}: not read ({error}); write it as plain XML in UTF-8") from error
+    if root.tag != "annotation":
+        raise UserError(f"{file}: its root is <{root.tag}>, VOC's is <annotation>; move it elsewhere")
+    return root
+
+
+def _image_path(file: Path, stated: str, source: Path, folders: dict[Path, dict[str, Path]]) -> Path | None:
+    near = [parent / name for parent in (file.parent.parent, file.parent, source) for name in IMAGE_FOLDERS]
+    for stem in dict.fromkeys((file.stem, scene_name(stated), stated)):
+        for folder in dict.fromkeys((*near, file.parent, source)):
+            if folder not in folders:
+                folders[folder] = images_by_stem(folder)
+            if stem in folders[folder]:
+                return folders[folder][stem]
+    return None
+
+
+def _size(root: ET.Element, file: Path) -> tuple[int, int] | None:
+    """The stated size; none is stated by 0 x 0, which some labellers write before they have seen the image."""
+    sides = root.findtext("size/width") or "0", root.findtext("size/height") or "0"
+    try:
+        width, height = int(sides[0]), int(sides[1])
+    except ValueError:
+        raise UserError(
+            f"{file}: size is {sides[0]!r} x {sides[1]!r}; width and height must be whole numbers"
+        ) from None
+    return (width, height) if width or height else None
+
+
+def _box(item: ET.Element, file: Path, place: str, tally: Tally) -> tuple[float, float, float, float]:
+    if (turned := item.find("robndbox")) is not None:  # roLabelImg's
+        tally.add(file, "turned-box", place, "box is turned (robndbox)", "read as its bounds")
+        x, y, width, height, angle = _numbers(turned, ("cx", "cy", "w", "h", "angle"), place)
+        u = np.array([math.cos(angle), math.sin(angle)]) * width / 2
+        v = np.array([-math.sin(angle), math.cos(angle)]) * height / 2
+        return bounds(np.array([x, y]) + np.array([u + v, u - v, -u - v, v - u]))
+    edges = item.find("bndbox")
+    if edges is None:
+        raise UserError(f"{place}: has no bndbox; an object needs one with {', '.join(EDGES)}")
+    if item.find("polygon") is not None:
+        tally.add(file, "outline", place, "has a polygon", "its bndbox is read, the polygon is not")
+    x1, y1, x2, y2 = _numbers(edges, EDGES, place)
+    return x1, y1, x2, y2
+
+
+def _numbers(element: ET.Element, tags: Sequence[str], place: str) -> list[float]:
+    numbers = []
+    for tag in tags:
+        content = element.findtext(tag)
+        try:
+            numbers.append(float(content or ""))
+        except ValueError:
+            raise UserError(f"{place}: {tag} of {element.tag} is {content!r}; it must be a number") from None
+    return numbers

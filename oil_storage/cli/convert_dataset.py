@@ -1,0 +1,57 @@
+"""``tools/convert_dataset.py``: write a labelled folder of scenes in another format."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from oil_storage.cli.command import run
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The tool's arguments."""
+    from oil_storage.annotations.formats import FORMATS, WRITABLE
+
+    parser = argparse.ArgumentParser(
+        prog="convert_dataset.py",
+        description="Write labelled scenes in another format. They are audited on the way: what is repaired, left out "
+        "or odd is listed, and errors stop the conversion. docs/formats.md tells of each format.",
+    )
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder with images and boxes")
+    parser.add_argument("out", type=Path, metavar="OUT", help="new or empty folder; appears when all of it is written")
+    parser.add_argument("--to", required=True, choices=WRITABLE, help="format of OUT")
+    parser.add_argument("--format", choices=tuple(FORMATS), help="format of SOURCE (default: the one that it has)")
+    parser.add_argument(
+        "--class-map",
+        metavar="NAME=CLASS,...",
+        help='which classes of SOURCE are tanks and which are left out: "Storage Tank=oil-storage-tank,ship=-"',
+    )
+    return parser
+
+
+def convert_dataset(args: argparse.Namespace) -> None:
+    """Convert and print what was found and written."""
+    from oil_storage.annotations import formats
+    from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.errors import UserError
+    from oil_storage.findings import Severity
+    from oil_storage.preparation.audit import audit
+
+    class_map = parse_class_map(args.class_map)
+    formats.check_is_free(args.out)
+    annotations = formats.read(args.source, args.format)
+    scenes, findings = audit(annotations, class_map)
+    for finding in findings:
+        print(finding)
+    if errors := [finding for finding in findings if finding.severity == Severity.ERROR]:
+        raise UserError(f"{errors[0]}\n{len(errors)} errors in all, nothing is written; mend them in SOURCE first")
+    for name in (name for name, meaning in class_map.items() if meaning is None):
+        boxes = sum(record.class_name == name for record in annotations.records)
+        print(f"{boxes} boxes of class {name!r} left out, as --class-map says")
+    formats.write(scenes, args.out, args.to)
+    boxes = sum(len(scene.boxes) for scene in scenes)
+    print(f"wrote {len(scenes)} scenes with {boxes} boxes to {args.out} ({args.to})")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool; see :func:`oil_storage.cli.command.run`."""
+    return run(build_parser(), convert_dataset, argv)
