@@ -11,6 +11,7 @@ from oil_storage.preparation.alignment.faults import Fault
 from oil_storage.preparation.alignment.verdict import (
     NATURAL_MARGIN,
     NATURAL_SIZE,
+    SITTING,
     Answer,
     Verdict,
     fit_size,
@@ -90,4 +91,4 @@ def common_fault(found: Sequence[Fault], judged: int) -> Fault:
 
 def _sits(verdict: Verdict) -> bool:
     """Whether boxes as written lie about the objects' centres."""
-    return verdict.fault.kind in (faults.NONE, faults.RESIZED)
+    return verdict.fault.kind in SITTING

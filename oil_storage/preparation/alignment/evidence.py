@@ -21,8 +21,8 @@ SAMPLE = 150
 MARGINS = np.arange(0.0, 3.01, 0.5)
 SIZES = np.exp(np.arange(np.log(0.36), np.log(2.8), 0.03))
 """Margins and sizes of boxes, as multiples of the objects', between which :attr:`SceneEvidence.fit` looks."""
-SURE = 0.15
-"""Where boxes are rounder than chance by that much, no scale is searched for."""
+CLEAR = 0.28
+"""Where a simpler place is rounder than chance by that much, no scale is searched for."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,16 @@ def examine(scene_id: str, pixels: NDArray[np.uint8], boxes: NDArray[np.float32]
             found[fault] = mean(fault)
         resized = Fault(faults.RESIZED, (_best_size(fit),))
         found[resized] = mean(resized)
-        for search in (best_scale, best_scales):
-            if max(found.values()) < chance[0] + SURE:
-                scaled = search(field, upright, width, height)
-                found[scaled] = mean(scaled)
+        clear = chance[0] + CLEAR
+        simplest = max(found.values())
         shift = best_shift(field, tightened(upright))
         shifted = Fault(faults.SHIFTED, shift)
         found[shifted] = mean(shifted)
+        for search in (best_scale, best_scales):
+            # boxes that are scaled a little seem shifted, some of them
+            if simplest < clear and max(found.values()) < clear + CLEAR / 2:
+                scaled = search(field, upright, width, height)
+                found[scaled] = mean(scaled)
     return SceneEvidence(
         scene_id,
         len(sample),
@@ -121,7 +124,7 @@ def _chance(
 def _fit(field: GradientField, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     if not len(boxes):
         return np.zeros((5, len(MARGINS), len(SIZES)), dtype=np.float32)
-    tried = np.concatenate([tightened(boxes, margin, size) for margin in MARGINS for size in SIZES])
+    tried = np.concatenate([tightened(boxes, margin, size) for margin in MARGINS.tolist() for size in SIZES.tolist()])
     radial, _ = radial_gradients(field, tried)
     shape = len(MARGINS), len(SIZES), len(boxes)
     by_side = np.abs(radial.reshape(-1, 4, ANGLES // 4).mean(axis=2)).reshape(*shape, 4)

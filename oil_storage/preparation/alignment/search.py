@@ -11,12 +11,14 @@ REACH = 48
 SHIFT_SAMPLE = 40
 SCALE_SAMPLE = 30
 SCALES = (0.2, 5.0)
-"""Scales between these are tried."""
+"""Scales between these are tried,"""
+OBJECT_SIDES = (6.0, 100.0)
+"""as long as they leave boxes whose middle side is between these, pixels: almost anything is round that is tiny."""
 FINEST = 1.5
 """Pixels that the farthest box moves from one tried scale to the next: less than an edge is wide."""
 COARSER = 3.0
 """Times by which the first round of a search in two directions is coarser."""
-RATIO_ERROR = 0.07
+RATIO_ERROR = 0.15
 """Relative error of a mean box's ratio of sides; boxes drawn by hand are that far from square."""
 AT_ONCE = 2_000
 
@@ -55,7 +57,7 @@ def best_scale(field: GradientField, boxes: NDArray[np.float32], width: int, hei
     Returns:
         Fault: of kind :data:`SCALED`.
     """
-    scales = np.exp(np.arange(*np.log(SCALES), FINEST / max(width, height)))
+    scales = _plausible(boxes, FINEST / max(width, height))
     return _roundest(field, _sample(boxes, SCALE_SAMPLE), np.stack([scales, scales], axis=1))
 
 
@@ -67,7 +69,7 @@ def best_scales(field: GradientField, boxes: NDArray[np.float32], width: int, he
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
     ratio = np.exp(np.log(sides[:, 1] / sides[:, 0]).mean())
     step = FINEST / max(width, height)
-    coarse = np.exp(np.arange(*np.log(SCALES), COARSER * step))
+    coarse = _plausible(boxes, COARSER * step)
     ratios = ratio * np.exp(np.arange(-RATIO_ERROR, RATIO_ERROR, COARSER * step))
     pairs = np.stack([np.repeat(coarse, len(ratios)), np.outer(coarse, ratios).ravel()], axis=1)
     few = _sample(boxes, SCALE_SAMPLE)
@@ -75,6 +77,15 @@ def best_scales(field: GradientField, boxes: NDArray[np.float32], width: int, he
     near = np.exp(np.arange(-1.5 * COARSER, 1.5 * COARSER + 0.1, 0.5) * step)
     fine = np.stack(np.meshgrid(rough[0] * near, rough[1] * near), axis=-1).reshape(-1, 2)
     return _roundest(field, few, fine)
+
+
+def _plausible(boxes: NDArray[np.float32], step: float) -> NDArray[np.float64]:
+    """Scales whose logarithms are ``step`` apart; at least one."""
+    side = float(np.median(boxes[:, 2:] - boxes[:, :2]))
+    lowest = max(SCALES[0], side / OBJECT_SIDES[1])
+    highest = max(min(SCALES[1], side / OBJECT_SIDES[0]), lowest * 1.001)
+    scales: NDArray[np.float64] = np.exp(np.arange(np.log(lowest), np.log(highest), step))
+    return scales
 
 
 def _roundest(field: GradientField, boxes: NDArray[np.float32], scales: NDArray[np.float64]) -> Fault:

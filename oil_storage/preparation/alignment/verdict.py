@@ -17,11 +17,15 @@ DEVIATIONS = 5.0
 """By so many standard deviations of its mean must roundness stand above chance."""
 ABOVE_CHANCE = 0.10
 """And by so much in itself."""
+SEARCHED = {faults.SHIFTED: 0.2, faults.RESIZED: 0.2, faults.SCALED: 0.26}
+"""The same where the best of many places was taken: the best of hundreds, and of a hundred thousand."""
 BETTER = 0.08
 """By so much must boxes be rounder after a fault is undone than as written."""
 NATURAL_SIZE = 1.05
 """Size of boxes drawn by hand, as multiples of what the strongest edge encloses, the margin apart."""
 NATURAL_MARGIN = 1.0
+SITTING = (faults.NONE, faults.RESIZED)
+"""Kinds of boxes that lie about their objects' centres."""
 TOO_LARGE, TOO_SMALL = 1.13, 0.92
 """Sizes of a single scene's boxes, as multiples of the data set's."""
 
@@ -59,28 +63,32 @@ def judge_scene(evidence: SceneEvidence, margin: float = NATURAL_MARGIN, size: f
         margin: pixels by which the data set's boxes are drawn outside the edge; see :func:`fit_size`.
         size: what the size of right boxes is measured as, with that margin.
     """
-    found = evidence.roundness
     sides = sizes_of_sides(evidence, margin) / size
     measured = float(np.median(sides))
     unknown = Verdict(Answer.UNKNOWN, Fault(), evidence.shift, measured)
     if evidence.boxes < FEWEST:
         return unknown
-    mean, deviation = evidence.chance
-    enough = mean + max(ABOVE_CHANCE, DEVIATIONS * deviation / evidence.boxes**0.5)
-    written = found[Fault()]
-    shifted = Fault(faults.SHIFTED, evidence.shift)
-    resized = next(fault for fault in found if fault.kind == faults.RESIZED)
-    placed = [fault for fault in found if fault.kind not in (faults.NONE, faults.RESIZED, faults.SHIFTED)]
-    best = max(placed, key=lambda fault: found[fault])
-    if found[shifted] >= found[best] - 0.02 and is_far(evidence.shift, evidence.side):
-        best = shifted
-    if found[best] > enough and found[best] > max(written, found[resized]) + BETTER:
+    convincing = {fault: score for fault, score in evidence.roundness.items() if score > _enough(evidence, fault.kind)}
+    sits = max((score for fault, score in convincing.items() if fault.kind in SITTING), default=None)
+    moved = {
+        fault: score
+        for fault, score in convincing.items()
+        if fault.kind not in SITTING and (fault.kind != faults.SHIFTED or is_far(evidence.shift, evidence.side))
+    }
+    best = max(moved, key=lambda fault: moved[fault], default=None)
+    if best and moved[best] > max(sits or 0.0, evidence.roundness[Fault()]) + BETTER:
         return Verdict(Answer.NO, best, evidence.shift, measured)
-    if max(written, found[resized]) <= enough:
+    if sits is None:
         return unknown
     if wrong := wrong_size(sides):
         return Verdict(Answer.NO, Fault(faults.RESIZED, (wrong,)), evidence.shift, wrong)
     return Verdict(Answer.YES, Fault(), evidence.shift, measured)
+
+
+def _enough(evidence: SceneEvidence, kind: str) -> float:
+    """Roundness from which a scene says something about a fault of that kind."""
+    mean, deviation = evidence.chance
+    return mean + max(SEARCHED.get(kind, ABOVE_CHANCE), DEVIATIONS * deviation / evidence.boxes**0.5)
 
 
 def is_far(shift: tuple[float, float], side: float) -> bool:

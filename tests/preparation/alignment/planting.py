@@ -1,0 +1,57 @@
+"""Scenes of discs with exact boxes, and faults planted in boxes that were right."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage.preparation.alignment import faults
+from oil_storage.preparation.alignment.faults import Fault, undo
+
+OPPOSITE = {
+    "turned by 90 degrees clockwise": "turned by 90 degrees counter-clockwise",
+    "turned by 90 degrees counter-clockwise": "turned by 90 degrees clockwise",
+    "centre read as corner": "corner read as centre",
+    "corner read as centre": "centre read as corner",
+    "xywh read as xyxy": "xyxy read as xywh",
+    "xyxy read as xywh": "xywh read as xyxy",
+}
+"""What undoes a fault is another fault; the others undo themselves."""
+
+
+def plant(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Boxes as a careless program would have written them: the inverse of :func:`undo`."""
+    if fault.kind == "xywh read as xyxy":  # leaves corners in the wrong order
+        return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    if fault.kind in (faults.SCALED, faults.RESIZED):
+        opposite = Fault(fault.kind, tuple(1 / value for value in fault.parameters))
+    elif fault.kind == faults.SHIFTED:
+        opposite = Fault(fault.kind, tuple(-value for value in fault.parameters))
+    else:
+        opposite = Fault(OPPOSITE.get(fault.kind, fault.kind))
+    if "90" in fault.kind:  # the turned image has the other sides
+        width, height = height, width
+    return undo(opposite, boxes, width, height)
+
+
+def scene_of_discs(
+    seed: int, width: int = 900, height: int = 700, discs: int = 40, square: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Bright and dark discs, or turned squares, on a structured ground, and boxes drawn a pixel outside them."""
+    rng = np.random.default_rng(seed)
+    ground = cv2.GaussianBlur(rng.normal(0, 60, (height, width)).astype(np.float32), (0, 0), 3) + 110
+    boxes: list[tuple[float, float, float, float]] = []
+    while len(boxes) < discs:
+        radius = rng.uniform(5, 18)
+        x, y = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)
+        box = x - radius - 1, y - radius - 1, x + radius + 1, y + radius + 1
+        if any(box[0] < c and a < box[2] and box[1] < d and b < box[3] for a, b, c, d in boxes):
+            continue
+        boxes.append(box)
+        grey = float(rng.choice([30, 190, 220]))
+        if square:
+            corners = cv2.boxPoints(((x, y), (1.5 * radius, 1.5 * radius), rng.uniform(0, 90)))
+            cv2.fillPoly(ground, [np.round(corners * 16).astype(np.int32)], grey, cv2.LINE_AA, 4)
+        else:
+            cv2.circle(ground, (round(x * 16 - 8), round(y * 16 - 8)), round(radius * 16), grey, -1, cv2.LINE_AA, 4)
+    noisy = cv2.GaussianBlur(ground, (0, 0), 0.7) + rng.normal(0, 4, ground.shape)
+    return np.repeat(noisy.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2), np.array(boxes, dtype=np.float32)

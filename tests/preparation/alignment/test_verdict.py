@@ -1,0 +1,89 @@
+from functools import cache
+
+import numpy as np
+import pytest
+
+from oil_storage.preparation.alignment import SceneEvidence, examine, faults
+from oil_storage.preparation.alignment.dataset import judge_dataset
+from oil_storage.preparation.alignment.faults import Fault
+from oil_storage.preparation.alignment.verdict import Answer, judge_scene
+from tests.preparation.alignment.planting import plant, scene_of_discs
+
+PLANTED = [
+    *map(Fault, faults.DISCRETE),
+    *(Fault(faults.SCALED, scale) for scale in [(0.5, 0.5), (0.8, 0.8), (0.97, 0.97), (1.25, 1.25), (2.0, 2.0)]),
+    Fault(faults.SCALED, (1.25, 0.8)),
+    *(Fault(faults.RESIZED, (size,)) for size in (0.5, 0.8, 1.25, 2.0)),
+    *(Fault(faults.SHIFTED, shift) for shift in [(6.0, -4.0), (-20.0, 10.0), (0.0, 40.0)]),
+]
+
+
+@cache
+def evidence(fault: Fault, seed: int) -> SceneEvidence:
+    pixels, boxes = scene_of_discs(seed)
+    if fault.kind == faults.ELSEWHERE:
+        boxes = scene_of_discs(seed + 100)[1]
+    height, width = pixels.shape[:2]
+    return examine(f"scene_{seed}", pixels, plant(fault, boxes, width, height))
+
+
+def test_right_boxes_are_right() -> None:
+    for seed in range(3):
+        verdict = judge_scene(evidence(Fault(), seed))
+        assert verdict.answer == Answer.YES
+        assert np.hypot(*verdict.shift) < 0.6
+
+
+@pytest.mark.parametrize("fault", PLANTED, ids=str)
+def test_a_planted_fault_is_named(fault: Fault) -> None:
+    verdict = judge_scene(evidence(fault, 0))
+    assert verdict.answer == Answer.NO
+    assert verdict.fault.kind == fault.kind
+    tolerance = {faults.SCALED: {"rel": 0.01}, faults.RESIZED: {"rel": 0.12}, faults.SHIFTED: {"abs": 0.75}}
+    assert verdict.fault.parameters == pytest.approx(fault.parameters, **tolerance.get(fault.kind, {}))
+
+
+def test_of_boxes_of_another_image_nothing_is_guessed() -> None:
+    for seed in range(3):
+        assert judge_scene(evidence(Fault(faults.ELSEWHERE), seed)).answer == Answer.UNKNOWN
+
+
+def test_of_objects_that_are_not_round_nothing_is_guessed() -> None:
+    for seed in range(3):
+        pixels, boxes = scene_of_discs(seed, square=True)
+        for fault in (Fault(), Fault("transposed"), Fault(faults.SCALED, (0.8, 0.8))):
+            found = judge_scene(examine("scene", pixels, plant(fault, boxes, 900, 700)))
+            assert found.answer != Answer.NO or found.fault.kind == fault.kind
+
+
+@pytest.mark.parametrize("boxes", [0, 1, 4])
+def test_a_few_boxes_are_no_evidence(boxes: int) -> None:
+    pixels, right = scene_of_discs(0)
+    assert judge_scene(examine("scene", pixels, right[:boxes])).answer == Answer.UNKNOWN
+
+
+def test_a_few_wrong_scenes_are_named_and_the_rest_is_right() -> None:
+    scenes = [evidence(Fault("transposed") if seed == 2 else Fault(), seed) for seed in range(6)]
+    verdict = judge_dataset(scenes)
+    assert verdict.answer == Answer.YES
+    wrong = {name: found.fault.kind for name, found in verdict.scenes.items() if found.answer != Answer.YES}
+    assert wrong == {"scene_2": "transposed"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("transposed"), Fault(faults.SCALED, (0.97, 0.97)), Fault(faults.SHIFTED, (2.0, 0.0)), Fault()],
+    ids=str,
+)
+def test_a_fault_of_all_scenes_is_the_data_set_s(fault: Fault) -> None:
+    verdict = judge_dataset([evidence(fault, seed) for seed in range(5)])
+    assert verdict.fault.kind == fault.kind
+    assert verdict.answer == (Answer.YES if fault.kind == faults.NONE else Answer.NO)
+    if fault.kind == faults.SHIFTED:
+        assert verdict.fault.parameters == pytest.approx(fault.parameters, abs=0.5)
+    if fault.kind == faults.SCALED:
+        assert verdict.fault.parameters == pytest.approx(fault.parameters, rel=0.01)
+
+
+def test_no_scenes_are_no_evidence() -> None:
+    assert judge_dataset([]).answer == Answer.UNKNOWN
