@@ -1,19 +1,21 @@
 """Splits a data set by scene, never by tile."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+
+from oil_storage.errors import UserError
 
 SPLITS = ("train", "val", "test")
 FRACTIONS = (0.7, 0.15, 0.15)
 
-SAME_GROUND = (("058b9459-27b9-4047-b3ad-ecaa7e42399c", "8e40cbf3-aea6-497c-83ed-5f9929e4ccde"),)
-"""Scenes of the Airbus data set that show the same ground (63 % of it)."""
+Split = dict[str, list[str]]
+"""Sorted scene ids for each of ``train``, ``val``, ``test``; disjoint."""
 
 
-def split_scenes(
-    boxes_per_scene: Mapping[str, int], seed: int, same_ground: Sequence[Sequence[str]] = SAME_GROUND
-) -> dict[str, list[str]]:
+def split_scenes(boxes_per_scene: Mapping[str, int], seed: int, same_ground: Sequence[Sequence[str]] = ()) -> Split:
     """Deal scenes to train, val and test, 70 : 15 : 15, with like densities in each.
 
     Scenes are ordered by their number of boxes, shuffled among neighbours in that order, and each is dealt to the split
@@ -25,7 +27,7 @@ def split_scenes(
         same_ground: groups of scenes that must stay together.
 
     Returns:
-        dict: sorted scene ids for each of ``train``, ``val``, ``test``; disjoint, together all scenes, none empty.
+        Split: together all scenes, none empty.
 
     Raises:
         ValueError: fewer than three groups of scenes.
@@ -33,23 +35,115 @@ def split_scenes(
     groups = _groups(sorted(boxes_per_scene), same_ground)
     if len(groups) < len(SPLITS):
         raise ValueError(f"{len(groups)} independent scenes cannot make {len(SPLITS)} splits")
-    # one run of the deal long: shuffling inside it leaves each split's densities alike
-    window = round(1 / min(FRACTIONS))
+    parts = _deal(groups, boxes_per_scene, FRACTIONS, seed)
+    return {split: sorted(part) for split, part in zip(SPLITS, parts, strict=True)}
+
+
+def fold_scenes(
+    boxes_per_scene: Mapping[str, int], folds: int, fold: int, seed: int, same_ground: Sequence[Sequence[str]] = ()
+) -> Split:
+    """Cut scenes into folds of like size and density; one is tested on, the next validates, the others train.
+
+    Over all values of ``fold``, every scene is in test once.
+
+    Args:
+        boxes_per_scene: number of boxes of each scene.
+        folds: how many, at least 3.
+        fold: which of them is tested on, counted from 0.
+        seed: of the folds; the same for all values of ``fold``.
+        same_ground: groups of scenes that must stay together.
+
+    Returns:
+        Split: together all scenes, none empty.
+
+    Raises:
+        ValueError: fewer than three folds, no such fold, or fewer groups of scenes than folds.
+    """
+    if folds < len(SPLITS) or not 0 <= fold < folds:
+        raise ValueError(f"fold {fold} of {folds}: there must be at least {len(SPLITS)}, counted from 0")
+    groups = _groups(sorted(boxes_per_scene), same_ground)
+    if len(groups) < folds:
+        raise ValueError(f"{len(groups)} independent scenes cannot make {folds} folds")
+    parts = _deal(groups, boxes_per_scene, [1 / folds] * folds, seed)
+    validating = (fold + 1) % folds
+    training = [scene for index, part in enumerate(parts) if index not in (fold, validating) for scene in part]
+    return {"train": sorted(training), "val": sorted(parts[validating]), "test": sorted(parts[fold])}
+
+
+def read_split_file(path: Path, scenes: Sequence[str], same_ground: Sequence[Sequence[str]] = ()) -> Split:
+    """Read a given split: json, ``{"train": [scene ids], "val": [...], "test": [...]}``.
+
+    Args:
+        path: the file.
+        scenes: ids of the scenes that there are; those that the file does not name are in no split.
+        same_ground: groups of scenes that must stay together.
+
+    Returns:
+        Split: as in the file, sorted.
+
+    Raises:
+        UserError: not such a file, a scene is named twice or is not there, a split is empty, or scenes that show the
+            same ground are in different splits.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not json ({error})") from error
+    wanted = '{"train": [scene ids], "val": [scene ids], "test": [scene ids]}'
+    if not isinstance(content, dict) or sorted(content) != sorted(SPLITS):
+        raise UserError(f"{path}: must be {wanted}")
+    split_of: dict[str, str] = {}
+    for split in SPLITS:
+        if not isinstance(content[split], list) or not content[split]:
+            raise UserError(f"{path}: {split!r} names no scene; must be {wanted}")
+        for scene in content[split]:
+            if scene in split_of:
+                raise UserError(f"{path}: names {scene!r} in {split_of[scene]!r} and again in {split!r}")
+            split_of[scene] = split
+    if absent := sorted(set(split_of) - set(scenes)):
+        raise UserError(f"{path}: names {len(absent)} scenes that are not there, {absent[0]!r} first")
+    check_apart(split_of, same_ground, str(path))
+    return {split: sorted(content[split]) for split in SPLITS}
+
+
+def check_apart(split_of: Mapping[str, str], same_ground: Sequence[Sequence[str]], place: str) -> None:
+    """Refuse a split that leaks.
+
+    Args:
+        split_of: the split of each scene; others are in none.
+        same_ground: groups of scenes that show the same ground.
+        place: named in the error.
+
+    Raises:
+        UserError: scenes of a group are in different splits.
+    """
+    for group in same_ground:
+        found = {split_of[scene]: scene for scene in group if scene in split_of}
+        if len(found) > 1:
+            (one, first), (other, second) = list(found.items())[:2]
+            raise UserError(f"{place}: {first!r} ({one}) and {second!r} ({other}) show the same ground; keep together")
+
+
+def _deal(
+    groups: Sequence[Sequence[str]], boxes_per_scene: Mapping[str, int], fractions: Sequence[float], seed: int
+) -> list[list[str]]:
+    """Deal groups of scenes to parts of these fractions, none empty."""
+    # one run of the deal long: shuffling inside it leaves each part's densities alike
+    window = round(1 / min(fractions))
     rng = np.random.default_rng(seed)
     rank = np.argsort([sum(boxes_per_scene[scene] for scene in group) for group in groups], kind="stable")
     order = np.concatenate([rng.permutation(rank[start : start + window]) for start in range(0, len(rank), window)])
-
-    dealt: dict[str, list[str]] = {split: [] for split in SPLITS}
-    # the seed, not the order of names, decides between splits that are equally far behind
-    behind = rng.permutation(len(SPLITS)) * 1e-6
+    dealt: list[list[str]] = [[] for _ in fractions]
+    # the seed, not the order of names, decides between parts that are equally far behind
+    behind = rng.permutation(len(fractions)) * 1e-6
     for turn, index in enumerate(order):
         left = len(order) - turn
-        empty = [i for i, split in enumerate(SPLITS) if not dealt[split]]
-        behind += FRACTIONS
+        empty = [part for part, scenes in enumerate(dealt) if not scenes]
+        behind += fractions
         choice = empty[0] if left == len(empty) else int(np.argmax(behind))
         behind[choice] -= 1
-        dealt[SPLITS[choice]] += groups[index]
-    return {split: sorted(scenes) for split, scenes in dealt.items()}
+        dealt[choice] += groups[index]
+    return dealt
 
 
 def _groups(scenes: list[str], same_ground: Sequence[Sequence[str]]) -> list[list[str]]:

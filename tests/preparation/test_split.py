@@ -1,7 +1,13 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from oil_storage.preparation.split import FRACTIONS, SAME_GROUND, SPLITS, split_scenes
+from oil_storage.errors import UserError
+from oil_storage.preparation.split import FRACTIONS, SPLITS, fold_scenes, read_split_file, split_scenes
+
+PAIR = ("scene_3", "scene_17")
 
 
 def densities(number: int, seed: int = 0) -> dict[str, int]:
@@ -36,12 +42,54 @@ def test_seed_and_nothing_else_decides() -> None:
 
 
 def test_scenes_of_one_ground_stay_together() -> None:
-    scenes = densities(30) | dict.fromkeys(SAME_GROUND[0], 50)
+    scenes = densities(30)
     for seed in range(20):
-        split = split_scenes(scenes, seed)
-        assert sum(set(SAME_GROUND[0]) <= set(split[name]) for name in SPLITS) == 1
+        for split in (split_scenes(scenes, seed, [PAIR]), fold_scenes(scenes, 5, seed % 5, seed, [PAIR])):
+            assert sum(set(PAIR) <= set(split[name]) for name in SPLITS) == 1
 
 
 def test_too_few_scenes_are_refused() -> None:
     with pytest.raises(ValueError, match="2 independent scenes"):
-        split_scenes(dict.fromkeys(SAME_GROUND[0], 5) | {"c": 5}, 0)
+        split_scenes(dict.fromkeys(PAIR, 5) | {"c": 5}, 0, [PAIR])
+    with pytest.raises(ValueError, match="4 independent scenes cannot make 5 folds"):
+        fold_scenes(densities(4), 5, 0, 0)
+    with pytest.raises(ValueError, match="fold 5 of 5"):
+        fold_scenes(densities(9), 5, 5, 0)
+
+
+@pytest.mark.parametrize(("number", "folds"), [(3, 3), (13, 5), (78, 5), (78, 10)])
+def test_every_scene_is_tested_in_one_fold(number: int, folds: int) -> None:
+    scenes = densities(number)
+    splits = [fold_scenes(scenes, folds, fold, seed=1) for fold in range(folds)]
+    assert sorted(scene for split in splits for scene in split["test"]) == sorted(scenes)
+    for split in splits:
+        assert sorted(scene for name in SPLITS for scene in split[name]) == sorted(scenes)
+        assert all(split[name] for name in SPLITS)
+        assert abs(len(split["test"]) - number / folds) <= 2
+
+
+def write(folder: Path, content: object) -> Path:
+    path = folder / "split.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_given_split_is_taken(tmp_path: Path) -> None:
+    given = {"train": ["c", "a"], "val": ["b"], "test": ["d"]}
+    assert read_split_file(write(tmp_path, given), list("abcde")) == {"train": ["a", "c"], "val": ["b"], "test": ["d"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([], "must be"),
+        ({"train": ["a"], "val": ["b"]}, "must be"),
+        ({"train": ["a"], "val": ["b"], "test": []}, "'test' names no scene"),
+        ({"train": ["a"], "val": ["b"], "test": ["a"]}, "'a' in 'train' and again in 'test'"),
+        ({"train": ["a"], "val": ["b"], "test": ["x"]}, "1 scenes that are not there, 'x'"),
+        ({"train": ["a"], "val": ["b"], "test": ["c"]}, "'b' \\(val\\) and 'c' \\(test\\) show the same ground"),
+    ],
+)
+def test_a_split_file_that_cannot_be_meant_is_refused(tmp_path: Path, content: object, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        read_split_file(write(tmp_path, content), list("abcd"), [("b", "c")])
