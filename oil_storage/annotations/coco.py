@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from oil_storage.annotations.decimals import decimals
+from oil_storage.annotations.folders import visible
 from oil_storage.annotations.images import copy_images, images_in
 from oil_storage.annotations.json_file import is_number, load_object
 from oil_storage.annotations.names import unique_name
@@ -67,14 +68,14 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
     for image_id, scene in enumerate(scenes, start=1):
         images.append({"id": image_id, "file_name": scene.image.name, "width": scene.width, "height": scene.height})
         for x1, y1, x2, y2 in decimals(scene.boxes):
-            width, height = round(x2 - x1, 6), round(y2 - y1, 6)  # without the noise of subtraction
+            width, height = round(x2 - x1, 9), round(y2 - y1, 9)  # without the noise of subtraction
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": image_id,
                     "category_id": 1,
                     "bbox": [x1, y1, width, height],
-                    "area": width * height,
+                    "area": round(width * height, 6),
                     "iscrowd": 0,
                 }
             )
@@ -83,7 +84,7 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
 
 
 def _annotation_files(source: Path) -> list[Path]:
-    return [file for layout in LAYOUTS for file in sorted(source.glob(layout)) if file.is_file() and _is_coco(file)]
+    return [file for file in visible(source, *LAYOUTS) if file.is_file() and _is_coco(file)]
 
 
 def _is_coco(file: Path) -> bool:
@@ -189,7 +190,7 @@ def _duplicate(place: str, what: str, first: str, action: str) -> Finding:
 def _image_folders(file: Path, source: Path) -> list[Path]:
     """Where the images of a json may lie; folders whose name its own has, ``train2017``, come before others."""
     roots = [root for root in (source, source / "images") if root.is_dir()]
-    inside = [folder for root in roots for folder in sorted(root.iterdir()) if folder.is_dir()]
+    inside = [folder for root in roots for folder in visible(root, "*") if folder.is_dir()]
     named = [folder for folder in inside if folder.name in file.stem]
     return list(dict.fromkeys((file.parent, *named, *roots, *inside)))
 

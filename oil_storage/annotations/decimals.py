@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-
 PLACES = 2
 """Hundredths of a pixel: what follows is noise where shares of an image, or places on earth, became pixels."""
 

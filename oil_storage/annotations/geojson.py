@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.annotations.decimals import decimals, rounded
+from oil_storage.annotations.folders import visible
 from oil_storage.annotations.images import copy_images, image_files, image_size
 from oil_storage.annotations.json_file import is_number, load_object
 from oil_storage.annotations.outline import bounds, is_upright_box
@@ -183,7 +184,7 @@ def _image_folder(source: Path) -> Path:
 
 
 def _annotation_files(source: Path) -> list[Path]:
-    return [file for folder in (source, source / IMAGES) for file in sorted(folder.glob("*.geojson"))]
+    return visible(source, "*.geojson", f"{IMAGES}/*.geojson")
 
 
 def _stated_crs(content: dict[str, Any], file: Path) -> str | None:

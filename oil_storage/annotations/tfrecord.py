@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from oil_storage.annotations.decimals import rounded
+from oil_storage.annotations.folders import visible
 from oil_storage.annotations.images import image_size, scene_name
 from oil_storage.annotations.names import unique_name
 from oil_storage.annotations.record import Annotations, ImageRecord, Record
@@ -83,12 +84,7 @@ def _temporary_folder() -> Path:
 
 
 def _record_files(source: Path) -> list[Path]:
-    return [
-        file
-        for layout in ("*", "*/*")
-        for file in sorted(source.glob(layout))
-        if FILE_NAME.fullmatch(file.name) and file.is_file()
-    ]
+    return [file for file in visible(source, "*", "*/*") if FILE_NAME.fullmatch(file.name) and file.is_file()]
 
 
 def _missing_shards(files: list[Path]) -> list[Finding]:
@@ -105,7 +101,7 @@ def _missing_shards(files: list[Path]) -> list[Finding]:
 
 
 def _label_map(folder: Path, source: Path) -> tuple[list[Path], dict[int, str]]:
-    files = next((maps for at in (folder, source) for layout in LABEL_MAPS if (maps := sorted(at.glob(layout)))), [])
+    files = next((maps for at in (folder, source) for layout in LABEL_MAPS if (maps := visible(at, layout))), [])
     classes: dict[int, str] = {}
     for file in files:
         try:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from oil_storage.annotations.decimals import decimals, text
+from oil_storage.annotations.folders import visible
 from oil_storage.annotations.images import copy_images, images_by_stem, scene_name
 from oil_storage.annotations.names import unique_name
 from oil_storage.annotations.outline import bounds
@@ -34,7 +35,7 @@ ROOT = re.compile(rb"<annotation[\s>]")
 
 def is_format_of(source: Path) -> bool:
     """Whether ``source`` looks like this format."""
-    return any(_is_voc(file) for layout in LAYOUTS for file in source.glob(layout))
+    return any(_is_voc(file) for file in visible(source, *LAYOUTS))
 
 
 def read(source: Path) -> Annotations:
@@ -97,7 +98,7 @@ def _add(parent: ET.Element, **texts: str) -> None:
 
 def _annotation_files(source: Path) -> list[Path]:
     """All xml of the folders where one is VOC's, so that a broken one is not passed over; GDAL's sidecars aside."""
-    files = [file for layout in LAYOUTS for file in sorted(source.glob(layout)) if not file.name.endswith(".aux.xml")]
+    files = [file for file in visible(source, *LAYOUTS) if not file.name.endswith(".aux.xml")]
     folders = {file.parent for file in files if _is_voc(file)}
     return [file for file in files if file.parent in folders]
 

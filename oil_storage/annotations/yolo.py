@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from oil_storage.annotations.decimals import decimals, rounded
+from oil_storage.annotations.folders import visible
 from oil_storage.annotations.images import copy_images, image_size, images_by_stem
 from oil_storage.annotations.names import unique_name
 from oil_storage.annotations.outline import bounds, is_upright_box
@@ -16,6 +17,7 @@ from oil_storage.annotations.record import Annotations, ImageRecord, Record
 from oil_storage.annotations.tally import Tally
 from oil_storage.errors import UserError
 from oil_storage.files import write_text
+from oil_storage.findings import Finding, Severity
 from oil_storage.scene import CLASS_NAME, Scene
 
 IMAGES, LABELS = "images", "labels"
@@ -27,13 +29,14 @@ BOX, OUTLINE = 5, 7
 
 def is_format_of(source: Path) -> bool:
     """Whether ``source`` looks like this format."""
-    return any(any(labels.glob("*.txt")) for _, labels in _folders(source))
+    return any(visible(labels, "*.txt") for _, labels in _folders(source))
 
 
 def read(source: Path) -> Annotations:
     """Read every label file of ``source`` and find every image.
 
-    An image without a label file, or with an empty one, has no boxes. Outlines and turned boxes are read as their
+    An image without a label file, or with an empty one, has no boxes; images that have no folder of labels are left
+    out, for nobody says that they show no tank. Outlines and turned boxes are read as their
     bounds. Where the image of a label file is missing or broken, its boxes stay shares.
 
     Args:
@@ -57,7 +60,13 @@ def read(source: Path) -> Annotations:
     names: set[str] = set()
     for images_folder, labels_folder in folders:
         images = images_by_stem(images_folder)
-        labels = {file.stem: file for file in sorted(labels_folder.glob("*.txt")) if file.name not in NAME_LISTS}
+        if images and not labels_folder.is_dir():
+            problem = f"{len(images)} images, and no {labels_folder} that would say what they show"
+            found.findings.append(
+                Finding(Severity.WARNING, "unlabelled-folder", str(images_folder), problem, "left out")
+            )
+            continue
+        labels = {file.stem: file for file in visible(labels_folder, "*.txt") if file.name not in NAME_LISTS}
         for stem in sorted(images.keys() | labels.keys()):
             path, file = images.get(stem), labels.get(stem)
             place = str(file or path)
@@ -87,16 +96,16 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
 def _folders(source: Path) -> list[tuple[Path, Path]]:
     """Pairs of a folder with images and one with their labels."""
     if (source / LABELS).is_dir():
-        inside = {folder.name for root in (IMAGES, LABELS) for folder in (source / root).glob("*") if folder.is_dir()}
+        inside = {folder.name for folder in visible(source, f"{IMAGES}/*", f"{LABELS}/*") if folder.is_dir()}
         return [(source / IMAGES / name, source / LABELS / name) for name in ("", *sorted(inside))]
-    splits = sorted({folder.parent for folder in source.glob(f"*/{LABELS}") if folder.is_dir()})
-    if splits:
+    if visible(source, f"*/{LABELS}"):
+        splits = sorted({folder.parent for folder in visible(source, f"*/{IMAGES}", f"*/{LABELS}")})
         return [(folder / IMAGES, folder / LABELS) for folder in splits]
     return [(source, source)] if (source / NAME_LISTS[0]).is_file() else []
 
 
 def _class_names(source: Path, folders: list[tuple[Path, Path]]) -> tuple[Path | None, dict[int, str]]:
-    for file in sorted((*source.glob("*.yaml"), *source.glob("*.yml"))):
+    for file in visible(source, "*.yaml", "*.yml"):
         if names := _yaml_names(file):
             return file, names
     for folder in dict.fromkeys((source, *(labels for _, labels in folders))):

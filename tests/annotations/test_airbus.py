@@ -1,10 +1,19 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from oil_storage.annotations import Record
-from oil_storage.annotations.airbus import read
+from oil_storage.annotations import ImageRecord, Record
+from oil_storage.annotations.airbus import is_format_of, read
 from oil_storage.errors import UserError
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    for name in ("a.jpg", "b.png", "a.v2.jpg", "c.jpg.png"):
+        Image.new("RGB", (20, 10)).save(tmp_path / "images" / name)
+    return tmp_path
 
 
 def write(folder: Path, text: str) -> Path:
@@ -12,20 +21,54 @@ def write(folder: Path, text: str) -> Path:
     return folder
 
 
-def test_rows_are_read_as_written_with_their_line(tmp_path: Path) -> None:
-    write(tmp_path, 'image_id,class,bounds\na,tank,"(1, 2, 3, 4)"\nb,other,"(9, -8.5, 7, 1e1)"\n')
-    assert read(tmp_path) == [
-        Record("a", "tank", (1, 2, 3, 4), f"{tmp_path}/annotations.csv:2"),
-        Record("b", "other", (9, -8.5, 7, 10), f"{tmp_path}/annotations.csv:3"),
+def test_rows_are_read_as_written_with_their_line(source: Path) -> None:
+    write(source, 'image_id,class,bounds\na,tank,"(1, 2, 3, 4)"\nb,other,"(9, -8.5, 7, 1e1)"\n')
+    assert is_format_of(source)
+    found = read(source)
+    assert found.records == [
+        Record("a", "tank", (1, 2, 3, 4), f"{source}/annotations.csv:2"),
+        Record("b", "other", (9, -8.5, 7, 10), f"{source}/annotations.csv:3"),
     ]
+    assert found.files == [source / "annotations.csv"]
+    assert found.findings == []
+
+
+def test_every_image_is_named_and_those_that_only_the_csv_has(source: Path) -> None:
+    found = read(write(source, 'image_id,class,bounds\nz,tank,"(1, 2, 3, 4)"\n'))
+    assert [image.name for image in found.images] == ["a", "a.v2", "b", "c.jpg", "z"]
+    assert found.images[0] == ImageRecord("a", source / "images/a.jpg", None, str(source / "images/a.jpg"))
+    assert found.images[-1] == ImageRecord("z", None, None, f"{source}/annotations.csv:2")
+
+
+@pytest.mark.parametrize(
+    ("image_id", "name"),
+    [
+        ("a", "a"),
+        ("a.jpg", "a"),
+        ("a.JPG", "a"),
+        ("images/a.jpg", "a"),
+        ("a.v2", "a.v2"),
+        ("a.v2.jpg", "a.v2"),
+        ("c.jpg", "c.jpg"),
+        ("c.jpg.png", "c.jpg"),
+        ("a.v3", "a.v3"),
+        ("other/a.jpg", "other/a.jpg"),
+        ("/a.jpg", "/a.jpg"),
+        ("A", "A"),
+    ],
+)
+def test_an_id_may_have_folder_and_suffix_and_is_not_bent_until_it_fits(source: Path, image_id: str, name: str) -> None:
+    found = read(write(source, f'image_id,class,bounds\n{image_id},tank,"(1, 2, 3, 4)"\n'))
+    assert [record.image for record in found.records] == [name]
+    assert name in {image.name for image in found.images}
 
 
 @pytest.mark.parametrize(
     "text",
     ['id,image_id,class,bounds\n7,a,tank,"(1,2,3,4)"\n', '\ufeffbounds,class,image_id\n"( 1 , 2 , 3 , 4 )",tank,a\n'],
 )
-def test_other_columns_order_and_byte_order_mark_do_not_matter(tmp_path: Path, text: str) -> None:
-    assert read(write(tmp_path, text)) == [Record("a", "tank", (1, 2, 3, 4), f"{tmp_path}/annotations.csv:2")]
+def test_other_columns_order_and_byte_order_mark_do_not_matter(source: Path, text: str) -> None:
+    assert read(write(source, text)).records == [Record("a", "tank", (1, 2, 3, 4), f"{source}/annotations.csv:2")]
 
 
 @pytest.mark.parametrize(
@@ -40,33 +83,38 @@ def test_other_columns_order_and_byte_order_mark_do_not_matter(tmp_path: Path, t
         "\"__import__('os')\"",
     ],
 )
-def test_broken_bounds_are_named_by_line(tmp_path: Path, bounds: str) -> None:
-    write(tmp_path, f'image_id,class,bounds\na,tank,"(1, 2, 3, 4)"\na,tank,{bounds}\n')
+def test_broken_bounds_are_named_by_line(source: Path, bounds: str) -> None:
+    write(source, f'image_id,class,bounds\na,tank,"(1, 2, 3, 4)"\na,tank,{bounds}\n')
     with pytest.raises(UserError, match=r"annotations\.csv:3: .*bounds"):
-        read(tmp_path)
+        read(source)
 
 
 @pytest.mark.parametrize(
     ("header", "missing"), [("image_id,class", "bounds"), ("a,b,c", "image_id, class, bounds"), ("", "bounds")]
 )
-def test_missing_columns_are_named(tmp_path: Path, header: str, missing: str) -> None:
+def test_missing_columns_are_named(source: Path, header: str, missing: str) -> None:
     with pytest.raises(UserError, match=f"annotations.csv:1: no column .*{missing}"):
-        read(write(tmp_path, header + "\n"))
+        read(write(source, header + "\n"))
 
 
-def test_no_file_and_no_text_get_a_line_each(tmp_path: Path) -> None:
+def test_no_file_no_text_and_no_images_get_a_line_each(source: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
-        read(tmp_path)
-    (tmp_path / "annotations.csv").write_bytes(b"image_id,class,bounds\n\xff\xfe\n")
+        read(source)
+    (source / "annotations.csv").write_bytes(b"image_id,class,bounds\n\xff\xfe\n")
     with pytest.raises(UserError, match="UTF-8"):
-        read(tmp_path)
+        read(source)
+    (source / "images").rename(source / "pictures")
+    with pytest.raises(UserError, match="images: no such folder"):
+        read(source)
 
 
-def test_a_line_that_is_no_csv_is_named(tmp_path: Path) -> None:
-    write(tmp_path, 'image_id,class,bounds\na,tank,"(1, 2, 3, 4)"\na,tank,"(1, 2, 3, 4)"5\n')
+def test_a_line_that_is_no_csv_is_named(source: Path) -> None:
+    write(source, 'image_id,class,bounds\na,tank,"(1, 2, 3, 4)"\na,tank,"(1, 2, 3, 4)"5\n')
     with pytest.raises(UserError, match=r"annotations\.csv:3: not a CSV"):
-        read(tmp_path)
+        read(source)
 
 
 def test_the_real_file_reads_whole(airbus: Path) -> None:
-    assert len(read(airbus)) == sum(1 for _ in (airbus / "annotations.csv").open()) - 1
+    found = read(airbus)
+    assert len(found.records) == sum(1 for _ in (airbus / "annotations.csv").open()) - 1
+    assert all(image.path for image in found.images)

@@ -1,0 +1,163 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from oil_storage.annotations import ImageRecord, Record
+from oil_storage.annotations.coco import is_format_of, read
+from oil_storage.errors import UserError
+from oil_storage.findings import Severity
+
+
+def picture(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (20, 10)).save(path)
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    return {
+        "images": [{"id": 7, "file_name": "a.jpg", "width": 20, "height": 10}],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 3.5, 4]}],
+        "categories": [{"id": 3, "name": "tank"}],
+        **changes,
+    }
+
+
+def write(path: Path, entries: dict[str, Any] | str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(entries if isinstance(entries, str) else json.dumps(entries))
+    return path
+
+
+def test_entries_are_read_as_written_with_their_place(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    file = write(tmp_path / "x.json", content())
+    assert is_format_of(tmp_path)
+    found = read(tmp_path)
+    assert found.images == [ImageRecord("a.jpg", tmp_path / "a.jpg", (20, 10), f"{file}: images[0]")]
+    assert found.records == [Record("a.jpg", "tank", (1, 2, 4.5, 6), f"{file}: annotations[0]")]
+    assert (found.files, found.findings) == ([file], [])
+
+
+@pytest.mark.parametrize(
+    ("json_name", "image", "file_name"),
+    [
+        ("annotations/instances_train2017.json", "train2017/a.jpg", "a.jpg"),
+        ("annotations/instances_train2017.json", "images/train2017/a.jpg", "a.jpg"),
+        ("annotations/all.json", "images/a.jpg", "a.jpg"),
+        ("all.json", "images/part/a.jpg", "a.jpg"),
+        ("all.json", "images/a.jpg", "images/a.jpg"),
+        ("all.json", "images/a.jpg", "/home/me/label/a.jpg"),
+        ("all.json", "images/a.jpg", "C:\\label\\a.jpg"),
+        ("valid/_annotations.coco.json", "valid/a.jpg", "a.jpg"),
+    ],
+)
+def test_images_are_found_in_the_layouts_that_are_met(
+    tmp_path: Path, json_name: str, image: str, file_name: str
+) -> None:
+    picture(tmp_path / image)
+    write(tmp_path / json_name, content(images=[{"id": 7, "file_name": file_name}]))
+    (found,) = read(tmp_path).images
+    assert found.path == tmp_path / image
+    assert found.size is None
+
+
+def test_each_split_finds_its_own_image_of_a_name(tmp_path: Path) -> None:
+    for split in ("train2017", "val2017"):
+        picture(tmp_path / split / "a.jpg")
+        write(tmp_path / "annotations" / f"instances_{split}.json", content())
+    found = read(tmp_path)
+    assert [image.path for image in found.images] == [tmp_path / "train2017/a.jpg", tmp_path / "val2017/a.jpg"]
+    assert [record.image for record in found.records] == [image.name for image in found.images]
+    assert len({image.name for image in found.images}) == 2
+
+
+def test_what_is_not_there_is_an_image_without_a_file(tmp_path: Path) -> None:
+    boxes = [{"image_id": 8, "category_id": 9, "bbox": [1, 2, 3, 4]}] * 2
+    file = write(tmp_path / "x.json", content(annotations=boxes))
+    found = read(tmp_path)
+    assert [(image.name, image.path) for image in found.images] == [("a.jpg", None), ("image_id 8", None)]
+    assert found.images[1].place == f"{file}: annotations[0]"
+    assert [(record.image, record.class_name) for record in found.records] == [("image_id 8", "9")] * 2
+
+
+def test_ids_given_twice_are_errors(tmp_path: Path) -> None:
+    images = [{"id": 7, "file_name": name} for name in ("a.jpg", "b.jpg")]
+    boxes = [{"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 3, 4]}] * 2
+    file = write(tmp_path / "x.json", content(images=images, annotations=boxes))
+    found = read(tmp_path)
+    assert [(f.severity, f.check, f.place, f.action) for f in found.findings] == [
+        (Severity.ERROR, "duplicate-id", f"{file}: images[1]", "left out"),
+        (Severity.ERROR, "duplicate-id", f"{file}: annotations[1]", "kept"),
+    ]
+    assert [image.name for image in found.images] == ["a.jpg"]
+    assert len(found.records) == 2
+
+
+def test_crowds_outlines_angles_and_unlisted_images_are_said(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        picture(tmp_path / "images" / name)
+    box = {"image_id": 7, "category_id": 3, "bbox": [1, 2, 3, 4]}
+    boxes = [
+        box | {"iscrowd": 1},
+        box | {"iscrowd": 0, "segmentation": [[1, 2, 3, 4, 5, 6]]},
+        box | {"segmentation": {"counts": "x", "size": [10, 20]}, "attributes": {"rotation": 30.0}},
+        box | {"segmentation": [], "attributes": {"rotation": 0.0}},
+    ]
+    write(tmp_path / "x.json", content(annotations=boxes))
+    found = read(tmp_path)
+    assert [record.place[-14:] for record in found.records] == ["annotations[1]", "annotations[2]", "annotations[3]"]
+    assert {(f.check, f.place.removeprefix(f"{tmp_path}/"), f.problem.split(";")[-1]) for f in found.findings} == {
+        ("crowd", "x.json: annotations[0]", "box (1.0, 2.0, 4.0, 6.0) is that of a crowd (iscrowd), not of one object"),
+        ("outline", "x.json: annotations[1]", " 1 more"),
+        ("turned-box", "x.json: annotations[2]", "box is turned by 30 degrees"),
+        ("unlisted-image", "images/b.jpg", " 1 more"),
+    }
+    assert {finding.severity for finding in found.findings} == {Severity.WARNING}
+
+
+def test_odd_numbers_are_kept_for_the_audit(tmp_path: Path) -> None:
+    text = json.dumps(content()).replace("[1, 2, 3.5, 4]", "[NaN, 2, -3, Infinity]")
+    write(tmp_path / "x.json", text)
+    (record,) = read(tmp_path).records
+    assert math.isnan(record.box[0])
+    assert record.box[3] == math.inf
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        (json.dumps(content(), indent=1)[:120], r"x\.json:\d+: not JSON"),
+        (json.dumps([content()]), "holds a list"),
+        (content(images={"id": 7}) | {"categories": [{"id": 1, "name": "x"}]}, "images is a dict"),
+        (content(images=[7]), r"images\[0\]: 7 is not an object"),
+        (content(images=[{"id": 7}]), r"images\[0\]: file_name is None"),
+        (content(images=[{"file_name": "a.jpg"}]), r"images\[0\]: id is None"),
+        (content(images=[{"id": 7, "file_name": "a", "width": "20", "height": 10}]), "'20' and 10"),
+        (content(images=[{"id": 7, "file_name": "a", "width": 20.5, "height": 10}]), "whole numbers"),
+        (content(annotations=[{"image_id": 7, "category_id": 3}]), r"annotations\[0\]: bbox is None"),
+        (content(annotations=[{"image_id": 7, "category_id": 3, "bbox": [1, 2, 3, 4, 0.5]}]), "0.5"),
+        (content(annotations=[{"image_id": 7, "category_id": 3, "bbox": [1, 2, "3", 4]}]), "'3'"),
+        (content(annotations=[{"image_id": 7, "category_id": 3, "bbox": [1, 2, True, 4]}]), "True"),
+        (content(annotations=[{"image_id": 7, "category_id": 3, "bbox": [1, 2, 10**400, 4]}]), "bbox"),
+        (content(annotations=[{"image_id": [7], "category_id": 3, "bbox": [1, 2, 3, 4]}]), "image_id"),
+        (content(annotations=[{"image_id": 7, "bbox": [1, 2, 3, 4]}]), "category_id is None"),
+        (content(categories=[{"id": 3, "name": "a"}, {"id": 3, "name": "b"}]), "'b', before 'a'"),
+        (content(categories=[{"id": 3}]), r"categories\[0\]: name is None"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path: Path, entries: dict[str, Any] | str, words: str) -> None:
+    write(tmp_path / "x.json", entries)
+    with pytest.raises(UserError, match=words) as error:
+        read(tmp_path)
+    assert "x.json" in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_no_coco_json_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path / "x.json", '{"features": []}')
+    with pytest.raises(UserError, match="no COCO json"):
+        read(tmp_path)

@@ -1,0 +1,125 @@
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from oil_storage.annotations import formats
+from oil_storage.errors import UserError
+from oil_storage.findings import Severity
+from oil_storage.preparation.audit import audit
+from oil_storage.scene import CLASS_NAME, Scene
+from tests.labelled_scenes import assert_same_scenes, make_scenes
+from tests.tf_records import example, image_features, write_records
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> list[Scene]:
+    return make_scenes(tmp_path_factory.mktemp("scenes") / "images")
+
+
+def read_scenes(source: Path) -> list[Scene]:
+    found, findings = audit(formats.read(source), {CLASS_NAME: CLASS_NAME})
+    assert {finding.severity for finding in findings} <= {Severity.WARNING}  # no repair: nothing was bent on the way
+    return found
+
+
+@pytest.mark.parametrize("second", formats.WRITABLE)
+@pytest.mark.parametrize("first", formats.WRITABLE)
+def test_every_pair_of_formats_keeps_every_box(scenes: list[Scene], tmp_path: Path, first: str, second: str) -> None:
+    formats.write(scenes, tmp_path / "first", first)
+    assert formats.detect(tmp_path / "first") == first
+    formats.write(read_scenes(tmp_path / "first"), tmp_path / "second", second)
+    assert formats.detect(tmp_path / "second") == second
+    assert_same_scenes(read_scenes(tmp_path / "second"), scenes)
+
+
+@pytest.mark.parametrize("name", formats.WRITABLE)
+def test_a_second_round_changes_nothing_more(tmp_path: Path, name: str) -> None:
+    for turn in range(3):
+        source = tmp_path / str(turn - 1)
+        formats.write(read_scenes(source) if turn else make_scenes(tmp_path / "s", seed=1), tmp_path / str(turn), name)
+    for file in (path for path in (tmp_path / "1").rglob("*") if path.is_file()):
+        assert file.read_bytes() == (tmp_path / "2" / file.relative_to(tmp_path / "1")).read_bytes(), file
+
+
+@pytest.mark.parametrize("name", formats.WRITABLE)
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_tfrecords_become_every_format(scenes: list[Scene], tmp_path: Path, name: str, packed: str) -> None:
+    records = [
+        example(image_features(scene.image.read_bytes(), scene.image.name, (scene.width, scene.height), boxes, CLASS_NAME))
+        for scene in scenes
+        for boxes in [scene.boxes.tolist()]
+    ]
+    for shard in range(2):
+        write_records(tmp_path / "tf" / f"train.record-0000{shard}-of-00002{packed}", records[shard::2])
+    assert formats.detect(tmp_path / "tf") == "tfrecord"
+    formats.write(read_scenes(tmp_path / "tf"), tmp_path / "out", name)
+    assert_same_scenes(read_scenes(tmp_path / "out"), scenes)
+
+
+def test_no_format_and_two_formats_are_refused(scenes: list[Scene], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="none of the formats") as error:
+        formats.detect(tmp_path / "empty")
+    assert all(name in str(error.value) for name in formats.FORMATS)
+    formats.write(scenes, tmp_path / "both", "coco")
+    (tmp_path / "both" / "annotations.csv").write_text("image_id,class,bounds\n")
+    with pytest.raises(UserError, match="airbus and coco would fit; choose one with --format"):
+        formats.read(tmp_path / "both")
+    assert len(formats.read(tmp_path / "both", "coco").images) == len(scenes)
+
+
+@pytest.mark.parametrize(("name", "words"), [("nowhere", "no such folder"), ("file", "is a file")])
+def test_a_source_is_a_folder(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=words):
+        formats.detect(tmp_path / name)
+
+
+def test_foreign_and_hidden_files_are_no_format(tmp_path: Path) -> None:
+    for name, text in {
+        "manifest.json": '{"images_sha256": {}}',
+        "a.tif.aux.xml": "<PAMDataset/>",
+        "annotations.xml": "<annotations><image/></annotations>",
+        ".labels/a.txt": "0 0.5 0.5 1 1",
+        "._a.geojson": "{}",
+        ".cache/a.xml": "<annotation/>",
+        "notes.records.txt": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match="none of the formats"):
+        formats.detect(tmp_path)
+
+
+def test_out_appears_whole_or_not_at_all(
+    scenes: list[Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oil_storage.annotations import coco
+
+    def fail(scenes: Sequence[Scene], out: Path) -> None:
+        (out / "half").touch()
+        assert not (tmp_path / "out").exists()
+        raise OSError("disk full")
+
+    monkeypatch.setattr(coco, "write", fail)
+    with pytest.raises(OSError, match="disk full"):
+        formats.write(scenes, tmp_path / "out", "coco")
+    assert os.listdir(tmp_path) == []
+    monkeypatch.undo()
+    (tmp_path / ".out.partial" / "stale").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    formats.write(scenes, tmp_path / "out", "coco")
+    assert sorted(os.listdir(tmp_path / "out")) == ["annotations.json", "images"]
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_folder_with_something_in_it_is_never_written_to(scenes: list[Scene], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").touch()
+    with pytest.raises(UserError, match="not empty"):
+        formats.write(scenes, tmp_path / "out", "coco")
+    with pytest.raises(UserError, match="is a file"):
+        formats.write(scenes, tmp_path / "out" / "mine", "coco")
+    assert os.listdir(tmp_path) == ["out"]
