@@ -14,7 +14,10 @@ from oil_storage.scene import Scene
 NAMES = ("scene.v2.jpg", "two words.png", "Öltank 油.jpg", "a.jpg.png", "x" * 100 + ".jpeg", "-1.png")
 GROUND = {
     "utm.tif": ("EPSG:32631", Affine(1.2, 0, 595_000, 0, -1.5, 5_750_000)),
-    "turned.tiff": ("EPSG:32759", Affine.translation(405_000, 4_000_000) @ Affine.rotation(31) @ Affine.scale(0.5, -0.7)),
+    "turned.tiff": (
+        "EPSG:32759",
+        Affine.translation(405_000, 4_000_000) @ Affine.rotation(31) @ Affine.scale(0.5, -0.7),
+    ),
     "degrees.tif": ("EPSG:4326", Affine(1e-5, 0, 4.1, 0, -1e-5, 51.9)),
     "nowhere.tif": (None, Affine(2, 0, 1000, 0, -2, 1000)),
 }

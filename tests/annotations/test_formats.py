@@ -47,7 +47,9 @@ def test_a_second_round_changes_nothing_more(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("packed", ["", ".gz"])
 def test_tfrecords_become_every_format(scenes: list[Scene], tmp_path: Path, name: str, packed: str) -> None:
     records = [
-        example(image_features(scene.image.read_bytes(), scene.image.name, (scene.width, scene.height), boxes, CLASS_NAME))
+        example(
+            image_features(scene.image.read_bytes(), scene.image.name, (scene.width, scene.height), boxes, CLASS_NAME)
+        )
         for scene in scenes
         for boxes in [scene.boxes.tolist()]
     ]
@@ -93,9 +95,7 @@ def test_foreign_and_hidden_files_are_no_format(tmp_path: Path) -> None:
         formats.detect(tmp_path)
 
 
-def test_out_appears_whole_or_not_at_all(
-    scenes: list[Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_out_appears_whole_or_not_at_all(scenes: list[Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from oil_storage.annotations import coco
 
     def fail(scenes: Sequence[Scene], out: Path) -> None:

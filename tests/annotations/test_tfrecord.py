@@ -1,0 +1,211 @@
+import base64
+import io
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from oil_storage.annotations import Record
+from oil_storage.annotations.tfrecord import is_format_of, read
+from oil_storage.errors import UserError
+from oil_storage.findings import Severity
+from tests.tf_records import example, image_features, write_records
+
+BY_TENSORFLOW = (
+    "c-p(c$N&b*nal0Dt}=5abMa>8CZ?zAr{*Q+r=+F`1#ty%`E>^Px$|;KaRC+bdV0770ckcMX5nB0l1gbeMSzs3r;B3<$IRrEgp?#VRvjlNrxZ>`2I"
+    "F;%>GNH>j)3g&boFyt=akUICC|kNu_P@sCp9lIH&uw2i<^t{@U$ESL%o8$bS`l&9;kx+qTIw1A$BfSE@qH~C`=+FH8VY<M2J<2nTwHyON~nmBAlO;"
+    "m6}|lpOlnep<j`kSRuqC#Kpw{wA-G6p}`)Py39PdI)>G&R@q@!SBYev10M4#k<4qb1KG``#3g~EE;%Q$xL7|YF)1}ih)s%xi;0nmOOs0+i<*+uiV`"
+    "6{E*>tHlEl1hE|%hq%mOY6E`Es8;{4L0<ka}g6d_>va50*5iEwd4WXdyBN-`k9!*<U0)r~etG&2-1%EoXtGtwuXWiZ{z$pwtd)ZBuS%H=P5+5z_Up^N"
+)
+"""A file that TensorFlow 2.21 wrote: a 6 x 4 PNG with two boxes, and the same without name, size and boxes."""
+
+
+def encoded(kind: str = "PNG", size: tuple[int, int] = (20, 10)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def features(**changes: Any) -> dict[str, Any]:
+    """Of one image with two boxes; keys with ``__`` for ``/``, None takes a key away."""
+    boxes = [(2, 2.5, 9, 8), (10, 1, 20, 10)]
+    one = image_features(encoded(), "a.png", (20, 10), boxes, "tank")
+    one |= {key.replace("__", "/"): value for key, value in changes.items()}
+    return {key: value for key, value in one.items() if value is not None}
+
+
+def write(folder: Path, *records: dict[str, Any], name: str = "train.record") -> Path:
+    return write_records(folder / name, [example(record) for record in records])
+
+
+def test_what_tensorflow_wrote_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.tfrecord").write_bytes(zlib.decompress(base64.b85decode(BY_TENSORFLOW)))
+    found = read(tmp_path)
+    place = f"{tmp_path}/a.tfrecord: record"
+    assert [(image.name, image.size, image.place) for image in found.images] == [
+        ("Öl 1.png", (6, 4), f"{place} 1"),
+        ("empty", None, f"{place} 2"),
+    ]
+    assert found.records == [
+        Record("Öl 1.png", "tank", (0, 1, 3, 3), f"{place} 1: object 1"),
+        Record("Öl 1.png", "ship", (2, 2, 6, 4), f"{place} 1: object 2"),
+    ]
+    first, second = (image.path for image in found.images)
+    assert first
+    assert second
+    assert (first.name, second.name) == ("Öl 1.png", "empty.png")
+    assert list(Image.open(first).tobytes()) == list(range(72))
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        ("a.record", True),
+        ("a.tfrecord", True),
+        ("a.tfrecords", True),
+        ("a.record.gz", True),
+        ("train.record-00000-of-00001", True),
+        ("train.tfrecord-00000-of-00001.gz", True),
+        ("train/oil.tfrecord", True),
+        ("a.records.txt", False),
+        ("record", False),
+    ],
+)
+def test_files_are_known_by_their_names(tmp_path: Path, name: str, fits: bool) -> None:
+    write(tmp_path, features(), name=name)
+    assert is_format_of(tmp_path) == fits
+    if fits:
+        assert len(read(tmp_path).records) == 2
+    else:
+        with pytest.raises(UserError, match="no TFRecord"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("stated", "data", "name"),
+    [
+        ("a.png", encoded(), "a.png"),
+        ("a.jpg", encoded(), "a.png"),
+        ("a.v2", encoded("JPEG"), "a.v2.jpg"),
+        ("images/train/a.jpg", encoded("JPEG"), "a.jpg"),
+        ("C:\\images\\a.jpg", encoded("JPEG"), "a.jpg"),
+        ("../../a.jpg", encoded("JPEG"), "a.jpg"),
+        ("..", encoded("JPEG"), "image.jpg"),
+        ("a.tif", encoded("TIFF"), "a.tif"),
+        ("a.png", b"no image", "a.png"),
+    ],
+)
+def test_images_are_extracted_as_they_are(tmp_path: Path, stated: str, data: bytes, name: str) -> None:
+    write(tmp_path, features(image__filename=[stated.encode()], image__encoded=[data]))
+    (image,) = read(tmp_path).images
+    assert image.path
+    assert image.path.name == name
+    assert image.path.read_bytes() == data
+    assert tmp_path not in image.path.parents
+
+
+def test_the_images_are_gone_when_the_process_ends(tmp_path: Path) -> None:
+    write(tmp_path, features())
+    code = "import sys, pathlib; from oil_storage.annotations.tfrecord import read; "
+    code += "path = read(pathlib.Path(sys.argv[1])).images[0].path; print(path.is_file(), path)"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    there, path = done.stdout.strip().split(" ", 1)
+    assert there == "True"
+    assert not Path(path).exists()
+    assert not Path(path).parents[3].exists()
+
+
+def test_records_without_a_name_and_with_the_same_name_keep_their_boxes_apart(tmp_path: Path) -> None:
+    nameless = {"image__filename": None, "image__source_id": None}
+    for shard in ("00000", "00001"):
+        write(tmp_path, features(**nameless), features(), name=f"train.record-{shard}-of-00002")
+    found = read(tmp_path)
+    assert len({image.name for image in found.images}) == 4
+    assert len({image.path and image.path.stem for image in found.images}) == 3  # the audit finds the fourth by this
+    assert [record.image for record in found.records] == [image.name for image in found.images for _ in range(2)]
+
+
+@pytest.mark.parametrize("where", ["label_map.pbtxt", "train/oil_label_map.pbtxt", "other.pbtxt", None])
+def test_classes_without_text_are_named_by_the_label_map(tmp_path: Path, where: str | None) -> None:
+    labels = {"image__object__class__text": None, "image__object__class__label": [1, 2]}
+    write(tmp_path, features(**labels), name="train/oil.record")
+    if where:
+        (tmp_path / where).write_text("item { id: 1 name: 'tank' }")
+    found = read(tmp_path)
+    assert [record.class_name for record in found.records] == ["tank" if where else "1", "2"]
+    assert len(found.files) == (2 if where else 1)
+
+
+def test_a_text_is_taken_before_the_number_and_a_difference_said(tmp_path: Path) -> None:
+    write(tmp_path, features(image__object__class__text=[b"ship", b""]))
+    (tmp_path / "label_map.pbtxt").write_text("item { id: 1 name: 'tank' }")
+    found = read(tmp_path)
+    assert [record.class_name for record in found.records] == ["ship", "tank"]
+    assert [finding.check for finding in found.findings] == ["class-differs"]
+
+
+def test_crowds_groups_masks_and_difficult_objects_are_said(tmp_path: Path) -> None:
+    write(tmp_path, features(image__object__is_crowd=[1, 0]))
+    write(tmp_path, features(image__object__group_of=[0, 1], image__object__difficult=[1, 1]), name="b.record")
+    write(tmp_path, features(image__object__mask=[b"x", b"y"]), name="c.record")
+    found = read(tmp_path)
+    assert len(found.records) == 4
+    said = {(finding.check, finding.place.removeprefix(f"{tmp_path}/")) for finding in found.findings}
+    assert said == {
+        ("crowd", "train.record: record 1: object 1"),
+        ("crowd", "b.record: record 1: object 2"),
+        ("difficult", "b.record: record 1: object 1"),
+        ("outline", "c.record: record 1"),
+    }
+    assert len(found.findings) == len(said)
+
+
+def test_a_size_that_is_not_stated_is_the_image_s(tmp_path: Path) -> None:
+    write(tmp_path, features(image__width=None, image__height=None))
+    found = read(tmp_path)
+    assert found.images[0].size is None
+    assert found.records[0].box == (2, 2.5, 9, 8)
+
+
+def test_a_missing_shard_is_an_error_and_the_others_are_read(tmp_path: Path) -> None:
+    for shard in ("00000", "00002"):
+        write(tmp_path, features(), name=f"train.record-{shard}-of-00003")
+    found = read(tmp_path)
+    assert len(found.records) == 4
+    assert [(f.severity, f.check) for f in found.findings] == [(Severity.ERROR, "missing-shard")]
+    assert "2 of 3" in found.findings[0].problem
+    assert "00001" in found.findings[0].problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"image__encoded": None}, "has no image/encoded"),
+        ({"image__encoded": [3]}, "has no image/encoded"),
+        ({"image__object__bbox__ymax": [0.5]}, r"different lengths, \[1, 2\]"),
+        ({"image__object__bbox__ymax": [b"x", b"y"]}, "ymax holds bytes"),
+        ({"image__object__class__text": [b"tank"], "image__object__class__label": None}, "2 boxes, but 1"),
+        ({"image__object__difficult": [1]}, "difficult has 1 values for 2 boxes"),
+    ],
+)
+def test_what_cannot_be_read_is_named_by_record(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    write(tmp_path, features(image__filename=[b"0.png"]), features(**changes))
+    with pytest.raises(UserError, match=rf"train\.record: record 2: .*{words}"):
+        read(tmp_path)
+
+
+def test_no_example_and_no_label_map_are_named(tmp_path: Path) -> None:
+    write_records(tmp_path / "a.record", [b"\xff no message"])
+    with pytest.raises(UserError, match=r"a\.record: record 1: not a tf\.train\.Example"):
+        read(tmp_path)
+    (tmp_path / "label_map.pbtxt").write_text("item { id: x }")
+    with pytest.raises(UserError, match=r"label_map\.pbtxt: not a label map \(1:\d+"):
+        read(tmp_path)
+    (tmp_path / "label_map.pbtxt").write_text("item { id: 1 name: 'a' }")
+    (tmp_path / "z_label_map.pbtxt").write_text("item { id: 1 name: 'b' }")
+    with pytest.raises(UserError, match=r"z_label_map\.pbtxt: id 1 is 'b', in label_map\.pbtxt 'a'"):
+        read(tmp_path)

@@ -1,0 +1,89 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oil_storage.annotations import formats
+from oil_storage.cli.convert_dataset import main
+from oil_storage.preparation.audit import audit
+from oil_storage.scene import CLASS_NAME
+from tests.labelled_scenes import assert_same_scenes, make_scenes
+from tests.raw_data import write_raw_data
+
+
+def test_it_writes_the_other_format_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenes = make_scenes(tmp_path / "images")
+    formats.write(scenes, tmp_path / "coco", "coco")
+    assert main([str(tmp_path / "coco"), str(tmp_path / "voc"), "--to", "voc"]) == 0
+    boxes = sum(len(scene.boxes) for scene in scenes)
+    printed = capsys.readouterr().out
+    assert printed.endswith(f"wrote {len(scenes)} scenes with {boxes} boxes to {tmp_path / 'voc'} (voc)\n")
+    assert "image without boxes" in printed
+    assert_same_scenes(audit(formats.read(tmp_path / "voc"), {CLASS_NAME: CLASS_NAME})[0], scenes)
+
+
+def renamed(source: Path, *names: str) -> Path:
+    """Give the boxes of ``source/annotations.csv`` other classes, in turn."""
+    header, *rows = (source / "annotations.csv").read_text().splitlines()
+    rows = [row.replace(CLASS_NAME, names[index % len(names)]) for index, row in enumerate(rows)]
+    (source / "annotations.csv").write_text("\n".join([header, *rows]) + "\n")
+    return source
+
+
+def test_classes_become_the_one_or_are_left_out_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = renamed(write_raw_data(tmp_path / "raw", scenes=2, size=128, tanks=6), "big tank", "small tank", "ship")
+    arguments = [str(source), str(tmp_path / "out"), "--to", "coco", "--class-map"]
+    assert main([*arguments, f"big tank={CLASS_NAME},small tank={CLASS_NAME}"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out.count("class 'ship' is unknown") == 4
+    assert "annotations.csv:4: class 'ship' is unknown" in captured.err
+    assert "4 errors in all, nothing is written" in captured.err
+    assert os.listdir(tmp_path) == ["raw"]
+    assert main([*arguments, f"big tank={CLASS_NAME},small tank={CLASS_NAME},ship=-"]) == 0
+    assert "4 boxes of class 'ship' left out, as --class-map says" in capsys.readouterr().out
+    assert len(json.loads((tmp_path / "out" / "annotations.json").read_text())["annotations"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("source", "extra", "words"),
+    [
+        ("nowhere", [], "nowhere: no such folder"),
+        ("empty", [], "none of the formats"),
+        ("raw", ["--format", "voc"], "no VOC xml"),
+        ("raw", ["--class-map", "ship"], "--class-map ship"),
+        ("raw", [], "out: is not empty"),
+    ],
+)
+def test_bad_input_is_status_2_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, extra: list[str], words: str
+) -> None:
+    write_raw_data(tmp_path / "raw", scenes=1, size=64, tanks=2)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "out").mkdir()
+    if "not empty" in words:
+        (tmp_path / "out" / "mine").touch()
+    before = sorted(tmp_path.rglob("*"))
+    assert main([str(tmp_path / source), str(tmp_path / "out"), "--to", "coco", *extra]) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert captured.err.count("\n") <= 3
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_tfrecord_is_read_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["source", "out", "--to", "tfrecord"])
+    assert stop.value.code == 2
+    assert "invalid choice: 'tfrecord'" in capsys.readouterr().err
+
+
+def test_help_waits_for_no_heavy_import() -> None:
+    code = "import sys; from oil_storage.cli.convert_dataset import build_parser; build_parser(); "
+    code += "print(sorted({'numpy', 'rasterio', 'PIL', 'google', 'torch'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

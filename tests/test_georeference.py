@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rasterio.transform import Affine
+
+from oil_storage.errors import UserError
+from oil_storage.georeference import PIXELS, Georeference, read_georeference, sidecars
+from tests.labelled_scenes import write_geotiff
+
+TURNED = Affine.translation(595_000, 5_750_000) @ Affine.rotation(31) @ Affine.scale(1.5, -2)
+LOCAL = 'LOCAL_CS["site",UNIT["metre",1]]'
+
+
+def test_pixels_and_coordinates_are_each_other_s_inverse() -> None:
+    georeference = Georeference(None, tuple(TURNED)[:6])
+    points = np.random.default_rng(0).uniform(-100, 5000, (50, 2))
+    placed = georeference.to_world(points)
+    np.testing.assert_allclose(placed, [TURNED @ tuple(point) for point in points.tolist()])
+    np.testing.assert_allclose(georeference.to_pixels(placed), points, atol=1e-6)
+    np.testing.assert_array_equal(PIXELS.to_world(points), points)
+    assert georeference.to_world(np.empty((0, 2))).shape == (0, 2)
+
+
+@pytest.mark.parametrize(("crs", "stated"), [("EPSG:32631", "EPSG:32631"), (None, None), (LOCAL, None)])
+def test_a_geotiff_says_where_it_lies(tmp_path: Path, crs: str | None, stated: str | None) -> None:
+    write_geotiff(tmp_path / "a.tif", 20, 10, crs, TURNED)
+    found = read_georeference(tmp_path / "a.tif")
+    assert found is not None
+    assert found.crs == stated
+    np.testing.assert_allclose(found.transform, tuple(TURNED)[:6])
+
+
+def test_a_system_without_a_code_is_kept_as_wkt(tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "a.tif", 20, 10, "+proj=laea +lat_0=51.5 +lon_0=4.2 +datum=WGS84", TURNED)
+    found = read_georeference(tmp_path / "a.tif")
+    assert found is not None
+    assert found.crs is not None
+    assert "PROJCS" in found.crs
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg", "a.png"])
+def test_other_images_say_nothing_and_nothing_is_printed(
+    tmp_path: Path, name: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    Image.new("RGB", (20, 10)).save(tmp_path / name)
+    assert read_georeference(tmp_path / name) is None
+    assert not recwarn
+
+
+def test_a_world_file_counts_and_is_a_sidecar(tmp_path: Path) -> None:
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.v2.tif")
+    assert sidecars(tmp_path / "a.v2.tif") == []
+    (tmp_path / "a.v2.tfw").write_text("2\n0\n0\n-2\n1001\n1999\n")
+    assert read_georeference(tmp_path / "a.v2.tif") == Georeference(None, (2, 0, 1000, 0, -2, 2000))
+    assert sidecars(tmp_path / "a.v2.tif") == [tmp_path / "a.v2.tfw"]
+
+
+def test_a_broken_tiff_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0 and no more")
+    with pytest.raises(UserError, match=r"a\.tif: not a TIFF"):
+        read_georeference(tmp_path / "a.tif")
