@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.preparation.alignment import faults
+from oil_storage.preparation.alignment.chance import chance_of
 from oil_storage.preparation.alignment.faults import Fault, undo
 from oil_storage.preparation.alignment.roundness import (
     ANGLES,
@@ -79,7 +80,7 @@ def examine(scene_id: str, pixels: NDArray[np.uint8], boxes: NDArray[np.float32]
     found: dict[Fault, float] = {}
     chance, shift = (0.0, 0.0), (0.0, 0.0)
     if len(sample):
-        chance = _chance(field, sides, width, height, rng)
+        chance = chance_of(field, sides, width, height, rng)
         for fault in (Fault(), *map(Fault, faults.DISCRETE)):
             found[fault] = mean(fault)
         resized = Fault(faults.RESIZED, (_best_size(fit),))
@@ -109,16 +110,6 @@ def examine(scene_id: str, pixels: NDArray[np.uint8], boxes: NDArray[np.float32]
 
 def _best_size(fit: NDArray[np.float32]) -> float:
     return float(SIZES[fit[4].max(axis=0).argmax()])
-
-
-def _chance(
-    field: GradientField, sides: NDArray[np.float32], width: int, height: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Mean and standard deviation of the roundness of boxes of these sizes put anywhere."""
-    many = np.tile(sides, (max(1, 300 // len(sides)), 1))
-    corner = rng.uniform(0, 1, many.shape) * np.maximum([width, height] - many, 1)
-    anywhere = roundness(field, tightened(np.concatenate([corner, corner + many], axis=1).astype(np.float32)))
-    return float(anywhere.mean()), float(anywhere.std())
 
 
 def _fit(field: GradientField, boxes: NDArray[np.float32]) -> NDArray[np.float32]:

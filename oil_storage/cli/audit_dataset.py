@@ -1,0 +1,107 @@
+"""``tools/audit_dataset.py``: can these boxes be trusted?"""
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oil_storage.cli.command import run
+
+if TYPE_CHECKING:
+    from oil_storage.annotations import Annotations
+    from oil_storage.preparation.inspection import Inspected
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The tool's arguments."""
+    from oil_storage.cli.source import add_source
+
+    parser = argparse.ArgumentParser(
+        prog="audit_dataset.py",
+        description="Check images and boxes, and whether the boxes sit on the objects. Exit status: 0 where nothing "
+        "stops a training, 1 where errors were found, 2 where it could not run.",
+    )
+    add_source(parser)
+    parser.add_argument("--strict", action="store_true", help="repairs and warnings count as errors")
+    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a page that stands alone")
+    parser.add_argument("--config", type=Path, help="with --report: how many boxes its anchors can match")
+    parser.add_argument("--fix", type=Path, metavar="OUT", help="write mended annotations and images to a new folder")
+    parser.add_argument("--to", help="format of --fix's OUT (default: airbus)", default="airbus")
+    return parser
+
+
+def audit_dataset(args: argparse.Namespace) -> int:
+    """Audit, print what was found, and write what was asked for."""
+    from oil_storage.annotations import formats
+    from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.findings import Severity
+    from oil_storage.preparation.inspection import inspect
+
+    class_map = parse_class_map(args.class_map)
+    if args.fix:
+        formats.check_is_free(args.fix)
+    annotations = formats.read(args.source, args.format)
+    inspected = inspect(annotations, class_map)
+    for finding in inspected.findings:
+        print(finding)
+    print(summary(inspected))
+    if args.report:
+        from oil_storage.reporting.audit_page import write_page
+
+        write_page(args.report, args.source, inspected, args.config)
+        print(f"report: {args.report}")
+    if args.fix:
+        fix(annotations, inspected, class_map, args.fix, args.to)
+    stopping = set(Severity) if args.strict else {Severity.ERROR}
+    return int(any(finding.severity in stopping for finding in inspected.findings))
+
+
+def summary(inspected: "Inspected") -> str:
+    """What was found, in a few lines."""
+    counts = Counter((finding.severity, finding.check) for finding in inspected.findings)
+    answers = Counter(verdict.answer for verdict in inspected.alignment.scenes.values())
+    alignment = inspected.alignment
+    lines = [
+        f"{len(inspected.scenes)} scenes fit for training, "
+        f"{sum(len(scene.boxes) for scene in inspected.scenes)} boxes; "
+        + (
+            ", ".join(f"{number} {check} ({severity})" for (severity, check), number in counts.items()) or "no findings"
+        ),
+        f"do the boxes sit on the objects? {alignment.answer}"
+        + (f", {alignment.fault}" if alignment.fault.kind != "none" else "")
+        + f"; by scene: {', '.join(f'{number} {answer}' for answer, number in sorted(answers.items()))}",
+        f"measured: common shift ({alignment.shift[0]:+.1f}, {alignment.shift[1]:+.1f}) px, "
+        f"size {alignment.size:.2f} of what people draw; {len(inspected.suspects)} single boxes are suspects",
+    ]
+    for overlap in inspected.same_ground:
+        lines.append(f"same ground: {overlap.first} and {overlap.second} share {overlap.shared:.0%}")
+    return "\n".join(lines)
+
+
+def fix(
+    annotations: "Annotations",
+    inspected: "Inspected",
+    class_map: dict[str, str | None],
+    out: Path,
+    to: str,
+) -> None:
+    """Write the mended data set and say what was undone."""
+    from oil_storage.annotations import formats
+    from oil_storage.imagery import read_header
+    from oil_storage.preparation.audit import audit
+    from oil_storage.preparation.mending import mend
+
+    headers = {image.path.stem: read_header(image.path) for image in annotations.images if image.path}
+    sizes = {name: (headers[name].width, headers[name].height) for name in inspected.alignment.scenes}
+    mended, undone = mend(annotations, inspected.alignment, sizes)
+    for name, fault in sorted(undone.items()):
+        print(f"undone in {name}: {fault}")
+    scenes, _ = audit(mended, class_map)
+    formats.write(scenes, out, to)
+    print(f"wrote {len(scenes)} scenes, {len(undone)} of them mended, to {out} ({to})")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool; see :func:`oil_storage.cli.command.run`."""
+    return run(build_parser(), audit_dataset, argv)

@@ -1,0 +1,17 @@
+"""The arguments with which tools are told of labelled scenes."""
+
+import argparse
+from pathlib import Path
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add ``SOURCE --format --class-map``."""
+    from oil_storage.annotations.formats import FORMATS
+
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder with images and boxes")
+    parser.add_argument("--format", choices=tuple(FORMATS), help="format of SOURCE (default: the one that it has)")
+    parser.add_argument(
+        "--class-map",
+        metavar="NAME=CLASS,...",
+        help='which classes of SOURCE are tanks and which are left out: "Storage Tank=oil-storage-tank,ship=-"',
+    )

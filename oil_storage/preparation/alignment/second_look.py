@@ -1,0 +1,74 @@
+"""A second look at scenes of which the first said nothing: the scales of other scenes, and other scenes' images."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage.imagery import read_pixels
+from oil_storage.parallel import in_processes
+from oil_storage.preparation.alignment import faults
+from oil_storage.preparation.alignment.chance import chance_of
+from oil_storage.preparation.alignment.faults import Fault, undo
+from oil_storage.preparation.alignment.roundness import GradientField, roundness, tightened
+
+SAMPLE = 60
+ON_ALL_IMAGES = 20
+"""So many scenes are tried on every image; more of them on each other's alone, or it would take too long."""
+CLEAR = 0.2
+"""Roundness above chance that a place must reach."""
+
+Job = tuple[str, Path, dict[str, NDArray[np.float32]], tuple[Fault, ...]]
+
+
+def look_again(
+    images: Mapping[str, Path], boxes: Mapping[str, NDArray[np.float32]], scales: Sequence[Fault]
+) -> dict[str, Fault]:
+    """Try boxes on other scenes' images, and on their own under scales that were found elsewhere.
+
+    Args:
+        images: of all scenes, by scene id.
+        boxes: ``(N, 4)`` as written, of the scenes that need it.
+        scales: faults of kind :data:`faults.SCALED`.
+
+    Returns:
+        dict: the fault of each scene for which one was found.
+    """
+    if not boxes:
+        return {}
+    few = {name: _sample(written) for name, written in boxes.items()}
+    tried = images if len(boxes) <= ON_ALL_IMAGES else {name: images[name] for name in boxes}
+    jobs: list[Job] = [(name, path, few, tuple(scales)) for name, path in tried.items()]
+    best: dict[str, tuple[float, Fault]] = {}
+    for found in in_processes(_try, jobs, "looking again at what sits on nothing", "image"):
+        for name, (above, fault) in found.items():
+            if above > max(CLEAR, best.get(name, (0.0, fault))[0]):
+                best[name] = above, fault
+    return {name: fault for name, (_, fault) in best.items()}
+
+
+def _try(job: Job) -> dict[str, tuple[float, Fault]]:
+    """Of each set of boxes, the roundness above chance on this image, and under which fault."""
+    image, path, boxes, scales = job
+    pixels = read_pixels(path)
+    height, width = pixels.shape[:2]
+    field = GradientField.of(pixels)
+    rng = np.random.default_rng(0)
+    found = {}
+    for name, written in boxes.items():
+        candidates = scales if name == image else (Fault(faults.ELSEWHERE, image=image),)
+        for fault in candidates:
+            undone = undo(fault, written, width, height)
+            chance, _ = chance_of(field, undone[:, 2:] - undone[:, :2], width, height, rng)
+            above = float(roundness(field, tightened(undone)).mean()) - chance
+            if above > found.get(name, (0.0, fault))[0]:
+                found[name] = above, fault
+    return found
+
+
+def _sample(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    if len(boxes) <= SAMPLE:
+        return boxes
+    chosen: NDArray[np.float32] = boxes[np.random.default_rng(0).choice(len(boxes), SAMPLE, replace=False)]
+    return chosen

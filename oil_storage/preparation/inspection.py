@@ -1,0 +1,179 @@
+"""The whole audit of a source: what the annotations say, and what the pixels say of them."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage.annotations import Annotations, Record
+from oil_storage.errors import UserError
+from oil_storage.findings import Finding, Severity
+from oil_storage.imagery import read_pixels
+from oil_storage.parallel import in_processes
+from oil_storage.preparation.alignment import Fault, SceneEvidence, examine, faults
+from oil_storage.preparation.alignment.dataset import DatasetVerdict, judge_dataset
+from oil_storage.preparation.alignment.second_look import look_again
+from oil_storage.preparation.alignment.verdict import FEWEST, Answer, Verdict
+from oil_storage.preparation.audit import audit
+from oil_storage.preparation.same_ground import Overlap, SceneFingerprint, find_same_ground, fingerprint
+from oil_storage.scene import CLASS_NAME, Scene
+
+SUSPECT = 0.08
+"""Boxes on nothing round: their roundness is under that, less than half of what chance gives."""
+Boxes = NDArray[np.float32]
+Job = tuple[str, Path, Boxes]
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A box that sits on nothing that is round.
+
+    Attributes:
+        scene_id: of the scene.
+        record: the box as written.
+        roundness: see :func:`~oil_storage.preparation.alignment.roundness.roundness`.
+    """
+
+    scene_id: str
+    record: Record
+    roundness: float
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """All that is known of a source.
+
+    Attributes:
+        scenes: those without errors, sorted by id.
+        findings: of the annotations, then of the pixels.
+        alignment: do the boxes sit on the objects?
+        same_ground: pairs of scenes that overlap.
+        suspects: single boxes for a person to judge, the least round first.
+    """
+
+    scenes: list[Scene]
+    findings: list[Finding]
+    alignment: DatasetVerdict
+    same_ground: list[Overlap]
+    suspects: list[Suspect]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the pixels of one scene gave; nothing where they cannot be decoded, and why."""
+
+    problem: str | None
+    evidence: SceneEvidence | None = None
+    fingerprint: SceneFingerprint | None = None
+
+
+def inspect(annotations: Annotations, class_map: Mapping[str, str | None]) -> Inspected:
+    """Audit annotations and images.
+
+    Args:
+        annotations: as read.
+        class_map: see :func:`~oil_storage.preparation.audit.audit`.
+
+    Returns:
+        Inspected: scenes of which a part cannot be decoded, or whose boxes sit elsewhere, are left out.
+
+    Raises:
+        UserError: see :func:`~oil_storage.preparation.audit.audit`.
+    """
+    scenes, findings = audit(annotations, class_map)
+    records = _records_by_scene(annotations, class_map)
+    written = {name: np.array([one.box for one in of], np.float32).reshape(-1, 4) for name, of in records.items()}
+    nothing = np.zeros((0, 4), np.float32)
+    jobs: list[Job] = [(one.scene_id, one.image, written.get(one.scene_id, nothing)) for one in scenes]
+    seen = dict(zip(written_ids(scenes), in_processes(_look, jobs, "looking at scenes", "scene"), strict=True))
+    for scene in scenes:
+        if problem := seen[scene.scene_id].problem:
+            findings.append(Finding(Severity.ERROR, "damaged-image", str(scene.image), problem, "left out"))
+    scenes = [scene for scene in scenes if not seen[scene.scene_id].problem]
+    evidence = [found for scene in scenes if (found := seen[scene.scene_id].evidence)]
+    alignment = _second_opinion(judge_dataset(evidence), evidence, scenes, written)
+    findings += _misaligned(alignment, scenes)
+    suspects = _suspects(alignment, evidence, records)
+    overlaps = find_same_ground([found for scene in scenes if (found := seen[scene.scene_id].fingerprint)])
+    wrong = {name for name, verdict in alignment.scenes.items() if verdict.answer == Answer.NO}
+    fit = [] if alignment.answer == Answer.NO else [scene for scene in scenes if scene.scene_id not in wrong]
+    return Inspected(fit, findings, alignment, overlaps, suspects)
+
+
+def written_ids(scenes: list[Scene]) -> list[str]:
+    """Ids of scenes, in their order."""
+    return [scene.scene_id for scene in scenes]
+
+
+def _look(job: Job) -> _Seen:
+    scene_id, path, boxes = job
+    try:
+        pixels = read_pixels(path)
+    except UserError as error:
+        return _Seen(str(error).removeprefix(f"{path}: "))
+    return _Seen(None, examine(scene_id, pixels, boxes), fingerprint(scene_id, pixels))
+
+
+def _records_by_scene(annotations: Annotations, class_map: Mapping[str, str | None]) -> dict[str, list[Record]]:
+    """Tanks as written, by scene id; those without finite coordinates, of which nothing can be seen, left out."""
+    scene_ids = {image.name: image.path.stem for image in annotations.images if image.path}
+    by_scene: dict[str, list[Record]] = defaultdict(list)
+    for record in annotations.records:
+        if class_map.get(record.class_name) == CLASS_NAME and np.isfinite(np.array(record.box, np.float32)).all():
+            by_scene[scene_ids.get(record.image, "")].append(record)
+    return by_scene
+
+
+def _second_opinion(
+    alignment: DatasetVerdict, evidence: list[SceneEvidence], scenes: list[Scene], written: Mapping[str, Boxes]
+) -> DatasetVerdict:
+    unknown = [
+        one.scene_id
+        for one in evidence
+        if alignment.scenes[one.scene_id].answer == Answer.UNKNOWN and one.boxes >= FEWEST
+    ]
+    scales = {verdict.fault for verdict in alignment.scenes.values() if verdict.fault.kind == faults.SCALED}
+    images = {scene.scene_id: scene.image for scene in scenes}
+    found = look_again(images, {name: written[name] for name in unknown}, sorted(scales, key=str)[:5])
+    again = {name: replace(alignment.scenes[name], answer=Answer.NO, fault=fault) for name, fault in found.items()}
+    verdicts: dict[str, Verdict] = {**alignment.scenes, **again}
+    return replace(alignment, scenes=verdicts)
+
+
+def _misaligned(alignment: DatasetVerdict, scenes: list[Scene]) -> list[Finding]:
+    findings = []
+    if alignment.answer == Answer.NO:
+        problem = f"boxes do not sit on the objects in most scenes: {alignment.fault}"
+        findings.append(Finding(Severity.ERROR, "misaligned", "all scenes", problem, "--fix mends it"))
+    for scene in scenes:
+        verdict = alignment.scenes.get(scene.scene_id)
+        if verdict is None:
+            continue
+        if verdict.answer == Answer.NO and verdict.fault.kind != alignment.fault.kind:
+            problem = f"boxes do not sit on the objects: {verdict.fault}"
+            findings.append(
+                Finding(Severity.ERROR, "misaligned", str(scene.image), problem, "left out; --fix mends it")
+            )
+        elif verdict.answer == Answer.UNKNOWN and len(scene.boxes):
+            problem = "not enough evidence whether the boxes sit on the objects"
+            findings.append(Finding(Severity.WARNING, "alignment-unknown", str(scene.image), problem, "kept"))
+    return findings
+
+
+def _suspects(
+    alignment: DatasetVerdict, evidence: list[SceneEvidence], records: Mapping[str, list[Record]]
+) -> list[Suspect]:
+    found = [
+        Suspect(one.scene_id, record, float(roundness))
+        for one in evidence
+        if alignment.scenes[one.scene_id].answer == Answer.YES
+        for record, roundness in zip(records.get(one.scene_id, []), one.single, strict=True)
+        if roundness < SUSPECT
+    ]
+    return sorted(found, key=lambda suspect: suspect.roundness)
+
+
+__all__ = ["Fault", "Inspected", "Suspect", "inspect"]

@@ -1,0 +1,123 @@
+"""The audit as a page that stands alone: figures and pictures inside, no network."""
+
+import base64
+import io
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage import __version__
+from oil_storage.files import write_text
+from oil_storage.preparation.alignment.verdict import Answer
+from oil_storage.preparation.inspection import Inspected
+from oil_storage.reporting.contact_sheet import contact_sheet
+
+RANDOM_BOXES = 100
+SUSPECTS = 60
+FINDINGS = 500
+"""So many are listed; the others are counted."""
+SIZE_BINS = (0, 4, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128)
+
+
+def write_page(path: Path, source: Path, inspected: Inspected, config: Path | None = None) -> None:
+    """Write the page.
+
+    Args:
+        path: the html file; appears when it is whole.
+        source: what was audited; named on the page.
+        inspected: what was found.
+        config: whose anchors' coverage is shown; None shows none.
+    """
+    from jinja2 import Environment, PackageLoader, select_autoescape
+
+    environment = Environment(loader=PackageLoader("oil_storage.reporting"), autoescape=select_autoescape())
+    images = {scene.scene_id: scene.image for scene in inspected.scenes}
+    suspects = [one for one in inspected.suspects if one.scene_id in images][:SUSPECTS]
+    content = {
+        "version": __version__,
+        "source": source,
+        "inspected": inspected,
+        "boxes": sum(len(scene.boxes) for scene in inspected.scenes),
+        "counts": Counter((finding.severity, finding.check) for finding in inspected.findings).most_common(),
+        "findings": inspected.findings[:FINDINGS],
+        "unlisted": max(0, len(inspected.findings) - FINDINGS),
+        "odd_scenes": {
+            name: verdict for name, verdict in inspected.alignment.scenes.items() if verdict.answer != Answer.YES
+        },
+        "plots": _plots(inspected),
+        "random_sheet": _jpeg(contact_sheet(_random_boxes(inspected))),
+        "suspects": suspects,
+        "suspect_sheet": _jpeg(contact_sheet([(images[one.scene_id], one.record.box) for one in suspects])),
+        "coverage": _coverage(config, inspected) if config else None,
+        "config": config,
+    }
+    write_text(path, environment.get_template("audit.html").render(content))
+
+
+def _random_boxes(inspected: Inspected) -> list[tuple[Path, list[float]]]:
+    every = [(scene.image, box) for scene in inspected.scenes for box in scene.boxes.tolist()]
+    chosen = np.random.default_rng(0).choice(len(every), min(RANDOM_BOXES, len(every)), replace=False)
+    return [every[index] for index in sorted(chosen)]
+
+
+def _plots(inspected: Inspected) -> list[tuple[str, str]]:
+    """Titles and pictures: sizes, densities, positions."""
+    from matplotlib.figure import Figure
+
+    boxes = [scene.boxes for scene in inspected.scenes if len(scene.boxes)]
+    if not boxes:
+        return []
+    sides = np.sqrt(np.concatenate([(one[:, 2:] - one[:, :2]).prod(axis=1) for one in boxes]))
+    positions = np.concatenate(
+        [
+            (scene.boxes[:, :2] + scene.boxes[:, 2:]) / 2 / [scene.width, scene.height]
+            for scene in inspected.scenes
+            if len(scene.boxes)
+        ]
+    )
+    plots = []
+    for title, label in (
+        ("Sizes", "side of a box, px"),
+        ("Densities", "boxes in a scene"),
+        ("Positions", "boxes in each part of the scenes"),
+    ):
+        figure = Figure(figsize=(4.2, 3), layout="constrained")
+        axes = figure.subplots()
+        if title == "Sizes":
+            axes.hist(sides, bins=SIZE_BINS, color="#4a6fa5")
+        elif title == "Densities":
+            axes.hist([len(scene.boxes) for scene in inspected.scenes], bins=20, color="#4a6fa5")
+        else:
+            counts, _, _ = np.histogram2d(positions[:, 1], positions[:, 0], bins=16, range=((0, 1), (0, 1)))
+            axes.imshow(counts, cmap="viridis")
+            axes.set_xticks([])
+            axes.set_yticks([])
+        axes.set_xlabel(label)
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=110)
+        plots.append((title, _data_uri(picture.getvalue(), "png")))
+    return plots
+
+
+def _coverage(config: Path, inspected: Inspected) -> Any:
+    from mmengine.config import Config
+
+    from oil_storage.preparation.coverage import anchor_coverage
+
+    boxes = np.concatenate([scene.boxes for scene in inspected.scenes])
+    return anchor_coverage(Config.fromfile(config), boxes)
+
+
+def _jpeg(pixels: NDArray[np.uint8]) -> str:
+    if not pixels.size:
+        return ""
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    return _data_uri(encoded.tobytes(), "jpeg")
+
+
+def _data_uri(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
