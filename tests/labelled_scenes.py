@@ -24,7 +24,7 @@ GROUND = {
 
 
 def make_scenes(folder: Path, seed: int = 0) -> list[Scene]:
-    """Write images of several sizes to ``folder``; the scenes, sorted by id, have boxes with fractions, one has none."""
+    """Write images of several sizes to ``folder``; scenes by id, all but one with boxes, some with fractions."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
     scenes = []
@@ -54,7 +54,7 @@ def write_geotiff(path: Path, width: int, height: int, crs: str | None, transfor
 
 
 def random_boxes(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """``(12, 4)`` xyxy: the whole image, one at the far corner, whole numbers, thirds of pixels, a small one, and others."""
+    """``(12, 4)`` xyxy: the whole image, the far corner, whole numbers, thirds of pixels, a small one, others."""
     corners = rng.uniform(0, 0.6, (7, 2)) * (width, height)
     boxes = np.hstack([corners, corners + rng.uniform(3, 0.4 * min(width, height) + 3, (7, 2))])
     fixed = [

@@ -13,13 +13,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from oil_storage.annotations.decimals import decimals, text
 from oil_storage.annotations.folders import visible
 from oil_storage.annotations.images import copy_images, images_by_stem, scene_name
 from oil_storage.annotations.names import unique_name
-from oil_storage.annotations.outline import bounds
 from oil_storage.annotations.record import Annotations, ImageRecord, Record
 from oil_storage.annotations.tally import Tally
 from oil_storage.errors import UserError
@@ -170,9 +167,9 @@ def _box(item: ET.Element, file: Path, place: str, tally: Tally) -> tuple[float,
     if (turned := item.find("robndbox")) is not None:  # roLabelImg's
         tally.add(file, "turned-box", place, "box is turned (robndbox)", "read as its bounds")
         x, y, width, height, angle = _numbers(turned, ("cx", "cy", "w", "h", "angle"), place)
-        u = np.array([math.cos(angle), math.sin(angle)]) * width / 2
-        v = np.array([-math.sin(angle), math.cos(angle)]) * height / 2
-        return bounds(np.array([x, y]) + np.array([u + v, u - v, -u - v, v - u]))
+        cosine, sine = abs(math.cos(angle)), abs(math.sin(angle))
+        half_width, half_height = (width * cosine + height * sine) / 2, (width * sine + height * cosine) / 2
+        return x - half_width, y - half_height, x + half_width, y + half_height
     edges = item.find("bndbox")
     if edges is None:
         raise UserError(f"{place}: has no bndbox; an object needs one with {', '.join(EDGES)}")

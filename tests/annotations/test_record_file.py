@@ -67,12 +67,12 @@ def test_every_damaged_byte_is_found(tmp_path: Path, at: int) -> None:
     second[at] ^= 0x10
     path = tmp_path / "a.record"
     path.write_bytes(framed(b"first") + second)
-    with pytest.raises(UserError, match="record 2: .*wrong checksum"):
+    with pytest.raises(UserError, match=r"record 2: .*wrong checksum"):
         list(read_records(path))
 
 
 def test_another_kind_of_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.record"
     path.write_text("image_id,class,bounds\n")
-    with pytest.raises(UserError, match="record 1: .*no TFRecord"):
+    with pytest.raises(UserError, match=r"record 1: .*no TFRecord"):
         list(read_records(path))
