@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+
+from oil_storage.cli.audit_dataset import main
+from oil_storage.preparation.alignment.faults import Fault
+from tests.preparation.alignment.sources import write_source
+
+
+@pytest.fixture(scope="module")
+def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_source(tmp_path_factory.mktemp("right") / "source", 3, {})
+
+
+def test_a_source_that_can_be_trained_on_is_0_unless_strict(
+    right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(right)]) == 0
+    assert "do the boxes sit on the objects? yes" in capsys.readouterr().out
+    (tmp_path / "images").symlink_to(right / "images")
+    rows = (right / "annotations.csv").read_text()
+    (tmp_path / "annotations.csv").write_text(rows + 'scene_0,oil-storage-tank,"(5, 5, 5, 9)"\n')
+    assert main([str(tmp_path)]) == 0
+    assert "has no area -> dropped" in capsys.readouterr().out
+    assert main([str(tmp_path), "--strict"]) == 1
+
+
+def test_errors_are_1_and_are_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_source(tmp_path / "source", 3, dict.fromkeys(range(3), Fault("mirrored left-right")))
+    assert main([str(source), "--fix", str(tmp_path / "mended")]) == 1
+    printed = capsys.readouterr().out
+    assert "do the boxes sit on the objects? no, mirrored left-right" in printed
+    assert "3 of them mended" in printed
+    assert main([str(tmp_path / "mended")]) == 0
+
+
+def test_what_cannot_run_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "nowhere")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_page_stands_alone(right: Path, tmp_path: Path) -> None:
+    page = tmp_path / "audit.html"
+    assert main([str(right), "--report", str(page)]) == 0
+    text = page.read_text()
+    assert text.count("data:image/") >= 4
+    assert "http" not in text
+    assert "<script" not in text
+    assert "Suspects" in text

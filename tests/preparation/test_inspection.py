@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oil_storage.annotations import formats
+from oil_storage.findings import Severity
+from oil_storage.preparation.alignment import faults
+from oil_storage.preparation.alignment.faults import Fault
+from oil_storage.preparation.alignment.verdict import Answer
+from oil_storage.preparation.audit import audit
+from oil_storage.preparation.inspection import Inspected, inspect
+from oil_storage.preparation.mending import mend
+from oil_storage.scene import CLASS_NAME
+from tests.preparation.alignment.planting import scene_of_discs
+from tests.preparation.alignment.sources import write_source
+
+CLASSES = {CLASS_NAME: CLASS_NAME}
+SIZES = {f"scene_{index}": (900, 700) for index in range(6)}
+
+
+def inspected(source: Path) -> Inspected:
+    return inspect(formats.read(source), CLASSES)
+
+
+def test_a_right_source_has_nothing_to_report(tmp_path: Path) -> None:
+    found = inspected(write_source(tmp_path / "source", 4, {}))
+    assert found.alignment.answer == Answer.YES
+    assert [finding for finding in found.findings if finding.severity == Severity.ERROR] == []
+    assert [scene.scene_id for scene in found.scenes] == [f"scene_{index}" for index in range(4)]
+    assert found.same_ground == []
+
+
+def test_wrong_scenes_are_named_left_out_and_mended(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "source", 6, {1: Fault("transposed")}, exchanged=[3, 5])
+    found = inspected(source)
+    assert found.alignment.answer == Answer.YES
+    wrong = {name: verdict.fault for name, verdict in found.alignment.scenes.items() if verdict.answer == Answer.NO}
+    assert wrong == {
+        "scene_1": Fault("transposed"),
+        "scene_3": Fault(faults.ELSEWHERE, image="scene_5"),
+        "scene_5": Fault(faults.ELSEWHERE, image="scene_3"),
+    }
+    assert [scene.scene_id for scene in found.scenes] == ["scene_0", "scene_2", "scene_4"]
+    errors = [finding for finding in found.findings if finding.severity == Severity.ERROR]
+    assert sorted(Path(finding.place).stem for finding in errors) == sorted(wrong)
+    mended, undone = mend(formats.read(source), found.alignment, SIZES)
+    assert sorted(undone) == sorted(wrong)
+    for index, scene in enumerate(audit(mended, CLASSES)[0]):
+        assert np.allclose(np.sort(scene.boxes, axis=0), np.sort(scene_of_discs(index)[1], axis=0), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault("xywh read as xyxy"), Fault(faults.SCALED, (0.8, 0.8)), Fault(faults.SHIFTED, (2.0, 0.0))], ids=str
+)
+def test_a_fault_of_all_scenes_is_one_error_and_mended(tmp_path: Path, fault: Fault) -> None:
+    source = write_source(tmp_path / "source", 4, dict.fromkeys(range(4), fault))
+    found = inspected(source)
+    assert found.alignment.fault.kind == fault.kind
+    assert found.scenes == []
+    errors = [finding for finding in found.findings if finding.severity == Severity.ERROR]
+    assert [finding.check for finding in errors] == ["misaligned"]
+    mended, _ = mend(formats.read(source), found.alignment, SIZES)
+    for index, scene in enumerate(audit(mended, CLASSES)[0]):
+        assert np.abs(scene.boxes - scene_of_discs(index)[1]).max() < 1.0
+
+
+def test_half_an_image_is_an_error(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "source", 3, {})
+    victim = source / "images" / "scene_1.png"
+    victim.write_bytes(victim.read_bytes()[:20_000])
+    found = inspected(source)
+    assert [scene.scene_id for scene in found.scenes] == ["scene_0", "scene_2"]
+    assert [finding.check for finding in found.findings if finding.severity == Severity.ERROR] == ["damaged-image"]
+
+
+def test_a_box_on_nothing_is_a_suspect(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "source", 3, {})
+    with (source / "annotations.csv").open("a") as file:
+        file.write('scene_1,oil-storage-tank,"(1, 1, 3.5, 60)"\n')
+    last = len((source / "annotations.csv").read_text().splitlines())
+    assert f"{source}/annotations.csv:{last}" in [suspect.record.place for suspect in inspected(source).suspects]
