@@ -1,0 +1,234 @@
+"""Anchor coverage: which boxes a config's anchors or points can match, known before anything is trained."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from mmdet.registry import MODELS, TRANSFORMS
+from mmdet.structures.bbox import bbox_overlaps
+from torch import Tensor
+
+from oil_storage.errors import UserError
+from oil_storage.scene import Scene
+from oil_storage.tiling import cut_boxes, tile_grid
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+MATCH_IOU = 0.5
+"""An anchor that overlaps a box by as much or more can be assigned to it."""
+SIDES = (0.0, 8.0, 16.0, 32.0, 64.0, float("inf"))
+"""Borders of the size bins: the root of a box's area, pixels of the scene; a bin holds its lower border."""
+SCALING = ("Resize", "FixScaleResize", "FixShapeResize", "ResizeShortestEdge", "Pad")
+"""Steps of a test pipeline that decide how large the network's input is."""
+
+
+class Priors(StrEnum):
+    """What a detector's head starts from, and what coverage means for it."""
+
+    ANCHORS = f"anchors: share of the boxes that an anchor overlaps by IoU {MATCH_IOU} or more"
+    POINTS = "points: share of the boxes that hold a point of some level"
+    QUERIES = "queries: no anchors"
+    NONE = "neither anchors nor points"
+
+
+@dataclass(frozen=True)
+class SizeBin:
+    """Boxes of about one size.
+
+    Attributes:
+        shortest: side from which boxes are in the bin, pixels of the scene.
+        longest: side from which they are in the next.
+        boxes: how many there are.
+        covered: how many of them the priors can match.
+    """
+
+    shortest: float
+    longest: float
+    boxes: int
+    covered: int
+
+    def __str__(self) -> str:
+        if np.isfinite(self.longest):
+            return f"{self.shortest:g}-{self.longest:g} px" if self.shortest else f"< {self.longest:g} px"
+        return f">= {self.shortest:g} px"
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many boxes of each size a config's priors can match.
+
+    Attributes:
+        priors: what was measured.
+        bins: one for each size, the smallest first; empty where there are no priors to measure.
+    """
+
+    priors: Priors
+    bins: tuple[SizeBin, ...]
+
+    @property
+    def boxes(self) -> int:
+        """How many boxes there are."""
+        return sum(size.boxes for size in self.bins)
+
+    @property
+    def covered(self) -> int:
+        """How many of them the priors can match."""
+        return sum(size.covered for size in self.bins)
+
+    def __str__(self) -> str:
+        rows = [(str(size), size.boxes, size.covered) for size in self.bins]
+        if rows:
+            rows.append(("all", self.boxes, self.covered))
+        shares = [f"{covered / boxes:7.1%}" if boxes else f"{'-':>7}" for _, boxes, covered in rows]
+        lines = [f"{name:<8}{boxes:>8} boxes{share}" for (name, boxes, _), share in zip(rows, shares, strict=True)]
+        return "\n".join([str(self.priors), *lines])
+
+
+@dataclass(frozen=True)
+class Level:
+    """The priors of one feature map.
+
+    Attributes:
+        cell: those of its first cell: anchors ``(A, 4)`` xyxy or points ``(A, 2)`` xy, pixels of the network's input.
+        stride: ``(2,)``, from a cell to the next, along x and y.
+    """
+
+    cell: Tensor
+    stride: Tensor
+
+
+def anchor_coverage(cfg: "Config", scenes: Iterable[Scene]) -> Coverage:
+    """Measure how many boxes the priors of a config's head can match.
+
+    Scenes are cut, and tiles resized, as for the config's test loader. A box is covered if in some tile that shows it,
+    cut as the tile cuts it, a prior matches it where priors truly lie: an anchor of a tank's very size may miss it by
+    half a stride. Of the 10,338 boxes in 78 scenes of the Airbus data, the usual anchors of 32 px and up reach 30 % at
+    1280 -> 1024 px and 41 % at native scale; anchors of 8 px and up, from stride 4, reach 97 %.
+
+    Points match a box that holds one of them, whatever its level. Anchors that reach over the border count, as
+    ``allowed_border=-1`` has it.
+
+    Args:
+        cfg: with a ``test_dataloader`` of tiles, and a ``model``; two-stage detectors are judged by their RPN.
+        scenes: with boxes in pixels of the scene.
+
+    Returns:
+        Coverage: all boxes of the scenes, each counted once.
+
+    Raises:
+        UserError: the config's data set does not say how scenes are cut.
+    """
+    dataset = cfg.test_dataloader.dataset
+    if not {"tile", "overlap"} <= dataset.keys():
+        raise UserError(
+            f"{cfg.filename}: test_dataloader.dataset has no tile and overlap; give a config of configs/oil/"
+        )
+    priors, levels = read_priors(cfg.model)
+    if not levels:
+        return Coverage(priors, ())
+    divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
+    transforms = [TRANSFORMS.build(step) for step in dataset.pipeline if step["type"] in SCALING]
+    inputs: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+    sides, hits = [], []
+    for scene in scenes:
+        hit = np.zeros(len(scene.boxes), bool)
+        for window in tile_grid(scene.width, scene.height, dataset.tile, dataset.overlap):
+            width, height = (window[2:] - window[:2]).tolist()
+            if (width, height) not in inputs:
+                inputs[width, height] = _network_input(transforms, width, height, divisor)
+            scale, size = inputs[width, height]
+            boxes, shown = cut_boxes(scene.boxes, window)
+            hit[shown] |= is_covered(levels, torch.from_numpy(boxes) * scale.tile(2), size).numpy()
+        sides.append(np.sqrt((scene.boxes[:, 2:] - scene.boxes[:, :2]).prod(axis=1)))
+        hits.append(hit)
+    side, hit = np.concatenate([np.zeros(0), *sides]), np.concatenate([np.zeros(0, bool), *hits])
+    members = [(side >= low) & (side < high) for low, high in pairwise(SIDES)]
+    return Coverage(
+        priors,
+        tuple(
+            SizeBin(low, high, int(member.sum()), int(hit[member].sum()))
+            for (low, high), member in zip(pairwise(SIDES), members, strict=True)
+        ),
+    )
+
+
+def read_priors(model: Any) -> tuple[Priors, list[Level]]:
+    """Build the head that proposes boxes and read its priors, so that a head's own defaults count.
+
+    Args:
+        model: config of a detector.
+
+    Returns:
+        tuple: their kind, and the levels, finest first; none for heads of another kind.
+    """
+    head = model.get("rpn_head") or model.get("bbox_head") or {}
+    if "num_queries" in model or "num_proposals" in head:
+        return Priors.QUERIES, []
+    generator = getattr(MODELS.build(head), "prior_generator", None) if head else None
+    if generator is None:
+        return Priors.NONE, []
+    cells = generator.grid_priors([(1, 1)] * generator.num_levels, device="cpu")
+    kind = Priors.ANCHORS if cells[0].shape[1] == 4 else Priors.POINTS
+    strides = torch.tensor(generator.strides, dtype=torch.float32)
+    return kind, [Level(cell, stride) for cell, stride in zip(cells, strides, strict=True)]
+
+
+def is_covered(levels: Iterable[Level], boxes: Tensor, size: Tensor) -> Tensor:
+    """Whether some prior matches each box.
+
+    Args:
+        levels: of anchors, or of points.
+        boxes: ``(N, 4)`` xyxy, pixels of the network's input.
+        size: ``(2,)`` of that input, width and height.
+
+    Returns:
+        ``(N,)`` bool.
+    """
+    covered = torch.zeros(len(boxes), dtype=torch.bool)
+    for level in levels:
+        if level.cell.shape[1] == 4:
+            covered |= best_iou(level, boxes, size) >= MATCH_IOU
+        else:
+            covered |= holds_a_point(level, boxes, size)
+    return covered
+
+
+def best_iou(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
+    """The IoU of each box with the level's best anchor; arguments as for :func:`is_covered`, returns ``(N,)``.
+
+    Of anchors of one shape that is the one whose centre is nearest, along x and along y: their overlap with the box
+    only shrinks with the distance.
+    """
+    centres = (level.cell[:, :2] + level.cell[:, 2:]) / 2
+    targets = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+    nearest = _cells(((targets - centres) / level.stride).round(), level, size)
+    anchors = level.cell + (nearest * level.stride).tile(2)
+    ious: Tensor = bbox_overlaps(anchors, boxes[:, None].expand_as(anchors), is_aligned=True)
+    return ious.amax(dim=1)
+
+
+def holds_a_point(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
+    """Whether each box has a point of the level inside; arguments as for :func:`is_covered`, returns ``(N,)`` bool."""
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    first = _cells(((low - level.cell) / level.stride).floor() + 1, level, size)
+    points = level.cell + first * level.stride
+    return ((points > low) & (points < high)).all(dim=2).any(dim=1)
+
+
+def _cells(indices: Tensor, level: Level, size: Tensor) -> Tensor:
+    """Move indices ``(..., 2)`` of cells into the feature map of an input of ``size``."""
+    return indices.clamp(min=torch.zeros(2), max=(size / level.stride).ceil() - 1)
+
+
+def _network_input(transforms: Iterable[Any], width: int, height: int, divisor: int) -> tuple[Tensor, Tensor]:
+    """Factors by which a tile's boxes are scaled and the size of what the network is given, both ``(2,)``, x and y."""
+    results: dict[str, Any] = {"img": np.zeros((height, width, 3), np.uint8), "scale_factor": (1.0, 1.0)}
+    for transform in transforms:
+        results = transform(results)
+    size = torch.tensor(results["img"].shape[1::-1], dtype=torch.float32)
+    return torch.tensor(results["scale_factor"], dtype=torch.float32), (size / divisor).ceil() * divisor
