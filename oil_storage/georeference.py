@@ -34,7 +34,8 @@ class Georeference:
     def to_pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """The inverse of :meth:`to_world`."""
         linear, offset = self._parts()
-        return (points - offset) @ np.linalg.inv(linear).T
+        with np.errstate(invalid="ignore"):  # what is not finite stays so
+            return (points - offset) @ np.linalg.inv(linear).T
 
     def _parts(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         a, b, c, d, e, f = self.transform

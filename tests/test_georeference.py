@@ -23,6 +23,11 @@ def test_pixels_and_coordinates_are_each_other_s_inverse() -> None:
     assert georeference.to_world(np.empty((0, 2))).shape == (0, 2)
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_is_not_finite_stays_so() -> None:
+    assert not np.isfinite(Georeference(None, (2, 0, 5, 0, -2, 7)).to_pixels(np.array([[np.inf, 1]]))).all()
+
+
 @pytest.mark.parametrize(("crs", "stated"), [("EPSG:32631", "EPSG:32631"), (None, None), (LOCAL, None)])
 def test_a_geotiff_says_where_it_lies(tmp_path: Path, crs: str | None, stated: str | None) -> None:
     write_geotiff(tmp_path / "a.tif", 20, 10, crs, TURNED)
