@@ -9,22 +9,17 @@ from oil_storage.cli.command import run
 
 def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
-    from oil_storage.annotations.formats import FORMATS, WRITABLE
+    from oil_storage.annotations.formats import WRITABLE
+    from oil_storage.cli.source import add_source
 
     parser = argparse.ArgumentParser(
         prog="convert_dataset.py",
         description="Write labelled scenes in another format. They are audited on the way: what is repaired, left out "
         "or odd is listed, and errors stop the conversion. docs/formats.md tells of each format.",
     )
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder with images and boxes")
+    add_source(parser)
     parser.add_argument("out", type=Path, metavar="OUT", help="new or empty folder; appears when all of it is written")
     parser.add_argument("--to", required=True, choices=WRITABLE, help="format of OUT")
-    parser.add_argument("--format", choices=tuple(FORMATS), help="format of SOURCE (default: the one that it has)")
-    parser.add_argument(
-        "--class-map",
-        metavar="NAME=CLASS,...",
-        help='which classes of SOURCE are tanks and which are left out: "Storage Tank=oil-storage-tank,ship=-"',
-    )
     return parser
 
 
