@@ -29,7 +29,7 @@ def mend(
     """
     scene_ids = {image.name: image.path.stem for image in annotations.images if image.path}
     names = {scene_id: name for name, scene_id in scene_ids.items()}
-    undone = {name: fault for name in sizes if (fault := fault_of(name, alignment)).kind != faults.NONE}
+    undone = {name: fault for name in alignment.scenes if (fault := fault_of(name, alignment)).kind != faults.NONE}
     by_scene: dict[str, list[int]] = defaultdict(list)
     for index, record in enumerate(annotations.records):
         by_scene[scene_ids.get(record.image, "")].append(index)

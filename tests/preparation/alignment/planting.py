@@ -42,7 +42,8 @@ def scene_of_discs(
     boxes: list[tuple[float, float, float, float]] = []
     while len(boxes) < discs:
         radius = rng.uniform(5, 18)
-        x, y = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)
+        edge = radius + 1
+        x, y = rng.uniform(edge, width - edge), rng.uniform(edge, height - edge)
         box = x - radius - 1, y - radius - 1, x + radius + 1, y + radius + 1
         if any(box[0] < c and a < box[2] and box[1] < d and b < box[3] for a, b, c, d in boxes):
             continue
