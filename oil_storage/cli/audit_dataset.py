@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
+    from oil_storage.annotations.formats import WRITABLE
     from oil_storage.cli.source import add_source
 
     parser = argparse.ArgumentParser(
@@ -27,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a page that stands alone")
     parser.add_argument("--config", type=Path, help="with --report: how many boxes its anchors can match")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write mended annotations and images to a new folder")
-    parser.add_argument("--to", help="format of --fix's OUT (default: airbus)", default="airbus")
+    parser.add_argument("--to", choices=WRITABLE, default="airbus", help="format of --fix's OUT (default: %(default)s)")
     return parser
 
 
@@ -63,8 +64,8 @@ def summary(inspected: "Inspected") -> str:
     answers = Counter(verdict.answer for verdict in inspected.alignment.scenes.values())
     alignment = inspected.alignment
     lines = [
-        f"{len(inspected.scenes)} scenes fit for training, "
-        f"{sum(len(scene.boxes) for scene in inspected.scenes)} boxes; "
+        f"{len(inspected.fit)} of {len(inspected.scenes)} scenes are fit for training, with "
+        f"{sum(len(scene.boxes) for scene in inspected.fit)} boxes; "
         + (
             ", ".join(f"{number} {check} ({severity})" for (severity, check), number in counts.items()) or "no findings"
         ),

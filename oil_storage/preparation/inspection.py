@@ -13,7 +13,7 @@ from oil_storage.errors import UserError
 from oil_storage.findings import Finding, Severity
 from oil_storage.imagery import read_pixels
 from oil_storage.parallel import in_processes
-from oil_storage.preparation.alignment import Fault, SceneEvidence, examine, faults
+from oil_storage.preparation.alignment import SceneEvidence, examine, faults
 from oil_storage.preparation.alignment.dataset import DatasetVerdict, judge_dataset
 from oil_storage.preparation.alignment.second_look import look_again
 from oil_storage.preparation.alignment.verdict import FEWEST, Answer, Verdict
@@ -47,7 +47,7 @@ class Inspected:
     """All that is known of a source.
 
     Attributes:
-        scenes: those without errors, sorted by id.
+        scenes: those whose images can be used, sorted by id; misplaced boxes are in them.
         findings: of the annotations, then of the pixels.
         alignment: do the boxes sit on the objects?
         same_ground: pairs of scenes that overlap.
@@ -59,6 +59,13 @@ class Inspected:
     alignment: DatasetVerdict
     same_ground: list[Overlap]
     suspects: list[Suspect]
+
+    @property
+    def fit(self) -> list[Scene]:
+        """Scenes that nothing speaks against."""
+        if self.alignment.answer == Answer.NO:
+            return []
+        return [scene for scene in self.scenes if self.alignment.scenes[scene.scene_id].answer != Answer.NO]
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ def inspect(annotations: Annotations, class_map: Mapping[str, str | None]) -> In
         class_map: see :func:`~oil_storage.preparation.audit.audit`.
 
     Returns:
-        Inspected: scenes of which a part cannot be decoded, or whose boxes sit elsewhere, are left out.
+        Inspected: see there.
 
     Raises:
         UserError: see :func:`~oil_storage.preparation.audit.audit`.
@@ -88,7 +95,8 @@ def inspect(annotations: Annotations, class_map: Mapping[str, str | None]) -> In
     written = {name: np.array([one.box for one in of], np.float32).reshape(-1, 4) for name, of in records.items()}
     nothing = np.zeros((0, 4), np.float32)
     jobs: list[Job] = [(one.scene_id, one.image, written.get(one.scene_id, nothing)) for one in scenes]
-    seen = dict(zip(written_ids(scenes), in_processes(_look, jobs, "looking at scenes", "scene"), strict=True))
+    looks = in_processes(_look, jobs, "looking at scenes", "scene")
+    seen = {scene.scene_id: found for scene, found in zip(scenes, looks, strict=True)}
     for scene in scenes:
         if problem := seen[scene.scene_id].problem:
             findings.append(Finding(Severity.ERROR, "damaged-image", str(scene.image), problem, "left out"))
@@ -98,14 +106,7 @@ def inspect(annotations: Annotations, class_map: Mapping[str, str | None]) -> In
     findings += _misaligned(alignment, scenes)
     suspects = _suspects(alignment, evidence, records)
     overlaps = find_same_ground([found for scene in scenes if (found := seen[scene.scene_id].fingerprint)])
-    wrong = {name for name, verdict in alignment.scenes.items() if verdict.answer == Answer.NO}
-    fit = [] if alignment.answer == Answer.NO else [scene for scene in scenes if scene.scene_id not in wrong]
-    return Inspected(fit, findings, alignment, overlaps, suspects)
-
-
-def written_ids(scenes: list[Scene]) -> list[str]:
-    """Ids of scenes, in their order."""
-    return [scene.scene_id for scene in scenes]
+    return Inspected(scenes, findings, alignment, overlaps, suspects)
 
 
 def _look(job: Job) -> _Seen:
@@ -174,6 +175,3 @@ def _suspects(
         if roundness < SUSPECT
     ]
     return sorted(found, key=lambda suspect: suspect.roundness)
-
-
-__all__ = ["Fault", "Inspected", "Suspect", "inspect"]

@@ -27,7 +27,7 @@ def test_a_right_source_has_nothing_to_report(tmp_path: Path) -> None:
     found = inspected(write_source(tmp_path / "source", 4, {}))
     assert found.alignment.answer == Answer.YES
     assert [finding for finding in found.findings if finding.severity == Severity.ERROR] == []
-    assert [scene.scene_id for scene in found.scenes] == [f"scene_{index}" for index in range(4)]
+    assert [scene.scene_id for scene in found.fit] == [f"scene_{index}" for index in range(4)]
     assert found.same_ground == []
 
 
@@ -41,7 +41,7 @@ def test_wrong_scenes_are_named_left_out_and_mended(tmp_path: Path) -> None:
         "scene_3": Fault(faults.ELSEWHERE, image="scene_5"),
         "scene_5": Fault(faults.ELSEWHERE, image="scene_3"),
     }
-    assert [scene.scene_id for scene in found.scenes] == ["scene_0", "scene_2", "scene_4"]
+    assert [scene.scene_id for scene in found.fit] == ["scene_0", "scene_2", "scene_4"]
     errors = [finding for finding in found.findings if finding.severity == Severity.ERROR]
     assert sorted(Path(finding.place).stem for finding in errors) == sorted(wrong)
     mended, undone = mend(formats.read(source), found.alignment, SIZES)
@@ -57,7 +57,7 @@ def test_a_fault_of_all_scenes_is_one_error_and_mended(tmp_path: Path, fault: Fa
     source = write_source(tmp_path / "source", 4, dict.fromkeys(range(4), fault))
     found = inspected(source)
     assert found.alignment.fault.kind == fault.kind
-    assert found.scenes == []
+    assert found.fit == []
     errors = [finding for finding in found.findings if finding.severity == Severity.ERROR]
     assert [finding.check for finding in errors] == ["misaligned"]
     mended, _ = mend(formats.read(source), found.alignment, SIZES)
@@ -70,7 +70,7 @@ def test_half_an_image_is_an_error(tmp_path: Path) -> None:
     victim = source / "images" / "scene_1.png"
     victim.write_bytes(victim.read_bytes()[:20_000])
     found = inspected(source)
-    assert [scene.scene_id for scene in found.scenes] == ["scene_0", "scene_2"]
+    assert [scene.scene_id for scene in found.fit] == ["scene_0", "scene_2"]
     assert [finding.check for finding in found.findings if finding.severity == Severity.ERROR] == ["damaged-image"]
 
 
