@@ -105,7 +105,7 @@ def inspect(annotations: Annotations, class_map: Mapping[str, str | None]) -> In
     alignment = _second_opinion(judge_dataset(evidence), evidence, scenes, written)
     findings += _misaligned(alignment, scenes)
     suspects = _suspects(alignment, evidence, records)
-    overlaps = find_same_ground([found for scene in scenes if (found := seen[scene.scene_id].fingerprint)])
+    overlaps = find_same_ground([print_ for scene in scenes if (print_ := seen[scene.scene_id].fingerprint)])
     return Inspected(scenes, findings, alignment, overlaps, suspects)
 
 

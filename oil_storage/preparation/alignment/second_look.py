@@ -55,7 +55,7 @@ def _try(job: Job) -> dict[str, tuple[float, Fault]]:
     height, width = pixels.shape[:2]
     field = GradientField.of(pixels)
     rng = np.random.default_rng(0)
-    found = {}
+    found: dict[str, tuple[float, Fault]] = {}
     for name, written in boxes.items():
         candidates = scales if name == image else (Fault(faults.ELSEWHERE, image=image),)
         for fault in candidates:

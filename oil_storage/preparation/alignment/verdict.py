@@ -88,7 +88,7 @@ def judge_scene(evidence: SceneEvidence, margin: float = NATURAL_MARGIN, size: f
 def _enough(evidence: SceneEvidence, kind: str) -> float:
     """Roundness from which a scene says something about a fault of that kind."""
     mean, deviation = evidence.chance
-    return mean + max(SEARCHED.get(kind, ABOVE_CHANCE), DEVIATIONS * deviation / evidence.boxes**0.5)
+    return float(mean + max(SEARCHED.get(kind, ABOVE_CHANCE), DEVIATIONS * deviation / evidence.boxes**0.5))
 
 
 def is_far(shift: tuple[float, float], side: float) -> bool:
