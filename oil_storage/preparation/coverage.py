@@ -23,8 +23,8 @@ MATCH_IOU = 0.5
 """An anchor that overlaps a box by as much or more can be assigned to it."""
 SIDES = (0.0, 8.0, 16.0, 32.0, 64.0, float("inf"))
 """Borders of the size bins: the root of a box's area, pixels of the scene; a bin holds its lower border."""
-SCALING = ("Resize", "FixScaleResize", "FixShapeResize", "ResizeShortestEdge", "Pad")
-"""Steps of a test pipeline that decide how large the network's input is."""
+SCALING = ("Resize", "FixScaleResize", "FixShapeResize", "ResizeShortestEdge")
+"""Steps of a test pipeline that change the size of a tile."""
 
 
 class Priors(StrEnum):
@@ -94,7 +94,7 @@ class Level:
     """The priors of one feature map.
 
     Attributes:
-        cell: those of its first cell: anchors ``(A, 4)`` xyxy or points ``(A, 2)`` xy, pixels of the network's input.
+        cell: those of its first cell: anchors ``(A, 4)`` xyxy or points ``(A, 2)`` xy, pixels of the resized tile.
         stride: ``(2,)``, from a cell to the next, along x and y.
     """
 
@@ -131,17 +131,16 @@ def anchor_coverage(cfg: "Config", scenes: Iterable[Scene]) -> Coverage:
     priors, levels = read_priors(cfg.model)
     if not levels:
         return Coverage(priors, ())
-    divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
     transforms = [TRANSFORMS.build(step) for step in dataset.pipeline if step["type"] in SCALING]
-    inputs: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+    resized: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
     sides, hits = [], []
     for scene in scenes:
         hit = np.zeros(len(scene.boxes), bool)
         for window in tile_grid(scene.width, scene.height, dataset.tile, dataset.overlap):
             width, height = (window[2:] - window[:2]).tolist()
-            if (width, height) not in inputs:
-                inputs[width, height] = _network_input(transforms, width, height, divisor)
-            scale, size = inputs[width, height]
+            if (width, height) not in resized:
+                resized[width, height] = _resized(transforms, width, height)
+            scale, size = resized[width, height]
             boxes, shown = cut_boxes(scene.boxes, window)
             hit[shown] |= is_covered(levels, torch.from_numpy(boxes) * scale.tile(2), size).numpy()
         sides.append(np.sqrt((scene.boxes[:, 2:] - scene.boxes[:, :2]).prod(axis=1)))
@@ -183,8 +182,8 @@ def is_covered(levels: Iterable[Level], boxes: Tensor, size: Tensor) -> Tensor:
 
     Args:
         levels: of anchors, or of points.
-        boxes: ``(N, 4)`` xyxy, pixels of the network's input.
-        size: ``(2,)`` of that input, width and height.
+        boxes: ``(N, 4)`` xyxy, pixels of the resized tile.
+        size: ``(2,)`` of that tile, width and height.
 
     Returns:
         ``(N,)`` bool.
@@ -221,14 +220,17 @@ def holds_a_point(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
 
 
 def _cells(indices: Tensor, level: Level, size: Tensor) -> Tensor:
-    """Move indices ``(..., 2)`` of cells into the feature map of an input of ``size``."""
+    """Move indices ``(..., 2)`` of cells into the feature map of a tile of ``size``."""
     return indices.clamp(min=torch.zeros(2), max=(size / level.stride).ceil() - 1)
 
 
-def _network_input(transforms: Iterable[Any], width: int, height: int, divisor: int) -> tuple[Tensor, Tensor]:
-    """Factors by which a tile's boxes are scaled and the size of what the network is given, both ``(2,)``, x and y."""
+def _resized(transforms: Iterable[Any], width: int, height: int) -> tuple[Tensor, Tensor]:
+    """Factors by which a tile's boxes are scaled, and its size thereafter, both ``(2,)``, x and y.
+
+    Padding would add nothing: an anchor that is centred outside the image shares no more than half of itself with it.
+    """
     results: dict[str, Any] = {"img": np.zeros((height, width, 3), np.uint8), "scale_factor": (1.0, 1.0)}
     for transform in transforms:
         results = transform(results)
     size = torch.tensor(results["img"].shape[1::-1], dtype=torch.float32)
-    return torch.tensor(results["scale_factor"], dtype=torch.float32), (size / divisor).ceil() * divisor
+    return torch.tensor(results["scale_factor"], dtype=torch.float32), size
