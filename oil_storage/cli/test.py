@@ -57,6 +57,7 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.engine.checkpoints import check_whole
     from oil_storage.engine.failures import plain_errors
     from oil_storage.files import write_json
+    from oil_storage.preparation import manifest
 
     check_whole(args.checkpoint)
     distributed.prepare(cfg, args.launcher)
@@ -79,9 +80,12 @@ def test(args: argparse.Namespace) -> int:
     if is_main_process():
         if args.out is not None:
             os.replace(partial(args.out), args.out)
+        data_root = cfg.test_dataloader.dataset.data_root
         report = {
             "config": str(args.config),
             "checkpoint": str(args.checkpoint),
+            "data_root": data_root,
+            "data": manifest.identity(manifest.read(Path(data_root))),
             "split": args.split,
             "tta": args.tta,
             "precision": "bfloat16" if cfg.optim_wrapper.type == "Bf16OptimWrapper" else "float32",
