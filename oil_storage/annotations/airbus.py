@@ -56,8 +56,7 @@ def _record(row: dict[str, str | None], place: str) -> Record:
     match = BOUNDS.fullmatch(bounds or "")
     if not image or not class_name or match is None:
         raise UserError(
-            f"{place}: a row needs an image_id, a class and bounds like "
-            f'"(12, 34, 56, 78)"; its bounds are {bounds!r}'
+            f'{place}: a row needs an image_id, a class and bounds like "(12, 34, 56, 78)"; its bounds are {bounds!r}'
         )
     x1, y1, x2, y2 = (float(number) for number in match.groups())
     return Record(image, class_name, (x1, y1, x2, y2), place)

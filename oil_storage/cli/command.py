@@ -4,9 +4,12 @@ import argparse
 import contextlib
 import io
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 
 from oil_storage.errors import UserError
 
@@ -27,7 +30,8 @@ def run(
         argv: arguments without the program's name; ``None`` takes ``sys.argv``.
 
     Returns:
-        int: 0 on success, 2 on a :class:`UserError` or a file that cannot be used, 130 on Ctrl-C, 1 on a fault of ours.
+        int: 0 on success, 2 on a :class:`UserError` or a file that cannot be used, 130 on Ctrl-C, 143 on SIGTERM, 1 on
+            a fault of ours.
     """
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     usage = io.StringIO()
@@ -38,7 +42,11 @@ def run(
         _say(usage.getvalue())
         raise
     try:
-        return body(args) or 0
+        with _unwound_by_sigterm():
+            return body(args) or 0
+    except _Terminated:
+        _say("terminated\n")
+        return 128 + signal.SIGTERM
     except UserError as error:
         if args.debug:
             raise
@@ -58,6 +66,28 @@ def run(
             raise
         _say(f"error: {type(error).__name__}: {error}\nrun again with --debug for the traceback\n")
         return 1
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as KeyboardInterrupt is SIGINT."""
+
+
+@contextlib.contextmanager
+def _unwound_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM run the clean-ups on its way out, as Ctrl-C does; a second one does not disturb them."""
+
+    def unwind(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # which alone may set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def is_first_process() -> bool:

@@ -1,4 +1,7 @@
 import argparse
+import os
+import signal
+import time
 
 import pytest
 
@@ -13,6 +16,24 @@ def raising(error: BaseException | None, argv: list[str]) -> int:
             raise error
 
     return run(argparse.ArgumentParser(), body, argv)
+
+
+def test_sigterm_runs_the_clean_ups_and_ends_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    cleaned: list[bool] = []
+
+    def body(args: argparse.Namespace) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # a second one does not stop the clean-up
+            cleaned.append(True)
+
+    assert run(argparse.ArgumentParser(), body, []) == 143
+    assert cleaned
+    assert capsys.readouterr().err == "terminated\n"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize(
