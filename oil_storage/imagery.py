@@ -44,7 +44,8 @@ def read_header(path: Path) -> ImageHeader:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:  # the error says it
             # Pillow calls colours of 16 bits RGB too; its decoders' arguments tell
             is_eight_bit = image.mode in EIGHT_BIT_MODES and ";16" not in str(image.tile)
-            return ImageHeader(*image.size, is_eight_bit, image.getexif().get(EXIF_ORIENTATION, 1))
+            orientation = Image.Image.getexif(image).get(EXIF_ORIENTATION, 1)  # PNG's own would decode the pixels
+            return ImageHeader(*image.size, is_eight_bit, orientation)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path}: not an image that can be opened ({error}); replace or remove it") from error
 
