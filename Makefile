@@ -6,7 +6,7 @@ SCENES := data/demo/scenes
 SCENE_COUNT := 30
 PREPARED := data/demo/prepared
 WORK := work_dirs/demo
-CONFIG := configs/oil/rtmdet_lite0.py
+CONFIG := configs/oil/ssd_lite0.py
 # A shorter schedule than that of the real data: under 15 minutes on 2 cores.
 DEMO_OPTIONS := train_cfg.max_iters=300 train_cfg.val_interval=150 param_scheduler.1.end=300
 

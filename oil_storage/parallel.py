@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -38,8 +38,12 @@ def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], title: 
             yield from tqdm(pool.map(function, jobs), total=len(jobs), desc=title, unit=unit, delay=2)
         except BrokenProcessPool as error:
             raise UserError(f"{title}: one of {workers} processes was killed; is there too little memory?") from error
-        except BaseException:
+        except Exception:
             pool.shutdown(cancel_futures=True)
+            raise
+        except BaseException:  # a signal: what is under way will not be used
+            for process in active_children():
+                process.kill()
             raise
 
 

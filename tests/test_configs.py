@@ -1,10 +1,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
+
+from oil_storage.engine.distributed import prepare
 
 CONFIGS = sorted(path for path in Path("configs").rglob("*.py") if "_base_" not in path.parts)
 
@@ -41,3 +44,12 @@ def test_loaders_and_evaluators_agree_on_the_tiles(path: Path) -> None:
             config.train_dataloader.dataset.tile,
             config.train_dataloader.dataset.overlap,
         )
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_trains_in_several_processes_without_cuda(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    prepare(Config.fromfile(path), "pytorch")  # refuses SyncBN

@@ -70,10 +70,10 @@ def test_the_walk_through_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     tool("make_synthetic", raw, "--scenes", 4, "--size", 640)
     tool("prepare_dataset", raw, prepared)
-    tool("train", "configs/oil/rtmdet_lite0.py", "--work-dir", work, *short)
+    tool("train", "configs/oil/ssd_lite0.py", "--work-dir", work, *short)
     tool(
         "test",
-        "configs/oil/rtmdet_lite0.py",
+        "configs/oil/ssd_lite0.py",
         work / "iter_4.pth",
         "--split",
         "val",

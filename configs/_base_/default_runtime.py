@@ -18,6 +18,7 @@ default_hooks = dict(
     seeds=dict(type="IterationSeedHook"),
     memory_format=dict(type="ChannelsLastHook"),
     pretrained=dict(type="PretrainedReportHook"),
+    classes=dict(type="NumClassCheckHook"),
     timer=dict(type="IterTimerHook"),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),

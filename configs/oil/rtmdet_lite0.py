@@ -1,4 +1,4 @@
-"""RTMDet's head on EfficientNet-Lite0, from stride 4: the CPU scale, and the demo.
+"""RTMDet's head on EfficientNet-Lite0, from stride 4: the CPU scale.
 
     python tools/train.py configs/oil/rtmdet_lite0.py
     python tools/test.py configs/oil/rtmdet_lite0.py work_dirs/rtmdet_lite0/iter_1000.pth --split val

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 LAUNCHERS = ("none", "pytorch", "slurm")
+PARTS = ("model", "optim_wrapper", "test_dataloader")
+"""What a config must have to be trained or tested."""
 MMENGINE_HOOKS = ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint")
 """Hooks that mmengine adds by itself, and leaves out where a config says None."""
+ARGUMENTS = ("randomness", "train_dataloader", "val_dataloader", "test_dataloader")
+"""Dicts without a type whose keys are arguments of a function, which refuses those that it does not know."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help='override the config, e.g. optim_wrapper.optimizer.lr=1e-3 or key="[1,2]"',
+        help='override the config, e.g. optim_wrapper.optimizer.lr=1e-3 or key="[1,2]"; +KEY=VALUE adds a key',
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes CUDA if there")
     parser.add_argument("--launcher", choices=LAUNCHERS, default="none", help="set by tools/dist_*.sh, slurm_train.sh")
@@ -63,6 +67,8 @@ def load(args: argparse.Namespace) -> "Config":
     path: Path = args.config
     if not path.is_file():
         raise UserError(f"{path}: no such config{_suggest(path)}")
+    if os.environ.get("OIL_STORAGE_DATA") == "":
+        raise UserError("OIL_STORAGE_DATA is empty; name the prepared folder, or unset it for data/oil_storage")
     try:
         cfg = Config.fromfile(path)
     except SyntaxError as error:
@@ -72,10 +78,13 @@ def load(args: argparse.Namespace) -> "Config":
         raise
     except Exception as error:
         raise UserError(f"{path}: {type(error).__name__}: {_first_line(error)}") from error
-    if absent := [key for key in ("model", "test_dataloader") if key not in cfg]:
+    try:
+        cfg.merge_from_dict(parse_options(args.cfg_options, cfg))
+    except (AttributeError, KeyError, TypeError) as error:  # mmengine's, of a.b=1 beside a=1
+        raise UserError(f"--cfg-options {' '.join(args.cfg_options)}: contradict each other") from error
+    if absent := [key for key in PARTS if not isinstance(cfg.get(key), dict)]:
         raise UserError(f"{path}: no {absent[0]!r} in it; give a config of configs/oil/, not of configs/_base_/")
-    cfg.merge_from_dict(parse_options(args.cfg_options, cfg))
-    for name in [name for name, hook in cfg.get("default_hooks", {}).items() if hook is None]:
+    for name in [name for name, hook in (cfg.get("default_hooks") or {}).items() if hook is None]:
         if name not in MMENGINE_HOOKS:
             del cfg.default_hooks[name]
     if args.work_dir is not None:
@@ -90,63 +99,117 @@ def load(args: argparse.Namespace) -> "Config":
 def parse_options(options: Sequence[str], cfg: "Config") -> dict[str, Any]:
     """Turn ``KEY=VALUE`` texts into what :meth:`Config.merge_from_dict` takes.
 
+    A key that the config does not have is taken where something will refuse it if it means nothing: in a dict with a
+    ``type``, whose class is called with it, and in those of :data:`ARGUMENTS`. Elsewhere it would silently change
+    nothing, so it must be written ``+KEY=VALUE``.
+
     Args:
         options: as on the command line; values are numbers, booleans, None, texts, or lists and tuples of these.
-        cfg: the config that is overridden; an unknown first part of a key would change nothing, so it is refused.
+        cfg: the config that is overridden.
 
     Raises:
-        UserError: no ``=``, an unknown key, an index where there is no list, or unbalanced brackets.
+        UserError: no ``=``, an unknown key, an index where there is no list, unbalanced brackets, or a value of
+            another kind than the one it replaces.
     """
     from mmengine.config import DictAction
 
     parsed: dict[str, Any] = {}
     for option in options:
-        key, equals, value = option.partition("=")
-        if not key or not equals:
+        key, equals, text = option.removeprefix("+").partition("=")
+        parts = key.split(".")
+        if not equals or not all(parts):
             raise UserError(f"--cfg-options {option}: must be KEY=VALUE without blanks around the =")
         try:
-            parsed[key] = DictAction._parse_iterable(value)
+            value = DictAction._parse_iterable(text)
         except AssertionError as error:
             raise UserError(f"--cfg-options {option}: unbalanced brackets") from error
-        _check_key(option, key.split("."), cfg)
+        try:
+            _check_value(_old_value(parts, cfg, may_add=option.startswith("+")), value)
+        except ValueError as error:
+            raise UserError(f"--cfg-options {option}: {error}") from error
+        parsed[key] = value
     return parsed
 
 
-def _check_key(option: str, parts: Sequence[str], cfg: "Config") -> None:
-    known = {*cfg, *_runner_keys()}
-    if parts[0] not in known:
-        close = difflib.get_close_matches(parts[0], known, n=1)
-        raise UserError(
-            f"--cfg-options {option}: no {parts[0]!r} in the config" + (f"; {close[0]!r}?" if close else "")
-        )
-    node: Any = cfg
-    for part in parts:
+def _old_value(parts: Sequence[str], cfg: "Config", may_add: bool) -> Any:
+    """What stands at a key; None where the key is new and may be. Raises ValueError where it may not."""
+    read = _keys_that_are_read()
+    if parts[0] in cfg and parts[0] not in read:
+        raise ValueError(f"{parts[0]!r} is a name inside the config, used up by now; override what it went into")
+    if parts[0] in read and parts[0] not in cfg:
+        return None
+    node: Any = {key: cfg.get(key) for key in sorted(read)}
+    for depth, part in enumerate(parts):
+        place = ".".join(parts[:depth]) or "the config"
         if isinstance(node, list | tuple):
             if not part.isdigit() or int(part) >= len(node):
-                raise UserError(f"--cfg-options {option}: {part!r} is no index into a list of {len(node)}")
+                raise ValueError(f"{part!r} is no index into a list of {len(node)}")
             node = node[int(part)]
-        elif isinstance(node, dict) or node is cfg:
-            node = node.get(part)
-        elif node is not None:
-            raise UserError(f"--cfg-options {option}: what {part!r} is in is no dict but {node!r}")
+        elif isinstance(node, dict) and part in node:
+            node = node[part]
+        elif isinstance(node, dict):
+            if depth and (may_add or "type" in node or place in ARGUMENTS):
+                return None
+            close = difflib.get_close_matches(part, node, n=1)
+            hint = f"; {close[0]!r}?" if close else "; +KEY=VALUE adds one" if depth else ""
+            raise ValueError(f"no {part!r} in {place}{hint}")
+        else:
+            raise ValueError(f"{place} is no dict but {node!r}")
+    return node
 
 
-def _runner_keys() -> set[str]:
-    """Keys that mmengine's Runner reads, present in a config or not."""
+def _check_value(old: Any, new: Any) -> None:
+    if old is None or new is None:
+        return
+    if isinstance(old, dict) or (isinstance(old, list | tuple) and not isinstance(new, list | tuple)):
+        raise ValueError(f"would replace a whole {'dict' if isinstance(old, dict) else 'list'}")
+    if isinstance(old, int | float) and isinstance(new, str):
+        raise ValueError(f"must be {'True or False' if isinstance(old, bool) else f'a number, as {old!r} is'}")
+
+
+def check_evaluator(cfg: "Config", name: str) -> None:
+    """Refuse an evaluator that would score other tiles than its loader gives; ids of both count from 1.
+
+    Args:
+        cfg: any config; only a loader of OilStorageDataset is judged.
+        name: ``val`` or ``test``.
+
+    Raises:
+        UserError: the two name different files.
+    """
+    loader, evaluator = cfg.get(f"{name}_dataloader"), cfg.get(f"{name}_evaluator")
+    if not loader or not isinstance(evaluator, dict) or "ann_file" not in evaluator:
+        return
+    dataset = loader.dataset
+    if dataset.get("type") != "OilStorageDataset":
+        return
+    expected = Path(dataset.data_root, "tiles", f"{dataset.tile}_{dataset.overlap}", f"{dataset.split}.json")
+    if Path(evaluator["ann_file"]) != expected:
+        raise UserError(
+            f"{name}_evaluator.ann_file={evaluator['ann_file']} does not score what {name}_dataloader gives: {expected}"
+        )
+
+
+def _keys_that_are_read() -> set[str]:
+    """Top-level keys that mmengine's Runner or our tools read, present in a config or not."""
     import inspect
 
     from mmengine.runner import Runner
 
-    read_from_cfg = {"work_dir", "sync_bn", "find_unused_parameters", "model_wrapper_cfg", "compile", "tta_pipeline"}
-    return {*inspect.signature(Runner.__init__).parameters, *read_from_cfg} - {"self", "cfg"}
+    read_from_cfg = {
+        *("work_dir", "sync_bn", "find_unused_parameters", "model_wrapper_cfg", "compile", "tta_model", "tta_pipeline"),
+        *("activation_checkpointing", "efficient_conv_bn_eval"),
+    }
+    return {*inspect.signature(Runner.__init__).parameters, *read_from_cfg} - {"self", "cfg", "launcher"}
 
 
 def _suggest(path: Path) -> str:
-    folder = path.parent if path.parent.is_dir() else Path("configs")
-    there = {str(p): p.stem for p in sorted(folder.rglob("*.py")) if "_base_" not in p.parts}
-    close = difflib.get_close_matches(path.stem, there.values(), n=3, cutoff=0.4)
-    names = [name for name, stem in there.items() if stem in close] or list(there)[:5]
-    return f"; there is {', '.join(names)}" if names else ""
+    """Configs to take instead: of the folder that was named, or of configs/oil."""
+    for folder in (path.parent, Path("configs", "oil")):
+        there = {p.stem: str(p) for p in sorted(folder.glob("*.py"))}
+        if close := difflib.get_close_matches(path.stem, there, n=3, cutoff=0.4):
+            return f"; there is {', '.join(there[stem] for stem in close)}"
+    return f"; there is {', '.join(there.values())}" if there else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.engine.checkpoints import check_whole
     from oil_storage.engine.failures import plain_errors
     from oil_storage.files import write_json
+    from oil_storage.preparation import manifest
 
     check_whole(args.checkpoint)
     distributed.prepare(cfg, args.launcher)
@@ -68,17 +70,22 @@ def test(args: argparse.Namespace) -> int:
     if args.show_dir is not None:
         cfg.default_hooks.picture_folder = {"type": "PictureFolderHook", "folder": str(args.show_dir)}
 
-    with plain_errors():
+    with plain_errors(args.config, args.cfg_options):
         runner = Runner.from_cfg(cfg)
         if cfg.optim_wrapper.type == "Bf16OptimWrapper":
             compute_in_bf16(runner.model)
         if args.out is not None:
-            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=str(args.out)))
+            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=str(partial(args.out))))
         metrics = runner.test()
     if is_main_process():
+        if args.out is not None:
+            os.replace(partial(args.out), args.out)
+        data_root = cfg.test_dataloader.dataset.data_root
         report = {
             "config": str(args.config),
             "checkpoint": str(args.checkpoint),
+            "data_root": data_root,
+            "data": manifest.identity(manifest.read(Path(data_root))),
             "split": args.split,
             "tta": args.tta,
             "precision": "bfloat16" if cfg.optim_wrapper.type == "Bf16OptimWrapper" else "float32",
@@ -94,20 +101,26 @@ def test(args: argparse.Namespace) -> int:
     return 0
 
 
+def partial(out: Path) -> Path:
+    """Where predictions are written until they are whole."""
+    return out.with_name(f".{out.stem}.partial{out.suffix}")
+
+
 def choose_split(cfg: "Config", split: str) -> None:
     """Point a config's test loader and evaluator at another split of the same tile set."""
-    dataset = cfg.test_dataloader.dataset
-    old, dataset.split = dataset.split, split
-    ann_file = Path(cfg.test_evaluator.ann_file)
-    if ann_file.stem != old:
-        raise UserError(f"test_evaluator.ann_file={ann_file} does not score the split {old!r} of test_dataloader")
-    cfg.test_evaluator.ann_file = str(ann_file.with_stem(split))
+    if not isinstance(cfg.get("test_evaluator"), dict) or "ann_file" not in cfg.test_evaluator:
+        raise UserError("the config needs one test_evaluator, with an ann_file")
+    configuration.check_evaluator(cfg, "test")
+    cfg.test_dataloader.dataset.split = split
+    cfg.test_evaluator.ann_file = str(Path(cfg.test_evaluator.ann_file).with_stem(split))
 
 
 def use_tta(cfg: "Config") -> None:
     """Predict each tile as it is and flipped; ``tta_pipeline`` of the config wins over the four flips made here."""
     from mmengine.config import ConfigDict
 
+    if not cfg.get("tta_model"):
+        raise UserError("--tta: the config has no tta_model; configs/_base_/default_runtime.py has one")
     dataset = cfg.test_dataloader.dataset
     if "tta_pipeline" in cfg:
         dataset.pipeline = cfg.tta_pipeline

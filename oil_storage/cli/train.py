@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oil_storage.cli import configuration
-from oil_storage.cli.command import run
+from oil_storage.cli.command import is_first_process, run
+from oil_storage.errors import UserError
+
+LARGEST_SEED = 2**31 - 1
+"""mmengine draws seeds up to here, and adds a worker's number for generators that take 32 bits."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,9 +23,9 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="?",
         const="auto",
         metavar="CKPT",
-        help="go on from CKPT, or from the work dir's last checkpoint if there is one",
+        help="go on from CKPT, or from the work dir's last checkpoint; without any there, start anew",
     )
-    parser.add_argument("--seed", type=int, help="of all random numbers (default: the config's)")
+    parser.add_argument("--seed", type=seed, help="of all random numbers (default: the config's)")
     parser.add_argument("--deterministic", action="store_true", help="deterministic algorithms on CUDA too, slower")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--load-from", metavar="CKPT", help="weights to start from: a file, a URL or mmdet://NAME")
@@ -29,8 +33,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def seed(text: str) -> int:
+    """An integer that every random generator takes, for argparse."""
+    if not text.isdecimal() or int(text) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is no integer from 0 to {LARGEST_SEED}")
+    return int(text)
+
+
 def train(args: argparse.Namespace) -> int:
     """Run the training that ``args`` describe; returns the exit status."""
+    if args.load_from and args.resume not in (None, "auto"):
+        raise UserError(f"--resume {args.resume} --load-from {args.load_from}: two checkpoints to start from; give one")
     configuration.choose_device(args.device)
     configuration.quieten()
     cfg = configuration.load(args)
@@ -52,26 +65,31 @@ def train(args: argparse.Namespace) -> int:
         cfg.merge_from_dict({"randomness.deterministic": True})
     if args.from_scratch:
         from_scratch(cfg)
+    for key in ("max_iters", "max_epochs", "val_interval"):
+        if (cfg.get("train_cfg") or {}).get(key, 1) < 1:
+            raise UserError(f"{args.config}: train_cfg.{key}={cfg.train_cfg[key]}: must be at least 1")
     if args.load_from:
         cfg.load_from = args.load_from
-    if args.resume:
-        last = find_last(Path(cfg.work_dir)) if args.resume == "auto" else Path(args.resume)
-        if last is None:
-            print(f"{cfg.work_dir}: no checkpoint to resume, starting anew")
-        else:
+    if resume := args.resume or (cfg.get("resume") and (cfg.get("load_from") or "auto")):
+        last = find_last(Path(cfg.work_dir)) if resume == "auto" else Path(resume)
+        if is_first_process():
+            print(f"{cfg.work_dir}: no checkpoint to resume, starting anew" if last is None else f"resuming {last}")
+        if last is not None:
             cfg.resume, cfg.load_from = True, str(last)
     if cfg.get("load_from"):
-        cfg.load_from = str(resolve(cfg.load_from))
+        cfg.load_from = str(resolve(str(cfg.load_from)))
         check_whole(Path(cfg.load_from))
     for name in ("train_dataloader", "val_dataloader"):
         if cfg.get(name):
             cfg[name].setdefault("worker_init_fn", {"type": "leave_process_group"})
+    configuration.check_evaluator(cfg, "val")
 
-    with plain_errors():
+    with plain_errors(args.config, args.cfg_options):
         try:
             Runner.from_cfg(cfg).train()
         except TrainingInterrupted as stop:
-            print(stop, file=sys.stderr)
+            if is_first_process():  # all stop after the same iteration
+                print(stop, file=sys.stderr)
             return stop.status
     return 0
 

@@ -1,7 +1,8 @@
 """The oil storage data set as the Runner sees it."""
 
-import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,10 @@ from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 
 from oil_storage.errors import UserError
+from oil_storage.preparation import manifest
+
+ENDINGS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
+"""The last bytes of a whole image, by the suffixes that tiles are written with."""
 
 
 @DATASETS.register_module()
@@ -37,7 +42,8 @@ class OilStorageDataset(CocoDataset):
         **kwargs: of :class:`mmdet.datasets.CocoDataset`.
 
     Raises:
-        UserError: no prepared folder, no such tile set, or an image that the annotations name is not there.
+        UserError: no prepared folder, no such tile set, annotations that are damaged or hold no box, or an image that
+            they name is missing or damaged.
     """
 
     METAINFO = {
@@ -59,32 +65,63 @@ class OilStorageDataset(CocoDataset):
         )
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """Read the annotations and see that every image is there."""
-        data_list: list[dict[str, Any]] = super().load_data_list()
-        folder = self.data_prefix["img"]
-        there = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        missing = [info["img_path"] for info in data_list if os.path.basename(info["img_path"]) not in there]
-        if missing:
+        """Read the annotations and see that every image is there, to its end."""
+        with prepared_annotations(self.ann_file):
+            data_list: list[dict[str, Any]] = super().load_data_list()
+        if not any(info["instances"] for info in data_list):
             raise UserError(
-                f"{missing[0]}: missing, though {self.ann_file} names it ({len(missing)} of {len(data_list)} are); "
-                f"delete {self.data_root} and prepare it again"
+                f"{self.ann_file}: no box of {', '.join(self.metainfo['classes'])} in {len(data_list)} tiles; "
+                "prepare scenes that have some in each split"
+            )
+        damaged = [info["img_path"] for info in data_list if not _is_whole(info["img_path"])]
+        if damaged:
+            raise UserError(
+                f"{damaged[0]}: {'damaged' if os.path.isfile(damaged[0]) else 'missing'}, though {self.ann_file} names "
+                f"it ({len(damaged)} of {len(data_list)} are);\ndelete {self.data_root} and prepare it again"
             )
         return data_list
+
+
+@contextmanager
+def prepared_annotations(ann_file: str) -> Iterator[None]:
+    """Blame what goes wrong while annotations are read on their file.
+
+    Raises:
+        UserError: the file is missing, truncated, or holds something else.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"{ann_file}: missing; delete the prepared folder and prepare it again") from error
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        fault = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(
+            f"{ann_file}: damaged, or no annotations of tiles ({fault});\n"
+            "delete the prepared folder and prepare it again"
+        ) from error
 
 
 def check_prepared(data_root: Path, tiles: str) -> None:
     """Raise a :class:`UserError` unless ``data_root`` is a prepared folder that holds the tile set ``tiles``."""
     tile, overlap = tiles.split("_")
     remedy = f"run: python tools/prepare_dataset.py SOURCE {data_root} --tile {tile} --overlap {overlap}"
-    manifest = data_root / "manifest.json"
-    if not manifest.is_file():
+    path = data_root / manifest.NAME
+    if not path.is_file():
         raise UserError(f"{data_root}: no prepared data (OIL_STORAGE_DATA names another folder);\n{remedy}")
-    try:
-        there = json.loads(manifest.read_text(encoding="utf-8"))["tiles"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{manifest}: not a manifest ({error}); delete {data_root} and prepare it again") from error
+    there = manifest.read(data_root)["tiles"]
     if tiles not in there:
         raise UserError(
-            f"{manifest}: has tiles of {', '.join(sorted(there)) or 'no geometry'} (size_overlap), "
+            f"{path}: has tiles of {', '.join(sorted(there)) or 'no geometry'} (size_overlap), "
             f"the config wants {tiles};\n{remedy}"
         )
+
+
+def _is_whole(image: str) -> bool:
+    """Whether an image is there and ends as its format does; of half an image OpenCV says so in the middle of a run."""
+    ending = ENDINGS.get(os.path.splitext(image)[1], b"")
+    try:
+        with open(image, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - len(ending)))
+            return file.read() == ending
+    except FileNotFoundError:
+        return False

@@ -34,9 +34,9 @@ class LoadReport:
     def __str__(self) -> str:
         return (
             f"{len(self.loaded)} tensors loaded, {len(self.renamed)} of them renamed\n"
-            f"  renamed to: {_modules(self.renamed, set(self.loaded) - set(self.renamed))}\n"
-            f"  {len(self.reinitialised)} re-initialised: {_modules(self.reinitialised, self.loaded)}\n"
-            f"  {len(self.unused)} unused in the checkpoint: {_modules(self.unused, self.loaded)}"
+            f"  renamed to: {modules(self.renamed, set(self.loaded) - set(self.renamed))}\n"
+            f"  {len(self.reinitialised)} re-initialised: {modules(self.reinitialised, self.loaded)}\n"
+            f"  {len(self.unused)} unused in the checkpoint: {modules(self.unused, self.loaded)}"
         )
 
 
@@ -99,7 +99,7 @@ def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str 
         "unexpected": [key for key in source if key not in target],
         "of another shape": [key for key in source if key in target and key not in same],
     }
-    found = [f"{len(keys)} {fault} ({_modules(keys, same)})" for fault, keys in faults.items() if keys]
+    found = [f"{len(keys)} {fault} ({modules(keys, same)})" for fault, keys in faults.items() if keys]
     if found:
         raise UserError(
             f"{name}: checkpoint of another model: {', '.join(found)}\nuse the config that it was trained with"
@@ -124,7 +124,7 @@ class PretrainedReportHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Replace ``checkpoint["state_dict"]`` before mmengine loads it."""
         name = str(runner._load_from or "the last checkpoint")
-        if "state_dict" not in checkpoint:
+        if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
             raise UserError(f"{name}: no checkpoint of MMDetection's (it has no 'state_dict')")
         model = _unwrapped(runner.model)
         # mmengine builds the optimiser for training only.
@@ -156,7 +156,7 @@ def _is_counter(key: str) -> bool:
     return key.endswith("num_batches_tracked")
 
 
-def _modules(keys: Iterable[str], others: Iterable[str]) -> str:
+def modules(keys: Iterable[str], others: Iterable[str]) -> str:
     """The outermost modules that hold all of ``keys`` and none of ``others``, for a log line."""
 
     def nested(key: str) -> list[str]:

@@ -1,6 +1,8 @@
 """When checkpoints are written, and that they are whole."""
 
+import inspect
 import os
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,17 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from oil_storage.engine.resumption import FROZEN, check_resumable, frozen_parameters
 from oil_storage.errors import UserError
 
 WHOLE_FILES = {"backend": "whole_files"}
 """mmengine ``backend_args`` under which a file is whole or absent, whatever kills the process."""
+
+
+INTERRUPTED = "interrupted.pth"
+"""The checkpoint that a signal leaves."""
+
+_NUMBERED = re.compile(r"(iter|epoch)_(\d+)\.pth")
 
 
 class WholeFileBackend(LocalBackend):
@@ -36,13 +45,18 @@ class CheckpointAtValidationHook(CheckpointHook):
 
     Args:
         interval: iterations or epochs between checkpoints; as validation if left out.
-        **kwargs: of :class:`mmengine.hooks.CheckpointHook`.
+        **kwargs: of :class:`mmengine.hooks.CheckpointHook`, or of ``Runner.save_checkpoint``.
+
+    Raises:
+        TypeError: an argument of neither; mmengine would find out when it saves.
     """
 
     interval: int
 
     def __init__(self, interval: int = -1, **kwargs: Any) -> None:
         super().__init__(interval=interval, **{"backend_args": WHOLE_FILES, **kwargs})
+        if unknown := self.args.keys() - inspect.signature(Runner.save_checkpoint).parameters:
+            raise TypeError(f"{type(self).__name__}: unexpected keyword argument {unknown.pop()!r}")
 
     def before_train(self, runner: Runner) -> None:
         """Take the unit and the interval from the train loop."""
@@ -52,35 +66,64 @@ class CheckpointAtValidationHook(CheckpointHook):
             self.interval = runner.train_loop.val_interval
         super().before_train(runner)
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Note what is frozen."""
+        checkpoint["meta"][FROZEN] = frozen_parameters(runner.model)
+
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume from weights alone; mmengine would start the optimiser and the schedule anew, silently.
+        """Refuse to resume another training, or from weights alone; mmengine would start the optimiser anew, silently.
 
         Raises:
-            UserError: the checkpoint was not written to be resumed.
+            UserError: the checkpoint was not written to be resumed, or not by this training.
         """
-        if runner._resume and not {"meta", "optimizer", "message_hub"} <= checkpoint.keys():
-            name = runner._load_from
+        if not runner._resume:
+            return
+        name = str(runner._load_from)
+        if not {"meta", "optimizer", "message_hub"} <= checkpoint.keys():
             raise UserError(
                 f"{name}: holds weights alone, as best_*.pth does; resume from iter_*.pth, or --load-from it"
             )
+        check_resumable(runner, checkpoint, name)
 
 
 def check_whole(path: Path) -> None:
     """Refuse a file that cannot be a checkpoint, or is the beginning of one.
 
     Raises:
-        UserError: neither a whole zip archive, as torch writes since 1.6, nor a pickle, as it did before.
+        UserError: neither a whole zip archive of torch's, as it writes since 1.6, nor a pickle, as it did before.
     """
     with path.open("rb") as file:
         start = file.read(2)
-    if not zipfile.is_zipfile(path) and start != b"\x80\x02":
-        raise UserError(f"{path}: {'a truncated' if start == b'PK' else 'not a'} checkpoint")
+    if not zipfile.is_zipfile(path):
+        if start != b"\x80\x02":
+            raise UserError(f"{path}: {'a truncated' if start == b'PK' else 'not a'} checkpoint")
+        return
+    with zipfile.ZipFile(path) as archive:
+        if not any(name.endswith("/data.pkl") for name in archive.namelist()):
+            raise UserError(f"{path}: not a checkpoint")
+        if archive.testzip() is not None:  # torch loads it without a look at the checksums
+            raise UserError(f"{path}: a damaged checkpoint")
 
 
 def find_last(work_dir: Path) -> Path | None:
-    """The checkpoint to resume in ``work_dir``, also after the folder was moved; None if there is none."""
+    """The checkpoint to resume in ``work_dir``, also after the folder was moved; None if there is none.
+
+    It is the one that ``last_checkpoint`` names, if that is there and whole. Otherwise the newest whole one is taken,
+    ``iter_*.pth`` and ``epoch_*.pth`` by their numbers; ``interrupted.pth``, whose name tells no number, comes last.
+    """
+    numbered = {int(match[2]): path for path in work_dir.glob("*.pth") if (match := _NUMBERED.fullmatch(path.name))}
+    found = [numbered[number] for number in sorted(numbered, reverse=True)] + [work_dir / INTERRUPTED]
     pointer = work_dir / "last_checkpoint"
-    if not pointer.is_file():
-        return None
-    path = work_dir / Path(pointer.read_text(encoding="utf-8").strip()).name
-    return path if path.is_file() else None
+    if pointer.is_file():
+        found.insert(0, work_dir / Path(pointer.read_text(encoding="utf-8").strip()).name)
+    return next((path for path in found if _is_whole(path)), None)
+
+
+def _is_whole(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        check_whole(path)
+    except UserError:
+        return False
+    return True

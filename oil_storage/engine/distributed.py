@@ -6,6 +6,7 @@ import torch
 from mmengine.config import Config
 from torch import distributed
 
+from oil_storage.engine.from_scratch import default
 from oil_storage.errors import UserError
 
 SLURM = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
@@ -40,6 +41,8 @@ def prepare(cfg: Config, launcher: str) -> None:
     }
     if torch.cuda.is_available():
         return
+    if cfg.model.get("use_syncbn", default(cfg.model, "use_syncbn")):  # of RTMDet, True unless it says otherwise
+        raise UserError("SyncBN needs CUDA: set use_syncbn=False in the model")
     if cfg.get("sync_bn") or "SyncBN" in str(cfg.model):
         raise UserError("SyncBN needs CUDA: set norm_cfg=dict(type='BN') in the model")
     if not distributed.is_initialized():

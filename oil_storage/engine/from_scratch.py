@@ -36,8 +36,8 @@ def _thaw(node: Any) -> None:
         node["requires_grad"] = True
     if "frozen_stages" in node:
         # mmdet's EfficientNet counts from 0 and refuses the -1 of all others.
-        node["frozen_stages"] = 0 if _default(node, "frozen_stages") == 0 else -1
-    if "norm_eval" in node or _default(node, "norm_eval"):  # ResNet's default is True
+        node["frozen_stages"] = 0 if default(node, "frozen_stages") == 0 else -1
+    if "norm_eval" in node or default(node, "norm_eval"):  # ResNet's default is True
         node["norm_eval"] = False
     for value in list(node.values()):
         _thaw(value)
@@ -49,7 +49,7 @@ def _without_pretrained(init_cfg: Any) -> Any:
     return None if init_cfg and init_cfg["type"] in LOADING else init_cfg
 
 
-def _default(node: Mapping[str, Any], argument: str) -> Any:
+def default(node: Mapping[str, Any], argument: str) -> Any:
     """The default of an argument of the class that ``node`` builds; None if it has no such argument."""
     kind = node.get("type")
     kind = MODELS.get(kind) if isinstance(kind, str) else kind

@@ -12,9 +12,8 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import FUNCTIONS, HOOKS
 from mmengine.runner import Runner
 
-from oil_storage.engine.checkpoints import WHOLE_FILES, WholeFileBackend
+from oil_storage.engine.checkpoints import INTERRUPTED, WHOLE_FILES, WholeFileBackend
 
-CHECKPOINT = "interrupted.pth"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PENDING = "validation_pending"
 
@@ -105,7 +104,7 @@ class InterruptionHook(Hook):
         self.is_training = False
         self._release(*self.previous)
         if is_main_process():
-            Path(runner.work_dir, CHECKPOINT).unlink(missing_ok=True)
+            Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = number
@@ -126,7 +125,7 @@ class InterruptionHook(Hook):
         return int(number)
 
     def _stop(self, runner: Runner, number: int, done: int) -> None:
-        path = Path(runner.work_dir, CHECKPOINT)
+        path = Path(runner.work_dir, INTERRUPTED)
         meta = {"epoch": runner.epoch, "iter": done}
         runner.save_checkpoint(str(path.parent), path.name, meta=meta, backend_args=WHOLE_FILES)
         if is_main_process():

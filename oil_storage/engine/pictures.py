@@ -13,6 +13,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 
+from oil_storage.errors import UserError
+
 TRUTH = (80, 220, 100)
 PREDICTION = (255, 64, 64)
 
@@ -112,4 +114,5 @@ class PictureFolderHook(Hook):
         for sample in outputs or ():
             picture = _picture(dataset, self.indices[sample.img_id], sample, self.score_threshold)
             path = self.folder / f"{Path(sample.img_path).stem}.jpg"
-            cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
+            if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92]):
+                raise UserError(f"{path}: could not be written; is the disk full?")

@@ -38,7 +38,7 @@ def record(work_dir: Path, split: str, results: Path) -> Path:
 
     path = work_dir / split / "metrics.json"
     if not path.is_file():
-        raise UserError(f"{path}: no such file; run tools/test.py with --split {split} --work-dir {path.parent} first")
+        raise UserError(f"{path}: no such file; run tools/test.py with --split {split} --work-dir {work_dir} first")
     tested = json.loads(path.read_text(encoding="utf-8"))
     config = Path(tested["config"]).stem
     trained = Config.fromfile(work_dir / f"{config}.py")
@@ -71,7 +71,7 @@ def record(work_dir: Path, split: str, results: Path) -> Path:
 
 
 def _check_tested(path: Path, tested: dict[str, Any], work_dir: Path, split: str, data_root: str) -> None:
-    again = f"run tools/test.py again with --split {split} --work-dir {path.parent}"
+    again = f"run tools/test.py again with --split {split} --work-dir {work_dir}"
     if tested["split"] != split:
         raise UserError(f"{path}: scores the split {tested['split']!r}; {again}")
     if Path(tested["checkpoint"]).resolve().parent != work_dir.resolve():

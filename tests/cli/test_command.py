@@ -1,7 +1,11 @@
 import argparse
+import os
+import signal
+import time
 
 import pytest
 
+from oil_storage.cli import command
 from oil_storage.cli.command import run
 from oil_storage.errors import UserError
 
@@ -12,6 +16,24 @@ def raising(error: BaseException | None, argv: list[str]) -> int:
             raise error
 
     return run(argparse.ArgumentParser(), body, argv)
+
+
+def test_sigterm_runs_the_clean_ups_and_ends_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    cleaned: list[bool] = []
+
+    def body(args: argparse.Namespace) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # a second one does not stop the clean-up
+            cleaned.append(True)
+
+    assert run(argparse.ArgumentParser(), body, []) == 143
+    assert cleaned
+    assert capsys.readouterr().err == "terminated\n"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize(
@@ -36,3 +58,26 @@ def test_failures_become_a_line_and_a_status(
 def test_debug_shows_the_traceback(error: Exception) -> None:
     with pytest.raises(type(error)):
         raising(error, ["--debug"])
+
+
+@pytest.mark.parametrize(("rank", "waits"), [(None, False), ("0", False), ("1", True)])
+@pytest.mark.parametrize("argv", [[], ["--unknown"]])
+def test_only_the_first_of_several_processes_speaks_at_once_and_none_is_unheard(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    rank: str | None,
+    waits: bool,
+    argv: list[str],
+) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr(command.time, "sleep", lambda seconds: heard.append(capsys.readouterr().err))
+    monkeypatch.delenv("RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    if argv:
+        with pytest.raises(SystemExit, match="2"):
+            raising(None, argv)
+    else:
+        assert raising(UserError("no data"), argv) == 2
+    assert heard == ([""] if waits else [])
+    assert ("unrecognized arguments: --unknown" if argv else "error: no data") in capsys.readouterr().err

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from oil_storage.cli.launch import torchrun_arguments
+from oil_storage.cli.launch import main, torchrun_arguments
 
 VARIABLES = ("NNODES", "NODE_RANK", "MASTER_ADDR", "PORT")
 
@@ -31,6 +31,13 @@ def test_the_environment_becomes_torchruns_flags(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert torchrun_arguments(2) == expected
+
+
+@pytest.mark.parametrize("processes", ["0", "-1", "two", "1.5"])
+def test_a_number_of_processes_that_is_none_is_refused(processes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([processes, "tools/train.py", "configs/a.py"])
+    assert f"argument GPUS: {processes!r} is no number of processes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("tool", ["dist_train.sh", "dist_test.sh", "slurm_train.sh"])

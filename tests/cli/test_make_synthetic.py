@@ -55,7 +55,7 @@ def workers_of(tool: subprocess.Popen[str]) -> list[int]:
 
 
 def wait_for_the_end_of(workers: list[int]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while any(is_running(worker) for worker in workers):
         assert time.monotonic() < deadline, "a worker goes on"
         time.sleep(0.02)
@@ -76,7 +76,7 @@ def test_a_signal_ends_workers_and_leaves_nothing(tmp_path, number, status, word
     workers = workers_of(tool)
     assert workers
     tool.send_signal(number)
-    errors = tool.communicate(timeout=30)[1]
+    errors = tool.communicate(timeout=60)[1]
     assert tool.returncode == status, errors
     assert errors.splitlines()[-1] == word
     assert "Traceback" not in errors

@@ -1,9 +1,15 @@
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from oil_storage.cli.prepare_dataset import main
 from tests.raw_data import write_raw_data
+
+TOOL = Path(__file__).parents[2] / "tools" / "prepare_dataset.py"
 
 
 @pytest.fixture(scope="module")
@@ -38,4 +44,22 @@ def test_bad_input_is_one_line_and_status_2(
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_no_tiles_behind(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    raw = write_raw_data(tmp_path / "raw", scenes=40, size=1024, tanks=8)
+    arguments = [raw, tmp_path / "out", "--tile", "64", "--overlap", "32"]
+    tool = subprocess.Popen([sys.executable, TOOL, *arguments], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not any((tmp_path / "out").rglob("*.jpg")):
+        assert tool.poll() is None, tool.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    tool.send_signal(number)
+    errors = tool.communicate(timeout=60)[1]
+    assert tool.returncode == status, errors
+    assert "Traceback" not in errors
+    assert not list((tmp_path / "out" / "tiles").iterdir())
     assert not (tmp_path / "out" / "manifest.json").exists()

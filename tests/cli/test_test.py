@@ -63,6 +63,15 @@ def test_bad_input_gets_a_line(trained: tuple[str, str], tmp_path: Path, capsys:
         (config, str(tmp_path / "text.pth")): "text.pth: not a checkpoint",
         (config, str(tmp_path / "other.pth")): "other.pth: checkpoint of another model",
         (config, checkpoint, "--out", "scores.csv"): "must end in .pkl",
+        (config, checkpoint, "--cfg-options", "test_evaluator=None"): "needs one test_evaluator",
+        (config, checkpoint, "--tta", "--cfg-options", "tta_model=None"): "--tta: the config has no tta_model",
+        (
+            config,
+            checkpoint,
+            "--cfg-options",
+            "test_dataloader.dataset.overlap=0",
+        ): "does not score what test_dataloader",
+        (config, checkpoint, "--cfg-options", "model.neck.foo=1"): "--cfg-options model.neck.foo=1: FPN: TypeError: ",
     }.items():
         capsys.readouterr()
         assert main([*argv, "--work-dir", str(tmp_path)]) == 2

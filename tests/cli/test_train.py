@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -206,8 +207,16 @@ def test_bad_input_gets_a_line(data: Path, whole: Path, tmp_path: Path, capsys: 
         "param_scheduler.7.end=3": "'7' is no index into a list of 2",
         "model.backbone.depth.x=3": "no dict but 18",
         "model.neck.in_channels=[1,2": "unbalanced brackets",
+        "train_cfg.max_iters=0": "train_cfg.max_iters=0: must be at least 1",
+        "train_cfg.max_iter=3": "--cfg-options train_cfg.max_iter=3: IterBasedTrainLoop: TypeError: ",
+        "model.bbox_head.foo=1": "--cfg-options model.bbox_head.foo=1: RetinaHead: TypeError: ",
+        "model.type=RetinaNeet": "--cfg-options model.type=RetinaNeet: RetinaNeet: KeyError: ",
+        "train_dataloader.foo=1": "--cfg-options train_dataloader.foo=1: IterBasedTrainLoop: TypeError: ",
+        "optim_wrapper.clip_grad.foo=1": "--cfg-options optim_wrapper.clip_grad.foo=1: TypeError: ",
+        "train_dataloader.batch_size=0": "batch_size=0: IterBasedTrainLoop: ValueError: ",
+        "val_dataloader.dataset.split=test": "does not score what val_dataloader gives",
     }.items():
-        assert words in error_of(capsys, [config, "--cfg-options", option])
+        assert words in error_of(capsys, [config, *work, "--cfg-options", option])
     if not torch.cuda.is_available():
         assert "--device cuda: " in error_of(capsys, [config, *work, "--device", "cuda"])
     assert "absent.pth: no such checkpoint file" in error_of(capsys, [config, *work, "--resume", "absent.pth"])
@@ -219,6 +228,16 @@ def test_bad_input_gets_a_line(data: Path, whole: Path, tmp_path: Path, capsys: 
     half = tmp_path / "half.pth"
     half.write_bytes(best.read_bytes()[:10_000])
     assert "half.pth: a truncated checkpoint" in error_of(capsys, [config, *work, "--load-from", str(half)])
+    assert "two checkpoints" in error_of(capsys, [config, *work, "--load-from", str(half), "--resume", str(half)])
+    assert not list((tmp_path / "work").rglob("*.pth"))
+    assert not (tmp_path / "work" / "last_checkpoint").exists()
+
+
+@pytest.mark.parametrize("seed", ["-1", "99999999999", "one"])
+def test_a_seed_that_no_generator_takes_is_refused(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["a.py", "--seed", seed])
+    assert f"argument --seed: {seed!r} is no integer from 0 to 2147483647" in capsys.readouterr().err
 
 
 def test_missing_data_names_the_prepare_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,9 +254,24 @@ def test_an_image_that_vanishes_or_is_broken_is_named(
     images = sorted((copy / "tiles" / "64_16" / "train").iterdir())
     for image in images:
         image.write_bytes(b"no picture")
+    assert f"({len(images)} of {len(images)} are)" in error_of(capsys, argv)
+    for image in images:
+        image.write_bytes(b"no picture but for its end\xff\xd9")
     assert "not an image" in error_of(capsys, argv)
     images[0].unlink()
     assert images[0].name in error_of(capsys, argv)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_split_without_a_box_is_refused_before_training(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str
+) -> None:
+    copy = shutil.copytree(data, tmp_path / "copy")
+    path = copy / "tiles" / "64_16" / f"{split}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "annotations": []}))
+    argv = [str(write_config(tmp_path, copy)), "--work-dir", str(tmp_path / "work")]
+    assert f"{split}.json: no box of oil-storage-tank" in error_of(capsys, argv)
+    assert not losses(tmp_path / "work")
 
 
 def test_help_is_fast_enough_to_be_asked() -> None:

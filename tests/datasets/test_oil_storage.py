@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,15 +37,79 @@ def test_a_geometry_that_was_not_prepared_is_refused(prepared: Path) -> None:
         OilStorageDataset(str(prepared), "train", 1280, 0)
 
 
-def test_a_lost_image_is_named(prepared: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(prepared, tmp_path / "copy")
-    victim = next((copy / "tiles" / "64_16" / "val").iterdir())
-    victim.unlink()
-    with pytest.raises(UserError, match=victim.name):
+Change = Callable[[Path], object]
+
+
+def damaged(prepared: Path, folder: Path, change: Change) -> str:
+    """Change the tile set of a copy; return what loading its val split says, without the copy's path."""
+    copy = shutil.copytree(prepared, folder / "copy")
+    OilStorageDataset(str(copy), "val", 64, 16)
+    change(copy / "tiles" / "64_16")
+    with pytest.raises(UserError) as caught:
         OilStorageDataset(str(copy), "val", 64, 16)
+    return str(caught.value).replace(f"{copy}/", "")
 
 
-def test_a_broken_manifest_is_named(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text("{}")
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def last_image(tiles: Path) -> Path:
+    return max((tiles / "val").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda tiles: last_image(tiles).unlink(), "missing"),
+        (lambda tiles: last_image(tiles).write_bytes(b""), "damaged"),
+        (lambda tiles: half(last_image(tiles)), "damaged"),
+        (lambda tiles: last_image(tiles).write_bytes(last_image(tiles).read_bytes()[:-1]), "damaged"),
+        (lambda tiles: last_image(tiles).write_text("no image at all"), "damaged"),
+    ],
+    ids=["missing", "empty", "half", "a byte short", "text"],
+)
+def test_an_image_that_is_not_whole_is_named(prepared: Path, tmp_path: Path, change: Change, words: str) -> None:
+    name = last_image(prepared / "tiles" / "64_16").name
+    assert f"val/{name}: {words}, though tiles/64_16/val.json names it (1 of " in damaged(prepared, tmp_path, change)
+
+
+def test_half_a_train_tile_is_noticed_too(prepared: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(prepared, tmp_path / "copy")
+    victim = next((copy / "tiles" / "64_16" / "train").iterdir())
+    half(victim)
+    with pytest.raises(UserError, match=rf"{victim.name}: damaged"):
+        OilStorageDataset(str(copy), "train", 64, 16)
+
+
+def edit(tiles: Path, **changes: object) -> None:
+    path = tiles / "val.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda tiles: (tiles / "val.json").unlink(), "missing"),
+        (lambda tiles: half(tiles / "val.json"), "damaged, or no annotations"),
+        (lambda tiles: (tiles / "val.json").write_bytes(b"\xff\xfe"), "damaged, or no annotations"),
+        (lambda tiles: (tiles / "val.json").write_text("[]"), "damaged, or no annotations"),
+        (lambda tiles: (tiles / "val.json").write_text('{"type": "FeatureCollection"}'), "damaged, or no annotations"),
+        (lambda tiles: edit(tiles, images=[{"id": 1}]), "damaged, or no annotations"),
+        (lambda tiles: edit(tiles, annotations=[]), "no box of oil-storage-tank in 9 tiles"),
+        (lambda tiles: edit(tiles, annotations=[], images=[]), "no box of oil-storage-tank in 0 tiles"),
+        (lambda tiles: edit(tiles, categories=[{"id": 1, "name": "cat"}]), "no box of oil-storage-tank in 9 tiles"),
+    ],
+    ids=["missing", "half", "binary", "list", "foreign", "short", "no boxes", "no tiles", "other class"],
+)
+def test_annotations_that_cannot_be_used_are_named(prepared: Path, tmp_path: Path, change: Change, words: str) -> None:
+    text = damaged(prepared, tmp_path, change)
+    assert text.startswith(f"tiles/64_16/val.json: {words}")
+    assert "prepare" in text
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"tiles": 3}', '{"tiles"', "\x00"])
+def test_a_broken_manifest_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(UserError, match=r"manifest\.json"):
         OilStorageDataset(str(tmp_path), "val", 64, 16)

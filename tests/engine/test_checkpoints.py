@@ -1,10 +1,11 @@
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
-from oil_storage.engine.checkpoints import WholeFileBackend, check_whole, find_last
+from oil_storage.engine.checkpoints import CheckpointAtValidationHook, WholeFileBackend, check_whole, find_last
 from oil_storage.errors import UserError
 
 
@@ -37,11 +38,56 @@ def test_torchs_formats_pass_and_pieces_of_them_do_not(tmp_path: Path, new_forma
         check_whole(path)
 
 
+def test_a_zip_of_something_else_and_flipped_bytes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "no checkpoint")
+    with pytest.raises(UserError, match=r"a\.pth: not a checkpoint"):
+        check_whole(path)
+    torch.save({"state_dict": torch.ones(1000)}, path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+    assert not torch.equal(torch.load(path)["state_dict"], torch.ones(1000)), "torch itself takes no notice"
+    with pytest.raises(UserError, match=r"a\.pth: a damaged checkpoint"):
+        check_whole(path)
+
+
+def save(path: Path) -> Path:
+    torch.save({"state_dict": {}}, path)
+    return path
+
+
 def test_the_last_checkpoint_is_found_after_the_folder_moved(tmp_path: Path) -> None:
     folder = tmp_path / "moved"
     folder.mkdir()
     assert find_last(folder) is None
     (folder / "last_checkpoint").write_text("/elsewhere/iter_8.pth")
     assert find_last(folder) is None
-    (folder / "iter_8.pth").touch()
-    assert find_last(folder) == folder / "iter_8.pth"
+    named = save(folder / "iter_8.pth")
+    save(folder / "iter_20.pth")
+    assert find_last(folder) == named
+
+
+@pytest.mark.parametrize("unit", ["iter", "epoch"])
+@pytest.mark.parametrize("pointer", [None, "iter_4000.pth", ""])
+def test_without_a_pointer_that_holds_the_newest_whole_checkpoint_is_the_last(
+    tmp_path: Path, unit: str, pointer: str | None
+) -> None:
+    if pointer is not None:
+        (tmp_path / "last_checkpoint").write_text(pointer)
+    (tmp_path / f"best_coco_bbox_mAP_{unit}_3000.pth").touch()
+    assert find_last(tmp_path) is None
+    interrupted = save(tmp_path / "interrupted.pth")
+    assert find_last(tmp_path) == interrupted
+    old, new = save(tmp_path / f"{unit}_999.pth"), save(tmp_path / f"{unit}_1000.pth")
+    save(tmp_path / f"best_coco_bbox_mAP_{unit}_3000.pth")
+    assert find_last(tmp_path) == new
+    new.write_bytes(new.read_bytes()[:100])
+    assert find_last(tmp_path) == old
+
+
+def test_an_argument_that_saving_does_not_know_is_refused_before_training() -> None:
+    CheckpointAtValidationHook(save_optimizer=False, max_keep_ckpts=1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'max_kept'"):
+        CheckpointAtValidationHook(max_kept=1)

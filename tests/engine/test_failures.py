@@ -1,4 +1,10 @@
+from pathlib import Path
+
 import pytest
+from mmengine.registry import OPTIMIZERS
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import _load_checkpoint
+from torch import nn
 from torch.utils.data import DataLoader
 
 from oil_storage.engine.failures import plain_errors
@@ -23,7 +29,8 @@ class Failing:
     ("error", "kind", "text"),
     [
         (UserError("data: no tiles;\nrun: prepare"), UserError, "data: no tiles;\nrun: prepare"),
-        (FileNotFoundError(2, "No such file", "a/b.png"), UserError, "a/b.png: no such file; "),
+        (FileNotFoundError(2, "No such file", "a/b.png"), UserError, "a/b.png: no such file; prepare the data again"),
+        (FileNotFoundError(2, "No such file", "work/a.pth"), UserError, "work/a.pth: no such file"),
         (AssertionError("failed to load image: a/b.png"), UserError, "a/b.png: not an image"),
         (ValueError("boxes: 3"), (ValueError, RuntimeError), "boxes: 3"),
     ],
@@ -33,3 +40,47 @@ def test_the_users_words_come_out_of_a_worker(workers: int, error: Exception, ki
         next(iter(DataLoader(Failing(error), num_workers=workers)))
     assert str(caught.value).startswith(text)
     assert "Traceback" not in str(caught.value)
+
+
+def build(**changes: object) -> None:
+    """Build an optimiser as a config would, under an override that means nothing beside ``changes``."""
+    options = ["a.b=1", *(f"optim_wrapper.optimizer.{key}={value}" for key, value in changes.items())]
+    with plain_errors(Path("a.py"), options):
+        OPTIMIZERS.build({"type": "SGD", "lr": 0.1, "params": nn.Linear(1, 1).parameters(), **changes})
+
+
+def test_what_cannot_be_built_is_blamed_on_the_option_or_the_config() -> None:
+    build(momentum=0.9)
+    for changes, words in {
+        ("lrr", 1): "--cfg-options optim_wrapper.optimizer.lrr=1: SGD: TypeError: SGD.__init__() got an unexpected",
+        ("type", "SGDD"): "--cfg-options optim_wrapper.optimizer.type=SGDD: SGDD: KeyError: SGDD is not in the",
+        (
+            "lr",
+            -1,
+        ): "a.py --cfg-options a.b=1 optim_wrapper.optimizer.lr=-1: SGD: ValueError: Invalid learning rate: -1",
+    }.items():
+        with pytest.raises(UserError) as caught:
+            build(**dict([changes]))
+        assert str(caught.value).startswith(words)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_fault_of_ours_is_not_blamed_on_the_config() -> None:
+    with pytest.raises(KeyError), plain_errors(Path("a.py"), ["model.x=1"]):
+        {}["x"]
+
+
+def test_runners_own_arguments_are_part_of_the_config(tmp_path: Path) -> None:
+    cfg = {"model": {"type": "Nothing"}, "work_dir": str(tmp_path), "randomness": {"sed": 1}}
+    with (
+        pytest.raises(UserError, match=r"^a\.py: TypeError: .*set_randomness\(\) got an unexpected"),
+        plain_errors("a.py"),
+    ):
+        Runner.from_cfg(cfg)
+
+
+def test_what_torch_cannot_load_is_no_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    path.write_bytes(b"\x80\x02}q\x00.")  # a pickle of something else
+    with pytest.raises(UserError, match=r"a\.pth: not a checkpoint \(.+\)$"), plain_errors():
+        _load_checkpoint(str(path))

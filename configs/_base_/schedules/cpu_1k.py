@@ -1,4 +1,4 @@
-"""1,000 iterations of batch 8, about 30 minutes on 2 CPU cores: AdamW, short warm-up, one cosine to zero, EMA, bf16."""
+"""1,000 iterations of batch 8, 30 to 45 minutes on 2 CPU cores: AdamW, short warm-up, one cosine to zero, EMA, bf16."""
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=1000, val_interval=500)
 val_cfg = dict(type="ValLoop")

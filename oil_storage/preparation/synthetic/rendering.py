@@ -78,14 +78,16 @@ def render_scene(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], l
     plan = plan_scene(seed, index, size)
     _, ground, things, sensor = _streams(seed, index)
     canvas = Canvas(size, plan.climate)
-    draw_land(canvas, plan_parcels(size, plan.climate.palette.uses, ground), ground)
-    for thing in plan.distractors:
+    circles = [thing for thing in plan.distractors if thing.kind == "irrigation"]
+    distractors = [thing for thing in plan.distractors if thing.kind != "irrigation"]
+    draw_land(canvas, plan_parcels(size, plan.climate.palette.uses, ground), circles, ground)
+    for thing in distractors:
         draw_setting(canvas, thing, things)
     for terminal in plan.terminals:
         draw_site(canvas, terminal, things)
     if plan.water is not None:
         draw_water(canvas, plan.water, ground)
-    for thing in plan.distractors:
+    for thing in distractors:
         draw_distractor(canvas, thing, things)
     for terminal in plan.terminals:
         draw_terminal(canvas, terminal, things)

@@ -1,0 +1,138 @@
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmengine.config import Config
+
+from oil_storage.cli import configuration
+from oil_storage.errors import UserError
+
+CONFIG: dict[str, Any] = {
+    "data_root": "data",
+    "model": {
+        "type": "RetinaNet",
+        "backbone": {"type": "ResNet", "depth": 18, "norm_eval": False, "init_cfg": None},
+        "neck": {"type": "FPN", "in_channels": [64, 128]},
+        "test_cfg": {"score_thr": 0.1, "nms": {"type": "nms", "iou_threshold": 0.6}},
+    },
+    "train_dataloader": {"batch_size": 2},
+    "optim_wrapper": {"type": "OptimWrapper", "optimizer": {"type": "SGD", "lr": 0.1}},
+    "param_scheduler": [{"type": "LinearLR", "end": 3}],
+    "default_hooks": {"logger": {"type": "LoggerHook"}},
+}
+
+
+def parse(*options: str) -> dict[str, Any]:
+    return configuration.parse_options(options, Config(CONFIG))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("optim_wrapper.optimizer.lr=1e-3", 1e-3),
+        ("param_scheduler.0.end=7", 7),
+        ("model.neck.in_channels=[8,16]", [8, 16]),
+        ("model.neck=None", None),
+        ("model.backbone.norm_eval=True", True),
+        ("work_dir=out", "out"),
+        ("compile.backend=inductor", "inductor"),
+        ("optim_wrapper.accumulative_counts=2", 2),  # an argument of a class
+        ("optim_wrapper.clip_grad.max_norm=35", 35),
+        ("model.test_cfg.nms.class_agnostic=True", True),
+        ("train_dataloader.drop_last=True", True),  # of a function
+        ("randomness.deterministic=True", True),
+        ("+model.test_cfg.min_bbox_size=4", 4),  # added on purpose
+        ("+default_hooks.profiler.type=ProfilerHook", "ProfilerHook"),
+    ],
+)
+def test_an_option_that_means_something_is_taken(option: str, value: Any) -> None:
+    key = option.removeprefix("+").partition("=")[0]
+    assert parse(option) == {key: value}
+    config = Config(CONFIG)
+    config.merge_from_dict(parse(option))
+    node: Any = config
+    for part in key.split("."):
+        node = node[int(part)] if isinstance(node, list) else node[part]
+    assert node == value
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("optim_wraper.optimizer.lr=1", "no 'optim_wraper' in the config; 'optim_wrapper'?"),
+        ("model.test_cfg.score_th=0.5", "no 'score_th' in model.test_cfg; 'score_thr'?"),
+        ("default_hooks.loger.interval=1", "no 'loger' in default_hooks; 'logger'?"),
+        ("model.test_cfg.foo=1", "no 'foo' in model.test_cfg; +KEY=VALUE adds one"),
+        ("+foo=1", "no 'foo' in the config"),
+        ("launcher=slurm", "no 'launcher' in the config"),
+        ("data_root=elsewhere", "'data_root' is a name inside the config, used up by now"),
+        ("model=3", "would replace a whole dict"),
+        ("param_scheduler=3", "would replace a whole list"),
+        ("model.neck.in_channels=64", "would replace a whole list"),
+        ("train_dataloader.batch_size=abc", "must be a number, as 2 is"),
+        ("model.backbone.norm_eval=perhaps", "must be True or False"),
+        ("param_scheduler.1.end=3", "'1' is no index into a list of 1"),
+        ("model.backbone.init_cfg.type=Normal", "model.backbone.init_cfg is no dict but None"),
+        ("model.backbone.depth.x=3", "model.backbone.depth is no dict but 18"),
+        ("model.neck.in_channels=[1,2", "unbalanced brackets"),
+        ("model..x=1", "must be KEY=VALUE"),
+        ("max_iters", "must be KEY=VALUE"),
+    ],
+)
+def test_an_option_that_would_change_nothing_or_break_is_refused(option: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(option)
+    assert str(caught.value).startswith(f"--cfg-options {option}: {words}")
+
+
+def load(path: Path, *options: str) -> Config:
+    parser = configuration.argparse.ArgumentParser()
+    configuration.add_arguments(parser)
+    return configuration.load(parser.parse_args([str(path), *(["--cfg-options", *options] if options else [])]))
+
+
+def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    Config({**CONFIG, "test_dataloader": {}}).dump(path)
+    with pytest.raises(UserError, match="contradict each other"):
+        load(path, "model.neck=None", "model.neck.in_channels=[1]")
+
+
+def test_a_part_that_is_overridden_away_is_missed(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    Config({**CONFIG, "test_dataloader": {}}).dump(path)
+    assert load(path).model.type == "RetinaNet"
+    with pytest.raises(UserError, match=r"a\.py: no 'model' in it"):
+        load(path, "model=None")
+
+
+def test_an_unknown_config_is_answered_with_names_and_without_a_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("tanks_a.py", "deep/tanks_x.py"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError) as caught:
+        load(tmp_path / "tanks_x.py")
+    assert str(caught.value) == f"{tmp_path}/tanks_x.py: no such config; there is {tmp_path}/tanks_a.py"
+    with pytest.raises(UserError, match=r"there is configs/oil/ssd_r101\.py"):
+        load(Path("/ssd_r110.py"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"nothing\.py: no such config$"):
+        load(Path("deep/absent/nothing.py"))
+
+
+def test_an_empty_data_folder_in_the_environment_is_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "OIL_STORAGE_DATA", "")
+    with pytest.raises(UserError, match="OIL_STORAGE_DATA is empty"):
+        load(Path("configs/oil/rtmdet_lite0.py"))
+
+
+@pytest.mark.parametrize("change", ["split", "tile", "overlap", "data_root"])
+def test_an_evaluator_must_score_what_the_loader_gives(change: str) -> None:
+    cfg = Config.fromfile("configs/oil/rtmdet_lite0.py")
+    configuration.check_evaluator(cfg, "val")
+    cfg.val_dataloader.dataset[change] = "test" if change == "split" else "elsewhere"
+    with pytest.raises(UserError, match="does not score what val_dataloader gives"):
+        configuration.check_evaluator(cfg, "val")
