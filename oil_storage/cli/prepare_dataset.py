@@ -9,27 +9,63 @@ from oil_storage.cli.command import run
 
 def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
+    from oil_storage.cli.source import add_source
+
     parser = argparse.ArgumentParser(
         prog="prepare_dataset.py",
         description="Split scenes into train, val and test and cut them into tiles. Another call with another tile "
         "geometry adds a tile set to the same OUT and keeps the split.",
     )
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder with images/ and annotations.csv")
+    add_source(parser)
     parser.add_argument("out", type=Path, metavar="OUT", help="prepared folder, e.g. data/oil_storage")
     parser.add_argument("--tile", type=int, default=640, help="tile side in pixels (default: %(default)s)")
     parser.add_argument("--overlap", type=int, default=64, help="pixels that neighbours share (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
+    judging = parser.add_argument_group("errors")
+    judging.add_argument(
+        "--allow",
+        action="store_true",
+        help="go on in spite of errors: images that cannot be used are left out, boxes that seem misplaced are taken",
+    )
+    judging.add_argument("--strict", action="store_true", help="repairs and warnings stop as errors do")
+    splits = parser.add_argument_group("splits")
+    splits.add_argument(
+        "--folds", type=int, metavar="K", help="K folds instead of 70 : 15 : 15; one tests, one validates"
+    )
+    splits.add_argument("--fold", type=int, default=0, metavar="N", help="the fold to test on, from 0 (default: 0)")
+    splits.add_argument(
+        "--split-file", type=Path, metavar="FILE", help='json: {"train": [scene ids], "val": [...], "test": [...]}'
+    )
+    odd = parser.add_argument_group("odd boxes")
+    odd.add_argument("--min-side", type=float, default=0.0, metavar="PX", help="leave out boxes with a shorter side")
+    odd.add_argument("--max-aspect", type=float, default=0.0, metavar="R", help="leave out boxes longer than R widths")
     return parser
 
 
 def prepare_dataset(args: argparse.Namespace) -> None:
     """Prepare and print what was found, repaired and written."""
-    from oil_storage.preparation.prepare import prepare
+    from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.preparation.prepare import Choices, prepare
     from oil_storage.preparation.split import SPLITS
 
-    prepared = prepare(args.source, args.out, args.tile, args.overlap, args.seed)
+    choices = Choices(
+        format=args.format,
+        class_map=parse_class_map(args.class_map),
+        allow=args.allow,
+        strict=args.strict,
+        folds=args.folds,
+        fold=args.fold,
+        split_file=args.split_file,
+        min_side=args.min_side,
+        max_aspect=args.max_aspect,
+    )
+    prepared = prepare(args.source, args.out, args.tile, args.overlap, args.seed, choices)
     for finding in prepared.findings:
         print(finding)
+    if prepared.left_out:
+        print(
+            f"{prepared.left_out} boxes left out by --min-side {args.min_side:g} and --max-aspect {args.max_aspect:g}"
+        )
     tile_set = prepared.manifest["tiles"][prepared.tiles]
     for split in SPLITS:
         scenes, tiles = prepared.manifest["counts"][split], tile_set[split]

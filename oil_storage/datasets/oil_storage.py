@@ -11,6 +11,7 @@ from mmdet.registry import DATASETS
 
 from oil_storage.errors import UserError
 from oil_storage.preparation import manifest
+from oil_storage.preparation.split import check_apart
 
 ENDINGS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
 """The last bytes of a whole image, by the suffixes that tiles are written with."""
@@ -102,18 +103,29 @@ def prepared_annotations(ann_file: str) -> Iterator[None]:
 
 
 def check_prepared(data_root: Path, tiles: str) -> None:
-    """Raise a :class:`UserError` unless ``data_root`` is a prepared folder that holds the tile set ``tiles``."""
+    """Refuse data that a training would fail or lie on.
+
+    Args:
+        data_root: the prepared folder.
+        tiles: name of the tile set that is wanted, ``640_64``.
+
+    Raises:
+        UserError: not a prepared folder, it has no such tile set, or scenes of two splits show the same ground.
+    """
     tile, overlap = tiles.split("_")
     remedy = f"run: python tools/prepare_dataset.py SOURCE {data_root} --tile {tile} --overlap {overlap}"
     path = data_root / manifest.NAME
     if not path.is_file():
         raise UserError(f"{data_root}: no prepared data (OIL_STORAGE_DATA names another folder);\n{remedy}")
-    there = manifest.read(data_root)["tiles"]
+    content = manifest.read(data_root)
+    there = content["tiles"]
     if tiles not in there:
         raise UserError(
             f"{path}: has tiles of {', '.join(sorted(there)) or 'no geometry'} (size_overlap), "
             f"the config wants {tiles};\n{remedy}"
         )
+    split_of = {scene: split for split, scenes in content["split"].items() for scene in scenes}
+    check_apart(split_of, [pair["scenes"] for pair in content.get("same_ground", [])], str(path))
 
 
 def _is_whole(image: str) -> bool:

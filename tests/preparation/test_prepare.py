@@ -9,8 +9,10 @@ import pytest
 
 from oil_storage.errors import UserError
 from oil_storage.files import locked
-from oil_storage.preparation import prepare as module
-from oil_storage.preparation.prepare import KEEP_EMPTY, prepare
+from oil_storage.preparation import tile_sets
+from oil_storage.preparation.prepare import Choices, prepare
+from oil_storage.preparation.tile_sets import KEEP_EMPTY
+from oil_storage.scene import CLASS_NAME
 from oil_storage.tiling import tile_grid
 from tests.raw_data import write_raw_data
 
@@ -92,7 +94,7 @@ def test_a_killed_run_started_again_gives_the_same_bytes(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "in_processes", die)
+        patch.setattr(tile_sets, "in_processes", die)
         with pytest.raises(KeyboardInterrupt):
             prepare(raw, tmp_path / "out", tile=64, overlap=16)
     assert not (tmp_path / "out" / "manifest.json").exists()
@@ -162,13 +164,61 @@ def test_a_broken_manifest_is_named(raw: Path, tmp_path: Path, content: str) -> 
         prepare(raw, tmp_path / "out", tile=64, overlap=16)
 
 
+def test_other_choices_are_other_data(raw: Path, out: Path) -> None:
+    with pytest.raises(UserError, match="choices differ"):
+        prepare(raw, out, tile=64, overlap=16, choices=Choices(min_side=5))
+
+
+def test_a_given_split_is_made(raw: Path, tmp_path: Path) -> None:
+    given = {"train": ["scene_1", "scene_4"], "val": ["scene_0"], "test": ["scene_7"]}
+    (tmp_path / "split.json").write_text(json.dumps(given))
+    choices = Choices(split_file=tmp_path / "split.json")
+    prepared = prepare(raw, tmp_path / "out", tile=128, overlap=0, choices=choices)
+    assert prepared.manifest["split"] == given
+    assert prepared.manifest["counts"]["train"] == {"scenes": 2, "boxes": 8}
+    assert not prepare(raw, tmp_path / "out", tile=128, overlap=0, choices=choices).is_new
+
+
+def test_folds_test_every_scene_once(raw: Path, tmp_path: Path) -> None:
+    tested = []
+    for fold in range(3):
+        choices = Choices(folds=3, fold=fold)
+        prepared = prepare(raw, tmp_path / f"fold_{fold}", tile=128, overlap=0, choices=choices)
+        tested += prepared.manifest["split"]["test"]
+    assert sorted(tested) == [f"scene_{index}" for index in range(8)]
+
+
+def test_errors_stop_unless_allowed(tmp_path: Path) -> None:
+    raw = write_raw_data(tmp_path / "raw", scenes=5, size=128, tanks=2)
+    (raw / "images" / "scene_2.jpg").unlink()
+    with pytest.raises(UserError, match=r"scene_2', which is missing\n2 errors in all"):
+        prepare(raw, tmp_path / "out", tile=64, overlap=0)
+    assert not (tmp_path / "out").exists()
+    prepared = prepare(raw, tmp_path / "out", tile=64, overlap=0, choices=Choices(allow=True))
+    assert sum(prepared.manifest["counts"][split]["scenes"] for split in ("train", "val", "test")) == 4
+
+
+def test_odd_boxes_are_left_out_on_request(raw: Path, tmp_path: Path) -> None:
+    with (raw / "annotations.csv").open() as file:
+        rows = file.read()
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "images").symlink_to(raw / "images")
+    (tmp_path / "raw" / "annotations.csv").write_text(
+        rows + 'scene_0,oil-storage-tank,"(1, 1, 3, 3)"\nscene_0,oil-storage-tank,"(1, 9, 41, 19)"\n'
+    )
+    for choices, left_out in ((Choices(), 0), (Choices(min_side=2.5), 1), (Choices(min_side=2.5, max_aspect=3), 2)):
+        prepared = prepare(tmp_path / "raw", tmp_path / str(left_out), tile=64, overlap=16, choices=choices)
+        assert prepared.left_out == left_out
+        assert sum(prepared.manifest["counts"][split]["boxes"] for split in ("train", "val", "test")) == 34 - left_out
+
+
 def test_no_real_tile_is_denser_than_the_data_sheet_states(airbus: Path) -> None:
     from oil_storage.annotations.airbus import read
     from oil_storage.datasets import OilStorageDataset
     from oil_storage.preparation.audit import audit
     from oil_storage.tiling import cut_boxes
 
-    scenes, _ = audit(read(airbus), airbus / "images", module.CLASS_NAME)
+    scenes, _ = audit(read(airbus), {CLASS_NAME: CLASS_NAME})
     found = {
         tile: max(
             len(cut_boxes(scene.boxes, window)[1])

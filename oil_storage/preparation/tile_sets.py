@@ -1,0 +1,141 @@
+"""Cuts scenes into one folder of tiles per tile geometry."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage.files import write_json
+from oil_storage.imagery import read_pixels
+from oil_storage.parallel import in_processes
+from oil_storage.preparation.coco import coco, image_entry
+from oil_storage.preparation.split import SPLITS
+from oil_storage.scene import Scene
+from oil_storage.tiling import MIN_VISIBLE, cut_boxes, tile_grid
+
+KEEP_EMPTY = 0.15
+"""Share of the tiles without a box that stays in train; val and test keep all of theirs."""
+
+TRAIN_ENCODING = (
+    ".jpg",
+    [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
+)
+EVAL_ENCODING = (".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile to be cut.
+
+    Attributes:
+        window: ``(4,)`` int64 xyxy, pixels of the scene.
+        boxes: ``(K, 4)`` float32 xyxy, pixels of the tile.
+    """
+
+    window: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a tile set has every tile that its annotations name."""
+    for split in SPLITS:
+        annotations = folder / f"{split}.json"
+        if not annotations.is_file() or not (folder / split).is_dir():
+            return False
+        named = {image["file_name"] for image in json.loads(annotations.read_text(encoding="utf-8"))["images"]}
+        if not named <= set(os.listdir(folder / split)):
+            return False
+    return True
+
+
+def write_tile_set(
+    scenes: Sequence[Scene], split: dict[str, list[str]], folder: Path, tile: int, overlap: int, seed: int
+) -> dict[str, Any]:
+    """Cut every scene; ``folder`` appears only when all of it is written. Returns its entry in the manifest."""
+    partial_folder = folder.with_name(f".{folder.name}.partial")
+    for stale in (partial_folder, folder):
+        shutil.rmtree(stale, ignore_errors=True)
+    try:
+        entry = _write_tiles(scenes, split, partial_folder, tile, overlap, seed)
+        os.replace(partial_folder, folder)
+    except BaseException:
+        shutil.rmtree(partial_folder, ignore_errors=True)
+        raise
+    return entry
+
+
+def _write_tiles(
+    scenes: Sequence[Scene], split: dict[str, list[str]], folder: Path, tile: int, overlap: int, seed: int
+) -> dict[str, Any]:
+    by_id = {scene.scene_id: scene for scene in scenes}
+    jobs: list[tuple[Scene, list[Tile], Path, bool]] = []
+    entry: dict[str, Any] = {"tile": tile, "overlap": overlap, "min_visible": MIN_VISIBLE, "keep_empty": KEEP_EMPTY}
+    for name in SPLITS:
+        (folder / name).mkdir(parents=True)
+        tiles = {scene_id: _tiles(by_id[scene_id], tile, overlap) for scene_id in split[name]}
+        if name == "train":
+            tiles = _thin_empty(tiles, seed)
+        jobs += [(by_id[scene_id], cut, folder / name, name == "train") for scene_id, cut in tiles.items()]
+        coco = _tile_coco(tiles, TRAIN_ENCODING[0] if name == "train" else EVAL_ENCODING[0])
+        write_json(folder / f"{name}.json", coco)
+        per_tile = [len(one.boxes) for cut in tiles.values() for one in cut]
+        entry[name] = {"tiles": len(per_tile), "boxes": sum(per_tile), "densest": max(per_tile, default=0)}
+    for _ in in_processes(_cut_scene, jobs, f"cutting {tile}_{overlap}", "scene"):
+        pass
+    return entry
+
+
+def _tiles(scene: Scene, tile: int, overlap: int) -> list[Tile]:
+    grid = tile_grid(scene.width, scene.height, tile, overlap)
+    return [Tile(window, cut_boxes(scene.boxes, window)[0]) for window in grid]
+
+
+def _thin_empty(tiles: dict[str, list[Tile]], seed: int) -> dict[str, list[Tile]]:
+    """Keep ``KEEP_EMPTY`` of the tiles without boxes, drawn over all scenes."""
+    empty = [(scene_id, i) for scene_id, cut in tiles.items() for i, one in enumerate(cut) if not len(one.boxes)]
+    rng = np.random.default_rng(seed)
+    chosen = (
+        {empty[i] for i in rng.choice(len(empty), round(KEEP_EMPTY * len(empty)), replace=False)} if empty else set()
+    )
+    return {
+        scene_id: [one for i, one in enumerate(cut) if len(one.boxes) or (scene_id, i) in chosen]
+        for scene_id, cut in tiles.items()
+    }
+
+
+def _cut_scene(job: tuple[Scene, list[Tile], Path, bool]) -> None:
+    scene, tiles, folder, is_train = job
+    image = cv2.cvtColor(read_pixels(scene.image), cv2.COLOR_RGB2BGR)  # the order that OpenCV writes
+    suffix, encoding = TRAIN_ENCODING if is_train else EVAL_ENCODING
+    for tile in tiles:
+        x1, y1, x2, y2 = tile.window
+        path = folder / _tile_name(scene.scene_id, x1, y1, suffix)
+        _, encoded = cv2.imencode(suffix, image[y1:y2, x1:x2], encoding)
+        path.write_bytes(encoded.tobytes())
+
+
+def _tile_name(scene_id: str, x: int, y: int, suffix: str) -> str:
+    return f"{scene_id}_{x}_{y}{suffix}"
+
+
+def _tile_coco(tiles: dict[str, list[Tile]], suffix: str) -> dict[str, Any]:
+    images, boxes = [], []
+    for scene_id, one in _in_order(tiles):
+        x1, y1, x2, y2 = (int(value) for value in one.window)
+        image = image_entry(scene_id, _tile_name(scene_id, x1, y1, suffix), x2 - x1, y2 - y1)
+        images.append({**image, "x": x1, "y": y1})
+        boxes.append(one.boxes)
+    return coco(images, boxes)
+
+
+def _in_order(tiles: dict[str, list[Tile]]) -> Iterator[tuple[str, Tile]]:
+    for scene_id, cut in tiles.items():
+        for one in cut:
+            yield scene_id, one
