@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oil_storage.cli.command import run
+from oil_storage.errors import UserError
 
 if TYPE_CHECKING:
     from oil_storage.annotations import Annotations
@@ -26,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_source(parser)
     parser.add_argument("--strict", action="store_true", help="repairs and warnings count as errors")
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a page that stands alone")
-    parser.add_argument("--config", type=Path, help="with --report: how many boxes its anchors can match")
+    parser.add_argument("--config", type=Path, help="tell how many boxes its anchors can match")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write mended annotations and images to a new folder")
     parser.add_argument("--to", choices=WRITABLE, default="airbus", help="format of --fix's OUT (default: %(default)s)")
     return parser
@@ -47,10 +48,12 @@ def audit_dataset(args: argparse.Namespace) -> int:
     for finding in inspected.findings:
         print(finding)
     print(summary(inspected))
+    matched = coverage(args.config, inspected) if args.config else ""
+    print(matched, end="\n" if matched else "")
     if args.report:
         from oil_storage.reporting.audit_page import write_page
 
-        write_page(args.report, args.source, inspected, args.config)
+        write_page(args.report, args.source, inspected, matched)
         print(f"report: {args.report}")
     if args.fix:
         fix(annotations, inspected, class_map, args.fix, args.to)
@@ -78,6 +81,20 @@ def summary(inspected: "Inspected") -> str:
     for overlap in inspected.same_ground:
         lines.append(f"same ground: {overlap.first} and {overlap.second} share {overlap.shared:.0%}")
     return "\n".join(lines)
+
+
+def coverage(config: Path, inspected: "Inspected") -> str:
+    """What the priors of a config can match, in lines."""
+    from oil_storage.cli import configuration
+
+    if not config.is_file():
+        raise UserError(f"{config}: no such config")
+    configuration.quieten()
+    from mmengine.config import Config
+
+    from oil_storage.preparation.coverage import anchor_coverage
+
+    return f"{config}\n{anchor_coverage(Config.fromfile(config), inspected.scenes)}"
 
 
 def fix(

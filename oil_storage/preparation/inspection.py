@@ -18,7 +18,8 @@ from oil_storage.preparation.alignment.dataset import DatasetVerdict, judge_data
 from oil_storage.preparation.alignment.second_look import look_again
 from oil_storage.preparation.alignment.verdict import FEWEST, Answer, Verdict
 from oil_storage.preparation.audit import audit
-from oil_storage.preparation.same_ground import Overlap, SceneFingerprint, find_same_ground, fingerprint
+from oil_storage.preparation.fingerprint import SceneFingerprint, fingerprint
+from oil_storage.preparation.same_ground import Overlap, find_same_ground
 from oil_storage.scene import CLASS_NAME, Scene
 
 SUSPECT = 0.08
@@ -105,7 +106,7 @@ def inspect(annotations: Annotations, class_map: Mapping[str, str | None]) -> In
     alignment = _second_opinion(judge_dataset(evidence), evidence, scenes, written)
     findings += _misaligned(alignment, scenes)
     suspects = _suspects(alignment, evidence, records)
-    overlaps = find_same_ground([print_ for scene in scenes if (print_ := seen[scene.scene_id].fingerprint)])
+    overlaps = find_same_ground([mark for scene in scenes if (mark := seen[scene.scene_id].fingerprint)])
     return Inspected(scenes, findings, alignment, overlaps, suspects)
 
 

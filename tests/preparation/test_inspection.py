@@ -12,7 +12,7 @@ from oil_storage.preparation.audit import audit
 from oil_storage.preparation.inspection import Inspected, inspect
 from oil_storage.preparation.mending import mend
 from oil_storage.scene import CLASS_NAME
-from tests.preparation.alignment.planting import scene_of_discs
+from tests.preparation.alignment.discs import scene_of_discs
 from tests.preparation.alignment.sources import write_source
 
 CLASSES = {CLASS_NAME: CLASS_NAME}

@@ -98,3 +98,38 @@ def undo(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> N
             x, y = fault.parameters
             a, b, c, d = a - x, b - y, c - x, d - y
     return np.stack([np.minimum(a, c), np.minimum(b, d), np.maximum(a, c), np.maximum(b, d)], axis=1).astype(np.float32)
+
+
+OPPOSITE = {
+    "turned by 90 degrees clockwise": "turned by 90 degrees counter-clockwise",
+    "turned by 90 degrees counter-clockwise": "turned by 90 degrees clockwise",
+    "centre read as corner": "corner read as centre",
+    "corner read as centre": "centre read as corner",
+    "xyxy read as xywh": "xywh read as xyxy",
+}
+"""Faults that are undone by another; the others undo themselves."""
+
+
+def plant(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Boxes as they are written with the fault: the inverse of :func:`undo`, for tests and benchmarks.
+
+    Args:
+        fault: see :class:`Fault`; :data:`ELSEWHERE` changes nothing.
+        boxes: ``(N, 4)`` xyxy, right.
+        width: of the image, pixels.
+        height: of the image, pixels.
+
+    Returns:
+        ``(N, 4)`` float32 as written; corners may be in any order.
+    """
+    if fault.kind == "xywh read as xyxy":  # leaves corners in the wrong order
+        return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    if fault.kind in (SCALED, RESIZED):
+        opposite = Fault(fault.kind, tuple(1 / value for value in fault.parameters))
+    elif fault.kind == SHIFTED:
+        opposite = Fault(fault.kind, tuple(-value for value in fault.parameters))
+    else:
+        opposite = Fault(OPPOSITE.get(fault.kind, fault.kind))
+    if "90" in fault.kind:  # the turned image has the other sides
+        width, height = height, width
+    return undo(opposite, boxes, width, height)

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.preparation.alignment.faults import Fault
-from tests.preparation.alignment.planting import plant, scene_of_discs
+from oil_storage.preparation.alignment.faults import Fault, plant
+from tests.preparation.alignment.discs import scene_of_discs
 
 
 def write_source(folder: Path, scenes: int, planted: Mapping[int, Fault], exchanged: Sequence[int] = ()) -> Path:

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from oil_storage.preparation.alignment import faults
-from oil_storage.preparation.alignment.faults import Fault, undo
-from tests.preparation.alignment.planting import plant
+from oil_storage.preparation.alignment.faults import Fault, plant, undo
 
 WIDTH, HEIGHT = 300, 200
 PARAMETERS = {faults.SCALED: (0.5, 1.25), faults.RESIZED: (0.8,), faults.SHIFTED: (12.0, -3.5)}

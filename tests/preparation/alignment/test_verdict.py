@@ -5,9 +5,9 @@ import pytest
 
 from oil_storage.preparation.alignment import SceneEvidence, examine, faults
 from oil_storage.preparation.alignment.dataset import judge_dataset
-from oil_storage.preparation.alignment.faults import Fault
+from oil_storage.preparation.alignment.faults import Fault, plant
 from oil_storage.preparation.alignment.verdict import Answer, judge_scene
-from tests.preparation.alignment.planting import plant, scene_of_discs
+from tests.preparation.alignment.discs import scene_of_discs
 
 PLANTED = [
     *map(Fault, faults.DISCRETE),

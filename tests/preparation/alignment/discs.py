@@ -1,36 +1,8 @@
-"""Scenes of discs with exact boxes, and faults planted in boxes that were right."""
+"""Scenes of discs with boxes drawn a pixel outside them."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from oil_storage.preparation.alignment import faults
-from oil_storage.preparation.alignment.faults import Fault, undo
-
-OPPOSITE = {
-    "turned by 90 degrees clockwise": "turned by 90 degrees counter-clockwise",
-    "turned by 90 degrees counter-clockwise": "turned by 90 degrees clockwise",
-    "centre read as corner": "corner read as centre",
-    "corner read as centre": "centre read as corner",
-    "xywh read as xyxy": "xyxy read as xywh",
-    "xyxy read as xywh": "xywh read as xyxy",
-}
-"""What undoes a fault is another fault; the others undo themselves."""
-
-
-def plant(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    """Boxes as a careless program would have written them: the inverse of :func:`undo`."""
-    if fault.kind == "xywh read as xyxy":  # leaves corners in the wrong order
-        return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    if fault.kind in (faults.SCALED, faults.RESIZED):
-        opposite = Fault(fault.kind, tuple(1 / value for value in fault.parameters))
-    elif fault.kind == faults.SHIFTED:
-        opposite = Fault(fault.kind, tuple(-value for value in fault.parameters))
-    else:
-        opposite = Fault(OPPOSITE.get(fault.kind, fault.kind))
-    if "90" in fault.kind:  # the turned image has the other sides
-        width, height = height, width
-    return undo(opposite, boxes, width, height)
 
 
 def scene_of_discs(
