@@ -111,7 +111,7 @@ def prepare(
     annotations = formats.read(source, choices.format)
     identity = {"annotations_sha256": _digest(annotations), "seed": seed, "choices": choices.as_recorded()}
     out.mkdir(parents=True, exist_ok=True)
-    with _not_left_empty(out), locked(out):
+    with locked(out), _not_left_empty(out):
         if (out / manifests.NAME).is_file():
             manifest = manifests.read(out)
             scenes, findings = audit(annotations, choices.class_map)
