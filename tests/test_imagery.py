@@ -19,7 +19,7 @@ def test_pixels_come_as_rgb_and_alpha_changes_none(tmp_path: Path, suffix: str, 
     stored = noise(40, 50, bands)
     path = tmp_path / f"scene{suffix}"
     Image.fromarray(stored.squeeze()).save(path)
-    assert read_header(path) == ImageHeader(50, 40, True, 1)
+    assert read_header(path) == ImageHeader(50, 40, bands, True, 1)
     assert np.array_equal(read_pixels(path), np.broadcast_to(stored[..., :3], (40, 50, 3)))
 
 

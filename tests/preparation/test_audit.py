@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oil_storage.annotations import Record
+from oil_storage.annotations import Annotations, ImageRecord, Record
 from oil_storage.errors import UserError
+from oil_storage.findings import Finding, Severity
 from oil_storage.preparation.audit import audit
+from oil_storage.scene import CLASS_NAME, Scene
 
-CLASS = "oil-storage-tank"
+CLASSES = {CLASS_NAME: CLASS_NAME}
+Box = tuple[float, float, float, float]
 
 
 @pytest.fixture
@@ -19,111 +22,150 @@ def images(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def record(box: tuple[float, ...], image: str = "a", class_name: str = CLASS) -> Record:
-    return Record(image, class_name, box, "f.csv:9")  # type: ignore[arg-type]
+def record(box: Box = (1, 2, 9, 9), image: str = "a", class_name: str = CLASS_NAME) -> Record:
+    return Record(image, class_name, box, "f.csv:9")
+
+
+def judged(folder: Path, *records: Record, size: tuple[int, int] | None = None) -> tuple[list[Scene], list[Finding]]:
+    images = [ImageRecord(path.stem, path, size, str(path)) for path in sorted(folder.iterdir())]
+    named = {image.name for image in images}
+    missing = [ImageRecord(one.image, None, None, one.place) for one in records if one.image not in named]
+    return audit(Annotations([*images, *missing], list(records), []), CLASSES)
+
+
+def checks(findings: list[Finding], severity: Severity) -> list[str]:
+    return [finding.check for finding in findings if finding.severity == severity]
 
 
 @pytest.mark.parametrize(
-    ("box", "kept", "action"),
+    ("box", "kept", "check"),
     [
         ((10, 20, 30, 40), [10, 20, 30, 40], None),
-        ((10, 40, 30, 20), [10, 20, 30, 40], "put in order"),
-        ((30, 40, 10, 20), [10, 20, 30, 40], "put in order"),
-        ((-5, 70, 30, 95), [0, 70, 30, 80], "clipped"),
-        ((10, 20, 30, 20), None, "dropped"),
-        ((100, 20, 110, 30), None, "dropped"),
-        ((10, -9, 30, 0), None, "dropped"),
-        ((10, float("nan"), 30, 9), None, "dropped"),
-        ((10, 20, float("inf"), 40), None, "dropped"),
-        ((10, 20, 1e39, 40), None, "dropped"),  # infinite in float32
-        ((50, 20, 50.000001, 40), None, "dropped"),  # without area in float32
+        ((10, 40, 30, 20), [10, 20, 30, 40], "swapped-corners"),
+        ((30, 40, 10, 20), [10, 20, 30, 40], "swapped-corners"),
+        ((-5, 50, 30, 95), [0, 50, 30, 80], "over-the-border"),
+        ((10, 20, 30, 20), None, "no-area"),
+        ((100, 20, 110, 30), None, "outside"),
+        ((10, -9, 30, 0), None, "outside"),
+        ((10, float("nan"), 30, 9), None, "not-finite"),
+        ((10, 20, float("inf"), 40), None, "not-finite"),
+        ((10, 20, 1e39, 40), None, "not-finite"),  # infinite in float32
+        ((50, 20, 50.000001, 40), None, "no-area"),  # in float32
+        ((10, 20, 12.5, 24), [10, 20, 12.5, 24], "tiny"),
+        ((10, 20, 40, 30), [10, 20, 40, 30], "aspect"),
+        ((0, 20, 10, 60), [0, 20, 10, 60], None),  # cut by the border
     ],
 )
 def test_a_box_is_kept_repaired_or_dropped_and_that_is_said(
-    images: Path, box: tuple[float, ...], kept: list[float] | None, action: str | None
+    images: Path, box: Box, kept: list[float] | None, check: str | None
 ) -> None:
-    scenes, findings = audit([record(box), record((1, 1, 9, 9), "b")], images, CLASS)
+    scenes, findings = judged(images, record(box), record(image="b"))
     assert scenes[0].boxes.tolist() == ([] if kept is None else [kept])
     assert scenes[0].boxes.dtype == np.float32
     about_box = [finding for finding in findings if finding.place == "f.csv:9"]
-    assert [finding.action for finding in about_box] == ([] if action is None else [action])
+    assert [finding.check for finding in about_box] == ([] if check is None else [check])
+    assert all(f"{box[0]:g}" in finding.problem for finding in about_box)
+    assert checks(findings, Severity.ERROR) == []
 
 
-def test_a_box_written_twice_counts_once(images: Path) -> None:
-    scenes, findings = audit([record((1, 2, 9, 9)), record((1, 2, 9, 9)), record((1, 2, 9, 9), "b")], images, CLASS)
-    assert [len(scene.boxes) for scene in scenes] == [1, 1]
-    assert [finding.action for finding in findings] == ["dropped"]
+@pytest.mark.parametrize(
+    ("second", "kept", "check"),
+    [
+        ((10, 20, 40, 50), 1, "duplicate-box"),
+        ((10, 20, 40, 50.000001), 1, "duplicate-box"),
+        ((40, 50, 10, 20), 1, "duplicate-box"),
+        ((11, 20, 40, 50), 2, "near-duplicate"),
+        ((30, 20, 60, 50), 2, None),
+    ],
+)
+def test_a_box_written_again_is_said(images: Path, second: Box, kept: int, check: str | None) -> None:
+    scenes, findings = judged(images, record((10, 20, 40, 50)), record(second), record((10, 20, 40, 50), "b"))
+    assert [len(scene.boxes) for scene in scenes] == [kept, 1]
+    assert checks(findings, Severity.WARNING) == ([] if check is None else [check])
 
 
 def test_an_image_without_boxes_is_a_scene(images: Path) -> None:
-    scenes, findings = audit([record((1, 2, 9, 9))], images, CLASS)
+    scenes, findings = judged(images, record())
     assert [(scene.scene_id, scene.width, scene.height) for scene in scenes] == [("a", 100, 80), ("b", 100, 80)]
     assert scenes[1].boxes.shape == (0, 4)
     assert "b.jpg: image without boxes" in str(findings[0])
 
 
-def test_boxes_that_float32_cannot_tell_apart_count_once(images: Path) -> None:
-    scenes, findings = audit([record((1, 2, 9, 9)), record((1, 2, 9, 9.0000001))], images, CLASS)
-    assert len(scenes[0].boxes) == 1
-    assert findings[0].action == "dropped"
+@pytest.mark.parametrize(
+    ("bad", "check", "words"),
+    [
+        (record(image="c"), "missing-image", "f.csv:9: names the image 'c'"),
+        (record(class_name="ship"), "unknown-class", "f.csv:9: class 'ship' is unknown"),
+    ],
+)
+def test_what_cannot_be_used_is_an_error_with_its_place(images: Path, bad: Record, check: str, words: str) -> None:
+    scenes, findings = judged(images, record(), bad)
+    assert [len(scene.boxes) for scene in scenes] == [1, 0]
+    assert checks(findings, Severity.ERROR) == [check]
+    assert any(words in str(finding) for finding in findings)
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "images/a.jpg", "a"])
-def test_an_image_may_be_named_with_its_folder_and_suffix(images: Path, name: str) -> None:
-    assert len(audit([record((1, 2, 9, 9), name)], images, CLASS)[0][0].boxes) == 1
+def test_a_class_that_is_mapped_is_taken_or_left(images: Path) -> None:
+    annotations = Annotations(
+        [ImageRecord("a", images / "a.jpg", None, "a")],
+        [record((1, 2, 9, 9), class_name="tank"), record((20, 20, 30, 30), class_name="ship")],
+        [],
+    )
+    scenes, findings = audit(annotations, {"tank": CLASS_NAME, "ship": None})
+    assert scenes[0].boxes.tolist() == [[1, 2, 9, 9]]
+    assert findings == []
 
 
-@pytest.mark.parametrize("name", ["a.v2", "a.1", "other/a.jpg", "/a.jpg", "A"])
-def test_a_name_is_not_bent_until_it_fits(images: Path, name: str) -> None:
-    with pytest.raises(UserError, match=f"names the image {name!r}"):
-        audit([record((1, 2, 9, 9), name)], images, CLASS)
+def test_no_usable_box_is_the_end(images: Path) -> None:
+    with pytest.raises(UserError, match=r"no image has a usable box.*\n.*f\.csv:9: .*no area"):
+        judged(images, record((1, 2, 1, 9)))
 
 
-def test_a_dot_in_a_scene_s_name_is_part_of_it(images: Path) -> None:
-    Image.new("RGB", (50, 50)).save(images / "a.v2.jpg")
-    scenes, _ = audit([record((1, 2, 9, 9), "a.v2"), record((2, 2, 9, 9), "a.v2.jpg")], images, CLASS)
-    assert {scene.scene_id: len(scene.boxes) for scene in scenes} == {"a": 0, "a.v2": 2, "b": 0}
+def write_turned(path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (100, 80)).save(path, exif=exif)
+
+
+def write_sixteen_bits(path: Path) -> None:
+    cv2.imwrite(str(path), np.zeros((80, 100, 3), np.uint16))
 
 
 @pytest.mark.parametrize(
-    ("bad", "words"),
+    ("name", "write", "check"),
     [
-        (record((1, 2, 9, 9), "c"), "f.csv:9: names the image 'c'"),
-        (record((1, 2, 9, 9), class_name="ship"), "f.csv:9: class 'ship'"),
-        (record((1, 2, 1, 9)), "no image has a usable box"),
+        ("c.jpg", lambda path: path.write_bytes(b"no image"), "unreadable-image"),
+        ("c.jpg", write_turned, "exif-rotated"),
+        ("c.tif", write_sixteen_bits, "sixteen-bit"),
+        ("a.png", lambda path: Image.new("RGB", (100, 80)).save(path), "duplicate-image"),
     ],
 )
-def test_what_cannot_be_used_stops_with_its_place(images: Path, bad: Record, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        audit([bad], images, CLASS)
+def test_an_image_that_cannot_be_trusted_is_left_out(images: Path, name: str, write: object, check: str) -> None:
+    write(images / name)  # type: ignore[operator]
+    scenes, findings = judged(images, record(image="b"))
+    assert checks(findings, Severity.ERROR) == [check]
+    assert [scene.scene_id for scene in scenes] == ["a", "b"]
 
 
-def test_bad_images_stop_with_their_name(images: Path, tmp_path: Path) -> None:
-    (images / "c.jpg").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"c\.jpg: not an image"):
-        audit([record((1, 2, 9, 9))], images, CLASS)
-    (images / "c.jpg").rename(images / "a.png")
-    with pytest.raises(UserError, match="same name"):
-        audit([record((1, 2, 9, 9))], images, CLASS)
-    with pytest.raises(UserError, match="no such folder"):
-        audit([], tmp_path / "nowhere", CLASS)
+def test_an_image_of_another_size_than_stated_is_left_out(images: Path) -> None:
+    with pytest.raises(UserError, match="stated as 50 x 80 px"):
+        judged(images, record(), size=(50, 80))
+    assert checks(judged(images, record(), size=(100, 80))[1], Severity.ERROR) == []
 
 
-def test_images_that_would_be_read_wrongly_are_refused(images: Path) -> None:
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    Image.new("RGB", (100, 80)).save(images / "c.jpg", exif=turned)
-    with pytest.raises(UserError, match=r"c\.jpg: its EXIF orientation is 6"):
-        audit([record((1, 2, 9, 9))], images, CLASS)
-    (images / "c.jpg").unlink()
-    cv2.imwrite(str(images / "c.tif"), np.zeros((80, 100, 3), np.uint16))
-    with pytest.raises(UserError, match=r"c\.tif: has more than 8 bits"):
-        audit([record((1, 2, 9, 9))], images, CLASS)
+@pytest.mark.parametrize(("mode", "bands"), [("L", 1), ("RGBA", 4)])
+def test_grey_and_alpha_are_said(images: Path, mode: str, bands: int) -> None:
+    Image.new(mode, (100, 80)).save(images / "c.png")
+    scenes, findings = judged(images, record(image="c"))
+    assert [scene.scene_id for scene in scenes] == ["a", "b", "c"]
+    assert f"has {bands} bands" in next(finding.problem for finding in findings if finding.check == "bands")
 
 
 def test_the_real_defects_are_found(airbus: Path) -> None:
     from oil_storage.annotations.airbus import read
 
-    scenes, findings = audit(read(airbus), airbus / "images", CLASS)
+    scenes, findings = audit(read(airbus), CLASSES)
     assert len(scenes) == 78
-    assert sorted(finding.action for finding in findings) == ["dropped", "put in order"]
+    assert checks(findings, Severity.ERROR) == []
+    assert checks(findings, Severity.REPAIR) == ["swapped-corners"]
+    assert "no-area" in checks(findings, Severity.WARNING)
