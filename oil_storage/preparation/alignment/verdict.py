@@ -24,9 +24,12 @@ BETTER = 0.08
 NATURAL_SIZE = 1.05
 """Size of boxes drawn by hand, as multiples of what the strongest edge encloses, the margin apart."""
 NATURAL_MARGIN = 1.0
+SITS = 0.2
+"""Boxes that are rounder than chance by that much as written are not said to be shifted, wherever they would be rounder
+still: a shadow beside a tank can be rounder than the tank."""
 SITTING = (faults.NONE, faults.RESIZED)
 """Kinds of boxes that lie about their objects' centres."""
-TOO_LARGE, TOO_SMALL = 1.13, 0.92
+TOO_LARGE, TOO_SMALL = 1.2, 0.92
 """Sizes of a single scene's boxes, as multiples of the data set's."""
 
 
@@ -73,7 +76,7 @@ def judge_scene(evidence: SceneEvidence, margin: float = NATURAL_MARGIN, size: f
     moved = {
         fault: score
         for fault, score in convincing.items()
-        if fault.kind not in SITTING and (fault.kind != faults.SHIFTED or is_far(evidence.shift, evidence.side))
+        if fault.kind not in SITTING and (fault.kind != faults.SHIFTED or is_far(evidence))
     }
     best = max(moved, key=lambda fault: moved[fault], default=None)
     if best and moved[best] > max(sits or 0.0, evidence.roundness[Fault()]) + BETTER:
@@ -91,9 +94,10 @@ def _enough(evidence: SceneEvidence, kind: str) -> float:
     return float(mean + max(SEARCHED.get(kind, ABOVE_CHANCE), DEVIATIONS * deviation / evidence.boxes**0.5))
 
 
-def is_far(shift: tuple[float, float], side: float) -> bool:
+def is_far(evidence: SceneEvidence) -> bool:
     """Whether a scene's shift is more than people's hands and leaning tanks explain."""
-    return float(np.hypot(*shift)) > max(3.0, 0.15 * side)
+    above = evidence.roundness[Fault()] - evidence.chance[0]
+    return above < SITS and float(np.hypot(*evidence.shift)) > max(3.0, 0.15 * evidence.side)
 
 
 def wrong_size(sides: NDArray[np.float64]) -> float | None:
