@@ -19,7 +19,7 @@ RANDOM_BOXES = 100
 SUSPECTS = 60
 FINDINGS = 500
 """So many are listed; the others are counted."""
-SIZE_BINS = (0, 4, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128)
+SIZE_BINS = range(0, 129, 4)
 
 
 def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "") -> None:
