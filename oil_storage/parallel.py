@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -32,19 +33,26 @@ def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], title: 
         UserError: a process was killed.
     """
     workers = max(1, min(len(jobs), len(os.sched_getaffinity(0))))
-    # a forked process would wait for ever for threads that OpenCV had in its parent
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (os.getpid(),)) as pool:
-        try:
-            yield from tqdm(pool.map(function, jobs), total=len(jobs), desc=title, unit=unit, delay=2)
-        except BrokenProcessPool as error:
-            raise UserError(f"{title}: one of {workers} processes was killed; is there too little memory?") from error
-        except Exception:
-            pool.shutdown(cancel_futures=True)
-            raise
-        except BaseException:  # a signal: what is under way will not be used
-            for process in active_children():
-                process.kill()
-            raise
+    hook = threading.excepthook
+    try:
+        # a forked process would wait for ever for threads that OpenCV had in its parent
+        with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (os.getpid(),)) as pool:
+            try:
+                yield from tqdm(pool.map(function, jobs), total=len(jobs), desc=title, unit=unit, delay=2)
+            except BrokenProcessPool as error:
+                raise UserError(
+                    f"{title}: one of {workers} processes was killed; is there too little memory?"
+                ) from error
+            except Exception:
+                pool.shutdown(cancel_futures=True)
+                raise
+            except BaseException:  # a signal: what is under way will not be used
+                threading.excepthook = lambda args: None  # the pool's thread would complain of what is killed here
+                for process in active_children():
+                    process.kill()
+                raise
+    finally:
+        threading.excepthook = hook
 
 
 def _begin(parent: int) -> None:

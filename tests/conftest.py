@@ -1,12 +1,16 @@
 """What every test may use."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 # Pictures are drawn into files; a test machine has no screen.
 os.environ.setdefault("MPLBACKEND", "Agg")
+# A shell starts what it puts in the background with SIGINT ignored, and tools under test would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

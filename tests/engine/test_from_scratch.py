@@ -12,7 +12,7 @@ from torch import nn
 import oil_storage.models  # noqa: F401 - registers ours
 from oil_storage.engine.from_scratch import LOADING, from_scratch
 
-OURS = Path(__file__).parents[2] / "configs" / "_base_" / "models"
+OURS = Path("configs/oil")
 FROZEN_UPSTREAM = [
     "faster_rcnn/faster-rcnn_r50_fpn_1x_coco",
     "deformable_detr/deformable-detr_r50_16xb2-50e_coco",
