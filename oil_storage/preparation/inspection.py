@@ -24,6 +24,8 @@ from oil_storage.scene import CLASS_NAME, Scene
 
 SUSPECT = 0.08
 """Boxes on nothing round: their roundness is under that, less than half of what chance gives."""
+SMALLEST = 192
+"""Pixels: scenes with a shorter side show too little ground to be told from others."""
 Boxes = NDArray[np.float32]
 Job = tuple[str, Path, Boxes]
 
@@ -116,7 +118,8 @@ def _look(job: Job) -> _Seen:
         pixels = read_pixels(path)
     except UserError as error:
         return _Seen(str(error).removeprefix(f"{path}: "))
-    return _Seen(None, examine(scene_id, pixels, boxes), fingerprint(scene_id, pixels))
+    mark = fingerprint(scene_id, pixels) if min(pixels.shape[:2]) >= SMALLEST else None
+    return _Seen(None, examine(scene_id, pixels, boxes), mark)
 
 
 def _records_by_scene(annotations: Annotations, class_map: Mapping[str, str | None]) -> dict[str, list[Record]]:

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from oil_storage.preparation.fingerprint import SceneFingerprint
 
-MIN_SCORE = 0.3
+MIN_SCORE = 0.33
 MIN_SHARED = 0.02
 """Of the smaller scene; what shares less has too little ground in common for its score to mean something."""
 MIN_SHARED_COORDINATES = 0.001
@@ -49,8 +49,7 @@ CELL = 20
 MIN_CELL_AREA = 100
 MIN_CELL_CONTRAST = 4.0
 """Pixels, and grey levels of the picture; cells that have less tell nothing."""
-MIN_CELLS = 10
-"""Of a scene of 2,560 px, 5 % are a dozen; a scene of under 128 px has too few to be told from another."""
+MIN_CELLS = 3
 
 
 @dataclass(frozen=True, eq=False)

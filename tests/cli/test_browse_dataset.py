@@ -195,7 +195,7 @@ def test_a_half_image_gets_a_line_and_leaves_nothing(tmp_path: Path, capsys: pyt
     broken = data / "tiles/64_16/train" / f"{read(config, 'train', 3)[2].tile}.jpg"
     broken.write_bytes(b"half")
     assert main([str(config), "--out", str(tmp_path / "out")]) == 2
-    assert f"error: {broken}: not an image, or half of one" in capsys.readouterr().err
+    assert f"error: {broken}: damaged" in capsys.readouterr().err
     assert not [path for path in tmp_path.iterdir() if "out" in path.name]
 
 

@@ -32,7 +32,7 @@ def test_it_says_what_it_wrote_and_what_is_there_already(
 @pytest.mark.parametrize(
     ("source", "extra", "words"),
     [
-        ("nowhere", [], "annotations.csv: no such file"),
+        ("nowhere", [], "nowhere: no such folder"),
         (None, ["--overlap", "640"], "--overlap 640"),
         (None, ["--tile", "0", "--overlap", "0"], "--tile 0"),
     ],

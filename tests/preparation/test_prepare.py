@@ -191,7 +191,7 @@ def test_folds_test_every_scene_once(raw: Path, tmp_path: Path) -> None:
 def test_errors_stop_unless_allowed(tmp_path: Path) -> None:
     raw = write_raw_data(tmp_path / "raw", scenes=5, size=128, tanks=2)
     (raw / "images" / "scene_2.jpg").unlink()
-    with pytest.raises(UserError, match=r"scene_2', which is missing\n2 errors in all"):
+    with pytest.raises(UserError, match=r"scene_2', which is missing\n1 error in all"):
         prepare(raw, tmp_path / "out", tile=64, overlap=0)
     assert not (tmp_path / "out").exists()
     prepared = prepare(raw, tmp_path / "out", tile=64, overlap=0, choices=Choices(allow=True))

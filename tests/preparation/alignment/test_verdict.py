@@ -13,8 +13,8 @@ PLANTED = [
     *map(Fault, faults.DISCRETE),
     *(Fault(faults.SCALED, scale) for scale in [(0.5, 0.5), (0.8, 0.8), (0.97, 0.97), (1.25, 1.25), (2.0, 2.0)]),
     Fault(faults.SCALED, (1.25, 0.8)),
-    *(Fault(faults.RESIZED, (size,)) for size in (0.5, 0.8, 1.25, 2.0)),
-    *(Fault(faults.SHIFTED, shift) for shift in [(6.0, -4.0), (-20.0, 10.0), (0.0, 40.0)]),
+    *(Fault(faults.RESIZED, (size,)) for size in (0.5, 0.8, 1.35, 2.0)),
+    *(Fault(faults.SHIFTED, shift) for shift in [(9.0, -7.0), (-20.0, 10.0), (0.0, 40.0)]),
 ]
 
 
