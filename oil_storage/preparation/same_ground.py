@@ -90,7 +90,7 @@ class Similarity:
         return np.array([[a, -b, self.shift.real], [b, a, self.shift.imag]])
 
 
-def find_same_ground(fingerprints: Sequence[SceneFingerprint]) -> list[Overlap]:
+def find_same_ground(fingerprints: Sequence[SceneFingerprint], min_score: float = MIN_SCORE) -> list[Overlap]:
     """Find all pairs of scenes that show the same ground, whatever their shift, turn, mirroring and scale.
 
     Time grows with the number of scenes, and with its logarithm, but for a share of 0.2 ms a pair.
@@ -108,7 +108,7 @@ def find_same_ground(fingerprints: Sequence[SceneFingerprint]) -> list[Overlap]:
     for seconds in (scenes, mirrored):
         matches = search.matches(_unit([scene.descriptors for scene in seconds]))
         for i, j, points in _by_pair(matches, begins):
-            overlap = _overlap(scenes[i], seconds[j], points)
+            overlap = _overlap(scenes[i], seconds[j], points, min_score)
             if overlap and ((i, j) not in found or overlap.score > found[i, j].score):
                 if seconds is mirrored:
                     overlap = _unmirrored(overlap, scenes[j].width)
@@ -208,7 +208,9 @@ def _by_pair(matches: NDArray[np.int64], begins: NDArray[np.int64]) -> Iterator[
         yield i, j, points
 
 
-def _overlap(first: SceneFingerprint, second: SceneFingerprint, matches: NDArray[np.int64]) -> Overlap | None:
+def _overlap(
+    first: SceneFingerprint, second: SceneFingerprint, matches: NDArray[np.int64], min_score: float
+) -> Overlap | None:
     """What two scenes share, going by like points; None where their pictures say that it is nothing."""
     agreeing = _consensus(first, second, matches)
     if len(agreeing) < MIN_AGREEING:
@@ -219,7 +221,7 @@ def _overlap(first: SceneFingerprint, second: SceneFingerprint, matches: NDArray
         corners = shapely.get_coordinates(_frame(second)) @ matrix[:, :2].T + matrix[:, 2]
         shared = _shared(_frame(first), shapely.Polygon(corners))
         score = _score(first, second, matrix)
-        if shared >= MIN_SHARED and score >= (best.score if best else MIN_SCORE):
+        if shared >= MIN_SHARED and score >= (best.score if best else min_score):
             best = Overlap(first.scene_id, second.scene_id, shared, score, matrix)
     return best
 
