@@ -23,8 +23,6 @@ CELL = 512
 """Longest side of a tile in the contact sheet, pixels."""
 GAP = 6
 """Pixels around the tiles of the contact sheet."""
-LINE = 16
-"""Height of a line of a picture's title, pixels."""
 
 
 @dataclass(frozen=True)
@@ -146,22 +144,15 @@ def draw(sample: Sample, longest: int | None = None) -> "NDArray[np.uint8]":
     import cv2
     import numpy as np
 
-    from oil_storage.engine.pictures import TRUTH
+    from oil_storage.engine.pictures import TRUTH, draw_boxes, title
 
     height, width = sample.image.shape[:2]
     scale = min(1.0, longest / max(height, width)) if longest else 1.0
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     canvas = cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA)
-    for x1, y1, x2, y2 in (sample.boxes * scale).round().astype(int).tolist():
-        cv2.rectangle(canvas, (x1, y1), (max(x1, x2 - 1), max(y1, y2 - 1)), TRUTH[::-1], 1)
-    title = np.zeros((2 * LINE, size[0], 3), np.uint8)
+    draw_boxes(canvas, sample.boxes * scale, TRUTH[::-1])
     scene, x, y = sample.tile.rsplit("_", 2)
-    for row, text in enumerate([scene, f"tile {x}, {y}: {len(sample.boxes)} boxes"]):
-        (length, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_PLAIN, 1, 1)
-        fitting = min(1.0, (size[0] - 8) / length)
-        place = (4, LINE * (row + 1) - 4)
-        cv2.putText(title, text, place, cv2.FONT_HERSHEY_PLAIN, fitting, (255, 255, 255), 1, cv2.LINE_AA)
-    return np.concatenate([title, canvas])
+    return np.concatenate([title(scene, size[0]), title(f"tile {x}, {y}: {len(sample.boxes)} boxes", size[0]), canvas])
 
 
 def contact_sheet(pictures: Sequence["NDArray[np.uint8]"]) -> "NDArray[np.uint8]":

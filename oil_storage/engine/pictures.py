@@ -19,35 +19,66 @@ TRUTH = (80, 220, 100)
 PREDICTION = (255, 64, 64)
 
 
+MAGNIFIED = 2
+"""Pixels of a picture by those of its tile: a line around a tank of 5 px leaves the tank to be seen."""
+LINE = 16
+"""Height of a line of text, pixels."""
+
+
+def draw_boxes(canvas: NDArray[np.uint8], boxes: NDArray[np.float32], colour: Sequence[int]) -> None:
+    """Draw boxes on ``canvas``, 1 px wide, on the outermost pixels that are theirs.
+
+    Args:
+        canvas: ``(H, W, 3)``, changed in place.
+        boxes: ``(N, 4)`` xyxy, pixels of the canvas counted as edges.
+        colour: in the canvas's order of channels.
+    """
+    for x1, y1, x2, y2 in boxes.round().astype(int).tolist():
+        cv2.rectangle(canvas, (x1, y1), (max(x1, x2 - 1), max(y1, y2 - 1)), colour, 1)
+
+
+def title(text: str, width: int) -> NDArray[np.uint8]:
+    """White on black, shrunk where it is too long: ``(16, width, 3)``."""
+    band = np.zeros((LINE, width, 3), np.uint8)
+    (length, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_PLAIN, 1, 1)
+    fitting = min(1.0, (width - 8) / length)
+    cv2.putText(band, text, (4, LINE - 4), cv2.FONT_HERSHEY_PLAIN, fitting, (255, 255, 255), 1, cv2.LINE_AA)
+    return band
+
+
 def side_by_side(
-    image: NDArray[np.uint8],
-    truth: NDArray[np.float32],
-    predictions: NDArray[np.float32],
+    image: NDArray[np.uint8], truth: NDArray[np.float32], predictions: NDArray[np.float32], score_threshold: float
 ) -> NDArray[np.uint8]:
-    """Draw ground truth (left) beside predictions (right).
+    """Draw ground truth (left) beside predictions (right), each below a title with their number, magnified.
 
     Args:
         image: RGB ``(H, W, 3)``.
         truth: ``(N, 4)`` xyxy pixels.
-        predictions: ``(M, 4)`` xyxy pixels.
+        predictions: ``(M, 4)`` xyxy pixels, of scores above the threshold.
+        score_threshold: said in the title.
 
     Returns:
-        RGB ``(H, 2 * W + 4, 3)``, a white line between the halves.
+        RGB ``(16 + 2 * H, 4 * W + 4, 3)``, a white line between the halves.
     """
-    left, right = image.copy(), image.copy()
-    for canvas, boxes, colour in ((left, truth, TRUTH), (right, predictions, PREDICTION)):
-        for x1, y1, x2, y2 in boxes.round().astype(int).tolist():
-            cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, 1)
-    line = np.full((image.shape[0], 4, 3), 255, np.uint8)
-    return np.concatenate([left, line, right], axis=1)
+    height, width = (MAGNIFIED * side for side in image.shape[:2])
+    halves = []
+    for words, boxes, colour in (
+        (f"ground truth: {len(truth)}", truth, TRUTH),
+        (f"predicted with a score above {score_threshold:g}: {len(predictions)}", predictions, PREDICTION),
+    ):
+        canvas = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+        draw_boxes(canvas, boxes * MAGNIFIED, colour)
+        halves.append(np.concatenate([title(words, width), canvas]))
+    line = np.full((LINE + height, 4, 3), 255, np.uint8)
+    return np.concatenate([halves[0], line, halves[1]], axis=1)
 
 
 def _picture(dataset: Any, index: int, sample: DetDataSample, score_threshold: float) -> NDArray[np.uint8]:
     """Draw a predicted sample; the ground truth is the data set's, in pixels of the image as stored."""
-    image = cv2.cvtColor(cv2.imread(sample.img_path), cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(cv2.imread(sample.img_path), cv2.COLOR_BGR2RGB).astype(np.uint8)
     truth = np.array([box["bbox"] for box in dataset.get_data_info(index)["instances"]], np.float32).reshape(-1, 4)
     predictions = sample.pred_instances[sample.pred_instances.scores > score_threshold]
-    return side_by_side(image.astype(np.uint8), truth, predictions.bboxes.float().cpu().numpy())
+    return side_by_side(image, truth, predictions.bboxes.float().cpu().numpy(), score_threshold)
 
 
 @HOOKS.register_module()
