@@ -89,8 +89,8 @@ def _judge_image(image: ImageRecord, findings: list[Finding]) -> tuple[Path, Ima
     except UserError as error:
         findings.append(_error("unreadable-image", place, str(error).removeprefix(f"{place}: "), LEFT))
         return None
-    if not header.is_eight_bit:
-        findings.append(_error("sixteen-bit", place, "more than 8 bits a band; scale it to 8 bits first", LEFT))
+    if header.unfit:
+        findings.append(_error("pixel-format", place, header.unfit, LEFT))
         return None
     if header.orientation != 1:
         problem = (

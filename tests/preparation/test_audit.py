@@ -136,7 +136,7 @@ def write_sixteen_bits(path: Path) -> None:
     [
         ("c.jpg", lambda path: path.write_bytes(b"no image"), "unreadable-image"),
         ("c.jpg", write_turned, "exif-rotated"),
-        ("c.tif", write_sixteen_bits, "sixteen-bit"),
+        ("c.tif", write_sixteen_bits, "pixel-format"),
         ("a.png", lambda path: Image.new("RGB", (100, 80)).save(path), "duplicate-image"),
     ],
 )
