@@ -257,20 +257,31 @@ def stub_steps(installer: ModuleType, monkeypatch: pytest.MonkeyPatch, fail_at: 
 
 def test_second_install_does_nothing(bare: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = stub_steps(bare, monkeypatch)
-    assert bare.main() == 0
+    assert bare.main([]) == 0
     assert "install_packages" in calls
     calls.clear()
-    assert bare.main() == 0
+    assert bare.main([]) == 0
     assert calls == ["check_python"]
+
+
+@pytest.mark.parametrize(("argument", "status"), [("--help", 0), ("--no-such-option", 2), ("torch", 2)])
+def test_nothing_is_installed_where_it_was_not_asked_for(
+    bare: ModuleType, monkeypatch: pytest.MonkeyPatch, argument: str, status: int
+) -> None:
+    calls = stub_steps(bare, monkeypatch)
+    with pytest.raises(SystemExit) as stop:
+        bare.main([argument])
+    assert stop.value.code == status
+    assert calls == []
 
 
 def test_changed_pin_installs_again(bare: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = stub_steps(bare, monkeypatch)
-    assert bare.main() == 0
+    assert bare.main([]) == 0
     setup = bare.ROOT / "setup.cfg"
     setup.write_text(setup.read_text().replace("tqdm~=4.70", "tqdm~=4.71"))
     calls.clear()
-    assert bare.main() == 0
+    assert bare.main([]) == 0
     assert "install_packages" in calls
 
 
@@ -278,10 +289,10 @@ def test_interrupted_install_is_resumed(
     bare: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stub_steps(bare, monkeypatch, fail_at="install_packages")
-    assert bare.main() == 2
+    assert bare.main([]) == 2
     assert capsys.readouterr().err == "error: install_packages\n"
     calls = stub_steps(bare, monkeypatch)
-    assert bare.main() == 0
+    assert bare.main([]) == 0
     assert "install_packages" in calls
 
 

@@ -13,6 +13,7 @@ Environment:
 
 from __future__ import annotations
 
+import argparse
 import configparser
 import hashlib
 import http.client
@@ -25,7 +26,7 @@ import sys
 import sysconfig
 import tempfile
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -275,8 +276,12 @@ def install() -> None:
     STAMP.write_text(f"{STAMP.read_text().splitlines()[0]}\n{digest()}\n")
 
 
-def main() -> int:
-    """Install; return 0, or 2 with one ``error:`` line on stderr."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Install; return 0, or 2 with one ``error:`` line on stderr. There is no option but ``--help``."""
+    parser = argparse.ArgumentParser(
+        prog="install.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.parse_args(argv)
     try:
         install()
     except InstallError as error:
