@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv/bin/python
 SCENES := data/demo/scenes
 SCENE_COUNT := 30
+SCENE_SIZE := 1280
 PREPARED := data/demo/prepared
 WORK := work_dirs/demo
 CONFIG := configs/oil/ssd_lite0.py
@@ -20,8 +21,8 @@ install:  ## make .venv, or bring it to the pins of setup.cfg
 	@$(PYTHON) tools/install.py
 
 demo: install  ## synthetic scenes -> tiles -> training -> score and pictures
-	rm -rf data/demo $(WORK)
-	$(VENV) tools/make_synthetic.py $(SCENES) --scenes $(SCENE_COUNT) --size 1280 --seed 0
+	rm -rf $(SCENES) $(PREPARED) $(WORK)
+	$(VENV) tools/make_synthetic.py $(SCENES) --scenes $(SCENE_COUNT) --size $(SCENE_SIZE) --seed 0
 	$(VENV) tools/prepare_dataset.py $(SCENES) $(PREPARED)
 	OIL_STORAGE_DATA=$(PREPARED) $(VENV) tools/train.py $(CONFIG) --work-dir $(WORK) --seed 0 --cfg-options $(DEMO_OPTIONS)
 	OIL_STORAGE_DATA=$(PREPARED) $(VENV) tools/test.py $(CONFIG) "$$(cat $(WORK)/last_checkpoint)" \

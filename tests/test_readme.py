@@ -1,14 +1,18 @@
 """README's commands: every one parses, and those of the walk-through run, shortened."""
 
 import importlib
+import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 README = Path("README.md")
+PLACES_OF_RESIZE = {"train": 2, "val": 1, "test": 1}
+"""Index of Resize in the pipelines of tiles_1280_0.py."""
 
 
 def commands() -> list[str]:
@@ -58,29 +62,62 @@ def test_the_figures_are_those_of_results() -> None:
     assert between == table(Path("results"))
 
 
-@pytest.mark.slow
-def test_the_walk_through_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    raw, prepared, work = tmp_path / "raw", tmp_path / "prepared", tmp_path / "work"
-    monkeypatch.setenv("OIL_STORAGE_DATA", str(prepared))
-    short = ["--cfg-options", "train_cfg.max_iters=4", "train_cfg.val_interval=4", "train_dataloader.batch_size=2"]
+SHORT = {
+    "ssd_lite0.py": ["train_cfg.max_iters=4", "train_cfg.val_interval=4", "train_dataloader.batch_size=2"],
+    "ssd_r101.py": [
+        *("train_cfg.max_iters=2", "train_cfg.val_interval=2", "train_dataloader.batch_size=1"),
+        *(f"{split}_dataloader.dataset.pipeline.{step}.scale=(256,256)" for split, step in PLACES_OF_RESIZE.items()),
+        "model.test_cfg.nms_pre=100",
+    ],
+}
+"""What makes a training of these configs one of a minute."""
 
-    def tool(name: str, *arguments: object) -> None:
-        main = importlib.import_module(f"oil_storage.cli.{name}").main
-        assert main([str(argument) for argument in arguments]) == 0
 
-    tool("make_synthetic", raw, "--scenes", 4, "--size", 640)
-    tool("prepare_dataset", raw, prepared)
-    tool("train", "configs/oil/ssd_lite0.py", "--work-dir", work, *short)
-    tool(
-        "test",
-        "configs/oil/ssd_lite0.py",
-        work / "iter_4.pth",
-        "--split",
-        "val",
-        "--work-dir",
-        work,
-        "--show-dir",
-        work / "pictures",
+def shortened(command: str) -> str:
+    """A command of README on little data: fewer iterations, smaller images, two processes."""
+    for config, options in SHORT.items():
+        if re.search(rf"(train\.py|train\.sh|crossval\.py) configs/oil/{config}", command):
+            command += f" --cfg-options {shlex.join(options)}"
+            command += " --from-scratch" if config == "ssd_r101.py" else ""
+    command = command.replace("ssd_r101.py 4 ", "ssd_r101.py 2 ").replace("iter_1000.pth", "iter_4.pth")
+    command = (
+        command.replace("--folds 5", "--folds 3")
+        .replace("--scenes 30", "--scenes 4")
+        .replace("tensorboard", "tensorboard --inspect")
     )
-    assert (work / "val" / "metrics.json").is_file()
-    assert any((work / "pictures").iterdir())
+    return command.replace("configs/oil/ssd_lite0.py --out", "configs/oil/ssd_lite0.py --number 4 --out")
+
+
+@pytest.mark.slow
+def test_every_command_runs_as_it_stands(tmp_path: Path) -> None:
+    for name in ("configs", "tools"):
+        (tmp_path / name).symlink_to(Path(name).resolve())
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {name: value for name, value in os.environ.items() if name != "OIL_STORAGE_DATA"}
+
+    def run(command: str) -> None:
+        done = subprocess.run(
+            command, shell=True, cwd=tmp_path, env={**environment, "PATH": path}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+    run("python tools/make_synthetic.py airbus --scenes 4 --size 640")
+    ran = [shortened(command) for command in commands() if not command.startswith("make ")]
+    assert len(ran) > 10
+    for command in ran:
+        run(command)
+    assert (tmp_path / "work_dirs/ssd_lite0/val/metrics.json").is_file()
+    assert any((tmp_path / "work_dirs/ssd_lite0/pictures").iterdir())
+    assert (tmp_path / "work_dirs/ssd_r101/iter_2.pth").is_file()
+
+
+@pytest.mark.slow
+def test_the_demo_runs(tmp_path: Path) -> None:
+    folders = {name: tmp_path / name.lower() for name in ("SCENES", "PREPARED", "WORK")}
+    options = "DEMO_OPTIONS=train_cfg.max_iters=2 train_cfg.val_interval=2 train_dataloader.batch_size=2"
+    settings = [f"{name}={folder}" for name, folder in folders.items()] + ["SCENE_COUNT=4", "SCENE_SIZE=640", options]
+    done = subprocess.run(["make", "demo", *settings], capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    *_, figures, pictures = done.stdout.strip().splitlines()
+    assert Path(figures.removeprefix("figures: ")).is_file()
+    assert any(Path(pictures.removeprefix("pictures: ")).iterdir())
