@@ -37,7 +37,8 @@ def read(source: Path) -> Annotations:
         Annotations: images by name, those that only the CSV names last; records in the file's order.
 
     Raises:
-        UserError: no such file or folder, a column is missing, or ``bounds`` is not four numbers; the line is named.
+        UserError: no such file or folder, a column is missing or there twice, a row has more or fewer fields than the
+            header, or ``bounds`` is not four numbers; the line is named.
     """
     path = source / "annotations.csv"
     if not path.is_file():
@@ -63,25 +64,41 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
 def _rows(path: Path, scenes: Container[str]) -> list[Record]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         try:
-            rows = csv.DictReader(file, strict=True)
-            missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
-            if missing:
-                raise UserError(
-                    f"{path}:1: no column {', '.join(missing)}; the header must name {', '.join(COLUMNS)}, "
-                    f"it is {','.join(rows.fieldnames or ()) or 'empty'}"
-                )
-            return [_record(row, f"{path}:{rows.line_num}", scenes) for row in rows]
+            rows = csv.reader(file, strict=True)
+            header = next(rows, [])
+            columns = _columns(header, path)
+            return [_record(row, header, columns, f"{path}:{rows.line_num}", scenes) for row in rows if row]
         except UnicodeDecodeError as error:
             raise UserError(
                 f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
             ) from error
         except csv.Error as error:
-            raise UserError(f"{path}:{rows.reader.line_num}: not a CSV ({error})") from error
+            raise UserError(f"{path}:{rows.line_num}: not a CSV ({error})") from error
 
 
-def _record(row: dict[str, str | None], place: str, scenes: Container[str]) -> Record:
-    image, class_name, bounds = (row[column] for column in COLUMNS)
-    match = BOUNDS.fullmatch(bounds or "")
+def _columns(header: Sequence[str], path: Path) -> list[int]:
+    """Where a row has each of :data:`COLUMNS`."""
+    for wrong, names in (
+        ("no column", [column for column in COLUMNS if column not in header]),
+        ("more than one column", [column for column in COLUMNS if header.count(column) > 1]),
+    ):
+        if names:
+            raise UserError(
+                f"{path}:1: {wrong} {', '.join(names)}; the header must name {', '.join(COLUMNS)} once each, "
+                f"it is {','.join(header) or 'empty'}"
+            )
+    return [header.index(column) for column in COLUMNS]
+
+
+def _record(
+    row: Sequence[str], header: Sequence[str], columns: Sequence[int], place: str, scenes: Container[str]
+) -> Record:
+    if len(row) != len(header):
+        raise UserError(
+            f"{place}: {len(row)} fields, the header has {len(header)}; bounds have commas and need double quotes"
+        )
+    image, class_name, bounds = (row[column] for column in columns)
+    match = BOUNDS.fullmatch(bounds)
     if not image or not class_name or match is None:
         raise UserError(
             f'{place}: a row needs an image_id, a class and bounds like "(12, 34, 56, 78)"; its bounds are {bounds!r}'

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from oil_storage.annotations import Annotations, ImageRecord, Record
 from oil_storage.errors import UserError
+from oil_storage.files import sha256
 from oil_storage.findings import Finding, Severity
 from oil_storage.georeference import read_georeference
 from oil_storage.imagery import ImageHeader, read_header
@@ -21,6 +22,8 @@ MAX_ASPECT = 2.5
 """Boxes whose longer side is more than this many times the shorter are pointed out: tanks are round."""
 NEAR_DUPLICATE_IOU = 0.8
 """Two boxes that overlap by more are pointed out: which of the two is the tank's, a person must say."""
+NEARLY_ALL = 0.9
+"""Share of the boxes that must show a fault of the whole data set in their numbers alone."""
 
 KEPT, DROPPED, LEFT = "kept", "dropped", "left out"
 
@@ -30,7 +33,8 @@ def audit(annotations: Annotations, class_map: Mapping[str, str | None]) -> tupl
 
     Swapped corners are put in order and boxes over the border are clipped; boxes without area, outside the image or
     written twice are dropped. Images that cannot be trusted are left out with their boxes. Each of these is reported.
-    An image without boxes becomes a scene without boxes.
+    An image without boxes becomes a scene without boxes. What the numbers say of the data set as a whole, that they are
+    of other units or in another order, is said once.
 
     Args:
         annotations: images and boxes as written.
@@ -41,7 +45,7 @@ def audit(annotations: Annotations, class_map: Mapping[str, str | None]) -> tupl
         tuple: scenes sorted by id, and the findings: images first, then boxes, each in the source's order.
 
     Raises:
-        UserError: no image has a usable box.
+        UserError: no image has a usable box, or all coordinates are of other units than those of the format.
     """
     findings = list(annotations.findings)
     headers = {image.name: _judge_image(image, findings) for image in _unique(annotations.images, findings)}
@@ -49,16 +53,76 @@ def audit(annotations: Annotations, class_map: Mapping[str, str | None]) -> tupl
     for record in annotations.records:
         if _is_tank(record, class_map, findings):
             by_image[record.image].append(record)
+    usable = sorted((name, found) for name, found in headers.items() if found)
+    boxes_as_written = [(record, header) for name, (_, header) in usable for record in by_image[name]]
+    _check_units(boxes_as_written)
+    misread = _misread(boxes_as_written)
+    findings += misread
     scenes = []
-    for name, (path, header) in sorted((name, found) for name, found in headers.items() if found):
-        boxes = _judge_boxes(by_image[name], header.width, header.height, findings)
+    for name, (path, header) in usable:
+        # what is said of all boxes is not said again of each
+        boxes = _judge_boxes(by_image[name], header.width, header.height, [] if misread else findings)
         scenes.append(Scene(path.stem, path, header.width, header.height, boxes, read_georeference(path)))
         if not len(boxes):
             findings.append(_warning("no-boxes", str(path), "image without boxes", "kept as background"))
     if not any(len(scene.boxes) for scene in scenes):
         stops = [str(finding) for finding in findings if finding.severity != Severity.REPAIR]
         raise UserError("\n".join(["no image has a usable box; nothing to train on", *stops[:1]]))
+    _say_same_images([scene.image for scene in scenes], findings)
     return scenes, findings
+
+
+def _check_units(written: Sequence[tuple[Record, ImageHeader]]) -> None:
+    """Refuse shares where pixels are wanted, and pixels where a format wants shares."""
+    boxes, sizes = _arrays(written)
+    if not len(boxes):
+        return
+    if (within := ((boxes >= 0) & (boxes <= 1)).all(axis=1)).mean() >= NEARLY_ALL:
+        raise UserError(
+            f"{written[0][0].place}: {within.sum()} of {len(boxes)} boxes lie within 0 and 1, this one is "
+            f"{written[0][0].box}:\ncoordinates look normalised to 0..1; multiply them by the image's width and height"
+        )
+    shares = boxes / np.tile(sizes, 2)
+    outside = (boxes[:, :2] >= sizes).any(axis=1) & (shares[:, 2:] <= np.maximum(sizes, 1)).all(axis=1)
+    if outside.mean() >= NEARLY_ALL:
+        raise UserError(
+            f"{written[0][0].place}: {outside.sum()} of {len(boxes)} boxes lie outside, this one is {written[0][0].box}:\n"
+            "coordinates look like pixels where this format has shares of the image; divide them by its width and height"
+        )
+
+
+def _misread(written: Sequence[tuple[Record, ImageHeader]]) -> list[Finding]:
+    """One error where the order of the corners says that they are none, but a position and a size."""
+    boxes, sizes = _arrays(written)
+    swapped = (boxes[:, 2:] < boxes[:, :2]).all(axis=1)
+    fits = (boxes[:, :2] + boxes[:, 2:] / 2 <= sizes).all(axis=1)  # also of a centre and a size
+    if 2 * swapped.sum() <= len(boxes) or fits.mean() < NEARLY_ALL:
+        return []
+    problem = (
+        f"{swapped.sum()} of {len(boxes)} boxes have their second corner above and left of the first: they look like "
+        "x, y, width, height where corners are wanted"
+    )
+    return [_error("not-corners", "all scenes", problem, "write xmin, ymin, xmax, ymax; audit_dataset.py --fix can")]
+
+
+def _arrays(written: Sequence[tuple[Record, ImageHeader]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Boxes ``(N, 4)`` that are finite, and the sizes of their images ``(N, 2)``."""
+    boxes = np.array([record.box for record, _ in written], np.float64).reshape(-1, 4)
+    sizes = np.array([(header.width, header.height) for _, header in written], np.float64).reshape(-1, 2)
+    finite = np.isfinite(boxes).all(axis=1)
+    return boxes[finite], sizes[finite]
+
+
+def _say_same_images(paths: Sequence[Path], findings: list[Finding]) -> None:
+    """Point out files of the same bytes; only those of one length are read."""
+    by_length: dict[int, list[Path]] = defaultdict(list)
+    for path in paths:
+        by_length[path.stat().st_size].append(path)
+    firsts: dict[str, Path] = {}
+    for path in (path for alike in by_length.values() if len(alike) > 1 for path in alike):
+        first = firsts.setdefault(sha256(path), path)
+        if first != path:
+            findings.append(_warning("same-image", str(path), f"is the same image as {first}", KEPT))
 
 
 def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRecord]:

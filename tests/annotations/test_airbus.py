@@ -97,6 +97,19 @@ def test_missing_columns_are_named(source: Path, header: str, missing: str) -> N
         read(write(source, header + "\n"))
 
 
+def test_a_column_that_is_there_twice_is_named(source: Path) -> None:
+    with pytest.raises(UserError, match=r"annotations\.csv:1: more than one column bounds"):
+        read(write(source, 'image_id,class,bounds,bounds\na,tank,"(1, 2, 3, 4)","(5, 6, 7, 8)"\n'))
+    assert len(read(write(source, 'x,x,image_id,class,bounds\n1,2,a,tank,"(1, 2, 3, 4)"\n')).records) == 1
+
+
+@pytest.mark.parametrize("row", ['a,tank,"(1, 2, 3, 4)",', "a,tank,(1, 2, 3, 4)", "a,tank", 'a,b,tank,"(1, 2, 3, 4)"'])
+def test_a_row_of_more_or_fewer_fields_is_named(source: Path, row: str) -> None:
+    write(source, f'image_id,class,bounds\na,tank,"(1, 2, 3, 4)"\n\n{row}\n')
+    with pytest.raises(UserError, match=r"annotations\.csv:4: \d fields, the header has 3"):
+        read(source)
+
+
 def test_no_file_no_text_and_no_images_get_a_line_each(source: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read(source)

@@ -18,7 +18,7 @@ Box = tuple[float, float, float, float]
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     for name in ("a", "b"):
-        Image.new("RGB", (100, 80)).save(tmp_path / f"{name}.jpg")
+        Image.new("RGB", (100, 80), (ord(name), 0, 0)).save(tmp_path / f"{name}.jpg")
     return tmp_path
 
 
@@ -119,6 +119,77 @@ def test_a_class_that_is_mapped_is_taken_or_left(images: Path) -> None:
 def test_no_usable_box_is_the_end(images: Path) -> None:
     with pytest.raises(UserError, match=r"no image has a usable box.*\n.*f\.csv:9: .*no area"):
         judged(images, record((1, 2, 1, 9)))
+
+
+def written(fault: str, width: int = 100, height: int = 80) -> list[Record]:
+    """Boxes all over two images, as one who is wrong about the format writes them."""
+    rng = np.random.default_rng(0)
+    records = []
+    for index in range(40):
+        (x, y), (w, h) = rng.uniform(5, 60, 2), rng.uniform(3, 20, 2)
+        box = {
+            "right": (x, y, x + w, y + h),
+            "shares": (x / width, y / height, (x + w) / width, (y + h) / height),
+            "shares, xywh": (x / width, y / height, w / width, h / height),
+            "xywh": (x, y, w, h),
+            "centre and size": (x + w / 2, y + h / 2, w, h),
+            "pixels as shares": (x * width, y * height, (x + w) * width, (y + h) * height),
+            "last corner first": (x + w, y + h, x, y),
+            "y upwards": (x, y + h, x + w, y),
+        }[fault]
+        records.append(record(box, "ab"[index % 2]))
+    return records
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("shares", "look normalised to 0..1"),
+        ("shares, xywh", "look normalised to 0..1"),
+        ("pixels as shares", "look like pixels where this format has shares"),
+    ],
+)
+def test_other_units_are_one_error(images: Path, fault: str, words: str) -> None:
+    # one box is right, or has slipped over the border
+    with pytest.raises(UserError, match=rf"40 of 41 boxes .*\n.*{words}"):
+        judged(images, *written(fault), record((-10, 10, 30, 30)))
+
+
+@pytest.mark.parametrize("fault", ["xywh", "centre and size"])
+def test_positions_and_sizes_are_one_error(images: Path, fault: str) -> None:
+    _, findings = judged(images, *written(fault))
+    assert [finding.check for finding in findings] == ["not-corners"]
+    assert "x, y, width, height" in findings[0].problem
+
+
+@pytest.mark.parametrize("fault", ["last corner first", "y upwards"])
+def test_corners_in_another_order_are_repaired(images: Path, fault: str) -> None:
+    scenes, findings = judged(images, *written(fault))
+    right, _ = judged(images, *written("right"))
+    assert {finding.check for finding in findings} <= {"swapped-corners", "aspect", "near-duplicate"}
+    for scene, other in zip(scenes, right, strict=True):
+        assert np.array_equal(scene.boxes, other.boxes)
+
+
+def test_broken_images_say_nothing_of_units(images: Path) -> None:
+    (images / "b.jpg").write_bytes(b"no image")  # what is read as shares stays shares there
+    _, findings = judged(images, record(), *(record((0.1, 0.1, 0.2, 0.2), "b") for _ in range(40)))
+    assert checks(findings, Severity.ERROR) == ["unreadable-image"]
+
+
+def test_an_image_under_two_names_is_said(images: Path) -> None:
+    (images / "c.jpg").write_bytes((images / "a.jpg").read_bytes())
+    _, findings = judged(images, record(), record(image="b"), record((2, 2, 8, 8), image="c"))
+    assert [finding.check for finding in findings] == ["same-image"]
+    assert str(findings[0]).startswith(f"warning: {images}/c.jpg: is the same image as {images}/a.jpg")
+
+
+def test_images_of_one_length_differ(images: Path) -> None:
+    for name in ("c", "d"):
+        Image.new("RGB", (100, 80), (ord(name), 0, 0)).save(images / f"{name}.tif")
+    (images / "b.jpg").unlink()
+    _, findings = judged(images, record(), record(image="c"), record(image="d"))
+    assert findings == []
 
 
 def write_turned(path: Path) -> None:
