@@ -25,6 +25,9 @@ NEAR_DUPLICATE_IOU = 0.8
 NEARLY_ALL = 0.9
 """Share of the boxes that must show a fault of the whole data set in their numbers alone."""
 
+NOT_CORNERS = "not-corners"
+"""The check that finds x, y, width, height where corners should be."""
+
 KEPT, DROPPED, LEFT = "kept", "dropped", "left out"
 
 
@@ -86,8 +89,8 @@ def _check_units(written: Sequence[tuple[Record, ImageHeader]]) -> None:
     outside = (boxes[:, :2] >= sizes).any(axis=1) & (shares[:, 2:] <= np.maximum(sizes, 1)).all(axis=1)
     if outside.mean() >= NEARLY_ALL:
         raise UserError(
-            f"{written[0][0].place}: {outside.sum()} of {len(boxes)} boxes lie outside, this one is {written[0][0].box}:\n"
-            "coordinates look like pixels where this format has shares of the image; divide them by its width and height"
+            f"{written[0][0].place}: {outside.sum()} of {len(boxes)} boxes lie outside, as {written[0][0].box} does:\n"
+            "coordinates look like pixels where this format has shares of the image; divide by its width and height"
         )
 
 
@@ -102,7 +105,7 @@ def _misread(written: Sequence[tuple[Record, ImageHeader]]) -> list[Finding]:
         f"{swapped.sum()} of {len(boxes)} boxes have their second corner above and left of the first: they look like "
         "x, y, width, height where corners are wanted"
     )
-    return [_error("not-corners", "all scenes", problem, "write xmin, ymin, xmax, ymax; audit_dataset.py --fix can")]
+    return [_error(NOT_CORNERS, "all scenes", problem, "write xmin, ymin, xmax, ymax; audit_dataset.py --fix can")]
 
 
 def _arrays(written: Sequence[tuple[Record, ImageHeader]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
