@@ -17,7 +17,7 @@ from oil_storage.preparation.alignment import SceneEvidence, examine, faults
 from oil_storage.preparation.alignment.dataset import DatasetVerdict, judge_dataset
 from oil_storage.preparation.alignment.second_look import look_again
 from oil_storage.preparation.alignment.verdict import FEWEST, Answer, Verdict
-from oil_storage.preparation.audit import audit
+from oil_storage.preparation.audit import NOT_CORNERS, audit
 from oil_storage.preparation.fingerprint import SceneFingerprint, fingerprint
 from oil_storage.preparation.same_ground import Overlap, find_same_ground
 from oil_storage.scene import CLASS_NAME, Scene
@@ -106,6 +106,8 @@ def inspect(annotations: Annotations, class_map: Mapping[str, str | None]) -> In
     scenes = [scene for scene in scenes if not seen[scene.scene_id].problem]
     evidence = [found for scene in scenes if (found := seen[scene.scene_id].evidence)]
     alignment = _second_opinion(judge_dataset(evidence), evidence, scenes, written)
+    if alignment.answer == Answer.NO:  # the pixels name the fault, the numbers need not guess at it
+        findings = [finding for finding in findings if finding.check != NOT_CORNERS]
     findings += _misaligned(alignment, scenes)
     suspects = _suspects(alignment, evidence, records)
     overlaps = find_same_ground([mark for scene in scenes if (mark := seen[scene.scene_id].fingerprint)])
