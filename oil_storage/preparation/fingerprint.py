@@ -1,5 +1,7 @@
 """What of a scene's pixels tells its ground from any other: a small picture and points that can be found again."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -14,6 +16,9 @@ COARSE_POINTS = 250
 COARSE_SIZE = 8.0
 """So many of the points are at least so large, in reduced pixels: a small crop, reduced less, has these in common with
 its scene."""
+SPREAD = 32
+"""Reduced pixels; cells of that side give their strongest point in turn, or a town would leave none to the fields at the
+border that another scene shares."""
 MIN_CONTRAST = 0.02
 """SIFT's threshold; half of OpenCV's, so that hazy scenes have their points too."""
 
@@ -117,13 +122,24 @@ def _flatten(grey: NDArray[np.uint8], ground: NDArray[np.uint8]) -> NDArray[np.u
 
 
 def _points(flat: NDArray[np.uint8], ground: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """The points of highest contrast ``(N, 4)``, in reduced pixels, and their descriptors ``(N, 128)``."""
+    """Points ``(N, 4)``, in reduced pixels, and their descriptors ``(N, 128)``."""
     sift = cv2.SIFT.create(contrastThreshold=MIN_CONTRAST, enable_precise_upscale=True)
     found = sorted(sift.detect(flat, ground), key=lambda point: -point.response)
-    coarse = [point for point in found if point.size >= COARSE_SIZE][:COARSE_POINTS]
-    fine = [point for point in found if point.size < COARSE_SIZE][: POINTS - len(coarse)]
     if not found:
         return np.empty((0, 4), np.float32), np.empty((0, VECTOR), np.uint8)
+    coarse = _spread([point for point in found if point.size >= COARSE_SIZE], COARSE_POINTS)
+    fine = _spread([point for point in found if point.size < COARSE_SIZE], POINTS - len(coarse))
     kept, descriptors = sift.compute(flat, fine + coarse)
     points = [(point.pt[0] + 0.5, point.pt[1] + 0.5, point.size, np.radians(point.angle)) for point in kept]
     return np.array(points, np.float32), descriptors.astype(np.uint8)
+
+
+def _spread(strongest_first: Sequence[cv2.KeyPoint], number: int) -> list[cv2.KeyPoint]:
+    """So many of the points: the strongest of each cell, then the second of each, and so on."""
+    taken: Counter[tuple[int, int]] = Counter()
+    ranks = []
+    for point in strongest_first:
+        cell = int(point.pt[0] // SPREAD), int(point.pt[1] // SPREAD)
+        ranks.append(taken[cell])
+        taken[cell] += 1
+    return [strongest_first[index] for index in np.argsort(ranks, kind="stable")[:number]]
