@@ -37,6 +37,16 @@ def test_a_geometry_that_was_not_prepared_is_refused(prepared: Path) -> None:
         OilStorageDataset(str(prepared), "train", 1280, 0)
 
 
+def test_a_manifest_that_says_that_splits_share_ground_is_refused(prepared: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(prepared, tmp_path / "copy")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    first, second = manifest["split"]["train"][0], manifest["split"]["val"][0]
+    manifest["same_ground"] = [{"scenes": [first, second], "shared": 0.2}]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=rf"{first}' \(train\) and '{second}' \(val\) show the same ground"):
+        OilStorageDataset(str(copy), "train", 64, 16)
+
+
 Change = Callable[[Path], object]
 
 
