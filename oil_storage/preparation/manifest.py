@@ -1,11 +1,12 @@
 """The manifest of a prepared folder: what it was made from, how it was split, which tile sets are complete."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from oil_storage.errors import UserError
+from oil_storage.preparation.split import SPLITS
 
 NAME = "manifest.json"
 KEYS = ("source", "split", "counts", "tiles")
@@ -23,11 +24,35 @@ def read(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path}: not json ({error}); delete {folder} and prepare it again") from error
-    absent = [key for key in KEYS if not isinstance(content, dict) or not isinstance(content.get(key), dict)]
-    if absent:
-        raise UserError(f"{path}: not a manifest, it has no {absent[0]!r}; delete {folder} and prepare it again")
+    if absent := _first_absent(content):
+        raise UserError(f"{path}: not a manifest, it has no {absent!r}; delete {folder} and prepare it again")
     manifest: dict[str, Any] = content
     return manifest
+
+
+def _first_absent(manifest: Any) -> str | None:
+    """The first part that a manifest should have and this has not, or not of the right kind; None where it is whole."""
+    wanted: dict[tuple[str, ...], type] = dict.fromkeys(((key,) for key in KEYS), dict)
+    wanted |= {("source", "path"): str, ("source", "annotations_sha256"): str, ("source", "seed"): int}
+    wanted |= {("source", "images_sha256"): dict}
+    tile_sets = manifest["tiles"] if _has(manifest, ("tiles",), dict) else ()
+    for split in SPLITS:
+        wanted[("split", split)] = list
+        wanted |= {("counts", split, count): int for count in ("scenes", "boxes")}
+        wanted |= {("tiles", name, split, count): int for name in tile_sets for count in ("tiles", "boxes", "densest")}
+    if absent := next((keys for keys, kind in wanted.items() if not _has(manifest, keys, kind)), None):
+        return ".".join(absent)
+    hashes = manifest["source"]["images_sha256"]
+    scenes = [scene for split in SPLITS for scene in manifest["split"][split]]
+    return next((f"source.images_sha256.{scene}" for scene in scenes if scene not in hashes), None)
+
+
+def _has(content: Any, keys: Sequence[str], kind: type) -> bool:
+    for key in keys:
+        if not isinstance(content, dict) or key not in content:
+            return False
+        content = content[key]
+    return isinstance(content, kind)
 
 
 def identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
