@@ -21,13 +21,35 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """:func:`write_text` of anything that :mod:`json` takes."""
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    write_text(path, json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """What :func:`write_json` writes."""
+    return json.dumps(content, indent=1) + "\n"
 
 
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_apart(source: Path, out: Path) -> None:
+    """Refuse an output folder that is its source, lies in it or holds it, and what is there and no folder.
+
+    Raises:
+        UserError: says so.
+    """
+    if out.is_symlink() and not out.exists():
+        raise UserError(f"{out}: is a link to {out.readlink()}, which is not there; name a folder")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; name a folder")
+    inner, outer = out.resolve(), source.resolve()
+    if inner == outer or outer in inner.parents:
+        raise UserError(f"{out}: lies in {source}, from which it is made; name a folder elsewhere")
+    if inner in outer.parents:
+        raise UserError(f"{out}: holds {source}, from which it is made; name a folder elsewhere")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from oil_storage.cli.command import run
 
 def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
-    from oil_storage.cli.source import add_source
+    from oil_storage.cli.source import add_source, folder
 
     parser = argparse.ArgumentParser(
         prog="prepare_dataset.py",
@@ -17,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
         "geometry adds a tile set to the same OUT and keeps the split.",
     )
     add_source(parser)
-    parser.add_argument("out", type=Path, metavar="OUT", help="prepared folder, e.g. data/oil_storage")
+    parser.add_argument("out", type=folder, metavar="OUT", help="prepared folder, e.g. data/oil_storage")
     parser.add_argument("--tile", type=int, default=640, help="tile side in pixels (default: %(default)s)")
     parser.add_argument("--overlap", type=int, default=64, help="pixels that neighbours share (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
@@ -37,8 +37,20 @@ def build_parser() -> argparse.ArgumentParser:
         "--split-file", type=Path, metavar="FILE", help='json: {"train": [scene ids], "val": [...], "test": [...]}'
     )
     odd = parser.add_argument_group("odd boxes")
-    odd.add_argument("--min-side", type=float, default=0.0, metavar="PX", help="leave out boxes with a shorter side")
+    odd.add_argument(
+        "--min-side", type=float, default=0.0, metavar="PX", help="leave out boxes with a shorter side, after --gsd"
+    )
     odd.add_argument("--max-aspect", type=float, default=0.0, metavar="R", help="leave out boxes longer than R widths")
+    ground = parser.add_argument_group("ground resolution")
+    ground.add_argument(
+        "--gsd",
+        type=float,
+        metavar="METRES",
+        help="resample scenes and boxes to so many metres per pixel; that of GeoTIFFs is known",
+    )
+    ground.add_argument(
+        "--source-gsd", type=float, metavar="METRES", help="metres per pixel of scenes that are not georeferenced"
+    )
     return parser
 
 
@@ -58,10 +70,17 @@ def prepare_dataset(args: argparse.Namespace) -> None:
         split_file=args.split_file,
         min_side=args.min_side,
         max_aspect=args.max_aspect,
+        gsd=args.gsd,
+        source_gsd=args.source_gsd,
     )
     prepared = prepare(args.source, args.out, args.tile, args.overlap, args.seed, choices)
     for finding in prepared.findings:
         print(finding)
+    for pair in prepared.manifest.get("same_ground", []):
+        print(f"same ground: {' and '.join(pair['scenes'])} share {pair['shared']:.0%}; they are in one split")
+    if before := prepared.manifest.get("resampled_from"):
+        sides = [side for resolution in before.values() for side in resolution]
+        print(f"{len(before)} scenes of {min(sides):g} to {max(sides):g} m per pixel are taken at {args.gsd:g}")
     if prepared.left_out:
         print(
             f"{prepared.left_out} boxes left out by --min-side {args.min_side:g} and --max-aspect {args.max_aspect:g}"
@@ -73,6 +92,8 @@ def prepare_dataset(args: argparse.Namespace) -> None:
             f"{split:5} {scenes['scenes']:4} scenes {scenes['boxes']:6} boxes | "
             f"{tiles['tiles']:5} tiles {tiles['boxes']:6} boxes, at most {tiles['densest']} in one"
         )
+    for path in prepared.mended:
+        print(f"{args.out / path}: was missing or changed; made again")
     print(f"{'wrote' if prepared.is_new else 'already there:'} {args.out / 'tiles' / prepared.tiles}")
 
 

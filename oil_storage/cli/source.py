@@ -4,11 +4,18 @@ import argparse
 from pathlib import Path
 
 
+def folder(text: str) -> Path:
+    """A folder's name as an argument; an empty one, as a variable that is not set leaves it, would mean this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty; name a folder")
+    return Path(text)
+
+
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add ``SOURCE --format --class-map``."""
     from oil_storage.annotations.formats import FORMATS
 
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder with images and boxes")
+    parser.add_argument("source", type=folder, metavar="SOURCE", help="folder with images and boxes")
     parser.add_argument("--format", choices=tuple(FORMATS), help="format of SOURCE (default: the one that it has)")
     parser.add_argument(
         "--class-map",

@@ -1,6 +1,8 @@
 """Writes the prepared folder: manifest, scene-level COCO, and one folder of tiles per tile geometry."""
 
 import hashlib
+import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -10,15 +12,16 @@ from typing import Any
 from oil_storage import __version__
 from oil_storage.annotations import Annotations, formats
 from oil_storage.errors import UserError
-from oil_storage.files import locked, sha256, write_json
+from oil_storage.files import check_apart, json_text, locked, sha256, write_json, write_text
 from oil_storage.findings import Finding, Severity
 from oil_storage.preparation import manifest as manifests
 from oil_storage.preparation.audit import audit
 from oil_storage.preparation.coco import coco, image_entry
 from oil_storage.preparation.inspection import Inspected, inspect
+from oil_storage.preparation.resampling import Resolution, resample
 from oil_storage.preparation.same_ground import Overlap, groups
 from oil_storage.preparation.split import SPLITS, Split, fold_scenes, read_split_file, split_scenes
-from oil_storage.preparation.tile_sets import is_whole, write_tile_set
+from oil_storage.preparation.tile_sets import check_geometry, first_damaged, write_tile_set
 from oil_storage.scene import CLASS_NAME, Scene
 
 OURS = (manifests.NAME, f".{manifests.NAME}.partial", "scenes", "tiles")
@@ -39,6 +42,9 @@ class Choices:
         split_file: a split that is given.
         min_side: boxes with a shorter side, pixels, are left out.
         max_aspect: boxes that are more times as long as wide are left out; 0 leaves none out.
+        gsd: ground resolution to which scenes are resampled, metres per pixel; None leaves them as they are. What is in
+            pixels, ``min_side`` and the tile size, is in those of the resampled scenes.
+        source_gsd: that of the scenes that are not georeferenced; None where nobody states it.
     """
 
     format: str | None = None
@@ -50,6 +56,8 @@ class Choices:
     split_file: Path | None = None
     min_side: float = 0.0
     max_aspect: float = 0.0
+    gsd: float | None = None
+    source_gsd: float | None = None
 
     def as_recorded(self) -> dict[str, Any]:
         """Those that are not the default, as the manifest has them."""
@@ -68,7 +76,8 @@ class Prepared:
         manifest: the manifest as it now stands.
         findings: what the audit repaired or dropped.
         tiles: name of the tile set, ``640_64``.
-        is_new: False where this tile set was there already.
+        is_new: False where this tile set was there already, undamaged.
+        mended: files in ``out`` that were missing or changed, and were made again, of a tile set the first.
         left_out: boxes that ``min_side`` and ``max_aspect`` left out.
     """
 
@@ -76,6 +85,7 @@ class Prepared:
     findings: list[Finding]
     tiles: str
     is_new: bool
+    mended: list[str]
     left_out: int
 
 
@@ -84,8 +94,8 @@ def prepare(
 ) -> Prepared:
     """Prepare ``source`` in ``out``, or add a tile set to what stands there.
 
-    The first call audits and splits the scenes; later calls keep that split. The manifest is written last and names
-    only what is complete, so a run that was killed can be started again.
+    The first call audits and splits the scenes; later calls keep that split, and make again what is damaged. The
+    manifest is written last and names only what is complete, so a run that was killed can be started again.
 
     Args:
         source: folder in one of the formats of :mod:`oil_storage.annotations.formats`.
@@ -103,53 +113,87 @@ def prepare(
             or by other choices, or another process is preparing it.
     """
     choices = choices or Choices()
-    if not 0 <= overlap < tile:
-        raise UserError(f"--overlap {overlap} must be at least 0 and less than --tile {tile}")
-    if seed < 0:
-        raise UserError(f"--seed {seed}: must be at least 0")
-    _check_out(out)
+    check_geometry(tile, overlap)
+    _check_choices(choices, seed)
+    check_apart(source, out)
+    _check_holds_ours(out)
     annotations = formats.read(source, choices.format)
     identity = {"annotations_sha256": _digest(annotations), "seed": seed, "choices": choices.as_recorded()}
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out), _not_left_empty(out):
+    name = f"{tile}_{overlap}"
+    with _in_folder(out, name):
         if (out / manifests.NAME).is_file():
             manifest = manifests.read(out)
             scenes, findings = audit(annotations, choices.class_map)
-            scenes, left_out = _without_odd(scenes, choices)
             _check_same(out, manifest, identity, scenes)
+            scenes = [scene for scene in scenes if scene.scene_id in manifest["source"]["images_sha256"]]
+            scenes, _, left_out = _as_chosen(scenes, choices)
+            mended = _write_scenes(out, scenes, manifest["split"])
+            damaged = _first_damaged(out, name, manifest)
         else:
             inspected = inspect(annotations, choices.class_map)
             findings = inspected.findings
             _check_usable(findings, choices, source)
-            scenes, left_out = _without_odd(inspected.scenes, choices)
-            manifest = _begin(source, out, scenes, inspected, identity, choices)
-        name = f"{tile}_{overlap}"
-        is_new = name not in manifest["tiles"] or not is_whole(out / "tiles" / name)
+            scenes, resolutions, left_out = _as_chosen(inspected.scenes, choices)
+            manifest = _begin(source, scenes, inspected, identity, choices, resolutions)
+            mended, damaged = [], None
+        is_new = name not in manifest["tiles"] or damaged is not None
         if is_new:
             manifest["tiles"][name] = write_tile_set(
                 scenes, manifest["split"], out / "tiles" / name, tile, overlap, seed
             )
+            _write_scenes(out, scenes, manifest["split"])
             write_json(out / manifests.NAME, manifest)
-    return Prepared(manifest, findings, name, is_new, left_out)
+    return Prepared(manifest, findings, name, is_new, [*mended, *([damaged] if damaged else [])], left_out)
 
 
-def _check_out(out: Path) -> None:
-    """Refuse a folder that holds more than :func:`prepare` writes, the source among them."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file; name a folder")
+def _check_choices(choices: Choices, seed: int) -> None:
+    if seed < 0:
+        raise UserError(f"--seed {seed}: must be at least 0")
+    for option, value in (("--gsd", choices.gsd), ("--source-gsd", choices.source_gsd)):
+        if value is not None and not 0 < value < math.inf:
+            raise UserError(f"{option} {value:g}: must be metres per pixel, more than 0")
+    if choices.source_gsd and not choices.gsd:
+        raise UserError("--source-gsd: states what --gsd METRES starts from; give both")
+
+
+def _check_holds_ours(out: Path) -> None:
+    """Refuse a folder that holds more than :func:`prepare` writes."""
     foreign = [path for path in out.iterdir() if path.name not in OURS] if out.is_dir() else []
     if foreign:
         raise UserError(f"{foreign[0]}: is not of a prepared folder; name another OUT, or an empty one")
 
 
 @contextmanager
-def _not_left_empty(out: Path) -> Iterator[None]:
+def _in_folder(out: Path, tiles: str) -> Iterator[None]:
+    """Make ``out`` and keep others out of it; where what is done in it fails, leave nothing that no manifest names."""
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    out.mkdir(parents=True, exist_ok=True)
     try:
-        yield
+        with locked(out):
+            _remove_partial(out)
+            try:
+                yield
+            except BaseException:
+                if not (out / manifests.NAME).exists():
+                    for split in SPLITS:
+                        (out / "scenes" / f"{split}.json").unlink(missing_ok=True)
+                    shutil.rmtree(out / "tiles" / tiles, ignore_errors=True)
+                _remove_partial(out)
+                raise
     except BaseException:
-        with suppress(OSError):  # something is in it
-            out.rmdir()
+        for folder in (out / "scenes", out / "tiles", *missing):
+            with suppress(OSError):  # something is in it
+                folder.rmdir()
         raise
+
+
+def _remove_partial(out: Path) -> None:
+    """Remove what a killed run had begun to write."""
+    for path in (*out.glob(".*.partial"), *out.glob("scenes/.*.partial"), *out.glob("tiles/.*.partial")):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _digest(annotations: Annotations) -> str:
@@ -166,6 +210,15 @@ def _check_usable(findings: Sequence[Finding], choices: Choices, source: Path) -
             f"{stopping[0].place}: {stopping[0].problem}\n"
             f"{errors} in all: python tools/audit_dataset.py {source} lists them; --allow goes on in spite of them"
         )
+
+
+def _as_chosen(scenes: Sequence[Scene], choices: Choices) -> tuple[list[Scene], dict[str, Resolution], int]:
+    """Resample and leave boxes out as asked; returns the resolutions before and how many boxes are left out."""
+    resolutions: dict[str, Resolution] = {}
+    if choices.gsd:
+        scenes, resolutions = resample(scenes, choices.gsd, choices.source_gsd)
+    kept, left_out = _without_odd(scenes, choices)
+    return kept, resolutions, left_out
 
 
 def _without_odd(scenes: Sequence[Scene], choices: Choices) -> tuple[list[Scene], int]:
@@ -194,24 +247,41 @@ def _check_same(out: Path, manifest: dict[str, Any], identity: dict[str, Any], s
         )
 
 
+def _first_damaged(out: Path, name: str, manifest: Mapping[str, Any]) -> str | None:
+    """The first file of a tile set that the manifest names and that is missing or changed, as a path in ``out``."""
+    if name not in manifest["tiles"]:
+        return None
+    damaged = first_damaged(out / "tiles" / name, manifest["tiles"][name].get("sha256"))
+    return damaged and f"tiles/{name}/{damaged}"
+
+
+def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split) -> list[str]:
+    """Write scenes as COCO where they are not written so already; returns what was, as paths in ``out``."""
+    by_id = {scene.scene_id: scene for scene in scenes}
+    (out / "scenes").mkdir(exist_ok=True)
+    written = []
+    for name in SPLITS:
+        members = [by_id[scene_id] for scene_id in split[name]]
+        images = [image_entry(scene.scene_id, scene.image.name, scene.width, scene.height) for scene in members]
+        text = json_text(coco(images, [scene.boxes for scene in members]))
+        path = out / "scenes" / f"{name}.json"
+        if not path.is_file() or path.read_bytes() != text.encode():
+            write_text(path, text)
+            written.append(f"scenes/{name}.json")
+    return written
+
+
 def _begin(
     source: Path,
-    out: Path,
     scenes: Sequence[Scene],
     inspected: Inspected,
     identity: dict[str, Any],
     choices: Choices,
+    resolutions: Mapping[str, Resolution],
 ) -> dict[str, Any]:
-    """Split the scenes and write them as COCO; returns a manifest without tile sets."""
+    """Split the scenes; returns a manifest without tile sets."""
     split = _split(source, scenes, inspected.same_ground, identity["seed"], choices)
-    by_id = {scene.scene_id: scene for scene in scenes}
-    (out / "scenes").mkdir(parents=True, exist_ok=True)
-    counts = {}
-    for name in SPLITS:
-        members = [by_id[scene_id] for scene_id in split[name]]
-        images = [image_entry(scene.scene_id, scene.image.name, scene.width, scene.height) for scene in members]
-        write_json(out / "scenes" / f"{name}.json", coco(images, [scene.boxes for scene in members]))
-        counts[name] = {"scenes": len(members), "boxes": sum(len(scene.boxes) for scene in members)}
+    boxes = {scene.scene_id: len(scene.boxes) for scene in scenes}
     return {
         "oil_storage": __version__,
         "source": {
@@ -225,7 +295,15 @@ def _begin(
             {"scenes": [one.first, one.second], "shared": round(one.shared, 3)} for one in inspected.same_ground
         ],
         "split": split,
-        "counts": counts,
+        "counts": {
+            name: {"scenes": len(members), "boxes": sum(boxes[scene_id] for scene_id in members)}
+            for name, members in split.items()
+        },
+        **(
+            {"resampled_from": {name: [round(side, 4) for side in of] for name, of in resolutions.items()}}
+            if resolutions
+            else {}
+        ),
         "tiles": {},
     }
 

@@ -1,6 +1,6 @@
 """Cuts scenes into one folder of tiles per tile geometry."""
 
-import json
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.files import write_json
+from oil_storage.errors import UserError
+from oil_storage.files import sha256, write_json, write_text
 from oil_storage.imagery import read_pixels
 from oil_storage.parallel import in_processes
 from oil_storage.preparation.coco import coco, image_entry
+from oil_storage.preparation.resampling import resized
 from oil_storage.preparation.split import SPLITS
 from oil_storage.scene import Scene
 from oil_storage.tiling import MIN_VISIBLE, cut_boxes, tile_grid
@@ -28,6 +30,13 @@ TRAIN_ENCODING = (
     [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
 )
 EVAL_ENCODING = (".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])
+
+SUMS = "SHA256SUMS"
+"""The file of a tile set that has a line for each other one, as ``sha256sum --check`` reads them."""
+SMALLEST = 32
+"""Pixels: tiles with a shorter side show little more than a tank."""
+MOST_OVERLAP = 0.75
+"""Share of a tile that its neighbour may show, too: every pixel is then cut 16 times."""
 
 
 @dataclass(frozen=True)
@@ -43,22 +52,54 @@ class Tile:
     boxes: NDArray[np.float32]
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a tile set has every tile that its annotations name."""
-    for split in SPLITS:
-        annotations = folder / f"{split}.json"
-        if not annotations.is_file() or not (folder / split).is_dir():
-            return False
-        named = {image["file_name"] for image in json.loads(annotations.read_text(encoding="utf-8"))["images"]}
-        if not named <= set(os.listdir(folder / split)):
-            return False
-    return True
+def check_geometry(tile: int, overlap: int) -> None:
+    """Refuse tiles that show nothing, and overlaps that cut the same ground again and again.
+
+    Raises:
+        UserError: says what is asked for.
+    """
+    if tile < SMALLEST:
+        raise UserError(f"--tile {tile}: must be at least {SMALLEST} pixels")
+    if not 0 <= overlap <= MOST_OVERLAP * tile:
+        raise UserError(
+            f"--overlap {overlap}: must be 0 to {int(MOST_OVERLAP * tile)}, {MOST_OVERLAP:.0%} of --tile {tile}"
+        )
+
+
+def first_damaged(folder: Path, digest: str | None) -> str | None:
+    """The first file of a tile set that is missing or not as it was written; None where all are.
+
+    Args:
+        folder: of the tile set.
+        digest: SHA-256 of its :data:`SUMS`, as the manifest has it.
+    """
+    sums = folder / SUMS
+    if not sums.is_file() or sha256(sums) != digest:
+        return SUMS
+    for line in sums.read_text(encoding="utf-8").splitlines():
+        expected, _, name = line.partition("  ")
+        path = folder / name
+        if not path.is_file() or sha256(path) != expected:
+            return name
+    return None
 
 
 def write_tile_set(
     scenes: Sequence[Scene], split: dict[str, list[str]], folder: Path, tile: int, overlap: int, seed: int
 ) -> dict[str, Any]:
-    """Cut every scene; ``folder`` appears only when all of it is written. Returns its entry in the manifest."""
+    """Cut every scene; ``folder`` appears only when all of it is written.
+
+    Returns:
+        dict: its entry in the manifest.
+
+    Raises:
+        UserError: half of the boxes are larger than a tile, no train tile has a box, or a scene cannot be decoded.
+    """
+    sides = np.concatenate([(scene.boxes[:, 2:] - scene.boxes[:, :2]).max(axis=1) for scene in scenes])
+    if len(sides) and (median := float(np.median(sides))) > tile:
+        raise UserError(
+            f"--tile {tile}: half of the boxes are larger, {median:.0f} px across and more; take larger tiles"
+        )
     partial_folder = folder.with_name(f".{folder.name}.partial")
     for stale in (partial_folder, folder):
         shutil.rmtree(stale, ignore_errors=True)
@@ -76,6 +117,7 @@ def _write_tiles(
 ) -> dict[str, Any]:
     by_id = {scene.scene_id: scene for scene in scenes}
     jobs: list[tuple[Scene, list[Tile], Path, bool]] = []
+    digests: dict[str, str] = {}
     entry: dict[str, Any] = {"tile": tile, "overlap": overlap, "min_visible": MIN_VISIBLE, "keep_empty": KEEP_EMPTY}
     for name in SPLITS:
         (folder / name).mkdir(parents=True)
@@ -85,11 +127,15 @@ def _write_tiles(
         jobs += [(by_id[scene_id], cut, folder / name, name == "train") for scene_id, cut in tiles.items()]
         coco = _tile_coco(tiles, TRAIN_ENCODING[0] if name == "train" else EVAL_ENCODING[0])
         write_json(folder / f"{name}.json", coco)
+        digests[f"{name}.json"] = sha256(folder / f"{name}.json")
         per_tile = [len(one.boxes) for cut in tiles.values() for one in cut]
         entry[name] = {"tiles": len(per_tile), "boxes": sum(per_tile), "densest": max(per_tile, default=0)}
-    for _ in in_processes(_cut_scene, jobs, f"cutting {tile}_{overlap}", "scene"):
-        pass
-    return entry
+    if not entry["train"]["boxes"]:
+        raise UserError(f"--tile {tile}: no train tile has a box; nothing to train on in {', '.join(split['train'])}")
+    for cut in in_processes(_cut_scene, jobs, f"cutting {tile}_{overlap}", "scene"):
+        digests |= cut
+    write_text(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))
+    return {**entry, "sha256": sha256(folder / SUMS)}
 
 
 def _tiles(scene: Scene, tile: int, overlap: int) -> list[Tile]:
@@ -110,15 +156,20 @@ def _thin_empty(tiles: dict[str, list[Tile]], seed: int) -> dict[str, list[Tile]
     }
 
 
-def _cut_scene(job: tuple[Scene, list[Tile], Path, bool]) -> None:
+def _cut_scene(job: tuple[Scene, list[Tile], Path, bool]) -> dict[str, str]:
+    """Write the tiles of a scene; returns the SHA-256 of each, by its name in the tile set."""
     scene, tiles, folder, is_train = job
-    image = cv2.cvtColor(read_pixels(scene.image), cv2.COLOR_RGB2BGR)  # the order that OpenCV writes
+    pixels = resized(read_pixels(scene.image), scene.width, scene.height)
+    image = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)  # the order that OpenCV writes
     suffix, encoding = TRAIN_ENCODING if is_train else EVAL_ENCODING
+    digests = {}
     for tile in tiles:
         x1, y1, x2, y2 = tile.window
-        path = folder / _tile_name(scene.scene_id, x1, y1, suffix)
-        _, encoded = cv2.imencode(suffix, image[y1:y2, x1:x2], encoding)
-        path.write_bytes(encoded.tobytes())
+        name = _tile_name(scene.scene_id, x1, y1, suffix)
+        encoded = cv2.imencode(suffix, image[y1:y2, x1:x2], encoding)[1].tobytes()
+        (folder / name).write_bytes(encoded)
+        digests[f"{folder.name}/{name}"] = hashlib.sha256(encoded).hexdigest()
+    return digests
 
 
 def _tile_name(scene_id: str, x: int, y: int, suffix: str) -> str:

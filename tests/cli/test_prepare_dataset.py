@@ -35,6 +35,11 @@ def test_it_says_what_it_wrote_and_what_is_there_already(
         ("nowhere", [], "nowhere: no such folder"),
         (None, ["--overlap", "640"], "--overlap 640"),
         (None, ["--tile", "0", "--overlap", "0"], "--tile 0"),
+        (None, ["--tile", "2", "--overlap", "0"], "--tile 2"),
+        (None, ["--overlap", "639"], "--overlap 639: must be 0 to 480"),
+        (None, ["--gsd", "-1"], "--gsd -1"),
+        (None, ["--gsd", "nan"], "--gsd nan"),
+        (None, ["--source-gsd", "1.5"], "give both"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
@@ -47,10 +52,27 @@ def test_bad_input_is_one_line_and_status_2(
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
+def test_it_says_what_it_resampled_and_mended(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    arguments = [str(raw), str(out), "--tile", "64", "--overlap", "8", "--gsd", "1", "--source-gsd", "2"]
+    assert main(arguments) == 0
+    assert "4 scenes of 2 to 2 m per pixel are taken at 1" in capsys.readouterr().out
+    (out / "tiles" / "64_8" / "val.json").write_text("[]")
+    assert main(arguments) == 0
+    assert f"{out}/tiles/64_8/val.json: was missing or changed; made again" in capsys.readouterr().out
+
+
+def test_an_empty_name_is_no_folder(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([str(raw), ""])
+    assert stop.value.code == 2
+    assert "argument OUT: the name is empty" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_leaves_no_tiles_behind(tmp_path: Path, number: signal.Signals, status: int) -> None:
     raw = write_raw_data(tmp_path / "raw", scenes=40, size=1024, tanks=8)
-    arguments = [raw, tmp_path / "out", "--tile", "64", "--overlap", "32"]
+    arguments = [raw, tmp_path / "out", "--tile", "128", "--overlap", "96"]
     tool = subprocess.Popen([sys.executable, TOOL, *arguments], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not any((tmp_path / "out").rglob("*.jpg")):
@@ -61,5 +83,4 @@ def test_a_signal_leaves_no_tiles_behind(tmp_path: Path, number: signal.Signals,
     errors = tool.communicate(timeout=60)[1]
     assert tool.returncode == status, errors
     assert "Traceback" not in errors
-    assert not list((tmp_path / "out" / "tiles").iterdir())
-    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,7 @@ def test_a_killed_run_started_again_gives_the_same_bytes(
         patch.setattr(tile_sets, "in_processes", die)
         with pytest.raises(KeyboardInterrupt):
             prepare(raw, tmp_path / "out", tile=64, overlap=16)
-    assert not (tmp_path / "out" / "manifest.json").exists()
-    assert not list((tmp_path / "out" / "tiles").iterdir())
+    assert not (tmp_path / "out").exists()
     prepare(raw, tmp_path / "out", tile=64, overlap=16)
     assert contents(tmp_path / "out" / "tiles") == {
         name: data for name, data in contents(out / "tiles").items() if name.startswith("64_16")
@@ -125,27 +125,129 @@ def test_a_truncated_image_is_named_and_leaves_nothing_that_looks_finished(tmp_p
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
-def test_lost_tiles_are_cut_again(raw: Path, out: Path, tmp_path: Path) -> None:
+def test_a_lost_tile_set_is_made_again(raw: Path, out: Path, tmp_path: Path) -> None:
     mine = tmp_path / "out"
     shutil.copytree(out, mine)
     before = contents(mine)
-    next((mine / "tiles" / "64_16" / "val").iterdir()).unlink()
-    assert prepare(raw, mine, tile=64, overlap=16).is_new
-    assert contents(mine) == before
     shutil.rmtree(mine / "tiles" / "64_16")
     assert prepare(raw, mine, tile=64, overlap=16).is_new
     assert contents(mine) == before
-    assert not prepare(raw, mine, tile=64, overlap=16).is_new
+    again = prepare(raw, mine, tile=64, overlap=16)
+    assert not again.is_new
+    assert again.mended == []
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def change_a_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, cut_short, change_a_byte, lambda path: path.write_text("{")])
+@pytest.mark.parametrize("pattern", ["val/*.png", "train/*.jpg", "val.json", "SHA256SUMS"])
+def test_a_damaged_tile_set_is_made_again_and_that_is_said(
+    raw: Path, out: Path, tmp_path: Path, pattern: str, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        tile_sets, "in_processes", lambda function, jobs, *_: map(function, jobs)
+    )  # without their start
+    shutil.copytree(out, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    victim = min((tmp_path / "out" / "tiles" / "64_16").glob(pattern))
+    damage(victim)
+    again = prepare(raw, tmp_path / "out", tile=64, overlap=16)
+    assert again.is_new
+    assert again.mended == [str(victim.relative_to(tmp_path / "out"))]
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, cut_short, change_a_byte])
+def test_damaged_scenes_are_written_again_and_that_is_said(
+    raw: Path, out: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    shutil.copytree(out, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    damage(tmp_path / "out" / "scenes" / "val.json")
+    again = prepare(raw, tmp_path / "out", tile=64, overlap=16)
+    assert not again.is_new
+    assert again.mended == ["scenes/val.json"]
+    shutil.rmtree(tmp_path / "out" / "scenes")
+    assert len(prepare(raw, tmp_path / "out", tile=64, overlap=16).mended) == 3
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_failure_later_leaves_what_was_there(
+    raw: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(out, tmp_path / "out")
+    before = contents(tmp_path / "out")
+
+    def die(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tile_sets, "in_processes", die)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(raw, tmp_path / "out", tile=96, overlap=16)
+    assert contents(tmp_path / "out") == before
+
+
+def test_what_a_killed_run_had_begun_is_cleared(raw: Path, out: Path, tmp_path: Path) -> None:
+    shutil.copytree(out, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    (tmp_path / "out" / "tiles" / ".96_0.partial" / "train").mkdir(parents=True)
+    for name in (".manifest.json.partial", "scenes/.val.json.partial"):
+        (tmp_path / "out" / name).touch()
+    prepare(raw, tmp_path / "out", tile=64, overlap=16)
+    assert contents(tmp_path / "out") == before
+    assert sorted(path.name for path in (tmp_path / "out" / "tiles").iterdir()) == sorted(
+        path.name for path in (out / "tiles").iterdir()
+    )
+
+
+def test_source_and_out_are_apart(raw: Path, tmp_path: Path) -> None:
+    before = contents(raw)
+    for out, words in (
+        (raw, "lies in"),
+        (raw / "images", "lies in"),
+        (raw / "new" / "out", "lies in"),
+        (raw.parent, "holds"),
+        (raw / "annotations.csv", "is a file"),
+    ):
+        with pytest.raises(UserError, match=words):
+            prepare(raw, out, tile=64, overlap=16)
+    (tmp_path / "link").symlink_to(raw)
+    with pytest.raises(UserError, match="lies in"):
+        prepare(raw, tmp_path / "link" / "out", tile=64, overlap=16)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"is a link to .*nowhere, which is not there"):
+        prepare(raw, tmp_path / "dangling", tile=64, overlap=16)
+    assert contents(raw) == before
 
 
 def test_a_folder_of_other_things_is_not_written_to(raw: Path, tmp_path: Path) -> None:
-    before = contents(raw)
-    for out in (raw, raw / "images"):
-        with pytest.raises(UserError, match="not of a prepared folder"):
-            prepare(raw, out, tile=64, overlap=16)
-    assert contents(raw) == before
-    with pytest.raises(UserError, match="is a file"):
-        prepare(raw, raw / "annotations.csv", tile=64, overlap=16)
+    (tmp_path / "mine").touch()
+    with pytest.raises(UserError, match="mine: is not of a prepared folder"):
+        prepare(raw, tmp_path, tile=64, overlap=16)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_tiles_without_boxes_are_refused(tmp_path: Path, raw: Path) -> None:
+    with pytest.raises(UserError, match=r"half of the boxes are larger, 4\d px"):
+        prepare(write_raw_data(tmp_path / "large", 4, 512, 16), tmp_path / "out", tile=32, overlap=0)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "images").symlink_to(raw / "images")
+    rows = (raw / "annotations.csv").read_text().splitlines()
+    kept = [row for row in rows if not row.startswith(("scene_1", "scene_2"))]
+    (tmp_path / "raw" / "annotations.csv").write_text("\n".join(kept) + "\n")
+    split = {"train": ["scene_1", "scene_2"], "val": ["scene_3"], "test": ["scene_4"]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    with pytest.raises(UserError, match="no train tile has a box"):
+        prepare(tmp_path / "raw", tmp_path / "out", 64, 0, choices=Choices(split_file=tmp_path / "split.json"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_at_once_are_refused(raw: Path, tmp_path: Path) -> None:
@@ -161,6 +263,31 @@ def test_a_broken_manifest_is_named(raw: Path, tmp_path: Path, content: str) -> 
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "manifest.json").write_text(content)
     with pytest.raises(UserError, match=r"manifest\.json: not .*prepare it again"):
+        prepare(raw, tmp_path / "out", tile=64, overlap=16)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("source", "images_sha256"),
+        ("source", "seed"),
+        ("split", "val"),
+        ("counts", "test"),
+        ("counts", "val", "boxes"),
+        ("tiles", "64_16"),
+        ("tiles", "64_16", "train"),
+        ("tiles", "64_16", "val", "densest"),
+    ],
+)
+def test_a_manifest_that_lacks_a_part_is_named(raw: Path, out: Path, tmp_path: Path, keys: tuple[str, ...]) -> None:
+    manifest = load(out / "manifest.json")
+    part = manifest
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = None
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=rf"manifest\.json: not a manifest, it has no '{'.'.join(keys)}"):
         prepare(raw, tmp_path / "out", tile=64, overlap=16)
 
 
@@ -210,6 +337,38 @@ def test_odd_boxes_are_left_out_on_request(raw: Path, tmp_path: Path) -> None:
         prepared = prepare(tmp_path / "raw", tmp_path / str(left_out), tile=64, overlap=16, choices=choices)
         assert prepared.left_out == left_out
         assert sum(prepared.manifest["counts"][split]["boxes"] for split in ("train", "val", "test")) == 34 - left_out
+
+
+def test_boxes_sit_on_the_tanks_of_resampled_scenes(raw: Path, tmp_path: Path) -> None:
+    choices = Choices(gsd=1.5, source_gsd=1.2)
+    prepared = prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=choices)
+    assert prepared.manifest["resampled_from"] == {f"scene_{index}": [1.2, 1.2] for index in range(8)}
+    coco = load(tmp_path / "out" / "scenes" / "val.json")
+    assert {(image["width"], image["height"]) for image in coco["images"]} == {(205, 205)}  # 256 px * 1.2 / 1.5
+    coco = load(tmp_path / "out" / "tiles" / "64_16" / "val.json")
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    for annotation in coco["annotations"]:
+        tile = cv2.imread(str(tmp_path / "out" / "tiles" / "64_16" / "val" / names[annotation["image_id"]]))
+        x, y, width, height = annotation["bbox"]
+        assert tile[int(y) : int(y + height), int(x) : int(x + width)].mean() > 140  # tanks are 230, the ground is 75
+    before = contents(tmp_path / "out")
+    assert not prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=choices).is_new
+    assert contents(tmp_path / "out") == before
+    with pytest.raises(UserError, match="choices differ"):
+        prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=Choices(gsd=1.4, source_gsd=1.2))
+
+
+def test_boxes_are_left_out_by_their_resampled_sides(raw: Path, tmp_path: Path) -> None:
+    sides = [annotation["bbox"][2] for annotation in boxes_of(raw, tmp_path / "whole", Choices())]
+    smallest = min(sides)
+    choices = Choices(gsd=2.0, source_gsd=1.0, min_side=smallest / 2 + 0.6)
+    kept = boxes_of(raw, tmp_path / "half", choices)
+    assert 0 < len(kept) == sum(side >= 2 * choices.min_side for side in sides) < len(sides)
+
+
+def boxes_of(raw: Path, out: Path, choices: Choices) -> list[dict[str, Any]]:
+    prepare(raw, out, tile=64, overlap=16, choices=choices)
+    return [one for split in ("train", "val", "test") for one in load(out / "scenes" / f"{split}.json")["annotations"]]
 
 
 def test_no_real_tile_is_denser_than_the_data_sheet_states(airbus: Path) -> None:
