@@ -13,19 +13,20 @@ from oil_storage.errors import UserError
 from oil_storage.findings import Finding, Severity
 from oil_storage.imagery import read_pixels
 from oil_storage.parallel import in_processes
-from oil_storage.preparation.alignment import SceneEvidence, examine, faults
+from oil_storage.preparation.alignment import GradientField, SceneEvidence, examine, faults
 from oil_storage.preparation.alignment.dataset import DatasetVerdict, judge_dataset
 from oil_storage.preparation.alignment.second_look import look_again
 from oil_storage.preparation.alignment.verdict import FEWEST, Answer, Verdict
 from oil_storage.preparation.audit import NOT_CORNERS, audit
 from oil_storage.preparation.fingerprint import SceneFingerprint, fingerprint
-from oil_storage.preparation.same_ground import Overlap, find_same_ground
+from oil_storage.preparation.footprints import footprints
+from oil_storage.preparation.same_ground import Overlap, find_same_ground, from_coordinates
 from oil_storage.scene import CLASS_NAME, Scene
 
 SUSPECT = 0.08
 """Boxes on nothing round: their roundness is under that, less than half of what chance gives."""
 SMALLEST = 192
-"""Pixels: scenes with a shorter side show too little ground to be told from others."""
+"""Pixels: pictures of scenes with a shorter side show too little ground to be told from others."""
 Boxes = NDArray[np.float32]
 Job = tuple[str, Path, Boxes]
 
@@ -110,8 +111,9 @@ def inspect(annotations: Annotations, class_map: Mapping[str, str | None]) -> In
         findings = [finding for finding in findings if finding.check != NOT_CORNERS]
     findings += _misaligned(alignment, scenes)
     suspects = _suspects(alignment, evidence, records)
-    overlaps = find_same_ground([mark for scene in scenes if (mark := seen[scene.scene_id].fingerprint)])
-    return Inspected(scenes, findings, alignment, overlaps, suspects)
+    marks = [mark for scene in scenes if (mark := seen[scene.scene_id].fingerprint)]
+    overlaps, unknown = _same_ground(scenes, marks)
+    return Inspected(scenes, findings + unknown, alignment, overlaps, suspects)
 
 
 def _look(job: Job) -> _Seen:
@@ -121,7 +123,25 @@ def _look(job: Job) -> _Seen:
     except UserError as error:
         return _Seen(str(error).removeprefix(f"{path}: "))
     mark = fingerprint(scene_id, pixels) if min(pixels.shape[:2]) >= SMALLEST else None
-    return _Seen(None, examine(scene_id, pixels, boxes), mark)
+    return _Seen(None, examine(scene_id, GradientField.of(pixels), boxes), mark)
+
+
+def _same_ground(scenes: list[Scene], marks: list[SceneFingerprint]) -> tuple[list[Overlap], list[Finding]]:
+    """Pairs that overlap by their coordinates or their pixels, and a warning where neither can tell."""
+    areas = footprints(scenes)
+    found = {(one.first, one.second): one for one in [*from_coordinates(areas), *find_same_ground(marks)]}
+    compared = {*areas, *(mark.scene_id for mark in marks)}
+    untold = [scene for scene in scenes if scene.scene_id not in compared]
+    findings = []
+    if untold and len(scenes) > 1:
+        others = f" and {len(untold) - 1} more" if len(untold) > 1 else ""
+        problem = (
+            f"a side under {SMALLEST} px{others}: too small to tell from the pixels whether it shows the same ground "
+            "as another scene"
+        )
+        action = "may be split from it; --split-file keeps them together"
+        findings = [Finding(Severity.WARNING, "same-ground-unknown", str(untold[0].image), problem, action)]
+    return [found[pair] for pair in sorted(found)], findings
 
 
 def _records_by_scene(annotations: Annotations, class_map: Mapping[str, str | None]) -> dict[str, list[Record]]:

@@ -8,5 +8,6 @@ that fault is named. :mod:`.evidence` gathers what one scene shows, :mod:`.verdi
 
 from oil_storage.preparation.alignment.evidence import SceneEvidence, examine
 from oil_storage.preparation.alignment.faults import Fault
+from oil_storage.preparation.alignment.roundness import GradientField
 
-__all__ = ["Fault", "SceneEvidence", "examine"]
+__all__ = ["Fault", "GradientField", "SceneEvidence", "examine"]

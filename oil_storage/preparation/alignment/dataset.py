@@ -9,12 +9,10 @@ from oil_storage.preparation.alignment import faults
 from oil_storage.preparation.alignment.evidence import SceneEvidence
 from oil_storage.preparation.alignment.faults import Fault
 from oil_storage.preparation.alignment.verdict import (
-    NATURAL_MARGIN,
     NATURAL_SIZE,
     SITTING,
     Answer,
     Verdict,
-    fit_size,
     judge_scene,
 )
 
@@ -22,6 +20,8 @@ COMMON_SHIFT = 1.5
 """Pixels: a shift that the scenes have in common is a fault from here, one scene's own only from several pixels."""
 COMMON_SIZE = 0.12
 """Relative: as :data:`COMMON_SHIFT`, for the size; people who draw tightly and people who don't differ by less."""
+COMMON_RATIO = 1.06
+"""Of the sizes in x and y, or its inverse."""
 SAME_SCALE = 0.01
 """Scales of two scenes that differ by less, relatively, are one."""
 
@@ -35,7 +35,6 @@ class DatasetVerdict:
         fault: that fault, with measured parameters.
         shift: median shift of the scenes whose boxes sit on objects, ``(dx, dy)`` pixels.
         size: measured size of the boxes, 1 being that of boxes drawn by hand.
-        margin: pixels by which boxes are drawn outside the edge.
         scenes: a verdict for every scene.
     """
 
@@ -43,7 +42,6 @@ class DatasetVerdict:
     fault: Fault
     shift: tuple[float, float]
     size: float
-    margin: float
     scenes: Mapping[str, Verdict]
 
 
@@ -57,10 +55,13 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
         DatasetVerdict: see there.
     """
     placed = [one for one in evidence if judge_scene(one).answer != Answer.UNKNOWN and _sits(judge_scene(one))]
-    margin, size = fit_size(placed) if placed else (NATURAL_MARGIN, NATURAL_SIZE)
+    sizes = np.array([one.size for one in placed] or [(NATURAL_SIZE, NATURAL_SIZE)])
+    size = float(np.median(np.sqrt(sizes.prod(axis=1))))
+    ratio = float(np.median(sizes[:, 0] / sizes[:, 1]))
     error = size / NATURAL_SIZE
-    usual = size if abs(error - 1) < COMMON_SIZE else NATURAL_SIZE
-    scenes = {one.scene_id: judge_scene(one, margin, usual) for one in evidence}
+    resized = abs(error - 1) > COMMON_SIZE or max(ratio, 1 / ratio) > COMMON_RATIO
+    usual = NATURAL_SIZE if resized else size
+    scenes = {one.scene_id: judge_scene(one, usual) for one in evidence}
     sitting = [verdict for verdict in scenes.values() if verdict.answer != Answer.UNKNOWN and _sits(verdict)]
     shift = (
         (float(np.median([one.shift[0] for one in sitting])), float(np.median([one.shift[1] for one in sitting])))
@@ -69,12 +70,15 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
     )
     judged = [verdict for verdict in scenes.values() if verdict.answer != Answer.UNKNOWN]
     fault = common_fault([verdict.fault for verdict in judged if verdict.answer == Answer.NO], len(judged))
-    if fault.kind == faults.RESIZED or (fault.kind == faults.NONE and usual != size):
-        fault = Fault(faults.RESIZED, (error,))
-    if fault.kind == faults.NONE and np.hypot(*shift) > COMMON_SHIFT:
+    measured = Fault(faults.RESIZED, (error * ratio**0.5, error / ratio**0.5))
+    if fault.kind == faults.RESIZED:
+        fault = measured
+    elif fault.kind == faults.NONE and np.hypot(*shift) > COMMON_SHIFT:  # before the size, which it disturbs
         fault = Fault(faults.SHIFTED, shift)
+    elif fault.kind == faults.NONE and resized:
+        fault = measured
     answer = Answer.NO if fault.kind != faults.NONE else Answer.YES if judged else Answer.UNKNOWN
-    return DatasetVerdict(answer, fault, shift, error, margin, scenes)
+    return DatasetVerdict(answer, fault, shift, error, scenes)
 
 
 def common_fault(found: Sequence[Fault], judged: int) -> Fault:

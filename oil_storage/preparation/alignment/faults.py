@@ -32,7 +32,7 @@ class Fault:
     Attributes:
         kind: :data:`NONE`, one of :data:`DISCRETE`, or with parameters:
             :data:`SCALED` about the image's origin by ``(sx, sy)``; :data:`RESIZED` about their own centres by
-            ``(s,)``; :data:`SHIFTED` by ``(dx, dy)`` pixels; :data:`ELSEWHERE`.
+            ``(sx, sy)``; :data:`SHIFTED` by ``(dx, dy)`` pixels; :data:`ELSEWHERE`.
         parameters: of the kind.
         image: of :data:`ELSEWHERE`, the scene on which the boxes sit.
     """
@@ -45,8 +45,9 @@ class Fault:
         match self.kind, self.parameters:
             case (kind, (x, y)) if kind == SCALED:
                 return f"coordinates scaled by {x:.3f}" + (f" in x and {y:.3f} in y" if x != y else "")
-            case (kind, (scale,)) if kind == RESIZED:
-                return f"sizes scaled by {scale:.2f} about the boxes' centres"
+            case (kind, (x, y)) if kind == RESIZED:
+                by = f"{x:.2f}" + (f" in x and {y:.2f} in y" if x != y else "")
+                return f"sizes scaled by {by} about the boxes' centres"
             case (kind, (x, y)) if kind == SHIFTED:
                 return f"shifted by ({x:+.1f}, {y:+.1f}) px"
             case _:
@@ -91,8 +92,8 @@ def undo(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> N
             x, y = fault.parameters
             a, b, c, d = a / x, b / y, c / x, d / y
         case "sizes scaled":
-            (scale,) = fault.parameters
-            x, y, w, h = (a + c) / 2, (b + d) / 2, (c - a) / 2 / scale, (d - b) / 2 / scale
+            by_x, by_y = fault.parameters
+            x, y, w, h = (a + c) / 2, (b + d) / 2, (c - a) / 2 / by_x, (d - b) / 2 / by_y
             a, b, c, d = x - w, y - h, x + w, y + h
         case "shifted":
             x, y = fault.parameters

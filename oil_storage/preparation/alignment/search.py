@@ -36,8 +36,8 @@ def best_shift(field: GradientField, boxes: NDArray[np.float32]) -> tuple[float,
     few = _sample(boxes, SHIFT_SAMPLE)
     x, y = 0.0, 0.0
     # an edge is wide enough to be met in steps of 2 px
-    for reach, step, members in ((REACH, 2.0, few), (2.0, 1.0, boxes), (0.75, 0.25, boxes)):
-        grid = np.arange(-reach, reach + step / 2, step)
+    for half, step, members in ((REACH, 2.0, few), (2.0, 1.0, boxes), (0.75, 0.25, boxes)):
+        grid = np.arange(-half, half + step / 2, step)
         shifts = np.stack(np.meshgrid(x + grid, y + grid), axis=-1).reshape(-1, 2)
         moved = members[None] - np.tile(shifts, 2)[:, None]
         score = roundness(field, moved.reshape(-1, 4)).reshape(len(shifts), -1).mean(axis=1)
@@ -73,7 +73,7 @@ def best_scales(field: GradientField, boxes: NDArray[np.float32], width: int, he
     ratios = ratio * np.exp(np.arange(-RATIO_ERROR, RATIO_ERROR, COARSER * step))
     pairs = np.stack([np.repeat(coarse, len(ratios)), np.outer(coarse, ratios).ravel()], axis=1)
     few = _sample(boxes, SCALE_SAMPLE)
-    rough = _roundest(field.blurred(COARSER * FINEST / 2), few[: SCALE_SAMPLE // 2], pairs).parameters
+    rough = _roundest(field.blurred(COARSER * FINEST / 2), few[: SCALE_SAMPLE // 2], pairs, sparse=2).parameters
     near = np.exp(np.arange(-1.5 * COARSER, 1.5 * COARSER + 0.1, 0.5) * step)
     fine = np.stack(np.meshgrid(rough[0] * near, rough[1] * near), axis=-1).reshape(-1, 2)
     return _roundest(field, few, fine)
@@ -88,13 +88,13 @@ def _plausible(boxes: NDArray[np.float32], step: float) -> NDArray[np.float64]:
     return scales
 
 
-def _roundest(field: GradientField, boxes: NDArray[np.float32], scales: NDArray[np.float64]) -> Fault:
+def _roundest(field: GradientField, boxes: NDArray[np.float32], scales: NDArray[np.float64], sparse: int = 1) -> Fault:
     """Of ``(S, 2)`` scales of x and y, those under which boxes are roundest."""
     scores = []
     for start in range(0, len(scales), AT_ONCE):
         undone = boxes[None] / np.tile(scales[start : start + AT_ONCE], 2)[:, None]
         tried = tightened(undone.reshape(-1, 4).astype(np.float32))
-        scores.append(roundness(field, tried).reshape(-1, len(boxes)).mean(axis=1))
+        scores.append(roundness(field, tried, sparse).reshape(-1, len(boxes)).mean(axis=1))
     x, y = scales[int(np.concatenate(scores).argmax())]
     return Fault(SCALED, (float(x), float(y)))
 

@@ -1,14 +1,12 @@
 """From evidence to a verdict: on a data set, and on each of its scenes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from oil_storage.preparation.alignment import faults
-from oil_storage.preparation.alignment.evidence import MARGINS, SIZES, SceneEvidence
+from oil_storage.preparation.alignment.evidence import SceneEvidence
 from oil_storage.preparation.alignment.faults import Fault
 
 FEWEST = 5
@@ -22,15 +20,16 @@ SEARCHED = {faults.SHIFTED: 0.2, faults.RESIZED: 0.2, faults.SCALED: 0.26}
 BETTER = 0.08
 """By so much must boxes be rounder after a fault is undone than as written."""
 NATURAL_SIZE = 1.05
-"""Size of boxes drawn by hand, as multiples of what the strongest edge encloses, the margin apart."""
-NATURAL_MARGIN = 1.0
+"""Size of boxes drawn by hand, as multiples of boxes drawn a pixel outside the strongest edge."""
 SITS = 0.2
 """Boxes that are rounder than chance by that much as written are not said to be shifted, wherever they would be rounder
 still: a shadow beside a tank can be rounder than the tank."""
 SITTING = (faults.NONE, faults.RESIZED)
 """Kinds of boxes that lie about their objects' centres."""
-TOO_LARGE, TOO_SMALL = 1.2, 0.92
+TOO_LARGE, TOO_SMALL = 1.137, 0.909
 """Sizes of a single scene's boxes, as multiples of the data set's."""
+TOO_WIDE = 1.11
+"""Ratio of a single scene's sizes in x and y, or its inverse."""
 
 
 class Answer(StrEnum):
@@ -49,25 +48,23 @@ class Verdict:
         answer: see :class:`Answer`.
         fault: what is wrong, where the answer is no.
         shift: measured common shift ``(dx, dy)``, pixels.
-        size: measured size of the boxes, 1 being that of boxes drawn by hand.
+        size: measured size of the boxes in x and y, 1 being that of the data set's.
     """
 
     answer: Answer
     fault: Fault
     shift: tuple[float, float]
-    size: float
+    size: tuple[float, float]
 
 
-def judge_scene(evidence: SceneEvidence, margin: float = NATURAL_MARGIN, size: float = NATURAL_SIZE) -> Verdict:
+def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
     """Judge one scene.
 
     Args:
         evidence: of the scene.
-        margin: pixels by which the data set's boxes are drawn outside the edge; see :func:`fit_size`.
-        size: what the size of right boxes is measured as, with that margin.
+        size: what the size of right boxes is measured as in the data set.
     """
-    sides = sizes_of_sides(evidence, margin) / size
-    measured = float(np.median(sides))
+    measured = evidence.size[0] / size, evidence.size[1] / size
     unknown = Verdict(Answer.UNKNOWN, Fault(), evidence.shift, measured)
     if evidence.boxes < FEWEST:
         return unknown
@@ -83,8 +80,8 @@ def judge_scene(evidence: SceneEvidence, margin: float = NATURAL_MARGIN, size: f
         return Verdict(Answer.NO, best, evidence.shift, measured)
     if sits is None:
         return unknown
-    if wrong := wrong_size(sides):
-        return Verdict(Answer.NO, Fault(faults.RESIZED, (wrong,)), evidence.shift, wrong)
+    if wrong := wrong_size(*measured):
+        return Verdict(Answer.NO, wrong, evidence.shift, measured)
     return Verdict(Answer.YES, Fault(), evidence.shift, measured)
 
 
@@ -100,36 +97,11 @@ def is_far(evidence: SceneEvidence) -> bool:
     return above < SITS and float(np.hypot(*evidence.shift)) > max(3.0, 0.15 * evidence.side)
 
 
-def wrong_size(sides: NDArray[np.float64]) -> float | None:
-    """The size of boxes that are too large or too small on at least three of their four sides, else None.
-
-    Shadows and leaning walls draw one side or two outwards; a scale about the centre moves all four.
-    """
-    _, second, third, _ = np.sort(sides)
-    if second > TOO_LARGE or third < TOO_SMALL:
-        return float(np.median(sides))
+def wrong_size(x: float, y: float) -> Fault | None:
+    """What is wrong with the size of a scene's boxes, which is given as multiples of the data set's, if anything."""
+    size = (x * y) ** 0.5
+    if max(x / y, y / x) > TOO_WIDE:
+        return Fault(faults.RESIZED, (x, y))
+    if size > TOO_LARGE or size < TOO_SMALL:
+        return Fault(faults.RESIZED, (size, size))
     return None
-
-
-def sizes_of_sides(evidence: SceneEvidence, margin: float) -> NDArray[np.float64]:
-    """Where the strongest edge stands, as sizes of the boxes: ``(4,)``, right, bottom, left and top."""
-    row = int(np.abs(MARGINS - margin).argmin())
-    sizes: NDArray[np.float64] = SIZES[evidence.fit[:4, row].argmax(axis=1)]
-    return sizes
-
-
-def fit_size(evidence: Sequence[SceneEvidence]) -> tuple[float, float]:
-    """Margin and size of the boxes of a whole data set; told apart by boxes of different sizes.
-
-    Returns:
-        tuple: margin, pixels on each side, and size as a multiple of the objects'.
-    """
-    total = np.sum([one.fit[4] for one in evidence if one.boxes], axis=0)
-    row, column = np.unravel_index(int(total.argmax()), total.shape)
-    if 0 < column < len(SIZES) - 1:  # the top of the parabola through the three highest
-        left, top, right = total[row, column - 1 : column + 2]
-        offset = float((left - right) / (2 * (left - 2 * top + right)))
-    else:
-        offset = 0.0
-    step = float(np.log(SIZES[1] / SIZES[0]))
-    return float(MARGINS[row]), float(SIZES[column] * np.exp(offset * step))

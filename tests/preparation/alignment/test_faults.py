@@ -5,7 +5,7 @@ from oil_storage.preparation.alignment import faults
 from oil_storage.preparation.alignment.faults import Fault, plant, undo
 
 WIDTH, HEIGHT = 300, 200
-PARAMETERS = {faults.SCALED: (0.5, 1.25), faults.RESIZED: (0.8,), faults.SHIFTED: (12.0, -3.5)}
+PARAMETERS = {faults.SCALED: (0.5, 1.25), faults.RESIZED: (0.8, 1.5), faults.SHIFTED: (12.0, -3.5)}
 
 
 @pytest.mark.parametrize("kind", [faults.NONE, *faults.DISCRETE, *PARAMETERS])
@@ -28,7 +28,7 @@ def test_boxes_come_out_with_corners_in_order() -> None:
     [
         (Fault(faults.SCALED, (0.8, 0.8)), "coordinates scaled by 0.800"),
         (Fault(faults.SCALED, (0.8, 1.0)), "coordinates scaled by 0.800 in x and 1.000 in y"),
-        (Fault(faults.RESIZED, (1.25,)), "sizes scaled by 1.25 about the boxes' centres"),
+        (Fault(faults.RESIZED, (1.25, 1.25)), "sizes scaled by 1.25 about the boxes' centres"),
         (Fault(faults.SHIFTED, (2.0, -3.0)), "shifted by (+2.0, -3.0) px"),
         (Fault(faults.ELSEWHERE, image="b"), "of another image, b"),
         (Fault("transposed"), "transposed"),

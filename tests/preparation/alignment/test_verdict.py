@@ -3,7 +3,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from oil_storage.preparation.alignment import SceneEvidence, examine, faults
+from oil_storage.preparation.alignment import GradientField, SceneEvidence, examine, faults
 from oil_storage.preparation.alignment.dataset import judge_dataset
 from oil_storage.preparation.alignment.faults import Fault, plant
 from oil_storage.preparation.alignment.verdict import Answer, judge_scene
@@ -13,7 +13,7 @@ PLANTED = [
     *map(Fault, faults.DISCRETE),
     *(Fault(faults.SCALED, scale) for scale in [(0.5, 0.5), (0.8, 0.8), (0.97, 0.97), (1.25, 1.25), (2.0, 2.0)]),
     Fault(faults.SCALED, (1.25, 0.8)),
-    *(Fault(faults.RESIZED, (size,)) for size in (0.5, 0.8, 1.35, 2.0)),
+    *(Fault(faults.RESIZED, (size, size)) for size in (0.5, 0.8, 1.35, 2.0)),
     *(Fault(faults.SHIFTED, shift) for shift in [(9.0, -7.0), (-20.0, 10.0), (0.0, 40.0)]),
 ]
 
@@ -24,7 +24,7 @@ def evidence(fault: Fault, seed: int) -> SceneEvidence:
     if fault.kind == faults.ELSEWHERE:
         boxes = scene_of_discs(seed + 100)[1]
     height, width = pixels.shape[:2]
-    return examine(f"scene_{seed}", pixels, plant(fault, boxes, width, height))
+    return examine(f"scene_{seed}", GradientField.of(pixels), plant(fault, boxes, width, height))
 
 
 def test_right_boxes_are_right() -> None:
@@ -52,14 +52,14 @@ def test_of_objects_that_are_not_round_nothing_is_guessed() -> None:
     for seed in range(3):
         pixels, boxes = scene_of_discs(seed, square=True)
         for fault in (Fault(), Fault("transposed"), Fault(faults.SCALED, (0.8, 0.8))):
-            found = judge_scene(examine("scene", pixels, plant(fault, boxes, 900, 700)))
+            found = judge_scene(examine("scene", GradientField.of(pixels), plant(fault, boxes, 900, 700)))
             assert found.answer != Answer.NO or found.fault.kind == fault.kind
 
 
 @pytest.mark.parametrize("boxes", [0, 1, 4])
 def test_a_few_boxes_are_no_evidence(boxes: int) -> None:
     pixels, right = scene_of_discs(0)
-    assert judge_scene(examine("scene", pixels, right[:boxes])).answer == Answer.UNKNOWN
+    assert judge_scene(examine("scene", GradientField.of(pixels), right[:boxes])).answer == Answer.UNKNOWN
 
 
 def test_a_few_wrong_scenes_are_named_and_the_rest_is_right() -> None:

@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+from oil_storage.preparation.alignment import GradientField, faults
+from oil_storage.preparation.alignment.faults import Fault, plant
+from oil_storage.preparation.alignment.sizes import box_sizes, common_size
+from tests.preparation.alignment.discs import scene_of_discs
+
+
+@pytest.mark.parametrize("size", [(0.5, 0.5), (0.97, 0.97), (1.03, 1.03), (1.25, 1.25), (2.0, 2.0), (1.25, 1.0)])
+def test_a_common_size_is_measured(size: tuple[float, float]) -> None:
+    pixels, boxes = scene_of_discs(0)
+    field = GradientField.of(pixels)
+    right = common_size(field, boxes)
+    measured = common_size(field, plant(Fault(faults.RESIZED, size), boxes, 900, 700))
+    assert np.divide(measured, right) == pytest.approx(size, rel=0.02)
+
+
+def test_a_shadow_at_two_sides_is_no_size() -> None:
+    pixels, boxes = scene_of_discs(1)
+    field = GradientField.of(pixels)
+    right = box_sizes(field, boxes)
+    for x1, y1, x2, y2 in boxes.astype(int).tolist():  # dark, and stronger than the edge, a few pixels off
+        pixels[y2 + 3 : y2 + 5, x1:x2] = 0
+        pixels[y1:y2, x2 + 3 : x2 + 5] = 0
+    shadowed = box_sizes(GradientField.of(pixels), boxes)
+    assert np.median(np.abs(shadowed[:, 0] - right[:, 0])) < 0.03
