@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
     from oil_storage.annotations.formats import WRITABLE
-    from oil_storage.cli.source import add_source
+    from oil_storage.cli.source import add_source, folder
 
     parser = argparse.ArgumentParser(
         prog="audit_dataset.py",
@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--strict", action="store_true", help="repairs and warnings count as errors")
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a page that stands alone")
     parser.add_argument("--config", type=Path, help="tell how many boxes its anchors can match")
-    parser.add_argument("--fix", type=Path, metavar="OUT", help="write mended annotations and images to a new folder")
+    parser.add_argument("--fix", type=folder, metavar="OUT", help="write mended annotations and images to a new folder")
     parser.add_argument("--to", choices=WRITABLE, default="airbus", help="format of --fix's OUT (default: %(default)s)")
     return parser
 
@@ -37,11 +37,13 @@ def audit_dataset(args: argparse.Namespace) -> int:
     """Audit, print what was found, and write what was asked for."""
     from oil_storage.annotations import formats
     from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.files import check_apart
     from oil_storage.findings import Severity
     from oil_storage.preparation.inspection import inspect
 
     class_map = parse_class_map(args.class_map)
     if args.fix:
+        check_apart(args.source, args.fix)
         formats.check_is_free(args.fix)
     annotations = formats.read(args.source, args.format)
     inspected = inspect(annotations, class_map)

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from oil_storage.cli.command import run
 
@@ -10,7 +9,7 @@ from oil_storage.cli.command import run
 def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
     from oil_storage.annotations.formats import WRITABLE
-    from oil_storage.cli.source import add_source
+    from oil_storage.cli.source import add_judging, add_source, folder
 
     parser = argparse.ArgumentParser(
         prog="convert_dataset.py",
@@ -18,8 +17,11 @@ def build_parser() -> argparse.ArgumentParser:
         "or odd is listed, and errors stop the conversion. docs/formats.md tells of each format.",
     )
     add_source(parser)
-    parser.add_argument("out", type=Path, metavar="OUT", help="new or empty folder; appears when all of it is written")
+    parser.add_argument(
+        "out", type=folder, metavar="OUT", help="new or empty folder; appears when all of it is written"
+    )
     parser.add_argument("--to", required=True, choices=WRITABLE, help="format of OUT")
+    add_judging(parser)
     return parser
 
 
@@ -27,18 +29,17 @@ def convert_dataset(args: argparse.Namespace) -> None:
     """Convert and print what was found and written."""
     from oil_storage.annotations import formats
     from oil_storage.annotations.classes import parse_class_map
-    from oil_storage.errors import UserError
-    from oil_storage.findings import Severity
-    from oil_storage.preparation.audit import audit
+    from oil_storage.files import check_apart
+    from oil_storage.preparation.audit import audit, check_usable
 
     class_map = parse_class_map(args.class_map)
+    check_apart(args.source, args.out)
     formats.check_is_free(args.out)
     annotations = formats.read(args.source, args.format)
     scenes, findings = audit(annotations, class_map)
     for finding in findings:
         print(finding)
-    if errors := [finding for finding in findings if finding.severity == Severity.ERROR]:
-        raise UserError(f"{errors[0]}\n{len(errors)} errors in all, nothing is written; mend them in SOURCE first")
+    check_usable(findings, args.source, args.allow, args.strict)
     for name in (name for name, meaning in class_map.items() if meaning is None):
         boxes = sum(record.class_name == name for record in annotations.records)
         print(f"{boxes} boxes of class {name!r} left out, as --class-map says")

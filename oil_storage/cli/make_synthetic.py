@@ -2,9 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from oil_storage.cli.command import run
+from oil_storage.cli.source import folder
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -13,7 +13,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="make_synthetic.py",
         description="Render satellite-like scenes of tank farms with exact boxes, in the layout of the Airbus set.",
     )
-    parser.add_argument("out", type=Path, help="folder to make: OUT/images/*.jpg and OUT/annotations.csv")
+    parser.add_argument("out", type=folder, help="folder to make: OUT/images/*.jpg and OUT/annotations.csv")
     parser.add_argument("--scenes", type=int, default=24, help="number of scenes (default %(default)s)")
     parser.add_argument(
         "--size", type=int, default=1280, help="side of a scene in px, 256 to 8192 (default %(default)s)"

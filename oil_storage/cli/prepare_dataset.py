@@ -9,7 +9,7 @@ from oil_storage.cli.command import run
 
 def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
-    from oil_storage.cli.source import add_source, folder
+    from oil_storage.cli.source import add_judging, add_source, folder
 
     parser = argparse.ArgumentParser(
         prog="prepare_dataset.py",
@@ -21,13 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--tile", type=int, default=640, help="tile side in pixels (default: %(default)s)")
     parser.add_argument("--overlap", type=int, default=64, help="pixels that neighbours share (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
-    judging = parser.add_argument_group("errors")
-    judging.add_argument(
-        "--allow",
-        action="store_true",
-        help="go on in spite of errors: images that cannot be used are left out, boxes that seem misplaced are taken",
-    )
-    judging.add_argument("--strict", action="store_true", help="repairs and warnings stop as errors do")
+    add_judging(parser)
     splits = parser.add_argument_group("splits")
     splits.add_argument(
         "--folds", type=int, metavar="K", help="K folds instead of 70 : 15 : 15; one tests, one validates"

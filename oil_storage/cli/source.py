@@ -1,4 +1,4 @@
-"""The arguments with which tools are told of labelled scenes."""
+"""The arguments with which tools are told of labelled scenes, and of what to do with bad ones."""
 
 import argparse
 from pathlib import Path
@@ -22,3 +22,14 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=CLASS,...",
         help='which classes of SOURCE are tanks and which are left out: "Storage Tank=oil-storage-tank,ship=-"',
     )
+
+
+def add_judging(parser: argparse.ArgumentParser) -> None:
+    """Add ``--allow --strict``; see :func:`oil_storage.preparation.audit.check_usable`."""
+    judging = parser.add_argument_group("errors")
+    judging.add_argument(
+        "--allow",
+        action="store_true",
+        help="go on in spite of errors: images that cannot be used are left out, boxes that seem misplaced are taken",
+    )
+    judging.add_argument("--strict", action="store_true", help="repairs and warnings stop as errors do")

@@ -25,6 +25,8 @@ NEAR_DUPLICATE_IOU = 0.8
 NEARLY_ALL = 0.9
 """Share of the boxes that must show a fault of the whole data set in their numbers alone."""
 
+FEWEST = 8
+"""Boxes: of fewer, most may have their corners swapped by mistake."""
 NOT_CORNERS = "not-corners"
 """The check that finds x, y, width, height where corners should be."""
 
@@ -75,6 +77,27 @@ def audit(annotations: Annotations, class_map: Mapping[str, str | None]) -> tupl
     return scenes, findings
 
 
+def check_usable(findings: Sequence[Finding], source: Path, allow: bool = False, strict: bool = False) -> None:
+    """Refuse a source with errors.
+
+    Args:
+        findings: all that was found in it.
+        source: named in the error.
+        allow: go on in spite of them.
+        strict: repairs and warnings count as errors.
+
+    Raises:
+        UserError: the first error, and how many there are.
+    """
+    stopping = [one for one in findings if one.severity == Severity.ERROR or strict]
+    if stopping and not allow:
+        errors = "1 error" if len(stopping) == 1 else f"{len(stopping)} errors"
+        raise UserError(
+            f"{stopping[0].place}: {stopping[0].problem}\n"
+            f"{errors} in all: python tools/audit_dataset.py {source} lists them; --allow goes on in spite of them"
+        )
+
+
 def _check_units(written: Sequence[tuple[Record, ImageHeader]]) -> None:
     """Refuse shares where pixels are wanted, and pixels where a format wants shares."""
     boxes, sizes = _arrays(written)
@@ -99,7 +122,7 @@ def _misread(written: Sequence[tuple[Record, ImageHeader]]) -> list[Finding]:
     boxes, sizes = _arrays(written)
     swapped = (boxes[:, 2:] < boxes[:, :2]).all(axis=1)
     fits = (boxes[:, :2] + boxes[:, 2:] / 2 <= sizes).all(axis=1)  # also of a centre and a size
-    if 2 * swapped.sum() <= len(boxes) or fits.mean() < NEARLY_ALL:
+    if len(boxes) < FEWEST or 2 * swapped.sum() <= len(boxes) or fits.mean() < NEARLY_ALL:
         return []
     problem = (
         f"{swapped.sum()} of {len(boxes)} boxes have their second corner above and left of the first: they look like "

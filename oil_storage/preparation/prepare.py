@@ -13,9 +13,9 @@ from oil_storage import __version__
 from oil_storage.annotations import Annotations, formats
 from oil_storage.errors import UserError
 from oil_storage.files import check_apart, json_text, locked, sha256, write_json, write_text
-from oil_storage.findings import Finding, Severity
+from oil_storage.findings import Finding
 from oil_storage.preparation import manifest as manifests
-from oil_storage.preparation.audit import audit
+from oil_storage.preparation.audit import audit, check_usable
 from oil_storage.preparation.coco import coco, image_entry
 from oil_storage.preparation.inspection import Inspected, inspect
 from oil_storage.preparation.resampling import Resolution, resample
@@ -132,7 +132,7 @@ def prepare(
         else:
             inspected = inspect(annotations, choices.class_map)
             findings = inspected.findings
-            _check_usable(findings, choices, source)
+            check_usable(findings, source, choices.allow, choices.strict)
             scenes, resolutions, left_out = _as_chosen(inspected.scenes, choices)
             manifest = _begin(source, scenes, inspected, identity, choices, resolutions)
             mended, damaged = [], None
@@ -200,16 +200,6 @@ def _digest(annotations: Annotations) -> str:
     """SHA-256 of the annotation file, or of those of several in their order."""
     digests = [sha256(path) for path in annotations.files]
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-
-
-def _check_usable(findings: Sequence[Finding], choices: Choices, source: Path) -> None:
-    stopping = [one for one in findings if one.severity == Severity.ERROR or choices.strict]
-    if stopping and not choices.allow:
-        errors = "1 error" if len(stopping) == 1 else f"{len(stopping)} errors"
-        raise UserError(
-            f"{stopping[0].place}: {stopping[0].problem}\n"
-            f"{errors} in all: python tools/audit_dataset.py {source} lists them; --allow goes on in spite of them"
-        )
 
 
 def _as_chosen(scenes: Sequence[Scene], choices: Choices) -> tuple[list[Scene], dict[str, Resolution], int]:

@@ -1,10 +1,14 @@
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from oil_storage.annotations import formats
 from oil_storage.cli.convert_dataset import main
@@ -12,6 +16,9 @@ from oil_storage.preparation.audit import audit
 from oil_storage.scene import CLASS_NAME
 from tests.labelled_scenes import assert_same_scenes, make_scenes
 from tests.raw_data import write_raw_data
+from tests.tf_records import example, framed, image_features
+
+TOOL = Path(__file__).parents[2] / "tools" / "convert_dataset.py"
 
 
 def test_it_writes_the_other_format_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,7 +49,7 @@ def test_classes_become_the_one_or_are_left_out_and_that_is_said(
     captured = capsys.readouterr()
     assert captured.out.count("class 'ship' is unknown") == 4
     assert "annotations.csv:4: class 'ship' is unknown" in captured.err
-    assert "4 errors in all, nothing is written" in captured.err
+    assert "4 errors in all" in captured.err
     assert os.listdir(tmp_path) == ["raw"]
     assert main([*arguments, f"big tank={CLASS_NAME},small tank={CLASS_NAME},ship=-"]) == 0
     assert "4 boxes of class 'ship' left out, as --class-map says" in capsys.readouterr().out
@@ -57,6 +64,7 @@ def test_classes_become_the_one_or_are_left_out_and_that_is_said(
         ("raw", ["--format", "voc"], "no VOC xml"),
         ("raw", ["--class-map", "ship"], "--class-map ship"),
         ("raw", [], "out: is not empty"),
+        ("raw/images", ["--format", "coco"], "no COCO json"),
     ],
 )
 def test_bad_input_is_status_2_and_writes_nothing(
@@ -73,6 +81,54 @@ def test_bad_input_is_status_2_and_writes_nothing(
     assert words in captured.err
     assert captured.err.count("\n") <= 3
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_errors_are_passed_over_on_request_and_warnings_stop_on_request(tmp_path: Path) -> None:
+    source = write_raw_data(tmp_path / "raw", scenes=3, size=128, tanks=4)
+    (source / "images" / "scene_1.jpg").unlink()
+    assert main([str(source), str(tmp_path / "out"), "--to", "coco"]) == 2
+    assert main([str(source), str(tmp_path / "out"), "--to", "coco", "--allow"]) == 0
+    assert sorted(os.listdir(tmp_path / "out" / "images")) == ["scene_0.jpg", "scene_2.jpg"]
+    (source / "annotations.csv").write_text('image_id,class,bounds\nscene_0,oil-storage-tank,"(40, 40, 20, 20)"\n')
+    assert main([str(source), str(tmp_path / "again"), "--to", "coco", "--strict"]) == 2
+    assert not (tmp_path / "again").exists()
+    assert main([str(source), str(tmp_path / "again"), "--to", "coco"]) == 0
+
+
+@pytest.mark.parametrize("out", ["raw", "raw/new", "."])
+def test_source_and_out_are_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str) -> None:
+    write_raw_data(tmp_path / "raw", scenes=1, size=64, tanks=2)
+    before = sorted(tmp_path.rglob("*"))
+    assert main([str(tmp_path / "raw"), str(tmp_path / out), "--to", "coco"]) == 2
+    assert "from which it is made" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_no_extracted_images_behind(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(picture, "PNG")
+    one = example(image_features(picture.getvalue(), "a.png", (64, 48), [(2, 3, 20, 30)], CLASS_NAME))
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "train.record").write_bytes(30_000 * framed(one))
+    (tmp_path / "temporary").mkdir()
+    tool = subprocess.Popen(
+        [sys.executable, TOOL, tmp_path / "raw", tmp_path / "out", "--to", "coco"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+    )
+    deadline = time.monotonic() + 60
+    while not any((tmp_path / "temporary").rglob("*.png")):
+        assert tool.poll() is None, tool.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    tool.send_signal(number)
+    errors = tool.communicate(timeout=60)[1]
+    assert tool.returncode == status, errors
+    assert "Traceback" not in errors
+    assert not list((tmp_path / "temporary").iterdir())
+    assert sorted(os.listdir(tmp_path)) == ["raw", "temporary"]
 
 
 def test_tfrecord_is_read_only(capsys: pytest.CaptureFixture[str]) -> None:
