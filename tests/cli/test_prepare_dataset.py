@@ -84,3 +84,26 @@ def test_a_signal_leaves_no_tiles_behind(tmp_path: Path, number: signal.Signals,
     assert tool.returncode == status, errors
     assert "Traceback" not in errors
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    raw = write_raw_data(tmp_path / "raw", scenes=4, size=512, tanks=4)
+    options = ["--tile", "64", "--overlap", "48", "--gsd", "1.5", "--source-gsd", "1.2"]
+    assert main([str(raw), str(tmp_path / "undisturbed"), *options]) == 0
+    out = tmp_path / "out"
+    for moment in ("out", "**/*.jpg", "**/*.png", "**/SHA256SUMS"):  # it inspects, cuts train, cuts val, has cut all
+        tool = subprocess.Popen([sys.executable, TOOL, raw, out, *options], stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while not any(tmp_path.glob("out") if moment == "out" else out.glob(moment)):
+            assert tool.poll() is None, tool.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        tool.kill()
+        tool.communicate()
+    assert main([str(raw), str(out), *options]) == 0
+    assert contents(out) == contents(tmp_path / "undisturbed")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
