@@ -17,8 +17,8 @@ COARSE_SIZE = 8.0
 """So many of the points are at least so large, in reduced pixels: a small crop, reduced less, has these in common with
 its scene."""
 SPREAD = 32
-"""Reduced pixels; cells of that side give their strongest point in turn, or a town would leave none to the fields at the
-border that another scene shares."""
+"""Reduced pixels; cells of that side give their strongest points in turn, or a town would leave none to the fields at
+the border that another scene shares."""
 MIN_CONTRAST = 0.02
 """SIFT's threshold; half of OpenCV's, so that hazy scenes have their points too."""
 

@@ -14,7 +14,8 @@ from scipy.spatial import cKDTree
 
 from oil_storage.preparation.fingerprint import SceneFingerprint
 
-MIN_SCORE = 0.33
+MIN_SCORE = 0.35
+"""Others score up to 0.1, among scenes of 192 px up to 0.33; see docs/same_ground.md."""
 MIN_SHARED = 0.02
 """Of the smaller scene; what shares less has too little ground in common for its score to mean something."""
 MIN_SHARED_COORDINATES = 0.001
