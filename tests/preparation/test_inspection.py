@@ -1,9 +1,12 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rasterio.transform import Affine
 
 from oil_storage.annotations import formats
+from oil_storage.cli.prepare_dataset import main as prepare
 from oil_storage.findings import Severity
 from oil_storage.preparation.alignment import faults
 from oil_storage.preparation.alignment.faults import Fault
@@ -12,8 +15,12 @@ from oil_storage.preparation.audit import audit
 from oil_storage.preparation.inspection import Inspected, inspect
 from oil_storage.preparation.mending import mend
 from oil_storage.scene import CLASS_NAME
+from tests.annotations.test_geojson import feature, rectangle
+from tests.annotations.test_geojson import write as write_geojson
+from tests.labelled_scenes import write_geotiff
 from tests.preparation.alignment.discs import scene_of_discs
 from tests.preparation.alignment.sources import write_source
+from tests.raw_data import write_raw_data
 
 CLASSES = {CLASS_NAME: CLASS_NAME}
 SIZES = {f"scene_{index}": (900, 700) for index in range(6)}
@@ -80,3 +87,36 @@ def test_a_box_on_nothing_is_a_suspect(tmp_path: Path) -> None:
         file.write('scene_1,oil-storage-tank,"(1, 1, 3.5, 60)"\n')
     last = len((source / "annotations.csv").read_text().splitlines())
     assert f"{source}/annotations.csv:{last}" in [suspect.record.place for suspect in inspected(source).suspects]
+
+
+def test_scenes_that_overlap_by_their_coordinates_are_kept_together(tmp_path: Path) -> None:
+    """Too small and too plain for their pixels to tell; the second in the coordinates of the next zone."""
+    source = tmp_path / "source"
+    source.mkdir()
+    places = {
+        "a": ("EPSG:32631", 701_000),
+        "b": ("EPSG:32632", 33_000),  # 100 m east of a
+        "c": ("EPSG:32631", 701_400),
+        "d": ("EPSG:32631", 730_000),
+        "e": ("EPSG:32631", 740_000),
+    }
+    for name, (crs, east) in places.items():
+        placed = Affine(2, 0, east, 0, -2, 5_000)
+        write_geotiff(source / f"{name}.tif", 100, 80, crs, placed)
+        write_geojson(source / f"{name}.geojson", feature(rectangle((10, 10, 30, 30), placed, crs)))
+    for seed in range(2):
+        out = tmp_path / str(seed)
+        command = [str(source), str(out), "--tile", "64", "--overlap", "0", "--seed", str(seed)]
+        assert prepare([*command, "--class-map", f"tank={CLASS_NAME}", "--allow"]) == 0
+        manifest = json.loads((out / "manifest.json").read_text())
+        assert [pair["scenes"] for pair in manifest["same_ground"]] == [["a", "b"]]
+        assert sum({"a", "b"} <= set(scenes) for scenes in manifest["split"].values()) == 1
+
+
+def test_scenes_too_small_to_compare_are_pointed_out(tmp_path: Path) -> None:
+    source = write_raw_data(tmp_path / "small", scenes=3, size=128, tanks=2)
+    untold = [finding for finding in inspected(source).findings if finding.check == "same-ground-unknown"]
+    assert [Path(finding.place).name for finding in untold] == ["scene_0.jpg"]
+    assert "and 2 more" in untold[0].problem
+    source = write_raw_data(tmp_path / "large", scenes=3, size=256)
+    assert "same-ground-unknown" not in [finding.check for finding in inspected(source).findings]
