@@ -21,7 +21,7 @@ default_hooks = dict(
     classes=dict(type="NumClassCheckHook"),
     timer=dict(type="IterTimerHook"),
     sampler_seed=dict(type="DistSamplerSeedHook"),
-    logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
+    logger=dict(type="LoggerHook", interval=10, log_metric_by_epoch=False),
     pictures=dict(type="ValidationPictureHook", tiles=4),
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(type="CheckpointAtValidationHook", max_keep_ckpts=2, save_best="coco/bbox_mAP", rule="greater"),

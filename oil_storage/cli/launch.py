@@ -1,6 +1,7 @@
 """Run a tool in several processes: torchrun, without its tracebacks and with the tool's own exit status."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ def torchrun_arguments(processes: int) -> list[str]:
 def launch(args: argparse.Namespace) -> int:
     """Run the processes to their end; a signal is passed on to them."""
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
-    os.environ.setdefault("LOGLEVEL", "CRITICAL")  # torchrun reports each process that ends in an error
+    logging.disable(logging.ERROR)  # torchrun reports each process that ends in an error; that has said so itself
 
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException

@@ -24,18 +24,24 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def report(args: argparse.Namespace) -> None:
-    """Record the runs and rewrite the table."""
-    from oil_storage.reporting.results import record, table
+    """Record the runs and rewrite the tables; nothing is written before all is found in order."""
+    from oil_storage.reporting.results import committed, markdown, measured, replaced, write
 
-    for work_dir in args.runs:
-        print(f"recorded in {record(work_dir, args.split, args.results)}")
     text = args.readme.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise UserError(f"{args.readme}: lacks the lines {BEGIN.strip()} and {END} between which the table goes")
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    shown = table(args.results)
-    write_text(args.readme, before + BEGIN + shown + END + after)
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UserError(f"{args.readme}: lacks the lines {BEGIN.strip()} and {END}, in this order, for the table")
+    runs_of = committed(args.results)
+    changed = []
+    for work_dir in args.runs:
+        config, one = measured(work_dir, args.split)
+        runs_of[config] = replaced(runs_of.get(config, []), one)
+        changed.append(config)
+    shown = markdown(dict(sorted(runs_of.items())))
+    for config in changed:
+        print(f"recorded in {write(args.results, config, runs_of[config])}")
+    write_text(args.readme, before + begin + shown + end + after)
     print(shown, end="")
 
 

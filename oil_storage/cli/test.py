@@ -1,6 +1,7 @@
 """Test a checkpoint: score it on the val or test split, and draw its predictions."""
 
 import argparse
+import copy
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oil_storage.cli import configuration
-from oil_storage.cli.command import run
+from oil_storage.cli.command import is_first_process, run
+from oil_storage.cli.false_start import nothing_left
 from oil_storage.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ def test(args: argparse.Namespace) -> int:
     """Run the test that ``args`` describe."""
     if args.out is not None and args.out.suffix not in (".pkl", ".pickle"):
         raise UserError(f"--out {args.out}: must end in .pkl")
+    if args.out is not None and args.out.is_dir():
+        raise UserError(f"--out {args.out}: is a folder; name a file in it")
     if not args.checkpoint.is_file():
         raise UserError(f"{args.checkpoint}: no such checkpoint file")
     configuration.choose_device(args.device)
@@ -52,16 +56,38 @@ def test(args: argparse.Namespace) -> int:
     from mmengine.dist import is_main_process
     from mmengine.runner import Runner
 
-    from oil_storage.engine import distributed
+    from oil_storage.datasets.oil_storage import check_prepared
+    from oil_storage.engine import distributed, provenance
     from oil_storage.engine.bf16 import compute_in_bf16
     from oil_storage.engine.checkpoints import check_whole
     from oil_storage.engine.failures import plain_errors
-    from oil_storage.files import write_json
+    from oil_storage.files import sha256, write_json
     from oil_storage.preparation import manifest
 
     check_whole(args.checkpoint)
+    checkpoint = provenance.read(args.checkpoint)
     distributed.prepare(cfg, args.launcher)
+    trained, changes = as_trained(cfg, checkpoint, args.checkpoint)
     choose_split(cfg, args.split)
+    dataset = cfg.test_dataloader.dataset
+    data_root = Path(dataset.data_root)
+    check_prepared(data_root, f"{dataset.tile}_{dataset.overlap}")
+    provenance.check_unseen(checkpoint, args.checkpoint, data_root, args.split)
+    if is_first_process():
+        for change in changes:
+            print(f"not as it was trained: {change}")
+    report = {
+        "config": str(args.config),
+        "checkpoint": str(args.checkpoint),
+        "checkpoint_sha256": sha256(args.checkpoint),
+        "trained": trained,
+        "changes": changes,
+        "data_root": str(data_root),
+        "data": manifest.identity(manifest.read(data_root)),
+        "split": args.split,
+        "tta": args.tta,
+        "precision": "bfloat16" if cfg.optim_wrapper.type == "Bf16OptimWrapper" else "float32",
+    }
     cfg.work_dir = str(Path(cfg.work_dir, args.split))
     cfg.load_from = str(args.checkpoint)
     cfg.resume = False
@@ -69,8 +95,10 @@ def test(args: argparse.Namespace) -> int:
         use_tta(cfg)
     if args.show_dir is not None:
         cfg.default_hooks.picture_folder = {"type": "PictureFolderHook", "folder": str(args.show_dir)}
+    if args.out is not None:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
 
-    with plain_errors(args.config, args.cfg_options):
+    with nothing_left(Path(cfg.work_dir)), plain_errors(args.config, args.cfg_options):
         runner = Runner.from_cfg(cfg)
         if cfg.optim_wrapper.type == "Bf16OptimWrapper":
             compute_in_bf16(runner.model)
@@ -80,17 +108,7 @@ def test(args: argparse.Namespace) -> int:
     if is_main_process():
         if args.out is not None:
             os.replace(partial(args.out), args.out)
-        data_root = cfg.test_dataloader.dataset.data_root
-        report = {
-            "config": str(args.config),
-            "checkpoint": str(args.checkpoint),
-            "data_root": data_root,
-            "data": manifest.identity(manifest.read(Path(data_root))),
-            "split": args.split,
-            "tta": args.tta,
-            "precision": "bfloat16" if cfg.optim_wrapper.type == "Bf16OptimWrapper" else "float32",
-            "metrics": {name: None if math.isnan(value) else value for name, value in metrics.items()},
-        }
+        report["metrics"] = {name: None if math.isnan(value) else value for name, value in metrics.items()}
         path = Path(cfg.work_dir, "metrics.json")
         write_json(path, report)
         dataset = runner.test_dataloader.dataset
@@ -99,6 +117,40 @@ def test(args: argparse.Namespace) -> int:
         if args.show_dir is not None:
             print(f"pictures: {args.show_dir}")
     return 0
+
+
+def as_trained(cfg: "Config", checkpoint: Mapping[str, Any], path: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """What a checkpoint tells of its training, and what would be scored otherwise than that training scored.
+
+    Args:
+        cfg: of the test, its split and flips not yet chosen.
+        checkpoint: see :func:`oil_storage.engine.provenance.read`.
+        path: of the checkpoint.
+
+    Returns:
+        tuple: for the records of runs, None where the checkpoint tells nothing; and the changes in model, tiles,
+            evaluator and precision, as sentences.
+    """
+    from oil_storage.engine.from_scratch import from_scratch
+    from oil_storage.engine.provenance import TRAINED, differences, trained_config
+
+    meta = checkpoint["meta"]
+    if TRAINED not in meta:
+        return None, []
+    before, now = trained_config(checkpoint, path), copy.deepcopy(cfg)
+    for one in (before, now):
+        from_scratch(one)  # what is frozen, and initialised from where, changes no score
+    places = ("model", "test_dataloader.dataset", "test_evaluator", "test_cfg", "optim_wrapper.type")
+    changes = [change for at in places for change in differences(_at(before, at), _at(now, at), at)]
+    told = {key: value for key, value in meta[TRAINED].items() if key != "images"}  # thousands, perhaps
+    return {**told, "seed": meta["seed"], "iterations": meta["iter"]}, changes
+
+
+def _at(cfg: "Config", place: str) -> Any:
+    node: Any = cfg
+    for key in place.split("."):
+        node = node.get(key) or {}
+    return node
 
 
 def partial(out: Path) -> Path:

@@ -1,6 +1,7 @@
 """Train a config."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -8,10 +9,14 @@ from pathlib import Path
 
 from oil_storage.cli import configuration
 from oil_storage.cli.command import is_first_process, run
+from oil_storage.cli.false_start import nothing_left
 from oil_storage.errors import UserError
 
 LARGEST_SEED = 2**31 - 1
 """mmengine draws seeds up to here, and adds a worker's number for generators that take 32 bits."""
+
+SKIPS = " is skipped since "
+"""What mmengine says of a parameter that is frozen or shared."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,12 +55,14 @@ def train(args: argparse.Namespace) -> int:
 
     from mmengine.runner import Runner
 
-    from oil_storage.engine import distributed
+    from oil_storage.datasets.oil_storage import check_prepared
+    from oil_storage.engine import distributed, provenance
     from oil_storage.engine.checkpoints import check_whole, find_last
     from oil_storage.engine.failures import plain_errors
     from oil_storage.engine.from_scratch import from_scratch
     from oil_storage.engine.interruption import TrainingInterrupted
     from oil_storage.engine.pretrained import resolve
+    from oil_storage.engine.resumption import check_resumable
 
     distributed.prepare(cfg, args.launcher)
     if args.seed is not None:
@@ -68,30 +75,49 @@ def train(args: argparse.Namespace) -> int:
     for key in ("max_iters", "max_epochs", "val_interval"):
         if (cfg.get("train_cfg") or {}).get(key, 1) < 1:
             raise UserError(f"{args.config}: train_cfg.{key}={cfg.train_cfg[key]}: must be at least 1")
-    if args.load_from:
-        cfg.load_from = args.load_from
-    if resume := args.resume or (cfg.get("resume") and (cfg.get("load_from") or "auto")):
-        last = find_last(Path(cfg.work_dir)) if resume == "auto" else Path(resume)
-        if is_first_process():
-            print(f"{cfg.work_dir}: no checkpoint to resume, starting anew" if last is None else f"resuming {last}")
-        if last is not None:
-            cfg.resume, cfg.load_from = True, str(last)
-    if cfg.get("load_from"):
-        cfg.load_from = str(resolve(str(cfg.load_from)))
-        check_whole(Path(cfg.load_from))
+    configuration.check_evaluator(cfg, "val")
     for name in ("train_dataloader", "val_dataloader"):
         if cfg.get(name):
             cfg[name].setdefault("worker_init_fn", {"type": "leave_process_group"})
-    configuration.check_evaluator(cfg, "val")
+            if (dataset := cfg[name].dataset).type == "OilStorageDataset":  # before a checkpoint is fetched for it
+                check_prepared(Path(dataset.data_root), f"{dataset.tile}_{dataset.overlap}")
+    if args.load_from:
+        cfg.load_from = args.load_from
+    last = None
+    if resume := args.resume or (cfg.get("resume") and (cfg.get("load_from") or "auto")):
+        last = find_last(Path(cfg.work_dir)) if resume == "auto" else Path(resume)
+        if last is not None:
+            cfg.resume, cfg.load_from = True, str(last)
+    if cfg.get("load_from"):
+        path = resolve(str(cfg.load_from))
+        cfg.load_from = str(path)
+        check_whole(path)
+        checkpoint = provenance.read(path)
+        if last is not None:
+            check_resumable(cfg, checkpoint, path)
+        if root := provenance.data_root(cfg):
+            provenance.check_unseen(checkpoint, path, root, "val")
+    if resume and is_first_process():
+        print(f"{cfg.work_dir}: no checkpoint to resume, starting anew" if last is None else f"resuming {last}")
 
-    with plain_errors(args.config, args.cfg_options):
+    with nothing_left(Path(cfg.work_dir)), plain_errors(args.config, args.cfg_options):
         try:
-            Runner.from_cfg(cfg).train()
+            runner = Runner.from_cfg(cfg)
+            runner.logger.addFilter(is_readable)
+            runner.train()
         except TrainingInterrupted as stop:
             if is_first_process():  # all stop after the same iteration
                 print(stop, file=sys.stderr)
             return stop.status
     return 0
+
+
+def is_readable(entry: logging.LogRecord) -> bool:
+    """Whether a log entry is for people: mmengine says for each parameter how it is optimised, in hundreds of lines."""
+    text = entry.getMessage()
+    return not (
+        text.startswith(("paramwise_options -- ", '"FileClient" will', '"HardDiskBackend" is')) or SKIPS in text
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

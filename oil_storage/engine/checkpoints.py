@@ -4,6 +4,7 @@ import inspect
 import os
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from oil_storage.engine.resumption import FROZEN, check_resumable, frozen_parameters
+from oil_storage.engine.provenance import TRAINED, describe
 from oil_storage.errors import UserError
 
 WHOLE_FILES = {"backend": "whole_files"}
@@ -52,6 +53,7 @@ class CheckpointAtValidationHook(CheckpointHook):
     """
 
     interval: int
+    seen: Sequence[str] = ()
 
     def __init__(self, interval: int = -1, **kwargs: Any) -> None:
         super().__init__(interval=interval, **{"backend_args": WHOLE_FILES, **kwargs})
@@ -64,26 +66,18 @@ class CheckpointAtValidationHook(CheckpointHook):
         self.filename_tmpl = "epoch_{}.pth" if self.by_epoch else "iter_{}.pth"
         if self.interval < 0:
             self.interval = runner.train_loop.val_interval
+        self.trained = describe(runner.cfg, self.seen)
         super().before_train(runner)
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Note what is frozen."""
-        checkpoint["meta"][FROZEN] = frozen_parameters(runner.model)
-
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume another training, or from weights alone; mmengine would start the optimiser anew, silently.
+        """Keep in mind what the weights were trained on before."""
+        self.seen = checkpoint.get("meta", {}).get(TRAINED, {}).get("images", ())
 
-        Raises:
-            UserError: the checkpoint was not written to be resumed, or not by this training.
-        """
-        if not runner._resume:
-            return
-        name = str(runner._load_from)
-        if not {"meta", "optimizer", "message_hub"} <= checkpoint.keys():
-            raise UserError(
-                f"{name}: holds weights alone, as best_*.pth does; resume from iter_*.pth, or --load-from it"
-            )
-        check_resumable(runner, checkpoint, name)
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Note where the weights come from, and how long the iterations took."""
+        timer = runner.message_hub.log_scalars.get("train/time")  # of a resumed training, from its beginning
+        seconds = None if timer is None else float(timer.data[0].sum())
+        checkpoint["meta"][TRAINED] = {**self.trained, "seconds": seconds}
 
 
 def check_whole(path: Path) -> None:

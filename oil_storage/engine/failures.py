@@ -19,7 +19,7 @@ def plain_errors(config: Path | str = "the config", options: Sequence[str] = ())
     """Turn what a user can mend into a :class:`UserError`, and cut tracebacks out of the text of other errors.
 
     torch hands an error of a data worker over as an error of the same type with the worker's traceback for text.
-    What mmengine cannot build, or torch cannot load, is known by the function that the error came through.
+    What mmengine cannot build is known by the function that the error came through.
 
     Args:
         config: what is built; named where that fails.
@@ -42,12 +42,13 @@ def plain_errors(config: Path | str = "the config", options: Sequence[str] = ())
             path = text.removeprefix("failed to load image: ")
             raise UserError(f"{path}: not an image, or half of one; prepare the data again") from error
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-        loads = [frame for frame in frames if _is_mmengines(frame) and frame.f_code.co_name == "_load_checkpoint"]
-        if loads:
-            raise UserError(f"{loads[0].f_locals['filename']}: not a checkpoint ({_sentence(error)})") from error
         builds = [frame for frame in frames if _is_mmengines(frame) and _builds(frame)]
-        blamed = [option for option in options if _is_blamed(option, text)]
-        if builds or blamed:
+        checks = [frame for frame in frames if frame.f_code.co_name == "_check_head"]  # mmdet's NumClassCheckHook
+        blamed = [option for option in options if _is_refused(option, text)]
+        if (builds or checks) and not blamed:
+            blamed = [option for option in options if _is_named(option, text)]
+            blamed = [option for option in blamed if _has_value(option, text)] or blamed
+        if builds or checks or blamed:
             overridden = f"{config} --cfg-options {' '.join(options)}" if options else f"{config}"
             place = f"--cfg-options {blamed[0]}" if blamed else overridden
             what = next((f"{kind}: " for frame in reversed(builds) if (kind := _type(frame))), "")
@@ -82,10 +83,21 @@ def _type(frame: FrameType) -> str | None:
     return str(cfg["type"]) if isinstance(cfg, dict) and "type" in cfg else None
 
 
-def _is_blamed(option: str, text: str) -> bool:
+def _is_refused(option: str, text: str) -> bool:
     """Whether an error is about the key of an option as an argument, or about its value as a name."""
     key, _, value = option.partition("=")
     return f"unexpected keyword argument '{key.rpartition('.')[2]}'" in text or f"{value} is not in the " in text
+
+
+def _is_named(option: str, text: str) -> bool:
+    """Whether an error has the key of an option in its words."""
+    key = option.partition("=")[0].rpartition(".")[2]
+    return re.search(rf"\b{re.escape(key)}\b", text) is not None
+
+
+def _has_value(option: str, text: str) -> bool:
+    value = option.partition("=")[2]
+    return re.search(rf"(?<![\w.-]){re.escape(value)}(?![\w.])", text) is not None
 
 
 def _sentence(error: Exception) -> str:

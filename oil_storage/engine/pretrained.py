@@ -7,7 +7,7 @@ import re
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -69,9 +69,14 @@ def resolve(load_from: str) -> Path:
     target = FOLDER / url.rpartition("/")[2]
     if not target.is_file():
         FOLDER.mkdir(parents=True, exist_ok=True)
-        with _alone_in(FOLDER):  # the processes of one machine start together
-            if not target.is_file():
-                _download(url, target)
+        try:
+            with _alone_in(FOLDER):  # the processes of one machine start together
+                if not target.is_file():
+                    _download(url, target)
+        except BaseException:
+            with suppress(OSError):  # it holds others
+                FOLDER.rmdir()
+            raise
     _verify(target)
     return target
 

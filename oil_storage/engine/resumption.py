@@ -1,79 +1,62 @@
 """That a checkpoint is resumed by the training that wrote it.
 
-What a checkpoint carries - optimiser, schedules, averaged weights - replaces what the config says of them. Of a config
-that says otherwise mmengine fails in torch's words, or takes no notice.
+What a checkpoint carries - optimiser, schedules, averaged weights, position in the data - belongs to the data and the
+config that it was trained with. Under others mmengine goes on with a mixture of both, or fails in torch's words.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from mmengine.hooks import EMAHook
-from mmengine.runner import Runner
-from torch import nn
+from mmengine.config import Config
 
-from oil_storage.engine.checkpoint_fit import modules
+from oil_storage.engine.provenance import TRAINED, data_root, differences, trained_config
 from oil_storage.errors import UserError
+from oil_storage.preparation import manifest
 
-FROZEN = "frozen"
-"""Key of a checkpoint's ``meta``: names of the parameters that were not trained."""
-
-MOVING = ("params", "lr", "momentum", "betas", "last_step", "_global_step", "_last_value", "verbose")
-"""Entries of an optimiser's groups and of schedules that change in training, or mean nothing."""
-
-
-def frozen_parameters(model: nn.Module) -> list[str]:
-    """Names of the parameters that are not trained; a distributed wrapper's ``module.`` is left out."""
-    return [name.removeprefix("module.") for name, value in model.named_parameters() if not value.requires_grad]
+SETTINGS = (
+    *("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr", "custom_hooks"),
+    *("randomness", "val_cfg", "val_evaluator"),
+)
+"""Keys of a config that make a training what it is; its validation too, which chooses the best checkpoint."""
 
 
-def check_resumable(runner: Runner, checkpoint: Mapping[str, Any], name: str) -> None:
-    """Refuse a checkpoint of another training: other parameters frozen, another optimiser, schedule or average.
+def check_resumable(cfg: Config, checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Refuse a checkpoint of another training, or of weights alone.
 
     Args:
-        runner: with optimiser and schedules built, and not yet loaded.
-        checkpoint: of the same model, written to be resumed.
-        name: what the error calls it.
+        cfg: to be trained with, set up for its launcher.
+        checkpoint: see :func:`oil_storage.engine.provenance.read`.
+        path: what the error calls it.
 
     Raises:
-        UserError: with the first difference.
+        UserError: the checkpoint was not written to be resumed, or with the first difference of the trainings.
     """
-    difference = next(_differences(runner, checkpoint), None)
+    if not {"optimizer", "message_hub"} <= checkpoint.keys():
+        raise UserError(f"{path}: holds weights alone, as best_*.pth does; resume from iter_*.pth, or --load-from it")
+    difference = next(_differences(cfg, checkpoint, path), None)
     if difference:
         raise UserError(
-            f"{name}: of another training: {difference}\n"
-            "resume with the config, --cfg-options and --from-scratch (or without) that it was started with,\n"
-            "or start a new training from its weights: --load-from"
+            f"{path}: of another training: {difference}\n"
+            "resume with the data, config and flags that it was started with, or start a new training\n"
+            "from its weights, under the new settings: --load-from, with a --work-dir of its own"
         )
 
 
-def _differences(runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:
-    parameters = [name.removeprefix("module.") for name, _ in runner.model.named_parameters()]
-    here = frozen_parameters(runner.model)
-    there = checkpoint["meta"].get(FROZEN, here)
-    for before, now, words in ((there, here, ("froze", "trained")), (here, there, ("trained", "frozen"))):
-        if changed := [key for key in before if key not in now]:
-            others = set(parameters) - set(changed)
-            yield f"it {words[0]} {modules(changed, others)}, which would be {words[1]} now"
-    if ("ema_state_dict" in checkpoint) != any(isinstance(hook, EMAHook) for hook in runner.hooks):
-        yield f"it has {'' if 'ema_state_dict' in checkpoint else 'no '}averaged weights (EMAHook)"
-    old, new = (state.get("param_groups", []) for state in (checkpoint["optimizer"], runner.optim_wrapper.state_dict()))
-    if [len(group["params"]) for group in old] != [len(group["params"]) for group in new]:
-        yield f"its optimiser has {_size(old)}, the config's {_size(new)}"
-    for before, now in zip(old, new, strict=False):
-        yield from _entries("optim_wrapper: ", before, now)
-    old, new = checkpoint.get("param_schedulers"), runner.param_schedulers
-    if isinstance(old, list) and isinstance(new, list):
-        if len(old) != len(new):
-            yield f"it has {len(old)} schedules (param_scheduler), the config {len(new)}"
-        for index, (before, now) in enumerate(zip(old, new, strict=False)):
-            yield from _entries(f"param_scheduler.{index}: ", before, now.state_dict())
-
-
-def _size(groups: Sequence[Mapping[str, Any]]) -> str:
-    return f"{sum(len(group['params']) for group in groups)} parameters in {len(groups)} groups"
-
-
-def _entries(place: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    for key in sorted(old.keys() - set(MOVING)):  # a newer torch may have more
-        if old[key] != new.get(key):
-            yield f"{place}{key} was {old[key]}, would be {new.get(key)}"
+def _differences(cfg: Config, checkpoint: Mapping[str, Any], path: Path) -> Iterator[str]:
+    trained = checkpoint["meta"].get(TRAINED)
+    root = data_root(cfg)
+    if root and trained and trained["data"]:  # checkpoints of before did not note it
+        data = manifest.identity(manifest.read(root))
+        if data["sha256"] != trained["data"]["sha256"]:
+            yield from differences({**trained["data"], "name": None}, {**data, "name": None}, f"{root}: data")
+    processes = 1 if cfg.launcher == "none" else int(os.environ["WORLD_SIZE"])
+    if trained and trained["processes"] != processes:
+        yield f"it ran in {trained['processes']} processes, would in {processes}"
+    before = trained_config(checkpoint, path)
+    for key in SETTINGS:
+        yield from differences(before.get(key), cfg.get(key), key)
+    for key in ("dataset", "sampler"):  # in batches of any size
+        old, new = ((one.get("val_dataloader") or {}).get(key) for one in (before, cfg))
+        yield from differences(old, new, f"val_dataloader.{key}")

@@ -1,5 +1,6 @@
 """The manifest of a prepared folder: what it was made from, how it was split, which tile sets are complete."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,11 +57,23 @@ def _has(content: Any, keys: Sequence[str], kind: type) -> bool:
 
 
 def identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells one prepared data set and split from another, in a few words: for the records of runs."""
+    """What tells one prepared data set and split from another, in a few words: for checkpoints and records of runs.
+
+    ``sha256`` is of all that decides what is in which split - images, boxes, seed and choices - wherever they stand;
+    the other entries are for people.
+    """
     source = manifest["source"]
+    content = {"choices": {}, **source, "path": None, "split": manifest["split"]}
     return {
         "name": Path(source["path"]).name,
         "scenes": len(source["images_sha256"]),
         "annotations_sha256": source["annotations_sha256"],
         "split_seed": source["seed"],
+        "sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
     }
+
+
+def images(manifest: Mapping[str, Any], split: str) -> dict[str, str]:
+    """SHA-256 of each scene's image in a split, by scene."""
+    hashes = manifest["source"]["images_sha256"]
+    return {scene: hashes[scene] for scene in manifest["split"][split]}

@@ -1,5 +1,7 @@
+import hashlib
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 from oil_storage.cli.test import main
 from oil_storage.cli.train import main as train
+from oil_storage.preparation.prepare import Choices, prepare
 from tests.tiny_training import write_config, write_data
 
 
@@ -23,13 +26,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 def test_scores_pictures_and_predictions_of_a_split(
     trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str
 ) -> None:
-    flags = ["--split", split, "--show-dir", str(tmp_path / "pictures"), "--out", str(tmp_path / "out.pkl")]
+    out = tmp_path / "made" / "out.pkl"
+    flags = ["--split", split, "--show-dir", str(tmp_path / "pictures"), "--out", str(out)]
     assert main([*trained, "--work-dir", str(tmp_path), *flags]) == 0
     report = json.loads((tmp_path / split / "metrics.json").read_text())
     assert (report["split"], report["checkpoint"], report["precision"]) == (split, trained[1], "float32")
+    assert report["checkpoint_sha256"] == hashlib.sha256(Path(trained[1]).read_bytes()).hexdigest()
+    assert (report["trained"]["config"], report["trained"]["iterations"]) == (Path(trained[0]).stem, 2)
+    assert report["trained"]["data"] == report["data"]
+    assert report["trained"]["seconds"] > 0
+    assert report["changes"] == []
     printed = capsys.readouterr().out
     assert f"AP50      {report['metrics']['coco/bbox_mAP_50']:.3f}" in printed
-    predictions = pickle.loads((tmp_path / "out.pkl").read_bytes())
+    predictions = pickle.loads(out.read_bytes())
     annotations = Path(predictions[0]["img_path"]).parent.with_suffix(".json").read_text()
     boxes = len(json.loads(annotations)["annotations"])
     assert f"{split} split: {len(predictions)} tiles, {boxes} boxes" in printed
@@ -53,29 +62,92 @@ def test_flips_add_to_what_is_detected_and_bfloat16_changes_it_little(trained: t
 
 
 def test_bad_input_gets_a_line(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config, checkpoint = trained
+    checkpoint = trained[1]
+    (folder := tmp_path / "folder.pkl").mkdir()
     torch.save({"state_dict": {"backbone.conv1.weight": torch.zeros(1)}}, tmp_path / "other.pth")
     (tmp_path / "half.pth").write_bytes(Path(checkpoint).read_bytes()[:5000])
     (tmp_path / "text.pth").write_text("no checkpoint")
-    for argv, words in {
-        (config, "absent.pth"): "absent.pth: no such checkpoint file",
-        (config, str(tmp_path / "half.pth")): "half.pth: a truncated checkpoint",
-        (config, str(tmp_path / "text.pth")): "text.pth: not a checkpoint",
-        (config, str(tmp_path / "other.pth")): "other.pth: checkpoint of another model",
-        (config, checkpoint, "--out", "scores.csv"): "must end in .pkl",
-        (config, checkpoint, "--cfg-options", "test_evaluator=None"): "needs one test_evaluator",
-        (config, checkpoint, "--tta", "--cfg-options", "tta_model=None"): "--tta: the config has no tta_model",
+    cases = {
+        ("absent.pth",): "absent.pth: no such checkpoint file",
+        (str(tmp_path / "half.pth"),): "half.pth: a truncated checkpoint",
+        (str(tmp_path / "text.pth"),): "text.pth: not a checkpoint",
+        (str(tmp_path / "other.pth"),): "other.pth: checkpoint of another model",
+        (checkpoint, "--out", "scores.csv"): "must end in .pkl",
+        (checkpoint, "--out", str(folder)): "folder.pkl: is a folder",
+        (checkpoint, "--cfg-options", "test_evaluator=None"): "needs one test_evaluator",
+        (checkpoint, "--tta", "--cfg-options", "tta_model=None"): "--tta: the config has no tta_model",
         (
-            config,
             checkpoint,
             "--cfg-options",
             "test_dataloader.dataset.overlap=0",
         ): "does not score what test_dataloader",
-        (config, checkpoint, "--cfg-options", "model.neck.foo=1"): "--cfg-options model.neck.foo=1: FPN: TypeError: ",
-    }.items():
+        (checkpoint, "--cfg-options", "model.neck.foo=1"): "--cfg-options model.neck.foo=1: FPN: TypeError: ",
+    }
+    for number, (argv, words) in enumerate(cases.items()):
+        # mmengine tells the runs of one process apart by the config's name and the second
+        config = shutil.copy(trained[0], tmp_path / f"{number}.py")
         capsys.readouterr()
-        assert main([*argv, "--work-dir", str(tmp_path)]) == 2
+        assert main([str(config), *argv, "--work-dir", str(tmp_path)]) == 2
         text = capsys.readouterr().err
         assert words in text
         assert "Traceback" not in text
-    assert not (tmp_path / "test" / "metrics.json").exists()
+    assert not (tmp_path / "test").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "change"),
+    [
+        (["--amp"], "optim_wrapper.type was 'OptimWrapper', would be 'Bf16OptimWrapper'"),
+        (["--cfg-options", "model.test_cfg.score_thr=0.5"], "model.test_cfg.score_thr was 0.0, would be 0.5"),
+        (
+            ["--cfg-options", "test_dataloader.dataset.pipeline.1.scale=(32,32)"],
+            "test_dataloader.dataset.pipeline.1.scale.0 was 64, would be 32",
+        ),
+        (
+            ["--cfg-options", "test_dataloader.dataset.indices=3"],
+            "test_dataloader.dataset.indices was None, would be 3",
+        ),
+        (["--cfg-options", "test_evaluator.format_only=False"], "test_evaluator.format_only was None, would be False"),
+        (["--cfg-options", "test_dataloader.batch_size=1", "model.backbone.init_cfg=None"], None),
+    ],
+)
+def test_what_is_scored_otherwise_than_trained_is_told(
+    trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], change: str | None
+) -> None:
+    assert main([*trained, "--split", "val", "--work-dir", str(tmp_path), *flags]) == 0
+    changes = json.loads((tmp_path / "val" / "metrics.json").read_text())["changes"]
+    assert changes[:1] == ([] if change is None else [change])
+    assert capsys.readouterr().out.count("not as it was trained: ") == len(changes)
+
+
+def test_scenes_that_were_trained_on_are_not_scored(
+    trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Path(trained[0]).parent / "prepared"
+    split = json.loads((data / "manifest.json").read_text())["split"]
+    turned = tmp_path / "split.json"
+    turned.write_text(json.dumps({"train": split["test"], "val": split["train"], "test": split["val"]}))
+    anew = tmp_path / "anew"
+    prepare(data.parent / "raw", anew, tile=64, overlap=16, choices=Choices(split_file=turned))
+    options = [
+        *("--cfg-options", f"test_dataloader.dataset.data_root={anew}"),
+        f"test_evaluator.ann_file={anew}/tiles/64_16/test.json",
+    ]
+    argv = [*trained, "--work-dir", str(tmp_path / "work"), *options]
+    assert main([*argv, "--split", "val"]) == 2
+    said = capsys.readouterr().err
+    assert f"was trained on {len(split['train'])} of the {len(split['train'])} scenes in the val split" in said
+    assert len(said.splitlines()) <= 3
+    assert not (tmp_path / "work").exists()
+    # other data is no fault, and is told
+    assert main([*argv, "--split", "test"]) == 0
+    report = json.loads((tmp_path / "work" / "test" / "metrics.json").read_text())
+    assert report["data"]["sha256"] != report["trained"]["data"]["sha256"]
+
+
+def test_a_checkpoint_that_does_not_tell_of_its_training_is_scored(trained: tuple[str, str], tmp_path: Path) -> None:
+    content = torch.load(trained[1], weights_only=False)
+    torch.save({"state_dict": content["state_dict"]}, tmp_path / "public.pth")
+    assert main([trained[0], str(tmp_path / "public.pth"), "--work-dir", str(tmp_path)]) == 0
+    report = json.loads((tmp_path / "test" / "metrics.json").read_text())
+    assert (report["trained"], report["changes"]) == (None, [])

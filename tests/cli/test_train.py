@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from oil_storage.cli.train import main
+from oil_storage.engine.pictures import LINE, MAGNIFIED
+from oil_storage.preparation.prepare import Choices, prepare
 from tests.tiny_training import WITH_WORKERS, losses, write_config, write_data
 
 
@@ -49,7 +52,7 @@ def stop_at(config: Path, number: int, iteration: int, stage: str) -> Path:
     """Write a copy of a config whose training gets a signal."""
     hook = {"type": "SignalHook", "number": int(number), "iteration": iteration, "stage": stage}
     path = config.with_stem(f"stopping_{config.stem}")
-    path.write_text(f"{config.read_text()}\ncustom_hooks.append({hook})\n")
+    path.write_text(f"{config.read_text()}\ndefault_hooks['signal'] = {hook}\n")
     return path
 
 
@@ -163,7 +166,8 @@ def test_the_event_file_holds_losses_rate_scores_and_pictures(whole: Path) -> No
     assert [event.step for event in events.Scalars("loss")] == list(range(1, 9))
     assert len(images) == 4
     assert all([picture.step for picture in events.Images(tag)] == [4, 8] for tag in images)
-    assert all((picture.width, picture.height) == (132, 64) for tag in images for picture in events.Images(tag))
+    size = (2 * MAGNIFIED * 64 + 4, LINE + MAGNIFIED * 64)
+    assert {(picture.width, picture.height) for tag in images for picture in events.Images(tag)} == {size}
 
 
 def test_amp_trains_in_bfloat16(data: Path, whole: Path, tmp_path: Path) -> None:
@@ -185,7 +189,8 @@ def error_of(capsys: pytest.CaptureFixture[str], argv: list[str]) -> str:
     """Run with arguments that must fail; return the text after ``error:``."""
     capsys.readouterr()
     assert main(argv) == 2
-    text = capsys.readouterr().err
+    printed, text = capsys.readouterr()
+    assert "resuming" not in printed
     assert "Traceback" not in text
     start = text.index("error: ")
     assert len(text[start:].strip().splitlines()) <= 3
@@ -213,10 +218,12 @@ def test_bad_input_gets_a_line(data: Path, whole: Path, tmp_path: Path, capsys: 
         "model.type=RetinaNeet": "--cfg-options model.type=RetinaNeet: RetinaNeet: KeyError: ",
         "train_dataloader.foo=1": "--cfg-options train_dataloader.foo=1: IterBasedTrainLoop: TypeError: ",
         "optim_wrapper.clip_grad.foo=1": "--cfg-options optim_wrapper.clip_grad.foo=1: TypeError: ",
-        "train_dataloader.batch_size=0": "batch_size=0: IterBasedTrainLoop: ValueError: ",
+        "train_dataloader.batch_size=0": "--cfg-options train_dataloader.batch_size=0: IterBasedTrainLoop: Value",
+        "model.bbox_head.num_classes=3": "--cfg-options model.bbox_head.num_classes=3: AssertionError: The `num_",
         "val_dataloader.dataset.split=test": "does not score what val_dataloader gives",
     }.items():
-        assert words in error_of(capsys, [config, *work, "--cfg-options", option])
+        # mmengine tells the runs of one process apart by the config's name and the second
+        assert words in error_of(capsys, [str(write_config(tmp_path, data)), *work, "--cfg-options", option])
     if not torch.cuda.is_available():
         assert "--device cuda: " in error_of(capsys, [config, *work, "--device", "cuda"])
     assert "absent.pth: no such checkpoint file" in error_of(capsys, [config, *work, "--resume", "absent.pth"])
@@ -229,8 +236,7 @@ def test_bad_input_gets_a_line(data: Path, whole: Path, tmp_path: Path, capsys: 
     half.write_bytes(best.read_bytes()[:10_000])
     assert "half.pth: a truncated checkpoint" in error_of(capsys, [config, *work, "--load-from", str(half)])
     assert "two checkpoints" in error_of(capsys, [config, *work, "--load-from", str(half), "--resume", str(half)])
-    assert not list((tmp_path / "work").rglob("*.pth"))
-    assert not (tmp_path / "work" / "last_checkpoint").exists()
+    assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.parametrize("seed", ["-1", "99999999999", "one"])
@@ -245,21 +251,86 @@ def test_missing_data_names_the_prepare_command(tmp_path: Path, capsys: pytest.C
     assert "tools/prepare_dataset.py SOURCE" in error_of(capsys, [str(config), "--work-dir", str(tmp_path / "work")])
 
 
+def test_data_is_missed_before_a_checkpoint(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {f"{loader}_dataloader__dataset__tile": 128 for loader in ("train", "val")}
+    evaluator = {"val_evaluator__ann_file": str(data / "tiles" / "128_16" / "val.json")}
+    config = str(write_config(tmp_path, data, **changes, **evaluator))
+    monkeypatch.chdir(tmp_path)
+    assert "the config wants 128_16" in error_of(capsys, [config, "--load-from", "absent.pth"])
+    assert "the config wants 128_16" in error_of(capsys, [config, "--load-from", "mmdet://no_such_model"])
+    assert {path.name for path in tmp_path.iterdir()} == {Path(config).name}
+
+
+def test_weights_that_have_seen_what_validates_are_refused(
+    data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ["--load-from", str(whole / "iter_8.pth"), "--work-dir", str(tmp_path / "work")]
+    options = ["--cfg-options", "train_cfg.max_iters=1", "train_cfg.val_interval=1"]
+    # the same scenes under another split, some of which were trained on
+    other = prepare_otherwise(data, tmp_path / "other")
+    said = error_of(capsys, [str(write_config(tmp_path, other)), *start, *options])
+    assert "iter_8.pth: was trained on 1 of the 1 scenes in the val split of" in said
+    # what they were trained on goes on into what is made of them
+    assert main([str(write_config(tmp_path, data)), *start, *options, "train_dataloader.dataset.split=val"]) == 0
+    trained, started = (
+        torch.load(path, weights_only=False)["meta"]["trained"]["images"]
+        for path in (whole / "iter_8.pth", tmp_path / "work" / "iter_1.pth")
+    )
+    assert set(trained) < set(started)
+
+
+def prepare_otherwise(data: Path, out: Path) -> Path:
+    """Prepare the scenes of ``data`` in ``out``, with a train scene of then for validation."""
+    split = json.loads((data / "manifest.json").read_text())["split"]
+    moved = {"train": [*split["train"][1:], *split["val"]], "val": split["train"][:1], "test": split["test"]}
+    path = out.with_suffix(".json")
+    path.write_text(json.dumps(moved))
+    prepare(data.parent / "raw", out, tile=64, overlap=16, choices=Choices(split_file=path))
+    return out
+
+
+def test_the_log_is_for_people(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(
+        tmp_path,
+        data,
+        train_cfg__max_iters=10,
+        train_cfg__val_interval=10,
+        val_dataloader__batch_size=1,
+        model__backbone__frozen_stages=1,
+        optim_wrapper__optimizer__weight_decay=0.01,
+        optim_wrapper__paramwise_cfg={"norm_decay_mult": 0.0, "bypass_duplicate": True},
+    )
+    runtime = Config.fromfile("configs/_base_/default_runtime.py", import_custom_modules=False)
+    interval = f"default_hooks.logger.interval={runtime.default_hooks.logger.interval}"
+    assert main([str(config), "--work-dir", str(tmp_path / "work"), "--cfg-options", interval]) == 0
+    printed = capsys.readouterr().out
+    lines = [*printed.splitlines(), *next((tmp_path / "work").glob("*/*.log")).read_text().splitlines()]
+    assert sum("Iter(train)" in line and "loss: " in line for line in lines) >= 1
+    assert not [line for line in lines if "paramwise_options" in line or "skipped since" in line]
+    assert runtime.default_hooks.logger.interval <= 10
+
+
 def test_an_image_that_vanishes_or_is_broken_is_named(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = shutil.copytree(data, tmp_path / "copy")
-    config = write_config(tmp_path, copy, **WITH_WORKERS)
-    argv = [str(config), "--work-dir", str(tmp_path / "work")]
+
+    def said() -> str:
+        config = write_config(tmp_path, copy, **WITH_WORKERS)
+        return error_of(capsys, [str(config), "--work-dir", str(tmp_path / "work")])
+
     images = sorted((copy / "tiles" / "64_16" / "train").iterdir())
     for image in images:
         image.write_bytes(b"no picture")
-    assert f"({len(images)} of {len(images)} are)" in error_of(capsys, argv)
+    assert f"({len(images)} of {len(images)} are)" in said()
     for image in images:
         image.write_bytes(b"no picture but for its end\xff\xd9")
-    assert "not an image" in error_of(capsys, argv)
+    assert "not an image" in said()
     images[0].unlink()
-    assert images[0].name in error_of(capsys, argv)
+    assert images[0].name in said()
+    assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -271,7 +342,7 @@ def test_a_split_without_a_box_is_refused_before_training(
     path.write_text(json.dumps({**json.loads(path.read_text()), "annotations": []}))
     argv = [str(write_config(tmp_path, copy)), "--work-dir", str(tmp_path / "work")]
     assert f"{split}.json: no box of oil-storage-tank" in error_of(capsys, argv)
-    assert not losses(tmp_path / "work")
+    assert not (tmp_path / "work").exists()
 
 
 def test_help_is_fast_enough_to_be_asked() -> None:

@@ -83,7 +83,7 @@ def test_a_users_error_comes_through_the_launcher(tmp_path: Path) -> None:
     done = subprocess.run(**tool("tools/dist_train.sh", str(tmp_path / "absent.py"), "2"), check=False)
     assert done.returncode == 2
     assert done.stderr.count("absent.py: no such config") == 1
-    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_slurms_variables_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:

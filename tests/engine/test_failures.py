@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import _load_checkpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -65,6 +64,20 @@ def test_what_cannot_be_built_is_blamed_on_the_option_or_the_config() -> None:
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "blamed"),
+    [
+        (["a.b=1", "train.batch_size=0"], "train.batch_size=0"),
+        (["train.batch_size=0", "val.batch_size=4"], "train.batch_size=0"),
+        (["val.batch_size=4", "train.batch_size=0"], "train.batch_size=0"),
+    ],
+)
+def test_an_option_is_blamed_by_its_name_and_then_by_its_value(options: list[str], blamed: str) -> None:
+    with pytest.raises(UserError) as caught, plain_errors("a.py", options):
+        Runner.build_dataloader({"dataset": Failing(ValueError()), "batch_size": 0, "sampler": None})
+    assert str(caught.value).startswith(f"--cfg-options {blamed}: ValueError: batch_size should be a positive")
+
+
 def test_a_fault_of_ours_is_not_blamed_on_the_config() -> None:
     with pytest.raises(KeyError), plain_errors(Path("a.py"), ["model.x=1"]):
         {}["x"]
@@ -77,10 +90,3 @@ def test_runners_own_arguments_are_part_of_the_config(tmp_path: Path) -> None:
         plain_errors("a.py"),
     ):
         Runner.from_cfg(cfg)
-
-
-def test_what_torch_cannot_load_is_no_checkpoint(tmp_path: Path) -> None:
-    path = tmp_path / "a.pth"
-    path.write_bytes(b"\x80\x02}q\x00.")  # a pickle of something else
-    with pytest.raises(UserError, match=r"a\.pth: not a checkpoint \(.+\)$"), plain_errors():
-        _load_checkpoint(str(path))

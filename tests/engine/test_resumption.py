@@ -7,16 +7,20 @@ import pytest
 import torch
 
 from oil_storage.cli.train import main
+from oil_storage.preparation.prepare import prepare
 from tests.tiny_training import losses, write_config, write_data
 
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return the config and the work dir of a training with a frozen stage that ended after iteration 4 of 8."""
+    """Return config and work dir of a training with a frozen stage, and what it left after iteration 4 of 8."""
     folder = tmp_path_factory.mktemp("begun")
     config = write_config(folder, write_data(folder), model__backbone__frozen_stages=1)
-    argv = [str(config), "--work-dir", str(folder / "work"), "--cfg-options", "train_cfg.max_iters=4"]
-    assert main(argv) == 0
+    assert main([str(config), "--work-dir", str(folder / "work")]) == 0
+    for path in (folder / "work").iterdir():
+        if path.suffix == ".pth" and path.name != "iter_4.pth":
+            path.unlink()
+    (folder / "work" / "last_checkpoint").write_text("iter_4.pth")
     return config, folder / "work"
 
 
@@ -27,44 +31,88 @@ def resume(begun: tuple[Path, Path], tmp_path: Path) -> list[str]:
     return [str(begun[0]), "--work-dir", str(tmp_path / "work"), "--resume"]
 
 
+def refused(resume: list[str], capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    """Resume in vain; return what is said."""
+    before = {path: path.read_bytes() for path in Path(resume[2]).rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main([*resume, *flags]) == 2
+    assert {path: path.read_bytes() for path in Path(resume[2]).rglob("*") if path.is_file()} == before
+    said = capsys.readouterr()
+    assert "resuming" not in said.out
+    assert said.err.startswith("error: ")
+    assert len(said.err.splitlines()) <= 3
+    return said.err
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--from-scratch"], "it froze backbone.conv1, backbone.bn1, backbone.layer1, which would be trained now"),
-        (["model.backbone.frozen_stages=2"], "it trained backbone.layer2, which would be frozen now"),
-        (["optim_wrapper.optimizer.lr=0.1"], "optim_wrapper: initial_lr was 0.001, would be 0.1"),
-        (["optim_wrapper.optimizer.weight_decay=0"], "optim_wrapper: weight_decay was 0.01, would be 0"),
-        (["optim_wrapper.optimizer.type=SGD"], "optim_wrapper: "),
-        (["+optim_wrapper.paramwise_cfg.bias_lr_mult=2"], "its optimiser has "),
-        (["param_scheduler.1.end=20"], "param_scheduler.1: "),
-        (["param_scheduler=None"], "optim_wrapper: initial_lr was 0.001, would be None"),
-        (["custom_hooks=None"], "it has averaged weights (EMAHook)"),
+        (["--from-scratch"], "model.backbone.frozen_stages was 1, would be -1"),
+        (["--seed", "1"], "randomness.seed was 0, would be 1"),
+        (["--amp"], "optim_wrapper.type was 'OptimWrapper', would be 'Bf16OptimWrapper'"),
+        (["model.backbone.frozen_stages=2"], "model.backbone.frozen_stages was 1, would be 2"),
+        (["model.bbox_head.loss_bbox.type=L1Loss"], "model.bbox_head.loss_bbox.type was 'SmoothL1Loss', would be "),
+        (["train_cfg.max_iters=9"], "train_cfg.max_iters was 8, would be 9"),
+        (["train_cfg.val_interval=2"], "train_cfg.val_interval was 4, would be 2"),
+        (["train_dataloader.batch_size=4"], "train_dataloader.batch_size was 2, would be 4"),
+        (["train_dataloader.dataset.pipeline.3.prob=0.9"], "train_dataloader.dataset.pipeline.3.prob was 0.5, would "),
+        (["optim_wrapper.optimizer.lr=0.1"], "optim_wrapper.optimizer.lr was 0.001, would be 0.1"),
+        (["+optim_wrapper.paramwise_cfg.bias_lr_mult=2"], "optim_wrapper.paramwise_cfg was None, would be "),
+        (["param_scheduler.1.end=20"], "param_scheduler.1.end was 8, would be 20"),
+        (["param_scheduler=None"], "param_scheduler was [{"),
+        (["custom_hooks.0.momentum=0.2"], "custom_hooks.0.momentum was 0.1, would be 0.2"),
+        (["val_dataloader.dataset.split=test"], "val_evaluator.ann_file="),
     ],
-    ids=lambda value: value[0] if isinstance(value, list) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_another_training_is_refused_and_nothing_changes(
     resume: list[str], capsys: pytest.CaptureFixture[str], flags: list[str], words: str
 ) -> None:
-    before = sorted(Path(resume[2]).glob("*.pth"))
-    options = flags if flags[0].startswith("--") else ["--cfg-options", *flags]
-    assert main([*resume, *options]) == 2
-    text = capsys.readouterr().err
-    assert f"iter_4.pth: of another training: {words}" in text
-    assert "Traceback" not in text
-    assert sorted(Path(resume[2]).glob("*.pth")) == before
+    said = refused(resume, capsys, *(flags if flags[0].startswith("--") else ["--cfg-options", *flags]))
+    assert words in said
+    assert ("iter_4.pth: of another training: " in said and "--load-from" in said) or "does not score" in said
+
+
+def test_data_prepared_anew_in_the_same_place_is_other_data(
+    resume: list[str], capsys: pytest.CaptureFixture[str], begun: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data = begun[1].parent / "prepared"
+    kept = data.rename(data.with_name("kept"))
+    try:
+        prepare(data.parent / "raw", data, tile=64, overlap=16, seed=1)
+        said = refused(resume, capsys)
+    finally:
+        shutil.rmtree(data)
+        kept.rename(data)
+    assert f"iter_4.pth: of another training: {data}: data.split_seed was 0, would be 1" in said
 
 
 def test_the_same_training_goes_on_without_its_pointer(resume: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     work = Path(resume[2])
     (work / "last_checkpoint").unlink()
-    assert main([*resume, "--cfg-options", "train_cfg.max_iters=5"]) == 0
+    options = ["train_dataloader.num_workers=1", "val_dataloader.batch_size=1", "default_hooks.logger.interval=2"]
+    assert main([*resume, "--cfg-options", *options]) == 0
     assert f"resuming {work / 'iter_4.pth'}" in capsys.readouterr().out
-    assert list(losses(work)) == [1, 2, 3, 4, 5]
+    assert max(losses(work)) == 8
 
 
-def test_a_checkpoint_that_does_not_say_what_was_frozen_is_resumed(resume: list[str]) -> None:
+def test_data_may_move(resume: list[str], begun: tuple[Path, Path], tmp_path: Path) -> None:
+    moved = shutil.copytree(begun[1].parent / "prepared", tmp_path / "moved")
+    options = [f"{loader}_dataloader.dataset.data_root={moved}" for loader in ("train", "val")]
+    assert main([*resume, "--cfg-options", *options, f"val_evaluator.ann_file={moved}/tiles/64_16/val.json"]) == 0
+
+
+def test_another_number_of_processes_is_refused(resume: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     path = Path(resume[2]) / "iter_4.pth"
     checkpoint = torch.load(path, weights_only=False)
-    assert checkpoint["meta"].pop("frozen")
+    checkpoint["meta"]["trained"]["processes"] = 2
     torch.save(checkpoint, path)
-    assert main([*resume, "--cfg-options", "train_cfg.max_iters=5"]) == 0
+    assert "of another training: it ran in 2 processes, would in 1" in refused(resume, capsys)
+
+
+def test_a_checkpoint_that_does_not_say_what_it_was_trained_on_is_resumed(resume: list[str]) -> None:
+    path = Path(resume[2]) / "iter_4.pth"
+    checkpoint = torch.load(path, weights_only=False)
+    assert checkpoint["meta"].pop("trained")
+    torch.save(checkpoint, path)
+    assert main(resume) == 0

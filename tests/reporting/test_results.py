@@ -1,95 +1,141 @@
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oil_storage.cli.report import main
 from oil_storage.errors import UserError
-from oil_storage.reporting.results import record, table, training_time
+from oil_storage.reporting.results import committed, markdown, measured, replaced, table, write
 
-DATA = {"name": "scenes", "scenes": 6, "annotations_sha256": "0" * 64, "split_seed": 0}
+DATA = {"name": "scenes", "scenes": 6, "annotations_sha256": "0" * 64, "split_seed": 0, "sha256": "a" * 64}
+OTHER_SPLIT = DATA | {"split_seed": 1, "sha256": "b" * 64}
+TRAINED = {
+    "config": "toy",
+    "data": DATA,
+    "processes": 1,
+    "hardware": "2 cores",
+    "commit": "abc",
+    "seconds": 220.0,
+    "seed": 0,
+    "iterations": 80,
+}
 
 
-def write_run(work_dir: Path, seed: int, ap: float, **tested: Any) -> Path:
+def write_run(work_dir: Path, ap: float = 0.5, seed: int = 0, **tested: Any) -> Path:
     """Write what a training and a test leave behind; ``tested`` overrides keys of ``metrics.json``."""
-    scalars = work_dir / "20260101_000000" / "vis_data" / "scalars.json"
-    scalars.parent.mkdir(parents=True)
-    lines = [
-        {"loss": 1.0, "time": 2.0, "step": 50},
-        {"coco/bbox_mAP": 0.1, "step": 50},
-        {"loss": 0.5, "time": 4.0, "step": 80},
-    ]
-    scalars.write_text("\n".join(json.dumps(line) for line in lines))
-    (work_dir / "toy.py").write_text(
-        f"randomness = dict(seed={seed})\ntrain_dataloader = dict(dataset=dict(data_root='prepared'))\n"
-    )
+    (work_dir / "val").mkdir(parents=True)
+    checkpoint = work_dir / "iter_80.pth"
+    checkpoint.write_bytes(b"weights")
     names = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m")
-    metrics = {f"coco/bbox_{name}": ap for name in names} | {"coco/bbox_mAP_l": None}
-    (work_dir / "val").mkdir()
     content = {
         "config": "configs/oil/toy.py",
-        "checkpoint": str(work_dir / "iter_80.pth"),
+        "checkpoint": str(checkpoint),
+        "checkpoint_sha256": hashlib.sha256(b"weights").hexdigest(),
+        "trained": TRAINED | {"seed": seed},
+        "changes": [],
         "data_root": "prepared",
         "data": DATA,
         "split": "val",
         "tta": False,
-        "metrics": metrics,
+        "metrics": {f"coco/bbox_{name}": ap for name in names} | {"coco/bbox_mAP_l": None},
     }
     (work_dir / "val" / "metrics.json").write_text(json.dumps(content | tested))
     return work_dir
 
 
-def test_time_is_summed_over_iterations(tmp_path: Path) -> None:
-    assert training_time(write_run(tmp_path / "run", 0, 0.5)) == (80, pytest.approx(50 * 2 + 30 * 4))
-    with pytest.raises(UserError, match=r"scalars\.json"):
-        training_time(tmp_path)
+def test_a_run_is_what_its_checkpoint_tells_and_its_test_scored(tmp_path: Path) -> None:
+    config, run = measured(write_run(tmp_path, 0.53849, seed=3), "val")
+    assert config == "toy"
+    assert (run["seed"], run["iterations"], run["train_minutes"], run["commit"]) == (3, 80, 3.7, "abc")
+    assert run["metrics"]["coco/bbox_mAP_75"] == 0.53849
+    assert run["metrics"]["coco/bbox_mAP_l"] is None
 
 
-def test_runs_are_recorded_once_a_seed_and_shown(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("above\n<!-- results -->\nold\n<!-- /results -->\nbelow\n")
-    arguments = ["--results", str(tmp_path / "results"), "--readme", str(readme)]
-    runs = [write_run(tmp_path / f"run{i}", seed, ap) for i, (seed, ap) in enumerate([(1, 0.25), (0, 0.5), (1, 0.75)])]
-    assert main([*map(str, runs), *arguments]) == 0
-    content = json.loads((tmp_path / "results" / "toy.json").read_text())
-    assert [(run["seed"], run["metrics"]["coco/bbox_mAP"]) for run in content["runs"]] == [(0, 0.5), (1, 0.75)]
-    assert content["runs"][0]["metrics"]["coco/bbox_mAP_l"] is None
-    shown = table(tmp_path / "results")
-    assert "| `toy` | scenes | val | 1 | 0.750 |" in shown
-    assert readme.read_text() == f"above\n<!-- results -->\n{shown}<!-- /results -->\nbelow\n"
+def test_a_figure_is_rounded_once(tmp_path: Path) -> None:
+    config, run = measured(write_run(tmp_path, 0.53849), "val")  # to four digits and then to three it would be 0.539
+    assert "| 0.538 |" in markdown({config: [run]})
 
 
 def test_an_untested_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"tools/test\.py with --split test"):
-        record(write_run(tmp_path / "run", 0, 0.5), "test", tmp_path)
-
-
-def test_a_run_on_other_data_stands_beside_the_first(tmp_path: Path) -> None:
-    other = DATA | {"name": "others", "annotations_sha256": "1" * 64}
-    for index, data in enumerate([DATA, other, other]):
-        record(write_run(tmp_path / f"run{index}", 0, 0.1 * index, data=data), "val", tmp_path)
-    runs = json.loads((tmp_path / "toy.json").read_text())["runs"]
-    assert [(run["data"], run["metrics"]["coco/bbox_mAP"]) for run in runs] == [(other, 0.2), (DATA, 0.0)]
+        measured(write_run(tmp_path), "test")
 
 
 @pytest.mark.parametrize(
     ("tested", "words"),
     [
         ({"checkpoint": "elsewhere/iter_80.pth"}, "is not of"),
-        ({"data_root": "others"}, "was trained on prepared"),
         ({"tta": True}, "without --tta"),
         ({"split": "test"}, "scores the split 'test'"),
+        ({"changes": ["model.test_cfg.score_thr was 0.01, would be 0.5"]}, r"was 0\.01, would be 0\.5; run tools/test"),
+        ({"data": OTHER_SPLIT}, r"prepared otherwise .*\(split seed 1, trained on 0\)"),
+        ({"trained": TRAINED | {"data": OTHER_SPLIT}}, r"prepared otherwise .*\(split seed 0, trained on 1\)"),
+        ({"trained": None}, r"iter_80\.pth: does not tell on what data it was trained"),
+        ({"trained": TRAINED | {"data": None}}, r"iter_80\.pth: does not tell on what data it was trained"),
+        ({"metrics": {}}, r"metrics\.json: damaged, or of another version .*run tools/test\.py again"),
+        ({"metrics": None}, r"metrics\.json: damaged"),
     ],
 )
 def test_a_score_of_something_else_is_refused(tmp_path: Path, tested: dict[str, Any], words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        record(write_run(tmp_path / "run", 0, 0.5, **tested), "val", tmp_path)
-    assert not list(tmp_path.glob("*.json"))
+    with pytest.raises(UserError, match=words) as caught:
+        measured(write_run(tmp_path, **tested), "val")
+    assert len(str(caught.value).splitlines()) <= 3
 
 
-def test_no_results_leave_the_table_alone(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("<!-- results -->\nold\n<!-- /results -->\n")
-    assert main(["--results", str(tmp_path), "--readme", str(readme)]) == 2
-    assert "old" in readme.read_text()
+@pytest.mark.parametrize("content", [b"of another training", None])
+def test_a_checkpoint_that_was_overwritten_since_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    checkpoint = write_run(tmp_path) / "iter_80.pth"
+    if content is None:
+        checkpoint.unlink()
+    else:
+        checkpoint.write_bytes(content)
+    with pytest.raises(UserError, match=r"scores a .*iter_80\.pth that is not there any more; run tools/test"):
+        measured(tmp_path, "val")
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"split": "val"}', '{"runs": [{}]}', '{"runs": 3}'])
+def test_damaged_files_are_named(tmp_path: Path, text: str) -> None:
+    write_run(tmp_path / "run")
+    (tmp_path / "run" / "val" / "metrics.json").write_text(text)
+    with pytest.raises(UserError, match=r"metrics\.json: damaged"):
+        measured(tmp_path / "run", "val")
+    (tmp_path / "toy.json").write_text(text)
+    with pytest.raises(UserError, match=r"toy\.json: damaged"):
+        committed(tmp_path)
+
+
+def run_on(data: dict[str, Any], seed: int = 0, ap: float = 0.5) -> dict[str, Any]:
+    names = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m")
+    return {
+        "data": data,
+        "seed": seed,
+        "split": "val",
+        "train_minutes": 4.0,
+        "hardware": "2 cores",
+        "metrics": {f"coco/bbox_{name}": ap for name in names},
+    }
+
+
+def test_a_run_takes_the_place_of_that_of_its_seed_data_and_split() -> None:
+    first, second = run_on(DATA, 0), run_on(DATA, 1)
+    again = run_on(DATA, 0, ap=0.7)
+    assert replaced([first, second], again) == [again, second]
+    elsewhere = run_on(OTHER_SPLIT, 0)
+    assert replaced([first], elsewhere) == [first, elsewhere]
+    assert replaced([first], {**again, "split": "test"}) == [{**again, "split": "test"}, first]
+
+
+def test_a_run_recorded_before_splits_had_a_digest_is_replaced_too() -> None:
+    before = run_on({key: value for key, value in DATA.items() if key != "sha256"})
+    assert replaced([before], run_on(DATA)) == [run_on(DATA)]
+
+
+def test_data_sets_have_tables_of_their_own(tmp_path: Path) -> None:
+    synthetic = DATA | {"name": "another", "annotations_sha256": "1" * 64}
+    write(tmp_path, "b", [run_on(DATA)])
+    write(tmp_path, "a", [run_on(DATA), run_on(synthetic)])
+    first, second = table(tmp_path).split("\n\n")
+    assert [line.split(" | ")[:2] for line in first.splitlines()[2:]] == [["| `a`", "another"]]
+    assert [line.split(" | ")[:2] for line in second.splitlines()[2:]] == [["| `a`", "scenes"], ["| `b`", "scenes"]]
+    assert first.splitlines()[:2] == second.splitlines()[:2]

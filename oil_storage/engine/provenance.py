@@ -1,0 +1,135 @@
+"""What a checkpoint was trained on and how, kept in its ``meta``: for resuming, testing and reporting it."""
+
+import os
+import platform
+import subprocess
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+
+from oil_storage.errors import UserError
+from oil_storage.preparation import manifest
+
+TRAINED = "trained"
+"""Key of :func:`describe` in a checkpoint's ``meta``."""
+
+ELSEWHERE = ("data_root", "ann_file", "num_workers", "persistent_workers", "prefetch_factor", "pin_memory")
+"""Where data stands and how it is fetched: what may differ, as the data is known by its content."""
+
+
+def describe(cfg: Config, seen: Iterable[str]) -> dict[str, Any]:
+    """What mmengine does not note of a training.
+
+    Args:
+        cfg: what is about to be trained.
+        seen: SHA-256 of the images that the weights it starts from were trained on.
+
+    Returns:
+        dict: ``config`` (its name), ``data`` (:func:`oil_storage.preparation.manifest.identity`, None where it is
+            not ours), ``images`` (SHA-256 of all scenes trained on, sorted), ``processes``, ``hardware``, ``commit``.
+    """
+    root = data_root(cfg)
+    prepared = manifest.read(root) if root else None
+    own = manifest.images(prepared, _dataset(cfg)["split"]).values() if prepared else ()
+    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return {
+        "config": Path(cfg.filename or "unnamed").stem,
+        "data": manifest.identity(prepared) if prepared else None,
+        "images": sorted({*seen, *own}),
+        "processes": get_world_size(),
+        "hardware": hardware(),
+        "commit": head.stdout.strip(),
+    }
+
+
+def data_root(cfg: Config) -> Path | None:
+    """The prepared folder that a config trains on; None where it takes other data."""
+    dataset = _dataset(cfg)
+    return Path(dataset["data_root"]) if dataset["type"] == "OilStorageDataset" else None
+
+
+def _dataset(cfg: Config) -> Mapping[str, Any]:
+    dataset: Mapping[str, Any] = cfg.train_dataloader.dataset
+    while "dataset" in dataset:  # mmdet's wrappers
+        dataset = dataset["dataset"]
+    return dataset
+
+
+def hardware() -> str:
+    """Name of the GPU, or of the processor with the number of cores in use."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+    return f"{len(os.sched_getaffinity(0))} cores of {names[0] if names else platform.machine()}"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A checkpoint's entries; of a zip archive, as torch writes since 1.6, tensors are not read until they are used.
+
+    Raises:
+        UserError: torch cannot load it, or it holds something else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=False, mmap=zipfile.is_zipfile(path))
+    except OSError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{path}: not a checkpoint ({str(error).splitlines()[0] if str(error) else error!r})"
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise UserError(f"{path}: no checkpoint of MMDetection's (it has no 'state_dict')")
+    return {"meta": {}, **content}
+
+
+def trained_config(checkpoint: Mapping[str, Any], path: Path) -> Config:
+    """The config that a checkpoint was trained with, as it was resolved then.
+
+    Raises:
+        UserError: it has none that can be read.
+    """
+    try:
+        return Config.fromstring(checkpoint["meta"]["cfg"], ".py")
+    except Exception as error:
+        raise UserError(f"{path}: no config in it that can be read ({type(error).__name__}: {error})") from error
+
+
+def differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
+    """Places at which two configs differ, ``train_cfg.max_iters was 4, would be 8``, but for :data:`ELSEWHERE`."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*old, *(key for key in new if key not in old)]:
+            if key not in ELSEWHERE:
+                yield from differences(old.get(key), new.get(key), f"{place}.{key}" if place else key)
+    elif isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
+        for index, (before, now) in enumerate(zip(old, new, strict=True)):
+            yield from differences(before, now, f"{place}.{index}")
+    elif old != new:
+        yield f"{place} was {_short(old)}, would be {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:56]} ..."
+
+
+def check_unseen(checkpoint: Mapping[str, Any], path: Path, data_root: Path, split: str) -> None:
+    """Refuse to score weights on scenes that they were trained on, by this training or by one that it started from.
+
+    A checkpoint that does not tell what it was trained on - one of another project's, say - passes.
+
+    Raises:
+        UserError: the first such scene.
+    """
+    seen = set(checkpoint["meta"].get(TRAINED, {}).get("images", ()))
+    scenes = manifest.images(manifest.read(data_root), split)
+    if known := [scene for scene, digest in scenes.items() if digest in seen]:
+        raise UserError(
+            f"{path}: was trained on {len(known)} of the {len(scenes)} scenes in the {split} split of {data_root} "
+            f"({known[0]} is one);\nits score there would tell nothing: give the data with the split it was trained on"
+        )

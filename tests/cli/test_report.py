@@ -1,0 +1,68 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oil_storage.cli.report import main
+from oil_storage.reporting.results import table
+from tests.reporting.test_results import write_run
+
+README = "above\n<!-- results -->\nold\n<!-- /results -->\nbelow\n"
+
+
+@pytest.fixture
+def readme(tmp_path: Path) -> Path:
+    path = tmp_path / "README.md"
+    path.write_text(README)
+    return path
+
+
+def arguments(readme: Path) -> list[str]:
+    return ["--results", str(readme.with_name("results")), "--readme", str(readme)]
+
+
+def test_runs_are_recorded_once_a_seed_and_shown(readme: Path) -> None:
+    folder = readme.parent
+    runs = [write_run(folder / f"run{i}", ap, seed) for i, (seed, ap) in enumerate([(1, 0.25), (0, 0.5), (1, 0.75)])]
+    assert main([*map(str, runs), *arguments(readme)]) == 0
+    content = json.loads((folder / "results" / "toy.json").read_text())
+    assert [(run["seed"], run["metrics"]["coco/bbox_mAP"]) for run in content["runs"]] == [(0, 0.5), (1, 0.75)]
+    shown = table(folder / "results")
+    assert "| `toy` | scenes | val | 1 | 0.750 |" in shown
+    assert readme.read_text() == f"above\n<!-- results -->\n{shown}<!-- /results -->\nbelow\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["no marks", "<!-- /results -->\n<!-- results -->\n", "<!-- results -->\n", "<!-- /results -->\n"]
+)
+def test_without_a_place_for_the_table_nothing_is_recorded(
+    readme: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    readme.write_text(text)
+    assert main([str(write_run(readme.parent / "run")), *arguments(readme)]) == 2
+    assert "README.md: lacks the lines" in capsys.readouterr().err
+    assert not readme.with_name("results").exists()
+    assert readme.read_text() == text
+
+
+def test_one_run_that_is_refused_leaves_all_unrecorded(readme: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = write_run(readme.parent / "good"), write_run(readme.parent / "bad", tta=True)
+    assert main([str(good), str(bad), *arguments(readme)]) == 2
+    assert "without --tta" in capsys.readouterr().err
+    assert not readme.with_name("results").exists()
+    assert readme.read_text() == README
+
+
+def test_no_results_leave_the_table_alone(readme: Path) -> None:
+    assert main(arguments(readme)) == 2
+    assert readme.read_text() == README
+
+
+def test_a_report_imports_nothing_heavy(readme: Path) -> None:
+    argv = [str(write_run(readme.parent / "run")), *arguments(readme)]
+    code = f"import sys; from oil_storage.cli.report import main; main({argv}); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(line.startswith(("|", "recorded in ")) for line in done.stdout.splitlines())
