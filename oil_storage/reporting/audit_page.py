@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from oil_storage import __version__
 from oil_storage.files import write_text
 from oil_storage.preparation.alignment.verdict import Answer
-from oil_storage.preparation.inspection import Inspected
+from oil_storage.preparation.audit import MAX_ASPECT, MIN_SIDE, NEAR_DUPLICATE_IOU
+from oil_storage.preparation.inspection import SMALLEST, SUSPECT, Inspected
 from oil_storage.reporting.contact_sheet import contact_sheet
 
-RANDOM_BOXES = 100
-SUSPECTS = 60
+RANDOM_BOXES = 96
+SUSPECTS = 64
 FINDINGS = 500
 """So many are listed; the others are counted."""
 SIZE_BINS = range(0, 129, 4)
@@ -36,6 +37,7 @@ def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "
     environment = Environment(loader=PackageLoader("oil_storage.reporting"), autoescape=select_autoescape())
     images = {scene.scene_id: scene.image for scene in inspected.scenes}
     suspects = [one for one in inspected.suspects if one.scene_id in images][:SUSPECTS]
+    random = _random_boxes(inspected)
     content = {
         "version": __version__,
         "source": source,
@@ -48,10 +50,16 @@ def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "
             name: verdict for name, verdict in inspected.alignment.scenes.items() if verdict.answer != Answer.YES
         },
         "plots": _plots(inspected),
-        "random_sheet": _jpeg(contact_sheet(_random_boxes(inspected))),
+        "random": random,
+        "random_sheet": _jpeg(contact_sheet(random)),
         "suspects": suspects,
         "suspect_sheet": _jpeg(contact_sheet([(images[one.scene_id], one.record.box) for one in suspects])),
         "coverage": coverage,
+        "min_side": MIN_SIDE,
+        "max_aspect": MAX_ASPECT,
+        "near_duplicate": NEAR_DUPLICATE_IOU,
+        "suspect": SUSPECT,
+        "smallest": SMALLEST,
     }
     write_text(path, environment.get_template("audit.html").render(content))
 
@@ -81,7 +89,7 @@ def _plots(inspected: Inspected) -> list[tuple[str, str]]:
     for title, label in (
         ("Sizes", "side of a box, px"),
         ("Densities", "boxes in a scene"),
-        ("Positions", "boxes in each part of the scenes"),
+        ("Positions", "boxes in each part of the scenes, brighter is more"),
     ):
         figure = Figure(figsize=(4.2, 3), layout="constrained")
         axes = figure.subplots()

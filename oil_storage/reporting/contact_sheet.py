@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from oil_storage.imagery import read_pixels
 
-CELL = 96
+CELL = 120
 """Side of a picture, pixels."""
-COLUMNS = 10
+GAP = 4
+"""White between two pictures, pixels."""
+COLUMNS = 8
 COLOUR = (255, 64, 64)
 CONTEXT = 2.2
 """A picture shows so many times the box's longer side, but no fewer than 24 px."""
@@ -25,25 +27,23 @@ def contact_sheet(boxes: Sequence[tuple[Path, Sequence[float]]]) -> NDArray[np.u
         boxes: image files and boxes, xyxy in pixels of the image.
 
     Returns:
-        ``(H, W, 3)`` uint8 RGB: rows of :data:`COLUMNS` pictures, in the order given.
+        ``(H, W, 3)`` uint8 RGB: rows of :data:`COLUMNS` pictures, in the order given and numbered from 1.
     """
-    cells: list[NDArray[np.uint8]] = [np.zeros((CELL, CELL, 3), np.uint8)] * len(boxes)
     of_image: dict[Path, list[int]] = defaultdict(list)
     for index, (path, _) in enumerate(boxes):
         of_image[path].append(index)
+    pitch = CELL + GAP
+    rows, columns = -(-len(boxes) // COLUMNS), min(COLUMNS, len(boxes))
+    sheet = np.full((rows * pitch, columns * pitch, 3), 255, np.uint8)
     for path, indices in of_image.items():
         pixels = read_pixels(path)
         for index in indices:
-            cells[index] = _cell(pixels, boxes[index][1])
-    blank = np.full((CELL, CELL, 3), 255, np.uint8)
-    rows = [
-        np.hstack([*cells[start : start + COLUMNS], *[blank] * (start + COLUMNS - len(cells))])
-        for start in range(0, len(cells), COLUMNS)
-    ]
-    return np.vstack(rows) if rows else np.zeros((0, 0, 3), np.uint8)
+            y, x = (pitch * place for place in divmod(index, COLUMNS))
+            sheet[y : y + CELL, x : x + CELL] = _cell(pixels, boxes[index][1], str(index + 1))
+    return sheet
 
 
-def _cell(pixels: NDArray[np.uint8], box: Sequence[float]) -> NDArray[np.uint8]:
+def _cell(pixels: NDArray[np.uint8], box: Sequence[float], number: str) -> NDArray[np.uint8]:
     x1, y1, x2, y2 = box
     side = max(24.0, CONTEXT * max(abs(x2 - x1), abs(y2 - y1)))
     scale = CELL / side
@@ -51,6 +51,17 @@ def _cell(pixels: NDArray[np.uint8], box: Sequence[float]) -> NDArray[np.uint8]:
     # pixel centres lie half a pixel inside
     shift = [scale * (0.5 - value) - 0.5 for value in corner]
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    cell = cv2.warpAffine(pixels, matrix, (CELL, CELL), flags=cv2.INTER_LINEAR)
-    drawn = [round((value - corner[index % 2]) * scale) for index, value in enumerate(box)]
-    return np.asarray(cv2.rectangle(cell, tuple(drawn[:2]), tuple(drawn[2:]), COLOUR, 1), np.uint8)
+    cell = cv2.warpAffine(pixels, matrix, (CELL, CELL), flags=cv2.INTER_CUBIC)
+    left, top, right, bottom = (round((value - corner[index % 2]) * scale) for index, value in enumerate(box))
+    _draw_corners(cell, (left, top), (right, bottom))
+    for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(cell, number, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, width, cv2.LINE_AA)
+    return np.asarray(cell, np.uint8)
+
+
+def _draw_corners(cell: NDArray[np.uint8], first: tuple[int, int], second: tuple[int, int]) -> None:
+    """The four corners of a box: whole sides would lie on the edge that is to be judged."""
+    for x, other_x in ((first[0], second[0]), (second[0], first[0])):
+        for y, other_y in ((first[1], second[1]), (second[1], first[1])):
+            cv2.line(cell, (x, y), (x + round((other_x - x) / 4), y), COLOUR, 1)
+            cv2.line(cell, (x, y), (x, y + round((other_y - y) / 4)), COLOUR, 1)
