@@ -12,8 +12,8 @@ from oil_storage.annotations.decimals import decimals
 from oil_storage.annotations.folders import visible
 from oil_storage.annotations.images import copy_images, images_in
 from oil_storage.annotations.json_file import is_number, load_object
-from oil_storage.annotations.names import unique_name
-from oil_storage.annotations.record import Annotations, ImageRecord, Record
+from oil_storage.annotations.reading import Reading
+from oil_storage.annotations.record import Annotations, Record
 from oil_storage.annotations.tally import Tally
 from oil_storage.errors import UserError
 from oil_storage.files import write_json
@@ -50,14 +50,11 @@ def read(source: Path) -> Annotations:
     files = _annotation_files(source)
     if not files:
         raise UserError(f"{source}: no COCO json in it; looked for {', '.join(LAYOUTS)}")
-    found = Annotations([], [], files)
-    tally = Tally()
-    names: set[str] = set()
+    reading = Reading(files)
     for file in files:
-        _read_file(file, source, found, names, tally)
-    _say_unlisted(found.images, tally)
-    found.findings.extend(tally.findings())
-    return found
+        _read_file(file, source, reading)
+    _say_unlisted(reading)
+    return reading.finish()
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
@@ -92,7 +89,7 @@ def _is_coco(file: Path) -> bool:
         return OWN_LIST.search(content.read(HEAD)) is not None
 
 
-def _read_file(file: Path, source: Path, found: Annotations, names: set[str], tally: Tally) -> None:
+def _read_file(file: Path, source: Path, reading: Reading) -> None:
     content = load_object(file)
     classes = _classes(file, content)
     folders = _image_folders(file, source)
@@ -103,30 +100,29 @@ def _read_file(file: Path, source: Path, found: Annotations, names: set[str], ta
         if not isinstance(file_name, str) or not file_name:
             raise UserError(f"{place}: file_name is {file_name!r}; an image needs one")
         if image_id in by_id:
-            found.findings.append(_duplicate(place, f"image id {image_id!r}", places[image_id], "left out"))
+            reading.found.findings.append(_duplicate(place, f"image id {image_id!r}", places[image_id], "left out"))
             continue
-        by_id[image_id], places[image_id] = unique_name(file_name, place, names), place
         path = _image_path(file_name, folders)
-        found.images.append(ImageRecord(by_id[image_id], path, _size(entry, place), place))
+        by_id[image_id] = reading.add_image(file_name, path, _size(entry, place), place)
+        places[image_id] = place
     seen: dict[Any, str] = {}
     for place, entry in _entries(file, content, "annotations"):
         if "id" in entry:
             number = _identifier(entry, "id", place)
             if number in seen:
-                found.findings.append(_duplicate(place, f"annotation id {number!r}", seen[number], "kept"))
+                reading.found.findings.append(_duplicate(place, f"annotation id {number!r}", seen[number], "kept"))
             seen.setdefault(number, place)
         image_id = _identifier(entry, "image_id", place)
         if image_id not in by_id:
-            by_id[image_id] = unique_name(f"image_id {image_id}", place, names)
-            found.images.append(ImageRecord(by_id[image_id], None, None, place))
+            by_id[image_id] = reading.add_image(f"image_id {image_id}", None, None, place)
         category = _identifier(entry, "category_id", place)
         box = _box(entry, place)
         if entry.get("iscrowd"):
             problem = f"box {box} is that of a crowd (iscrowd), not of one object"
-            found.findings.append(Finding(Severity.WARNING, "crowd", place, problem, "left out"))
+            reading.found.findings.append(Finding(Severity.WARNING, "crowd", place, problem, "left out"))
             continue
-        _say_outline(entry, file, place, tally)
-        found.records.append(Record(by_id[image_id], classes.get(category, str(category)), box, place))
+        _say_outline(entry, file, place, reading.tally)
+        reading.found.records.append(Record(by_id[image_id], classes.get(category, str(category)), box, place))
 
 
 def _entries(file: Path, content: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
@@ -204,9 +200,9 @@ def _image_path(file_name: str, folders: list[Path]) -> Path | None:
     return None
 
 
-def _say_unlisted(images: list[ImageRecord], tally: Tally) -> None:
-    listed = {image.path.resolve() for image in images if image.path}
+def _say_unlisted(reading: Reading) -> None:
+    listed = {image.path.resolve() for image in reading.found.images if image.path}
     for folder in sorted({path.parent for path in listed}):
         for path in images_in(folder):
             if path not in listed:
-                tally.add(folder, "unlisted-image", str(path), "image that no COCO json lists", "left out")
+                reading.tally.add(folder, "unlisted-image", str(path), "image that no COCO json lists", "left out")

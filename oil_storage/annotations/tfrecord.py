@@ -19,8 +19,8 @@ from tqdm import tqdm
 from oil_storage.annotations.decimals import rounded
 from oil_storage.annotations.folders import visible
 from oil_storage.annotations.images import image_size, scene_name
-from oil_storage.annotations.names import unique_name
-from oil_storage.annotations.record import Annotations, ImageRecord, Record
+from oil_storage.annotations.reading import Reading
+from oil_storage.annotations.record import Annotations, Record
 from oil_storage.annotations.record_file import read_records
 from oil_storage.annotations.tally import Tally
 from oil_storage.annotations.tf_messages import parse_example, parse_label_map
@@ -61,19 +61,17 @@ def read(source: Path) -> Annotations:
     files = _record_files(source)
     if not files:
         raise UserError(f"{source}: no TFRecord in it; looked for *.record and *.tfrecord, shards and .gz among them")
-    found = Annotations([], [], list(files), _missing_shards(files))
-    tally = Tally()
-    names: set[str] = set()
+    reading = Reading(list(files))
+    reading.found.findings.extend(_missing_shards(files))
     images = Path(tempfile.mkdtemp(dir=_temporary_folder()))
     for file in files:
         map_files, classes = _label_map(file.parent, source)
-        found.files.extend(map_file for map_file in map_files if map_file not in found.files)
+        reading.found.files.extend(map_file for map_file in map_files if map_file not in reading.found.files)
         records = tqdm(read_records(file), desc=f"reading {file.name}", unit="record", delay=2)
         for number, data in enumerate(records, start=1):
             folder = images / file.relative_to(source) / str(number)
-            _read_record(data, file, number, folder, classes, found, names, tally)
-    found.findings.extend(tally.findings())
-    return found
+            _read_record(data, file, number, folder, classes, reading)
+    return reading.finish()
 
 
 @cache
@@ -120,9 +118,7 @@ def _read_record(
     number: int,
     folder: Path,
     classes: Mapping[int, str],
-    found: Annotations,
-    names: set[str],
-    tally: Tally,
+    reading: Reading,
 ) -> None:
     place = f"{file}: record {number}"
     try:
@@ -133,30 +129,29 @@ def _read_record(
     if not encoded or not isinstance(encoded[0], bytes):
         raise UserError(f"{place}: has no image/encoded; the image must be inside")
     stated_name = _text(lists, "image/filename") or _text(lists, "image/source_id") or f"{file.name}_{number}"
-    name = unique_name(stated_name, place, names)
     path = _extract(encoded[0], stated_name, _text(lists, "image/format"), folder)
     size = _size(lists, place)
-    found.images.append(ImageRecord(name, path, size, place))
+    name = reading.add_image(stated_name, path, size, place)
 
     edges = [_numbers(lists, f"{BBOX}{edge}", place) for edge in ("xmin", "ymin", "xmax", "ymax")]
     if len(lengths := {len(edge) for edge in edges}) != 1:
         raise UserError(f"{place}: {BBOX}* have different lengths, {sorted(lengths)}; a box needs all four")
     boxes = list(zip(*edges, strict=True))
     width, height = size or image_size(path) or (1, 1)
-    class_names = _class_names(lists, len(boxes), classes, file, place, tally)
+    class_names = _class_names(lists, len(boxes), classes, file, place, reading.tally)
     flags = {key: _flags(lists, key, len(boxes), place) for key in (*GROUPS, "image/object/difficult")}
     if lists.get("image/object/mask"):
-        tally.add(file, "outline", place, "has masks", "the boxes are read, the masks are not")
+        reading.tally.add(file, "outline", place, "has masks", "the boxes are read, the masks are not")
     for index, (xmin, ymin, xmax, ymax) in enumerate(boxes):
         box = (xmin * width, ymin * height, xmax * width, ymax * height)
         at = f"{place}: object {index + 1}"
         if kinds := [kind for key, kind in GROUPS.items() if flags[key][index]]:
             problem = f"box {box} is that of {kinds[0]}, not of one object"
-            found.findings.append(Finding(Severity.WARNING, "crowd", at, problem, "left out"))
+            reading.found.findings.append(Finding(Severity.WARNING, "crowd", at, problem, "left out"))
             continue
         if flags["image/object/difficult"][index]:
-            tally.add(file, "difficult", at, "object is marked difficult", "kept, the mark is not")
-        found.records.append(Record(name, class_names[index], rounded(box), at))
+            reading.tally.add(file, "difficult", at, "object is marked difficult", "kept, the mark is not")
+        reading.found.records.append(Record(name, class_names[index], rounded(box), at))
 
 
 def _extract(encoded: bytes, stated_name: str, stated_format: str, folder: Path) -> Path:

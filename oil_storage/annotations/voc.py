@@ -16,8 +16,8 @@ from pathlib import Path
 from oil_storage.annotations.decimals import decimals, text
 from oil_storage.annotations.folders import visible
 from oil_storage.annotations.images import copy_images, images_by_stem, scene_name
-from oil_storage.annotations.names import unique_name
-from oil_storage.annotations.record import Annotations, ImageRecord, Record
+from oil_storage.annotations.reading import Reading
+from oil_storage.annotations.record import Annotations, Record
 from oil_storage.annotations.tally import Tally
 from oil_storage.errors import UserError
 from oil_storage.scene import CLASS_NAME, Scene
@@ -54,21 +54,18 @@ def read(source: Path) -> Annotations:
     files = _annotation_files(source)
     if not files:
         raise UserError(f"{source}: no VOC xml in it; looked for {', '.join(LAYOUTS)} with an <annotation> inside")
-    found = Annotations([], [], files)
-    tally = Tally()
-    names: set[str] = set()
+    reading = Reading(files)
     folders: dict[Path, dict[str, Path]] = {}
     for file in files:
-        _read_file(file, source, found, names, folders, tally)
-    used = {image.path for image in found.images}
+        _read_file(file, source, reading, folders)
+    used = {image.path for image in reading.found.images}
     for images in folders.values():
         if used.isdisjoint(images.values()):
             continue
         for path in images.values():
             if path not in used:
-                found.images.append(ImageRecord(unique_name(path.name, str(path), names), path, None, str(path)))
-    found.findings.extend(tally.findings())
-    return found
+                reading.add_image(path.name, path, None, str(path))
+    return reading.finish()
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
@@ -105,25 +102,22 @@ def _is_voc(file: Path) -> bool:
         return ROOT.search(content.read(HEAD)) is not None
 
 
-def _read_file(
-    file: Path, source: Path, found: Annotations, names: set[str], folders: dict[Path, dict[str, Path]], tally: Tally
-) -> None:
+def _read_file(file: Path, source: Path, reading: Reading, folders: dict[Path, dict[str, Path]]) -> None:
     root = _parse(file)
     stated = (root.findtext("filename") or "").strip()
     path = _image_path(file, stated, source, folders)
-    name = unique_name(stated or file.stem, str(file), names)
     if path and stated and path.stem not in (scene_name(stated), stated):
         problem = f"filename is {stated!r}, the image of the xml's name is {path.name}"
-        tally.add(file, "other-file-name", str(file), problem, f"{path.name} is taken")
-    found.images.append(ImageRecord(name, path, _size(root, file), str(file)))
+        reading.tally.add(file, "other-file-name", str(file), problem, f"{path.name} is taken")
+    name = reading.add_image(stated or file.stem, path, _size(root, file), str(file))
     for number, item in enumerate(root.findall("object"), start=1):
         place = f"{file}: object {number}"
         class_name = (item.findtext("name") or "").strip()
         if not class_name:
             raise UserError(f"{place}: has no name; an object needs its class there")
-        found.records.append(Record(name, class_name, _box(item, file, place, tally), place))
+        reading.found.records.append(Record(name, class_name, _box(item, file, place, reading.tally), place))
         if (item.findtext("difficult") or "").strip() == "1":
-            tally.add(file, "difficult", place, "object is marked difficult", "kept, the mark is not")
+            reading.tally.add(file, "difficult", place, "object is marked difficult", "kept, the mark is not")
 
 
 def _parse(file: Path) -> ET.Element:

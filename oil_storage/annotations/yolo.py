@@ -11,9 +11,9 @@ import numpy as np
 from oil_storage.annotations.decimals import decimals, rounded
 from oil_storage.annotations.folders import visible
 from oil_storage.annotations.images import copy_images, image_size, images_by_stem
-from oil_storage.annotations.names import unique_name
 from oil_storage.annotations.outline import bounds, is_upright_box
-from oil_storage.annotations.record import Annotations, ImageRecord, Record
+from oil_storage.annotations.reading import Reading
+from oil_storage.annotations.record import Annotations, Record
 from oil_storage.annotations.tally import Tally
 from oil_storage.errors import UserError
 from oil_storage.files import write_text
@@ -55,14 +55,12 @@ def read(source: Path) -> Annotations:
     if not folders:
         raise UserError(f"{source}: no {LABELS}/ in it, nor a {NAME_LISTS[0]} beside images and label files (YOLO)")
     names_file, classes = _class_names(source, folders)
-    found = Annotations([], [], [names_file] if names_file else [])
-    tally = Tally()
-    names: set[str] = set()
+    reading = Reading([names_file] if names_file else [])
     for images_folder, labels_folder in folders:
         images = images_by_stem(images_folder)
         if images and not labels_folder.is_dir():
             problem = f"{len(images)} images, and no {labels_folder} that would say what they show"
-            found.findings.append(
+            reading.found.findings.append(
                 Finding(Severity.WARNING, "unlabelled-folder", str(images_folder), problem, "left out")
             )
             continue
@@ -70,13 +68,12 @@ def read(source: Path) -> Annotations:
         for stem in sorted(images.keys() | labels.keys()):
             path, file = images.get(stem), labels.get(stem)
             place = str(file or path)
-            name = unique_name(stem, place, names)
-            found.images.append(ImageRecord(name, path, None, place))
+            name = reading.add_image(stem, path, None, place)
             if file:
-                found.files.append(file)
-                found.records.extend(_records(file, name, classes, (path and image_size(path)) or (1, 1), tally))
-    found.findings.extend(tally.findings())
-    return found
+                reading.found.files.append(file)
+                size = (path and image_size(path)) or (1, 1)
+                reading.found.records.extend(_records(file, name, classes, size, reading.tally))
+    return reading.finish()
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:

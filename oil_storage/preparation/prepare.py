@@ -130,6 +130,8 @@ def prepare(
             mended = _write_scenes(out, scenes, manifest["split"])
             damaged = _first_damaged(out, name, manifest)
         else:
+            if choices.gsd:  # what is missing is said before the pixels are looked at
+                resample(audit(annotations, choices.class_map)[0], choices.gsd, choices.source_gsd)
             inspected = inspect(annotations, choices.class_map)
             findings = inspected.findings
             check_usable(findings, source, choices.allow, choices.strict)

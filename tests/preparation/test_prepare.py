@@ -358,6 +358,15 @@ def test_boxes_sit_on_the_tanks_of_resampled_scenes(raw: Path, tmp_path: Path) -
         prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=Choices(gsd=1.4, source_gsd=1.2))
 
 
+def test_an_unknown_ground_resolution_is_said_before_the_pixels_are_looked_at(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("oil_storage.preparation.prepare.inspect")
+    with pytest.raises(UserError, match="nor do 7 others"):
+        prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=Choices(gsd=1.2))
+    assert not (tmp_path / "out").exists()
+
+
 def test_boxes_are_left_out_by_their_resampled_sides(raw: Path, tmp_path: Path) -> None:
     sides = [annotation["bbox"][2] for annotation in boxes_of(raw, tmp_path / "whole", Choices())]
     smallest = min(sides)
