@@ -34,7 +34,7 @@ def test_only_scenes_that_were_not_trained_on_are_to_be_scored(tmp_path: Path) -
             "images_sha256": {"a": "1", "b": "2", "c": "3"},
         },
         "split": {"train": ["a"], "val": ["b"], "test": ["c"]},
-        "counts": dict.fromkeys(("train", "val", "test"), {"scenes": 1, "boxes": 1}),
+        "counts": {split: {"scenes": 1, "boxes": 1} for split in ("train", "val", "test")},
         "tiles": {},
     }
     (tmp_path / "manifest.json").write_text(json.dumps(content))
