@@ -15,15 +15,14 @@ DEVIATIONS = 5.0
 """By so many standard deviations of its mean must roundness stand above chance."""
 ABOVE_CHANCE = 0.10
 """And by so much in itself."""
-SEARCHED = {faults.SHIFTED: 0.2, faults.RESIZED: 0.2, faults.SCALED: 0.26}
+SEARCHED = {faults.SHIFTED: 0.27, faults.RESIZED: 0.27, faults.SCALED: 0.3}
 """The same where the best of many places was taken: the best of hundreds, and of a hundred thousand."""
 BETTER = 0.08
 """By so much must boxes be rounder after a fault is undone than as written."""
 NATURAL_SIZE = 1.05
 """Size of boxes drawn by hand, as multiples of boxes drawn a pixel outside the strongest edge."""
-SITS = 0.2
-"""Boxes that are rounder than chance by that much as written are not said to be shifted, wherever they would be rounder
-still: a shadow beside a tank can be rounder than the tank."""
+ASIDE = 0.15
+"""The same for a shift: a shadow beside a tank can be rounder than the tank."""
 SITTING = (faults.NONE, faults.RESIZED)
 """Kinds of boxes that lie about their objects' centres."""
 TOO_LARGE, TOO_SMALL = 1.137, 0.909
@@ -70,14 +69,16 @@ def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
         return unknown
     convincing = {fault: score for fault, score in evidence.roundness.items() if score > _enough(evidence, fault.kind)}
     sits = max((score for fault, score in convincing.items() if fault.kind in SITTING), default=None)
+    at_place = max(sits or 0.0, evidence.roundness[Fault()])
     moved = {
         fault: score
         for fault, score in convincing.items()
-        if fault.kind not in SITTING and (fault.kind != faults.SHIFTED or is_far(evidence))
+        if fault.kind not in SITTING and score > at_place + (ASIDE if fault.kind == faults.SHIFTED else BETTER)
     }
-    best = max(moved, key=lambda fault: moved[fault], default=None)
-    if best and moved[best] > max(sits or 0.0, evidence.roundness[Fault()]) + BETTER:
-        return Verdict(Answer.NO, best, evidence.shift, measured)
+    if not is_far(evidence):
+        moved = {fault: score for fault, score in moved.items() if fault.kind != faults.SHIFTED}
+    if moved:
+        return Verdict(Answer.NO, max(moved, key=lambda fault: moved[fault]), evidence.shift, measured)
     if sits is None:
         return unknown
     if wrong := wrong_size(*measured):
@@ -93,8 +94,7 @@ def _enough(evidence: SceneEvidence, kind: str) -> float:
 
 def is_far(evidence: SceneEvidence) -> bool:
     """Whether a scene's shift is more than people's hands and leaning tanks explain."""
-    above = evidence.roundness[Fault()] - evidence.chance[0]
-    return above < SITS and float(np.hypot(*evidence.shift)) > max(3.0, 0.15 * evidence.side)
+    return float(np.hypot(*evidence.shift)) > max(3.0, 0.15 * evidence.side)
 
 
 def wrong_size(x: float, y: float) -> Fault | None:
