@@ -11,9 +11,6 @@ SIZES = np.exp(np.arange(np.log(0.22), np.log(4.5), STEP))
 """Sizes that are tried, as multiples of a box drawn a pixel outside the edge."""
 COMMON = slice(17, -17)
 """Of those, the ones among which the size that boxes have in common is sought; a box may differ by 17 steps."""
-LOWER = 0.35
-"""Quantile of the boxes' sizes that stands for all: what surrounds objects often draws the strongest edge inwards or
-outwards from where it should be, and people draw some boxes with their shadows, so the larger sizes scatter most."""
 
 
 def common_size(field: GradientField, boxes: NDArray[np.float32]) -> tuple[float, float]:
@@ -30,7 +27,7 @@ def common_size(field: GradientField, boxes: NDArray[np.float32]) -> tuple[float
         tuple: multiples of a box drawn a pixel outside what it encloses.
     """
     first = box_sizes(field, boxes)
-    size, ratio = float(np.exp(np.quantile(first[:, 0], LOWER))), float(np.exp(np.median(first[:, 1])))
+    size, ratio = (float(value) for value in np.exp(np.median(first, axis=0)))
     again = box_sizes(field, undo(Fault(RESIZED, (size * ratio**0.5, size / ratio**0.5)), boxes, 0, 0))
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
     drawn = float(np.median(sides[:, 0] / sides[:, 1]))
@@ -41,15 +38,16 @@ def common_size(field: GradientField, boxes: NDArray[np.float32]) -> tuple[float
 def box_sizes(field: GradientField, boxes: NDArray[np.float32]) -> NDArray[np.float64]:
     """Width and height of each box, as multiples of those of a box drawn a pixel outside what it encloses.
 
-    Ellipses of all sizes are drawn about the box's centre, and the strongest edge sought. Shadows draw one side or two
-    outwards, so the size is that of the two middle sides; the ratio is that of the opposite sides' strongest pairs.
+    Ellipses of all sizes are drawn about the box's centre, and the strongest edge sought on each side. Shadows that the
+    box holds make one side or two seem too large, so the size is that of the second smallest side; the ratio is that
+    of the strongest pairs of opposite sides.
 
     Args:
         field: of the image.
         boxes: ``(N, 4)`` xyxy, pixels, ``N > 0``.
 
     Returns:
-        ``(N, 2)`` logarithms of size, the geometric mean of both directions, and of the ratio of width to height.
+        ``(N, 2)`` logarithms of size and of the ratio of width to height.
     """
     radial, _ = radial_gradients(field, np.concatenate([tightened(boxes, size=size) for size in SIZES.tolist()]))
     sides = radial.reshape(len(SIZES), len(boxes), 4, ANGLES // 4).mean(axis=3)
@@ -60,7 +58,7 @@ def box_sizes(field: GradientField, boxes: NDArray[np.float32]) -> NDArray[np.fl
     near = sides[first : first + 2 * COMMON.start + 1]
     right, bottom, left, top = (near[:, :, side] for side in range(4))
     single = np.sort([_top(np.abs(side)) for side in (right, bottom, left, top)], axis=0)
-    size = single[1:3].mean(axis=0)
+    size = single[1]
     ratio = _top(np.abs(right + left)) - _top(np.abs(bottom + top))
     return np.stack([np.log(SIZES[first]) + STEP * size, STEP * ratio], axis=1)
 
