@@ -23,8 +23,8 @@ from oil_storage.preparation.footprints import footprints
 from oil_storage.preparation.same_ground import Overlap, find_same_ground, from_coordinates
 from oil_storage.scene import CLASS_NAME, Scene
 
-SUSPECT = 0.08
-"""Boxes on nothing round: their roundness is under that, less than half of what chance gives."""
+SUSPECT = 0.53
+"""Boxes on nothing round: nowhere near them is roundness above that."""
 SMALLEST = 192
 """Pixels: pictures of scenes with a shorter side show too little ground to be told from others."""
 Boxes = NDArray[np.float32]
@@ -38,7 +38,7 @@ class Suspect:
     Attributes:
         scene_id: of the scene.
         record: the box as written.
-        roundness: see :func:`~oil_storage.preparation.alignment.roundness.roundness`.
+        roundness: see :func:`~oil_storage.preparation.alignment.roundness.roundness_nearby`.
     """
 
     scene_id: str

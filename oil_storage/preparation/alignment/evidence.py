@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from oil_storage.preparation.alignment import faults
 from oil_storage.preparation.alignment.chance import chance_of
 from oil_storage.preparation.alignment.faults import Fault, undo
-from oil_storage.preparation.alignment.roundness import GradientField, roundness, tightened
+from oil_storage.preparation.alignment.roundness import GradientField, roundness, roundness_nearby, tightened
 from oil_storage.preparation.alignment.search import best_scale, best_scales, best_shift
 from oil_storage.preparation.alignment.sizes import common_size
 
@@ -30,7 +30,7 @@ class SceneEvidence:
         shift: best common shift of the boxes as written, pixels, ``(dx, dy)``.
         size: of the boxes in x and y, as multiples of boxes drawn a pixel outside the edge.
         side: median side of the boxes, pixels.
-        single: ``(N,)`` roundness of each box of the scene as written, in the boxes' order.
+        single: ``(N,)`` roundness at or near each box of the scene as written, in the boxes' order.
     """
 
     scene_id: str
@@ -91,5 +91,5 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
         shift,
         size,
         float(np.median(sides)) if len(sides) else 0.0,
-        roundness(field, tightened(written)),
+        roundness_nearby(field, written),
     )

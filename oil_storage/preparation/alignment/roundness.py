@@ -12,6 +12,10 @@ FLAT = 2.0
 """Grey levels a pixel: gradients below it count as no edge."""
 EDGE_MARGIN = 1.0
 """Pixels on each side by which people draw boxes larger than the strongest edge."""
+NEARBY = (-0.1, 0.0, 0.1)
+"""Sides by which a box may have been drawn aside, in x and in y,"""
+NEARBY_SIZES = (0.85, 1.0, 1.2)
+"""and times by which it may be too large."""
 AT_ONCE = 1000
 """Boxes whose points fit into a processor's cache."""
 
@@ -104,3 +108,23 @@ def tightened(boxes: NDArray[np.float32], margin: float = EDGE_MARGIN, size: flo
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 / size
     half = np.maximum(half - margin, 0.4 * half)
     return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+
+
+def roundness_nearby(field: GradientField, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Roundness of the roundest place by each box: people draw a little aside, a little large, a little small.
+
+    Args:
+        field: of the image.
+        boxes: ``(N, 4)`` xyxy, pixels of the image.
+
+    Returns:
+        ``(N,)`` in [0, 1], higher than :func:`roundness` by chance too.
+    """
+    best: NDArray[np.float32] = np.zeros(len(boxes), dtype=np.float32)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    for x in NEARBY:
+        for y in NEARBY:
+            moved = boxes + np.tile(sides * np.array([x, y], dtype=np.float32), 2)
+            for size in NEARBY_SIZES:
+                best = np.maximum(best, roundness(field, tightened(moved, size=size)))
+    return best
