@@ -21,7 +21,7 @@ BETTER = 0.08
 """By so much must boxes be rounder after a fault is undone than as written."""
 NATURAL_SIZE = 1.04
 """Size of boxes drawn by hand, as multiples of boxes drawn a pixel outside the strongest edge."""
-ASIDE = 0.15
+ASIDE = 0.2
 """The same for a shift: a shadow beside a tank can be rounder than the tank."""
 SITTING = (faults.NONE, faults.RESIZED)
 """Kinds of boxes that lie about their objects' centres."""
