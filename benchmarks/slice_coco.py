@@ -7,9 +7,9 @@ Tiles of 640 px that overlap by 64, boxes of which 30 % are in a tile. Each side
 them in turn ``--repeat`` times; the shortest time counts. SAHI decodes and cuts, nothing else. "prepare" also audits,
 asks the pixels whether boxes sit on objects and whether scenes show the same ground, and splits; "tiles alone" is a
 second call on a folder whose tiles were deleted. Ours keeps 15 % of the empty train tiles and writes train tiles as
-JPEG of quality 95, 4:4:4, those of val and test as PNG. SAHI writes PNG unless told otherwise; told, it writes JPEG of
-quality 75, 4:2:0, so in its line "JPEG 95" Pillow's default is changed to ours. Memory is the highest proportional set
-size of all processes of a run together.
+JPEG of quality 95, 4:4:4, those of val and test as PNG; so does SAHI in its line "the same kinds", but with all empty
+tiles. It writes PNG unless told otherwise; told, it writes JPEG of quality 75, 4:2:0, so for "JPEG 95" Pillow's
+default is changed to ours. Memory is the highest proportional set size of all processes of a run together.
 """
 
 import argparse
@@ -27,9 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oil_storage.annotations import formats
+from oil_storage.preparation import manifest
 from oil_storage.preparation.audit import audit
 from oil_storage.preparation.coco import coco, image_entry
-from oil_storage.scene import CLASS_NAME
+from oil_storage.scene import CLASS_NAME, Scene
 
 TILE, OVERLAP = 640, 64
 PREPARE = Path(__file__).parents[1] / "tools" / "prepare_dataset.py"
@@ -37,16 +38,17 @@ SLICE = """
 import sys
 from PIL import JpegImagePlugin
 from sahi.slicing import slice_coco
-annotations, images, out, suffix, is_ours, tile, overlap = sys.argv[1:]
+images, out, is_ours, tile, overlap, *parts = sys.argv[1:]
 if is_ours == "True":
     save = JpegImagePlugin._save
     def save_as_ours(image, file, name):
         image.encoderinfo |= {"quality": 95, "subsampling": 0}
         save(image, file, name)
     JpegImagePlugin.Image.register_save("JPEG", save_as_ours)
-slice_coco(annotations, images, "tiles", out, slice_height=int(tile), slice_width=int(tile),
-           overlap_height_ratio=int(overlap) / int(tile), overlap_width_ratio=int(overlap) / int(tile),
-           min_area_ratio=0.3, out_ext=suffix)
+for annotations, suffix in zip(parts[::2], parts[1::2]):
+    slice_coco(annotations, images, "tiles", out, slice_height=int(tile), slice_width=int(tile),
+               overlap_height_ratio=int(overlap) / int(tile), overlap_width_ratio=int(overlap) / int(tile),
+               min_area_ratio=0.3, out_ext=suffix)
 """
 
 
@@ -102,6 +104,13 @@ def some(source: Path, number: int, folder: Path) -> Path:
     return folder
 
 
+def write_coco(scenes: Sequence[Scene], path: Path) -> Path:
+    """Write what SAHI reads."""
+    entries = [image_entry(one.scene_id, one.image.name, one.width, one.height) for one in scenes]
+    path.write_text(json.dumps(coco(entries, [one.boxes for one in scenes])))
+    return path
+
+
 def tiles_in(folder: Path) -> str:
     """How many tiles of which kind: ``1250 jpg, 600 png``."""
     counts = Counter(path.suffix[1:] for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
@@ -110,7 +119,7 @@ def tiles_in(folder: Path) -> str:
 
 def ours(source: Path, out: Path) -> tuple[Run, Run]:
     """The whole preparation, and the tiles alone."""
-    command = [sys.executable, PREPARE, source, out, "--tile", TILE, "--overlap", OVERLAP, "--allow"]
+    command = [sys.executable, PREPARE, source, out, "--tile", TILE, "--overlap", OVERLAP]
     shutil.rmtree(out, ignore_errors=True)
     whole = measured(command)
     shutil.rmtree(out / "tiles")
@@ -127,22 +136,26 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         scenes, _ = audit(formats.read(args.source), {CLASS_NAME: CLASS_NAME})
-        entries = [image_entry(one.scene_id, one.image.name, one.width, one.height) for one in scenes]
-        (work / "scenes.json").write_text(json.dumps(coco(entries, [one.boxes for one in scenes])))
         runs: dict[str, list[Run]] = {}
         tiles: dict[str, str] = {}
         for _ in range(args.repeat):
             for title, run in zip(("prepare", "tiles alone"), ours(args.source, work / "ours"), strict=True):
                 runs.setdefault(title, []).append(run)
                 tiles[title] = tiles_in(work / "ours" / "tiles")
-            for title, suffix, is_ours in (
-                ("SAHI, JPEG 95", ".jpg", True),
-                ("SAHI, JPEG 75", ".jpg", False),
-                ("SAHI, PNG", ".png", False),
+            train = set(manifest.read(work / "ours")["split"]["train"])
+            for title, suffixes, is_ours in (
+                ("SAHI, the same kinds", {True: ".jpg", False: ".png"}, True),
+                ("SAHI, JPEG 95", {True: ".jpg", False: ".jpg"}, True),
+                ("SAHI, JPEG 75", {True: ".jpg", False: ".jpg"}, False),
+                ("SAHI, PNG", {True: ".png", False: ".png"}, False),
             ):
                 shutil.rmtree(work / "sahi", ignore_errors=True)
-                command = [args.sahi_python, "-c", SLICE, work / "scenes.json", scenes[0].image.parent, work / "sahi"]
-                runs.setdefault(title, []).append(measured([*command, suffix, is_ours, TILE, OVERLAP]))
+                command: list[object] = [args.sahi_python, "-c", SLICE, scenes[0].image.parent, work / "sahi"]
+                command += [is_ours, TILE, OVERLAP]
+                for is_train, suffix in suffixes.items():
+                    part = [one for one in scenes if (one.scene_id in train) == is_train]
+                    command += [write_coco(part, work / f"{is_train}.json"), suffix]
+                runs.setdefault(title, []).append(measured(command))
                 tiles[title] = tiles_in(work / "sahi")
         print(f"{len(scenes)} scenes, {os.cpu_count()} cores, best of {args.repeat}\n")
         print("| | tiles | seconds | MB |\n| --- | --- | --- | --- |")
