@@ -106,17 +106,27 @@ def fix(
     out: Path,
     to: str,
 ) -> None:
-    """Write the mended data set and say what was undone."""
+    """Write the mended data set and say what was undone; what is wrong after mending, too, is left as it was."""
     from oil_storage.annotations import formats
     from oil_storage.imagery import read_header
+    from oil_storage.preparation.alignment.verdict import Answer
     from oil_storage.preparation.audit import audit
-    from oil_storage.preparation.mending import mend
+    from oil_storage.preparation.inspection import inspect
+    from oil_storage.preparation.mending import mend, robbed
 
     headers = {image.path.stem: read_header(image.path) for image in annotations.images if image.path}
     sizes = {name: (headers[name].width, headers[name].height) for name in inspected.alignment.scenes}
     mended, undone = mend(annotations, inspected.alignment, sizes)
+    again = inspect(mended, class_map).alignment if undone else inspected.alignment
+    wrong = {name for name, verdict in again.scenes.items() if Answer.NO in (again.answer, verdict.answer)}
+    still = wrong & undone.keys()
+    for name in sorted(still):
+        print(f"left as it is: {name}: {undone[name]}, and wrong after that is undone, too; look at it")
+    mended, undone = mend(annotations, inspected.alignment, sizes, still)
     for name, fault in sorted(undone.items()):
         print(f"undone in {name}: {fault}")
+    for name in sorted(robbed(undone)):
+        print(f"left out: {name}: its boxes belong to another scene, and none of another to it")
     scenes, _ = audit(mended, class_map)
     formats.write(scenes, out, to)
     print(f"wrote {len(scenes)} scenes, {len(undone)} of them mended, to {out} ({to})")

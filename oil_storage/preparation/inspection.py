@@ -25,6 +25,8 @@ from oil_storage.scene import CLASS_NAME, Scene
 
 SUSPECT = 0.53
 """Boxes on nothing round: nowhere near them is roundness above that."""
+MANY = 0.05
+"""Share of suspects from which something happened to boxes that no fault of whole scenes explains; by hand, 1 %."""
 SMALLEST = 192
 """Pixels: pictures of scenes with a shorter side show too little ground to be told from others."""
 Boxes = NDArray[np.float32]
@@ -111,6 +113,7 @@ def inspect(annotations: Annotations, class_map: Mapping[str, str | None]) -> In
         findings = [finding for finding in findings if finding.check != NOT_CORNERS]
     findings += _misaligned(alignment, scenes)
     suspects = _suspects(alignment, evidence, records)
+    findings += _too_many(suspects, sum(len(one.single) for one in evidence))
     marks = [mark for scene in scenes if (mark := seen[scene.scene_id].fingerprint)]
     overlaps, unknown = _same_ground(scenes, marks)
     return Inspected(scenes, findings + unknown, alignment, overlaps, suspects)
@@ -201,3 +204,10 @@ def _suspects(
         if roundness < SUSPECT
     ]
     return sorted(found, key=lambda suspect: suspect.roundness)
+
+
+def _too_many(suspects: list[Suspect], boxes: int) -> list[Finding]:
+    if len(suspects) <= max(MANY * boxes, FEWEST):
+        return []
+    problem = f"{len(suspects)} of {boxes} boxes ({len(suspects) / boxes:.0%}) sit on nothing round"
+    return [Finding(Severity.WARNING, "suspects", "all scenes", problem, "kept; --report shows the least round")]

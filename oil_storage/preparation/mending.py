@@ -1,7 +1,7 @@
 """Undoes the faults that were found: annotations as they should have been written."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,10 @@ from oil_storage.preparation.alignment.verdict import Answer
 
 
 def mend(
-    annotations: Annotations, alignment: DatasetVerdict, sizes: Mapping[str, tuple[int, int]]
+    annotations: Annotations,
+    alignment: DatasetVerdict,
+    sizes: Mapping[str, tuple[int, int]],
+    leave: Collection[str] = (),
 ) -> tuple[Annotations, dict[str, Fault]]:
     """Undo in every scene the fault that it has, or that the data set has.
 
@@ -22,14 +25,16 @@ def mend(
         annotations: as read.
         alignment: the verdict on them.
         sizes: width and height of each scene, pixels, by scene id.
+        leave: scenes to leave as they are.
 
     Returns:
-        tuple: annotations with boxes moved, or given to the image on which they sit; and the fault undone in each
-        scene, by scene id.
+        tuple: annotations with boxes moved, or given to the image on which they sit, without the images whose boxes
+            were given away and that got none; and the fault undone in each scene, by scene id.
     """
     scene_ids = {image.name: image.path.stem for image in annotations.images if image.path}
     names = {scene_id: name for name, scene_id in scene_ids.items()}
-    undone = {name: fault for name in alignment.scenes if (fault := fault_of(name, alignment)).kind != faults.NONE}
+    found = {name: fault_of(name, alignment) for name in alignment.scenes if name not in leave}
+    undone = {name: fault for name, fault in found.items() if fault.kind != faults.NONE}
     by_scene: dict[str, list[int]] = defaultdict(list)
     for index, record in enumerate(annotations.records):
         by_scene[scene_ids.get(record.image, "")].append(index)
@@ -41,7 +46,13 @@ def mend(
         image = names[fault.image or name]
         for index, (x1, y1, x2, y2) in zip(by_scene[name], right, strict=True):
             records[index] = replace(records[index], image=image, box=(x1, y1, x2, y2))
-    return replace(annotations, records=records), undone
+    images = [image for image in annotations.images if scene_ids.get(image.name) not in robbed(undone)]
+    return replace(annotations, images=images, records=records), undone
+
+
+def robbed(undone: Mapping[str, Fault]) -> set[str]:
+    """Scenes whose boxes were given to others, and that got none: their tanks are nobody's."""
+    return {name for name, fault in undone.items() if fault.image} - {fault.image for fault in undone.values()}
 
 
 def fault_of(scene_id: str, alignment: DatasetVerdict) -> Fault:

@@ -1,9 +1,17 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from oil_storage.annotations.formats import read
 from oil_storage.cli.audit_dataset import main
 from oil_storage.preparation.alignment.faults import Fault
+from oil_storage.preparation.alignment.verdict import Answer
+from oil_storage.preparation.audit import audit
+from oil_storage.preparation.inspection import Inspected, inspect
+from oil_storage.scene import CLASS_NAME
 from tests.preparation.alignment.sources import write_source
 
 
@@ -32,6 +40,30 @@ def test_errors_are_1_and_are_mended(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "do the boxes sit on the objects? no, mirrored left-right" in printed
     assert "3 of them mended" in printed
     assert main([str(tmp_path / "mended")]) == 0
+
+
+def test_what_is_wrong_after_mending_too_is_left_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def wrong_at_first(*arguments: Any) -> Inspected:
+        found = inspect(*arguments)
+        calls.append(found)
+        if len(calls) > 1:
+            return found
+        verdict = replace(found.alignment.scenes["scene_0"], answer=Answer.NO, fault=Fault("transposed"))
+        scenes = {**found.alignment.scenes, "scene_0": verdict}
+        return replace(found, alignment=replace(found.alignment, scenes=scenes))
+
+    monkeypatch.setattr("oil_storage.preparation.inspection.inspect", wrong_at_first)
+    source = write_source(tmp_path / "source", 3, {})
+    main([str(source), "--fix", str(tmp_path / "mended")])
+    assert "left as it is: scene_0: transposed, and wrong after that is undone, too" in capsys.readouterr().out
+    assert len(calls) == 2
+    before, after = (audit(read(folder), {CLASS_NAME: CLASS_NAME})[0] for folder in (source, tmp_path / "mended"))
+    for one, other in zip(before, after, strict=True):
+        assert np.allclose(one.boxes, other.boxes, atol=0.01)
 
 
 def test_what_cannot_run_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

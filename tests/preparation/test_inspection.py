@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from oil_storage.preparation.alignment.faults import Fault
 from oil_storage.preparation.alignment.verdict import Answer
 from oil_storage.preparation.audit import audit
 from oil_storage.preparation.inspection import Inspected, inspect
-from oil_storage.preparation.mending import mend
+from oil_storage.preparation.mending import mend, robbed
 from oil_storage.scene import CLASS_NAME
 from tests.annotations.test_geojson import feature, rectangle
 from tests.annotations.test_geojson import write as write_geojson
@@ -61,7 +62,7 @@ def test_wrong_scenes_are_named_left_out_and_mended(tmp_path: Path) -> None:
     "fault", [Fault("xywh read as xyxy"), Fault(faults.SCALED, (0.8, 0.8)), Fault(faults.SHIFTED, (2.0, 0.0))], ids=str
 )
 def test_a_fault_of_all_scenes_is_one_error_and_mended(tmp_path: Path, fault: Fault) -> None:
-    source = write_source(tmp_path / "source", 4, dict.fromkeys(range(4), fault))
+    source = write_source(tmp_path / "source", 5, dict.fromkeys(range(5), fault))
     found = inspected(source)
     assert found.alignment.fault.kind == fault.kind
     assert found.fit == []
@@ -70,6 +71,31 @@ def test_a_fault_of_all_scenes_is_one_error_and_mended(tmp_path: Path, fault: Fa
     mended, _ = mend(formats.read(source), found.alignment, SIZES)
     for index, scene in enumerate(audit(mended, CLASSES)[0]):
         assert np.abs(scene.boxes - scene_of_discs(index)[1]).max() < 1.0
+
+
+def test_boxes_that_are_given_away_leave_no_empty_scene(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "source", 3, {})
+    found = inspected(source).alignment
+    given = {"scene_0": "scene_1", "scene_1": "scene_2"}
+    verdicts = {
+        name: replace(found.scenes[name], answer=Answer.NO, fault=Fault(faults.ELSEWHERE, image=other))
+        for name, other in given.items()
+    }
+    mended, undone = mend(formats.read(source), replace(found, scenes={**found.scenes, **verdicts}), SIZES)
+    assert robbed(undone) == {"scene_0"}
+    assert [image.name for image in mended.images] == ["scene_1", "scene_2"]
+    assert len(mended.records) == 120
+
+
+def test_many_boxes_on_nothing_are_a_warning(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "source", 2, {})
+    assert "suspects" not in {finding.check for finding in inspected(source).findings}
+    table = source / "annotations.csv"
+    empty = [f'scene_0,oil-storage-tank,"({x}, 2, {x + 12}, 14)"' for x in range(20, 820, 60)]
+    table.write_text(table.read_text() + "\n".join(empty) + "\n")
+    (warning,) = [finding for finding in inspected(source).findings if finding.check == "suspects"]
+    assert warning.severity == Severity.WARNING
+    assert "boxes (" in warning.problem
 
 
 def test_half_an_image_is_an_error(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ COMMON_SHIFT = 1.5
 """Pixels: a shift that the scenes have in common is a fault from here, one scene's own only from several pixels."""
 COMMON_SIZE = 0.12
 """Relative: as :data:`COMMON_SHIFT`, for the size; people who draw tightly and people who don't differ by less."""
+COMMON_SCENES = 5
+"""Scenes that have to agree before a fault is told that a single scene is too uncertain to show."""
 COMMON_RATIO = 1.06
 """Of the sizes in x and y, or its inverse."""
 SAME_SCALE = 0.01
@@ -59,8 +61,9 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
     size = float(np.median(np.sqrt(sizes.prod(axis=1))))
     ratio = float(np.median(sizes[:, 0] / sizes[:, 1]))
     error = size / NATURAL_SIZE
-    resized = abs(error - 1) > COMMON_SIZE or max(ratio, 1 / ratio) > COMMON_RATIO
-    usual = NATURAL_SIZE if resized else size
+    several = len(placed) >= COMMON_SCENES
+    resized = several and (abs(error - 1) > COMMON_SIZE or max(ratio, 1 / ratio) > COMMON_RATIO)
+    usual = size if several and not resized else NATURAL_SIZE
     scenes = {one.scene_id: judge_scene(one, usual) for one in evidence}
     sitting = [verdict for verdict in scenes.values() if verdict.answer != Answer.UNKNOWN and _sits(verdict)]
     shift = (
@@ -68,12 +71,14 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
         if sitting
         else (0.0, 0.0)
     )
+    alike = [one for one in sitting if np.hypot(*np.subtract(one.shift, shift)) <= COMMON_SHIFT]
+    shifted = np.hypot(*shift) > COMMON_SHIFT and len(alike) >= COMMON_SCENES and 2 * len(alike) > len(sitting)
     judged = [verdict for verdict in scenes.values() if verdict.answer != Answer.UNKNOWN]
     fault = common_fault([verdict.fault for verdict in judged if verdict.answer == Answer.NO], len(judged))
     measured = Fault(faults.RESIZED, (error * ratio**0.5, error / ratio**0.5))
     if fault.kind == faults.RESIZED:
         fault = measured
-    elif fault.kind == faults.NONE and np.hypot(*shift) > COMMON_SHIFT:  # before the size, which it disturbs
+    elif fault.kind == faults.NONE and shifted:  # before the size, which it disturbs
         fault = Fault(faults.SHIFTED, shift)
     elif fault.kind == faults.NONE and resized:
         fault = measured

@@ -19,6 +19,7 @@ DISCRETE = (
     "turned by 90 degrees counter-clockwise",
     "xywh read as xyxy",
     "xyxy read as xywh",
+    "xxyy read as xyxy",
     "centre read as corner",
     "corner read as centre",
 )
@@ -84,6 +85,8 @@ def undo(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> N
             c, d = a + c, b + d
         case "xyxy read as xywh":
             c, d = c - a, d - b
+        case "xxyy read as xyxy":
+            b, c = c, b
         case "centre read as corner":
             a, b, c, d = a - (c - a) / 2, b - (d - b) / 2, c - (c - a) / 2, d - (d - b) / 2
         case "corner read as centre":
@@ -125,6 +128,8 @@ def plant(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> 
     """
     if fault.kind == "xywh read as xyxy":  # leaves corners in the wrong order
         return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    if fault.kind == "xxyy read as xyxy":
+        return boxes[:, [0, 2, 1, 3]]
     if fault.kind in (SCALED, RESIZED):
         opposite = Fault(fault.kind, tuple(1 / value for value in fault.parameters))
     elif fault.kind == SHIFTED:

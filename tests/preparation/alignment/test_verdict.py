@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from oil_storage.preparation.alignment import GradientField, SceneEvidence, examine, faults
 from oil_storage.preparation.alignment.dataset import judge_dataset
 from oil_storage.preparation.alignment.faults import Fault, plant
-from oil_storage.preparation.alignment.verdict import Answer, judge_scene
+from oil_storage.preparation.alignment.verdict import NATURAL_SIZE, Answer, judge_scene
 from tests.preparation.alignment.discs import scene_of_discs
 
 PLANTED = [
@@ -83,6 +84,27 @@ def test_a_fault_of_all_scenes_is_the_data_set_s(fault: Fault) -> None:
         assert verdict.fault.parameters == pytest.approx(fault.parameters, abs=0.5)
     if fault.kind == faults.SCALED:
         assert verdict.fault.parameters == pytest.approx(fault.parameters, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("shifts", "answer"),
+    [
+        ([(2.0, 2.0)] * 5, Answer.NO),
+        ([(2.0, 2.0)] * 4, Answer.YES),
+        ([(0.0, 6.0), (6.0, 0.0), (3.0, 3.0), (-4.0, 5.0), (5.0, -4.0), (2.5, 2.0)], Answer.YES),
+    ],
+    ids=["alike", "few", "unlike"],
+)
+def test_a_small_shift_is_a_fault_where_enough_scenes_agree(shifts: list[tuple[float, float]], answer: Answer) -> None:
+    scenes = [
+        replace(evidence(Fault(), seed % 3), scene_id=str(seed), shift=shift) for seed, shift in enumerate(shifts)
+    ]
+    assert judge_dataset(scenes).answer == answer
+
+
+def test_one_scene_of_another_hand_is_no_fault_of_size() -> None:
+    drawn = replace(evidence(Fault(), 0), size=(1.14 * NATURAL_SIZE, 1.14 * NATURAL_SIZE))
+    assert judge_dataset([drawn]).answer == Answer.YES
 
 
 def test_no_scenes_are_no_evidence() -> None:
