@@ -185,7 +185,7 @@ def _misaligned(alignment: DatasetVerdict, scenes: list[Scene]) -> list[Finding]
         if verdict.answer == Answer.NO and verdict.fault.kind != alignment.fault.kind:
             problem = f"boxes do not sit on the objects: {verdict.fault}"
             findings.append(
-                Finding(Severity.ERROR, "misaligned", str(scene.image), problem, "left out; --fix mends it")
+                Finding(Severity.ERROR, "misaligned", str(scene.image), problem, "not fit for training; --fix mends it")
             )
         elif verdict.answer == Answer.UNKNOWN and len(scene.boxes):
             problem = "not enough evidence whether the boxes sit on the objects"
