@@ -18,11 +18,13 @@ ABOVE_CHANCE = 0.10
 SEARCHED = {faults.SHIFTED: 0.27, faults.RESIZED: 0.27, faults.SCALED: 0.28}
 """The same where the best of many places was taken: the best of hundreds, and of a hundred thousand."""
 BETTER = 0.08
-"""By so much must boxes be rounder after a fault is undone than as written."""
+"""By so much must boxes be rounder after a fault is undone than as written; for sizes, not less round by so much."""
 NATURAL_SIZE = 1.04
 """Size of boxes drawn by hand, as multiples of boxes drawn a pixel outside the strongest edge."""
 ASIDE = 0.2
-"""The same for a shift: a shadow beside a tank can be rounder than the tank."""
+"""The same for a shift: a shadow beside a tank can be rounder than the tank,"""
+ASIDE_DEVIATIONS = 2.5
+"""and by so many standard deviations of the mean more: of few boxes, some place is always rounder."""
 SITTING = (faults.NONE, faults.RESIZED)
 """Kinds of boxes that lie about their objects' centres."""
 TOO_LARGE, TOO_SMALL = 1.16, 0.89
@@ -70,10 +72,11 @@ def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
     convincing = {fault: score for fault, score in evidence.roundness.items() if score > _enough(evidence, fault.kind)}
     sits = max((score for fault, score in convincing.items() if fault.kind in SITTING), default=None)
     at_place = max(sits or 0.0, evidence.roundness[Fault()])
+    aside = ASIDE + ASIDE_DEVIATIONS * evidence.chance[1] / evidence.boxes**0.5
     moved = {
         fault: score
         for fault, score in convincing.items()
-        if fault.kind not in SITTING and score > at_place + (ASIDE if fault.kind == faults.SHIFTED else BETTER)
+        if fault.kind not in SITTING and score > at_place + (aside if fault.kind == faults.SHIFTED else BETTER)
     }
     if not is_far(evidence):
         moved = {fault: score for fault, score in moved.items() if fault.kind != faults.SHIFTED}
@@ -81,7 +84,8 @@ def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
         return Verdict(Answer.NO, max(moved, key=lambda fault: moved[fault]), evidence.shift, measured)
     if sits is None:
         return unknown
-    if wrong := wrong_size(*measured):
+    resized = max(score for fault, score in evidence.roundness.items() if fault.kind == faults.RESIZED)
+    if (wrong := wrong_size(*measured)) and resized > evidence.roundness[Fault()] - BETTER:
         return Verdict(Answer.NO, wrong, evidence.shift, measured)
     return Verdict(Answer.YES, Fault(), evidence.shift, measured)
 
