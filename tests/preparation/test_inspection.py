@@ -7,6 +7,7 @@ import pytest
 from rasterio.transform import Affine
 
 from oil_storage.annotations import formats
+from oil_storage.cli.make_synthetic import main as make_synthetic
 from oil_storage.cli.prepare_dataset import main as prepare
 from oil_storage.findings import Severity
 from oil_storage.preparation.alignment import faults
@@ -96,6 +97,15 @@ def test_many_boxes_on_nothing_are_a_warning(tmp_path: Path) -> None:
     (warning,) = [finding for finding in inspected(source).findings if finding.check == "suspects"]
     assert warning.severity == Severity.WARNING
     assert "boxes (" in warning.problem
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 5, 6])
+def test_rendered_scenes_are_no_false_alarm(tmp_path: Path, seed: int) -> None:
+    assert make_synthetic([str(tmp_path / "source"), "--scenes", "30", "--size", "1280", "--seed", str(seed)]) == 0
+    found = inspected(tmp_path / "source")
+    assert found.alignment.answer == Answer.YES
+    assert [finding for finding in found.findings if finding.severity == Severity.ERROR] == []
 
 
 def test_half_an_image_is_an_error(tmp_path: Path) -> None:

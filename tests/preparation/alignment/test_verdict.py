@@ -107,5 +107,23 @@ def test_one_scene_of_another_hand_is_no_fault_of_size() -> None:
     assert judge_dataset([drawn]).answer == Answer.YES
 
 
+@pytest.mark.parametrize(("loss", "answer"), [(0.02, Answer.NO), (0.2, Answer.YES)])
+def test_a_size_is_wrong_where_undoing_it_does_not_blur_the_boxes(loss: float, answer: Answer) -> None:
+    right = evidence(Fault(), 0)
+    size = (0.75 * NATURAL_SIZE, 0.75 * NATURAL_SIZE)
+    roundness = {Fault(): right.roundness[Fault()], Fault(faults.RESIZED, size): right.roundness[Fault()] - loss}
+    assert judge_scene(replace(right, size=size, roundness=roundness)).answer == answer
+
+
+@pytest.mark.parametrize(("boxes", "answer"), [(12, Answer.YES), (100, Answer.NO)])
+def test_few_boxes_need_a_clearer_shift(boxes: int, answer: Answer) -> None:
+    right = evidence(Fault(), 0)
+    shift = (9.0, 9.0)
+    roundness = {**right.roundness, Fault(): 0.5, Fault(faults.RESIZED, right.size): 0.5}
+    roundness[Fault(faults.SHIFTED, shift)] = 0.8
+    changed = replace(right, boxes=boxes, chance=(0.2, 0.16), shift=shift, roundness=roundness)
+    assert judge_scene(changed).answer == answer
+
+
 def test_no_scenes_are_no_evidence() -> None:
     assert judge_dataset([]).answer == Answer.UNKNOWN
