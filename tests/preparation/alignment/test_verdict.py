@@ -119,8 +119,7 @@ def test_a_size_is_wrong_where_undoing_it_does_not_blur_the_boxes(loss: float, a
 def test_few_boxes_need_a_clearer_shift(boxes: int, answer: Answer) -> None:
     right = evidence(Fault(), 0)
     shift = (9.0, 9.0)
-    roundness = {**right.roundness, Fault(): 0.5, Fault(faults.RESIZED, right.size): 0.5}
-    roundness[Fault(faults.SHIFTED, shift)] = 0.8
+    roundness = {Fault(): 0.5, Fault(faults.RESIZED, right.size): 0.5, Fault(faults.SHIFTED, shift): 0.8}
     changed = replace(right, boxes=boxes, chance=(0.2, 0.16), shift=shift, roundness=roundness)
     assert judge_scene(changed).answer == answer
 
