@@ -130,6 +130,20 @@ def five_wrong(scenes: Sequence[Scene], seen: Mapping[str, Seen], draws: int = 1
     return f"{draws} draws of five wrong scenes: exactly these named in {exact}, their faults right in {rightly}"
 
 
+def few_right(seen: Mapping[str, Seen], draws: int = 400) -> str:
+    """How often a few right scenes, alone, make a data set that is called wrong or of which a scene is."""
+    rng = np.random.default_rng(0)
+    right = [of[str(Fault())][1] for of in seen.values()]
+    called = []
+    for number in (1, 2, 3, 5, 10, 20):
+        wrong = 0
+        for _ in range(draws):
+            verdict = judge_dataset([right[i] for i in rng.choice(len(right), number, replace=False)])
+            wrong += Answer.NO in {verdict.answer, *(one.answer for one in verdict.scenes.values())}
+        called.append(f"{number}: {wrong}")
+    return f"{draws} draws of a few right scenes, and how many have a false alarm: {', '.join(called)}"
+
+
 def main() -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -145,7 +159,7 @@ def main() -> int:
     looks = in_processes(see, jobs, "planting faults", "scene")
     seen = {scene.scene_id: found for scene, found in zip(half, looks, strict=True)}
     print(f"{len(half)} scenes, {sum(len(scene.boxes) for scene in half)} boxes\n")
-    for line in [*single(half, seen), "", *common(seen), "", five_wrong(half, seen)]:
+    for line in [*single(half, seen), "", *common(seen), "", five_wrong(half, seen), "", few_right(seen)]:
         print(line, flush=True)
     return 0
 

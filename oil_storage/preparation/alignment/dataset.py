@@ -22,6 +22,8 @@ COMMON_SIZE = 0.12
 """Relative: as :data:`COMMON_SHIFT`, for the size; people who draw tightly and people who don't differ by less."""
 COMMON_SCENES = 5
 """Scenes that have to agree before a fault is told that a single scene is too uncertain to show."""
+USUAL_SCENES = 20
+"""Scenes whose own size counts as much as the natural one in telling how those who drew them usually draw."""
 COMMON_RATIO = 1.06
 """Of the sizes in x and y, or its inverse."""
 SAME_SCALE = 0.01
@@ -61,9 +63,10 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
     size = float(np.median(np.sqrt(sizes.prod(axis=1))))
     ratio = float(np.median(sizes[:, 0] / sizes[:, 1]))
     error = size / NATURAL_SIZE
-    several = len(placed) >= COMMON_SCENES
-    resized = several and (abs(error - 1) > COMMON_SIZE or max(ratio, 1 / ratio) > COMMON_RATIO)
-    usual = size if several and not resized else NATURAL_SIZE
+    differs = abs(error - 1) > COMMON_SIZE or max(ratio, 1 / ratio) > COMMON_RATIO
+    resized = differs and len(placed) >= COMMON_SCENES
+    own = 0.0 if resized else len(placed) / (len(placed) + USUAL_SCENES)
+    usual = NATURAL_SIZE ** (1 - own) * size**own
     scenes = {one.scene_id: judge_scene(one, usual) for one in evidence}
     sitting = [verdict for verdict in scenes.values() if verdict.answer != Answer.UNKNOWN and _sits(verdict)]
     shift = (
