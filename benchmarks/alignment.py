@@ -1,6 +1,6 @@
 """How well faults of boxes are recognised: plants each in every scene of a half and prints the tables.
 
-    python benchmarks/alignment.py SOURCE --half 1 --evidence work_dirs/alignment > docs/alignment_table.md
+    python benchmarks/alignment.py SOURCE --half 1 --evidence work_dirs/alignment
 
 Each image is read once for all faults. What is seen in a scene is kept in --evidence, and taken from there when the
 command is given again: remove the folder when the code that looks at scenes has changed. Thresholds were fixed on the

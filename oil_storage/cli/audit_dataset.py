@@ -119,10 +119,9 @@ def fix(
     mended, undone = mend(annotations, inspected.alignment, sizes)
     again = inspect(mended, class_map).alignment if undone else inspected.alignment
     wrong = {name for name, verdict in again.scenes.items() if Answer.NO in (again.answer, verdict.answer)}
-    still = wrong & undone.keys()
-    for name in sorted(still):
-        print(f"left as it is: {name}: {undone[name]}, and wrong after that is undone, too; look at it")
-    mended, undone = mend(annotations, inspected.alignment, sizes, still)
+    first, (mended, undone) = undone, mend(annotations, inspected.alignment, sizes, wrong & undone.keys())
+    for name in sorted(first.keys() - undone.keys()):
+        print(f"left as it is: {name}: {first[name]}, but undoing that leaves boxes wrong, too; look at it")
     for name, fault in sorted(undone.items()):
         print(f"undone in {name}: {fault}")
     for name in sorted(robbed(undone)):

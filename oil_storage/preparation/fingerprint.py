@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 REDUCED_SIDE = 640
 """Points are sought in the scene reduced to about this short side; they take time with its area."""
+LONGEST_SIDE = 8000
+"""and its long side, at most; OpenCV takes no image with a side of 2 ** 15, and SIFT doubles it."""
 POINTS = 1200
 """A strip of 5 % of the scene then holds some 60, of which a third is found again in another JPEG of it."""
 COARSE_POINTS = 250
@@ -78,7 +80,8 @@ def fingerprint(scene_id: str, pixels: NDArray[np.uint8]) -> SceneFingerprint:
         scene_id: the scene.
         pixels: ``(H, W, 3)`` uint8 RGB, at least 2 px a side.
     """
-    reduction = max(round(min(pixels.shape[:2]) / REDUCED_SIDE), 1)
+    short, long = sorted(pixels.shape[:2])
+    reduction = max(round(short / REDUCED_SIDE), -(-long // LONGEST_SIDE), 1)
     height, width = (side // (2 * reduction) * 2 * reduction for side in pixels.shape[:2])
     grey = _reduce(cv2.cvtColor(pixels[:height, :width], cv2.COLOR_RGB2GRAY), reduction)
     ground = _ground(grey)

@@ -25,7 +25,7 @@ def mend(
         annotations: as read.
         alignment: the verdict on them.
         sizes: width and height of each scene, pixels, by scene id.
-        leave: scenes to leave as they are.
+        leave: scenes to leave as they are, and with them those whose boxes would go to them or come from them.
 
     Returns:
         tuple: annotations with boxes moved, or given to the image on which they sit, without the images whose boxes
@@ -33,8 +33,9 @@ def mend(
     """
     scene_ids = {image.name: image.path.stem for image in annotations.images if image.path}
     names = {scene_id: name for name, scene_id in scene_ids.items()}
-    found = {name: fault_of(name, alignment) for name in alignment.scenes if name not in leave}
-    undone = {name: fault for name, fault in found.items() if fault.kind != faults.NONE}
+    found = {name: fault for name in alignment.scenes if (fault := fault_of(name, alignment)).kind != faults.NONE}
+    left = _with_partners(leave, found)
+    undone = {name: fault for name, fault in found.items() if name not in left}
     by_scene: dict[str, list[int]] = defaultdict(list)
     for index, record in enumerate(annotations.records):
         by_scene[scene_ids.get(record.image, "")].append(index)
@@ -48,6 +49,14 @@ def mend(
             records[index] = replace(records[index], image=image, box=(x1, y1, x2, y2))
     images = [image for image in annotations.images if scene_ids.get(image.name) not in robbed(undone)]
     return replace(annotations, images=images, records=records), undone
+
+
+def _with_partners(scenes: Collection[str], found: Mapping[str, Fault]) -> set[str]:
+    left = set(scenes)
+    pairs = [{name, fault.image} for name, fault in found.items() if fault.image]
+    while touched := [pair for pair in pairs if pair & left and not pair <= left]:
+        left.update(*touched)
+    return left
 
 
 def robbed(undone: Mapping[str, Fault]) -> set[str]:

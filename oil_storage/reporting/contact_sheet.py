@@ -48,10 +48,15 @@ def _cell(pixels: NDArray[np.uint8], box: Sequence[float], number: str) -> NDArr
     side = max(24.0, CONTEXT * max(abs(x2 - x1), abs(y2 - y1)))
     scale = CELL / side
     corner = (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
+    # what is shown and some pixels to interpolate: cv2.warpAffine takes no image with a side of 2 ** 15
+    first = [int(min(max(0, value - 4), pixels.shape[1 - axis])) for axis, value in enumerate(corner)]
+    window = pixels[first[1] : int(max(0, corner[1] + side + 4)), first[0] : int(max(0, corner[0] + side + 4))]
     # pixel centres lie half a pixel inside
-    shift = [scale * (0.5 - value) - 0.5 for value in corner]
+    shift = [scale * (start + 0.5 - value) - 0.5 for start, value in zip(first, corner, strict=True)]
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    cell = cv2.warpAffine(pixels, matrix, (CELL, CELL), flags=cv2.INTER_CUBIC)
+    cell = np.zeros((CELL, CELL, 3), np.uint8)
+    if window.size:
+        cv2.warpAffine(window, matrix, (CELL, CELL), cell, flags=cv2.INTER_CUBIC)
     left, top, right, bottom = (round((value - corner[index % 2]) * scale) for index, value in enumerate(box))
     _draw_corners(cell, (left, top), (right, bottom))
     for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):

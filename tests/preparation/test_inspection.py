@@ -88,6 +88,18 @@ def test_boxes_that_are_given_away_leave_no_empty_scene(tmp_path: Path) -> None:
     assert len(mended.records) == 120
 
 
+def test_scenes_that_exchange_boxes_are_left_together(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "source", 6, {1: Fault("transposed")}, exchanged=[3, 5])
+    annotations, found = formats.read(source), inspected(source).alignment
+    mended, undone = mend(annotations, found, SIZES, leave={"scene_3"})
+    assert sorted(undone) == ["scene_1"]
+    before, after = (
+        [record for record in one.records if record.image in ("scene_3", "scene_5")] for one in (annotations, mended)
+    )
+    assert before
+    assert after == before
+
+
 def test_many_boxes_on_nothing_are_a_warning(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 2, {})
     assert "suspects" not in {finding.check for finding in inspected(source).findings}

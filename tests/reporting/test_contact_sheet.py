@@ -36,5 +36,14 @@ def test_a_box_is_drawn_at_its_corners_and_its_edges_stay_visible(tmp_path: Path
     assert not red[CELL // 2].any()
 
 
+def test_a_box_far_along_a_long_image_is_shown_and_one_outside_is_black(tmp_path: Path) -> None:
+    long = np.full((40, 33_000, 3), 90, np.uint8)
+    long[:, 32_900:] = 200
+    cv2.imwrite(str(tmp_path / "long.png"), long)
+    sheet = contact_sheet([(tmp_path / "long.png", (x, 5, x + 30, 35)) for x in (32_800, 32_950, 40_000)])
+    middles = [sheet[CELL // 2, index * (CELL + GAP) + CELL // 2].tolist() for index in range(3)]
+    assert middles == [[90] * 3, [200] * 3, [0] * 3]
+
+
 def test_no_box_makes_no_picture() -> None:
     assert contact_sheet([]).size == 0

@@ -16,6 +16,8 @@ NEARBY = (-0.1, 0.0, 0.1)
 """Sides by which a box may have been drawn aside, in x and in y,"""
 NEARBY_SIZES = (0.85, 1.0, 1.2)
 """and times by which it may be too large."""
+BLOCK = 30_000
+"""Pixels: cv2.remap takes images with sides under 2 ** 15."""
 AT_ONCE = 1000
 """Boxes whose points fit into a processor's cache."""
 
@@ -46,7 +48,15 @@ class GradientField:
 
     def at(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
         """``(N, K, 2)`` gradients at ``(N, K)`` points, pixels with the origin at the image's corner; 0 outside."""
-        return np.asarray(cv2.remap(self.vectors, x - 0.5, y - 0.5, cv2.INTER_LINEAR), dtype=np.float32)
+        rows, columns = (-(-side // BLOCK) for side in self.vectors.shape[:2])
+        row, column = (y / BLOCK).clip(0, rows - 1).astype(int), (x / BLOCK).clip(0, columns - 1).astype(int)
+        found = np.zeros((*x.shape, 2), dtype=np.float32)
+        for i, j in np.ndindex(rows, columns):
+            top, left = max(0, i * BLOCK - 1), max(0, j * BLOCK - 1)  # neighbours between which to interpolate
+            block = self.vectors[top : (i + 1) * BLOCK + 1, left : (j + 1) * BLOCK + 1]
+            part = cv2.remap(block, x - 0.5 - left, y - 0.5 - top, cv2.INTER_LINEAR)
+            np.copyto(found, part, where=((row == i) & (column == j))[..., None])
+        return found
 
 
 def radial_gradients(

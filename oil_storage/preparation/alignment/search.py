@@ -16,6 +16,9 @@ OBJECT_SIDES = (6.0, 100.0)
 """as long as they leave boxes whose middle side is between these, pixels: almost anything is round that is tiny."""
 FINEST = 1.5
 """Pixels that the farthest box moves from one tried scale to the next: less than an edge is wide."""
+CORNER = 4096
+"""Pixels: in larger scenes, scales of both axes are first sought by boxes so near to the origin; time grows with the
+square."""
 COARSER = 3.0
 """Times by which the first round of a search in two directions is coarser."""
 RATIO_ERROR = 0.15
@@ -68,15 +71,30 @@ def best_scales(field: GradientField, boxes: NDArray[np.float32], width: int, he
     """
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
     ratio = np.exp(np.log(sides[:, 1] / sides[:, 0]).mean())
-    step = FINEST / max(width, height)
-    coarse = _plausible(boxes, COARSER * step)
-    ratios = ratio * np.exp(np.arange(-RATIO_ERROR, RATIO_ERROR, COARSER * step))
+    side = max(width, height)
+    reach = min(side, CORNER)
+    step = COARSER * FINEST / reach
+    coarse = _plausible(boxes, step)
+    ratios = ratio * np.exp(np.arange(-RATIO_ERROR, RATIO_ERROR, step))
     pairs = np.stack([np.repeat(coarse, len(ratios)), np.outer(coarse, ratios).ravel()], axis=1)
-    few = _sample(boxes, SCALE_SAMPLE)
-    rough = _roundest(field.blurred(COARSER * FINEST / 2), few[: SCALE_SAMPLE // 2], pairs, sparse=2).parameters
-    near = np.exp(np.arange(-1.5 * COARSER, 1.5 * COARSER + 0.1, 0.5) * step)
-    fine = np.stack(np.meshgrid(rough[0] * near, rough[1] * near), axis=-1).reshape(-1, 2)
-    return _roundest(field, few, fine)
+    few = _sample(boxes if reach == side else _nearest(boxes, reach), SCALE_SAMPLE)
+    found = _roundest(field.blurred(COARSER * FINEST / 2), few[: SCALE_SAMPLE // 2], pairs, sparse=2)
+    while True:
+        near = np.exp(np.arange(-1.5, 1.6, 0.5 / COARSER) * COARSER * FINEST / reach)
+        x, y = found.parameters
+        found = _roundest(field, few, np.stack(np.meshgrid(x * near, y * near), axis=-1).reshape(-1, 2))
+        if reach == side:
+            return found
+        reach = min(2 * reach, side)  # farther boxes tell closer scales apart
+        few = _sample(boxes if reach == side else _nearest(boxes, reach), SCALE_SAMPLE)
+
+
+def _nearest(boxes: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
+    """Boxes within so many pixels of the origin; where there are few, the nearest."""
+    farthest = boxes.max(axis=1)
+    order = np.argsort(farthest, kind="stable")
+    chosen: NDArray[np.float32] = boxes[order[: max(SCALE_SAMPLE, int((farthest <= reach).sum()))]]
+    return chosen
 
 
 def _plausible(boxes: NDArray[np.float32], step: float) -> NDArray[np.float64]:
