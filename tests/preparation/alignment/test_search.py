@@ -1,0 +1,17 @@
+import numpy as np
+import pytest
+
+from oil_storage.preparation.alignment import GradientField
+from oil_storage.preparation.alignment.search import best_scales
+from tests.preparation.alignment.discs import scene_of_discs
+
+
+@pytest.mark.parametrize("corner", [4096, 250])
+def test_scales_of_both_axes_are_found_from_the_corner_of_a_large_scene(
+    monkeypatch: pytest.MonkeyPatch, corner: int
+) -> None:
+    monkeypatch.setattr("oil_storage.preparation.alignment.search.CORNER", corner)
+    pixels, boxes = scene_of_discs(0, width=900, height=900, discs=120)
+    written = boxes * np.float32([0.8, 1.1, 0.8, 1.1])
+    found = best_scales(GradientField.of(pixels), written, 900, 900).parameters
+    assert found == pytest.approx((0.8, 1.1), rel=0.003)
