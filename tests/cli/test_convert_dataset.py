@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from oil_storage.annotations import formats
 from oil_storage.cli.convert_dataset import main
 from oil_storage.preparation.audit import audit
 from oil_storage.scene import CLASS_NAME
+from tests.cli.stopped_tools import start_and_wait, stop_by
 from tests.labelled_scenes import assert_same_scenes, make_scenes
 from tests.raw_data import write_raw_data
 from tests.tf_records import example, framed, image_features
@@ -112,21 +112,12 @@ def test_a_signal_leaves_no_extracted_images_behind(tmp_path: Path, number: sign
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "train.record").write_bytes(30_000 * framed(one))
     (tmp_path / "temporary").mkdir()
-    tool = subprocess.Popen(
-        [sys.executable, TOOL, tmp_path / "raw", tmp_path / "out", "--to", "coco"],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+    tool = start_and_wait(
+        [TOOL, tmp_path / "raw", tmp_path / "out", "--to", "coco"],
+        lambda: any((tmp_path / "temporary").rglob("*.png")),
+        {**os.environ, "TMPDIR": str(tmp_path / "temporary")},
     )
-    deadline = time.monotonic() + 60
-    while not any((tmp_path / "temporary").rglob("*.png")):
-        assert tool.poll() is None, tool.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    tool.send_signal(number)
-    errors = tool.communicate(timeout=60)[1]
-    assert tool.returncode == status, errors
-    assert "Traceback" not in errors
+    stop_by(tool, number, status)
     assert not list((tmp_path / "temporary").iterdir())
     assert sorted(os.listdir(tmp_path)) == ["raw", "temporary"]
 

@@ -1,12 +1,10 @@
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from oil_storage.cli.prepare_dataset import main
+from tests.cli.stopped_tools import start_and_wait, stop_by
 from tests.raw_data import write_raw_data
 
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_dataset.py"
@@ -73,16 +71,7 @@ def test_an_empty_name_is_no_folder(raw: Path, capsys: pytest.CaptureFixture[str
 def test_a_signal_leaves_no_tiles_behind(tmp_path: Path, number: signal.Signals, status: int) -> None:
     raw = write_raw_data(tmp_path / "raw", scenes=40, size=1024, tanks=8)
     arguments = [raw, tmp_path / "out", "--tile", "128", "--overlap", "96"]
-    tool = subprocess.Popen([sys.executable, TOOL, *arguments], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not any((tmp_path / "out").rglob("*.jpg")):
-        assert tool.poll() is None, tool.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    tool.send_signal(number)
-    errors = tool.communicate(timeout=60)[1]
-    assert tool.returncode == status, errors
-    assert "Traceback" not in errors
+    stop_by(start_and_wait([TOOL, *arguments], lambda: any((tmp_path / "out").rglob("*.jpg"))), number, status)
     assert not (tmp_path / "out").exists()
 
 
@@ -93,12 +82,8 @@ def test_a_run_that_was_killed_again_and_again_ends_as_an_undisturbed_one(tmp_pa
     assert main([str(raw), str(tmp_path / "undisturbed"), *options]) == 0
     out = tmp_path / "out"
     for moment in ("out", "**/*.jpg", "**/*.png", "**/SHA256SUMS"):  # it inspects, cuts train, cuts val, has cut all
-        tool = subprocess.Popen([sys.executable, TOOL, raw, out, *options], stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 60
-        while not any(tmp_path.glob("out") if moment == "out" else out.glob(moment)):
-            assert tool.poll() is None, tool.communicate()[1]
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+        where = (tmp_path, moment) if moment == "out" else (out, moment)
+        tool = start_and_wait([TOOL, raw, out, *options], lambda where=where: any(where[0].glob(where[1])), pause=0.002)
         tool.kill()
         tool.communicate()
     assert main([str(raw), str(out), *options]) == 0
