@@ -31,6 +31,8 @@ TOO_LARGE, TOO_SMALL = 1.16, 0.89
 """Sizes of a single scene's boxes, as multiples of the data set's."""
 TOO_WIDE = 1.11
 """Ratio of a single scene's sizes in x and y, or its inverse."""
+SURE_SIZE = 30
+"""Boxes from which a scene's size is read surely; of fewer, all these limits widen with the root of their number."""
 
 
 class Answer(StrEnum):
@@ -85,7 +87,7 @@ def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
     if sits is None:
         return unknown
     resized = max(score for fault, score in evidence.roundness.items() if fault.kind == faults.RESIZED)
-    if (wrong := wrong_size(*measured)) and resized > evidence.roundness[Fault()] - BETTER:
+    if (wrong := wrong_size(*measured, evidence.boxes)) and resized > evidence.roundness[Fault()] - BETTER:
         return Verdict(Answer.NO, wrong, evidence.shift, measured)
     return Verdict(Answer.YES, Fault(), evidence.shift, measured)
 
@@ -101,11 +103,18 @@ def is_far(evidence: SceneEvidence) -> bool:
     return float(np.hypot(*evidence.shift)) > max(3.0, 0.15 * evidence.side)
 
 
-def wrong_size(x: float, y: float) -> Fault | None:
-    """What is wrong with the size of a scene's boxes, which is given as multiples of the data set's, if anything."""
+def wrong_size(x: float, y: float, boxes: int) -> Fault | None:
+    """What is wrong with the size of a scene's boxes, which is given as multiples of the data set's, if anything.
+
+    Args:
+        x: size in x.
+        y: size in y.
+        boxes: from how many it was read, > 0.
+    """
+    doubt = max(1.0, SURE_SIZE / boxes) ** 0.5
     size = (x * y) ** 0.5
-    if max(x / y, y / x) > TOO_WIDE:
+    if max(x / y, y / x) > TOO_WIDE**doubt:
         return Fault(faults.RESIZED, (x, y))
-    if size > TOO_LARGE or size < TOO_SMALL:
+    if size > TOO_LARGE**doubt or size < TOO_SMALL**doubt:
         return Fault(faults.RESIZED, (size, size))
     return None

@@ -7,7 +7,7 @@ import pytest
 from oil_storage.preparation.alignment import GradientField, SceneEvidence, examine, faults
 from oil_storage.preparation.alignment.dataset import judge_dataset
 from oil_storage.preparation.alignment.faults import Fault, plant
-from oil_storage.preparation.alignment.verdict import NATURAL_SIZE, Answer, judge_scene
+from oil_storage.preparation.alignment.verdict import NATURAL_SIZE, SURE_SIZE, Answer, judge_scene
 from tests.preparation.alignment.discs import scene_of_discs
 
 PLANTED = [
@@ -126,3 +126,10 @@ def test_few_boxes_need_a_clearer_shift(boxes: int, answer: Answer) -> None:
 
 def test_no_scenes_are_no_evidence() -> None:
     assert judge_dataset([]).answer == Answer.UNKNOWN
+
+
+@pytest.mark.parametrize("size", [0.87, 1.19])
+def test_few_boxes_tell_a_size_less_surely(size: float) -> None:
+    drawn = replace(evidence(Fault(), 0), size=(size * NATURAL_SIZE, size * NATURAL_SIZE))
+    assert judge_scene(replace(drawn, boxes=SURE_SIZE)).fault.kind == faults.RESIZED
+    assert judge_scene(replace(drawn, boxes=13)).answer == Answer.YES
