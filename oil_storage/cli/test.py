@@ -192,8 +192,9 @@ def use_tta(cfg: "Config") -> None:
 
 
 def table(metrics: Mapping[str, Any]) -> str:
-    """The average precisions, a line each."""
-    return "\n".join(f"{name:<10}{metrics[f'coco/bbox_{key}']:.3f}" for name, key in TABLE.items())
+    """The average precisions, a line each; a dash where the split has no box of that size."""
+    values = {name: metrics[f"coco/bbox_{key}"] for name, key in TABLE.items()}
+    return "\n".join(f"{name:<10}{'-' if math.isnan(value) else f'{value:.3f}'}" for name, value in values.items())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

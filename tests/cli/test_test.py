@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from oil_storage.cli.test import main
+from oil_storage.cli.test import TABLE, main, table
 from oil_storage.cli.train import main as train
 from oil_storage.preparation.prepare import Choices, prepare
 from tests.tiny_training import write_config, write_data
@@ -151,3 +151,10 @@ def test_a_checkpoint_that_does_not_tell_of_its_training_is_scored(trained: tupl
     assert main([trained[0], str(tmp_path / "public.pth"), "--work-dir", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "test" / "metrics.json").read_text())
     assert (report["trained"], report["changes"]) == (None, [])
+
+
+def test_table_shows_a_dash_where_no_box_is_of_that_size() -> None:
+    metrics = {f"coco/bbox_{key}": 0.25 for key in TABLE.values()}
+    rows = table({**metrics, f"coco/bbox_{TABLE['AP large']}": float("nan")}).splitlines()
+    assert "AP large  -" in rows
+    assert "AP        0.250" in rows
