@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def report(args: argparse.Namespace) -> None:
     """Record the runs and rewrite the tables; nothing is written before all is found in order."""
-    from oil_storage.reporting.results import committed, markdown, measured, replaced, write
+    from oil_storage.reporting.results import committed, markdown, measured, record, replaced
 
     text = args.readme.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
@@ -40,7 +40,7 @@ def report(args: argparse.Namespace) -> None:
         changed.append(config)
     shown = markdown(dict(sorted(runs_of.items())))
     for config in changed:
-        print(f"recorded in {write(args.results, config, runs_of[config])}")
+        print(f"recorded in {record(args.results, config, 'runs', runs_of[config])}")
     write_text(args.readme, before + begin + shown + end + after)
     print(shown, end="")
 

@@ -5,6 +5,7 @@ from oil_storage.engine.channels_last import ChannelsLastDDP, ChannelsLastHook
 from oil_storage.engine.checkpoint_fit import PretrainedReportHook
 from oil_storage.engine.checkpoints import CheckpointAtValidationHook
 from oil_storage.engine.interruption import InterruptionHook
+from oil_storage.engine.learnt import StopWhenLearntHook
 from oil_storage.engine.pictures import PictureFolderHook, ValidationPictureHook
 from oil_storage.engine.pretrained import load_from_mmdet
 from oil_storage.engine.reproducibility import IterationSeedHook, SeededSampler
@@ -19,6 +20,7 @@ __all__ = [
     "PictureFolderHook",
     "PretrainedReportHook",
     "SeededSampler",
+    "StopWhenLearntHook",
     "ValidationPictureHook",
     "load_from_mmdet",
 ]

@@ -1,5 +1,7 @@
 """Models that mmdet lacks; importing this registers them."""
 
+from oil_storage.models.bifpn import BiFPN
+from oil_storage.models.efficientdet_head import EfficientDetHead
 from oil_storage.models.efficientnet_lite import EfficientNetLite
 
-__all__ = ["EfficientNetLite"]
+__all__ = ["BiFPN", "EfficientDetHead", "EfficientNetLite"]

@@ -83,10 +83,11 @@ def committed(results: Path) -> dict[str, list[Run]]:
         UserError: a file that is not whole.
     """
     runs_of = {}
-    for path in sorted(results.glob("*.json")):
-        with _damage_named(path, "take it from git again"):
-            runs_of[path.stem] = json.loads(path.read_text(encoding="utf-8"))["runs"]
-            for run in runs_of[path.stem]:
+    for config, known in read(results).items():
+        with _damage_named(results / f"{config}.json", "take it from git again"):
+            if runs := known.get("runs", []):
+                runs_of[config] = runs
+            for run in runs:
                 _cells(run)
     return runs_of
 
@@ -102,12 +103,36 @@ def replaced(runs: Sequence[Run], run: Run) -> list[Run]:
     return sorted([*others, run], key=lambda one: (one["data"]["name"], one["split"], one["seed"]))
 
 
-def write(results: Path, config: str, runs: Sequence[Run]) -> Path:
-    """Write the runs of a config; returns the file."""
+def record(results: Path, config: str, part: str, content: Any) -> Path:
+    """Write what is known of a config, beside what else is known of it; returns the file.
+
+    Args:
+        results: folder of all configs' files.
+        config: its name.
+        part: ``runs``, as :func:`committed` reads them; ``learns``, of ``tools/overfit.py``; or ``speed``, of
+            ``tools/benchmark.py``.
+        content: to be written as json.
+
+    Raises:
+        UserError: the file that stands there is not whole.
+    """
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{config}.json"
-    write_json(path, {"config": config, "runs": runs})
+    write_json(path, {"config": config, **read(results).get(config, {}), part: content})
     return path
+
+
+def read(results: Path) -> dict[str, dict[str, Any]]:
+    """What is known of each config, by its name.
+
+    Raises:
+        UserError: a file that is not whole.
+    """
+    known = {}
+    for path in sorted(results.glob("*.json")):
+        with _damage_named(path, "take it from git again"):
+            known[path.stem] = dict(json.loads(path.read_text(encoding="utf-8")))
+    return known
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from oil_storage.errors import UserError
-from oil_storage.reporting.results import committed, markdown, measured, replaced, table, write
+from oil_storage.reporting.results import committed, markdown, measured, record, replaced, table
 
 DATA = {"name": "scenes", "scenes": 6, "annotations_sha256": "0" * 64, "split_seed": 0, "sha256": "a" * 64}
 OTHER_SPLIT = DATA | {"split_seed": 1, "sha256": "b" * 64}
@@ -133,8 +133,8 @@ def test_a_run_recorded_before_splits_had_a_digest_is_replaced_too() -> None:
 
 def test_data_sets_have_tables_of_their_own(tmp_path: Path) -> None:
     synthetic = DATA | {"name": "another", "annotations_sha256": "1" * 64}
-    write(tmp_path, "b", [run_on(DATA)])
-    write(tmp_path, "a", [run_on(DATA), run_on(synthetic)])
+    record(tmp_path, "b", "runs", [run_on(DATA)])
+    record(tmp_path, "a", "runs", [run_on(DATA), run_on(synthetic)])
     first, second = table(tmp_path).split("\n\n")
     assert [line.split(" | ")[:2] for line in first.splitlines()[2:]] == [["| `a`", "another"]]
     assert [line.split(" | ")[:2] for line in second.splitlines()[2:]] == [["| `a`", "scenes"], ["| `b`", "scenes"]]

@@ -1,0 +1,9 @@
+"""Conditional DETR on ResNet-50: mmdet's, for one class; all 300 queries are returned."""
+
+_base_ = ["mmdet::conditional_detr/conditional-detr_r50_8xb2-50e_coco.py"]
+
+model = _base_.pop("model")
+_base_.clear()  # data, schedule and runtime are COCO's
+model.backbone.init_cfg = None  # load_from brings the weights
+model.bbox_head.num_classes = 1
+model.test_cfg.max_per_img = 300

@@ -1,0 +1,9 @@
+"""DINO on ResNet-50, four scales: mmdet's, for one class; all 900 queries are returned, where mmdet keeps 300."""
+
+_base_ = ["mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py"]
+
+model = _base_.pop("model")
+_base_.clear()  # data, schedule and runtime are COCO's
+model.backbone.init_cfg = None  # load_from brings the weights
+model.bbox_head.num_classes = 1
+model.test_cfg.max_per_img = 900

@@ -1,0 +1,12 @@
+"""RTMDet-m: mmdet's, for one class, without SyncBN, and returning as many tanks as there may be."""
+
+_base_ = ["mmdet::rtmdet/rtmdet_m_8xb32-300e_coco.py"]
+
+model = _base_.pop("model")
+_base_.clear()  # data, schedule and runtime are COCO's
+model.use_syncbn = False
+model.backbone.norm_cfg.type = "BN"
+model.neck.norm_cfg.type = "BN"
+model.bbox_head.norm_cfg.type = "BN"
+model.bbox_head.num_classes = 1
+model.test_cfg.update(nms=dict(type="nms", iou_threshold=0.2), score_thr=0.01, max_per_img=1000)

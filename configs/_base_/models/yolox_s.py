@@ -1,0 +1,8 @@
+"""YOLOX-s: mmdet's, for one class; batches are resized by a fifth at most, as small tanks vanish at half their size."""
+
+_base_ = ["mmdet::yolox/yolox_s_8xb8-300e_coco.py"]
+
+model = _base_.pop("model")
+_base_.clear()  # data, schedule and runtime are COCO's
+model.data_preprocessor.batch_augments[0].random_size_range = (512, 768)
+model.bbox_head.num_classes = 1

@@ -1,0 +1,16 @@
+"""SSD512 of the paper, VGG-16, on tiles of 256 px that are doubled to 512 px.
+
+    python tools/train.py configs/oil/ssd512_vgg16.py --amp
+    python tools/test.py configs/oil/ssd512_vgg16.py work_dirs/ssd512_vgg16/iter_4000.pth
+
+Hardware, time, result: not yet run.
+"""
+
+_base_ = [
+    "../_base_/datasets/tiles_256_32.py",
+    "../_base_/models/ssd512_vgg16.py",
+    "../_base_/schedules/sgd_4k.py",
+    "../_base_/default_runtime.py",
+]
+
+load_from = "mmdet://ssd512_coco"

@@ -1,0 +1,16 @@
+"""YOLOX-s: the fair opponent, whose AP on these scenes is published (docs/experiments.md).
+
+    python tools/train.py configs/oil/yolox_s.py --amp
+    python tools/test.py configs/oil/yolox_s.py work_dirs/yolox_s/epoch_60.pth
+
+Hardware, time, result: not yet run.
+"""
+
+_base_ = [
+    "../_base_/datasets/tiles_640_64_mosaic.py",
+    "../_base_/models/yolox_s.py",
+    "../_base_/schedules/mosaic_sgd_60e.py",
+    "../_base_/default_runtime.py",
+]
+
+load_from = "mmdet://yolox_s_8x8_300e_coco"

@@ -1,0 +1,111 @@
+"""See whether configs can learn: train each, in small, on eight synthetic tiles until it finds their tanks again."""
+
+import argparse
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from oil_storage.cli.command import run
+from oil_storage.errors import UserError
+
+CNN_AP50, DETR_AP50 = 0.9, 0.5
+"""What is enough; detectors of the DETR family take long from scratch."""
+LEARNT = "learnt.json"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The tool's arguments."""
+    parser = argparse.ArgumentParser(prog="tools/overfit.py", description=__doc__)
+    parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="e.g. configs/oil/ssd_lite0.py")
+    parser.add_argument("--minutes", type=float, default=10.0, help="at most, for each (default: %(default)s)")
+    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/overfit"), help="default: %(default)s")
+    parser.add_argument(
+        "--record", type=Path, metavar="DIR", help="write what was reached into DIR/<config>.json, e.g. results"
+    )
+    return parser
+
+
+def overfit(args: argparse.Namespace) -> int:
+    """Train what is not trained yet; exit status 1 where a config has not learnt."""
+    from oil_storage.preparation.few_tiles import write_few_tiles
+    from oil_storage.reporting.results import record
+
+    for path in args.configs:
+        if not path.is_file():
+            raise UserError(f"{path}: no such config")
+    data = write_few_tiles(args.work_dir / "data")
+    learnt = True
+    for path in args.configs:
+        reached = learn(path, data, args.work_dir / path.stem, args.minutes)
+        enough = reached["ap50"] >= reached["wanted"]
+        verdict = "learns" if enough else f"has not learnt, which takes {reached['wanted']}"
+        print(f"{path.stem}: AP50 {reached['ap50']:.3f} in {reached['iterations']} iterations: {verdict}", flush=True)
+        learnt &= enough
+        if args.record:
+            record(args.record, path.stem, "learns", reached)
+    return 0 if learnt else 1
+
+
+def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> dict[str, Any]:
+    """Train one config, or go on where an earlier call was stopped; what is done is not done again.
+
+    Args:
+        path: of the config.
+        data: prepared tiles.
+        work_dir: of this config's training.
+        minutes: at most.
+
+    Returns:
+        dict: ``ap50``, ``wanted``, ``iterations``, ``seconds``, ``hardware``, ``commit``.
+    """
+    from mmengine.config import Config
+
+    from oil_storage.cli import train
+    from oil_storage.engine import provenance
+    from oil_storage.engine.checkpoints import find_last
+    from oil_storage.engine.overfitting import overfitting
+    from oil_storage.files import write_json, write_text
+
+    cfg = Config.fromfile(path)
+    wanted = DETR_AP50 if "num_queries" in cfg.model else CNN_AP50
+    text = overfitting(cfg, data, wanted, minutes).pretty_text
+    config, learnt = work_dir / f"{path.stem}.py", work_dir / LEARNT
+    if not config.is_file() or config.read_text(encoding="utf-8") != text:
+        shutil.rmtree(work_dir, ignore_errors=True)  # of another training
+        work_dir.mkdir(parents=True)
+        write_text(config, text)
+    elif learnt.is_file():
+        found: dict[str, Any] = json.loads(learnt.read_text(encoding="utf-8"))
+        return found
+    if status := train.main([str(config), "--work-dir", str(work_dir), "--resume"]):
+        raise UserError(f"{path}: its training ended with status {status}")
+    last = find_last(work_dir)
+    assert last is not None  # a training that ended well leaves one
+    checkpoint = provenance.read(last)
+    trained = checkpoint["meta"][provenance.TRAINED]
+    reached = {
+        "ap50": _last_score(work_dir),
+        "wanted": wanted,
+        "iterations": checkpoint["meta"]["iter"],
+        "seconds": round(trained["seconds"], 1),
+        "hardware": trained["hardware"],
+        "commit": trained["commit"],
+    }
+    write_json(learnt, reached)
+    return reached
+
+
+def _last_score(work_dir: Path) -> float:
+    """The last AP50 that a training has logged."""
+    from oil_storage.engine.learnt import AP50
+
+    logs = sorted(work_dir.glob("*/vis_data/scalars.json"))
+    entries = [json.loads(line) for log in logs for line in log.read_text(encoding="utf-8").splitlines()]
+    return float([entry[AP50] for entry in entries if AP50 in entry][-1])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``tools/overfit.py``."""
+    return run(build_parser(), overfit, argv)

@@ -1,0 +1,74 @@
+"""A config turned into a short training on a few tiles, scored on the same tiles: does it learn at all?"""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from oil_storage.engine.shrinking import shrink
+from oil_storage.preparation.few_tiles import COUNT, TILE
+
+ITERATIONS = 4_000
+"""At most: where the learning rate's cosine reaches zero."""
+VALIDATED = 50
+"""Iterations between two scores."""
+RATES = {"SGD": 0.02, "AdamW": 1e-3}
+DETR_RATE = 2e-4
+"""Learning rates that suit small models from scratch."""
+ENLARGED = (2 * TILE, 2 * TILE)
+"""Where a config's test pipeline brings tiles to a size of its own, it brings these to twice their size."""
+
+
+def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
+    """The same detector, small, on the few tiles of ``data``.
+
+    Model (but for its size), optimiser, precision and test pipeline are the config's; learning rate, schedule, image
+    size and augmentation (none) are not.
+
+    Args:
+        cfg: of ``configs/oil/``; not changed.
+        data: see :func:`oil_storage.preparation.few_tiles.write_few_tiles`.
+        ap50: score on the training tiles at which training ends.
+        minutes: after which it ends in any case.
+
+    Returns:
+        Config: to be trained.
+    """
+    small: Config = copy.deepcopy(cfg)
+    shrink(small)
+    resizes = [_enlarged(step) for step in cfg.test_dataloader.dataset.pipeline if step["type"] == "Resize"]
+    test = [_enlarged(step) for step in cfg.test_dataloader.dataset.pipeline]
+    train = [*test[:1], {"type": "LoadAnnotations", "with_bbox": True}, *resizes, {"type": "PackDetInputs"}]
+    tiles = {"type": "OilStorageDataset", "data_root": str(data), "split": "train", "tile": TILE, "overlap": 0}
+    in_order = {"type": "DefaultSampler", "shuffle": False}
+    small.merge_from_dict({"model.data_preprocessor.batch_augments": None})
+    small.train_dataloader = {
+        "batch_size": COUNT,
+        "num_workers": 0,
+        "sampler": {"type": "SeededSampler"},
+        "dataset": {**tiles, "pipeline": train},
+    }
+    small.val_dataloader = {
+        "batch_size": COUNT,
+        "num_workers": 0,
+        "sampler": in_order,
+        "dataset": {**tiles, "test_mode": True, "pipeline": test},
+    }
+    small.val_evaluator = {"type": "DenseCocoMetric", "ann_file": str(data / f"tiles/{TILE}_0/train.json")}
+    small.test_dataloader, small.test_evaluator = small.val_dataloader, small.val_evaluator
+    small.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": ITERATIONS, "val_interval": VALIDATED}
+    optimizer = small.optim_wrapper.optimizer
+    optimizer.lr = DETR_RATE if "num_queries" in small.model else RATES[optimizer.type]
+    small.optim_wrapper.get("paramwise_cfg", {}).pop("custom_keys", None)
+    small.param_scheduler = [
+        {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": VALIDATED},
+        {"type": "CosineAnnealingLR", "by_epoch": False, "begin": VALIDATED, "end": ITERATIONS},
+    ]
+    small.custom_hooks = [{"type": "StopWhenLearntHook", "ap50": ap50, "seconds": 60 * minutes}]
+    small.auto_scale_lr.enable = False
+    return small
+
+
+def _enlarged(step: Any) -> Any:
+    return {**step, "scale": ENLARGED} if "scale" in step else step

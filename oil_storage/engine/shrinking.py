@@ -1,0 +1,52 @@
+"""Small versions of detectors that train in minutes on two CPU cores: fewer and narrower layers, the same method.
+
+Head, losses, assigner, box coder, anchors and denoising stay as they are; width and depth of what is before them, and
+the number of queries, shrink.
+"""
+
+from typing import Any
+
+from mmengine.config import Config
+
+from oil_storage.engine.from_scratch import from_scratch
+
+RESNET_WIDTH = 32
+"""Channels of a small ResNet's first stage, where there are 64."""
+QUERIES = 100
+LAYERS = 2
+"""Of encoder and decoder; DDQ's distinct queries need two."""
+
+
+def shrink(cfg: Config) -> None:
+    """Make a config's detector small, and train all of it from scratch.
+
+    Args:
+        cfg: of any config in ``configs/oil/``; its model is changed in place, its queries to :data:`QUERIES`.
+    """
+    from_scratch(cfg)
+    model = cfg.model
+    match model.backbone.type:
+        case "ResNet":
+            _shrink_resnet(model)
+        case "CSPNeXt" | "CSPDarknet":
+            _shrink_csp(model)
+    for coder in ("encoder", "decoder"):
+        if coder in model:
+            model[coder].num_layers = LAYERS
+    if "num_queries" in model:
+        model.num_queries = model.test_cfg.max_per_img = QUERIES
+
+
+def _shrink_resnet(model: Any) -> None:
+    """ResNet-18 in half its width: a sixteenth of the channels of ResNet-50's stages."""
+    bottleneck = model.backbone.depth >= 50
+    model.backbone.update(depth=18, base_channels=RESNET_WIDTH)
+    ratio = (64 // RESNET_WIDTH) * (4 if bottleneck else 1)
+    model.neck.in_channels = [channels // ratio for channels in model.neck.in_channels]
+
+
+def _shrink_csp(model: Any) -> None:
+    """A quarter of the width, a sixth of the depth; the neck reads what the backbone gives."""
+    ratio = model.backbone.widen_factor / 0.25
+    model.backbone.update(widen_factor=0.25, deepen_factor=0.167)
+    model.neck.in_channels = [int(channels / ratio) for channels in model.neck.in_channels]

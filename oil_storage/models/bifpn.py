@@ -1,0 +1,96 @@
+"""EfficientDet's neck: a feature pyramid that is walked both ways, with learnt weights where maps meet."""
+
+from collections.abc import Sequence
+
+import torch
+from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional
+
+EPSILON = 1e-4
+NORM_CFG = {"type": "BN", "momentum": 0.01, "eps": 1e-3}
+
+
+def halved(x: Tensor) -> Tensor:
+    """The next coarser map, ``(B, C, ceil(H / 2), ceil(W / 2))``."""
+    return functional.max_pool2d(x, 3, stride=2, padding=1)
+
+
+class WeightedSum(nn.Module):
+    """Fast normalised fusion: a mean of maps under learnt positive weights, swish, and a separable convolution.
+
+    Args:
+        inputs: number of maps.
+        channels: of each.
+    """
+
+    def __init__(self, inputs: int, channels: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.ones(inputs))
+        self.conv = DepthwiseSeparableConvModule(
+            channels, channels, 3, padding=1, dw_act_cfg=None, pw_norm_cfg=NORM_CFG, pw_act_cfg=None
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Fuse maps ``(B, C, H, W)`` of one shape."""
+        weights = functional.relu(self.weights)
+        fused = sum(weight * x for weight, x in zip(weights / (weights.sum() + EPSILON), maps, strict=True))
+        out: Tensor = self.conv(functional.silu(fused))
+        return out
+
+
+class BiFPNLayer(nn.Module):
+    """One walk down the pyramid and up again.
+
+    Args:
+        levels: of the pyramid, at least 2.
+        channels: of each level.
+    """
+
+    def __init__(self, levels: int, channels: int) -> None:
+        super().__init__()
+        self.down = nn.ModuleList([WeightedSum(2, channels) for _ in range(levels - 1)])
+        self.up = nn.ModuleList([WeightedSum(3, channels) for _ in range(levels - 2)] + [WeightedSum(2, channels)])
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Map ``(B, C, H_i, W_i)``, the finest first and each half as large as the one before, to the same shapes."""
+        down = [maps[-1]]
+        for fuse, x in zip(reversed(self.down), reversed(maps[:-1]), strict=True):
+            down.insert(0, fuse([x, functional.interpolate(down[0], x.shape[-2:], mode="nearest")]))
+        up = [down[0]]
+        for level, fuse in enumerate(self.up, 1):
+            own = [maps[level], down[level]] if level < len(maps) - 1 else [maps[level]]
+            up.append(fuse([*own, halved(up[-1])]))
+        return up
+
+
+@MODELS.register_module()
+class BiFPN(BaseModule):
+    """Bidirectional feature pyramid.
+
+    Source: Tan, Pang and Le, "EfficientDet", https://arxiv.org/abs/1911.09070, section 3. As in the paper, each map of
+    the backbone is projected once; the authors' code projects it again for the walk up.
+
+    Args:
+        in_channels: of the backbone's maps, the finest first.
+        out_channels: of every output.
+        num_outs: levels; those that the backbone lacks are halved from its last.
+        stack: number of walks.
+    """
+
+    def __init__(self, in_channels: Sequence[int], out_channels: int, num_outs: int, stack: int) -> None:
+        super().__init__()
+        self.projections = nn.ModuleList(
+            [ConvModule(channels, out_channels, 1, norm_cfg=NORM_CFG, act_cfg=None) for channels in in_channels]
+        )
+        self.num_outs = num_outs
+        self.walks = nn.Sequential(*[BiFPNLayer(num_outs, out_channels) for _ in range(stack)])
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Map the backbone's ``(B, C_i, H_i, W_i)`` to ``num_outs`` maps of ``out_channels``."""
+        out = [project(x) for project, x in zip(self.projections, maps, strict=True)]
+        while len(out) < self.num_outs:
+            out.append(halved(out[-1]))
+        return tuple(self.walks(out))

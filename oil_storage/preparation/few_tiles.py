@@ -1,0 +1,62 @@
+"""Eight synthetic tiles, dense with tanks, on which a detector shows that it can learn at all."""
+
+import csv
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from oil_storage.preparation.prepare import Choices, prepare
+from oil_storage.preparation.synthetic.rendering import render_scene
+from oil_storage.scene import CLASS_NAME
+from oil_storage.tiling import cut_boxes, tile_grid
+
+TILE = 256
+COUNT = 8
+TANKS = (5, 40)
+"""A tile has at least and at most so many."""
+SCENE = 1280
+NAMES = {"train": [f"tile_{number}" for number in range(COUNT)], "val": ["tile_8"], "test": ["tile_9"]}
+"""Every split must hold a scene; of these the first is meant."""
+
+
+def write_few_tiles(folder: Path, seed: int = 0) -> Path:
+    """Render scenes, cut tiles out of them and prepare these, each as a scene of its own.
+
+    Args:
+        folder: to write into; what stands there already is kept.
+        seed: of the scenes.
+
+    Returns:
+        Path: the prepared folder, whose train split holds :data:`COUNT` tiles of :data:`TILE` px.
+    """
+    source, prepared, split_file = folder / "scenes", folder / "prepared", folder / "split.json"
+    if not split_file.is_file():
+        (source / "images").mkdir(parents=True, exist_ok=True)
+        rows = []
+        for name, (image, boxes) in zip(itertools.chain(*NAMES.values()), _dense_tiles(seed), strict=False):
+            Image.fromarray(image).save(source / "images" / f"{name}.jpg", quality=95, subsampling=0)
+            rows += [(name, CLASS_NAME, str(tuple(box))) for box in boxes.round().astype(int).tolist()]
+        with (source / "annotations.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([("image_id", "class", "bounds"), *rows])
+        split_file.write_text(json.dumps(NAMES))
+    prepare(source, prepared, TILE, 0, choices=Choices(split_file=split_file))
+    return prepared
+
+
+def _dense_tiles(seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """Pixels ``(TILE, TILE, 3)`` RGB and boxes ``(N, 4)`` xyxy of tiles with :data:`TANKS`, at most two of a scene."""
+    for index in itertools.count():
+        image, written = render_scene(seed, index, SCENE)
+        boxes = np.array(written, np.float32).reshape(-1, 4)
+        taken = 0
+        for window in tile_grid(SCENE, SCENE, TILE, 0):
+            inside, _ = cut_boxes(boxes, window)
+            if TANKS[0] <= len(inside) <= TANKS[1] and taken < 2:
+                taken += 1
+                x, y, right, bottom = window.tolist()
+                yield image[y:bottom, x:right], inside
