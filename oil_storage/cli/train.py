@@ -57,6 +57,7 @@ def train(args: argparse.Namespace) -> int:
 
     from oil_storage.datasets.oil_storage import check_prepared
     from oil_storage.engine import distributed, provenance
+    from oil_storage.engine.batch_scaling import keep_epochs
     from oil_storage.engine.checkpoints import check_whole, find_last
     from oil_storage.engine.failures import plain_errors
     from oil_storage.engine.from_scratch import from_scratch
@@ -75,6 +76,8 @@ def train(args: argparse.Namespace) -> int:
     for key in ("max_iters", "max_epochs", "val_interval"):
         if (cfg.get("train_cfg") or {}).get(key, 1) < 1:
             raise UserError(f"{args.config}: train_cfg.{key}={cfg.train_cfg[key]}: must be at least 1")
+    if (scaled := keep_epochs(cfg, distributed.processes(cfg))) and is_first_process():
+        print(scaled)
     configuration.check_evaluator(cfg, "val")
     for name in ("train_dataloader", "val_dataloader"):
         if cfg.get(name):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.optim import BaseOptimWrapper
@@ -16,6 +17,10 @@ from torch import Tensor, nn
 from oil_storage.errors import UserError
 
 LISTED = 12  # modules named in a line before "and N more"
+QUERIES = re.compile(r"(^|\.)query_embedding\.weight$")
+"""DETR's learnt queries, ``(N, C)``: of the tensors of another shape the only ones that are worth keeping."""
+JITTER = 0.1
+"""Standard deviation of the noise that tells repeated queries apart, as a multiple of the queries' own."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +28,12 @@ class LoadReport:
     """What became of a checkpoint, by the keys of the model's state dict.
 
     Invariant: ``loaded`` and ``reinitialised`` are disjoint and, but for BN's step counters, all of the model's keys;
-    ``renamed`` is a part of ``loaded``; ``unused`` are the checkpoint's other keys, after renaming.
+    ``renamed`` and ``tiled`` are parts of ``loaded``; ``unused`` are the checkpoint's other keys, after renaming.
     """
 
     loaded: Sequence[str]
     renamed: Sequence[str]
+    tiled: Sequence[str]
     reinitialised: Sequence[str]
     unused: Sequence[str]
 
@@ -35,6 +41,7 @@ class LoadReport:
         return (
             f"{len(self.loaded)} tensors loaded, {len(self.renamed)} of them renamed\n"
             f"  renamed to: {modules(self.renamed, set(self.loaded) - set(self.renamed))}\n"
+            f"  repeated with noise: {', '.join(self.tiled) or 'none'}\n"
             f"  {len(self.reinitialised)} re-initialised: {modules(self.reinitialised, self.loaded)}\n"
             f"  {len(self.unused)} unused in the checkpoint: {modules(self.unused, self.loaded)}"
         )
@@ -46,7 +53,7 @@ def fit(
     """Keep of a checkpoint what fits a model.
 
     A module of which one tensor has another shape is left as the model initialised it, whole: the old bias of a new
-    convolution would be noise.
+    convolution would be noise. DETR's queries are repeated, with noise, or cut off where the model has more or fewer.
 
     Args:
         state_dict: the checkpoint's tensors.
@@ -70,14 +77,30 @@ def fit(
         if new != old:
             renamed.add(new)
     target = model.state_dict()
+    tiled = [key for key in source if key in target and _is_tiled(key, source[key], target[key])]
+    source.update((key, _tile(source[key], len(target[key]))) for key in tiled)
     refused = {_module(key) for key in source if key in target and source[key].shape != target[key].shape}
     fitting = OrderedDict((key, v) for key, v in source.items() if key in target and _module(key) not in refused)
     return fitting, LoadReport(
         loaded=list(fitting),
         renamed=[key for key in fitting if key in renamed],
+        tiled=tiled,
         reinitialised=[key for key in target if key not in fitting and not _is_counter(key)],
         unused=[key for key in source if key not in fitting],
     )
+
+
+def _is_tiled(key: str, old: Tensor, new: Tensor) -> bool:
+    return QUERIES.search(key) is not None and old.shape[1:] == new.shape[1:] and len(old) != len(new)
+
+
+def _tile(queries: Tensor, number: int) -> Tensor:
+    """Map ``(N, C)`` to ``(number, C)``: the queries, and then they again with noise."""
+    times = -(-number // len(queries))
+    tiled = queries.repeat(times, 1)[:number]
+    noise = torch.randn(tiled.shape, generator=torch.Generator().manual_seed(0), dtype=tiled.dtype)
+    tiled[len(queries) :] += JITTER * queries.std() * noise[len(queries) :]
+    return tiled
 
 
 def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str = "checkpoint") -> None:

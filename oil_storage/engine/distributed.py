@@ -47,3 +47,8 @@ def prepare(cfg: Config, launcher: str) -> None:
         raise UserError("SyncBN needs CUDA: set norm_cfg=dict(type='BN') in the model")
     if not distributed.is_initialized():
         distributed.init_process_group("gloo")
+
+
+def processes(cfg: Config) -> int:
+    """How many a config that :func:`prepare` has set up runs in."""
+    return 1 if cfg.launcher == "none" else int(os.environ["WORLD_SIZE"])

@@ -4,13 +4,13 @@ What a checkpoint carries - optimiser, schedules, averaged weights, position in 
 config that it was trained with. Under others mmengine goes on with a mixture of both, or fails in torch's words.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from oil_storage.engine import distributed
 from oil_storage.engine.provenance import TRAINED, data_root, differences, trained_config
 from oil_storage.errors import UserError
 from oil_storage.preparation import manifest
@@ -51,7 +51,7 @@ def _differences(cfg: Config, checkpoint: Mapping[str, Any], path: Path) -> Iter
         data = manifest.identity(manifest.read(root))
         if data["sha256"] != trained["data"]["sha256"]:
             yield from differences({**trained["data"], "name": None}, {**data, "name": None}, f"{root}: data")
-    processes = 1 if cfg.launcher == "none" else int(os.environ["WORLD_SIZE"])
+    processes = distributed.processes(cfg)
     if trained and trained["processes"] != processes:
         yield f"it ran in {trained['processes']} processes, would in {processes}"
     before = trained_config(checkpoint, path)

@@ -44,7 +44,8 @@ def write_few_tiles(folder: Path, seed: int = 0) -> Path:
         with (source / "annotations.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("image_id", "class", "bounds"), *rows])
         split_file.write_text(json.dumps(NAMES))
-    prepare(source, prepared, TILE, 0, choices=Choices(split_file=split_file))
+    # tanks that a border cuts are no longer round, and may seem misplaced
+    prepare(source, prepared, TILE, 0, choices=Choices(split_file=split_file, allow=True))
     return prepared
 
 

@@ -131,7 +131,8 @@ def read(results: Path) -> dict[str, dict[str, Any]]:
     known = {}
     for path in sorted(results.glob("*.json")):
         with _damage_named(path, "take it from git again"):
-            known[path.stem] = dict(json.loads(path.read_text(encoding="utf-8")))
+            content = dict(json.loads(path.read_text(encoding="utf-8")))
+            known[content["config"]] = content
     return known
 
 

@@ -230,3 +230,29 @@ def test_checkpoints_of_old_torch_and_with_objects_load(tmp_path):
     run = runner(Net(), tmp_path / "old", load_from=str(path))
     run.train()
     torch.testing.assert_close(run.model.scale.detach(), checkpoint_of(Net())["scale"])
+
+
+class Queries(nn.Module):
+    """DETR's learnt queries, and an embedding of classes."""
+
+    def __init__(self, queries, classes=1):
+        super().__init__()
+        self.query_embedding = nn.Embedding(queries, 16)
+        self.label_embedding = nn.Embedding(classes, 16)
+
+
+def test_more_queries_are_the_old_ones_again_but_not_the_same():
+    state = checkpoint_of(Queries(100, classes=80))
+    fitting, report = fit(state, Queries(250))
+    old, new = state["query_embedding.weight"], fitting["query_embedding.weight"]
+    assert torch.equal(new[:100], old)
+    assert len(new.unique(dim=0)) == 250
+    assert (new[100:200] - old).abs().mean() < 0.2 * old.std()
+    assert report.tiled == report.loaded == ["query_embedding.weight"]
+    assert report.reinitialised == ["label_embedding.weight"]  # classes are none of COCO's
+    assert "repeated with noise: query_embedding.weight" in str(report)
+
+
+def test_fewer_queries_are_the_first_ones():
+    state = checkpoint_of(Queries(100))
+    assert torch.equal(fit(state, Queries(30))[0]["query_embedding.weight"], state["query_embedding.weight"][:30])

@@ -22,3 +22,5 @@ param_scheduler = [
 custom_hooks = [
     dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.004, gamma=200, update_buffers=True, priority=49),
 ]
+
+auto_scale_lr = dict(enable=True, base_batch_size=8)

@@ -16,4 +16,4 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=1_500, end=15_000),
 ]
 
-auto_scale_lr = dict(enable=False, base_batch_size=4)
+auto_scale_lr = dict(enable=True, base_batch_size=4)

@@ -1,0 +1,44 @@
+"""That several processes see the data as often as one does."""
+
+import pytest
+from mmengine.config import Config
+
+from oil_storage.engine.batch_scaling import keep_epochs
+
+
+def config(enable: bool = True) -> Config:
+    return Config(
+        {
+            "train_dataloader": {"batch_size": 8},
+            "train_cfg": {"type": "IterBasedTrainLoop", "max_iters": 1001, "val_interval": 500},
+            "param_scheduler": [
+                {"type": "LinearLR", "by_epoch": False, "begin": 0, "end": 60},
+                {"type": "MultiStepLR", "by_epoch": False, "begin": 60, "end": 1001, "milestones": [600, 900]},
+                {"type": "ConstantLR", "by_epoch": True, "begin": 0, "end": 3},
+            ],
+            "auto_scale_lr": {"enable": enable, "base_batch_size": 8},
+        }
+    )
+
+
+def test_iterations_shrink_as_processes_grow() -> None:
+    cfg = config()
+    told = keep_epochs(cfg, 4)
+    assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (251, 125)
+    assert [scheduler.end for scheduler in cfg.param_scheduler] == [15, 251, 3]
+    assert cfg.param_scheduler[1].milestones == [150, 225]
+    assert told == "4 processes, batch 32: learning rate x 4, 251 iterations"
+
+
+@pytest.mark.parametrize(("processes", "enable"), [(1, True), (4, False)])
+def test_one_process_or_a_config_that_does_not_scale_keeps_its_schedule(processes: int, enable: bool) -> None:
+    cfg = config(enable)
+    assert keep_epochs(cfg, processes) is None
+    assert cfg.to_dict() == config(enable).to_dict()
+
+
+def test_epochs_stay_epochs() -> None:
+    cfg = config()
+    cfg.train_cfg = {"type": "EpochBasedTrainLoop", "max_epochs": 60, "val_interval": 10}
+    assert keep_epochs(cfg, 2) == "2 processes, batch 16: learning rate x 2"
+    assert cfg.train_cfg == {"type": "EpochBasedTrainLoop", "max_epochs": 60, "val_interval": 10}
