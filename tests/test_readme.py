@@ -57,9 +57,16 @@ def test_every_command_names_what_exists() -> None:
 def test_the_figures_are_those_of_results() -> None:
     from oil_storage.reporting.results import table
 
-    text = README.read_text()
-    between = text.split("<!-- results -->\n")[1].split("<!-- /results -->")[0]
+    between = README.read_text().split("<!-- results -->\n")[1].split("<!-- /results -->")[0]
     assert between == table(Path("results"))
+
+
+def test_the_line_up_is_that_of_results() -> None:
+    from oil_storage.reporting.line_up import line_up
+    from oil_storage.reporting.results import read
+
+    between = Path("configs/README.md").read_text().split("<!-- configs -->\n")[1].split("<!-- /configs -->")[0]
+    assert between == line_up(Path("configs/oil"), read(Path("results")))
 
 
 SHORT = {

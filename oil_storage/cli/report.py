@@ -8,8 +8,6 @@ from oil_storage.cli.command import run
 from oil_storage.errors import UserError
 from oil_storage.files import write_text
 
-BEGIN, END = "<!-- results -->\n", "<!-- /results -->"
-
 
 def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
@@ -20,18 +18,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
     parser.add_argument("--readme", type=Path, default=Path("README.md"), help="default: %(default)s")
+    parser.add_argument(
+        "--configs", type=Path, default=Path("configs"), help="its README.md holds the line-up (default: %(default)s)"
+    )
     return parser
 
 
 def report(args: argparse.Namespace) -> None:
     """Record the runs and rewrite the tables; nothing is written before all is found in order."""
-    from oil_storage.reporting.results import committed, markdown, measured, record, replaced
+    from oil_storage.reporting.line_up import line_up
+    from oil_storage.reporting.results import committed, markdown, measured, read, record, replaced
 
-    text = args.readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise UserError(f"{args.readme}: lacks the lines {BEGIN.strip()} and {END}, in this order, for the table")
+    front, line_up_page = Page(args.readme, "results"), Page(args.configs / "README.md", "configs")
     runs_of = committed(args.results)
     changed = []
     for work_dir in args.runs:
@@ -41,8 +39,34 @@ def report(args: argparse.Namespace) -> None:
     shown = markdown(dict(sorted(runs_of.items())))
     for config in changed:
         print(f"recorded in {record(args.results, config, 'runs', runs_of[config])}")
-    write_text(args.readme, before + begin + shown + end + after)
+    front.write(shown)
+    line_up_page.write(line_up(args.configs / "oil", read(args.results)))
     print(shown, end="")
+
+
+class Page:
+    """A Markdown page with a place for a table between ``<!-- NAME -->`` and ``<!-- /NAME -->``.
+
+    Args:
+        path: of the page.
+        name: of the place.
+
+    Raises:
+        UserError: the page has no such place.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, found, rest = path.read_text(encoding="utf-8").partition(begin)
+        _, found_end, after = rest.partition(end)
+        if not found or not found_end:
+            raise UserError(f"{path}: lacks the lines {begin.strip()} and {end}, in this order, for the table")
+        self.before, self.after = before + begin, end + after
+
+    def write(self, table: str) -> None:
+        """Put a table into the place."""
+        write_text(self.path, self.before + table + self.after)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

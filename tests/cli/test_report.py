@@ -9,6 +9,7 @@ from oil_storage.cli.report import main
 from oil_storage.reporting.results import table
 from tests.reporting.test_results import write_run
 
+LINE_UP = "<!-- configs -->\n<!-- /configs -->\n"
 README = "above\n<!-- results -->\nold\n<!-- /results -->\nbelow\n"
 
 
@@ -16,11 +17,15 @@ README = "above\n<!-- results -->\nold\n<!-- /results -->\nbelow\n"
 def readme(tmp_path: Path) -> Path:
     path = tmp_path / "README.md"
     path.write_text(README)
+    (tmp_path / "configs" / "oil").mkdir(parents=True)
+    (tmp_path / "configs" / "oil" / "toy.py").write_text('"""A toy.\n\nMore of it.\n"""\n')
+    (tmp_path / "configs" / "README.md").write_text(LINE_UP)
     return path
 
 
 def arguments(readme: Path) -> list[str]:
-    return ["--results", str(readme.with_name("results")), "--readme", str(readme)]
+    folder = readme.parent
+    return ["--results", f"{folder / 'results'}", "--readme", str(readme), "--configs", f"{folder / 'configs'}"]
 
 
 def test_runs_are_recorded_once_a_seed_and_shown(readme: Path) -> None:
@@ -32,6 +37,7 @@ def test_runs_are_recorded_once_a_seed_and_shown(readme: Path) -> None:
     shown = table(folder / "results")
     assert "| `toy` | scenes | val | 1 | 0.750 |" in shown
     assert readme.read_text() == f"above\n<!-- results -->\n{shown}<!-- /results -->\nbelow\n"
+    assert "| `toy` | A toy | - | - | - | - | - | 0.625 | 0.625 |\n" in (folder / "configs" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,122 @@
+"""What a detector costs: parameters, operations, time and memory, on tiles as its config has them."""
+
+import contextlib
+import io
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.registry import MODELS, TRANSFORMS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+from mmengine.utils import import_modules_from_strings
+from torch.utils.flop_counter import FlopCounterMode
+
+from oil_storage.engine.bf16 import compute_in_bf16
+from oil_storage.engine.provenance import hardware
+
+TANKS = 20
+"""Boxes in each tile that is trained on."""
+LEAST, MOST = 3, 200
+"""Repetitions of a measurement."""
+
+
+def cost_of(cfg: Config, seconds: float) -> dict[str, Any]:
+    """Measure a detector that has not been trained, in its own precision, on CUDA where torch sees it.
+
+    Args:
+        cfg: of a detector; its test pipeline and tile size say how large its input is.
+        seconds: for which training and inference are repeated, at least :data:`LEAST` times each.
+
+    Returns:
+        dict: ``parameters``; ``gflops``, 1e9 floating-point operations (a multiply-add counts two) of convolutions and
+            matrix products of one tile; ``input``, its height and width; ``inference`` of one tile, pre- and
+            postprocessing included, and ``training`` of one tile in a batch of ``batch``: seconds ``p50`` and ``p95``,
+            and tiles a second ``throughput``; ``memory_gb`` at its peak; ``precision``; ``hardware``.
+    """
+    import_modules_from_strings(**cfg.custom_imports)
+    init_default_scope(cfg.default_scope)
+    cfg.model.data_preprocessor.batch_augments = None  # which would change the size
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    in_bf16 = cfg.optim_wrapper.type == "Bf16OptimWrapper"
+    with contextlib.redirect_stdout(io.StringIO()):
+        model = MODELS.build(cfg.model)
+        model.init_weights()
+    model = model.to(device, memory_format=torch.channels_last)
+    if in_bf16:
+        compute_in_bf16(model)
+    size = input_size(cfg)
+
+    model.eval()
+    with torch.no_grad():
+        one = model.data_preprocessor(_tiles(1, size, device), False)
+        with FlopCounterMode(display=False) as counter:
+            model(**one, mode="tensor")
+        inference = _repeat(lambda: model.test_step(_tiles(1, size, device)), seconds, device)
+
+    model.train()
+    batch = cfg.train_dataloader.batch_size
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    training = _repeat(lambda: model.train_step(_tiles(batch, size, device), optimizer), seconds, device)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else 1024 * kilobytes
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "gflops": round(counter.get_total_flops() / 1e9, 2),
+        "input": list(size),
+        "inference": _times(inference, 1),
+        "training": {"batch": batch, **_times(training, batch)},
+        "memory_gb": round(peak / 2**30, 2),
+        "precision": "bfloat16" if in_bf16 else "float32",
+        "hardware": hardware(),
+    }
+
+
+def input_size(cfg: Config) -> tuple[int, int]:
+    """Height and width of a full tile behind the config's test pipeline, pixels."""
+    dataset = cfg.test_dataloader.dataset
+    shape = dataset.tile, dataset.tile
+    results: Any = {"img": np.zeros((*shape, 3), np.uint8), "img_shape": shape}
+    for step in dataset.pipeline:
+        if step["type"] == "Resize":
+            results = TRANSFORMS.build(step)(results)
+    height, width = results["img"].shape[:2]
+    return height, width
+
+
+def _tiles(number: int, size: tuple[int, int], device: torch.device) -> dict[str, list[Any]]:
+    """A batch of noise with boxes, as a loader gives it."""
+    height, width = size
+    samples = []
+    for _ in range(number):
+        centres = torch.rand(TANKS, 2, device=device) * torch.tensor([width, height], device=device)
+        boxes = torch.cat([centres - 9, centres + 9], dim=1)
+        meta = {"img_shape": size, "ori_shape": size, "scale_factor": (1.0, 1.0), "img_id": 0, "img_path": ""}
+        sample = DetDataSample(metainfo=meta)
+        sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.zeros(TANKS, dtype=torch.long, device=device))
+        samples.append(sample)
+    return {"inputs": [torch.randint(256, (3, *size), dtype=torch.uint8) for _ in samples], "data_samples": samples}
+
+
+def _repeat(step: Callable[[], Any], seconds: float, device: torch.device) -> list[float]:
+    """Seconds that each repetition takes; the first, which warms up, is not counted."""
+    taken: list[float] = []
+    while len(taken) <= LEAST or (sum(taken[1:]) < seconds and len(taken) <= MOST):
+        start = time.perf_counter()
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - start)
+    return taken[1:]
+
+
+def _times(taken: list[float], batch: int) -> dict[str, float]:
+    p50, p95 = (float(f"{value / batch:.4g}") for value in np.percentile(taken, [50, 95]))
+    return {"p50": p50, "p95": p95, "throughput": float(f"{batch * len(taken) / sum(taken):.4g}")}

@@ -1,0 +1,59 @@
+"""The table of all configs: what each is, costs, has learnt and reached."""
+
+import ast
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+DASH = "-"
+HEADER = ("config", "what", "M parameters", "GFLOPs", "s, training", "s, inference", "learns", "AP", "AP50")
+
+
+def line_up(configs: Path, known: Mapping[str, Mapping[str, Any]]) -> str:
+    """A line for each config, in Markdown; a dash where nothing is measured.
+
+    Args:
+        configs: folder of the leaves; the first line of a leaf's docstring says what it is.
+        known: see :func:`oil_storage.reporting.results.read`.
+    """
+    rows: list[Sequence[str]] = [HEADER, ["---"] * len(HEADER)]
+    for path in sorted(configs.glob("*.py")):
+        about = known.get(path.stem, {})
+        rows.append([f"`{path.stem}`", _what(path), *_cost(about), _learnt(about), *_reached(about)])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows) + "\n" + _hardware(known)
+
+
+def _what(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0].rstrip(".")
+
+
+def _cost(about: Mapping[str, Any]) -> list[str]:
+    if "speed" not in about:
+        return [DASH] * 4
+    speed = about["speed"]
+    times = [f"{speed[phase]['p50']:.2g}" for phase in ("training", "inference")]
+    return [f"{speed['parameters'] / 1e6:.1f}", f"{speed['gflops']:.0f}", *times]
+
+
+def _learnt(about: Mapping[str, Any]) -> str:
+    if "learns" not in about:
+        return DASH
+    learnt = about["learns"]
+    verdict = "" if learnt["ap50"] >= learnt["wanted"] else "not yet: "
+    return f"{verdict}{learnt['ap50']:.2f} in {learnt['iterations']} iterations, {learnt['seconds']:.0f} s"
+
+
+def _reached(about: Mapping[str, Any]) -> list[str]:
+    """AP and AP50 on the validation scenes of the real data, the mean of the seeds."""
+    runs = [run for run in about.get("runs", []) if run["split"] == "val"]
+    if not runs:
+        return [DASH] * 2
+    return [f"{mean(run['metrics'][f'coco/bbox_{name}'] for run in runs):.3f}" for name in ("mAP", "mAP_50")]
+
+
+def _hardware(known: Mapping[str, Mapping[str, Any]]) -> str:
+    """Where costs were measured; the table compares them, so it should be one place."""
+    places = sorted({one["speed"]["hardware"] for one in known.values() if "speed" in one})
+    return f"Costs: {'; '.join(places) or 'not yet run'}.\n"
