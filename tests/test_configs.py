@@ -1,4 +1,7 @@
+import functools
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -7,14 +10,20 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
+from oil_storage.datasets import OilStorageDataset
 from oil_storage.engine.distributed import prepare
 
 CONFIGS = sorted(path for path in Path("configs").rglob("*.py") if "_base_" not in path.parts)
+load = functools.cache(Config.fromfile)  # not to be changed
+PORTS = {"ssd_r101"}
+"""Kept as they were, though 100 detections are too few for the densest tiles."""
 
 
-def test_all_configs_are_found_and_named_apart() -> None:
-    assert {path.stem for path in CONFIGS} >= {"rtmdet_lite0", "ssd_lite0", "ssd_r101"}
-    assert len({path.stem for path in CONFIGS}) == len(CONFIGS)
+def test_all_configs_are_found_and_have_work_dirs_of_their_own() -> None:
+    assert len(CONFIGS) == 20
+    assert {path.stem for path in CONFIGS} >= {"rtmdet_lite0", "ssd_lite0", "ssd_r101", "dino_r50", "faster_rcnn_r50"}
+    assert len({path.stem for path in CONFIGS}) == len(CONFIGS)  # work_dirs/<name>
+    assert not any("work_dir" in load(path) for path in CONFIGS)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -28,6 +37,62 @@ def test_a_config_loads_survives_a_dump_and_builds(path: Path, tmp_path: Path) -
     assert any(parameter.requires_grad for parameter in model.parameters())
 
 
+def values(node: Any, key: str) -> Iterator[Any]:
+    """All values of a key, however deep."""
+    for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if name == key:
+            yield value
+        if isinstance(value, dict | list | tuple):
+            yield from values(value, key)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_detector_knows_one_class(path: Path) -> None:
+    classes = [*values(load(path).model.to_dict(), "num_classes")]
+    assert set(classes) == {len(OilStorageDataset.METAINFO["classes"])}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_detector_returns_as_many_tanks_as_the_densest_tile_has(path: Path) -> None:
+    config = load(path)
+    tile = config.test_dataloader.dataset.tile
+    densest = next(most for side, most in OilStorageDataset.METAINFO["densest"].items() if side >= tile or side == 1024)
+    limits = [*values(config.model.test_cfg.to_dict(), "max_per_img")]
+    if path.stem in PORTS:
+        assert limits == [100]
+        return
+    assert limits or config.model.type == "YOLOX"  # which has no limit
+    assert all(limit > densest for limit in limits)
+    if "num_queries" in config.model:
+        assert limits == [config.model.num_queries]
+        assert config.model.num_queries >= 300
+    if "rcnn" in config.model.train_cfg:
+        stages = config.model.train_cfg.rcnn
+        for stage in stages if isinstance(stages, list) else [stages]:
+            assert stage.sampler.num * stage.sampler.pos_fraction > densest
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_nothing_is_fetched_from_where_we_do_not_look_and_nothing_needs_cuda(path: Path) -> None:
+    config = load(path)
+    assert "torchvision://" not in config.pretty_text
+    assert "open-mmlab://" not in config.pretty_text
+    assert "SyncBN" not in config.pretty_text
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_the_learning_rate_is_that_of_the_batch(path: Path) -> None:
+    config = load(path)
+    assert config.auto_scale_lr == {"enable": True, "base_batch_size": config.train_dataloader.batch_size}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_leaf_is_short_and_says_what_came_out(path: Path) -> None:
+    docstring = path.read_text().split('"""')[1]
+    assert len(path.read_text().replace(docstring, "").splitlines()) <= 26
+    assert "not yet run" in docstring or "AP50" in docstring
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_leaf_opens_with_its_command(path: Path) -> None:
     assert f"python tools/train.py {path}" in path.read_text().split('"""')[1]
@@ -35,15 +100,14 @@ def test_a_leaf_opens_with_its_command(path: Path) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_loaders_and_evaluators_agree_on_the_tiles(path: Path) -> None:
-    config = Config.fromfile(path)
+    config = load(path)
+    trained = config.train_dataloader.dataset
+    trained = trained.get("dataset", trained)  # in a wrapper of mosaics
     for split in ("val", "test"):
         dataset, evaluator = config[f"{split}_dataloader"].dataset, config[f"{split}_evaluator"]
         assert dataset.split == split
         assert evaluator.ann_file.endswith(f"tiles/{dataset.tile}_{dataset.overlap}/{split}.json")
-        assert (dataset.tile, dataset.overlap) == (
-            config.train_dataloader.dataset.tile,
-            config.train_dataloader.dataset.overlap,
-        )
+        assert (dataset.tile, dataset.overlap) == (trained.tile, trained.overlap)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

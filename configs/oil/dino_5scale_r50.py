@@ -14,3 +14,7 @@ _base_ = [
 ]
 
 load_from = "mmdet://dino-4scale_r50_8xb2-12e_coco"
+# COCO's neck begins at stride 8: its convolutions have moved up by one; their norms would fit where they must not go
+default_hooks = dict(
+    pretrained=dict(renames=[[rf"^neck\.convs\.{level}\.", f"neck.convs.{level + 1}."] for level in range(3)]),
+)

@@ -17,11 +17,12 @@ LAYERS = 2
 """Of encoder and decoder; DDQ's distinct queries need two."""
 
 
-def shrink(cfg: Config) -> None:
+def shrink(cfg: Config, queries: int = QUERIES) -> None:
     """Make a config's detector small, and train all of it from scratch.
 
     Args:
-        cfg: of any config in ``configs/oil/``; its model is changed in place, its queries to :data:`QUERIES`.
+        cfg: of any config in ``configs/oil/``; its model is changed in place.
+        queries: how many a detector of the DETR family is to have; more than a tile has objects.
     """
     from_scratch(cfg)
     model = cfg.model
@@ -34,7 +35,7 @@ def shrink(cfg: Config) -> None:
         if coder in model:
             model[coder].num_layers = LAYERS
     if "num_queries" in model:
-        model.num_queries = model.test_cfg.max_per_img = QUERIES
+        model.num_queries = model.test_cfg.max_per_img = queries
 
 
 def _shrink_resnet(model: Any) -> None:
