@@ -56,15 +56,15 @@ def cost_of(cfg: Config, seconds: float) -> dict[str, Any]:
 
     model.eval()
     with torch.no_grad():
-        one = model.data_preprocessor(_tiles(1, size, device), False)
+        one = model.data_preprocessor(noise_tiles(1, size, device), False)
         with FlopCounterMode(display=False) as counter:
             model(**one, mode="tensor")
-        inference = _repeat(lambda: model.test_step(_tiles(1, size, device)), seconds, device)
+        inference = _repeat(lambda: model.test_step(noise_tiles(1, size, device)), seconds, device)
 
     model.train()
     batch = cfg.train_dataloader.batch_size
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
-    training = _repeat(lambda: model.train_step(_tiles(batch, size, device), optimizer), seconds, device)
+    training = _repeat(lambda: model.train_step(noise_tiles(batch, size, device), optimizer), seconds, device)
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else 1024 * kilobytes
     return {
@@ -91,7 +91,7 @@ def input_size(cfg: Config) -> tuple[int, int]:
     return height, width
 
 
-def _tiles(number: int, size: tuple[int, int], device: torch.device) -> dict[str, list[Any]]:
+def noise_tiles(number: int, size: tuple[int, int], device: torch.device) -> dict[str, list[Any]]:
     """A batch of noise with boxes, as a loader gives it."""
     height, width = size
     samples = []

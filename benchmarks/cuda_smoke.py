@@ -1,0 +1,102 @@
+"""Trains every config for a hundred iterations in bfloat16 on CUDA, the most important first, within a time limit.
+
+    python benchmarks/cuda_smoke.py --minutes 25 --out work_dirs/cuda_smoke.json
+
+It needs no data and no weights: tiles are noise with boxes, batches those of the config. After each config the file
+holds its loss at the beginning and the end, images a second, peak memory and, where it failed, why.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ITERATIONS = 100
+FIRST = ["ssd_r101", "faster_rcnn_r50", "dino_r50", "rtmdet_lite2", "ssd_r50_p2", "yolox_s", "rtmdet_m", "ssd_lite0"]
+
+
+def smoke(path: Path) -> dict[str, Any]:
+    """Train one config in this process."""
+    import torch
+    from mmdet.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.optim import build_optim_wrapper
+    from mmengine.registry import init_default_scope
+    from mmengine.utils import import_modules_from_strings
+
+    from oil_storage.engine.bf16 import compute_in_bf16
+    from oil_storage.engine.from_scratch import from_scratch
+    from oil_storage.evaluation.cost import input_size, noise_tiles
+
+    cfg = Config.fromfile(path)
+    import_modules_from_strings(**cfg.custom_imports)
+    init_default_scope(cfg.default_scope)
+    from_scratch(cfg)
+    cfg.model.data_preprocessor.batch_augments = None
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    model = model.cuda().to(memory_format=torch.channels_last).train()
+    compute_in_bf16(model)
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    batch, size = cfg.train_dataloader.batch_size, input_size(cfg)
+    tiles = noise_tiles(batch, size, torch.device("cuda"))
+    losses = []
+    for iteration in range(ITERATIONS):
+        if iteration == ITERATIONS // 10:  # warm by then
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+        losses.append(float(model.train_step(tiles, optimizer)["loss"]))
+    seconds = time.perf_counter() - start
+    if not all(loss == loss and abs(loss) != float("inf") for loss in losses):
+        raise ValueError(f"the loss became {next(loss for loss in losses if loss != loss)}")
+    return {
+        "loss": [round(losses[0], 3), round(losses[-1], 3)],
+        "images_per_second": round(batch * (ITERATIONS - ITERATIONS // 10) / seconds, 1),
+        "memory_gb": round(torch.cuda.max_memory_allocated() / 2**30, 2),
+        "batch": batch,
+        "input": list(size),
+        "hardware": torch.cuda.get_device_name(),
+    }
+
+
+def main() -> int:
+    """Smoke-test the configs, each in a process of its own; exit status 1 where one failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("configs", type=Path, nargs="*", help="default: all, the most important first")
+    parser.add_argument("--minutes", type=float, default=25.0, help="no config is begun or goes on after that")
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/cuda_smoke.json"), help="default: %(default)s")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.alone:
+        print(json.dumps(smoke(args.configs[0])))
+        return 0
+    end = time.monotonic() + 60 * args.minutes
+    all_configs = sorted(Path("configs/oil").glob("*.py"), key=lambda path: [*FIRST, path.stem].index(path.stem))
+    found: dict[str, Any] = {}
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    for path in args.configs or all_configs:
+        left = end - time.monotonic()
+        if left <= 0:
+            found[path.stem] = {"not run": "time was up"}
+        else:
+            command = [sys.executable, __file__, str(path), "--alone"]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=left, check=False)
+                found[path.stem] = (
+                    {"failed": (done.stderr.strip().splitlines() or ["no word"])[-1]}
+                    if done.returncode
+                    else json.loads(done.stdout.splitlines()[-1])
+                )
+            except subprocess.TimeoutExpired:
+                found[path.stem] = {"not run": "time was up"}
+        args.out.write_text(json.dumps(found, indent=1) + "\n")
+        print(path.stem, found[path.stem], flush=True)
+    return int(any("failed" in one for one in found.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
