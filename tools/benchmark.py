@@ -2,7 +2,10 @@
 
 import sys
 
-from oil_storage.cli.benchmark import main
+try:
+    from oil_storage.cli.benchmark import main
+except ModuleNotFoundError as error:
+    sys.exit(f"error: {error}; run make install, then: source .venv/bin/activate")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -61,6 +61,11 @@ def run(
     except KeyboardInterrupt:
         _say("interrupted\n")
         return 130
+    except ModuleNotFoundError as error:
+        if args.debug:
+            raise
+        _say(f"error: {error}; run make install, then: source .venv/bin/activate\n")
+        return 2
     except Exception as error:
         if args.debug:
             raise

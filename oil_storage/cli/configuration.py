@@ -79,7 +79,7 @@ def load(args: argparse.Namespace) -> "Config":
     except Exception as error:
         raise UserError(f"{path}: {type(error).__name__}: {_first_line(error)}") from error
     try:
-        cfg.merge_from_dict(parse_options(args.cfg_options, cfg))
+        _override(cfg, parse_options(args.cfg_options, cfg))
     except (AttributeError, KeyError, TypeError) as error:  # mmengine's, of a.b=1 beside a=1
         raise UserError(f"--cfg-options {' '.join(args.cfg_options)}: contradict each other") from error
     if absent := [key for key in PARTS if not isinstance(cfg.get(key), dict)]:
@@ -94,6 +94,17 @@ def load(args: argparse.Namespace) -> "Config":
     if args.amp:
         cfg.optim_wrapper.type = "Bf16OptimWrapper"
     return cfg
+
+
+def _override(cfg: "Config", options: dict[str, Any]) -> None:
+    """Merge options; a schedule whose length alone is given is stretched to it."""
+    length = options.get("train_cfg.max_iters")
+    before = (cfg.get("train_cfg") or {}).get("max_iters")
+    if length and before and not any(key.startswith("param_scheduler") for key in options):
+        from oil_storage.engine.schedule_length import stretch
+
+        stretch(cfg, length / before)
+    cfg.merge_from_dict(options)
 
 
 def parse_options(options: Sequence[str], cfg: "Config") -> dict[str, Any]:

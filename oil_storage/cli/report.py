@@ -1,4 +1,4 @@
-"""``tools/report.py``: record tested runs in ``results/`` and bring README's table up to date."""
+"""Record tested runs in results/ and bring the tables of README.md and configs/README.md up to date."""
 
 import argparse
 from collections.abc import Sequence

@@ -57,13 +57,13 @@ def train(args: argparse.Namespace) -> int:
 
     from oil_storage.datasets.oil_storage import check_prepared
     from oil_storage.engine import distributed, provenance
-    from oil_storage.engine.batch_scaling import keep_epochs
-    from oil_storage.engine.checkpoints import check_whole, find_last
+        from oil_storage.engine.checkpoints import INTERRUPTED, check_whole, find_last
     from oil_storage.engine.failures import plain_errors
     from oil_storage.engine.from_scratch import from_scratch
     from oil_storage.engine.interruption import TrainingInterrupted
     from oil_storage.engine.pretrained import resolve
     from oil_storage.engine.resumption import check_resumable
+    from oil_storage.engine.schedule_length import keep_epochs
 
     distributed.prepare(cfg, args.launcher)
     if args.seed is not None:
@@ -91,6 +91,11 @@ def train(args: argparse.Namespace) -> int:
         last = find_last(Path(cfg.work_dir)) if resume == "auto" else Path(resume)
         if last is not None:
             cfg.resume, cfg.load_from = True, str(last)
+    elif Path(cfg.work_dir, INTERRUPTED).is_file():
+        raise UserError(
+            f"{cfg.work_dir}: holds a training that was interrupted: --resume carries on;\n"
+            f"to start anew name another --work-dir, or delete {Path(cfg.work_dir, INTERRUPTED)}"
+        )
     if cfg.get("load_from"):
         path = resolve(str(cfg.load_from))
         cfg.load_from = str(path)

@@ -93,13 +93,21 @@ def committed(results: Path) -> dict[str, list[Run]]:
 
 
 def replaced(runs: Sequence[Run], run: Run) -> list[Run]:
-    """``runs`` with ``run`` in place of that of the same seed on the same data and split, in order."""
-    others = [
-        other
-        for other in runs
+    """``runs`` with ``run`` in place of that of the same seed on the same data and split, in order.
+
+    Raises:
+        UserError: that one was trained for another number of iterations, so they are not one experiment.
+    """
+    others = []
+    for other in runs:
         # of the data by what was recorded then
-        if any(other[key] != run[key] for key in ("split", "seed")) or other["data"].items() - run["data"].items()
-    ]
+        if any(other[key] != run[key] for key in ("split", "seed")) or other["data"].items() - run["data"].items():
+            others.append(other)
+        elif other["iterations"] != run["iterations"]:
+            raise UserError(
+                f"seed {run['seed']} is recorded with {other['iterations']} iterations, this run had "
+                f"{run['iterations']}; record it elsewhere with --results, or take the other out first"
+            )
     return sorted([*others, run], key=lambda one: (one["data"]["name"], one["split"], one["seed"]))
 
 

@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from oil_storage.engine.batch_scaling import keep_epochs
+from oil_storage.engine.schedule_length import keep_epochs, stretch
 
 
 def config(enable: bool = True) -> Config:
@@ -24,10 +24,10 @@ def config(enable: bool = True) -> Config:
 def test_iterations_shrink_as_processes_grow() -> None:
     cfg = config()
     told = keep_epochs(cfg, 4)
-    assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (251, 125)
-    assert [scheduler.end for scheduler in cfg.param_scheduler] == [15, 251, 3]
+    assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (250, 125)
+    assert [scheduler.end for scheduler in cfg.param_scheduler] == [15, 250, 3]
     assert cfg.param_scheduler[1].milestones == [150, 225]
-    assert told == "4 processes, batch 32: learning rate x 4, 251 iterations"
+    assert told == "4 processes, batch 32: learning rate x 4, 250 iterations"
 
 
 @pytest.mark.parametrize(("processes", "enable"), [(1, True), (4, False)])
@@ -42,3 +42,10 @@ def test_epochs_stay_epochs() -> None:
     cfg.train_cfg = {"type": "EpochBasedTrainLoop", "max_epochs": 60, "val_interval": 10}
     assert keep_epochs(cfg, 2) == "2 processes, batch 16: learning rate x 2"
     assert cfg.train_cfg == {"type": "EpochBasedTrainLoop", "max_epochs": 60, "val_interval": 10}
+
+
+def test_the_shortest_schedule_has_all_its_parts() -> None:
+    cfg = config()
+    stretch(cfg, 2 / 1001)
+    assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (2, 1)
+    assert [(one.begin, one.end) for one in cfg.param_scheduler[:2]] == [(0, 1), (1, 2)]

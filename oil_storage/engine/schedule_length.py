@@ -1,0 +1,59 @@
+"""Schedules that are counted in iterations, made shorter or longer as a whole."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.config import Config
+
+
+def keep_epochs(cfg: Config, processes: int) -> str | None:
+    """Shorten a schedule by the number of processes, as each iteration takes so many times the samples.
+
+    Learning rates are left to mmengine, which scales them by ``auto_scale_lr``; without that, or with its ``enable``
+    False, nothing changes.
+
+    Args:
+        cfg: its schedule is written for one process; changed in place.
+        processes: each with a batch of its own.
+
+    Returns:
+        str | None: what was done, for a log; None where nothing was.
+    """
+    if processes == 1 or not (cfg.get("auto_scale_lr") or {}).get("enable"):
+        return None
+    stretch(cfg, 1 / processes)
+    batch = processes * cfg.train_dataloader.batch_size
+    told = f"{processes} processes, batch {batch}: learning rate x {batch / cfg.auto_scale_lr.base_batch_size:g}"
+    return f"{told}, {cfg.train_cfg.max_iters} iterations" if "max_iters" in cfg.train_cfg else told
+
+
+def stretch(cfg: Config, factor: float) -> None:
+    """Multiply what a config counts in iterations, so that the schedule keeps its shape; nothing becomes empty.
+
+    Args:
+        cfg: changed in place; what it counts in epochs stays.
+        factor: > 0.
+    """
+    if "max_iters" in cfg.train_cfg:
+        for key in ("max_iters", "val_interval"):
+            if key in cfg.train_cfg:
+                cfg.train_cfg[key] = _multiplied(cfg.train_cfg[key], factor)
+    for scheduler in _counting_iterations(cfg):
+        for key in ("begin", "end", "T_max", "milestones"):
+            if scheduler.get(key):
+                scheduler[key] = _multiplied(scheduler[key], factor)
+        if scheduler.get("end") is not None:
+            scheduler.end = max(scheduler.end, scheduler.get("begin", 0) + 1)
+
+
+def _counting_iterations(cfg: Config) -> Iterator[Any]:
+    schedulers = cfg.get("param_scheduler") or []
+    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+        if not scheduler.get("by_epoch", True):
+            yield scheduler
+
+
+def _multiplied(count: Any, factor: float) -> Any:
+    if isinstance(count, list):
+        return [_multiplied(one, factor) for one in count]
+    return max(1, round(count * factor))
