@@ -120,7 +120,7 @@ def test_few_boxes_need_a_clearer_shift(boxes: int, answer: Answer) -> None:
     right = evidence(Fault(), 0)
     shift = (9.0, 9.0)
     roundness = {Fault(): 0.5, Fault(faults.RESIZED, right.size): 0.5, Fault(faults.SHIFTED, shift): 0.8}
-    changed = replace(right, boxes=boxes, chance=(0.2, 0.16), shift=shift, roundness=roundness)
+    changed = replace(right, boxes=boxes, chance=(0.2, 0.16), roundness=roundness)
     assert judge_scene(changed).answer == answer
 
 
