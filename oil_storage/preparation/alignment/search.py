@@ -41,8 +41,8 @@ def best_shifts(field: GradientField, boxes: NDArray[np.float32]) -> tuple[tuple
     # an edge is wide enough to be met in steps of 2 px
     grid = np.arange(-REACH, REACH + 1, 2.0)
     score = _after_shifts(field, _sample(boxes, SHIFT_SAMPLE), np.stack(np.meshgrid(grid, grid), axis=-1))
-    row, column = np.unravel_index(score.argmax(), score.shape)
-    nearest, roundest = _climb(score, (len(grid) // 2, len(grid) // 2)), (int(row), int(column))
+    top = np.unravel_index(score.argmax(), score.shape)
+    nearest, roundest = _climb(score, (len(grid) // 2, len(grid) // 2)), (int(top[0]), int(top[1]))
     found = {}
     for row, column in {nearest, roundest}:
         place = np.array([grid[column], grid[row]])

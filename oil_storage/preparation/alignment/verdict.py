@@ -20,21 +20,22 @@ SEARCHED = {faults.SHIFTED: 0.27, faults.RESIZED: 0.27, faults.SCALED: 0.28}
 BETTER = 0.08
 """By so much must boxes be rounder after a fault is undone than as written,"""
 ASIDE = 0.2
-"""and by so much after a shift to another hill of roundness: a shadow beside a tank can be rounder than the tank;"""
+"""and by so much where it is a shift to another than the nearest place: a shadow can be rounder than its tank;"""
 ASIDE_DEVIATIONS = 2.5
 """for any shift, by so many standard deviations of the mean more: of few boxes, some place is always rounder."""
-THAN_RESIZED = 0.04
-"""By so much is a shift rounder than other sizes where the shift is the fault; other faults by less, as they have no
-parameters that were sought."""
-BLURRED = 0.15
-"""Boxes are not resized that become less round by so much."""
+THAN_RESIZED = 0.12
+"""By so much must boxes be rounder after a fault is undone whose parameters were searched for than in other sizes,"""
+SIMPLER = 0.04
+"""and by so much less after a fault without parameters: the size, too, was searched for."""
+BLURRED = 0.18
+"""Boxes are not called resized that become less round by so much without it."""
 NATURAL_SIZE = 1.04
 """Size of boxes drawn by hand, as multiples of boxes drawn a pixel outside the strongest edge."""
 SITTING = (faults.NONE, faults.RESIZED)
 """Kinds of boxes that lie about their objects' centres."""
 FAR, FAR_OF_SIDE = 2.0, 0.125
 """Pixels and share of a side, whichever is more: a shorter shift may be that of a hand, or a leaning tank's."""
-TOO_LARGE, TOO_SMALL = 1.125, 0.9
+TOO_LARGE, TOO_SMALL = 1.165, 0.9
 """Sizes of a single scene's boxes, as multiples of the data set's."""
 TOO_WIDE = 1.11
 """Ratio of a single scene's sizes in x and y, or its inverse."""
@@ -93,17 +94,19 @@ def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
 
 
 def _moved(evidence: SceneEvidence, convincing: Iterable[Fault]) -> dict[Fault, float]:
-    """Faults that move boxes and without which these are clearly rounder, and by how much more than need be."""
+    """Faults that move boxes and without which these are clearly rounder; the higher the number, the likelier."""
     found = {}
     for fault in convincing:
-        searched = fault.kind == faults.SHIFTED
-        doubt = BETTER if not searched or fault.parameters == evidence.shift else ASIDE
-        doubt += ASIDE_DEVIATIONS * evidence.chance[1] / evidence.boxes**0.5 * searched
-        score = evidence.roundness[fault]
-        above = score - evidence.roundness[Fault()] - doubt
-        than_resized = _resized(evidence) + (THAN_RESIZED if searched else -THAN_RESIZED)
-        if fault.kind not in SITTING and above > 0 and score > than_resized:
-            found[fault] = above
+        shifted = fault.kind == faults.SHIFTED
+        nearest = shifted and fault.parameters == evidence.shift
+        searched = fault.kind in SEARCHED
+        doubt = ASIDE if shifted and not nearest else BETTER
+        doubt += ASIDE_DEVIATIONS * evidence.chance[1] / evidence.boxes**0.5 * shifted
+        than_resized = THAN_RESIZED if searched else -SIMPLER
+        least = max(evidence.roundness[Fault()] + doubt, _resized(evidence) + than_resized)
+        if fault.kind not in SITTING and evidence.roundness[fault] > least:
+            # the best of many places may be rounder by chance
+            found[fault] = evidence.roundness[fault] - (ASIDE if searched and not nearest else 0.0)
     return found
 
 

@@ -36,4 +36,4 @@ def test_the_nearest_place_is_the_tank_where_its_shadow_is_rounder() -> None:
         cv2.circle(shadows, beside, round((x2 - x1) * 8 - 16), (0, 0, 0), -1, cv2.LINE_AA, 4)
         cv2.circle(shadows, beside, round((x2 - x1) * 8 - 16), (255, 255, 255), 48, cv2.LINE_AA, 4)
     nearest, _ = best_shifts(GradientField.of(shadows), tightened(boxes))
-    assert np.hypot(*nearest) < 1
+    assert np.hypot(*nearest) < 2
