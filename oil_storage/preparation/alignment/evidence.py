@@ -9,7 +9,7 @@ from oil_storage.preparation.alignment import faults
 from oil_storage.preparation.alignment.chance import chance_of
 from oil_storage.preparation.alignment.faults import Fault, undo
 from oil_storage.preparation.alignment.roundness import GradientField, roundness, roundness_nearby, tightened
-from oil_storage.preparation.alignment.search import best_scale, best_scales, best_shift
+from oil_storage.preparation.alignment.search import best_scale, best_scales, best_shifts
 from oil_storage.preparation.alignment.sizes import common_size
 
 SAMPLE = 150
@@ -27,7 +27,7 @@ class SceneEvidence:
         boxes: number of boxes looked at.
         chance: roundness of boxes of these sizes anywhere in the image: mean, and standard deviation of one box.
         roundness: mean roundness of the boxes after each fault is undone; :data:`faults.NONE` is as written.
-        shift: best common shift of the boxes as written, pixels, ``(dx, dy)``.
+        shift: nearest common shift of the boxes as written, pixels, ``(dx, dy)``.
         size: of the boxes in x and y, as multiples of boxes drawn a pixel outside the edge.
         side: median side of the boxes, pixels.
         single: ``(N,)`` roundness at or near each box of the scene as written, in the boxes' order.
@@ -75,12 +75,13 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
         found[resized] = mean(resized)
         clear = chance[0] + CLEAR
         simplest = max(found.values())
-        shift = best_shift(field, tightened(upright))
-        shifted = Fault(faults.SHIFTED, shift)
-        found[shifted] = mean(shifted)
+        shift, farther = best_shifts(field, tightened(upright))
+        nearest, roundest = Fault(faults.SHIFTED, shift), Fault(faults.SHIFTED, farther)
+        found |= {fault: mean(fault) for fault in (nearest, roundest)}
         for search in (best_scale, best_scales):
-            # boxes that are scaled a little seem shifted, some of them
-            if simplest < clear and max(found.values()) < clear + CLEAR / 2:
+            # boxes that are scaled a little seem shifted, some of them, and rarely to the nearest place
+            others = max(score for fault, score in found.items() if fault == nearest or fault != roundest)
+            if simplest < clear and others < clear + CLEAR / 2 and found[roundest] < clear + CLEAR:
                 scaled = search(field, upright, width, height)
                 found[scaled] = mean(scaled)
     return SceneEvidence(

@@ -16,8 +16,8 @@ from oil_storage.preparation.alignment.roundness import GradientField, roundness
 SAMPLE = 60
 ON_ALL_IMAGES = 20
 """So many scenes are tried on every image; more of them on each other's alone, or it would take too long."""
-CLEAR = 0.2
-"""Roundness above chance that a place must reach."""
+CLEAR = 9.0
+"""Standard deviations of the mean by which a place must be rounder than chance."""
 
 Job = tuple[str, Path, dict[str, NDArray[np.float32]], tuple[Fault, ...]]
 
@@ -49,7 +49,7 @@ def look_again(
 
 
 def _try(job: Job) -> dict[str, tuple[float, Fault]]:
-    """Of each set of boxes, the roundness above chance on this image, and under which fault."""
+    """Of each set of boxes, by how many deviations it is rounder than chance on this image, and under which fault."""
     image, path, boxes, scales = job
     pixels = read_pixels(path)
     height, width = pixels.shape[:2]
@@ -60,8 +60,9 @@ def _try(job: Job) -> dict[str, tuple[float, Fault]]:
         candidates = scales if name == image else (Fault(faults.ELSEWHERE, image=image),)
         for fault in candidates:
             undone = undo(fault, written, width, height)
-            chance, _ = chance_of(field, undone[:, 2:] - undone[:, :2], width, height, rng)
-            above = float(roundness(field, tightened(undone)).mean()) - chance
+            chance, deviation = chance_of(field, undone[:, 2:] - undone[:, :2], width, height, rng)
+            better = float(roundness(field, tightened(undone)).mean()) - chance
+            above = better / max(deviation / len(undone) ** 0.5, 1e-6)
             if above > found.get(name, (0.0, fault))[0]:
                 found[name] = above, fault
     return found

@@ -11,13 +11,19 @@ SIZES = np.exp(np.arange(np.log(0.22), np.log(4.5), STEP))
 """Sizes that are tried, as multiples of a box drawn a pixel outside the edge."""
 COMMON = slice(17, -17)
 """Of those, the ones among which the size that boxes have in common is sought; a box may differ by 17 steps."""
+ALIKE = 0.09
+"""Standard deviation of the kernel by which logarithms of sizes are counted as alike,"""
+PLACES = 0.005
+"""and how close to each other their density is measured."""
 
 
 def common_size(field: GradientField, boxes: NDArray[np.float32]) -> tuple[float, float]:
     """Size in x and in y that boxes have in common.
 
-    An edge is met best by an ellipse of its own shape, so the ratio is measured again after the first is undone. Tanks
-    are round but for the angle from which they are seen: half of the ratio comes from the boxes' own sides.
+    The size is the commonest of all sides, but for the largest of each box: shadows and walls that the box holds make
+    sides seem too large, each by another size. An edge is met best by an ellipse of its own shape, so the ratio is
+    measured again after the first is undone. Tanks are round but for the angle from which they are seen: half of the
+    ratio comes from the boxes' own sides.
 
     Args:
         field: of the image.
@@ -26,28 +32,27 @@ def common_size(field: GradientField, boxes: NDArray[np.float32]) -> tuple[float
     Returns:
         tuple: multiples of a box drawn a pixel outside what it encloses.
     """
-    first = box_sizes(field, boxes)
-    size, ratio = (float(value) for value in np.exp(np.median(first, axis=0)))
-    again = box_sizes(field, undo(Fault(RESIZED, (size * ratio**0.5, size / ratio**0.5)), boxes, 0, 0))
-    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
-    drawn = float(np.median(sides[:, 0] / sides[:, 1]))
-    ratio = float((drawn * ratio * np.exp(np.median(again[:, 1]))) ** 0.5)
+    sides, ratios = side_sizes(field, boxes)
+    size, ratio = float(np.exp(_commonest(np.sort(sides, axis=1)[:, :3]))), float(np.exp(np.median(ratios)))
+    _, again = side_sizes(field, undo(Fault(RESIZED, (size * ratio**0.5, size / ratio**0.5)), boxes, 0, 0))
+    drawn = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
+    ratio = float((np.median(drawn[:, 0] / drawn[:, 1]) * ratio * np.exp(np.median(again))) ** 0.5)
     return size * ratio**0.5, size / ratio**0.5
 
 
-def box_sizes(field: GradientField, boxes: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Width and height of each box, as multiples of those of a box drawn a pixel outside what it encloses.
+def side_sizes(field: GradientField, boxes: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Size of each box as each of its sides tells it, and the ratio of its sizes in x and y.
 
-    Ellipses of all sizes are drawn about the box's centre, and the strongest edge sought on each side. Shadows that the
-    box holds make one side or two seem too large, so the size is that of the second smallest side; the ratio is that
-    of the strongest pairs of opposite sides.
+    Ellipses of all sizes are drawn about the box's centre, and the strongest edge sought on each side; the ratio is
+    that of the strongest pairs of opposite sides.
 
     Args:
         field: of the image.
         boxes: ``(N, 4)`` xyxy, pixels, ``N > 0``.
 
     Returns:
-        ``(N, 2)`` logarithms of size and of the ratio of width to height.
+        tuple: ``(N, 4)`` logarithms of sizes, as multiples of a box drawn a pixel outside what it encloses, by the
+        right, bottom, left and top side; ``(N,)`` logarithms of ratios.
     """
     radial, _ = radial_gradients(field, np.concatenate([tightened(boxes, size=size) for size in SIZES.tolist()]))
     sides = radial.reshape(len(SIZES), len(boxes), 4, ANGLES // 4).mean(axis=3)
@@ -57,10 +62,16 @@ def box_sizes(field: GradientField, boxes: NDArray[np.float32]) -> NDArray[np.fl
     first = int(profile[COMMON].argmax())
     near = sides[first : first + 2 * COMMON.start + 1]
     right, bottom, left, top = (near[:, :, side] for side in range(4))
-    single = np.sort([_top(np.abs(side)) for side in (right, bottom, left, top)], axis=0)
-    size = single[1]
+    found = np.stack([_top(np.abs(side)) for side in (right, bottom, left, top)], axis=1)
     ratio = _top(np.abs(right + left)) - _top(np.abs(bottom + top))
-    return np.stack([np.log(SIZES[first]) + STEP * size, STEP * ratio], axis=1)
+    return np.log(SIZES[first]) + STEP * found, STEP * ratio
+
+
+def _commonest(values: NDArray[np.float64]) -> float:
+    """Where values are densest."""
+    places = np.arange(values.min(), values.max() + PLACES, PLACES)
+    density = np.exp(-(((values.ravel() - places[:, None]) / ALIKE) ** 2) / 2).sum(axis=1)
+    return float(places[density.argmax()])
 
 
 def _top(strength: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -1,9 +1,9 @@
 """From evidence to a verdict: on a data set, and on each of its scenes."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-
-import numpy as np
 
 from oil_storage.preparation.alignment import faults
 from oil_storage.preparation.alignment.evidence import SceneEvidence
@@ -11,23 +11,31 @@ from oil_storage.preparation.alignment.faults import Fault
 
 FEWEST = 5
 """Boxes without which nothing is said of a scene."""
-DEVIATIONS = 5.0
+DEVIATIONS = 6.0
 """By so many standard deviations of its mean must roundness stand above chance."""
-ABOVE_CHANCE = 0.10
+ABOVE_CHANCE = 0.15
 """And by so much in itself."""
 SEARCHED = {faults.SHIFTED: 0.27, faults.RESIZED: 0.27, faults.SCALED: 0.28}
 """The same where the best of many places was taken: the best of hundreds, and of a hundred thousand."""
 BETTER = 0.08
-"""By so much must boxes be rounder after a fault is undone than as written; for sizes, not less round by so much."""
+"""By so much must boxes be rounder after a fault is undone than as written,"""
+ASIDE = 0.2
+"""and by so much where it is a shift to another than the nearest place: a shadow can be rounder than its tank;"""
+ASIDE_DEVIATIONS = 2.5
+"""for any shift, by so many standard deviations of the mean more: of few boxes, some place is always rounder."""
+THAN_RESIZED = 0.12
+"""By so much must boxes be rounder after a fault is undone whose parameters were searched for than in other sizes,"""
+SIMPLER = 0.04
+"""and by so much less after a fault without parameters: the size, too, was searched for."""
+BLURRED = 0.18
+"""Boxes are not called resized that become less round by so much without it."""
 NATURAL_SIZE = 1.04
 """Size of boxes drawn by hand, as multiples of boxes drawn a pixel outside the strongest edge."""
-ASIDE = 0.2
-"""The same for a shift: a shadow beside a tank can be rounder than the tank,"""
-ASIDE_DEVIATIONS = 2.5
-"""and by so many standard deviations of the mean more: of few boxes, some place is always rounder."""
 SITTING = (faults.NONE, faults.RESIZED)
 """Kinds of boxes that lie about their objects' centres."""
-TOO_LARGE, TOO_SMALL = 1.16, 0.89
+FAR, FAR_OF_SIDE = 2.0, 0.125
+"""Pixels and share of a side, whichever is more: a shorter shift may be that of a hand, or a leaning tank's."""
+TOO_LARGE, TOO_SMALL = 1.165, 0.9
 """Sizes of a single scene's boxes, as multiples of the data set's."""
 TOO_WIDE = 1.11
 """Ratio of a single scene's sizes in x and y, or its inverse."""
@@ -68,28 +76,42 @@ def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
         size: what the size of right boxes is measured as in the data set.
     """
     measured = evidence.size[0] / size, evidence.size[1] / size
-    unknown = Verdict(Answer.UNKNOWN, Fault(), evidence.shift, measured)
-    if evidence.boxes < FEWEST:
-        return unknown
-    convincing = {fault: score for fault, score in evidence.roundness.items() if score > _enough(evidence, fault.kind)}
-    sits = max((score for fault, score in convincing.items() if fault.kind in SITTING), default=None)
-    at_place = max(sits or 0.0, evidence.roundness[Fault()])
-    aside = ASIDE + ASIDE_DEVIATIONS * evidence.chance[1] / evidence.boxes**0.5
-    moved = {
-        fault: score
-        for fault, score in convincing.items()
-        if fault.kind not in SITTING and score > at_place + (aside if fault.kind == faults.SHIFTED else BETTER)
-    }
-    if not is_far(evidence):
-        moved = {fault: score for fault, score in moved.items() if fault.kind != faults.SHIFTED}
-    if moved:
-        return Verdict(Answer.NO, max(moved, key=lambda fault: moved[fault]), evidence.shift, measured)
-    if sits is None:
-        return unknown
-    resized = max(score for fault, score in evidence.roundness.items() if fault.kind == faults.RESIZED)
-    if (wrong := wrong_size(*measured, evidence.boxes)) and resized > evidence.roundness[Fault()] - BETTER:
-        return Verdict(Answer.NO, wrong, evidence.shift, measured)
+    scores = evidence.roundness
+    convincing = [fault for fault, score in scores.items() if score > _enough(evidence, fault.kind)]
+    if evidence.boxes < FEWEST or not convincing:
+        return Verdict(Answer.UNKNOWN, Fault(), evidence.shift, measured)
+    moved = _moved(evidence, convincing)
+    if far := [fault for fault in moved if fault.kind != faults.SHIFTED or is_far(evidence, fault)]:
+        return Verdict(Answer.NO, max(far, key=lambda fault: moved[fault]), evidence.shift, measured)
+    if not any(fault.kind in SITTING for fault in convincing):
+        return Verdict(Answer.UNKNOWN, Fault(), evidence.shift, measured)
+    wrong = wrong_size(*measured, evidence.boxes)
+    if wrong and _resized(evidence) > scores[Fault()] - BLURRED:
+        climbed = Fault(faults.SHIFTED, evidence.shift)  # which feigns a size
+        feigned = climbed in moved and math.hypot(*evidence.shift) > FAR
+        return Verdict(Answer.NO, climbed if feigned else wrong, evidence.shift, measured)
     return Verdict(Answer.YES, Fault(), evidence.shift, measured)
+
+
+def _moved(evidence: SceneEvidence, convincing: Iterable[Fault]) -> dict[Fault, float]:
+    """Faults that move boxes and without which these are clearly rounder; the higher the number, the likelier."""
+    found = {}
+    for fault in convincing:
+        shifted = fault.kind == faults.SHIFTED
+        nearest = shifted and fault.parameters == evidence.shift
+        searched = fault.kind in SEARCHED
+        doubt = ASIDE if shifted and not nearest else BETTER
+        doubt += ASIDE_DEVIATIONS * evidence.chance[1] / evidence.boxes**0.5 * shifted
+        than_resized = THAN_RESIZED if searched else -SIMPLER
+        least = max(evidence.roundness[Fault()] + doubt, _resized(evidence) + than_resized)
+        if fault.kind not in SITTING and evidence.roundness[fault] > least:
+            # the best of many places may be rounder by chance
+            found[fault] = evidence.roundness[fault] - (ASIDE if searched and not nearest else 0.0)
+    return found
+
+
+def _resized(evidence: SceneEvidence) -> float:
+    return max(score for fault, score in evidence.roundness.items() if fault.kind == faults.RESIZED)
 
 
 def _enough(evidence: SceneEvidence, kind: str) -> float:
@@ -98,9 +120,9 @@ def _enough(evidence: SceneEvidence, kind: str) -> float:
     return float(mean + max(SEARCHED.get(kind, ABOVE_CHANCE), DEVIATIONS * deviation / evidence.boxes**0.5))
 
 
-def is_far(evidence: SceneEvidence) -> bool:
-    """Whether a scene's shift is more than people's hands and leaning tanks explain."""
-    return float(np.hypot(*evidence.shift)) > max(3.0, 0.15 * evidence.side)
+def is_far(evidence: SceneEvidence, shift: Fault) -> bool:
+    """Whether a shift is more than people's hands and leaning tanks explain."""
+    return math.hypot(*shift.parameters) > max(FAR, FAR_OF_SIDE * evidence.side)
 
 
 def wrong_size(x: float, y: float, boxes: int) -> Fault | None:

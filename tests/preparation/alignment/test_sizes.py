@@ -3,7 +3,7 @@ import pytest
 
 from oil_storage.preparation.alignment import GradientField, faults
 from oil_storage.preparation.alignment.faults import Fault, plant
-from oil_storage.preparation.alignment.sizes import box_sizes, common_size
+from oil_storage.preparation.alignment.sizes import common_size
 from tests.preparation.alignment.discs import scene_of_discs
 
 
@@ -18,10 +18,16 @@ def test_a_common_size_is_measured(size: tuple[float, float]) -> None:
 
 def test_a_shadow_at_two_sides_is_no_size() -> None:
     pixels, boxes = scene_of_discs(1)
-    field = GradientField.of(pixels)
-    right = box_sizes(field, boxes)
+    right = common_size(GradientField.of(pixels), boxes)
     for x1, y1, x2, y2 in boxes.astype(int).tolist():  # dark, and stronger than the edge, a few pixels off
         pixels[y2 + 3 : y2 + 5, x1:x2] = 0
         pixels[y1:y2, x2 + 3 : x2 + 5] = 0
-    shadowed = box_sizes(GradientField.of(pixels), boxes)
-    assert np.median(np.abs(shadowed[:, 0] - right[:, 0])) < 0.03
+    assert common_size(GradientField.of(pixels), boxes) == pytest.approx(right, rel=0.03)
+
+
+def test_a_size_that_most_boxes_have_is_not_blurred_by_the_others() -> None:
+    pixels, boxes = scene_of_discs(2)
+    field = GradientField.of(pixels)
+    some = boxes.copy()
+    some[::3] = plant(Fault(faults.RESIZED, (1.5, 1.5)), boxes[::3], 900, 700)
+    assert common_size(field, some) == pytest.approx(common_size(field, boxes), rel=0.03)

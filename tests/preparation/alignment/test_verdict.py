@@ -15,7 +15,7 @@ PLANTED = [
     *(Fault(faults.SCALED, scale) for scale in [(0.5, 0.5), (0.8, 0.8), (0.97, 0.97), (1.25, 1.25), (2.0, 2.0)]),
     Fault(faults.SCALED, (1.25, 0.8)),
     *(Fault(faults.RESIZED, (size, size)) for size in (0.5, 0.8, 1.35, 2.0)),
-    *(Fault(faults.SHIFTED, shift) for shift in [(9.0, -7.0), (-20.0, 10.0), (0.0, 40.0)]),
+    *(Fault(faults.SHIFTED, shift) for shift in [(3.0, -3.0), (9.0, -7.0), (-20.0, 10.0), (0.0, 40.0)]),
 ]
 
 
@@ -120,8 +120,23 @@ def test_few_boxes_need_a_clearer_shift(boxes: int, answer: Answer) -> None:
     right = evidence(Fault(), 0)
     shift = (9.0, 9.0)
     roundness = {Fault(): 0.5, Fault(faults.RESIZED, right.size): 0.5, Fault(faults.SHIFTED, shift): 0.8}
-    changed = replace(right, boxes=boxes, chance=(0.2, 0.16), shift=shift, roundness=roundness)
+    changed = replace(right, boxes=boxes, chance=(0.2, 0.16), roundness=roundness)
     assert judge_scene(changed).answer == answer
+
+
+@pytest.mark.parametrize(("nearest", "answer"), [((9.0, 9.0), Answer.NO), ((0.0, 0.0), Answer.YES)])
+def test_another_hill_must_be_much_rounder_than_the_nearest(nearest: tuple[float, float], answer: Answer) -> None:
+    right = evidence(Fault(), 0)
+    roundness = {Fault(): 0.5, Fault(faults.RESIZED, right.size): 0.5, Fault(faults.SHIFTED, (9.0, 9.0)): 0.68}
+    changed = replace(right, boxes=100, chance=(0.2, 0.16), shift=nearest, roundness=roundness)
+    assert judge_scene(changed).answer == answer
+
+
+@pytest.mark.parametrize(("shift", "answer"), [(3.0, Answer.NO), (1.5, Answer.YES)])
+def test_a_hand_s_shift_is_no_fault_of_a_scene(shift: float, answer: Answer) -> None:
+    right = evidence(Fault(), 0)
+    roundness = {Fault(): 0.5, Fault(faults.RESIZED, right.size): 0.5, Fault(faults.SHIFTED, (shift, 0.0)): 0.8}
+    assert judge_scene(replace(right, side=20.0, shift=(shift, 0.0), roundness=roundness)).answer == answer
 
 
 def test_no_scenes_are_no_evidence() -> None:
