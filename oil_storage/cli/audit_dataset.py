@@ -42,6 +42,10 @@ def audit_dataset(args: argparse.Namespace) -> int:
     from oil_storage.preparation.inspection import inspect
 
     class_map = parse_class_map(args.class_map)
+    if args.config and not args.config.is_file():
+        raise UserError(f"{args.config}: no such config")
+    if args.report and not args.report.parent.is_dir():
+        raise UserError(f"{args.report}: there is no folder {args.report.parent}; make it first")
     if args.fix:
         check_apart(args.source, args.fix)
         formats.check_is_free(args.fix)
@@ -89,8 +93,6 @@ def coverage(config: Path, inspected: "Inspected") -> str:
     """What the priors of a config can match, in lines."""
     from oil_storage.cli import configuration
 
-    if not config.is_file():
-        raise UserError(f"{config}: no such config")
     configuration.quieten()
     from mmengine.config import Config
 

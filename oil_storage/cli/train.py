@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -57,7 +58,7 @@ def train(args: argparse.Namespace) -> int:
 
     from oil_storage.datasets.oil_storage import check_prepared
     from oil_storage.engine import distributed, provenance
-        from oil_storage.engine.checkpoints import INTERRUPTED, check_whole, find_last
+    from oil_storage.engine.checkpoints import INTERRUPTED, check_whole, find_last
     from oil_storage.engine.failures import plain_errors
     from oil_storage.engine.from_scratch import from_scratch
     from oil_storage.engine.interruption import TrainingInterrupted
@@ -105,6 +106,11 @@ def train(args: argparse.Namespace) -> int:
             check_resumable(cfg, checkpoint, path)
         if root := provenance.data_root(cfg):
             provenance.check_unseen(checkpoint, path, root, "val")
+        done = checkpoint["meta"].get("iter", 0) >= cfg.train_cfg.get("max_iters", math.inf)
+        if last is not None and done and last.name != INTERRUPTED:  # after which a validation may be due
+            if is_first_process():
+                print(f"{last}: trained to its end, {cfg.train_cfg.max_iters} iterations; nothing is left to do")
+            return 0
     if resume and is_first_process():
         print(f"{cfg.work_dir}: no checkpoint to resume, starting anew" if last is None else f"resuming {last}")
 

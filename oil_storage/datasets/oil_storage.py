@@ -116,6 +116,11 @@ def check_prepared(data_root: Path, tiles: str) -> None:
     remedy = f"run: python tools/prepare_dataset.py SOURCE {data_root} --tile {tile} --overlap {overlap}"
     path = data_root / manifest.NAME
     if not path.is_file():
+        if (data_root / "images").is_dir():
+            raise UserError(
+                f"{data_root}: scenes that are not prepared; prepare them into a folder of their own, and name that:\n"
+                f"python tools/prepare_dataset.py {data_root} data/oil_storage --tile {tile} --overlap {overlap}"
+            )
         raise UserError(f"{data_root}: no prepared data (OIL_STORAGE_DATA names another folder);\n{remedy}")
     content = manifest.read(data_root)
     there = content["tiles"]

@@ -1,3 +1,4 @@
+import argparse
 import os
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,18 @@ def test_an_evaluator_must_score_what_the_loader_gives(change: str) -> None:
     cfg.val_dataloader.dataset[change] = "test" if change == "split" else "elsewhere"
     with pytest.raises(UserError, match="does not score what val_dataloader gives"):
         configuration.check_evaluator(cfg, "val")
+
+
+def load_with(path: Path, *options: str) -> Config:
+    parser = argparse.ArgumentParser()
+    configuration.add_arguments(parser)
+    return configuration.load(parser.parse_args([str(path), "--cfg-options", *options]))
+
+
+def test_a_schedule_that_is_shortened_keeps_its_shape() -> None:
+    path = Path("configs/oil/ssd_r101.py")
+    cfg = load_with(path, "train_cfg.max_iters=60")
+    assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (60, 4)
+    assert [(one.begin, one.end) for one in cfg.param_scheduler] == [(0, 6), (6, 60)]
+    explicit = load_with(path, "train_cfg.max_iters=3000", "param_scheduler.1.end=3000")
+    assert [(one.begin, one.end) for one in explicit.param_scheduler] == [(0, 1500), (1500, 3000)]

@@ -109,6 +109,7 @@ def test_an_interrupted_and_resumed_training_is_the_uninterrupted_one(
     assert max(losses(work)) == done
     assert torch.load(work / "interrupted.pth", weights_only=False)["meta"]["iter"] == done
 
+    assert main([str(config), "--work-dir", str(work)]) == 2  # to start anew would throw it away
     assert main([str(config), "--work-dir", str(work), "--resume"]) == 0
     assert same_training(work, whole)
     assert not (work / "interrupted.pth").exists()
@@ -175,6 +176,16 @@ def test_amp_trains_in_bfloat16(data: Path, whole: Path, tmp_path: Path) -> None
     first, second = losses(tmp_path / "work"), losses(whole)
     assert first != second
     assert first == pytest.approx(second, rel=0.05)
+
+
+def test_a_finished_training_has_nothing_to_resume(
+    data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole, tmp_path / "work")
+    before = losses(tmp_path / "work")
+    assert main([str(write_config(tmp_path, data)), "--work-dir", str(tmp_path / "work"), "--resume"]) == 0
+    assert "trained to its end, 8 iterations; nothing is left to do" in capsys.readouterr().out
+    assert losses(tmp_path / "work") == before
 
 
 def test_no_checkpoint_to_resume_starts_anew(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

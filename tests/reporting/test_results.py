@@ -111,6 +111,7 @@ def run_on(data: dict[str, Any], seed: int = 0, ap: float = 0.5) -> dict[str, An
         "data": data,
         "seed": seed,
         "split": "val",
+        "iterations": 80,
         "train_minutes": 4.0,
         "hardware": "2 cores",
         "metrics": {f"coco/bbox_{name}": ap for name in names},
@@ -139,3 +140,9 @@ def test_data_sets_have_tables_of_their_own(tmp_path: Path) -> None:
     assert [line.split(" | ")[:2] for line in first.splitlines()[2:]] == [["| `a`", "another"]]
     assert [line.split(" | ")[:2] for line in second.splitlines()[2:]] == [["| `a`", "scenes"], ["| `b`", "scenes"]]
     assert first.splitlines()[:2] == second.splitlines()[:2]
+
+
+def test_a_shorter_run_does_not_take_the_place_of_a_whole_one() -> None:
+    whole = run_on(DATA)
+    with pytest.raises(UserError, match="seed 0 is recorded with 80 iterations, this run had 40"):
+        replaced([whole], whole | {"iterations": 40})

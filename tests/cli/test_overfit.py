@@ -1,0 +1,43 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from oil_storage.cli.overfit import LEARNT, main
+from tests.tiny_training import write_config, write_data
+
+CONFIGS = sorted(Path("configs/oil").glob("*.py"))
+KEPT = Path("work_dirs/overfit")
+
+
+def test_a_config_that_has_no_time_has_not_learnt_and_is_said_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oil_storage.engine.overfitting.VALIDATED", 2)
+    config = write_config(tmp_path, write_data(tmp_path))
+    argv = [str(config), "--minutes", "0", "--work-dir", f"{tmp_path / 'work'}", "--record", f"{tmp_path / 'results'}"]
+    assert main(argv) == 1
+    said = capsys.readouterr().out
+    assert f"{config.stem}: AP50 0.0" in said
+    assert "in 2 iterations: has not learnt, which takes 0.9" in said
+    learns = json.loads((tmp_path / "results" / f"{config.stem}.json").read_text())["learns"]
+    assert (learns["iterations"], learns["wanted"]) == (2, 0.9)
+    # what is done is not done again
+    before = (tmp_path / "work" / config.stem / LEARNT).stat().st_mtime_ns
+    assert main(argv) == 1
+    assert (tmp_path / "work" / config.stem / LEARNT).stat().st_mtime_ns == before
+
+
+def test_an_unknown_config_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(CONFIGS[0]), "configs/oil/nonesuch.py", "--work-dir", str(tmp_path / "work")]) == 2
+    assert "nonesuch.py: no such config" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_learns(path: Path) -> None:
+    # about 10 minutes each; a run that was stopped goes on
+    assert main([str(path), "--work-dir", str(KEPT)]) == 0

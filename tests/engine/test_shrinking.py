@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.utils import import_modules_from_strings
+
+from oil_storage.engine.shrinking import shrink
+
+KEPT = ("bbox_head", "train_cfg", "dn_cfg", "rpn_head", "roi_head")
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs/oil").glob("*.py")), ids=lambda path: path.stem)
+def test_the_method_stays_and_the_model_is_no_larger(path: Path) -> None:
+    cfg = Config.fromfile(path)
+    small = Config.fromfile(path)
+    shrink(small, queries=90)
+    import_modules_from_strings(**cfg.custom_imports)
+    init_default_scope("mmdet")
+    for part in KEPT:
+        assert small.model.get(part) == cfg.model.get(part)
+    if "num_queries" in small.model:
+        assert (small.model.num_queries, small.model.test_cfg.max_per_img) == (90, 90)
+        assert small.model.encoder.num_layers == small.model.decoder.num_layers == 2
+    assert small.load_from is None
+    model = MODELS.build(small.model)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert sum(parameter.numel() for parameter in model.parameters()) < 45e6
