@@ -21,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seconds", type=float, default=15.0, help="of each measurement, at least (default: %(default)s)"
     )
+    parser.add_argument("--batch", type=int, metavar="N", help="tiles in a training step (default: the config's)")
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="write what was measured into DIR/<config>.json, e.g. results"
     )
@@ -39,7 +40,9 @@ def benchmark(args: argparse.Namespace) -> None:
         print(json.dumps(_measure(args)))
         return
     for path in args.configs:
-        flags = ["--device", args.device, "--seconds", str(args.seconds), *(["--amp"] if args.amp else []), "--alone"]
+        flags = ["--device", args.device, "--seconds", str(args.seconds), "--alone"]
+        flags += ["--amp"] if args.amp else []
+        flags += ["--batch", str(args.batch)] if args.batch else []
         command = [sys.executable, "-m", "oil_storage.cli.benchmark", str(path), *flags]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
@@ -67,6 +70,8 @@ def _measure(args: argparse.Namespace) -> dict[str, object]:
     cfg = Config.fromfile(args.configs[0])
     if args.amp:
         cfg.optim_wrapper.type = "Bf16OptimWrapper"
+    if args.batch:
+        cfg.train_dataloader.batch_size = args.batch
     return cost_of(cfg, args.seconds)
 
 

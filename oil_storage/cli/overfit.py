@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> dict[str, A
         found: dict[str, Any] = json.loads(learnt.read_text(encoding="utf-8"))
         return found
     if status := train.main([str(config), "--work-dir", str(work_dir), "--resume"]):
-        raise UserError(f"{path}: its training ended with status {status}")
+        sys.exit(status)  # it has said why
     last = find_last(work_dir)
     assert last is not None  # a training that ended well leaves one
     checkpoint = provenance.read(last)

@@ -1,0 +1,30 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from oil_storage.cli.benchmark import main
+from tests.tiny_training import write_config, write_data
+
+
+def test_costs_are_told_and_recorded_beside_what_else_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, write_data(tmp_path))
+    known = tmp_path / f"{config.stem}.json"
+    known.write_text(json.dumps({"config": config.stem, "learns": {"ap50": 1.0}}))
+    assert main([str(config), "--seconds", "0", "--batch", "3", "--record", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{config.stem}: ")
+    assert "64x64 px" in said
+    assert "batches of 3" in said
+    content = json.loads(known.read_text())
+    assert content["learns"] == {"ap50": 1.0}
+    assert content["speed"]["training"]["batch"] == 3
+
+
+def test_what_cannot_be_measured_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "broken.py").write_text("model = dict(type='NoSuchDetector')")
+    assert main([str(tmp_path / "broken.py"), "--record", str(tmp_path)]) == 2
+    assert "broken.py: could not be measured" in capsys.readouterr().err
+    assert not (tmp_path / "broken.json").exists()
