@@ -72,10 +72,9 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> dict[str, A
     cfg = Config.fromfile(path)
     wanted = DETR_AP50 if "num_queries" in cfg.model else CNN_AP50
     text = overfitting(cfg, data, wanted, minutes).pretty_text
-    config, learnt = work_dir / f"{path.stem}.py", work_dir / LEARNT
+    config, learnt = work_dir.with_suffix(".py"), work_dir / LEARNT  # beside the folder, where mmengine writes its own
     if not config.is_file() or config.read_text(encoding="utf-8") != text:
         shutil.rmtree(work_dir, ignore_errors=True)  # of another training
-        work_dir.mkdir(parents=True)
         write_text(config, text)
     elif learnt.is_file():
         found: dict[str, Any] = json.loads(learnt.read_text(encoding="utf-8"))

@@ -66,7 +66,8 @@ def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
         {"type": "CosineAnnealingLR", "by_epoch": False, "begin": VALIDATED, "end": ITERATIONS},
     ]
     small.custom_hooks = [{"type": "StopWhenLearntHook", "ap50": ap50, "seconds": 60 * minutes}]
-    small.auto_scale_lr.enable = False
+    if small.get("auto_scale_lr"):
+        small.auto_scale_lr.enable = False
     return small
 
 

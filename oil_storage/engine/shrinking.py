@@ -11,7 +11,7 @@ from mmengine.config import Config
 from oil_storage.engine.from_scratch import from_scratch
 
 RESNET_WIDTH = 32
-"""Channels of a small ResNet's first stage, where there are 64."""
+"""Most channels of a small ResNet's first stage, where there are 64."""
 QUERIES = 100
 LAYERS = 2
 """Of encoder and decoder; DDQ's distinct queries need two."""
@@ -41,8 +41,10 @@ def shrink(cfg: Config, queries: int = QUERIES) -> None:
 def _shrink_resnet(model: Any) -> None:
     """ResNet-18 in half its width: a sixteenth of the channels of ResNet-50's stages."""
     bottleneck = model.backbone.depth >= 50
-    model.backbone.update(depth=18, base_channels=RESNET_WIDTH)
-    ratio = (64 // RESNET_WIDTH) * (4 if bottleneck else 1)
+    before = model.backbone.get("base_channels", 64)
+    width = min(before, RESNET_WIDTH)
+    model.backbone.update(depth=18, base_channels=width)
+    ratio = before // width * (4 if bottleneck else 1)
     model.neck.in_channels = [channels // ratio for channels in model.neck.in_channels]
 
 
