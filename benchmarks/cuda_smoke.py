@@ -8,6 +8,7 @@ holds its loss at the beginning and the end, images a second, peak memory and, w
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import time
@@ -51,8 +52,9 @@ def smoke(path: Path) -> dict[str, Any]:
             start = time.perf_counter()
         losses.append(float(model.train_step(tiles, optimizer)["loss"]))
     seconds = time.perf_counter() - start
-    if not all(loss == loss and abs(loss) != float("inf") for loss in losses):
-        raise ValueError(f"the loss became {next(loss for loss in losses if loss != loss)}")
+    for iteration, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            raise ValueError(f"the loss became {loss} in iteration {iteration}")
     return {
         "loss": [round(losses[0], 3), round(losses[-1], 3)],
         "images_per_second": round(batch * (ITERATIONS - ITERATIONS // 10) / seconds, 1),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from oil_storage.cli import configuration
 from oil_storage.cli.command import run
 from oil_storage.errors import UserError
 
@@ -30,6 +31,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def overfit(args: argparse.Namespace) -> int:
     """Train what is not trained yet; exit status 1 where a config has not learnt."""
+    if not args.minutes > 0:
+        raise UserError(f"--minutes {args.minutes:g}: must be more than 0")
+    configuration.quieten()
+
     from oil_storage.preparation.few_tiles import write_few_tiles
     from oil_storage.reporting.results import record
 

@@ -54,12 +54,12 @@ def test(args: argparse.Namespace) -> int:
 
     from mmdet.evaluation import DumpDetResults
     from mmengine.dist import is_main_process
-    from mmengine.runner import Runner
 
     from oil_storage.datasets.oil_storage import check_prepared
     from oil_storage.engine import distributed, provenance
     from oil_storage.engine.bf16 import compute_in_bf16
     from oil_storage.engine.checkpoints import check_whole
+    from oil_storage.engine.concise_runner import ConciseRunner
     from oil_storage.engine.failures import plain_errors
     from oil_storage.files import sha256, write_json
     from oil_storage.preparation import manifest
@@ -99,7 +99,7 @@ def test(args: argparse.Namespace) -> int:
         args.out.parent.mkdir(parents=True, exist_ok=True)
 
     with nothing_left(Path(cfg.work_dir)), plain_errors(args.config, args.cfg_options):
-        runner = Runner.from_cfg(cfg)
+        runner = ConciseRunner.from_cfg(cfg)
         if cfg.optim_wrapper.type == "Bf16OptimWrapper":
             compute_in_bf16(runner.model)
         if args.out is not None:

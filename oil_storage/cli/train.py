@@ -1,7 +1,6 @@
 """Train a config."""
 
 import argparse
-import logging
 import math
 import os
 import sys
@@ -15,9 +14,6 @@ from oil_storage.errors import UserError
 
 LARGEST_SEED = 2**31 - 1
 """mmengine draws seeds up to here, and adds a worker's number for generators that take 32 bits."""
-
-SKIPS = " is skipped since "
-"""What mmengine says of a parameter that is frozen or shared."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -54,11 +50,10 @@ def train(args: argparse.Namespace) -> int:
     configuration.quieten()
     cfg = configuration.load(args)
 
-    from mmengine.runner import Runner
-
     from oil_storage.datasets.oil_storage import check_prepared
     from oil_storage.engine import distributed, provenance
     from oil_storage.engine.checkpoints import INTERRUPTED, check_whole, find_last
+    from oil_storage.engine.concise_runner import ConciseRunner
     from oil_storage.engine.failures import plain_errors
     from oil_storage.engine.from_scratch import from_scratch
     from oil_storage.engine.interruption import TrainingInterrupted
@@ -116,22 +111,12 @@ def train(args: argparse.Namespace) -> int:
 
     with nothing_left(Path(cfg.work_dir)), plain_errors(args.config, args.cfg_options):
         try:
-            runner = Runner.from_cfg(cfg)
-            runner.logger.addFilter(is_readable)
-            runner.train()
+            ConciseRunner.from_cfg(cfg).train()
         except TrainingInterrupted as stop:
             if is_first_process():  # all stop after the same iteration
                 print(stop, file=sys.stderr)
             return stop.status
     return 0
-
-
-def is_readable(entry: logging.LogRecord) -> bool:
-    """Whether a log entry is for people: mmengine says for each parameter how it is optimised, in hundreds of lines."""
-    text = entry.getMessage()
-    return not (
-        text.startswith(("paramwise_options -- ", '"FileClient" will', '"HardDiskBackend" is')) or SKIPS in text
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

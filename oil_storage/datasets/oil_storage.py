@@ -1,8 +1,9 @@
 """The oil storage data set as the Runner sees it."""
 
+import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ class OilStorageDataset(CocoDataset):
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the annotations and see that every image is there, to its end."""
-        with prepared_annotations(self.ann_file):
+        with prepared_annotations(self.ann_file), redirect_stdout(io.StringIO()):  # pycocotools prints
             data_list: list[dict[str, Any]] = super().load_data_list()
         if not any(info["instances"] for info in data_list):
             raise UserError(

@@ -1,7 +1,7 @@
 """Small versions of detectors that train in minutes on two CPU cores: fewer and narrower layers, the same method.
 
 Head, losses, assigner, box coder, anchors and denoising stay as they are; width and depth of what is before them, and
-the number of queries, shrink.
+the number of queries, proposals and sampled proposals, shrink.
 """
 
 from typing import Any
@@ -15,6 +15,12 @@ RESNET_WIDTH = 32
 QUERIES = 100
 LAYERS = 2
 """Of encoder and decoder; DDQ's distinct queries need two."""
+PROPOSALS = 300
+SAMPLES = 160
+"""Of the proposals, for the loss; a quarter of them are to be of objects, and a few tiles' densest has 40."""
+VGG_DEPTH = 11
+VGG_FEATURES = (14, 24)
+"""Layers of VGG-11 of the stride and width of those that SSD reads in VGG-16."""
 
 
 def shrink(cfg: Config, queries: int = QUERIES) -> None:
@@ -31,11 +37,23 @@ def shrink(cfg: Config, queries: int = QUERIES) -> None:
             _shrink_resnet(model)
         case "CSPNeXt" | "CSPDarknet":
             _shrink_csp(model)
+        case "SSDVGG":
+            model.backbone.update(depth=VGG_DEPTH, out_feature_indices=VGG_FEATURES)
     for coder in ("encoder", "decoder"):
         if coder in model:
             model[coder].num_layers = LAYERS
     if "num_queries" in model:
         model.num_queries = model.test_cfg.max_per_img = queries
+    if "rpn_head" in model:
+        _shrink_proposals(model)
+
+
+def _shrink_proposals(model: Any) -> None:
+    for stage in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
+        stage.max_per_img = PROPOSALS
+    cascade = isinstance(model.train_cfg.rcnn, list)
+    for stage in model.train_cfg.rcnn if cascade else [model.train_cfg.rcnn]:
+        stage.sampler.num = SAMPLES
 
 
 def _shrink_resnet(model: Any) -> None:

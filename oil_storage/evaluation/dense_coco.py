@@ -87,7 +87,8 @@ class DenseCocoMetric(CocoMetric):
     """
 
     def __init__(self, ann_file: str, **kwargs: Any) -> None:
-        super().__init__(ann_file=ann_file, metric="bbox", **kwargs)
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
+            super().__init__(ann_file=ann_file, metric="bbox", **kwargs)
 
     def compute_metrics(self, results: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, float]:
         """Score the predictions of all ranks.

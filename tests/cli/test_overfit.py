@@ -15,7 +15,8 @@ def test_a_config_that_has_no_time_has_not_learnt_and_is_said_so(
 ) -> None:
     monkeypatch.setattr("oil_storage.engine.overfitting.VALIDATED", 2)
     config = write_config(tmp_path, write_data(tmp_path))
-    argv = [str(config), "--minutes", "0", "--work-dir", f"{tmp_path / 'work'}", "--record", f"{tmp_path / 'results'}"]
+    work, results = f"{tmp_path / 'work'}", f"{tmp_path / 'results'}"
+    argv = [str(config), "--minutes", "1e-6", "--work-dir", work, "--record", results]
     assert main(argv) == 1
     said = capsys.readouterr().out
     assert f"{config.stem}: AP50 0.0" in said
@@ -34,6 +35,12 @@ def test_an_unknown_config_is_refused_before_anything_is_trained(
     assert main([str(CONFIGS[0]), "configs/oil/nonesuch.py", "--work-dir", str(tmp_path / "work")]) == 2
     assert "nonesuch.py: no such config" in capsys.readouterr().err
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan"])
+def test_it_takes_some_time(minutes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(CONFIGS[0]), "--minutes", minutes, "--work-dir", str(tmp_path / "work")]) == 2
+    assert f"--minutes {minutes}: must be more than 0" in capsys.readouterr().err
 
 
 @pytest.mark.slow
