@@ -3,7 +3,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from oil_storage.tiling import cut_boxes, tile_grid, tile_origins, visible_share
+from oil_storage.evaluation.matching import iou_matrix
+from oil_storage.tiling import Detections, cut_boxes, merge_tiles, tile_grid, tile_origins, visible_share
 
 GEOMETRIES = [(640, 64), (640, 0), (1280, 0), (512, 128), (7, 6)]
 
@@ -67,3 +68,96 @@ def test_no_boxes_stay_no_boxes() -> None:
     cut, kept = cut_boxes(np.zeros((0, 4), np.float32), np.array([0, 0, 10, 10]))
     assert cut.shape == (0, 4)
     assert kept.shape == (0,)
+
+
+def apart(rng: np.random.Generator, number: int, width: int, height: int, gap: float = 4) -> np.ndarray:
+    """Boxes of 2 to 60 px, half of them with whole coordinates, that keep a distance."""
+    placed: list[np.ndarray] = []
+    for _ in range(3 * number):
+        sides = np.minimum(rng.uniform(2, 60, 2), (width, height))
+        corner = rng.uniform((0, 0), np.maximum((width, height) - sides, 1e-3))
+        box = np.concatenate([corner, corner + sides])
+        box = box.round() if rng.random() < 0.5 else box
+        if (box[2:] - box[:2]).min() >= 2 and all(
+            (box[:2] >= other[2:] + gap).any() or (box[2:] <= other[:2] - gap).any() for other in placed
+        ):
+            placed.append(box)
+    return np.array(placed, np.float32).reshape(-1, 4)
+
+
+def seen_by_tiles(
+    rng: np.random.Generator, boxes: np.ndarray, width: int, height: int, tile: int, overlap: int, visible: float
+) -> tuple[np.ndarray, list[Detections]]:
+    windows = tile_grid(width, height, tile, overlap)
+    tiles = []
+    for window in windows:
+        cut, _ = cut_boxes(boxes, window, visible)
+        cut = rng.permutation(cut[((cut[:, 2:] - cut[:, :2]) > 0).all(axis=1)])
+        tiles.append(Detections(cut, rng.uniform(0.1, 1, len(cut)).astype(np.float32)))
+    return windows, tiles
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("tile", "overlap"), [(64, 0), (64, 1), (64, 8), (64, 16), (64, 32), (64, 48), (37, 5), (100, 50), (640, 64)]
+)
+def test_perfect_tiles_merge_into_the_scene(tile: int, overlap: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    width, height = (int(side) for side in rng.integers(20, 400, 2))
+    boxes = apart(rng, 60, width, height)
+    windows, tiles = seen_by_tiles(rng, boxes, width, height, tile, overlap, 1e-6)
+    merged = merge_tiles(windows, tiles, width, height)
+    assert len(merged.boxes) == len(boxes)
+    assert (np.diff(merged.scores) <= 0).all()
+    best = iou_matrix(boxes, merged.boxes).max(axis=1)
+    assert (best >= 0.7).all()
+    assert best[((boxes[:, 2:] - boxes[:, :2]) <= overlap).all(axis=1)] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_crowded_boxes_that_every_tile_tells_apart_stay_apart() -> None:
+    rng = np.random.default_rng(0)
+    boxes = random_boxes(rng, 400, 900, 700)
+    boxes = boxes[((boxes[:, 2:] - boxes[:, :2]) >= 3).all(axis=1)]
+    assert np.triu(iou_matrix(boxes, boxes), 1).max() > 0.6
+    windows, tiles = seen_by_tiles(rng, boxes, 900, 700, 400, 120, 1e-6)
+    merged = merge_tiles(windows, tiles, 900, 700)
+    assert len(merged.boxes) >= 0.98 * len(boxes)
+    assert np.mean(iou_matrix(boxes, merged.boxes).max(axis=1) > 0.999) >= 0.98
+
+
+def test_boxes_of_one_tile_are_never_merged() -> None:
+    twice = Detections(np.array([[10, 10, 30, 30], [10, 10, 30, 30]], np.float32), np.array([0.9, 0.8], np.float32))
+    none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+    windows = tile_grid(150, 100, 100, 50)
+    assert len(merge_tiles(windows, [twice, none], 150, 100).boxes) == 2
+    # nor by way of another tile's
+    other = Detections(np.array([[10, 10, 30, 30]], np.float32), np.ones(1, np.float32))
+    shifted = Detections(twice.boxes + np.array([50, 0, 50, 0], np.float32), twice.scores)
+    assert len(merge_tiles(windows, [shifted, other], 150, 100).boxes) == 2
+
+
+def test_a_fragment_gives_way_to_the_whole_and_keeps_no_score_of_its_own() -> None:
+    windows = tile_grid(150, 100, 100, 50)
+    fragment = Detections(np.array([[88, 40, 100, 60]], np.float32), np.array([0.95], np.float32))
+    whole = Detections(np.array([[37, 39, 58, 61]], np.float32), np.array([0.6], np.float32))
+    merged = merge_tiles(windows, [fragment, whole], 150, 100)
+    assert merged.boxes.tolist() == [[87, 39, 108, 61]]
+    assert merged.scores.tolist() == pytest.approx([0.6])
+
+
+def test_fragments_that_no_tile_completes_are_stitched() -> None:
+    windows = tile_grid(200, 100, 100, 0)
+    left = Detections(np.array([[80, 40, 99, 60]], np.float32), np.array([0.5], np.float32))
+    right = Detections(np.array([[0.5, 41, 21, 61]], np.float32), np.array([0.7], np.float32))
+    merged = merge_tiles(windows, [left, right], 200, 100)
+    assert merged.boxes.tolist() == [[80, 41, 121, 61]]
+    # two that do not lie alike along the border are two
+    lower = Detections(right.boxes + np.array([0, 15, 0, 15], np.float32), right.scores)
+    assert len(merge_tiles(windows, [left, lower], 200, 100).boxes) == 2
+
+
+def test_a_scene_without_detections_has_none() -> None:
+    none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+    merged = merge_tiles(tile_grid(200, 100, 100, 0), [none, none], 200, 100)
+    assert merged.boxes.shape == (0, 4)
+    assert merged.scores.shape == (0,)

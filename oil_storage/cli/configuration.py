@@ -240,7 +240,6 @@ def quieten() -> None:
         "Setting (OMP|MKL)_NUM_THREADS environment variable",
         ".*torch.cuda.amp.*is deprecated",
         "pkg_resources is deprecated",
-        "faster_coco_eval is not installed",
         ".*`torch.jit.*` is deprecated",
         ".*'pin_memory' argument is set as true but no accelerator is found",
     ):

@@ -30,10 +30,12 @@ def draw_boxes(canvas: NDArray[np.uint8], boxes: NDArray[np.float32], colour: Se
 
     Args:
         canvas: ``(H, W, 3)``, changed in place.
-        boxes: ``(N, 4)`` xyxy, pixels of the canvas counted as edges.
+        boxes: ``(N, 4)`` xyxy, pixels of the canvas counted as edges; what is not finite, as a detector's may be at
+            the beginning of its training, is left out.
         colour: in the canvas's order of channels.
     """
-    for x1, y1, x2, y2 in boxes.round().astype(int).tolist():
+    limits = np.tile(canvas.shape[1::-1], 2) + 1  # OpenCV fails on coordinates that are very far out
+    for x1, y1, x2, y2 in np.clip(boxes[np.isfinite(boxes).all(axis=1)], -1, limits).round().astype(int).tolist():
         cv2.rectangle(canvas, (x1, y1), (max(x1, x2 - 1), max(y1, y2 - 1)), colour, 1)
 
 

@@ -35,3 +35,13 @@ def test_a_box_is_drawn_on_the_outermost_pixels_that_are_its_own() -> None:
         (y, x) for y in range(8, 12) for x in range(12)
     } == {(10, 10)}
     assert not canvas[4:7, 3:6].any()
+
+
+def test_what_a_detector_far_from_trained_predicts_is_drawn_where_it_can_be() -> None:
+    canvas = np.zeros((12, 12, 3), np.uint8)
+    boxes = np.array([[np.nan, 0, 5, 5], [0, 0, np.inf, 5], [-1e30, 2, 1e30, 9]], np.float32)
+    draw_boxes(canvas, boxes, (1, 2, 3))
+    assert (canvas[2] == (1, 2, 3)).all()
+    assert (canvas[8] == (1, 2, 3)).all()
+    assert not canvas[3:8].any()
+    assert not canvas[0].any()

@@ -1,0 +1,83 @@
+"""Which detection is of which object."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage.evaluation.dense_coco import MAX_DETECTIONS
+from oil_storage.evaluation.scene_result import SceneResult
+
+IOUS = np.linspace(0.5, 0.95, 10)
+"""COCO's thresholds."""
+
+
+def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    """IoU of each of ``a``, ``(N, 4)`` xyxy, with each of ``b``, ``(M, 4)``: ``(N, M)``."""
+    first, second = a[:, None].astype(np.float64), b[None].astype(np.float64)
+    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
+    common = np.clip(sides, 0, None).prod(axis=-1)
+    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(axis=-1) for boxes in (first, second)]
+    union = areas[0] + areas[1] - common
+    iou: NDArray[np.float64] = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return iou
+
+
+def match(ious: NDArray[np.float64], scores: NDArray[np.float32], threshold: float = 0.5) -> NDArray[np.int64]:
+    """Match as COCO does: best scores choose first, each the free object that it overlaps most.
+
+    A detection's match does not depend on those of lower scores, so that one matching serves every score threshold.
+
+    Args:
+        ious: ``(M, N)`` of detections and objects.
+        scores: ``(M,)``; equal ones choose in the order given.
+        threshold: least IoU of a match.
+
+    Returns:
+        ``(M,)``: index of the object, or -1.
+    """
+    matched = np.full(len(scores), -1, np.int64)
+    free = np.ones(ious.shape[1], bool)
+    reaching = np.flatnonzero((ious >= threshold).any(axis=1))
+    for index in reaching[np.argsort(-scores[reaching], kind="stable")]:
+        candidates = np.where(free, ious[index], -1.0)
+        # of equal ones the last, as COCO's loop keeps it
+        best = ious.shape[1] - 1 - int(np.argmax(candidates[::-1]))
+        if candidates[best] >= threshold:
+            matched[index] = best
+            free[best] = False
+    return matched
+
+
+class Matched:
+    """Detections of a scene, best scores first and :data:`~oil_storage.evaluation.dense_coco.MAX_DETECTIONS` at most.
+
+    Args:
+        result: of the scene.
+
+    Attributes:
+        result: as given.
+        boxes: ``(M, 4)``.
+        scores: ``(M,)``, falling.
+        ious: ``(M, N)`` with the scene's objects.
+        at: ``(10, M)``: the matches at each of :data:`IOUS`, as :func:`match` gives them.
+    """
+
+    def __init__(self, result: SceneResult) -> None:
+        # of equal scores by place, so that no figure depends on the order given
+        order = np.lexsort((*result.boxes.T[::-1], -result.scores))[:MAX_DETECTIONS]
+        self.result = result
+        self.boxes, self.scores = result.boxes[order], result.scores[order]
+        self.ious = iou_matrix(self.boxes, result.truth)
+        self.at = np.stack([match(self.ious, self.scores, threshold) for threshold in IOUS])
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """``(M,)``: which detections are right at IoU 0.5."""
+        is_right: NDArray[np.bool_] = self.at[0] >= 0
+        return is_right
+
+
+def match_scenes(results: Sequence[SceneResult]) -> list[Matched]:
+    """Match every scene, in the order of their names, so that no figure depends on the order given."""
+    return [Matched(result) for result in sorted(results, key=lambda one: one.scene_id)]

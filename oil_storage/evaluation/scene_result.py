@@ -1,0 +1,27 @@
+"""What a detector found in a scene, beside what is there."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class SceneResult:
+    """Detections and ground truth of one whole scene.
+
+    Attributes:
+        scene_id: the scene's name.
+        width: of the scene, pixels.
+        height: of the scene, pixels.
+        truth: ``(N, 4)`` float32 xyxy, pixels of the scene.
+        boxes: ``(M, 4)`` float32 xyxy, pixels of the scene.
+        scores: ``(M,)`` float32.
+    """
+
+    scene_id: str
+    width: int
+    height: int
+    truth: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
