@@ -56,11 +56,15 @@ def test(args: argparse.Namespace) -> int:
     from mmengine.dist import is_main_process
 
     from oil_storage.datasets.oil_storage import check_prepared
-    from oil_storage.engine import distributed, provenance
+    from oil_storage.engine import distributed, provenance, score_threshold
     from oil_storage.engine.bf16 import compute_in_bf16
     from oil_storage.engine.checkpoints import check_whole
     from oil_storage.engine.concise_runner import ConciseRunner
     from oil_storage.engine.failures import plain_errors
+    from oil_storage.evaluation.curves import curve
+    from oil_storage.evaluation.matching import match_scenes
+    from oil_storage.evaluation.scene_metric import SceneMetric
+    from oil_storage.evaluation.scene_score import score_scenes
     from oil_storage.files import sha256, write_json
     from oil_storage.preparation import manifest
 
@@ -79,7 +83,6 @@ def test(args: argparse.Namespace) -> int:
     report = {
         "config": str(args.config),
         "checkpoint": str(args.checkpoint),
-        "checkpoint_sha256": sha256(args.checkpoint),
         "trained": trained,
         "changes": changes,
         "data_root": str(data_root),
@@ -102,18 +105,28 @@ def test(args: argparse.Namespace) -> int:
         runner = ConciseRunner.from_cfg(cfg)
         if cfg.optim_wrapper.type == "Bf16OptimWrapper":
             compute_in_bf16(runner.model)
+        scene_metric = SceneMetric(cfg.test_evaluator.ann_file, str(data_root / "scenes" / f"{args.split}.json"))
+        runner.test_evaluator.metrics.append(scene_metric)
         if args.out is not None:
             runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=str(partial(args.out))))
         metrics = runner.test()
     if is_main_process():
         if args.out is not None:
             os.replace(partial(args.out), args.out)
+        scenes = match_scenes(scene_metric.merged)
+        threshold = curve(scenes).best_threshold() if args.split == "val" else score_threshold.stored(checkpoint)
+        figures = score_scenes(scenes, threshold)
+        if args.split == "val" and threshold is not None and not args.tta and not changes:
+            score_threshold.store(args.checkpoint, threshold, figures["f1"], report["data"]["sha256"])
+        report["checkpoint_sha256"] = sha256(args.checkpoint)
         report["metrics"] = {name: None if math.isnan(value) else value for name, value in metrics.items()}
+        report["scenes"] = figures
         path = Path(cfg.work_dir, "metrics.json")
         write_json(path, report)
         dataset = runner.test_dataloader.dataset
         boxes = sum(len(dataset.get_data_info(index)["instances"]) for index in range(len(dataset)))
-        print(f"\n{args.split} split: {len(dataset)} tiles, {boxes} boxes\n{table(metrics)}\nfigures: {path}")
+        print(f"\n{args.split} split: {len(dataset)} tiles, {boxes} boxes\n{table(metrics)}")
+        print(f"\n{len(scenes)} whole scenes\n{scene_table(figures)}\nfigures: {path}")
         if args.show_dir is not None:
             print(f"pictures: {args.show_dir}")
     return 0
@@ -195,6 +208,34 @@ def table(metrics: Mapping[str, Any]) -> str:
     """The average precisions, a line each; a dash where the split has no box of that size."""
     values = {name: metrics[f"coco/bbox_{key}"] for name, key in TABLE.items()}
     return "\n".join(f"{name:<10}{'-' if math.isnan(value) else f'{value:.3f}'}" for name, value in values.items())
+
+
+def scene_table(figures: Mapping[str, Any]) -> str:
+    """The figures of whole scenes that matter most, a line each, with 95 % intervals."""
+
+    def line(name: str, key: str) -> str:
+        low, high = figures.get("intervals", {}).get(key, (None, None))
+        span = "" if low is None else f"   {low:.3f} to {high:.3f}"
+        return f"{name:<10}{_shown(figures[key])}{span}"
+
+    lines = [line("AP", "ap"), line("AP50", "ap50")]
+    if "f1" not in figures:
+        return "\n".join([*lines, "no score threshold yet, which F1 needs: --split val chooses one"])
+    return "\n".join(
+        [
+            *lines,
+            line("F1", "f1"),
+            line("precision", "precision"),
+            line("recall", "recall"),
+            f"at scores from {figures['threshold']:.3f}; tanks a scene wrong by {figures['count_mae']:.1f} (mean), "
+            f"{figures['count_bias']:+.1f} with sign; centres by {_shown(figures['centre_px'], 1)} px, "
+            f"diameters by {_shown(figures['diameter_px'], 1)} px",
+        ]
+    )
+
+
+def _shown(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,5 +1,6 @@
-"""Scores; importing this registers the metric."""
+"""Scores; importing this registers the metrics."""
 
 from oil_storage.evaluation.dense_coco import DenseCocoMetric
+from oil_storage.evaluation.scene_metric import SceneMetric
 
-__all__ = ["DenseCocoMetric"]
+__all__ = ["DenseCocoMetric", "SceneMetric"]

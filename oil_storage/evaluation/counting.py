@@ -34,33 +34,38 @@ def count_errors(scenes: Sequence[Matched], threshold: float) -> Counts:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Errors of the detections that are right at IoU 0.5, in pixels; nan where none is.
+    """Errors of the detections that are right at IoU 0.5; nan where none is, or where metres are not known.
 
     Attributes:
-        centre: mean distance of the centres.
-        diameter: mean absolute error of the diameter, the mean of both sides.
-        diameter_bias: mean error of the diameter; positive where boxes are too large.
         iou: mean IoU.
+        centre_px: mean distance of the centres, pixels.
+        diameter_px: mean absolute error of the diameter (the mean of both sides), pixels.
+        diameter_bias_px: mean error of the diameter, pixels; positive where boxes are too large.
+        centre_m: as ``centre_px``, metres.
+        diameter_m: as ``diameter_px``, metres.
     """
 
-    centre: float
-    diameter: float
-    diameter_bias: float
     iou: float
+    centre_px: float
+    diameter_px: float
+    diameter_bias_px: float
+    centre_m: float
+    diameter_m: float
 
 
 def geometry_errors(scenes: Sequence[Matched], threshold: float) -> Geometry:
     """Compare the boxes that reach ``threshold`` with those of their objects."""
-    centres, diameters, ious = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
+    ious, distances, growths, metres = ([np.zeros(0)] for _ in range(4))
     for one in scenes:
         right = np.flatnonzero(one.right & (one.scores >= threshold))
         objects = one.at[0][right]
-        found, true = one.boxes[right].astype(float), one.result.truth[objects].astype(float)
-        shift = (found[:, :2] + found[:, 2:] - true[:, :2] - true[:, 2:]) / 2
-        centres.append(np.hypot(*shift.T))
-        diameters.append(((found - true)[:, 2:] - (found - true)[:, :2]).mean(axis=1))
+        error = one.boxes[right].astype(float) - one.result.truth[objects]
         ious.append(one.ious[right, objects])
-    distance, growth, iou = (np.concatenate(parts) for parts in (centres, diameters, ious))
-    if not len(distance):
-        return Geometry(*[float("nan")] * 4)
-    return Geometry(float(distance.mean()), float(np.abs(growth).mean()), float(growth.mean()), float(iou.mean()))
+        distances.append(np.hypot(*((error[:, :2] + error[:, 2:]) / 2).T))
+        growths.append((error[:, 2:] - error[:, :2]).mean(axis=1))
+        metres.append(np.full(len(right), one.result.gsd or np.nan))
+    iou, distance, growth, gsd = (np.concatenate(parts) for parts in (ious, distances, growths, metres))
+    if not len(iou):
+        return Geometry(*[float("nan")] * 6)
+    size = np.abs(growth)
+    return Geometry(*(float(each.mean()) for each in (iou, distance, size, growth, distance * gsd, size * gsd)))

@@ -108,7 +108,7 @@ def average_precision(scores: NDArray[np.float32], right: NDArray[np.bool_], obj
         objects: number that there is; nan results from 0.
     """
     order = np.argsort(-scores, kind="stable")
-    return float(_interpolated(np.cumsum(right[order])[None], np.arange(1, len(order) + 1), objects)[0])
+    return float(_interpolated(np.cumsum(right[order], dtype=np.int64)[None], np.arange(1, len(order) + 1), objects)[0])
 
 
 def _interpolated(found: NDArray[np.int64], seen: NDArray[np.int64], objects: int) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from oil_storage.evaluation.curves import average_precision
 from oil_storage.evaluation.dense_coco import BINS
 from oil_storage.evaluation.matching import Matched
+from oil_storage.evaluation.scene_result import SceneResult
 from oil_storage.tiling import BORDER
 
 FOREGROUND = 0.5
@@ -51,16 +52,11 @@ class Errors:
     missed: list[Kind | None]
 
 
-def classify(one: Matched, at_border: NDArray[np.bool_] | None = None) -> Errors:
-    """Say of each wrong detection and missed object of a scene what is wrong.
-
-    Args:
-        one: the scene.
-        at_border: ``(N,)``: objects that a border cuts; None where none is known.
-    """
+def classify(one: Matched) -> Errors:
+    """Say of each wrong detection and missed object of a scene what is wrong."""
     matched = one.at[0]
     objects = len(one.result.truth)
-    cut = np.zeros(objects, bool) if at_border is None else at_border
+    cut = cut_by_border(one.result)
     found = set(matched[matched >= 0].tolist())
     explained: set[int] = set()
     false: list[Kind | None] = []
@@ -84,23 +80,13 @@ def classify(one: Matched, at_border: NDArray[np.bool_] | None = None) -> Errors
     return Errors(false, missed)
 
 
-def cut_by_border(truth: NDArray[np.float32], windows: NDArray[np.int64], width: int, height: int) -> NDArray[np.bool_]:
-    """Objects that reach over the scene's border, or that no tile shows whole.
-
-    Args:
-        truth: ``(N, 4)`` xyxy, pixels of the scene.
-        windows: ``(T, 4)`` xyxy, the tiles that were looked at; the whole scene may be the only one.
-        width: of the scene, pixels.
-        height: of the scene, pixels.
-
-    Returns:
-        ``(N,)``.
-    """
-    at_edge = (truth[:, :2] < BORDER).any(axis=1) | (truth[:, 2:] > np.array([width, height]) - BORDER).any(axis=1)
-    overhang = np.concatenate(
-        [windows[None, :, :2] - truth[:, None, :2], truth[:, None, 2:] - windows[None, :, 2:]], -1
-    )
-    is_cut: NDArray[np.bool_] = at_edge | (overhang.max(axis=2).min(axis=1) > 0)
+def cut_by_border(result: SceneResult) -> NDArray[np.bool_]:
+    """Objects ``(N,)`` that reach the scene's border, or that none of the tiles shows whole."""
+    edges = np.array([[0, 0, result.width, result.height]])
+    truth, windows = result.truth[:, None].astype(float), edges if result.windows is None else result.windows
+    overhang = np.concatenate([windows[None, :, :2] - truth[..., :2], truth[..., 2:] - windows[None, :, 2:]], axis=-1)
+    to_edge = np.concatenate([truth[:, 0, :2], edges[:, 2:] - truth[:, 0, 2:]], axis=-1)
+    is_cut: NDArray[np.bool_] = (overhang.max(axis=2).min(axis=1) > 0) | (to_edge.min(axis=1) < BORDER)
     return is_cut
 
 

@@ -17,6 +17,8 @@ class SceneResult:
         truth: ``(N, 4)`` float32 xyxy, pixels of the scene.
         boxes: ``(M, 4)`` float32 xyxy, pixels of the scene.
         scores: ``(M,)`` float32.
+        windows: ``(T, 4)`` int64 xyxy: the tiles that were looked at; None where the scene was looked at as a whole.
+        gsd: metres per pixel; None where it is not known.
     """
 
     scene_id: str
@@ -25,3 +27,5 @@ class SceneResult:
     truth: NDArray[np.float32]
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
+    windows: NDArray[np.int64] | None = None
+    gsd: float | None = None

@@ -1,0 +1,89 @@
+"""From the predictions of tiles to those of scenes, in the pass that scores the tiles."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmdet.registry import METRICS
+from mmengine.evaluator import BaseMetric
+from numpy.typing import NDArray
+
+from oil_storage.evaluation.scene_result import SceneResult
+from oil_storage.evaluation.scene_score import average_precisions
+from oil_storage.tiling import Detections, merge_tiles
+
+
+@METRICS.register_module()
+class SceneMetric(BaseMetric):
+    """Merges tiles into scenes and scores these; keys are ``scene/ap``, ``scene/ap50`` and so on.
+
+    Args:
+        tiles: COCO json of the tiles, as ``tools/prepare_dataset.py`` writes it.
+        scenes: COCO json of the scenes that they were cut from.
+        **kwargs: of :class:`mmengine.evaluator.BaseMetric`.
+
+    Attributes:
+        merged: the scenes, after :meth:`compute_metrics`.
+    """
+
+    default_prefix = "scene"
+
+    def __init__(self, tiles: str, scenes: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scenes = read_scenes(Path(scenes))
+        images = json.loads(Path(tiles).read_text(encoding="utf-8"))["images"]
+        self.scene_of = {image["id"]: image["scene_id"] for image in images}
+        self.window_of = {image["id"]: window(image) for image in images}
+        self.merged: list[SceneResult] = []
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """Keep the detections of a batch of tiles."""
+        for sample in data_samples:
+            found = sample["pred_instances"]
+            boxes, scores = (found[key].float().cpu().numpy() for key in ("bboxes", "scores"))
+            self.results.append((sample["img_id"], boxes.astype(np.float32), scores.astype(np.float32)))
+
+    def compute_metrics(self, results: list[tuple[int, NDArray[np.float32], NDArray[np.float32]]]) -> dict[str, float]:
+        """Merge and score the predictions of all ranks."""
+        tiles_of = defaultdict(list)
+        for image_id, boxes, scores in results:
+            tiles_of[self.scene_of[image_id]].append((self.window_of[image_id], Detections(boxes, scores)))
+        self.merged = [merge(self.scenes[scene_id], tiles) for scene_id, tiles in sorted(tiles_of.items())]
+        return average_precisions(self.merged)
+
+
+def merge(scene: SceneResult, tiles: Sequence[tuple[NDArray[np.int64], Detections]]) -> SceneResult:
+    """The scene with what was found in its tiles."""
+    windows = np.stack([each for each, _ in tiles])
+    boxes, scores = merge_tiles(windows, [found for _, found in tiles], scene.width, scene.height)
+    return SceneResult(scene.scene_id, scene.width, scene.height, scene.truth, boxes, scores, windows, scene.gsd)
+
+
+def read_scenes(path: Path) -> dict[str, SceneResult]:
+    """Scenes of a COCO json by their ids, nothing found in them yet."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    boxes = defaultdict(list)
+    for annotation in content["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        boxes[annotation["image_id"]].append((x, y, x + width, y + height))
+    return {
+        image["scene_id"]: SceneResult(
+            image["scene_id"],
+            image["width"],
+            image["height"],
+            np.array(boxes[image["id"]], np.float32).reshape(-1, 4),
+            np.zeros((0, 4), np.float32),
+            np.zeros(0, np.float32),
+            gsd=image.get("gsd"),
+        )
+        for image in content["images"]
+    }
+
+
+def window(tile: dict[str, Any]) -> NDArray[np.int64]:
+    """Where a tile lies, ``(4,)`` xyxy, pixels of the scene; its file's name ends in ``_<x>_<y>``."""
+    _, x, y = Path(tile["file_name"]).stem.rsplit("_", 2)
+    return np.array([int(x), int(y), int(x) + tile["width"], int(y) + tile["height"]])

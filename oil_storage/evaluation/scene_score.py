@@ -1,0 +1,96 @@
+"""All figures of detections in whole scenes: the one place where they are put together."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from oil_storage.evaluation import dense_coco
+from oil_storage.evaluation.counting import count_errors, geometry_errors
+from oil_storage.evaluation.curves import at_threshold, voc_ap
+from oil_storage.evaluation.errors import Errors, Kind, classify, count_by_size, lost_ap50
+from oil_storage.evaluation.matching import Matched
+from oil_storage.evaluation.scene_result import SceneResult
+from oil_storage.evaluation.uncertainty import intervals
+from oil_storage.preparation.coco import coco, image_entry
+
+
+def average_precisions(scenes: Sequence[SceneResult]) -> dict[str, float]:
+    """COCO's figures at scene level, of all scores; see :func:`oil_storage.evaluation.dense_coco.score`.
+
+    Returns:
+        dict: ``ap``, ``ap50``, ``ap75``, ``ap_s`` and so on, ``ar``.
+    """
+    ordered = sorted(scenes, key=lambda one: one.scene_id)
+    images = [image_entry(one.scene_id, one.scene_id, one.width, one.height) for one in ordered]
+    figures = dense_coco.score(coco(images, [one.truth for one in ordered]), coco_results(ordered))
+    return {
+        name.lower().replace("map_50", "ap50").replace("map_75", "ap75").replace("map", "ap"): value
+        for name, value in figures.items()
+    }
+
+
+def coco_results(scenes: Sequence[SceneResult]) -> list[dict[str, Any]]:
+    """Detections as COCO results; images count from 1 in the order given."""
+    return [
+        {"image_id": image_id, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
+        for image_id, one in enumerate(scenes, start=1)
+        for (x1, y1, x2, y2), score in zip(one.boxes.tolist(), one.scores.tolist(), strict=True)
+    ]
+
+
+def score_scenes(scenes: Sequence[Matched], threshold: float | None) -> dict[str, Any]:
+    """Every figure of some scenes.
+
+    Args:
+        scenes: at least one, from :func:`oil_storage.evaluation.matching.match_scenes`.
+        threshold: of the score, for the figures that need detections to be taken or left. Chosen elsewhere, for a
+            fair figure; None leaves those out.
+
+    Returns:
+        dict: ready for json, None where a figure does not exist. At its top level ``ap``, ``ap50``, ... of all scores,
+            ``threshold`` and what holds at it: ``precision``, ``recall``, ``f1``, ``count_mae``, ``centre_px``, ...;
+            ``intervals`` of 95 % for three of them; ``lost_ap50`` and ``errors_by_size`` by kind of error; and the most
+            important figures of each of ``scenes``.
+    """
+    eleven, all_points = voc_ap(scenes)
+    errors = [classify(one) for one in scenes]
+    figures = {
+        **average_precisions([one.result for one in scenes]),
+        "voc_ap_11": eleven,
+        "voc_ap": all_points,
+        "lost_ap50": {str(kind): gained for kind, gained in lost_ap50(scenes, errors).items()},
+    }
+    if threshold is not None:
+        figures |= {
+            **asdict(at_threshold(scenes, threshold)),
+            **{f"count_{name}": value for name, value in asdict(count_errors(scenes, threshold)).items()},
+            **asdict(geometry_errors(scenes, threshold)),
+            "intervals": intervals(scenes, threshold),
+            "errors_by_size": count_by_size(scenes, errors, threshold),
+            "scenes": {
+                one.result.scene_id: _of_scene(one, its, threshold) for one, its in zip(scenes, errors, strict=True)
+            },
+        }
+    return dict(_without_nan(figures))
+
+
+def _of_scene(one: Matched, errors: Errors, threshold: float) -> dict[str, Any]:
+    at = at_threshold([one], threshold)
+    wrong = [kind for kind, score in zip(errors.false, one.scores, strict=True) if score >= threshold]
+    return {
+        "tanks": len(one.result.truth),
+        "found": int((one.scores >= threshold).sum()),
+        "precision": at.precision,
+        "recall": at.recall,
+        "f1": at.f1,
+        "errors": {str(kind): [*wrong, *errors.missed].count(kind) for kind in Kind},
+    }
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
