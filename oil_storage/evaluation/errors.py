@@ -109,7 +109,7 @@ def lost_ap50(scenes: Sequence[Matched], errors: Sequence[Errors]) -> dict[Kind,
             is_right, stays = one.right, np.ones(len(one.scores), bool)
             taken = set(one.at[0][is_right].tolist())
             for index in (number for number, found in enumerate(its.false) if found is kind):
-                best = int(one.ious[index].argmax()) if objects else -1
+                best = int(one.ious[index].argmax()) if len(one.result.truth) else -1
                 if kind in (Kind.LOCALISATION, Kind.BORDER) and best not in taken:
                     taken.add(best)
                     is_right[index] = True

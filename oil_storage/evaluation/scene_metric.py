@@ -1,6 +1,5 @@
 """From the predictions of tiles to those of scenes, in the pass that scores the tiles."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,9 @@ from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from numpy.typing import NDArray
 
+from oil_storage.annotations.images import scene_name
+from oil_storage.annotations.json_file import load_object
+from oil_storage.errors import UserError
 from oil_storage.evaluation.scene_result import SceneResult
 from oil_storage.evaluation.scene_score import average_precisions
 from oil_storage.tiling import Detections, merge_tiles
@@ -34,7 +36,7 @@ class SceneMetric(BaseMetric):
     def __init__(self, tiles: str, scenes: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scenes = read_scenes(Path(scenes))
-        images = json.loads(Path(tiles).read_text(encoding="utf-8"))["images"]
+        images = load_object(Path(tiles))["images"]
         self.scene_of = {image["id"]: image["scene_id"] for image in images}
         self.window_of = {image["id"]: window(image) for image in images}
         self.merged: list[SceneResult] = []
@@ -63,24 +65,35 @@ def merge(scene: SceneResult, tiles: Sequence[tuple[NDArray[np.int64], Detection
 
 
 def read_scenes(path: Path) -> dict[str, SceneResult]:
-    """Scenes of a COCO json by their ids, nothing found in them yet."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    boxes = defaultdict(list)
-    for annotation in content["annotations"]:
-        x, y, width, height = annotation["bbox"]
-        boxes[annotation["image_id"]].append((x, y, x + width, y + height))
-    return {
-        image["scene_id"]: SceneResult(
-            image["scene_id"],
-            image["width"],
-            image["height"],
-            np.array(boxes[image["id"]], np.float32).reshape(-1, 4),
-            np.zeros((0, 4), np.float32),
-            np.zeros(0, np.float32),
-            gsd=image.get("gsd"),
-        )
-        for image in content["images"]
-    }
+    """Scenes of a COCO json by the names of their files without suffix, nothing found in them yet.
+
+    Raises:
+        UserError: not COCO, or two images of one name.
+    """
+    content = load_object(path)
+    try:
+        boxes = defaultdict(list)
+        for annotation in content["annotations"]:
+            x, y, width, height = annotation["bbox"]
+            boxes[annotation["image_id"]].append((x, y, x + width, y + height))
+        scenes = [
+            SceneResult(
+                scene_name(image["file_name"]),
+                image["width"],
+                image["height"],
+                np.array(boxes[image["id"]], np.float32).reshape(-1, 4),
+                np.zeros((0, 4), np.float32),
+                np.zeros(0, np.float32),
+                gsd=image.get("gsd"),
+            )
+            for image in content["images"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: no COCO json of scenes ({type(error).__name__}: {error})") from error
+    by_name = {scene.scene_id: scene for scene in scenes}
+    if len(by_name) < len(scenes):
+        raise UserError(f"{path}: {len(scenes)} images have {len(by_name)} names; they must differ, without suffix")
+    return by_name
 
 
 def window(tile: dict[str, Any]) -> NDArray[np.int64]:

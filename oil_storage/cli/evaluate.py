@@ -1,0 +1,156 @@
+"""Score detections of whole scenes, of any tool, against boxes in any format; no model is needed."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oil_storage.cli.command import run
+from oil_storage.errors import UserError
+
+if TYPE_CHECKING:
+    from oil_storage.evaluation.scene_result import SceneResult
+    from oil_storage.tiling import Detections
+
+NAMED = 5
+"""Scenes that are named where many are meant."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The tool's arguments."""
+    parser = argparse.ArgumentParser(prog="tools/evaluate.py", description=__doc__)
+    parser.add_argument(
+        "detections",
+        type=Path,
+        metavar="DETECTIONS",
+        help=".json (COCO) or .csv (scene, xmin, ymin, xmax, ymax, score)",
+    )
+    parser.add_argument(
+        "truth",
+        type=Path,
+        metavar="GROUND_TRUTH",
+        help="folder in a format that tools/prepare_dataset.py reads, or COCO json, as prepared data's scenes/val.json",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for metrics.json")
+    parser.add_argument("--format", help="format of the GROUND_TRUTH folder (default: the one that it has)")
+    parser.add_argument("--class-map", metavar="NAME=CLASS,...", help="as in tools/prepare_dataset.py")
+    parser.add_argument(
+        "--score-thr",
+        type=float,
+        metavar="SCORE",
+        help="detections below do not count for F1 and numbers of tanks"
+        " (default: the threshold of the best F1 here, which flatters)",
+    )
+    return parser
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Score, print and write the figures."""
+    from oil_storage.cli.test import scene_table
+    from oil_storage.evaluation.curves import curve
+    from oil_storage.evaluation.detections_file import read_detections
+    from oil_storage.evaluation.matching import match_scenes
+    from oil_storage.evaluation.scene_metric import read_scenes
+    from oil_storage.evaluation.scene_score import score_scenes
+    from oil_storage.files import sha256, write_json
+
+    if args.score_thr is not None and not 0 <= args.score_thr <= 1:
+        raise UserError(f"--score-thr {args.score_thr:g}: must be from 0 to 1")
+    if not args.detections.is_file():
+        raise UserError(f"{args.detections}: no such file")
+    if args.out.exists() and not args.out.is_dir():
+        raise UserError(f"{args.out}: is a file; name a folder")
+    truth = read_scenes(args.truth) if args.truth.is_file() else _read_folder(args)
+    names = _image_ids(args.truth) if args.truth.is_file() else {}
+    scenes = match_scenes(_beside(truth, read_detections(args.detections, names), args.detections))
+    threshold = args.score_thr if args.score_thr is not None else curve(scenes).best_threshold() or 0.0
+    figures = score_scenes(scenes, threshold)
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / "metrics.json"
+    chosen = "given" if args.score_thr is not None else "best F1 on these scenes"
+    head = {
+        "detections": str(args.detections),
+        "detections_sha256": sha256(args.detections),
+        "ground_truth": str(args.truth),
+        "threshold_is": chosen,
+    }
+    write_json(path, {**head, **figures})
+    boxes = sum(len(one.result.truth) for one in scenes)
+    print(f"{len(scenes)} scenes, {boxes} boxes\n{scene_table(figures)}")
+    if args.score_thr is None:
+        print("that threshold is the best for these very scenes; give --score-thr for a fair F1")
+    print(f"figures: {path}")
+
+
+def _read_folder(args: argparse.Namespace) -> "dict[str, SceneResult]":
+    import numpy as np
+
+    from oil_storage.annotations import formats
+    from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.evaluation.scene_result import SceneResult
+    from oil_storage.preparation.audit import audit
+    from oil_storage.preparation.resampling import ground_resolution
+
+    scenes, findings = audit(formats.read(args.truth, args.format), parse_class_map(args.class_map))
+    for finding in findings:
+        print(finding)
+    none = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    sides = {one.scene_id: ground_resolution(one) for one in scenes}
+    return {
+        one.scene_id: SceneResult(
+            one.scene_id,
+            one.width,
+            one.height,
+            one.boxes,
+            *none,
+            gsd=sum(side) / 2 if (side := sides[one.scene_id]) else None,
+        )
+        for one in scenes
+    }
+
+
+def _image_ids(truth: Path) -> dict[int, str]:
+    from oil_storage.annotations.images import scene_name
+    from oil_storage.annotations.json_file import load_object
+
+    return {image["id"]: scene_name(image["file_name"]) for image in load_object(truth)["images"]}
+
+
+def _beside(truth: "Mapping[str, SceneResult]", found: "Mapping[str, Detections]", path: Path) -> "list[SceneResult]":
+    """Put detections and boxes of each scene together, and say what is on one side alone."""
+    from dataclasses import replace
+
+    if found and not truth.keys() & found.keys():
+        raise UserError(
+            f"{path}: of other scenes: none of {_listed(list(found))} is in the ground truth, which has "
+            f"{_listed(list(truth))}; scenes match by the names of their image files, without suffix"
+        )
+    if unknown := [name for name in found if name not in truth]:
+        print(
+            f"left out: {sum(len(found[name].scores) for name in unknown)} detections in {len(unknown)} scenes that "
+            f"the ground truth lacks: {_listed(unknown)}"
+        )
+    if bare := [name for name in truth if name not in found]:
+        print(f"no detections in {len(bare)} of {len(truth)} scenes, whose boxes count as missed: {_listed(bare)}")
+    beside = []
+    for name, scene in truth.items():
+        if name in found:
+            boxes, scores = found[name]
+            outside = (boxes[:, 0] < 0) | (boxes[:, 1] < 0) | (boxes[:, 2] > scene.width) | (boxes[:, 3] > scene.height)
+            if outside.any():
+                print(
+                    f"{name}: {outside.sum()} boxes reach outside the image of {scene.width} x {scene.height} px; "
+                    "they are scored as they are"
+                )
+            scene = replace(scene, boxes=boxes, scores=scores)
+        beside.append(scene)
+    return beside
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool; see :func:`oil_storage.cli.command.run`."""
+    return run(build_parser(), evaluate, argv)

@@ -1,0 +1,94 @@
+"""Detections of any tool, read from a file: COCO json, COCO results, or CSV."""
+
+import csv
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oil_storage.annotations.images import scene_name
+from oil_storage.errors import UserError
+from oil_storage.tiling import Detections
+
+CSV_COLUMNS = ("scene", "xmin", "ymin", "xmax", "ymax", "score")
+"""Boxes in pixels of the scene; other columns may be there too."""
+
+Found = tuple[str, str, list[float], float]
+"""Where it is written, scene, xyxy, score."""
+
+
+def read_detections(path: Path, names: Mapping[int, str]) -> dict[str, Detections]:
+    """Read detections by scene.
+
+    Args:
+        path: ``.csv`` with :data:`CSV_COLUMNS`; or ``.json``: COCO with ``images`` and, in its ``annotations``, a
+            ``score`` each; or a list of COCO results, whose ``image_id`` are those of the ground truth.
+        names: scene of each image id of the ground truth; empty where it has no ids.
+
+    Returns:
+        dict: by the scene's name, which is its image file's without folder and suffix.
+
+    Raises:
+        UserError: what is no such file, or a box or score that is no number or not in order.
+    """
+    if path.suffix.lower() == ".csv":
+        rows = _from_csv(path)
+    elif path.suffix.lower() == ".json":
+        rows = _from_json(path, names)
+    else:
+        raise UserError(f"{path}: detections are read from .json (COCO) and .csv ({', '.join(CSV_COLUMNS)})")
+    found: dict[str, list[list[float]]] = defaultdict(list)
+    for place, scene, box, score in rows:
+        if not all(map(math.isfinite, (*box, score))):
+            raise UserError(f"{path}, {place}: a box or score that is no finite number: {box}, {score}")
+        if box[2] <= box[0] or box[3] <= box[1]:
+            raise UserError(f"{path}, {place}: a box without area, or its corners in another order: {box}")
+        found[scene].append([*box, score])
+    return {
+        scene: Detections(values[:, :4], values[:, 4])
+        for scene, values in ((scene, np.array(rows, np.float32)) for scene, rows in found.items())
+    }
+
+
+def _from_csv(path: Path) -> Iterator[Found]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if absent := [name for name in CSV_COLUMNS if name not in (reader.fieldnames or ())]:
+            raise UserError(f"{path}: has no column {', '.join(absent)}; needs {', '.join(CSV_COLUMNS)}")
+        for row in reader:
+            place = f"line {reader.line_num}"
+            try:
+                *box, score = (float(row[name]) for name in CSV_COLUMNS[1:])
+            except (TypeError, ValueError) as error:
+                raise UserError(f"{path}, {place}: {error}") from error
+            yield place, scene_name(row["scene"]), box, score
+
+
+def _from_json(path: Path, names: Mapping[int, str]) -> Iterator[Found]:
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not json ({error})") from error
+    try:
+        if isinstance(content, dict):
+            names = {image["id"]: scene_name(image["file_name"]) for image in content["images"]}
+            results = content["annotations"]
+        else:
+            results = content
+            if results and not names:
+                raise UserError(
+                    f"{path}: a list of results, whose image_id are those of a COCO json; name that as ground truth"
+                )
+        for number, one in enumerate(results):
+            place = f"result {number}"
+            if one["image_id"] not in names:
+                raise UserError(f"{path}, {place}: image_id {one['image_id']} is no image of the ground truth")
+            x, y, width, height = (float(value) for value in one["bbox"])
+            yield place, names[one["image_id"]], [x, y, x + width, y + height], float(one["score"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        fault = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}: neither COCO with a score in each annotation nor COCO results ({fault})") from error

@@ -1,0 +1,117 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oil_storage.cli.evaluate import main
+from oil_storage.evaluation.scene_score import coco_results
+from oil_storage.preparation.coco import coco, image_entry
+from tests.raw_data import write_raw_data
+from tests.scored_scenes import perfect, scored_scenes
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Path:
+    scenes = scored_scenes()
+    path = tmp_path / "truth.json"
+    images = [image_entry(one.scene_id, f"{one.scene_id}.jpg", one.width, one.height) for one in scenes]
+    path.write_text(json.dumps(coco(images, [one.truth for one in scenes])))
+    return path
+
+
+def results(folder: Path, found: list[dict[str, object]]) -> Path:
+    path = folder / "found.json"
+    path.write_text(json.dumps(found))
+    return path
+
+
+def test_detections_are_scored_without_a_model(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = results(tmp_path, coco_results(scored_scenes()))
+    assert main([str(found), str(truth), "--out", str(tmp_path / "out"), "--score-thr", "0.4"]) == 0
+    figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert 0.3 < figures["f1"] < 1
+    assert 0.05 < figures["ap"] < figures["ap50"] < 1
+    assert figures["threshold"] == 0.4
+    printed = capsys.readouterr().out
+    assert "4 scenes, 167 boxes" in printed
+    assert f"F1        {figures['f1']:.3f}" in printed
+    assert "very scenes" not in printed
+
+
+def test_without_a_threshold_the_best_is_taken_and_that_is_said(
+    truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = results(tmp_path, coco_results(scored_scenes()))
+    best = []
+    for flags in ([], ["--score-thr", "0.4"], ["--score-thr", "0.7"]):
+        assert main([str(found), str(truth), "--out", str(tmp_path / "out"), *flags]) == 0
+        best.append(json.loads((tmp_path / "out" / "metrics.json").read_text())["f1"])
+    assert best[0] == max(best)
+    assert "is the best for these very scenes" in capsys.readouterr().out
+
+
+def test_perfect_and_empty_detections(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for scenes, wanted in ((perfect(scored_scenes()), 1.0), ([], 0.0)):
+        found = results(tmp_path, coco_results(scenes))
+        assert main([str(found), str(truth), "--out", str(tmp_path / "out")]) == 0
+        figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
+        assert (figures["ap"], figures["f1"]) == pytest.approx((wanted, wanted))
+    assert "no detections in 4 of 4 scenes, whose boxes count as missed: scene_00" in capsys.readouterr().out
+
+
+def test_ground_truth_may_be_a_folder_of_any_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_raw_data(tmp_path / "raw")
+    from oil_storage.annotations import formats
+    from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.preparation.audit import audit
+
+    scenes, _ = audit(formats.read(source), parse_class_map(None))
+    rows = [(one.scene_id, *box, 0.9) for one in scenes for box in one.boxes.tolist()]
+    found = tmp_path / "found.csv"
+    found.write_text("scene,xmin,ymin,xmax,ymax,score\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    assert main([str(found), str(source), "--out", str(tmp_path / "out")]) == 0
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["f1"] == 1
+    assert f"{len(scenes)} scenes, {len(rows)} boxes" in capsys.readouterr().out
+
+
+def test_scenes_of_one_side_alone_and_boxes_outside_are_named(
+    truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = tmp_path / "found.csv"
+    found.write_text("scene,xmin,ymin,xmax,ymax,score\nscene_00,-5,0,9,9,1\nelsewhere,1,1,9,9,1\nelsewhere,1,1,9,9,1\n")
+    assert main([str(found), str(truth), "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "left out: 2 detections in 1 scenes that the ground truth lacks: elsewhere" in printed
+    assert "no detections in 3 of 4 scenes, whose boxes count as missed: scene_01, scene_02, scene_03" in printed
+    assert "scene_00: 1 boxes reach outside the image of 2560 x 2560 px" in printed
+
+
+@pytest.mark.parametrize(
+    ("rows", "flags", "said"),
+    [
+        ("elsewhere,1,1,9,9,1", [], "none of elsewhere is in the ground truth, which has scene_00"),
+        ("scene_00,1,1,9,9,nan", [], "line 2: a box or score that is no finite number"),
+        ("scene_00,1,1,9,9,1", ["--score-thr", "2"], "--score-thr 2: must be from 0 to 1"),
+    ],
+)
+def test_what_cannot_be_scored_gets_a_line_and_leaves_nothing(
+    rows: str, flags: list[str], said: str, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = tmp_path / "found.csv"
+    found.write_text(f"scene,xmin,ymin,xmax,ymax,score\n{rows}\n")
+    assert main([str(found), str(truth), "--out", str(tmp_path / "out"), *flags]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_twenty_scenes_of_a_thousand_detections_take_seconds(tmp_path: Path) -> None:
+    import time
+
+    scenes = scored_scenes(tuple(np.random.default_rng(0).integers(14, 300, 20).tolist()), noise=800)
+    images = [image_entry(one.scene_id, f"{one.scene_id}.jpg", one.width, one.height) for one in scenes]
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(coco(images, [one.truth for one in scenes])))
+    start = time.perf_counter()
+    assert main([str(results(tmp_path, coco_results(scenes))), str(path), "--out", str(tmp_path / "out")]) == 0
+    assert time.perf_counter() - start < 20  # under 10 s on two quiet cores

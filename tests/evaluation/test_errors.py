@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from oil_storage.evaluation.errors import Kind, classify, count_by_size, cut_by_border, lost_ap50
+from oil_storage.evaluation.matching import Matched, match_scenes
+from oil_storage.evaluation.scene_result import SceneResult
+from oil_storage.tiling import tile_grid
+from tests.scored_scenes import empty, perfect, scored_scenes
+
+TRUTH = np.array([[100, 100, 120, 120], [200, 200, 220, 220], [300, 300, 320, 320], [0, 400, 20, 420]], np.float32)
+
+
+def scene(boxes: list[list[float]], windows: np.ndarray | None = None) -> SceneResult:
+    scores = np.linspace(0.9, 0.5, len(boxes)).astype(np.float32)
+    return SceneResult("one", 500, 500, TRUTH, np.array(boxes, np.float32).reshape(-1, 4), scores, windows)
+
+
+def test_every_kind_is_named() -> None:
+    found = scene(
+        [
+            [100, 100, 120, 120],  # right
+            [101, 101, 121, 121],  # the same tank again
+            [210, 200, 230, 220],  # half a tank beside it
+            [400, 100, 420, 120],  # nothing
+            [0, 410, 20, 430],  # beside a tank that the scene's border cuts
+        ]
+    )
+    errors = classify(Matched(found))
+    assert errors.false == [None, Kind.DUPLICATE, Kind.LOCALISATION, Kind.BACKGROUND, Kind.BORDER]
+    assert errors.missed == [None, None, Kind.MISSED, None]
+
+
+def test_an_object_is_cut_where_the_scene_ends_or_no_tile_shows_it_whole() -> None:
+    assert cut_by_border(scene([])).tolist() == [False, False, False, True]
+    assert cut_by_border(scene([], tile_grid(500, 500, 210, 0))).tolist() == [False, True, False, True]
+    assert cut_by_border(scene([], tile_grid(500, 500, 210, 30))).tolist() == [False, False, False, True]
+
+
+def test_mending_everything_of_a_kind_gains_what_it_cost() -> None:
+    nothing = [Matched(scene([]))]
+    gained = lost_ap50(nothing, [classify(one) for one in nothing])
+    # three of four objects are missed for no reason, one is cut
+    assert gained[Kind.BACKGROUND] == gained[Kind.DUPLICATE] == 0
+    off = [Matched(scene([[110, 100, 130, 120], *TRUTH[1:].tolist()]))]
+    gained = lost_ap50(off, [classify(one) for one in off])
+    assert gained[Kind.LOCALISATION] == pytest.approx(max(gained.values()))
+    assert gained[Kind.LOCALISATION] > 0.2
+    assert gained[Kind.MISSED] == 0
+    false = [Matched(scene([[400, 100, 420, 120], *TRUTH.tolist()]))]
+    gained = lost_ap50(false, [classify(one) for one in false])
+    assert gained[Kind.BACKGROUND] == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize("make", [perfect, empty])
+def test_what_is_perfect_has_no_errors_and_what_is_empty_only_misses(make: object) -> None:
+    scenes = match_scenes(make(scored_scenes()))  # type: ignore[operator]
+    errors = [classify(one) for one in scenes]
+    kinds = {kind for its in errors for kind in [*its.false, *its.missed]}
+    assert kinds - {Kind.BORDER} == ({None} if make is perfect else {Kind.MISSED})
+
+
+def test_no_gain_is_negative_and_counts_add_up() -> None:
+    scenes = match_scenes(scored_scenes())
+    errors = [classify(one) for one in scenes]
+    assert min(lost_ap50(scenes, errors).values()) >= 0
+    counts = count_by_size(scenes, errors, 0.3)
+    total = sum(sum(of_size.values()) for of_size in counts.values())
+    wrong = sum(
+        sum(kind is not None and score >= 0.3 for kind, score in zip(its.false, one.scores, strict=True))
+        + sum(kind is not None for kind in its.missed)
+        for one, its in zip(scenes, errors, strict=True)
+    )
+    assert total == wrong > 0

@@ -1,0 +1,77 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from oil_storage.errors import UserError
+from oil_storage.evaluation.scene_metric import SceneMetric, read_scenes
+from oil_storage.preparation.coco import coco, image_entry
+from oil_storage.tiling import cut_boxes, tile_grid
+
+WIDTH, HEIGHT, TILE, OVERLAP = 900, 700, 300, 60
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> tuple[Path, Path, list[dict[str, object]]]:
+    """Return the json of tiles and of scenes, and perfect predictions of the tiles."""
+    rng = np.random.default_rng(0)
+    tiles, boxes_of_tiles, scenes = [], [], []
+    for name in ("first_1", "second"):
+        grid = np.stack(np.meshgrid(np.arange(20, WIDTH - 60, 61), np.arange(20, HEIGHT - 60, 61)), -1).reshape(-1, 2)
+        boxes = np.hstack([grid, grid + rng.integers(5, 55, grid.shape)]).astype(np.float32)
+        scenes.append(boxes)
+        for window in tile_grid(WIDTH, HEIGHT, TILE, OVERLAP):
+            x1, y1, x2, y2 = window.tolist()
+            tiles.append(image_entry(name, f"{name}_{x1}_{y1}.jpg", x2 - x1, y2 - y1))
+            boxes_of_tiles.append(cut_boxes(boxes, window)[0])
+    images = [image_entry(name, f"{name}.tif", WIDTH, HEIGHT) for name in ("first_1", "second")]
+    tiles_path, scenes_path = tmp_path / "tiles.json", tmp_path / "scenes.json"
+    tiles_path.write_text(json.dumps(coco(tiles, boxes_of_tiles)))
+    scenes_path.write_text(json.dumps(coco(images, scenes)))
+    samples: list[dict[str, object]] = [
+        {"img_id": number, "pred_instances": {"bboxes": torch.tensor(boxes), "scores": torch.full((len(boxes),), 0.9)}}
+        for number, boxes in enumerate(boxes_of_tiles, start=1)
+    ]
+    return tiles_path, scenes_path, samples
+
+
+def test_perfect_tiles_are_perfect_scenes(prepared: tuple[Path, Path, list[dict[str, object]]]) -> None:
+    tiles, scenes, samples = prepared
+    metric = SceneMetric(str(tiles), str(scenes))
+    metric.process(None, samples[:3])
+    metric.process(None, samples[3:])
+    figures = metric.evaluate(len(samples))
+    assert (figures["scene/ap"], figures["scene/ap50"], figures["scene/ar"]) == pytest.approx((1, 1, 1))
+    assert [one.scene_id for one in metric.merged] == ["first_1", "second"]
+    for one in metric.merged:
+        assert len(one.boxes) == len(one.truth) > 100
+        assert one.windows is not None
+        assert len(one.windows) == len(tile_grid(WIDTH, HEIGHT, TILE, OVERLAP))
+
+
+def test_the_order_of_tiles_does_not_matter(prepared: tuple[Path, Path, list[dict[str, object]]]) -> None:
+    tiles, scenes, samples = prepared
+    found = []
+    for order in (samples, samples[::-1]):
+        metric = SceneMetric(str(tiles), str(scenes))
+        metric.process(None, order)
+        metric.evaluate(len(samples))
+        found.append([np.unique(one.boxes, axis=0).tolist() for one in metric.merged])
+    assert found[0] == found[1]
+
+
+def test_what_is_no_json_of_scenes_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "scenes.json"
+    path.write_text('{"images": [{"id": 1}], "annotations": []}')
+    with pytest.raises(UserError, match=r"scenes.json: no COCO json of scenes \(KeyError: 'file_name'\)"):
+        read_scenes(path)
+    image = {"width": 9, "height": 9}
+    path.write_text(
+        json.dumps(
+            {"images": [{"id": i, "file_name": n, **image} for i, n in ((1, "a.jpg"), (2, "a.png"))], "annotations": []}
+        )
+    )
+    with pytest.raises(UserError, match="2 images have 1 names"):
+        read_scenes(path)

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from oil_storage.evaluation.matching import match_scenes
+from oil_storage.evaluation.scene_score import average_precisions
+from oil_storage.evaluation.uncertainty import RESAMPLED, differences, draws, intervals
+from tests.scored_scenes import perfect, scored_scenes, with_detections
+
+MANY = (40, 3, 7, 120, 15, 60, 30, 22, 9, 80)
+
+
+def test_an_interval_holds_the_figure_and_narrows_with_more_scenes() -> None:
+    few, many = scored_scenes(MANY * 2), scored_scenes(MANY * 8)
+    spans = [intervals(match_scenes(scenes), 0.4) for scenes in (few, many)]
+    assert spans[0]["ap50"][0] < average_precisions(few)["ap50"] < spans[0]["ap50"][1]
+    for name in ("ap", "ap50", "f1"):
+        widths = [span[name][1] - span[name][0] for span in spans]
+        assert 0 < widths[1] < 0.75 * widths[0]
+
+
+def test_intervals_are_the_same_each_time_and_shrink_to_nothing_where_all_is_right() -> None:
+    scenes = match_scenes(scored_scenes(MANY))
+    assert intervals(scenes, 0.4) == intervals(scenes, 0.4)
+    assert intervals(match_scenes(perfect(scored_scenes(MANY))), 0.4)["ap"] == pytest.approx([1, 1])
+
+
+def test_draws_are_with_replacement() -> None:
+    drawn = draws(12)
+    assert drawn.shape == (RESAMPLED, 12)
+    assert (drawn.sum(axis=1) == 12).all()
+    assert drawn.max() > 2
+    assert drawn.mean(axis=0) == pytest.approx(np.ones(12), abs=0.15)
+
+
+def test_a_detector_does_not_differ_from_itself_and_does_from_a_worse_one() -> None:
+    scenes = scored_scenes(MANY)
+    good = match_scenes(scenes)
+    assert differences(good, good, (0.4, 0.4)) == {"ap": [0, 0], "ap50": [0, 0], "f1": [0, 0]}
+    worse = match_scenes([with_detections(one, one.boxes[::2], one.scores[::2]) for one in scenes])
+    for low, high in differences(worse, good, (0.4, 0.4)).values():
+        assert 0 < low < high
+    paired = differences(worse, good, (0.4, 0.4))["f1"]
+    alone = intervals(good, 0.4)["f1"]
+    assert paired[1] - paired[0] < 2 * (alone[1] - alone[0])
+
+
+def test_other_scenes_are_refused() -> None:
+    with pytest.raises(ValueError, match="same scenes"):
+        differences(match_scenes(scored_scenes((1, 2))), match_scenes(scored_scenes((1,))), (0.5, 0.5))
