@@ -12,11 +12,16 @@ from typing import Any
 from oil_storage.errors import UserError
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` so that ``path`` is never seen half-written; an older file there is replaced in one step."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write so that ``path`` is never seen half-written; an older file there is replaced in one step."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_bytes(content)
     os.replace(partial, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """:func:`write_bytes` of text in UTF-8."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:

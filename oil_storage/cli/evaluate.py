@@ -53,6 +53,7 @@ def evaluate(args: argparse.Namespace) -> None:
     from oil_storage.evaluation.scene_metric import read_scenes
     from oil_storage.evaluation.scene_score import score_scenes
     from oil_storage.files import sha256, write_json
+    from oil_storage.reporting.score_report import PAGE, from_scenes, write_report
 
     if args.score_thr is not None and not 0 <= args.score_thr <= 1:
         raise UserError(f"--score-thr {args.score_thr:g}: must be from 0 to 1")
@@ -60,7 +61,7 @@ def evaluate(args: argparse.Namespace) -> None:
         raise UserError(f"{args.detections}: no such file")
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"{args.out}: is a file; name a folder")
-    truth = read_scenes(args.truth) if args.truth.is_file() else _read_folder(args)
+    truth, images = (read_scenes(args.truth), {}) if args.truth.is_file() else _read_folder(args)
     names = _image_ids(args.truth) if args.truth.is_file() else {}
     scenes = match_scenes(_beside(truth, read_detections(args.detections, names), args.detections))
     threshold = args.score_thr if args.score_thr is not None else curve(scenes).best_threshold() or 0.0
@@ -75,14 +76,23 @@ def evaluate(args: argparse.Namespace) -> None:
         "threshold_is": chosen,
     }
     write_json(path, {**head, **figures})
+    write_report(
+        args.out,
+        args.detections.name,
+        {name.replace("_", " "): value for name, value in head.items()},
+        scenes,
+        figures,
+        from_scenes(images),
+    )
     boxes = sum(len(one.result.truth) for one in scenes)
     print(f"{len(scenes)} scenes, {boxes} boxes\n{scene_table(figures)}")
     if args.score_thr is None:
         print("that threshold is the best for these very scenes; give --score-thr for a fair F1")
-    print(f"figures: {path}")
+    print(f"figures: {path}\npage: {args.out / PAGE}")
 
 
-def _read_folder(args: argparse.Namespace) -> "dict[str, SceneResult]":
+def _read_folder(args: argparse.Namespace) -> "tuple[dict[str, SceneResult], dict[str, Path]]":
+    """Scenes without detections, and their image files."""
     import numpy as np
 
     from oil_storage.annotations import formats
@@ -95,18 +105,12 @@ def _read_folder(args: argparse.Namespace) -> "dict[str, SceneResult]":
     for finding in findings:
         print(finding)
     none = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-    sides = {one.scene_id: ground_resolution(one) for one in scenes}
-    return {
-        one.scene_id: SceneResult(
-            one.scene_id,
-            one.width,
-            one.height,
-            one.boxes,
-            *none,
-            gsd=sum(side) / 2 if (side := sides[one.scene_id]) else None,
-        )
-        for one in scenes
-    }
+    results = {}
+    for one in scenes:
+        sides = ground_resolution(one)
+        gsd = sum(sides) / 2 if sides else None
+        results[one.scene_id] = SceneResult(one.scene_id, one.width, one.height, one.boxes, *none, gsd=gsd)
+    return results, {one.scene_id: one.image for one in scenes}
 
 
 def _image_ids(truth: Path) -> dict[int, str]:

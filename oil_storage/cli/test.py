@@ -64,9 +64,10 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.evaluation.curves import curve
     from oil_storage.evaluation.matching import match_scenes
     from oil_storage.evaluation.scene_metric import SceneMetric
-    from oil_storage.evaluation.scene_score import score_scenes
+    from oil_storage.evaluation.scene_score import coco_detections, score_scenes
     from oil_storage.files import sha256, write_json
     from oil_storage.preparation import manifest
+    from oil_storage.reporting.score_report import PAGE, from_tiles, write_report
 
     check_whole(args.checkpoint)
     checkpoint = provenance.read(args.checkpoint)
@@ -121,15 +122,42 @@ def test(args: argparse.Namespace) -> int:
         report["checkpoint_sha256"] = sha256(args.checkpoint)
         report["metrics"] = {name: None if math.isnan(value) else value for name, value in metrics.items()}
         report["scenes"] = figures
-        path = Path(cfg.work_dir, "metrics.json")
+        folder = Path(cfg.work_dir)
+        path = folder / "metrics.json"
         write_json(path, report)
+        write_json(folder / "detections.json", coco_detections([one.result for one in scenes]))
+        tiles = Path(cfg.test_evaluator.ann_file).with_suffix("")
+        write_report(
+            folder,
+            f"{args.config.stem}, {args.split} split",
+            facts(report),
+            scenes,
+            figures,
+            from_tiles(tiles, scenes),
+        )
         dataset = runner.test_dataloader.dataset
         boxes = sum(len(dataset.get_data_info(index)["instances"]) for index in range(len(dataset)))
         print(f"\n{args.split} split: {len(dataset)} tiles, {boxes} boxes\n{table(metrics)}")
-        print(f"\n{len(scenes)} whole scenes\n{scene_table(figures)}\nfigures: {path}")
+        print(f"\n{len(scenes)} whole scenes\n{scene_table(figures)}\nfigures: {path}\npage: {folder / PAGE}")
         if args.show_dir is not None:
             print(f"pictures: {args.show_dir}")
     return 0
+
+
+def facts(report: Mapping[str, Any]) -> dict[str, str]:
+    """What was scored on what, for the page."""
+    data = report["data"]
+    trained = report["trained"] or {}
+    return {
+        "config": report["config"],
+        "checkpoint": f"{report['checkpoint']} (SHA-256 {report['checkpoint_sha256'][:12]})",
+        "trained": f"{trained['iterations']} iterations, seed {trained['seed']}, commit {trained['commit']}, on "
+        f"{trained['hardware']}"
+        if trained
+        else "the checkpoint does not tell",
+        "data": f"{data['name']}, {report['split']} split of seed {data['split_seed']} (SHA-256 {data['sha256'][:12]})",
+        "as": f"{report['precision']}{', flips merged' if report['tta'] else ''}",
+    }
 
 
 def as_trained(cfg: "Config", checkpoint: Mapping[str, Any], path: Path) -> tuple[dict[str, Any] | None, list[str]]:

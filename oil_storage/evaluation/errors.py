@@ -99,6 +99,9 @@ def lost_ap50(scenes: Sequence[Matched], errors: Sequence[Errors]) -> dict[Kind,
     Args:
         scenes: all.
         errors: of each, by :func:`classify`.
+
+    Returns:
+        dict: gain of each kind; nan where there is no object at all.
     """
     objects = sum(len(one.result.truth) for one in scenes)
     before = _ap50(scenes, [one.right for one in scenes], [np.ones(len(one.scores), bool) for one in scenes], objects)
@@ -118,7 +121,8 @@ def lost_ap50(scenes: Sequence[Matched], errors: Sequence[Errors]) -> dict[Kind,
             right.append(is_right)
             kept.append(stays)
             gone += sum(found is kind for found in its.missed)
-        gained[kind] = _ap50(scenes, right, kept, objects - gone) - before
+        # where all objects are missed, nothing else is wrong
+        gained[kind] = (_ap50(scenes, right, kept, objects - gone) if objects - gone or not objects else 1.0) - before
     return gained
 
 

@@ -24,10 +24,12 @@ def average_precisions(scenes: Sequence[SceneResult]) -> dict[str, float]:
     ordered = sorted(scenes, key=lambda one: one.scene_id)
     images = [image_entry(one.scene_id, one.scene_id, one.width, one.height) for one in ordered]
     figures = dense_coco.score(coco(images, [one.truth for one in ordered]), coco_results(ordered))
-    return {
-        name.lower().replace("map_50", "ap50").replace("map_75", "ap75").replace("map", "ap"): value
-        for name, value in figures.items()
-    }
+    return {_key(name): value for name, value in figures.items()}
+
+
+def _key(name: str) -> str:
+    """``mAP_50`` becomes ``ap50``, ``mAP_under_8`` ``ap_under_8``."""
+    return {"mAP_50": "ap50", "mAP_75": "ap75"}.get(name, name.lower().replace("map", "ap"))
 
 
 def coco_results(scenes: Sequence[SceneResult]) -> list[dict[str, Any]]:
@@ -37,6 +39,12 @@ def coco_results(scenes: Sequence[SceneResult]) -> list[dict[str, Any]]:
         for image_id, one in enumerate(scenes, start=1)
         for (x1, y1, x2, y2), score in zip(one.boxes.tolist(), one.scores.tolist(), strict=True)
     ]
+
+
+def coco_detections(scenes: Sequence[SceneResult]) -> dict[str, Any]:
+    """Detections as COCO json that names its images, as ``tools/evaluate.py`` reads it."""
+    images = [image_entry(one.scene_id, one.scene_id, one.width, one.height) for one in scenes]
+    return {**coco(images, []), "annotations": coco_results(scenes)}
 
 
 def score_scenes(scenes: Sequence[Matched], threshold: float | None) -> dict[str, Any]:

@@ -1,13 +1,9 @@
 """The audit as a page that stands alone: figures and pictures inside, no network."""
 
-import base64
-import io
 from collections import Counter
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from oil_storage import __version__
 from oil_storage.files import write_text
@@ -15,6 +11,7 @@ from oil_storage.preparation.alignment.verdict import Answer
 from oil_storage.preparation.audit import MAX_ASPECT, MIN_SIDE, NEAR_DUPLICATE_IOU
 from oil_storage.preparation.inspection import SMALLEST, SUSPECT, Inspected
 from oil_storage.reporting.contact_sheet import contact_sheet
+from oil_storage.reporting.data_uri import jpeg_uri, png_uri
 
 RANDOM_BOXES = 96
 SUSPECTS = 64
@@ -51,9 +48,9 @@ def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "
         },
         "plots": _plots(inspected),
         "random": random,
-        "random_sheet": _jpeg(contact_sheet(random)),
+        "random_sheet": jpeg_uri(contact_sheet(random)),
         "suspects": suspects,
-        "suspect_sheet": _jpeg(contact_sheet([(images[one.scene_id], one.record.box) for one in suspects])),
+        "suspect_sheet": jpeg_uri(contact_sheet([(images[one.scene_id], one.record.box) for one in suspects])),
         "coverage": coverage,
         "min_side": MIN_SIDE,
         "max_aspect": MAX_ASPECT,
@@ -103,18 +100,5 @@ def _plots(inspected: Inspected) -> list[tuple[str, str]]:
             axes.set_xticks([])
             axes.set_yticks([])
         axes.set_xlabel(label)
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=110)
-        plots.append((title, _data_uri(picture.getvalue(), "png")))
+        plots.append((title, png_uri(figure)))
     return plots
-
-
-def _jpeg(pixels: NDArray[np.uint8]) -> str:
-    if not pixels.size:
-        return ""
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
-    return _data_uri(encoded.tobytes(), "jpeg")
-
-
-def _data_uri(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -10,6 +10,9 @@ from oil_storage.preparation.coco import coco, image_entry
 from tests.raw_data import write_raw_data
 from tests.scored_scenes import perfect, scored_scenes
 
+WRITTEN = {"metrics.json", "report.html", "suspect_labels.csv", "loosest.jpg"}
+WRITTEN |= {f"{name}.png" for name in ("precision_recall", "f1", "ap_by_size", "errors_by_size", "counts")}
+
 
 @pytest.fixture
 def truth(tmp_path: Path) -> Path:
@@ -73,6 +76,10 @@ def test_ground_truth_may_be_a_folder_of_any_format(tmp_path: Path, capsys: pyte
     assert main([str(found), str(source), "--out", str(tmp_path / "out")]) == 0
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["f1"] == 1
     assert f"{len(scenes)} scenes, {len(rows)} boxes" in capsys.readouterr().out
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "http" not in page
+    assert page.count("data:image/png") == 5
+    assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN
 
 
 def test_scenes_of_one_side_alone_and_boxes_outside_are_named(

@@ -41,6 +41,10 @@ def test_mending_everything_of_a_kind_gains_what_it_cost() -> None:
     gained = lost_ap50(nothing, [classify(one) for one in nothing])
     # three of four objects are missed for no reason, one is cut
     assert gained[Kind.BACKGROUND] == gained[Kind.DUPLICATE] == 0
+    uncut = match_scenes(empty(scored_scenes((5, 8))))
+    assert lost_ap50(uncut, [classify(one) for one in uncut])[Kind.MISSED] == 1
+    bare = match_scenes(scored_scenes((0, 0)))
+    assert all(np.isnan(gain) for gain in lost_ap50(bare, [classify(one) for one in bare]).values())
     off = [Matched(scene([[110, 100, 130, 120], *TRUTH[1:].tolist()]))]
     gained = lost_ap50(off, [classify(one) for one in off])
     assert gained[Kind.LOCALISATION] == pytest.approx(max(gained.values()))
