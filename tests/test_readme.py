@@ -115,6 +115,8 @@ def test_every_command_runs_as_it_stands(tmp_path: Path) -> None:
         run(command)
     assert (tmp_path / "work_dirs/ssd_lite0/val/metrics.json").is_file()
     assert any((tmp_path / "work_dirs/ssd_lite0/pictures").iterdir())
+    for folder in ("ssd_lite0/val", "evaluated"):
+        assert (tmp_path / "work_dirs" / folder / "report.html").is_file()
     assert (tmp_path / "work_dirs/ssd_r101/iter_2.pth").is_file()
 
 
@@ -125,6 +127,7 @@ def test_the_demo_runs(tmp_path: Path) -> None:
     settings = [f"{name}={folder}" for name, folder in folders.items()] + ["SCENE_COUNT=4", "SCENE_SIZE=640", options]
     done = subprocess.run(["make", "demo", *settings], capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    *_, figures, pictures = done.stdout.strip().splitlines()
+    *_, figures, page, pictures = done.stdout.strip().splitlines()
     assert Path(figures.removeprefix("figures: ")).is_file()
+    assert Path(page.removeprefix("page: ")).is_file()
     assert any(Path(pictures.removeprefix("pictures: ")).iterdir())

@@ -1,4 +1,4 @@
-"""Record tested runs in results/ and bring the tables of README.md and configs/README.md up to date."""
+"""Record tested runs in results/ and bring README.md's and configs/README.md's tables up to date, or compare runs."""
 
 import argparse
 from collections.abc import Sequence
@@ -21,11 +21,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--configs", type=Path, default=Path("configs"), help="its README.md holds the line-up (default: %(default)s)"
     )
+    parser.add_argument(
+        "--compare", type=Path, metavar="DIR", help="write a comparison of the runs into DIR, and record nothing"
+    )
     return parser
 
 
 def report(args: argparse.Namespace) -> None:
     """Record the runs and rewrite the tables; nothing is written before all is found in order."""
+    if args.compare is not None:
+        return _compare(args)
     from oil_storage.reporting.line_up import line_up
     from oil_storage.reporting.results import committed, markdown, measured, read, record, replaced
 
@@ -42,6 +47,20 @@ def report(args: argparse.Namespace) -> None:
     front.write(shown)
     line_up_page.write(line_up(args.configs / "oil", read(args.results)))
     print(shown, end="")
+    return None
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from oil_storage.reporting.comparison import read_run, write_comparison
+    from oil_storage.reporting.results import read
+
+    if not args.runs:
+        raise UserError("--compare: name the runs to be compared")
+    if args.compare.exists() and not args.compare.is_dir():
+        raise UserError(f"--compare {args.compare}: is a file; name a folder")
+    runs = [read_run(work_dir, args.split) for work_dir in args.runs]
+    print(write_comparison(args.compare, runs, read(args.results), args.split), end="")
+    print(f"page: {args.compare / 'comparison.html'}")
 
 
 class Page:

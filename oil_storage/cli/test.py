@@ -2,9 +2,11 @@
 
 import argparse
 import copy
+import hashlib
 import math
 import os
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,8 @@ TABLE = {
     "AR": "AR",
 }
 """Rows of the table that is printed, and what the metric calls them after ``coco/bbox_``."""
+PACKAGES = ("oil-storage", "torch", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "faster-coco-eval", "numpy")
+"""Whose versions stand beside the figures."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -81,13 +85,16 @@ def test(args: argparse.Namespace) -> int:
     if is_first_process():
         for change in changes:
             print(f"not as it was trained: {change}")
-    report = {
+    report: dict[str, Any] = {
         "config": str(args.config),
+        "config_sha256": hashlib.sha256(cfg.pretty_text.encode()).hexdigest(),
+        "packages": {name: version(name) for name in PACKAGES},
         "checkpoint": str(args.checkpoint),
         "trained": trained,
         "changes": changes,
         "data_root": str(data_root),
         "data": manifest.identity(manifest.read(data_root)),
+        "tiles": f"{dataset.tile}_{dataset.overlap}",
         "split": args.split,
         "tta": args.tta,
         "precision": "bfloat16" if cfg.optim_wrapper.type == "Bf16OptimWrapper" else "float32",
@@ -119,29 +126,31 @@ def test(args: argparse.Namespace) -> int:
         figures = score_scenes(scenes, threshold)
         if args.split == "val" and threshold is not None and not args.tta and not changes:
             score_threshold.store(args.checkpoint, threshold, figures["f1"], report["data"]["sha256"])
-        report["checkpoint_sha256"] = sha256(args.checkpoint)
-        report["metrics"] = {name: None if math.isnan(value) else value for name, value in metrics.items()}
-        report["scenes"] = figures
-        folder = Path(cfg.work_dir)
-        path = folder / "metrics.json"
-        write_json(path, report)
+        report |= {
+            "checkpoint_sha256": sha256(args.checkpoint),
+            "metrics": {name: None if math.isnan(value) else value for name, value in metrics.items()},
+            "scenes": figures,
+            "tiles_ap_minus_scenes_ap": _gap(metrics),
+        }
+        folder, tiles = Path(cfg.work_dir), Path(cfg.test_evaluator.ann_file).with_suffix("")
+        write_json(folder / "metrics.json", report)
         write_json(folder / "detections.json", coco_detections([one.result for one in scenes]))
-        tiles = Path(cfg.test_evaluator.ann_file).with_suffix("")
-        write_report(
-            folder,
-            f"{args.config.stem}, {args.split} split",
-            facts(report),
-            scenes,
-            figures,
-            from_tiles(tiles, scenes),
-        )
+        title = f"{args.config.stem}, {args.split} split"
+        write_report(folder, title, facts(report), scenes, figures, from_tiles(tiles, scenes))
         dataset = runner.test_dataloader.dataset
         boxes = sum(len(dataset.get_data_info(index)["instances"]) for index in range(len(dataset)))
         print(f"\n{args.split} split: {len(dataset)} tiles, {boxes} boxes\n{table(metrics)}")
-        print(f"\n{len(scenes)} whole scenes\n{scene_table(figures)}\nfigures: {path}\npage: {folder / PAGE}")
+        print(f"\n{len(scenes)} whole scenes\n{scene_table(figures)}")
+        print(f"figures: {folder / 'metrics.json'}\npage: {folder / PAGE}")
         if args.show_dir is not None:
             print(f"pictures: {args.show_dir}")
     return 0
+
+
+def _gap(metrics: Mapping[str, float]) -> float | None:
+    """How much the AP of tiles exceeds that of scenes; None where one of them does not exist."""
+    gap = metrics["coco/bbox_mAP"] - metrics["scene/ap"]
+    return None if math.isnan(gap) else gap
 
 
 def facts(report: Mapping[str, Any]) -> dict[str, str]:
@@ -156,6 +165,8 @@ def facts(report: Mapping[str, Any]) -> dict[str, str]:
         if trained
         else "the checkpoint does not tell",
         "data": f"{data['name']}, {report['split']} split of seed {data['split_seed']} (SHA-256 {data['sha256'][:12]})",
+        "AP of tiles": f"{_shown(report['metrics']['coco/bbox_mAP'])}, above that of scenes by "
+        f"{_shown(report['tiles_ap_minus_scenes_ap'])}",
         "as": f"{report['precision']}{', flips merged' if report['tta'] else ''}",
     }
 

@@ -46,7 +46,8 @@ class SceneMetric(BaseMetric):
         for sample in data_samples:
             found = sample["pred_instances"]
             boxes, scores = (found[key].float().cpu().numpy() for key in ("bboxes", "scores"))
-            self.results.append((sample["img_id"], boxes.astype(np.float32), scores.astype(np.float32)))
+            there = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # what was clipped to nothing is in no scene
+            self.results.append((sample["img_id"], boxes[there], scores[there]))
 
     def compute_metrics(self, results: list[tuple[int, NDArray[np.float32], NDArray[np.float32]]]) -> dict[str, float]:
         """Merge and score the predictions of all ranks."""

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from oil_storage.scene import CLASS_NAME
 
 
-def image_entry(scene_id: str, file_name: str, width: int, height: int) -> dict[str, Any]:
-    """An image of the json; its id is given by :func:`coco`."""
-    return {"file_name": file_name, "width": width, "height": height, "scene_id": scene_id}
+def image_entry(scene_id: str, file_name: str, width: int, height: int, gsd: float | None = None) -> dict[str, Any]:
+    """An image of the json; its id is given by :func:`coco`. ``gsd``, metres per pixel, is there where it is known."""
+    entry = {"file_name": file_name, "width": width, "height": height, "scene_id": scene_id}
+    return entry if gsd is None else {**entry, "gsd": gsd}
 
 
 def coco(images: list[dict[str, Any]], boxes: list[NDArray[float32]]) -> dict[str, Any]:

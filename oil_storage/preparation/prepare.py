@@ -18,7 +18,7 @@ from oil_storage.preparation import manifest as manifests
 from oil_storage.preparation.audit import audit, check_usable
 from oil_storage.preparation.coco import coco, image_entry
 from oil_storage.preparation.inspection import Inspected, inspect
-from oil_storage.preparation.resampling import Resolution, resample
+from oil_storage.preparation.resampling import Resolution, ground_resolution, resample
 from oil_storage.preparation.same_ground import Overlap, groups
 from oil_storage.preparation.split import SPLITS, Split, fold_scenes, read_split_file, split_scenes
 from oil_storage.preparation.tile_sets import check_geometry, first_damaged, write_tile_set
@@ -127,7 +127,7 @@ def prepare(
             _check_same(out, manifest, identity, scenes)
             scenes = [scene for scene in scenes if scene.scene_id in manifest["source"]["images_sha256"]]
             scenes, _, left_out = _as_chosen(scenes, choices)
-            mended = _write_scenes(out, scenes, manifest["split"])
+            mended = _write_scenes(out, scenes, manifest["split"], choices.gsd)
             damaged = _first_damaged(out, name, manifest)
         else:
             if choices.gsd:  # what is missing is said before the pixels are looked at
@@ -143,7 +143,7 @@ def prepare(
             manifest["tiles"][name] = write_tile_set(
                 scenes, manifest["split"], out / "tiles" / name, tile, overlap, seed
             )
-            _write_scenes(out, scenes, manifest["split"])
+            _write_scenes(out, scenes, manifest["split"], choices.gsd)
             write_json(out / manifests.NAME, manifest)
     return Prepared(manifest, findings, name, is_new, [*mended, *([damaged] if damaged else [])], left_out)
 
@@ -247,20 +247,29 @@ def _first_damaged(out: Path, name: str, manifest: Mapping[str, Any]) -> str | N
     return damaged and f"tiles/{name}/{damaged}"
 
 
-def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split) -> list[str]:
+def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split, gsd: float | None) -> list[str]:
     """Write scenes as COCO where they are not written so already; returns what was, as paths in ``out``."""
     by_id = {scene.scene_id: scene for scene in scenes}
     (out / "scenes").mkdir(exist_ok=True)
     written = []
     for name in SPLITS:
         members = [by_id[scene_id] for scene_id in split[name]]
-        images = [image_entry(scene.scene_id, scene.image.name, scene.width, scene.height) for scene in members]
+        images = [
+            image_entry(scene.scene_id, scene.image.name, scene.width, scene.height, gsd or _gsd(scene))
+            for scene in members
+        ]
         text = json_text(coco(images, [scene.boxes for scene in members]))
         path = out / "scenes" / f"{name}.json"
         if not path.is_file() or path.read_bytes() != text.encode():
             write_text(path, text)
             written.append(f"scenes/{name}.json")
     return written
+
+
+def _gsd(scene: Scene) -> float | None:
+    """Metres per pixel, the mean of both directions; None where the scene does not say."""
+    sides = ground_resolution(scene)
+    return round(sum(sides) / 2, 4) if sides else None
 
 
 def _begin(

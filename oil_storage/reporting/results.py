@@ -13,6 +13,14 @@ from oil_storage.files import sha256, write_json
 COLUMNS = {"AP": "mAP", "AP50": "mAP_50", "AP75": "mAP_75", "AP small": "mAP_s", "AP medium": "mAP_m"}
 """Columns of a table, and what the metric calls them after ``coco/bbox_``."""
 
+SCENE_COLUMNS = {"scene AP": "ap", "scene AP50": "ap50", "F1": "f1"}
+"""Columns of whole scenes, and what :func:`oil_storage.evaluation.scene_score.score_scenes` calls them."""
+OF_SCENES = (
+    *("ap", "ap50", "ap75", "ar", "voc_ap", "threshold", "precision", "recall", "f1", "count_mae", "count_bias"),
+    *("count_r2", "iou", "centre_px", "diameter_px", "intervals", "lost_ap50"),
+)
+"""Figures of whole scenes that are recorded."""
+
 Run = dict[str, Any]
 """A trained and tested run as it is committed."""
 
@@ -49,6 +57,7 @@ def measured(work_dir: Path, split: str) -> tuple[str, Run]:
             "commit": trained["commit"],
             "date": datetime.now(UTC).date().isoformat(),
             "metrics": dict(sorted(tested["metrics"].items())),  # null where the split has no box of that size
+            "scenes": {key: tested["scenes"][key] for key in OF_SCENES if key in tested["scenes"]},
         }
         _cells(run)
         return trained["config"], run
@@ -159,12 +168,12 @@ def table(results: Path) -> str:
 
 
 def markdown(runs_of: Mapping[str, Sequence[Run]]) -> str:
-    """A table a data set, a line a run, tile level; figures on different data are not to be compared.
+    """A table a data set, a line a run; figures on different data are not to be compared.
 
     Raises:
         UserError: nothing is recorded.
     """
-    header = ["config", "data", "split", "seed", *COLUMNS, "training", "hardware"]
+    header = ["config", "data", "split", "seed", *COLUMNS, *SCENE_COLUMNS, "training", "hardware"]
     by_data: dict[tuple[Any, ...], list[str]] = {}
     for config, runs in runs_of.items():
         for run in runs:
@@ -178,6 +187,7 @@ def markdown(runs_of: Mapping[str, Sequence[Run]]) -> str:
 
 def _cells(run: Run) -> list[str]:
     values = [run["metrics"][f"coco/bbox_{name}"] for name in COLUMNS.values()]
+    values += [run.get("scenes", {}).get(name) for name in SCENE_COLUMNS.values()]
     minutes = run["train_minutes"]
     return [
         run["data"]["name"],

@@ -6,9 +6,15 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
-from oil_storage.engine.shrinking import shrink
+from oil_storage.engine.provenance import differences
+from oil_storage.engine.shrinking import PROPOSALS, SAMPLES, shrink
 
-KEPT = ("bbox_head", "train_cfg", "dn_cfg", "rpn_head", "roi_head")
+KEPT = ("bbox_head", "dn_cfg", "rpn_head", "roi_head")
+SAMPLED = {
+    **{key: [f"rcnn.sampler.num was 1024, would be {SAMPLES}"] for key in ("faster_rcnn_r50", "faster_rcnn_r101")},
+    "cascade_rcnn_r50": [f"rcnn.{stage}.sampler.num was 1024, would be {SAMPLES}" for stage in range(3)],
+}
+"""What is fewer in training where proposals are sampled."""
 
 
 @pytest.mark.parametrize("path", sorted(Path("configs/oil").glob("*.py")), ids=lambda path: path.stem)
@@ -20,6 +26,11 @@ def test_the_method_stays_and_the_model_is_no_larger(path: Path) -> None:
     init_default_scope("mmdet")
     for part in KEPT:
         assert small.model.get(part) == cfg.model.get(part)
+    assert list(differences(cfg.model.get("train_cfg"), small.model.get("train_cfg"))) == (
+        [f"rpn_proposal.max_per_img was 3000, would be {PROPOSALS}", *SAMPLED[path.stem]]
+        if path.stem in SAMPLED
+        else []
+    )
     if "num_queries" in small.model:
         assert (small.model.num_queries, small.model.test_cfg.max_per_img) == (90, 90)
         assert small.model.encoder.num_layers == small.model.decoder.num_layers == 2

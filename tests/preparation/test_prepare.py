@@ -345,6 +345,7 @@ def test_boxes_sit_on_the_tanks_of_resampled_scenes(raw: Path, tmp_path: Path) -
     assert prepared.manifest["resampled_from"] == {f"scene_{index}": [1.2, 1.2] for index in range(8)}
     coco = load(tmp_path / "out" / "scenes" / "val.json")
     assert {(image["width"], image["height"]) for image in coco["images"]} == {(205, 205)}  # 256 px * 1.2 / 1.5
+    assert {image["gsd"] for image in coco["images"]} == {1.5}
     coco = load(tmp_path / "out" / "tiles" / "64_16" / "val.json")
     names = {image["id"]: image["file_name"] for image in coco["images"]}
     for annotation in coco["annotations"]:

@@ -39,6 +39,7 @@ def write_run(work_dir: Path, ap: float = 0.5, seed: int = 0, **tested: Any) -> 
         "split": "val",
         "tta": False,
         "metrics": {f"coco/bbox_{name}": ap for name in names} | {"coco/bbox_mAP_l": None},
+        "scenes": {"ap": 0.4, "ap50": 0.7, "f1": 0.75, "intervals": {"f1": [0.7, 0.8]}, "scenes": {"a": {}}},
     }
     (work_dir / "val" / "metrics.json").write_text(json.dumps(content | tested))
     return work_dir
@@ -50,6 +51,8 @@ def test_a_run_is_what_its_checkpoint_tells_and_its_test_scored(tmp_path: Path) 
     assert (run["seed"], run["iterations"], run["train_minutes"], run["commit"]) == (3, 80, 3.7, "abc")
     assert run["metrics"]["coco/bbox_mAP_75"] == 0.53849
     assert run["metrics"]["coco/bbox_mAP_l"] is None
+    assert run["scenes"] == {"ap": 0.4, "ap50": 0.7, "f1": 0.75, "intervals": {"f1": [0.7, 0.8]}}
+    assert "| 0.400 | 0.700 | 0.750 |" in markdown({config: [run]})
 
 
 def test_a_figure_is_rounded_once(tmp_path: Path) -> None:
@@ -130,6 +133,10 @@ def test_a_run_takes_the_place_of_that_of_its_seed_data_and_split() -> None:
 def test_a_run_recorded_before_splits_had_a_digest_is_replaced_too() -> None:
     before = run_on({key: value for key, value in DATA.items() if key != "sha256"})
     assert replaced([before], run_on(DATA)) == [run_on(DATA)]
+
+
+def test_runs_from_before_scenes_were_scored_have_dashes() -> None:
+    assert "| 0.500 | - | - | - | 4 min |" in markdown({"toy": [run_on(DATA)]})
 
 
 def test_data_sets_have_tables_of_their_own(tmp_path: Path) -> None:
