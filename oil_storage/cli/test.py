@@ -125,7 +125,10 @@ def test(args: argparse.Namespace) -> int:
         threshold = curve(scenes).best_threshold() if args.split == "val" else score_threshold.stored(checkpoint)
         figures = score_scenes(scenes, threshold)
         if args.split == "val" and threshold is not None and not args.tta and not changes:
-            score_threshold.store(args.checkpoint, threshold, figures["f1"], report["data"]["sha256"])
+            try:
+                score_threshold.store(args.checkpoint, threshold, figures["f1"], report["data"]["sha256"])
+            except UserError as error:  # the figures are worth more than that
+                print(f"warning: {error}")
         report |= {
             "checkpoint_sha256": sha256(args.checkpoint),
             "metrics": {name: None if math.isnan(value) else value for name, value in metrics.items()},

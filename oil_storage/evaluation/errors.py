@@ -43,7 +43,7 @@ class Errors:
     """Of a scene.
 
     Attributes:
-        false: ``(M,)``: kind of each detection, None of right ones.
+        false: ``(M,)``: kind of each detection, None of right ones and of those below the threshold.
         missed: ``(N,)``: kind of each object that is not found, None of those found or explained by a detection's
             error.
     """
@@ -52,16 +52,22 @@ class Errors:
     missed: list[Kind | None]
 
 
-def classify(one: Matched) -> Errors:
-    """Say of each wrong detection and missed object of a scene what is wrong."""
-    matched = one.at[0]
+def classify(one: Matched, threshold: float = 0.0) -> Errors:
+    """Say of each wrong detection and missed object of a scene what is wrong.
+
+    Args:
+        one: the scene.
+        threshold: detections of lower scores are not there.
+    """
+    counts = one.scores >= threshold
+    matched = np.where(counts, one.at[0], -1)
     objects = len(one.result.truth)
     cut = cut_by_border(one.result)
     found = set(matched[matched >= 0].tolist())
     explained: set[int] = set()
     false: list[Kind | None] = []
     for index in range(len(one.scores)):
-        if matched[index] >= 0:
+        if matched[index] >= 0 or not counts[index]:
             false.append(None)
             continue
         best = int(one.ious[index].argmax()) if objects else -1
@@ -90,19 +96,16 @@ def cut_by_border(result: SceneResult) -> NDArray[np.bool_]:
     return is_cut
 
 
-def lost_ap50(scenes: Sequence[Matched], errors: Sequence[Errors]) -> dict[Kind, float]:
+def lost_ap50(scenes: Sequence[Matched]) -> dict[Kind, float]:
     """What AP50 would gain if one kind of error were mended and all others left.
 
     Mending makes the best detection that misplaces an object right, and takes away its other ones, duplicates,
     detections of nothing, or objects that are missed. The gains need not add up to what is lost.
 
-    Args:
-        scenes: all.
-        errors: of each, by :func:`classify`.
-
     Returns:
         dict: gain of each kind; nan where there is no object at all.
     """
+    errors = [classify(one) for one in scenes]
     objects = sum(len(one.result.truth) for one in scenes)
     before = _ap50(scenes, [one.right for one in scenes], [np.ones(len(one.scores), bool) for one in scenes], objects)
     gained = {}
@@ -133,17 +136,16 @@ def _ap50(
     return average_precision(scores, np.concatenate([a[b] for a, b in zip(right, kept, strict=True)]), objects)
 
 
-def count_by_size(scenes: Sequence[Matched], errors: Sequence[Errors], threshold: float) -> dict[str, dict[str, int]]:
-    """Numbers of errors by kind in each of the size bins, of detections whose scores reach ``threshold``.
+def count_by_size(scenes: Sequence[Matched], errors: Sequence[Errors]) -> dict[str, dict[str, int]]:
+    """Numbers of errors by kind in each of the size bins.
 
     A wrong detection counts where its own box belongs, a missed object where the object's does.
     """
     counts = {name: dict.fromkeys(map(str, Kind), 0) for name in BINS}
     for one, its in zip(scenes, errors, strict=True):
         boxes = np.concatenate([one.boxes, one.result.truth])
-        counted = [*(one.scores >= threshold), *(True for _ in its.missed)]
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-        for area, kind, counts_it in zip(areas, [*its.false, *its.missed], counted, strict=True):
-            if kind is not None and counts_it:
+        for area, kind in zip(areas, [*its.false, *its.missed], strict=True):
+            if kind is not None:
                 counts[next(name for name, (lower, upper) in BINS.items() if lower <= area < upper)][kind] += 1
     return counts

@@ -62,20 +62,20 @@ def score_scenes(scenes: Sequence[Matched], threshold: float | None) -> dict[str
             important figures of each of ``scenes``.
     """
     eleven, all_points = voc_ap(scenes)
-    errors = [classify(one) for one in scenes]
     figures = {
         **average_precisions([one.result for one in scenes]),
         "voc_ap_11": eleven,
         "voc_ap": all_points,
-        "lost_ap50": {str(kind): gained for kind, gained in lost_ap50(scenes, errors).items()},
+        "lost_ap50": {str(kind): gained for kind, gained in lost_ap50(scenes).items()},
     }
     if threshold is not None:
+        errors = [classify(one, threshold) for one in scenes]
         figures |= {
             **asdict(at_threshold(scenes, threshold)),
             **{f"count_{name}": value for name, value in asdict(count_errors(scenes, threshold)).items()},
             **asdict(geometry_errors(scenes, threshold)),
             "intervals": intervals(scenes, threshold),
-            "errors_by_size": count_by_size(scenes, errors, threshold),
+            "errors_by_size": count_by_size(scenes, errors),
             "scenes": {
                 one.result.scene_id: _of_scene(one, its, threshold) for one, its in zip(scenes, errors, strict=True)
             },
@@ -85,14 +85,13 @@ def score_scenes(scenes: Sequence[Matched], threshold: float | None) -> dict[str
 
 def _of_scene(one: Matched, errors: Errors, threshold: float) -> dict[str, Any]:
     at = at_threshold([one], threshold)
-    wrong = [kind for kind, score in zip(errors.false, one.scores, strict=True) if score >= threshold]
     return {
         "tanks": len(one.result.truth),
         "found": int((one.scores >= threshold).sum()),
         "precision": at.precision,
         "recall": at.recall,
         "f1": at.f1,
-        "errors": {str(kind): [*wrong, *errors.missed].count(kind) for kind in Kind},
+        "errors": {str(kind): [*errors.false, *errors.missed].count(kind) for kind in Kind},
     }
 
 

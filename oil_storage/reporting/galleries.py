@@ -36,8 +36,8 @@ def false_positives(scenes: Sequence[Matched], threshold: float) -> list[Shown]:
     found = [
         Shown(one.result.scene_id, one.boxes[index].tolist(), None, float(one.scores[index]))
         for one in scenes
-        for index, kind in enumerate(classify(one).false)
-        if kind is Kind.BACKGROUND and one.scores[index] >= threshold
+        for index, kind in enumerate(classify(one, threshold).false)
+        if kind is Kind.BACKGROUND
     ]
     return sorted(found, key=lambda each: -each.value)
 

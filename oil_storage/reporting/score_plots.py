@@ -63,7 +63,7 @@ def errors_by_size(figures: Mapping[str, Any]) -> "Figure":
         axes.bar(range(len(BINS)), counts, bottom=base, label=str(kind), color=colour)
         base = [before + count for before, count in zip(base, counts, strict=True)]
     axes.set_xticks(range(len(BINS)), ["< 8", "8-16", "16-32", "32-64", "64 +"])
-    axes.set(xlabel="side of a tank or of a detection, px", ylabel="errors")
+    axes.set(xlabel="side of a tank or of a detection, px", ylabel="errors", ylim=(0, 1.05 * max(*base, 1)))
     axes.legend(fontsize="small")
     return figure
 

@@ -46,6 +46,45 @@ def test_scores_pictures_and_predictions_of_a_split(
     assert {path.stem for path in (tmp_path / "pictures").iterdir()} == {Path(p["img_path"]).stem for p in predictions}
 
 
+def test_val_chooses_the_threshold_that_test_applies(
+    trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, untouched = trained
+    checkpoint = tmp_path / "iter_2.pth"
+    shutil.copy(untouched, checkpoint)
+    content = torch.load(checkpoint, weights_only=False)
+    content["meta"].pop("score_threshold", None)
+    torch.save(content, checkpoint)
+
+    def scored(split: str) -> dict[str, object]:
+        assert main([config, str(checkpoint), "--work-dir", str(tmp_path / "work"), "--split", split]) == 0
+        report = json.loads((tmp_path / "work" / split / "metrics.json").read_text())
+        assert report["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+        figures: dict[str, object] = report["scenes"]
+        return figures
+
+    assert "f1" not in scored("test")
+    assert "no score threshold yet, which F1 needs: --split val chooses one" in capsys.readouterr().out
+    chosen = scored("val")
+    assert torch.load(checkpoint, weights_only=False)["meta"]["score_threshold"]["threshold"] == chosen["threshold"]
+    assert scored("test")["threshold"] == chosen["threshold"]
+    folder = tmp_path / "work" / "val"
+    assert {"report.html", "detections.json", "suspect_labels.csv", "f1.png"} <= {
+        path.name for path in folder.iterdir()
+    }
+    # a checkpoint that cannot be written costs nobody the figures
+    content["meta"].pop("score_threshold", None)
+    torch.save(content, checkpoint)
+
+    def read_only(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(torch, "save", read_only)
+    capsys.readouterr()
+    assert "f1" in scored("val")
+    assert "could not be written into it" in capsys.readouterr().out
+
+
 def test_flips_add_to_what_is_detected_and_bfloat16_changes_it_little(trained: tuple[str, str], tmp_path: Path) -> None:
     for name, flags in {"plain": [], "tta": ["--tta"], "amp": ["--amp"]}.items():
         out = ["--work-dir", str(tmp_path / name), "--out", str(tmp_path / f"{name}.pkl"), *flags]

@@ -38,20 +38,20 @@ def test_an_object_is_cut_where_the_scene_ends_or_no_tile_shows_it_whole() -> No
 
 def test_mending_everything_of_a_kind_gains_what_it_cost() -> None:
     nothing = [Matched(scene([]))]
-    gained = lost_ap50(nothing, [classify(one) for one in nothing])
+    gained = lost_ap50(nothing)
     # three of four objects are missed for no reason, one is cut
     assert gained[Kind.BACKGROUND] == gained[Kind.DUPLICATE] == 0
     uncut = match_scenes(empty(scored_scenes((5, 8))))
-    assert lost_ap50(uncut, [classify(one) for one in uncut])[Kind.MISSED] == 1
+    assert lost_ap50(uncut)[Kind.MISSED] == 1
     bare = match_scenes(scored_scenes((0, 0)))
-    assert all(np.isnan(gain) for gain in lost_ap50(bare, [classify(one) for one in bare]).values())
+    assert all(np.isnan(gain) for gain in lost_ap50(bare).values())
     off = [Matched(scene([[110, 100, 130, 120], *TRUTH[1:].tolist()]))]
-    gained = lost_ap50(off, [classify(one) for one in off])
+    gained = lost_ap50(off)
     assert gained[Kind.LOCALISATION] == pytest.approx(max(gained.values()))
     assert gained[Kind.LOCALISATION] > 0.2
     assert gained[Kind.MISSED] == 0
     false = [Matched(scene([[400, 100, 420, 120], *TRUTH.tolist()]))]
-    gained = lost_ap50(false, [classify(one) for one in false])
+    gained = lost_ap50(false)
     assert gained[Kind.BACKGROUND] == pytest.approx(0.2, abs=0.01)
 
 
@@ -65,13 +65,18 @@ def test_what_is_perfect_has_no_errors_and_what_is_empty_only_misses(make: objec
 
 def test_no_gain_is_negative_and_counts_add_up() -> None:
     scenes = match_scenes(scored_scenes())
-    errors = [classify(one) for one in scenes]
-    assert min(lost_ap50(scenes, errors).values()) >= 0
-    counts = count_by_size(scenes, errors, 0.3)
+    errors = [classify(one, 0.3) for one in scenes]
+    assert min(lost_ap50(scenes).values()) >= 0
+    counts = count_by_size(scenes, errors)
     total = sum(sum(of_size.values()) for of_size in counts.values())
-    wrong = sum(
-        sum(kind is not None and score >= 0.3 for kind, score in zip(its.false, one.scores, strict=True))
-        + sum(kind is not None for kind in its.missed)
-        for one, its in zip(scenes, errors, strict=True)
-    )
-    assert total == wrong > 0
+    kinds = [kind for its in errors for kind in [*its.false, *its.missed] if kind is not None]
+    assert total == len(kinds) > 0
+
+
+def test_what_only_lower_scores_find_is_missed_at_a_threshold() -> None:
+    found = Matched(scene([TRUTH[0].tolist(), [400, 100, 420, 120], TRUTH[1].tolist()]))  # scores 0.9, 0.7, 0.5
+    assert classify(found).missed == [None, None, Kind.MISSED, Kind.BORDER]
+    errors = classify(found, 0.6)
+    assert errors.missed == [None, Kind.MISSED, Kind.MISSED, Kind.BORDER]
+    assert errors.false == [None, Kind.BACKGROUND, None]
+    assert classify(found, 0.8).false == [None, None, None]
