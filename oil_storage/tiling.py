@@ -237,8 +237,11 @@ def _seen_whole(
     whole = [index for index in best_first if not cut[index].any()]
     if whole:
         return boxes[whole[0]], float(scores[whole[0]])
-    box = np.concatenate([boxes[best_first, :2].min(axis=0), boxes[best_first, 2:].max(axis=0)])
+    union = np.concatenate([boxes[best_first, :2].min(axis=0), boxes[best_first, 2:].max(axis=0)])
+    box = union.copy()
     for side in range(4):
         if shown := [index for index in best_first if not cut[index, side]]:
             box[side] = boxes[shown[0], side]
-    return box, float(scores[best_first[0]])
+    # sides of fragments that hardly agree may pass each other
+    fits = (box[2:] > box[:2]).all() and 2 * _areas(box) >= _areas(union)
+    return (box if fits else union), float(scores[best_first[0]])

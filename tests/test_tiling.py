@@ -156,6 +156,22 @@ def test_fragments_that_no_tile_completes_are_stitched() -> None:
     assert len(merge_tiles(windows, [left, lower], 200, 100).boxes) == 2
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_every_object_has_an_area_however_badly_its_fragments_agree(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    windows = tile_grid(300, 300, 100, 40)
+    tiles = []
+    for window in windows:
+        # long boxes, all of them cut, many at two sides
+        size = np.tile(window[2:] - window[:2], 2)
+        centres, sides = rng.uniform(0, 100, (30, 2)), rng.uniform(30, 150, (30, 2))
+        boxes = np.clip(np.hstack([centres - sides / 2, centres + sides / 2]), 0, size).astype(np.float32)
+        tiles.append(Detections(boxes, rng.uniform(0, 1, len(boxes)).astype(np.float32)))
+    merged = merge_tiles(windows, tiles, 300, 300)
+    assert len(merged.boxes) < 30 * len(windows)
+    assert (merged.boxes[:, 2:] > merged.boxes[:, :2]).all()
+
+
 def test_a_scene_without_detections_has_none() -> None:
     none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
     merged = merge_tiles(tile_grid(200, 100, 100, 0), [none, none], 200, 100)
