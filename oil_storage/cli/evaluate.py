@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oil_storage.cli import configuration
 from oil_storage.cli.command import run
 from oil_storage.errors import UserError
 
@@ -46,6 +47,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Score, print and write the figures."""
+    if args.score_thr is not None and not 0 <= args.score_thr <= 1:
+        raise UserError(f"--score-thr {args.score_thr:g}: must be from 0 to 1")
+    if not args.detections.is_file():
+        raise UserError(f"{args.detections}: no such file")
+    if args.out.exists() and not args.out.is_dir():
+        raise UserError(f"{args.out}: is a file; name a folder")
+    configuration.quieten()
+
     from oil_storage.cli.test import scene_table
     from oil_storage.evaluation.curves import curve
     from oil_storage.evaluation.detections_file import read_detections
@@ -55,12 +64,6 @@ def evaluate(args: argparse.Namespace) -> None:
     from oil_storage.files import sha256, write_json
     from oil_storage.reporting.score_report import PAGE, from_scenes, write_report
 
-    if args.score_thr is not None and not 0 <= args.score_thr <= 1:
-        raise UserError(f"--score-thr {args.score_thr:g}: must be from 0 to 1")
-    if not args.detections.is_file():
-        raise UserError(f"{args.detections}: no such file")
-    if args.out.exists() and not args.out.is_dir():
-        raise UserError(f"{args.out}: is a file; name a folder")
     truth, images = (read_scenes(args.truth), {}) if args.truth.is_file() else _read_folder(args)
     names = _image_ids(args.truth) if args.truth.is_file() else {}
     scenes = match_scenes(_beside(truth, read_detections(args.detections, names), args.detections))
