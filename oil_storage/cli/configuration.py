@@ -98,12 +98,13 @@ def load(args: argparse.Namespace) -> "Config":
 
 def _override(cfg: "Config", options: dict[str, Any]) -> None:
     """Merge options; a schedule whose length alone is given is stretched to it."""
-    length = options.get("train_cfg.max_iters")
-    before = (cfg.get("train_cfg") or {}).get("max_iters")
-    if length and before and not any(key.startswith("param_scheduler") for key in options):
-        from oil_storage.engine.schedule_length import stretch
+    if not any(key.startswith("param_scheduler") for key in options):
+        from oil_storage.engine.schedule_length import stretch, stretch_epochs
 
-        stretch(cfg, length / before)
+        for key, change in (("max_iters", stretch), ("max_epochs", stretch_epochs)):
+            length, before = options.get(f"train_cfg.{key}"), (cfg.get("train_cfg") or {}).get(key)
+            if length and before:
+                change(cfg, length / before)
     cfg.merge_from_dict(options)
 
 

@@ -1,9 +1,11 @@
-"""Schedules that are counted in iterations, made shorter or longer as a whole."""
+"""Schedules made shorter or longer as a whole."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from mmengine.config import Config
+
+HOOK_EPOCHS = ("num_last_epochs", "switch_epoch")
+"""What hooks call the epochs in which they change the pipeline: YOLOXModeSwitchHook, PipelineSwitchHook."""
 
 
 def keep_epochs(cfg: Config, processes: int) -> str | None:
@@ -35,22 +37,42 @@ def stretch(cfg: Config, factor: float) -> None:
         factor: > 0.
     """
     if "max_iters" in cfg.train_cfg:
-        for key in ("max_iters", "val_interval"):
-            if key in cfg.train_cfg:
-                cfg.train_cfg[key] = _multiplied(cfg.train_cfg[key], factor)
-    for scheduler in _counting_iterations(cfg):
+        _stretch_training(cfg, "max_iters", factor)
+    _stretch_schedulers(cfg, factor, by_epoch=False)
+
+
+def stretch_epochs(cfg: Config, factor: float) -> None:
+    """Multiply all that a config with epochs counts, warm-ups in iterations and the epochs of its hooks included.
+
+    Args:
+        cfg: changed in place.
+        factor: > 0.
+    """
+    _stretch_training(cfg, "max_epochs", factor)
+    for by_epoch in (False, True):
+        _stretch_schedulers(cfg, factor, by_epoch)
+    for hook in cfg.get("custom_hooks") or []:
+        for key in HOOK_EPOCHS:
+            if key in hook:
+                hook[key] = _multiplied(hook[key], factor)
+
+
+def _stretch_training(cfg: Config, length: str, factor: float) -> None:
+    for key in (length, "val_interval"):
+        if key in cfg.train_cfg:
+            cfg.train_cfg[key] = _multiplied(cfg.train_cfg[key], factor)
+
+
+def _stretch_schedulers(cfg: Config, factor: float, by_epoch: bool) -> None:
+    schedulers = cfg.get("param_scheduler") or []
+    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+        if scheduler.get("by_epoch", True) != by_epoch:
+            continue
         for key in ("begin", "end", "T_max", "milestones"):
             if scheduler.get(key):
                 scheduler[key] = _multiplied(scheduler[key], factor)
         if scheduler.get("end") is not None:
             scheduler.end = max(scheduler.end, scheduler.get("begin", 0) + 1)
-
-
-def _counting_iterations(cfg: Config) -> Iterator[Any]:
-    schedulers = cfg.get("param_scheduler") or []
-    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-        if not scheduler.get("by_epoch", True):
-            yield scheduler
 
 
 def _multiplied(count: Any, factor: float) -> Any:

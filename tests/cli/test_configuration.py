@@ -150,5 +150,9 @@ def test_a_schedule_that_is_shortened_keeps_its_shape() -> None:
     cfg = load_with(path, "train_cfg.max_iters=60")
     assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (60, 4)
     assert [(one.begin, one.end) for one in cfg.param_scheduler] == [(0, 6), (6, 60)]
+    epochs = load_with(Path("configs/oil/rtmdet_m.py"), "train_cfg.max_epochs=12")
+    assert (epochs.train_cfg.max_epochs, epochs.train_cfg.val_interval) == (12, 2)
+    assert epochs.custom_hooks[0].num_last_epochs == 2
+    assert (epochs.param_scheduler[1].begin, epochs.param_scheduler[1].end) == (6, 12)
     explicit = load_with(path, "train_cfg.max_iters=3000", "param_scheduler.1.end=3000")
     assert [(one.begin, one.end) for one in explicit.param_scheduler] == [(0, 1500), (1500, 3000)]

@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from oil_storage.engine.schedule_length import keep_epochs, stretch
+from oil_storage.engine.schedule_length import keep_epochs, stretch, stretch_epochs
 
 
 def config(enable: bool = True) -> Config:
@@ -49,3 +49,15 @@ def test_the_shortest_schedule_has_all_its_parts() -> None:
     stretch(cfg, 2 / 1001)
     assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (2, 1)
     assert [(one.begin, one.end) for one in cfg.param_scheduler[:2]] == [(0, 1), (1, 2)]
+
+
+def test_epochs_shrink_with_their_warm_up_and_the_epochs_without_mosaics() -> None:
+    cfg = Config.fromfile("configs/oil/yolox_s.py", import_custom_modules=False)
+    stretch_epochs(cfg, 1 / 6)
+    assert (cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (10, 2)
+    assert [(one.begin, one.end) for one in cfg.param_scheduler] == [(0, 1), (1, 8), (8, 10)]
+    assert cfg.custom_hooks[0].num_last_epochs == 2
+    cfg = Config.fromfile("configs/oil/rtmdet_m.py", import_custom_modules=False)
+    stretch_epochs(cfg, 0.5)
+    assert [(one.begin, one.end) for one in cfg.param_scheduler] == [(0, 150), (15, 30)]
+    assert cfg.custom_hooks[0].num_last_epochs == 5
