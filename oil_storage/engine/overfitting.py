@@ -16,8 +16,8 @@ ITERATIONS = 2_000
 VALIDATED = 50
 """Iterations between two scores."""
 RATES = {"SGD": 0.01, "AdamW": 1e-3}
-DETR_RATE = 2e-4
-"""Learning rates that suit small models from scratch."""
+DETR_RATE, TWO_STAGE_RATE = 2e-4, 0.003
+"""Learning rates that suit small models from scratch; two-stage detectors have no norm in neck and heads."""
 ENLARGED = (2 * TILE, 2 * TILE)
 """Where a config's test pipeline brings tiles to a size of its own, it brings these to twice their size."""
 
@@ -61,7 +61,7 @@ def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
     small.test_dataloader, small.test_evaluator = small.val_dataloader, small.val_evaluator
     small.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": ITERATIONS, "val_interval": VALIDATED}
     optimizer = small.optim_wrapper.optimizer
-    optimizer.lr = DETR_RATE if "num_queries" in small.model else RATES[optimizer.type]
+    optimizer.lr = _rate(small.model, optimizer.type)
     small.optim_wrapper.get("paramwise_cfg", {}).pop("custom_keys", None)
     small.param_scheduler = [
         {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": VALIDATED},
@@ -71,6 +71,12 @@ def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
     if small.get("auto_scale_lr"):
         small.auto_scale_lr.enable = False
     return small
+
+
+def _rate(model: Any, optimizer: str) -> float:
+    if "num_queries" in model:
+        return DETR_RATE
+    return TWO_STAGE_RATE if "roi_head" in model else RATES[optimizer]
 
 
 def _enlarged(step: Any) -> Any:
