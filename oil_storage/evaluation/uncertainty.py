@@ -1,5 +1,6 @@
 """How much figures would vary if other scenes had been scored: the bootstrap over scenes."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -78,5 +79,8 @@ def differences(
 
 
 def _spans(drawn: Sequence[Figures]) -> dict[str, list[float]]:
-    # a draw without any object has no figure
-    return {name: [float(end) for end in np.nanpercentile([one[name] for one in drawn], INTERVAL)] for name in drawn[0]}
+    spans = {}
+    for name in drawn[0]:
+        values = [one[name] for one in drawn if not math.isnan(one[name])]  # a draw without any object has no figure
+        spans[name] = [float(end) for end in np.percentile(values, INTERVAL)] if values else [math.nan, math.nan]
+    return spans
