@@ -10,8 +10,9 @@ MIN_VISIBLE = 0.3
 """Share of a box's area that a tile must show for the box to count as an object of that tile."""
 BORDER = 1.5
 """Pixels: a box that ends so near to the border between tiles may go on behind it."""
-SAME = 0.5
-"""Two tiles' boxes that agree by so much on what both tiles see are one object; see :func:`merge_tiles`."""
+SAME = 0.3
+"""Two tiles' boxes that agree by so much on what both tiles see are one object; see :func:`merge_tiles`. Tanks hardly
+overlap, and two views of one of 10 px that are each 2 px off agree by no more."""
 
 
 def tile_origins(length: int, tile: int, overlap: int) -> list[int]:

@@ -156,6 +156,21 @@ def test_fragments_that_no_tile_completes_are_stitched() -> None:
     assert len(merge_tiles(windows, [left, lower], 200, 100).boxes) == 2
 
 
+@pytest.mark.parametrize(("tile", "overlap"), [(640, 64), (640, 0), (256, 32)])
+def test_views_that_are_a_little_off_are_still_one_object(tile: int, overlap: int) -> None:
+    rng = np.random.default_rng(0)
+    boxes = apart(rng, 150, 1500, 1300)
+    boxes = boxes[((boxes[:, 2:] - boxes[:, :2]) >= 8).all(axis=1)]
+    windows, tiles = seen_by_tiles(rng, boxes, 1500, 1300, tile, overlap, 0.3)
+    off = [
+        Detections((one.boxes + rng.uniform(-1.5, 1.5, one.boxes.shape)).astype(np.float32), one.scores)
+        for one in tiles
+    ]
+    merged = merge_tiles(windows, off, 1500, 1300)
+    assert len(boxes) <= len(merged.boxes) <= 1.02 * len(boxes)
+    assert np.mean(iou_matrix(boxes, merged.boxes).max(axis=1) >= 0.5) > 0.98
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_every_object_has_an_area_however_badly_its_fragments_agree(seed: int) -> None:
     rng = np.random.default_rng(seed)
