@@ -5,7 +5,7 @@
 
 2 cores of an AMD EPYC, 35 minutes (with other work on them) and 32. On 11 validation scenes of the Airbus data (55 to
 train on), seeds 0 and 1: AP 0.511 and 0.516, AP50 0.863 and 0.869, tile level.
-Whole scenes, seed 0: AP 0.530, AP50 0.887, F1 0.871.
+Whole scenes, seed 0: AP 0.530, AP50 0.886, F1 0.871.
 """
 
 _base_ = [
