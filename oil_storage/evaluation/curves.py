@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oil_storage.evaluation.dense_coco import MAX_DETECTIONS
 from oil_storage.evaluation.matching import IOUS, Matched
 
 RECALLS = np.linspace(0, 1, 101)
@@ -127,19 +128,20 @@ def _interpolated(found: NDArray[np.int64], seen: NDArray[np.int64], objects: in
 class AveragePrecision:
     """COCO's average precision of scenes that count a number of times each, for resampling them.
 
-    With a weight of 1 each it is what :func:`oil_storage.evaluation.dense_coco.score` gives.
+    With a weight of 1 each it is what :func:`oil_storage.evaluation.dense_coco.score` gives, its limit of detections
+    included.
 
     Args:
         scenes: all.
     """
 
     def __init__(self, scenes: Sequence[Matched]) -> None:
-        scores = np.concatenate([np.zeros(0), *(one.scores for one in scenes)])
+        scores = np.concatenate([np.zeros(0), *(one.scores[:MAX_DETECTIONS] for one in scenes)])
         order = np.argsort(-scores, kind="stable")
-        self.scene = np.repeat(np.arange(len(scenes)), [len(one.scores) for one in scenes])[order]
-        self.right = np.concatenate([np.zeros((len(IOUS), 0), bool), *(one.at >= 0 for one in scenes)], axis=1)[
-            :, order
-        ]
+        numbers = [min(len(one.scores), MAX_DETECTIONS) for one in scenes]
+        right = [one.at[:, :MAX_DETECTIONS] >= 0 for one in scenes]
+        self.scene = np.repeat(np.arange(len(scenes)), numbers)[order]
+        self.right = np.concatenate([np.zeros((len(IOUS), 0), bool), *right], axis=1)[:, order]
         self.objects = np.array([len(one.result.truth) for one in scenes])
 
     def __call__(self, weights: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -20,6 +20,9 @@ from mmengine.logging import MMLogger
 MAX_DETECTIONS = 2000
 """Detections per image that count, best scores first."""
 
+LARGEST = 1e30
+"""Square pixels, in place of infinity: a detection of another size would not count as wrong."""
+
 SHOWN = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l", "AR")
 """What a line of the log says; all figures are in its file."""
 
@@ -59,7 +62,7 @@ def score(
     found = known.loadRes([dict(one) for one in ordered]) if ordered else _indexed(truth, [])
     evaluation = COCOeval_faster(known, found, "bbox", print_function=_print_nothing)
     evaluation.params.maxDets = [MAX_DETECTIONS]
-    evaluation.params.areaRng = [[lower, min(upper, 1e10)] for lower, upper in areas.values()]
+    evaluation.params.areaRng = [[lower, min(upper, LARGEST)] for lower, upper in areas.values()]
     evaluation.params.areaRngLbl = list(areas)
     if image_ids is not None:
         evaluation.params.imgIds = list(image_ids)

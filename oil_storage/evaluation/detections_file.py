@@ -17,6 +17,9 @@ from oil_storage.tiling import Detections
 CSV_COLUMNS = ("scene", "xmin", "ymin", "xmax", "ymax", "score")
 """Boxes in pixels of the scene; other columns may be there too."""
 
+FARTHEST = 1e6
+"""Pixels: no scene is as large."""
+
 Found = tuple[str, str, list[float], float]
 """Where it is written, scene, xyxy, score."""
 
@@ -45,6 +48,10 @@ def read_detections(path: Path, names: Mapping[int, str]) -> dict[str, Detection
     for place, scene, box, score in rows:
         if not all(map(math.isfinite, (*box, score))):
             raise UserError(f"{path}, {place}: a box or score that is no finite number: {box}, {score}")
+        if not 0 <= score <= 1:
+            raise UserError(f"{path}, {place}: a score of {score:g}; scores must be from 0 to 1")
+        if max(map(abs, box)) > FARTHEST:
+            raise UserError(f"{path}, {place}: a box that lies in no scene: {box}; boxes must be in pixels")
         if box[2] <= box[0] or box[3] <= box[1]:
             raise UserError(f"{path}, {place}: a box without area, or its corners in another order: {box}")
         found[scene].append([*box, score])

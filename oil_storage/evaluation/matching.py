@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.evaluation.dense_coco import MAX_DETECTIONS
 from oil_storage.evaluation.scene_result import SceneResult
 
 IOUS = np.linspace(0.5, 0.95, 10)
@@ -50,7 +49,7 @@ def match(ious: NDArray[np.float64], scores: NDArray[np.float32], threshold: flo
 
 
 class Matched:
-    """Detections of a scene, best scores first and :data:`~oil_storage.evaluation.dense_coco.MAX_DETECTIONS` at most.
+    """Detections of a scene, best scores first.
 
     Args:
         result: of the scene.
@@ -65,7 +64,7 @@ class Matched:
 
     def __init__(self, result: SceneResult) -> None:
         # of equal scores by place, so that no figure depends on the order given
-        order = np.lexsort((*result.boxes.T[::-1], -result.scores))[:MAX_DETECTIONS]
+        order = np.lexsort((*result.boxes.T[::-1], -result.scores))
         self.result = result
         self.boxes, self.scores = result.boxes[order], result.scores[order]
         self.ious = iou_matrix(self.boxes, result.truth)

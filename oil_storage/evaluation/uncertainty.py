@@ -50,10 +50,10 @@ def intervals(scenes: Sequence[Matched], threshold: float) -> dict[str, list[flo
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
 
     Returns:
-        dict: lower and upper end of each.
+        dict: lower and upper end of each; nan where there is no object, or a single scene.
     """
     figures = resampled(scenes, threshold)
-    return _spans([figures(weights) for weights in draws(len(scenes))])
+    return _spans([figures(weights) for weights in draws(len(scenes))], len(scenes))
 
 
 def differences(
@@ -75,12 +75,13 @@ def differences(
     for weights in draws(len(first)):
         before, after = of_first(weights), of_second(weights)
         drawn.append({name: after[name] - before[name] for name in before})
-    return _spans(drawn)
+    return _spans(drawn, len(first))
 
 
-def _spans(drawn: Sequence[Figures]) -> dict[str, list[float]]:
+def _spans(drawn: Sequence[Figures], scenes: int) -> dict[str, list[float]]:
     spans = {}
     for name in drawn[0]:
         values = [one[name] for one in drawn if not math.isnan(one[name])]  # a draw without any object has no figure
-        spans[name] = [float(end) for end in np.percentile(values, INTERVAL)] if values else [math.nan, math.nan]
+        known = values and scenes > 1  # one scene says nothing of others
+        spans[name] = [float(end) for end in np.percentile(values, INTERVAL)] if known else [math.nan, math.nan]
     return spans

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,6 +135,8 @@ def _behind(run: Run, best: Run) -> str:
     thresholds = (run.tested["scenes"]["threshold"], best.tested["scenes"]["threshold"])
     low, high = differences(run.scenes, best.scenes, thresholds)["f1"]
     less = best.tested["scenes"]["f1"] - run.tested["scenes"]["f1"]
+    if math.isnan(low):
+        return f"{less:.3f}, may be chance"
     return f"{less:.3f} ({low:.3f} to {high:.3f}){'' if low > 0 else ', may be chance'}"
 
 

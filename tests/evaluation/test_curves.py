@@ -104,3 +104,15 @@ def test_voc_figures_of_a_case_by_hand() -> None:
     eleven, every = voc_ap([Matched(scene)])
     assert eleven == pytest.approx((3 * 1 + 3 * 2 / 3) / 11)
     assert every == pytest.approx(1 / 4 + 2 / 3 / 4)
+
+
+def test_the_limit_of_detections_holds_for_average_precision_alone() -> None:
+    grid = np.stack(np.meshgrid(np.arange(50), np.arange(50)), -1).reshape(-1, 2) * 20.0
+    truth = np.hstack([grid, grid + 10]).astype(np.float32)
+    scene = SceneResult("dense", 1000, 1000, truth, truth, np.linspace(0.9, 0.1, len(truth)).astype(np.float32))
+    matched = match_scenes([scene])
+    at = at_threshold(matched, 0.0)
+    assert (at.precision, at.recall, at.f1) == (1, 1, 1)
+    theirs = average_precisions([scene])["ap50"]
+    assert theirs < 0.85
+    assert AveragePrecision(matched)(np.ones(1, int))[0] == pytest.approx(theirs, abs=1e-9)

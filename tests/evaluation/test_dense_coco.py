@@ -135,3 +135,10 @@ def test_our_bins_are_by_side_and_leave_no_gap() -> None:
     assert limits[0][0] == 0
     assert limits[-1][1] == np.inf
     assert all(before[1] == after[0] for before, after in pairwise(limits))
+
+
+def test_a_false_detection_counts_however_large_it_is() -> None:
+    coco = ground_truth([3])
+    for side in (50.0, 2e5, 1e9):
+        large = {"image_id": 1, "category_id": 1, "bbox": [0.0, 0.0, side, side], "score": 0.99}
+        assert score(coco.dataset, [large, *perfect(coco)])["mAP_50"] == pytest.approx(0.75, abs=0.01)

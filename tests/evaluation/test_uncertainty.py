@@ -47,3 +47,9 @@ def test_a_detector_does_not_differ_from_itself_and_does_from_a_worse_one() -> N
 def test_other_scenes_are_refused() -> None:
     with pytest.raises(ValueError, match="same scenes"):
         differences(match_scenes(scored_scenes((1, 2))), match_scenes(scored_scenes((1,))), (0.5, 0.5))
+
+
+def test_one_scene_says_nothing_of_others() -> None:
+    one = match_scenes(scored_scenes((40,)))
+    for spans in (intervals(one, 0.4), differences(one, one, (0.4, 0.4))):
+        assert np.isnan(list(spans.values())).all()
