@@ -15,8 +15,12 @@ from oil_storage.errors import UserError
 def write_bytes(path: Path, content: bytes) -> None:
     """Write so that ``path`` is never seen half-written; an older file there is replaced in one step."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

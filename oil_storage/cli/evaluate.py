@@ -19,6 +19,8 @@ NAMED = 5
 
 def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
+    from oil_storage.annotations.formats import FORMATS
+
     parser = argparse.ArgumentParser(prog="tools/evaluate.py", description=__doc__)
     parser.add_argument(
         "detections",
@@ -33,7 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder in a format that tools/prepare_dataset.py reads, or COCO json, as prepared data's scenes/val.json",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for metrics.json")
-    parser.add_argument("--format", help="format of the GROUND_TRUTH folder (default: the one that it has)")
+    parser.add_argument(
+        "--format", choices=tuple(FORMATS), help="format of the GROUND_TRUTH folder (default: the one that it has)"
+    )
     parser.add_argument("--class-map", metavar="NAME=CLASS,...", help="as in tools/prepare_dataset.py")
     parser.add_argument(
         "--score-thr",
@@ -50,18 +54,20 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.score_thr is not None and not 0 <= args.score_thr <= 1:
         raise UserError(f"--score-thr {args.score_thr:g}: must be from 0 to 1")
     if not args.detections.is_file():
-        raise UserError(f"{args.detections}: no such file")
-    if args.out.exists() and not args.out.is_dir():
-        raise UserError(f"{args.out}: is a file; name a folder")
+        raise UserError(
+            f"{args.detections}: {'is a folder; name a file' if args.detections.exists() else 'no such file'}"
+        )
+    _check_truth(args)
+    _check_out(args)
     configuration.quieten()
 
-    from oil_storage.cli.test import scene_table
     from oil_storage.evaluation.curves import curve
     from oil_storage.evaluation.detections_file import read_detections
     from oil_storage.evaluation.matching import match_scenes
     from oil_storage.evaluation.scene_metric import read_scenes
     from oil_storage.evaluation.scene_score import score_scenes
     from oil_storage.files import sha256, write_json
+    from oil_storage.reporting.figure_text import scene_table
     from oil_storage.reporting.score_report import PAGE, from_scenes, write_report
 
     truth, images = (read_scenes(args.truth), {}) if args.truth.is_file() else _read_folder(args)
@@ -78,7 +84,6 @@ def evaluate(args: argparse.Namespace) -> None:
         "ground_truth": str(args.truth),
         "threshold_is": chosen,
     }
-    write_json(path, {**head, **figures})
     write_report(
         args.out,
         args.detections.name,
@@ -87,11 +92,36 @@ def evaluate(args: argparse.Namespace) -> None:
         figures,
         from_scenes(images),
     )
+    write_json(path, {**head, **figures})  # the last, so that where it is, all is
     boxes = sum(len(one.result.truth) for one in scenes)
     print(f"{len(scenes)} scenes, {boxes} boxes\n{scene_table(figures)}")
     if args.score_thr is None:
         print("that threshold is the best for these very scenes; give --score-thr for a fair F1")
     print(f"figures: {path}\npage: {args.out / PAGE}")
+
+
+def _check_truth(args: argparse.Namespace) -> None:
+    if not args.truth.exists():
+        raise UserError(f"{args.truth}: no such file or folder")
+    if args.truth.is_file() and (args.format or args.class_map):
+        raise UserError(f"{args.truth}: is a file; --format and --class-map are for folders")
+    if (args.truth / "manifest.json").is_file():
+        raise UserError(
+            f"{args.truth}: is prepared data; name the split to score on: {args.truth / 'scenes' / 'val.json'}"
+        )
+
+
+def _check_out(args: argparse.Namespace) -> None:
+    """Nothing that is read may be written over."""
+    from oil_storage.files import check_apart
+
+    if args.out.exists() and not args.out.is_dir():
+        raise UserError(f"{args.out}: is a file; name a folder")
+    if args.truth.is_dir():
+        check_apart(args.truth, args.out)
+    for path in (args.detections, args.truth):
+        if path.is_file() and path.resolve().parent == args.out.resolve():
+            raise UserError(f"--out {args.out}: holds {path}; name another folder")
 
 
 def _read_folder(args: argparse.Namespace) -> "tuple[dict[str, SceneResult], dict[str, Path]]":
@@ -102,7 +132,7 @@ def _read_folder(args: argparse.Namespace) -> "tuple[dict[str, SceneResult], dic
     from oil_storage.annotations.classes import parse_class_map
     from oil_storage.evaluation.scene_result import SceneResult
     from oil_storage.preparation.audit import audit
-    from oil_storage.preparation.resampling import ground_resolution
+    from oil_storage.preparation.resampling import mean_ground_resolution
 
     scenes, findings = audit(formats.read(args.truth, args.format), parse_class_map(args.class_map))
     for finding in findings:
@@ -110,8 +140,7 @@ def _read_folder(args: argparse.Namespace) -> "tuple[dict[str, SceneResult], dic
     none = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
     results = {}
     for one in scenes:
-        sides = ground_resolution(one)
-        gsd = sum(sides) / 2 if sides else None
+        gsd = mean_ground_resolution(one)
         results[one.scene_id] = SceneResult(one.scene_id, one.width, one.height, one.boxes, *none, gsd=gsd)
     return results, {one.scene_id: one.image for one in scenes}
 

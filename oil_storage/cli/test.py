@@ -71,6 +71,7 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.evaluation.scene_score import coco_detections, score_scenes
     from oil_storage.files import sha256, write_json
     from oil_storage.preparation import manifest
+    from oil_storage.reporting.figure_text import scene_table
     from oil_storage.reporting.score_report import PAGE, from_tiles, write_report
 
     check_whole(args.checkpoint)
@@ -136,10 +137,10 @@ def test(args: argparse.Namespace) -> int:
             "tiles_ap_minus_scenes_ap": _gap(metrics),
         }
         folder, tiles = Path(cfg.work_dir), Path(cfg.test_evaluator.ann_file).with_suffix("")
-        write_json(folder / "metrics.json", report)
         write_json(folder / "detections.json", coco_detections([one.result for one in scenes]))
         title = f"{args.config.stem}, {args.split} split"
         write_report(folder, title, facts(report), scenes, figures, from_tiles(tiles, scenes))
+        write_json(folder / "metrics.json", report)  # the last, so that where it is, all is
         dataset = runner.test_dataloader.dataset
         boxes = sum(len(dataset.get_data_info(index)["instances"]) for index in range(len(dataset)))
         print(f"\n{args.split} split: {len(dataset)} tiles, {boxes} boxes\n{table(metrics)}")
@@ -158,6 +159,8 @@ def _gap(metrics: Mapping[str, float]) -> float | None:
 
 def facts(report: Mapping[str, Any]) -> dict[str, str]:
     """What was scored on what, for the page."""
+    from oil_storage.reporting.figure_text import shown
+
     data = report["data"]
     trained = report["trained"] or {}
     return {
@@ -168,8 +171,8 @@ def facts(report: Mapping[str, Any]) -> dict[str, str]:
         if trained
         else "the checkpoint does not tell",
         "data": f"{data['name']}, {report['split']} split of seed {data['split_seed']} (SHA-256 {data['sha256'][:12]})",
-        "AP of tiles": f"{_shown(report['metrics']['coco/bbox_mAP'])}, above that of scenes by "
-        f"{_shown(report['tiles_ap_minus_scenes_ap'])}",
+        "AP of tiles": f"{shown(report['metrics']['coco/bbox_mAP'])}, above that of scenes by "
+        f"{shown(report['tiles_ap_minus_scenes_ap'])}",
         "as": f"{report['precision']}{', flips merged' if report['tta'] else ''}",
     }
 
@@ -250,34 +253,6 @@ def table(metrics: Mapping[str, Any]) -> str:
     """The average precisions, a line each; a dash where the split has no box of that size."""
     values = {name: metrics[f"coco/bbox_{key}"] for name, key in TABLE.items()}
     return "\n".join(f"{name:<10}{'-' if math.isnan(value) else f'{value:.3f}'}" for name, value in values.items())
-
-
-def scene_table(figures: Mapping[str, Any]) -> str:
-    """The figures of whole scenes that matter most, a line each, with 95 % intervals."""
-
-    def line(name: str, key: str) -> str:
-        low, high = figures.get("intervals", {}).get(key, (None, None))
-        span = "" if low is None else f"   {low:.3f} to {high:.3f}"
-        return f"{name:<10}{_shown(figures[key])}{span}"
-
-    lines = [line("AP", "ap"), line("AP50", "ap50")]
-    if "f1" not in figures:
-        return "\n".join([*lines, "no score threshold yet, which F1 needs: --split val chooses one"])
-    return "\n".join(
-        [
-            *lines,
-            line("F1", "f1"),
-            line("precision", "precision"),
-            line("recall", "recall"),
-            f"at scores from {figures['threshold']:.3f}; tanks a scene wrong by {figures['count_mae']:.1f} (mean), "
-            f"{figures['count_bias']:+.1f} with sign; centres by {_shown(figures['centre_px'], 1)} px, "
-            f"diameters by {_shown(figures['diameter_px'], 1)} px",
-        ]
-    )
-
-
-def _shown(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

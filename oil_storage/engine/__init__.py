@@ -4,7 +4,6 @@ from oil_storage.engine.bf16 import Bf16OptimWrapper
 from oil_storage.engine.channels_last import ChannelsLastDDP, ChannelsLastHook
 from oil_storage.engine.checkpoint_fit import PretrainedReportHook
 from oil_storage.engine.checkpoints import CheckpointAtValidationHook
-from oil_storage.engine.concise_runner import ConciseRunner
 from oil_storage.engine.interruption import InterruptionHook
 from oil_storage.engine.learnt import StopWhenLearntHook
 from oil_storage.engine.pictures import PictureFolderHook, ValidationPictureHook
@@ -16,7 +15,6 @@ __all__ = [
     "ChannelsLastDDP",
     "ChannelsLastHook",
     "CheckpointAtValidationHook",
-    "ConciseRunner",
     "InterruptionHook",
     "IterationSeedHook",
     "PictureFolderHook",

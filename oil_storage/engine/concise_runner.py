@@ -4,7 +4,6 @@ import logging
 from typing import Any
 
 from mmengine.logging import MMLogger
-from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 NEVER_READ = ("paramwise_options -- ", '"FileClient" will', '"HardDiskBackend" is')
@@ -15,7 +14,6 @@ FOR_THE_FILE = ("System environment:", "Config:", "Hooks will be executed", "Dis
 """Beginnings of entries of tens or hundreds of lines, looked up later or never; a line of dashes may stand before."""
 
 
-@RUNNERS.register_module()
 class ConciseRunner(Runner):
     """mmengine's Runner, its terminal relieved of environment, config and list of hooks."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from oil_storage.annotations.images import scene_name
+from oil_storage.annotations.json_file import is_number
 from oil_storage.errors import UserError
 from oil_storage.tiling import Detections
 
@@ -39,7 +40,7 @@ def read_detections(path: Path, names: Mapping[int, str]) -> dict[str, Detection
         UserError: what is no such file, or a box or score that is no number or not in order.
     """
     if path.suffix.lower() == ".csv":
-        rows = _from_csv(path)
+        rows = _text_faults_named(path, _from_csv(path))
     elif path.suffix.lower() == ".json":
         rows = _from_json(path, names)
     else:
@@ -61,6 +62,15 @@ def read_detections(path: Path, names: Mapping[int, str]) -> dict[str, Detection
     }
 
 
+def _text_faults_named(path: Path, rows: Iterator[Found]) -> Iterator[Found]:
+    try:
+        yield from rows
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
+    except csv.Error as error:
+        raise UserError(f"{path}: not CSV ({error})") from error
+
+
 def _from_csv(path: Path) -> Iterator[Found]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
@@ -70,19 +80,22 @@ def _from_csv(path: Path) -> Iterator[Found]:
             place = f"line {reader.line_num}"
             try:
                 *box, score = (float(row[name]) for name in CSV_COLUMNS[1:])
+                scene = scene_name(row["scene"])
             except (TypeError, ValueError) as error:
                 raise UserError(f"{path}, {place}: {error}") from error
-            yield place, scene_name(row["scene"]), box, score
+            yield place, scene, box, score
 
 
 def _from_json(path: Path, names: Mapping[int, str]) -> Iterator[Found]:
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (RecursionError, ValueError) as error:
         raise UserError(f"{path}: not json ({error})") from error
     try:
         if isinstance(content, dict):
             names = {image["id"]: scene_name(image["file_name"]) for image in content["images"]}
+            if len(set(names.values())) < len(content["images"]):
+                raise UserError(f"{path}: images of one name or id; they must differ, without folder and suffix")
             results = content["annotations"]
         else:
             results = content
@@ -94,8 +107,10 @@ def _from_json(path: Path, names: Mapping[int, str]) -> Iterator[Found]:
             place = f"result {number}"
             if one["image_id"] not in names:
                 raise UserError(f"{path}, {place}: image_id {one['image_id']} is no image of the ground truth")
-            x, y, width, height = (float(value) for value in one["bbox"])
-            yield place, names[one["image_id"]], [x, y, x + width, y + height], float(one["score"])
+            x, y, width, height = one["bbox"]
+            if not all(is_number(value) for value in (x, y, width, height, one["score"])):
+                raise UserError(f"{path}, {place}: a box or score that is no number: {one['bbox']}, {one['score']}")
+            yield place, names[one["image_id"]], [x, y, x + width, y + height], one["score"]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         fault = f"{type(error).__name__}: {error}"
         raise UserError(f"{path}: neither COCO with a score in each annotation nor COCO results ({fault})") from error

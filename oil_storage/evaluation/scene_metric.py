@@ -1,5 +1,6 @@
 """From the predictions of tiles to those of scenes, in the pass that scores the tiles."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from mmengine.evaluator import BaseMetric
 from numpy.typing import NDArray
 
 from oil_storage.annotations.images import scene_name
-from oil_storage.annotations.json_file import load_object
+from oil_storage.annotations.json_file import is_number, load_object
 from oil_storage.errors import UserError
 from oil_storage.evaluation.scene_result import SceneResult
 from oil_storage.evaluation.scene_score import average_precisions
@@ -69,19 +70,22 @@ def read_scenes(path: Path) -> dict[str, SceneResult]:
     """Scenes of a COCO json by the names of their files without suffix, nothing found in them yet.
 
     Raises:
-        UserError: not COCO, or two images of one name.
+        UserError: not COCO of one class, two images of one name or id, or a box that is no box of an object.
     """
     content = load_object(path)
     try:
-        boxes = defaultdict(list)
-        for annotation in content["annotations"]:
-            x, y, width, height = annotation["bbox"]
-            boxes[annotation["image_id"]].append((x, y, x + width, y + height))
+        boxes: dict[Any, list[tuple[float, ...]]] = {image["id"]: [] for image in content["images"]}
+        if len(boxes) < len(content["images"]):
+            raise UserError(f"{path}: {len(content['images'])} images have {len(boxes)} ids; they must differ")
+        for number, annotation in enumerate(content["annotations"]):
+            boxes[annotation["image_id"]].append(_object(annotation, f"{path}, annotation {number}"))
+        if len(classes := {annotation.get("category_id") for annotation in content["annotations"]}) > 1:
+            raise UserError(f"{path}: has boxes of {len(classes)} categories; leave those of tanks alone")
         scenes = [
             SceneResult(
                 scene_name(image["file_name"]),
-                image["width"],
-                image["height"],
+                int(image["width"]),
+                int(image["height"]),
                 np.array(boxes[image["id"]], np.float32).reshape(-1, 4),
                 np.zeros((0, 4), np.float32),
                 np.zeros(0, np.float32),
@@ -95,6 +99,18 @@ def read_scenes(path: Path) -> dict[str, SceneResult]:
     if len(by_name) < len(scenes):
         raise UserError(f"{path}: {len(scenes)} images have {len(by_name)} names; they must differ, without suffix")
     return by_name
+
+
+def _object(annotation: dict[str, Any], place: str) -> tuple[float, ...]:
+    """The box of an annotation, xyxy."""
+    x, y, width, height = annotation["bbox"]
+    if not all(is_number(value) and math.isfinite(value) for value in (x, y, width, height)):
+        raise UserError(f"{place}: a box that is no four finite numbers: {annotation['bbox']}")
+    if width <= 0 or height <= 0 or annotation.get("iscrowd"):
+        raise UserError(
+            f"{place}: {'a crowd' if annotation.get('iscrowd') else 'a box without area'}, no object to find"
+        )
+    return (x, y, x + width, y + height)
 
 
 def window(tile: dict[str, Any]) -> NDArray[np.int64]:

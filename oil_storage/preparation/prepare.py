@@ -18,7 +18,7 @@ from oil_storage.preparation import manifest as manifests
 from oil_storage.preparation.audit import audit, check_usable
 from oil_storage.preparation.coco import coco, image_entry
 from oil_storage.preparation.inspection import Inspected, inspect
-from oil_storage.preparation.resampling import Resolution, ground_resolution, resample
+from oil_storage.preparation.resampling import Resolution, mean_ground_resolution, resample
 from oil_storage.preparation.same_ground import Overlap, groups
 from oil_storage.preparation.split import SPLITS, Split, fold_scenes, read_split_file, split_scenes
 from oil_storage.preparation.tile_sets import check_geometry, first_damaged, write_tile_set
@@ -255,7 +255,9 @@ def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split, gsd: float |
     for name in SPLITS:
         members = [by_id[scene_id] for scene_id in split[name]]
         images = [
-            image_entry(scene.scene_id, scene.image.name, scene.width, scene.height, gsd or _gsd(scene))
+            image_entry(
+                scene.scene_id, scene.image.name, scene.width, scene.height, gsd or mean_ground_resolution(scene)
+            )
             for scene in members
         ]
         text = json_text(coco(images, [scene.boxes for scene in members]))
@@ -264,12 +266,6 @@ def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split, gsd: float |
             write_text(path, text)
             written.append(f"scenes/{name}.json")
     return written
-
-
-def _gsd(scene: Scene) -> float | None:
-    """Metres per pixel, the mean of both directions; None where the scene does not say."""
-    sides = ground_resolution(scene)
-    return round(sum(sides) / 2, 4) if sides else None
 
 
 def _begin(

@@ -49,6 +49,12 @@ def ground_resolution(scene: Scene) -> Resolution | None:
     return (float(metres[0]), float(metres[1])) if np.isfinite(metres).all() else None
 
 
+def mean_ground_resolution(scene: Scene) -> float | None:
+    """Metres per pixel, the mean of both directions, to four digits; None where the scene does not say."""
+    sides = ground_resolution(scene)
+    return round(sum(sides) / 2, 4) if sides else None
+
+
 def resample(scenes: Sequence[Scene], target: float, stated: float | None) -> tuple[list[Scene], dict[str, Resolution]]:
     """Scenes as they are at another ground resolution: size, boxes and georeference; pixels follow in :func:`resized`.
 

@@ -11,13 +11,15 @@ from typing import Any
 
 from oil_storage import __version__
 from oil_storage.errors import UserError
-from oil_storage.evaluation.curves import curve
+from oil_storage.evaluation.curves import at_threshold, curve
 from oil_storage.evaluation.detections_file import read_detections
 from oil_storage.evaluation.matching import Matched, match_scenes
 from oil_storage.evaluation.scene_metric import read_scenes
 from oil_storage.evaluation.uncertainty import differences
 from oil_storage.files import sha256, write_bytes, write_text
 from oil_storage.reporting.data_uri import png, png_uri
+from oil_storage.reporting.figure_text import shown, span
+from oil_storage.reporting.results import damage_named
 
 HEADER = (
     *(
@@ -35,6 +37,10 @@ HEADER = (
     ),
     *("tile AP", "iterations", "training, min", "M parameters", "s a tile", "hardware"),
 )
+
+
+ROUNDING = 2e-3
+"""Of an F1: boxes are written as corner and sides, and one at the brink of IoU 0.5 may fall on the other side."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +64,22 @@ def read_run(work_dir: Path, split: str) -> Run:
     """Read what ``tools/test.py`` has left of a run.
 
     Raises:
-        UserError: the run was not tested on that split, or by an earlier version, or its data is gone.
+        UserError: the run was not tested on that split, or with flips merged, or by an earlier version, its data is
+            gone, or its figures, detections and data do not belong together.
     """
     folder = work_dir / split
     path, found = folder / "metrics.json", folder / "detections.json"
     again = f"run tools/test.py with --split {split} --work-dir {work_dir}"
     if not path.is_file() or not found.is_file():
         raise UserError(f"{path if found.is_file() else found}: no such file; {again}")
-    try:
+    with damage_named(path, again):
         tested = json.loads(path.read_text(encoding="utf-8"))
-        tested["scenes"]["f1"]
+        threshold, f1 = float(tested["scenes"]["threshold"]), float(tested["scenes"]["f1"])
         truth_path = Path(tested["data_root"], "scenes", f"{split}.json")
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: damaged, or without an F1 ({type(error).__name__}: {error}); {again}") from error
+        told_split, tta = tested["split"], tested["tta"]
+        _row_without_difference(work_dir, tested, {})
+    if told_split != split or tta:
+        raise UserError(f"{path}: scores the {told_split} split{', flips merged' if tta else ''}; {again}")
     if not truth_path.is_file():
         raise UserError(f"{truth_path}: no such file, though {path} was scored on it; prepare the data again")
     detections = read_detections(found, {})
@@ -78,7 +87,14 @@ def read_run(work_dir: Path, split: str) -> Run:
     for name, scene in read_scenes(truth_path).items():
         boxes, scores = detections.get(name, (scene.boxes, scene.scores))
         scenes.append(replace(scene, boxes=boxes, scores=scores))
-    return Run(work_dir, tested, match_scenes(scenes), sha256(truth_path))
+    matched = match_scenes(scenes)
+    again_f1 = at_threshold(matched, threshold).f1
+    if abs(again_f1 - f1) > ROUNDING:
+        raise UserError(
+            f"{path}: tells an F1 of {f1:.3f}, but {found.name} and {truth_path} give {again_f1:.3f}: they are not of "
+            f"one test; {again}"
+        )
+    return Run(work_dir, tested, matched, sha256(truth_path))
 
 
 def compare(runs: Sequence[Run], known: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
@@ -107,25 +123,30 @@ def compare(runs: Sequence[Run], known: Mapping[str, Mapping[str, Any]]) -> list
 
 
 def _row(run: Run, best: Run, known: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    tested, figures = run.tested, run.tested["scenes"]
-    trained = tested["trained"] or {}
+    scores, costs = _row_without_difference(run.folder, run.tested, known)
+    return [*scores, _behind(run, best), *costs]
+
+
+def _row_without_difference(
+    folder: Path, tested: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[str], list[str]]:
+    """Cells before and after that of the difference from the best."""
+    figures, trained = tested["scenes"], tested["trained"] or {}
     config = Path(tested["config"]).stem
     speed = known.get(config, {}).get("speed")
     seconds = trained.get("seconds")
-    cells = [str(run.folder), config, str(trained.get("seed", "-")), str(tested.get("tiles", "-"))]
+    scores = [str(folder), config, str(trained.get("seed", "-")), str(tested["tiles"])]
     for key in ("ap", "ap50", "f1"):
-        low, high = figures["intervals"][key]
-        cells += [_shown(figures[key]), "-" if low is None else f"{low:.3f}-{high:.3f}"]
-    return [
-        *cells,
-        _behind(run, best),
-        _shown(tested["metrics"]["coco/bbox_mAP"]),
+        scores += [shown(figures[key]), span(figures["intervals"][key]) or "-"]
+    costs = [
+        shown(tested["metrics"]["coco/bbox_mAP"]),
         str(trained.get("iterations", "-")),
         "-" if seconds is None else f"{seconds / 60:.0f}",
         "-" if speed is None else f"{speed['parameters'] / 1e6:.1f}",
         "-" if speed is None else f"{speed['inference']['p50']:.2g}",
         str(trained.get("hardware", "-")),
     ]
+    return scores, costs
 
 
 def _behind(run: Run, best: Run) -> str:
@@ -138,10 +159,6 @@ def _behind(run: Run, best: Run) -> str:
     if math.isnan(low):
         return f"{less:.3f}, may be chance"
     return f"{less:.3f} ({low:.3f} to {high:.3f}){'' if low > 0 else ', may be chance'}"
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def write_comparison(out: Path, runs: Sequence[Run], known: Mapping[str, Mapping[str, Any]], split: str) -> str:

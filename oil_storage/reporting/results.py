@@ -43,7 +43,7 @@ def measured(work_dir: Path, split: str) -> tuple[str, Run]:
     again = f"run tools/test.py again with --split {split} --work-dir {work_dir}"
     if not path.is_file():
         raise UserError(f"{path}: no such file; run tools/test.py with --split {split} --work-dir {work_dir} first")
-    with _damage_named(path, again):
+    with damage_named(path, again):
         tested = json.loads(path.read_text(encoding="utf-8"))
         _check_is_its_score(path, tested, work_dir, split, again)
         trained = tested["trained"]
@@ -93,7 +93,7 @@ def committed(results: Path) -> dict[str, list[Run]]:
     """
     runs_of = {}
     for config, known in read(results).items():
-        with _damage_named(results / f"{config}.json", "take it from git again"):
+        with damage_named(results / f"{config}.json", "take it from git again"):
             if runs := known.get("runs", []):
                 runs_of[config] = runs
             for run in runs:
@@ -147,14 +147,19 @@ def read(results: Path) -> dict[str, dict[str, Any]]:
     """
     known = {}
     for path in sorted(results.glob("*.json")):
-        with _damage_named(path, "take it from git again"):
+        with damage_named(path, "take it from git again"):
             content = dict(json.loads(path.read_text(encoding="utf-8")))
             known[content["config"]] = content
     return known
 
 
 @contextmanager
-def _damage_named(path: Path, remedy: str) -> Iterator[None]:
+def damage_named(path: Path, remedy: str) -> Iterator[None]:
+    """Blame what goes wrong while a json's content is looked at on its file.
+
+    Raises:
+        UserError: names it, and the remedy.
+    """
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -15,6 +15,7 @@ from oil_storage.imagery import SUFFIXES
 from oil_storage.reporting import galleries, score_plots
 from oil_storage.reporting.contact_sheet import contact_sheet
 from oil_storage.reporting.data_uri import jpeg, jpeg_uri, png, png_uri
+from oil_storage.reporting.figure_text import shown, span
 
 PAGE, SUSPECTS = "report.html", "suspect_labels.csv"
 
@@ -105,7 +106,7 @@ def write_report(
         write_bytes(folder / f"{name}.png", png(figure))
     false = galleries.false_positives(scenes, threshold)
     write_text(folder / SUSPECTS, galleries.suspect_labels(false))
-    shown = [
+    worst = [
         ("false_positives", "Surest detections of nothing", "Errors, or tanks without a label.", "score", false),
         ("misses", "Largest tanks that were missed", "", "side in px", galleries.misses(scenes, threshold)),
         (
@@ -116,7 +117,7 @@ def write_report(
             galleries.loosest(scenes, threshold),
         ),
     ]
-    gallery_parts = [_gallery(folder, *each, picture_of) for each in shown]
+    gallery_parts = [_gallery(folder, *each, picture_of) for each in worst]
     spans = figures.get("intervals", {})
     content = {
         "title": title,
@@ -124,7 +125,7 @@ def write_report(
         "facts": facts.items(),
         "scenes": len(scenes),
         "tanks": sum(len(each.result.truth) for each in scenes),
-        "rows": [(name, _number(figures.get(key)), _span(spans.get(key))) for name, key in ROWS.items()],
+        "rows": [(name, shown(figures.get(key)), span(spans.get(key))) for name, key in ROWS.items()],
         "plots": [(name, png_uri(figure)) for name, figure in plots.items()],
         "gains": sorted(figures["lost_ap50"].items(), key=lambda each: -(each[1] or 0)),
         "kinds": [str(kind) for kind in Kind],
@@ -152,8 +153,11 @@ def _gallery(
     moved = [(path, _moved(each.box, origin)) for each, path, origin in placed]
     beside = [None if each.beside is None else _moved(each.beside, origin) for each, _, origin in placed]
     sheet = contact_sheet(moved, beside)
+    path = folder / f"{name}.jpg"
     if sheet.size:
-        write_bytes(folder / f"{name}.jpg", jpeg(sheet))
+        write_bytes(path, jpeg(sheet))
+    else:
+        path.unlink(missing_ok=True)  # of an earlier score
     return {
         "title": title,
         "note": note,
@@ -169,11 +173,3 @@ def _gallery(
 
 def _moved(box: Sequence[float], origin: tuple[int, int]) -> list[float]:
     return [value - origin[index % 2] for index, value in enumerate(box)]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _span(ends: Sequence[float | None] | None) -> str:
-    return "" if not ends or None in ends else f"{ends[0]:.3f} to {ends[1]:.3f}"

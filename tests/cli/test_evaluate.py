@@ -112,6 +112,33 @@ def test_what_cannot_be_scored_gets_a_line_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_nothing_that_is_read_is_written_over(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = results(tmp_path, coco_results(scored_scenes()))
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert main([str(found), str(truth), "--out", str(tmp_path)]) == 2
+    assert f"--out {tmp_path}: holds {found}; name another folder" in capsys.readouterr().err
+    source = write_raw_data(tmp_path / "raw")
+    assert main([str(found), str(source), "--out", str(source / "images")]) == 2
+    assert "name a folder elsewhere" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "raw") == before
+
+
+def test_what_the_ground_truth_is_not_is_said(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = results(tmp_path, coco_results(scored_scenes()))
+    prepared = tmp_path / "prepared"
+    prepared.mkdir()
+    (prepared / "manifest.json").touch()
+    for argv, said in (
+        ([str(found), str(truth), "--class-map", "a=-"], "is a file; --format and --class-map are for folders"),
+        ([str(found), str(prepared)], f"is prepared data; name the split to score on: {prepared}/scenes/val.json"),
+        ([str(found), str(tmp_path / "none")], "none: no such file or folder"),
+        ([str(tmp_path), str(truth)], "is a folder; name a file"),
+    ):
+        assert main([*argv, "--out", str(tmp_path / "out")]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_twenty_scenes_of_a_thousand_detections_take_seconds(tmp_path: Path) -> None:
     import time
 

@@ -52,6 +52,20 @@ def test_nothing_found_is_no_error(tmp_path: Path) -> None:
             "result 0: a box or score that is no finite",
         ),
         ("a.json", [{"image_id": 1, "bbox": [1, 2, 0, 4], "score": 1}], "result 0: a box without area"),
+        ("a.json", [{"image_id": 1, "bbox": "1234", "score": 1}], "result 0: a box or score that is no number"),
+        (
+            "a.json",
+            [{"image_id": 1, "bbox": [1, 2, 3, 4], "score": True}],
+            "result 0: a box or score that is no number",
+        ),
+        ("a.json", "[" * 100_000, "not json"),
+        (
+            "a.json",
+            {"images": [{"id": i, "file_name": f"{i}/a.jpg"} for i in (1, 2)], "annotations": []},
+            "images of one name or id",
+        ),
+        ("a.csv", f"scene,xmin,ymin,xmax,ymax,score\n{'a' * 200_000},1,2,3,4,1\n", "not CSV .field larger"),
+        ("a.csv", "xmin,ymin,xmax,ymax,score,scene\n1,2,3,4,1\n", "line 2: "),
         ("a.csv", "scene,xmin\na,1\n", "has no column ymin, xmax, ymax, score"),
         ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,1,2,3,4,94\n", "line 2: a score of 94; scores must be from 0"),
         ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,1,2,1e30,4,1\n", "line 2: a box that lies in no scene"),
@@ -69,4 +83,11 @@ def test_what_cannot_be_read_is_said_with_its_place(name: str, content: object, 
 def test_results_by_number_need_a_ground_truth_with_numbers(tmp_path: Path) -> None:
     path = written(tmp_path, "a.json", [{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1}])
     with pytest.raises(UserError, match="name that as ground truth"):
+        read_detections(path, {})
+
+
+def test_text_that_is_not_utf_8_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("scene,xmin,ymin,xmax,ymax,score\nanläge,1,2,3,4,1\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"not UTF-8 text .*; save it as UTF-8"):
         read_detections(path, {})

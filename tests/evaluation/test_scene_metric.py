@@ -75,3 +75,35 @@ def test_what_is_no_json_of_scenes_is_said(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="2 images have 1 names"):
         read_scenes(path)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "said"),
+    [
+        ({"bbox": ["2", "30", "15", "15"]}, "annotation 1: a box that is no four finite numbers"),
+        ({"bbox": [2, 3, float("nan"), 4]}, "annotation 1: a box that is no four finite numbers"),
+        ({"bbox": [2, 3, -4, 4]}, "annotation 1: a box without area, no object to find"),
+        ({"iscrowd": 1}, "annotation 1: a crowd, no object to find"),
+        ({"image_id": 7}, "no COCO json of scenes .KeyError: 7"),
+        ({"category_id": 2}, "has boxes of 2 categories"),
+    ],
+)
+def test_boxes_that_are_no_objects_to_find_are_refused(
+    annotation: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    content = coco([image_entry("a", "a.jpg", 90, 90)], [np.array([[5, 5, 9, 9], [20, 20, 30, 30]], np.float32)])
+    content["annotations"][1] |= annotation
+    path = tmp_path / "scenes.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=said):
+        read_scenes(path)
+
+
+def test_two_images_of_one_id_are_refused(tmp_path: Path) -> None:
+    none = np.zeros((0, 4), np.float32)
+    content = coco([image_entry(name, f"{name}.jpg", 90, 90) for name in "ab"], [none, none])
+    content["images"][1]["id"] = 1
+    path = tmp_path / "scenes.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="2 images have 1 ids"):
+        read_scenes(path)

@@ -344,8 +344,8 @@ def test_boxes_sit_on_the_tanks_of_resampled_scenes(raw: Path, tmp_path: Path) -
     prepared = prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=choices)
     assert prepared.manifest["resampled_from"] == {f"scene_{index}": [1.2, 1.2] for index in range(8)}
     coco = load(tmp_path / "out" / "scenes" / "val.json")
-    assert {(image["width"], image["height"]) for image in coco["images"]} == {(205, 205)}  # 256 px * 1.2 / 1.5
-    assert {image["gsd"] for image in coco["images"]} == {1.5}
+    sizes = {(image["width"], image["height"], image["gsd"]) for image in coco["images"]}
+    assert sizes == {(205, 205, 1.5)}  # 256 px * 1.2 / 1.5
     coco = load(tmp_path / "out" / "tiles" / "64_16" / "val.json")
     names = {image["id"]: image["file_name"] for image in coco["images"]}
     for annotation in coco["annotations"]:

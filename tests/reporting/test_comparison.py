@@ -16,6 +16,12 @@ from tests.scored_scenes import scored_scenes, with_detections
 NUMBERS = (40, 3, 7, 120, 15, 60, 30, 22)
 
 
+def change(run: Path, **changed: object) -> None:
+    """Write other values into what the test has left."""
+    path = run / "val" / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+
 def write_run(folder: Path, name: str, scenes: list[SceneResult], seed: int = 0) -> Path:
     """Write what a test leaves, on data that all of ``folder`` share unless their ``scenes`` differ."""
     data = folder / f"data_{sum(len(one.truth) for one in scenes)}"
@@ -29,6 +35,8 @@ def write_run(folder: Path, name: str, scenes: list[SceneResult], seed: int = 0)
         "config": f"configs/oil/{name}.py",
         "data_root": str(data),
         "tiles": "640_64",
+        "split": "val",
+        "tta": False,
         "trained": {"seed": seed, "iterations": 80, "seconds": 600.0, "hardware": "2 cores"},
         "metrics": {"coco/bbox_mAP": 0.5},
         "scenes": score_scenes(match_scenes(scenes), 0.4),
@@ -86,8 +94,16 @@ def test_costs_are_told_where_they_are_measured(tmp_path: Path) -> None:
     ("spoil", "said"),
     [
         (lambda run: (run / "val" / "metrics.json").unlink(), "no such file; run tools/test.py with --split val"),
-        (lambda run: (run / "val" / "metrics.json").write_text("{}"), "damaged, or without an F1"),
+        (lambda run: (run / "val" / "metrics.json").write_text("{}"), "damaged, or of another version"),
         (lambda run: (run / "val" / "detections.json").unlink(), "detections.json: no such file"),
+        (lambda run: change(run, tta=True), "scores the val split, flips merged; run tools/test.py"),
+        (lambda run: change(run, split="test"), "scores the test split; run tools/test.py"),
+        (lambda run: change(run, scenes={"threshold": 0.4, "f1": 0.9}), "damaged, or of another version"),
+        (lambda run: change(run, metrics={}), "damaged, or of another version"),
+        (
+            lambda run: (run / "val" / "detections.json").write_text('{"images": [], "annotations": []}'),
+            "give 0.000: they are not of one test",
+        ),
         (lambda run: (run.parent / "data_14" / "scenes" / "val.json").unlink(), "prepare the data again"),
     ],
 )
