@@ -22,20 +22,8 @@ from oil_storage.reporting.figure_text import shown, span
 from oil_storage.reporting.results import damage_named
 
 HEADER = (
-    *(
-        "run",
-        "config",
-        "seed",
-        "tiles",
-        "scene AP",
-        "95 %",
-        "scene AP50",
-        "95 %",
-        "F1",
-        "95 %",
-        "less F1 than the best",
-    ),
-    *("tile AP", "iterations", "training, min", "M parameters", "s a tile", "hardware"),
+    *("run", "config", "seed", "tiles", "scene AP", "AP, 95 %", "scene AP50", "AP50, 95 %", "F1", "F1, 95 %"),
+    *("less F1 than the best", "tile AP", "iterations", "training, min", "M parameters", "s a tile", "hardware"),
 )
 
 

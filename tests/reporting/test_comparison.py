@@ -64,6 +64,7 @@ def test_the_best_comes_first_and_chance_is_told_from_difference(
     with (tmp_path / "out" / "comparison.csv").open() as file:
         header, *rows = csv.reader(file)
     assert tuple(header) == HEADER
+    assert len(set(header)) == len(header)
     assert rows[-1][1] == "worse"
     behind = {row[1]: row[HEADER.index("less F1 than the best")] for row in rows}
     assert sorted(behind.values())[-1] == "the best"
