@@ -15,9 +15,10 @@ RESNET_WIDTH = 32
 QUERIES = 100
 LAYERS = 2
 """Of encoder and decoder; DDQ's distinct queries need two."""
-PROPOSALS = 300
-SAMPLES = 160
-"""Of the proposals, for the loss; a quarter of them are to be of objects, and a few tiles' densest has 40."""
+CANDIDATES, PROPOSALS = 600, 300
+"""Of a level before NMS, and of an image after it; NMS of thousands takes a CPU longer than all layers."""
+SAMPLES = 96
+"""Of the proposals, for the loss."""
 VGG_DEPTH = 11
 VGG_FEATURES = (14, 24)
 """Layers of VGG-11 of the stride and width of those that SSD reads in VGG-16."""
@@ -50,7 +51,7 @@ def shrink(cfg: Config, queries: int = QUERIES) -> None:
 
 def _shrink_proposals(model: Any) -> None:
     for stage in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
-        stage.max_per_img = PROPOSALS
+        stage.update(nms_pre=CANDIDATES, max_per_img=PROPOSALS)
     cascade = isinstance(model.train_cfg.rcnn, list)
     for stage in model.train_cfg.rcnn if cascade else [model.train_cfg.rcnn]:
         stage.sampler.num = SAMPLES
