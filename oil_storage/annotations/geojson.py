@@ -45,6 +45,7 @@ class _Shape:
 
     place: str
     class_name: str
+    score: Any
     ring: NDArray[np.float64]
 
 
@@ -155,6 +156,37 @@ def read(source: Path) -> Annotations:
     return found
 
 
+def read_scored(file: Path, image: Path | None) -> Iterator[tuple[str, list[float], float]]:
+    """Read detections in one scene: polygons with a property ``score``.
+
+    Args:
+        file: GeoJSON.
+        image: of the scene; None where it is not at hand, which does for a file in its pixels (``"crs": null``).
+
+    Yields:
+        tuple: place in the file, xyxy bounds in pixels of the scene, score.
+
+    Raises:
+        UserError: no GeoJSON, a feature without polygon or score, or coordinates that cannot be brought to pixels.
+    """
+    findings: list[Finding] = []
+    layer = _read_layer(file, findings, Tally())
+    if findings:
+        raise UserError(f"{findings[0].place}: {findings[0].problem}")
+    if image is None and layer.crs != OWN:
+        raise UserError(
+            f"{file}: coordinates are in {layer.crs or 'WGS 84'}, and the ground truth has no image of {file.stem}; "
+            'give a folder with images as ground truth, or coordinates in pixels with "crs": null'
+        )
+    georeference = read_georeference(image) if image is not None else None
+    raster = _Raster(image or file, georeference or PIXELS, (0, 0))
+    points = layer.in_pixels(raster)
+    for index, shape in enumerate(layer.shapes):
+        if not is_number(shape.score):
+            raise UserError(f"{shape.place}: has no number as property score, but {shape.score!r}")
+        yield shape.place, list(rounded(bounds(layer.ring(points, index)))), float(shape.score)
+
+
 def write(scenes: Sequence[Scene], out: Path) -> None:
     """Write ``out/images/`` with a GeoJSON beside each image: in WGS 84, or in the image's own coordinates."""
     folder = out / IMAGES
@@ -220,9 +252,8 @@ def _shapes(content: dict[str, Any], file: Path, findings: list[Finding], tally:
         if not isinstance(feature, dict):
             raise UserError(f"{place}: {feature!r} is not an object {{...}}")
         properties = feature.get("properties")
-        class_name = NO_CLASS
-        if isinstance(properties, dict):
-            class_name = next((str(properties[key]) for key in CLASS_KEYS if properties.get(key) is not None), NO_CLASS)
+        properties = properties if isinstance(properties, dict) else {}
+        class_name = next((str(properties[key]) for key in CLASS_KEYS if properties.get(key) is not None), NO_CLASS)
         geometry = feature.get("geometry")
         kind = geometry.get("type") if isinstance(geometry, dict) else None
         if not isinstance(geometry, dict) or kind not in ("Polygon", "MultiPolygon"):
@@ -236,7 +267,7 @@ def _shapes(content: dict[str, Any], file: Path, findings: list[Finding], tally:
         if len(polygons) > 1:
             tally.add(file, "several-polygons", place, f"has {len(polygons)} polygons", "each is read as a box")
         for polygon in polygons:
-            yield _Shape(place, class_name, _outer_ring(polygon, place))
+            yield _Shape(place, class_name, properties.get("score"), _outer_ring(polygon, place))
 
 
 def _outer_ring(polygon: Any, place: str) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oil_storage import __version__
 from oil_storage.cli import configuration
 from oil_storage.cli.command import run
 from oil_storage.errors import UserError
@@ -26,7 +27,8 @@ def build_parser() -> argparse.ArgumentParser:
         "detections",
         type=Path,
         metavar="DETECTIONS",
-        help=".json (COCO) or .csv (scene, xmin, ymin, xmax, ymax, score)",
+        help=".json (COCO), .csv (scene, xmin, ymin, xmax, ymax, score), or .geojson called like its scene, or a "
+        "folder of those",
     )
     parser.add_argument(
         "truth",
@@ -34,7 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="GROUND_TRUTH",
         help="folder in a format that tools/prepare_dataset.py reads, or COCO json, as prepared data's scenes/val.json",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for metrics.json")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for what is written; tools/report.py compares it"
+    )
     parser.add_argument(
         "--format", choices=tuple(FORMATS), help="format of the GROUND_TRUTH folder (default: the one that it has)"
     )
@@ -53,10 +57,8 @@ def evaluate(args: argparse.Namespace) -> None:
     """Score, print and write the figures."""
     if args.score_thr is not None and not 0 <= args.score_thr <= 1:
         raise UserError(f"--score-thr {args.score_thr:g}: must be from 0 to 1")
-    if not args.detections.is_file():
-        raise UserError(
-            f"{args.detections}: {'is a folder; name a file' if args.detections.exists() else 'no such file'}"
-        )
+    if not args.detections.exists():
+        raise UserError(f"{args.detections}: no such file or folder")
     _check_truth(args)
     _check_out(args)
     configuration.quieten()
@@ -65,25 +67,32 @@ def evaluate(args: argparse.Namespace) -> None:
     from oil_storage.evaluation.detections_file import read_detections
     from oil_storage.evaluation.matching import match_scenes
     from oil_storage.evaluation.scene_metric import read_scenes
-    from oil_storage.evaluation.scene_score import score_scenes
-    from oil_storage.files import sha256, write_json
+    from oil_storage.evaluation.scene_result import truth_sha256
+    from oil_storage.evaluation.scene_score import coco_detections, coco_truth, score_scenes
+    from oil_storage.files import write_json
     from oil_storage.reporting.figure_text import scene_table
     from oil_storage.reporting.score_report import PAGE, from_scenes, write_report
+    from oil_storage.reporting.tested_run import DETECTIONS, METRICS, TRUTH
 
     truth, images = (read_scenes(args.truth), {}) if args.truth.is_file() else _read_folder(args)
     names = _image_ids(args.truth) if args.truth.is_file() else {}
-    scenes = match_scenes(_beside(truth, read_detections(args.detections, names), args.detections))
+    found = read_detections(args.detections, names, images)
+    scenes = match_scenes(_beside(truth, found, args.detections))
     threshold = args.score_thr if args.score_thr is not None else curve(scenes).best_threshold() or 0.0
     figures = score_scenes(scenes, threshold)
     args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "metrics.json"
+    path = args.out / METRICS
+    results = [one.result for one in scenes]
     chosen = "given" if args.score_thr is not None else "best F1 on these scenes"
     head = {
         "detections": str(args.detections),
-        "detections_sha256": sha256(args.detections),
         "ground_truth": str(args.truth),
+        "ground_truth_sha256": truth_sha256(results),
         "threshold_is": chosen,
+        "oil_storage": __version__,
     }
+    write_json(args.out / DETECTIONS, coco_detections(results))
+    write_json(args.out / TRUTH, coco_truth(results))
     write_report(
         args.out,
         args.detections.name,
@@ -122,6 +131,8 @@ def _check_out(args: argparse.Namespace) -> None:
     for path in (args.detections, args.truth):
         if path.is_file() and path.resolve().parent == args.out.resolve():
             raise UserError(f"--out {args.out}: holds {path}; name another folder")
+    if args.detections.is_dir():
+        check_apart(args.detections, args.out)
 
 
 def _read_folder(args: argparse.Namespace) -> "tuple[dict[str, SceneResult], dict[str, Path]]":

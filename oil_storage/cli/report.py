@@ -51,8 +51,9 @@ def report(args: argparse.Namespace) -> None:
 
 
 def _compare(args: argparse.Namespace) -> None:
-    from oil_storage.reporting.comparison import read_run, write_comparison
+    from oil_storage.reporting.comparison import write_comparison
     from oil_storage.reporting.results import read
+    from oil_storage.reporting.tested_run import read_run
 
     if not args.runs:
         raise UserError("--compare: name the runs to be compared")

@@ -68,6 +68,7 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.evaluation.curves import curve
     from oil_storage.evaluation.matching import match_scenes
     from oil_storage.evaluation.scene_metric import SceneMetric
+    from oil_storage.evaluation.scene_result import truth_sha256
     from oil_storage.evaluation.scene_score import coco_detections, score_scenes
     from oil_storage.files import sha256, write_json
     from oil_storage.preparation import manifest
@@ -131,6 +132,7 @@ def test(args: argparse.Namespace) -> int:
             except UserError as error:  # the figures are worth more than that
                 print(f"warning: {error}")
         report |= {
+            "ground_truth_sha256": truth_sha256(scene_metric.merged),
             "checkpoint_sha256": sha256(args.checkpoint),
             "metrics": {name: None if math.isnan(value) else value for name, value in metrics.items()},
             "scenes": figures,
@@ -166,7 +168,8 @@ def facts(report: Mapping[str, Any]) -> dict[str, str]:
     return {
         "config": report["config"],
         "checkpoint": f"{report['checkpoint']} (SHA-256 {report['checkpoint_sha256'][:12]})",
-        "trained": f"{trained['iterations']} iterations, seed {trained['seed']}, commit {trained['commit']}, on "
+        "trained": f"{trained['iterations']} iterations from {trained.get('initialised') or 'what is not told'}, "
+        f"seed {trained['seed']}, commit {trained['commit']}, on "
         f"{trained['hardware']}"
         if trained
         else "the checkpoint does not tell",
@@ -190,18 +193,19 @@ def as_trained(cfg: "Config", checkpoint: Mapping[str, Any], path: Path) -> tupl
             evaluator and precision, as sentences.
     """
     from oil_storage.engine.from_scratch import from_scratch
-    from oil_storage.engine.provenance import TRAINED, differences, trained_config
+    from oil_storage.engine.provenance import TRAINED, differences, recipe_sha256, trained_config
 
     meta = checkpoint["meta"]
     if TRAINED not in meta:
         return None, []
     before, now = trained_config(checkpoint, path), copy.deepcopy(cfg)
+    recipe = recipe_sha256(before)
     for one in (before, now):
         from_scratch(one)  # what is frozen, and initialised from where, changes no score
     places = ("model", "test_dataloader.dataset", "test_evaluator", "test_cfg", "optim_wrapper.type")
     changes = [change for at in places for change in differences(_at(before, at), _at(now, at), at)]
     told = {key: value for key, value in meta[TRAINED].items() if key != "images"}  # thousands, perhaps
-    return {**told, "seed": meta["seed"], "iterations": meta["iter"]}, changes
+    return {**told, "seed": meta["seed"], "iterations": meta["iter"], "recipe_sha256": recipe}, changes
 
 
 def _at(cfg: "Config", place: str) -> Any:

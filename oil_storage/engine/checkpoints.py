@@ -4,8 +4,9 @@ import inspect
 import os
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mmengine.fileio import LocalBackend, register_backend
@@ -53,7 +54,7 @@ class CheckpointAtValidationHook(CheckpointHook):
     """
 
     interval: int
-    seen: Sequence[str] = ()
+    before: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, interval: int = -1, **kwargs: Any) -> None:
         super().__init__(interval=interval, **{"backend_args": WHOLE_FILES, **kwargs})
@@ -66,12 +67,12 @@ class CheckpointAtValidationHook(CheckpointHook):
         self.filename_tmpl = "epoch_{}.pth" if self.by_epoch else "iter_{}.pth"
         if self.interval < 0:
             self.interval = runner.train_loop.val_interval
-        self.trained = describe(runner.cfg, self.seen)
+        self.trained = describe(runner.cfg, self.before)
         super().before_train(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Keep in mind what the weights were trained on before."""
-        self.seen = checkpoint.get("meta", {}).get(TRAINED, {}).get("images", ())
+        """Keep in mind how the weights were trained before."""
+        self.before = checkpoint.get("meta", {}).get(TRAINED, {})
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Note where the weights come from, and how long the iterations took."""

@@ -1,10 +1,12 @@
 """What a checkpoint was trained on and how, kept in its ``meta``: for resuming, testing and reporting it."""
 
+import hashlib
+import json
 import os
 import platform
 import subprocess
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +20,24 @@ from oil_storage.preparation import manifest
 TRAINED = "trained"
 """Key of :func:`describe` in a checkpoint's ``meta``."""
 
+RECIPE = ("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "custom_hooks")
+"""Keys of a config that make a training the experiment that it is."""
+
 ELSEWHERE = ("data_root", "ann_file", "num_workers", "persistent_workers", "prefetch_factor", "pin_memory")
 """Where data stands and how it is fetched: what may differ, as the data is known by its content."""
 
 
-def describe(cfg: Config, seen: Iterable[str]) -> dict[str, Any]:
+def describe(cfg: Config, before: Mapping[str, Any]) -> dict[str, Any]:
     """What mmengine does not note of a training.
 
     Args:
         cfg: what is about to be trained.
-        seen: SHA-256 of the images that the weights it starts from were trained on.
+        before: what this says of the weights it starts from; empty where there are none, or it is not known.
 
     Returns:
-        dict: ``config`` (its name), ``data`` (:func:`oil_storage.preparation.manifest.identity`, None where it is
-            not ours), ``images`` (SHA-256 of all scenes trained on, sorted), ``processes``, ``hardware``, ``commit``.
+        dict: ``config`` (its name), ``initialised`` (:func:`initialised`), ``data``
+            (:func:`oil_storage.preparation.manifest.identity`, None where it is not ours), ``images`` (SHA-256 of all
+            scenes trained on, those of the weights before included, sorted), ``processes``, ``hardware``, ``commit``.
     """
     root = data_root(cfg)
     prepared = manifest.read(root) if root else None
@@ -39,12 +45,35 @@ def describe(cfg: Config, seen: Iterable[str]) -> dict[str, Any]:
     head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     return {
         "config": Path(cfg.filename or "unnamed").stem,
+        "initialised": before.get("initialised") if cfg.get("resume") else initialised(cfg),
         "data": manifest.identity(prepared) if prepared else None,
-        "images": sorted({*seen, *own}),
+        "images": sorted({*before.get("images", ()), *own}),
         "processes": get_world_size(),
         "hardware": hardware(),
         "commit": head.stdout.strip(),
     }
+
+
+def initialised(cfg: Config) -> str:
+    """Where a training's first weights come from: a checkpoint's file name, ``ImageNet``, or ``from scratch``."""
+    if cfg.get("load_from"):
+        return Path(cfg.load_from).name
+    init_cfg = cfg.model.get("backbone", {}).get("init_cfg") or {}
+    if init_cfg.get("type") == "Packaged":
+        return "ImageNet"
+    return Path(init_cfg["checkpoint"]).name if init_cfg.get("type") == "Pretrained" else "from scratch"
+
+
+def recipe_sha256(cfg: Config) -> str:
+    """SHA-256 of what makes two trainings one experiment, seeds, folds and places apart."""
+    kept = json.dumps([_without_places(cfg.get(key)) for key in RECIPE], sort_keys=True, default=str)
+    return hashlib.sha256(kept.encode()).hexdigest()
+
+
+def _without_places(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _without_places(value) for key, value in node.items() if key not in ELSEWHERE}
+    return [_without_places(value) for value in node] if isinstance(node, list | tuple) else node
 
 
 def data_root(cfg: Config) -> Path | None:

@@ -1,4 +1,4 @@
-"""Detections of any tool, read from a file: COCO json, COCO results, or CSV."""
+"""Detections of any tool, read from a file: COCO json, COCO results, CSV, or GeoJSON of each scene."""
 
 import csv
 import json
@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from oil_storage.annotations import geojson
+from oil_storage.annotations.folders import visible
 from oil_storage.annotations.images import scene_name
 from oil_storage.annotations.json_file import is_number
 from oil_storage.errors import UserError
@@ -25,13 +27,15 @@ Found = tuple[str, str, list[float], float]
 """Where it is written, scene, xyxy, score."""
 
 
-def read_detections(path: Path, names: Mapping[int, str]) -> dict[str, Detections]:
+def read_detections(path: Path, names: Mapping[int, str], images: Mapping[str, Path]) -> dict[str, Detections]:
     """Read detections by scene.
 
     Args:
         path: ``.csv`` with :data:`CSV_COLUMNS`; or ``.json``: COCO with ``images`` and, in its ``annotations``, a
-            ``score`` each; or a list of COCO results, whose ``image_id`` are those of the ground truth.
+            ``score`` each; or a list of COCO results, whose ``image_id`` are those of the ground truth; or ``.geojson``
+            called like its scene, each feature with a ``score``; or a folder of such.
         names: scene of each image id of the ground truth; empty where it has no ids.
+        images: image file of each scene of the ground truth, as far as known; places GeoJSON that is not in pixels.
 
     Returns:
         dict: by the scene's name, which is its image file's without folder and suffix.
@@ -39,12 +43,17 @@ def read_detections(path: Path, names: Mapping[int, str]) -> dict[str, Detection
     Raises:
         UserError: what is no such file, or a box or score that is no number or not in order.
     """
-    if path.suffix.lower() == ".csv":
+    if path.is_dir() or path.suffix.lower() == ".geojson":
+        rows = _from_geojson(path, images)
+    elif path.suffix.lower() == ".csv":
         rows = _text_faults_named(path, _from_csv(path))
     elif path.suffix.lower() == ".json":
         rows = _from_json(path, names)
     else:
-        raise UserError(f"{path}: detections are read from .json (COCO) and .csv ({', '.join(CSV_COLUMNS)})")
+        raise UserError(
+            f"{path}: detections are read from .json (COCO), .csv ({', '.join(CSV_COLUMNS)}) and .geojson, or a folder "
+            "of those"
+        )
     found: dict[str, list[list[float]]] = defaultdict(list)
     for place, scene, box, score in rows:
         if not all(map(math.isfinite, (*box, score))):
@@ -86,6 +95,15 @@ def _from_csv(path: Path) -> Iterator[Found]:
             yield place, scene, box, score
 
 
+def _from_geojson(path: Path, images: Mapping[str, Path]) -> Iterator[Found]:
+    files = visible(path, "*.geojson") if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"{path}: no *.geojson in it")
+    for file in files:
+        for place, box, score in geojson.read_scored(file, images.get(file.stem)):
+            yield place.removeprefix(f"{path}: "), file.stem, box, score
+
+
 def _from_json(path: Path, names: Mapping[int, str]) -> Iterator[Found]:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -103,6 +121,8 @@ def _from_json(path: Path, names: Mapping[int, str]) -> Iterator[Found]:
                 raise UserError(
                     f"{path}: a list of results, whose image_id are those of a COCO json; name that as ground truth"
                 )
+        if len(classes := {one.get("category_id") for one in results}) > 1:
+            raise UserError(f"{path}: has detections of {len(classes)} categories; leave those of tanks alone")
         for number, one in enumerate(results):
             place = f"result {number}"
             if one["image_id"] not in names:

@@ -1,5 +1,8 @@
 """What a detector found in a scene, beside what is there."""
 
+import hashlib
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,3 +32,14 @@ class SceneResult:
     scores: NDArray[np.float32]
     windows: NDArray[np.int64] | None = None
     gsd: float | None = None
+
+
+def truth_sha256(scenes: Iterable[SceneResult]) -> str:
+    """SHA-256 of what is there, to a tenth of a pixel: equal where scores can be compared, whatever the format was."""
+    there = sorted((one.scene_id, one.width, one.height, _rounded(one.truth)) for one in scenes)
+    return hashlib.sha256(json.dumps(there).encode()).hexdigest()
+
+
+def _rounded(boxes: NDArray[np.float32]) -> list[list[int]]:
+    rounded: list[list[int]] = sorted(np.rint(boxes.astype(np.float64) * 10).astype(int).tolist())
+    return rounded

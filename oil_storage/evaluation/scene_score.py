@@ -22,8 +22,7 @@ def average_precisions(scenes: Sequence[SceneResult]) -> dict[str, float]:
         dict: ``ap``, ``ap50``, ``ap75``, ``ap_s`` and so on, ``ar``.
     """
     ordered = sorted(scenes, key=lambda one: one.scene_id)
-    images = [image_entry(one.scene_id, one.scene_id, one.width, one.height) for one in ordered]
-    figures = dense_coco.score(coco(images, [one.truth for one in ordered]), coco_results(ordered))
+    figures = dense_coco.score(coco_truth(ordered), coco_results(ordered))
     return {_key(name): value for name, value in figures.items()}
 
 
@@ -43,8 +42,16 @@ def coco_results(scenes: Sequence[SceneResult]) -> list[dict[str, Any]]:
 
 def coco_detections(scenes: Sequence[SceneResult]) -> dict[str, Any]:
     """Detections as COCO json that names its images, as ``tools/evaluate.py`` reads it."""
-    images = [image_entry(one.scene_id, one.scene_id, one.width, one.height) for one in scenes]
-    return {**coco(images, []), "annotations": coco_results(scenes)}
+    return {**coco(_images(scenes), []), "annotations": coco_results(scenes)}
+
+
+def coco_truth(scenes: Sequence[SceneResult]) -> dict[str, Any]:
+    """What is there, as COCO json."""
+    return coco(_images(scenes), [one.truth for one in scenes])
+
+
+def _images(scenes: Sequence[SceneResult]) -> list[dict[str, Any]]:
+    return [image_entry(one.scene_id, one.scene_id, one.width, one.height, one.gsd) for one in scenes]
 
 
 def score_scenes(scenes: Sequence[Matched], threshold: float | None) -> dict[str, Any]:
@@ -74,7 +81,7 @@ def score_scenes(scenes: Sequence[Matched], threshold: float | None) -> dict[str
             **asdict(at_threshold(scenes, threshold)),
             **{f"count_{name}": value for name, value in asdict(count_errors(scenes, threshold)).items()},
             **asdict(geometry_errors(scenes, threshold)),
-            "intervals": intervals(scenes, threshold),
+            "intervals": intervals([(scenes, threshold)]),
             "errors_by_size": count_by_size(scenes, errors),
             "scenes": {
                 one.result.scene_id: _of_scene(one, its, threshold) for one, its in zip(scenes, errors, strict=True)

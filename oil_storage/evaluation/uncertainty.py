@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from statistics import mean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ INTERVAL = (2.5, 97.5)
 SEED = 0
 
 Figures = dict[str, float]
+Scored = tuple[Sequence[Matched], float]
+"""Scenes, and the score threshold for their F1."""
 
 
 def resampled(scenes: Sequence[Matched], threshold: float) -> Callable[[NDArray[np.int64]], Figures]:
@@ -37,28 +40,30 @@ def resampled(scenes: Sequence[Matched], threshold: float) -> Callable[[NDArray[
     return figures
 
 
-def draws(scenes: int) -> NDArray[np.int64]:
+def draws(scenes: int, seed: int = SEED) -> NDArray[np.int64]:
     """How often each of ``scenes`` counts, each time that as many are drawn with replacement: ``(1000, S)``."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     drawn: NDArray[np.int64] = rng.multinomial(scenes, np.full(scenes, 1 / scenes), size=RESAMPLED)
     return drawn
 
 
-def intervals(scenes: Sequence[Matched], threshold: float) -> dict[str, list[float]]:
-    """95 % intervals of ``ap``, ``ap50`` and ``f1`` by the percentile bootstrap over scenes.
+def intervals(runs: Sequence[Scored]) -> dict[str, list[float]]:
+    """95 % intervals of ``ap``, ``ap50`` and ``f1``, means over runs, by the percentile bootstrap over scenes.
+
+    Runs on the same scenes, as of several seeds, are resampled alike; the scenes of folds each on their own.
 
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+
+    Args:
+        runs: one, or several of one detector.
 
     Returns:
         dict: lower and upper end of each; nan where there is no object, or a single scene.
     """
-    figures = resampled(scenes, threshold)
-    return _spans([figures(weights) for weights in draws(len(scenes))], len(scenes))
+    return _spans(_drawn(runs), runs)
 
 
-def differences(
-    first: Sequence[Matched], second: Sequence[Matched], thresholds: tuple[float, float]
-) -> dict[str, list[float]]:
+def differences(first: Sequence[Scored], second: Sequence[Scored]) -> dict[str, list[float]]:
     """95 % intervals of what the second of two detectors has more than the first, on the same scenes.
 
     Both are resampled alike (the paired bootstrap), so that what is hard for both is no difference.
@@ -66,22 +71,32 @@ def differences(
     Raises:
         ValueError: not the same scenes.
     """
-    if [one.result.scene_id for one in first] != [one.result.scene_id for one in second]:
+    if {_names(run) for run in first} != {_names(run) for run in second}:
         raise ValueError("the two are not of the same scenes")
-    of_first, of_second = (
-        resampled(scenes, threshold) for scenes, threshold in zip((first, second), thresholds, strict=True)
-    )
-    drawn = []
-    for weights in draws(len(first)):
-        before, after = of_first(weights), of_second(weights)
-        drawn.append({name: after[name] - before[name] for name in before})
-    return _spans(drawn, len(first))
+    pairs = zip(_drawn(first), _drawn(second), strict=True)
+    return _spans([{name: after[name] - before[name] for name in before} for before, after in pairs], first)
 
 
-def _spans(drawn: Sequence[Figures], scenes: int) -> dict[str, list[float]]:
+def _names(run: Scored) -> tuple[str, ...]:
+    return tuple(one.result.scene_id for one in run[0])
+
+
+def _drawn(runs: Sequence[Scored]) -> list[Figures]:
+    """Means over the runs, for each time that scenes are drawn."""
+    sets = sorted({_names(run) for run in runs})
+    weights = {names: draws(len(names), SEED + index) for index, names in enumerate(sets)}
+    figures = []
+    for run in runs:
+        figures_of = resampled(*run)
+        figures.append([figures_of(each) for each in weights[_names(run)]])
+    return [{name: mean(one[name] for one in drawn) for name in drawn[0]} for drawn in zip(*figures, strict=True)]
+
+
+def _spans(drawn: Sequence[Figures], runs: Sequence[Scored]) -> dict[str, list[float]]:
+    fewest = min(len(scenes) for scenes, _ in runs)
     spans = {}
     for name in drawn[0]:
         values = [one[name] for one in drawn if not math.isnan(one[name])]  # a draw without any object has no figure
-        known = values and scenes > 1  # one scene says nothing of others
+        known = values and fewest > 1  # one scene says nothing of others
         spans[name] = [float(end) for end in np.percentile(values, INTERVAL)] if known else [math.nan, math.nan]
     return spans

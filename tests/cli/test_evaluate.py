@@ -10,7 +10,7 @@ from oil_storage.preparation.coco import coco, image_entry
 from tests.raw_data import write_raw_data
 from tests.scored_scenes import perfect, scored_scenes
 
-WRITTEN = {"metrics.json", "report.html", "suspect_labels.csv", "loosest.jpg"}
+WRITTEN = {"metrics.json", "detections.json", "ground_truth.json", "report.html", "suspect_labels.csv", "loosest.jpg"}
 WRITTEN |= {f"{name}.png" for name in ("precision_recall", "f1", "ap_by_size", "errors_by_size", "counts")}
 
 
@@ -132,7 +132,8 @@ def test_what_the_ground_truth_is_not_is_said(truth: Path, tmp_path: Path, capsy
         ([str(found), str(truth), "--class-map", "a=-"], "is a file; --format and --class-map are for folders"),
         ([str(found), str(prepared)], f"is prepared data; name the split to score on: {prepared}/scenes/val.json"),
         ([str(found), str(tmp_path / "none")], "none: no such file or folder"),
-        ([str(tmp_path), str(truth)], "is a folder; name a file"),
+        ([str(tmp_path / "nothing"), str(truth)], "nothing: no such file or folder"),
+        ([str(prepared), str(truth)], "no *.geojson in it"),
     ):
         assert main([*argv, "--out", str(tmp_path / "out")]) == 2
         assert said in capsys.readouterr().err

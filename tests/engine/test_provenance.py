@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 
-from oil_storage.engine.provenance import check_unseen, differences, read
+from oil_storage.engine.from_scratch import from_scratch
+from oil_storage.engine.provenance import check_unseen, describe, differences, initialised, read, recipe_sha256
 from oil_storage.errors import UserError
 
 
@@ -64,3 +66,27 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     torch.save([1], path)
     with pytest.raises(UserError, match=r"a\.pth: no checkpoint of MMDetection's"):
         read(path)
+
+
+def test_where_the_first_weights_came_from_is_told_and_stays_told() -> None:
+    cfg = Config.fromfile("configs/oil/ssd_lite0.py")
+    assert initialised(cfg) == "ImageNet"
+    cfg.load_from = "checkpoints/dino.pth"
+    assert initialised(cfg) == "dino.pth"
+    before = {"initialised": "ImageNet", "images": ["1"]}
+    assert describe(cfg, before)["initialised"] == "dino.pth"
+    assert "1" in describe(cfg, before)["images"]
+    cfg.resume = True
+    assert describe(cfg, before)["initialised"] == "ImageNet"
+    assert describe(cfg, {})["initialised"] is None  # of a training before this was noted
+    from_scratch(cfg)
+    assert initialised(cfg) == "from scratch"
+
+
+def test_seeds_and_places_make_no_other_recipe_and_settings_do() -> None:
+    cfg = Config.fromfile("configs/oil/ssd_lite0.py")
+    first = recipe_sha256(cfg)
+    cfg.merge_from_dict({"randomness.seed": 7, "work_dir": "x", "train_dataloader.dataset.data_root": "elsewhere"})
+    assert recipe_sha256(cfg) == first
+    cfg.merge_from_dict({"optim_wrapper.optimizer.lr": 1e-9})
+    assert recipe_sha256(cfg) != first

@@ -2,9 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
+from rasterio.transform import from_origin
 
 from oil_storage.errors import UserError
 from oil_storage.evaluation.detections_file import read_detections
+from tests.labelled_scenes import write_geotiff
 
 NAMES = {1: "a", 2: "b.v2"}
 
@@ -27,15 +29,71 @@ def test_the_three_layouts_say_the_same(tmp_path: Path) -> None:
         written(tmp_path, "coco.json", {"images": images, "annotations": results}),
         written(tmp_path, "found.csv", rows),
     ):
-        found = read_detections(path, NAMES)
+        found = read_detections(path, NAMES, {})
         assert list(found) == ["b.v2"]
         assert found["b.v2"].boxes.tolist() == [[1, 2, 4, 6], [5, 6, 12, 14.5]]
         assert found["b.v2"].scores.tolist() == [0.5, 0.25]
 
 
+def feature(ring: list[list[float]], **properties: object) -> dict[str, object]:
+    return {
+        "type": "Feature",
+        "properties": properties,
+        "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
+    }
+
+
+def square(x: float, y: float, side: float) -> list[list[float]]:
+    return [[x, y], [x + side, y], [x + side, y + side], [x, y + side]]
+
+
+def test_geojson_of_each_scene_is_read_in_pixels_and_on_the_ground(tmp_path: Path) -> None:
+    raster = tmp_path / "a.tif"
+    write_geotiff(raster, 100, 80, "EPSG:32631", from_origin(600_000, 5_700_000, 2, 2))
+    found = tmp_path / "found"
+    found.mkdir()
+    utm = {"type": "name", "properties": {"name": "EPSG:32631"}}
+    on_ground = [feature(square(600_020, 5_699_960, 20), score=0.75)]
+    written(found, "a.geojson", {"type": "FeatureCollection", "crs": utm, "features": on_ground})
+    in_pixels = [feature(square(3, 4, 6), score=1)]
+    written(found, "b.v2.geojson", {"type": "FeatureCollection", "crs": None, "features": in_pixels})
+    written(found, "c.geojson", {"type": "FeatureCollection", "crs": None, "features": []})
+    both = read_detections(found, {}, {"a": raster})
+    assert {name: one.boxes.tolist() for name, one in both.items()} == {
+        "a": [[10, 10, 20, 20]],
+        "b.v2": [[3, 4, 9, 10]],
+    }
+    assert both["a"].scores.tolist() == [0.75]
+    assert read_detections(found / "b.v2.geojson", {}, {}).keys() == {"b.v2"}
+    with pytest.raises(
+        UserError, match=r"a\.geojson: coordinates are in EPSG:32631, and the ground truth has no image of a"
+    ):
+        read_detections(found, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [
+        ([feature(square(3, 4, 6))], r"features\[0\]: has no number as property score, but None"),
+        ([feature(square(3, 4, 6), score="1")], "has no number as property score, but '1'"),
+        ([feature(square(3, 4, 6), score=2)], "a score of 2; scores must be from 0 to 1"),
+        ([{**feature(square(3, 4, 6), score=1), "geometry": {"type": "Point", "coordinates": [1, 2]}}], "is a Point, not a polygon"),
+    ],
+)
+def test_features_that_are_no_detections_are_named(features: list[object], said: str, tmp_path: Path) -> None:
+    path = written(tmp_path, "a.geojson", {"type": "FeatureCollection", "crs": None, "features": features})
+    with pytest.raises(UserError, match=said):
+        read_detections(path, {}, {})
+
+
+def test_a_folder_without_geojson_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no \*\.geojson in it"):
+        read_detections(tmp_path, {}, {})
+
+
 def test_nothing_found_is_no_error(tmp_path: Path) -> None:
-    assert read_detections(written(tmp_path, "none.json", []), {}) == {}
-    assert read_detections(written(tmp_path, "none.csv", "scene,xmin,ymin,xmax,ymax,score\n"), {}) == {}
+    assert read_detections(written(tmp_path, "none.json", []), {}, {}) == {}
+    assert read_detections(written(tmp_path, "none.csv", "scene,xmin,ymin,xmax,ymax,score\n"), {}, {}) == {}
 
 
 @pytest.mark.parametrize(
@@ -44,6 +102,11 @@ def test_nothing_found_is_no_error(tmp_path: Path) -> None:
         ("a.pkl", "", "detections are read from .json"),
         ("a.json", "{", "not json"),
         ("a.json", {"images": []}, "neither COCO with a score"),
+        (
+            "a.json",
+            [{"image_id": 1, "category_id": kind, "bbox": [1, 2, 3, 4], "score": 1} for kind in (1, 2)],
+            "has detections of 2 categories",
+        ),
         ("a.json", [{"image_id": 1, "bbox": [1, 2, 3, 4]}], "neither COCO with a score"),
         ("a.json", [{"image_id": 9, "bbox": [1, 2, 3, 4], "score": 1}], "result 0: image_id 9 is no image"),
         (
@@ -77,17 +140,17 @@ def test_nothing_found_is_no_error(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_read_is_said_with_its_place(name: str, content: object, said: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=said):
-        read_detections(written(tmp_path, name, content), NAMES)
+        read_detections(written(tmp_path, name, content), NAMES, {})
 
 
 def test_results_by_number_need_a_ground_truth_with_numbers(tmp_path: Path) -> None:
     path = written(tmp_path, "a.json", [{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1}])
     with pytest.raises(UserError, match="name that as ground truth"):
-        read_detections(path, {})
+        read_detections(path, {}, {})
 
 
 def test_text_that_is_not_utf_8_is_said(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("scene,xmin,ymin,xmax,ymax,score\nanläge,1,2,3,4,1\n".encode("latin-1"))
     with pytest.raises(UserError, match=r"not UTF-8 text .*; save it as UTF-8"):
-        read_detections(path, {})
+        read_detections(path, {}, {})

@@ -11,7 +11,7 @@ MANY = (40, 3, 7, 120, 15, 60, 30, 22, 9, 80)
 
 def test_an_interval_holds_the_figure_and_narrows_with_more_scenes() -> None:
     few, many = scored_scenes(MANY * 2), scored_scenes(MANY * 8)
-    spans = [intervals(match_scenes(scenes), 0.4) for scenes in (few, many)]
+    spans = [intervals([(match_scenes(scenes), 0.4)]) for scenes in (few, many)]
     assert spans[0]["ap50"][0] < average_precisions(few)["ap50"] < spans[0]["ap50"][1]
     for name in ("ap", "ap50", "f1"):
         widths = [span[name][1] - span[name][0] for span in spans]
@@ -20,8 +20,8 @@ def test_an_interval_holds_the_figure_and_narrows_with_more_scenes() -> None:
 
 def test_intervals_are_the_same_each_time_and_shrink_to_nothing_where_all_is_right() -> None:
     scenes = match_scenes(scored_scenes(MANY))
-    assert intervals(scenes, 0.4) == intervals(scenes, 0.4)
-    assert intervals(match_scenes(perfect(scored_scenes(MANY))), 0.4)["ap"] == pytest.approx([1, 1])
+    assert intervals([(scenes, 0.4)]) == intervals([(scenes, 0.4)])
+    assert intervals([(match_scenes(perfect(scored_scenes(MANY))), 0.4)])["ap"] == pytest.approx([1, 1])
 
 
 def test_draws_are_with_replacement() -> None:
@@ -35,21 +35,38 @@ def test_draws_are_with_replacement() -> None:
 def test_a_detector_does_not_differ_from_itself_and_does_from_a_worse_one() -> None:
     scenes = scored_scenes(MANY)
     good = match_scenes(scenes)
-    assert differences(good, good, (0.4, 0.4)) == {"ap": [0, 0], "ap50": [0, 0], "f1": [0, 0]}
+    assert differences([(good, 0.4)], [(good, 0.4)]) == {"ap": [0, 0], "ap50": [0, 0], "f1": [0, 0]}
     worse = match_scenes([with_detections(one, one.boxes[::2], one.scores[::2]) for one in scenes])
-    for low, high in differences(worse, good, (0.4, 0.4)).values():
+    for low, high in differences([(worse, 0.4)], [(good, 0.4)]).values():
         assert 0 < low < high
-    paired = differences(worse, good, (0.4, 0.4))["f1"]
-    alone = intervals(good, 0.4)["f1"]
+    paired = differences([(worse, 0.4)], [(good, 0.4)])["f1"]
+    alone = intervals([(good, 0.4)])["f1"]
     assert paired[1] - paired[0] < 2 * (alone[1] - alone[0])
 
 
 def test_other_scenes_are_refused() -> None:
     with pytest.raises(ValueError, match="same scenes"):
-        differences(match_scenes(scored_scenes((1, 2))), match_scenes(scored_scenes((1,))), (0.5, 0.5))
+        differences([(match_scenes(scored_scenes((1, 2))), 0.5)], [(match_scenes(scored_scenes((1,))), 0.5)])
 
 
 def test_one_scene_says_nothing_of_others() -> None:
     one = match_scenes(scored_scenes((40,)))
-    for spans in (intervals(one, 0.4), differences(one, one, (0.4, 0.4))):
+    for spans in (intervals([(one, 0.4)]), differences([(one, 0.4)], [(one, 0.4)])):
         assert np.isnan(list(spans.values())).all()
+
+
+def test_seeds_are_drawn_alike_and_folds_each_on_their_own() -> None:
+    scenes = scored_scenes(MANY)
+    good = match_scenes(scenes), 0.4
+    worse = match_scenes([with_detections(one, one.boxes[::2], one.scores[::2]) for one in scenes]), 0.4
+    # one detector twice says no more than once
+    assert intervals([good, good]) == intervals([good])
+    low, high = intervals([good, worse])["f1"]
+    assert intervals([worse])["f1"][0] < low < high < intervals([good])["f1"][1]
+    # two folds are twice the scenes
+    folds = [(match_scenes(scenes[:5]), 0.4), (match_scenes(scenes[5:]), 0.4)]
+    both, one = intervals(folds)["f1"], intervals(folds[:1])["f1"]
+    assert both[1] - both[0] < one[1] - one[0]
+    assert differences(folds, folds[::-1]) == {"ap": [0, 0], "ap50": [0, 0], "f1": [0, 0]}
+    with pytest.raises(ValueError, match="same scenes"):
+        differences(folds, folds[:1])

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from oil_storage.cli.evaluate import main as evaluate
 from oil_storage.cli.report import main
 from oil_storage.errors import UserError
 from oil_storage.evaluation.matching import match_scenes
 from oil_storage.evaluation.scene_result import SceneResult
 from oil_storage.evaluation.scene_score import coco_detections, score_scenes
 from oil_storage.preparation.coco import coco, image_entry
-from oil_storage.reporting.comparison import HEADER, compare, read_run
+from oil_storage.reporting.comparison import HEADER, experiments, rows
+from oil_storage.reporting.tested_run import read_run
 from tests.scored_scenes import scored_scenes, with_detections
 
 NUMBERS = (40, 3, 7, 120, 15, 60, 30, 22)
@@ -22,7 +24,7 @@ def change(run: Path, **changed: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changed))
 
 
-def write_run(folder: Path, name: str, scenes: list[SceneResult], seed: int = 0) -> Path:
+def write_run(folder: Path, name: str, scenes: list[SceneResult], seed: int = 0, config: str | None = None) -> Path:
     """Write what a test leaves, on data that all of ``folder`` share unless their ``scenes`` differ."""
     data = folder / f"data_{sum(len(one.truth) for one in scenes)}"
     (data / "scenes").mkdir(parents=True, exist_ok=True)
@@ -31,13 +33,16 @@ def write_run(folder: Path, name: str, scenes: list[SceneResult], seed: int = 0)
     run = folder / name
     (run / "val").mkdir(parents=True)
     (run / "val" / "detections.json").write_text(json.dumps(coco_detections(scenes)))
+    trained = {"seed": seed, "iterations": 80, "seconds": 600.0, "hardware": "2 cores", "initialised": "ImageNet"}
     tested = {
-        "config": f"configs/oil/{name}.py",
+        "config": f"configs/oil/{config or name}.py",
         "data_root": str(data),
         "tiles": "640_64",
         "split": "val",
         "tta": False,
-        "trained": {"seed": seed, "iterations": 80, "seconds": 600.0, "hardware": "2 cores"},
+        "precision": "float32",
+        "changes": [],
+        "trained": {**trained, "recipe_sha256": "0"},
         "metrics": {"coco/bbox_mAP": 0.5},
         "scenes": score_scenes(match_scenes(scenes), 0.4),
     }
@@ -62,11 +67,11 @@ def test_the_best_comes_first_and_chance_is_told_from_difference(
     ]
     assert main([*map(str, runs), "--compare", str(tmp_path / "out")]) == 0
     with (tmp_path / "out" / "comparison.csv").open() as file:
-        header, *rows = csv.reader(file)
+        header, *lines = csv.reader(file)
     assert tuple(header) == HEADER
     assert len(set(header)) == len(header)
-    assert rows[-1][1] == "worse"
-    behind = {row[1]: row[HEADER.index("less F1 than the best")] for row in rows}
+    assert lines[-1][0] == "worse"
+    behind = {row[0]: row[HEADER.index("less F1 than the best")] for row in lines}
     assert sorted(behind.values())[-1] == "the best"
     assert "may be chance" not in behind["worse"]
     assert "chance" in behind["near"] or "chance" in behind["good"]
@@ -80,21 +85,78 @@ def test_the_best_comes_first_and_chance_is_told_from_difference(
 def test_runs_on_different_boxes_are_not_compared(tmp_path: Path) -> None:
     runs = [write_run(tmp_path, name, scored_scenes(numbers)) for name, numbers in (("a", (9, 5)), ("b", (9, 6)))]
     with pytest.raises(UserError, match="different scenes or boxes"):
-        compare([read_run(run, "val") for run in runs], {})
+        experiments([read_run(run, "val") for run in runs])
+
+
+def test_seeds_are_one_experiment(tmp_path: Path) -> None:
+    scenes = scored_scenes(NUMBERS)
+    first, second = (write_run(tmp_path, f"a_{seed}", thinned(scenes, 1 + seed), seed, "a") for seed in (0, 1))
+    other = write_run(tmp_path, "b", thinned(scenes, 3))
+    found = experiments([read_run(run, "val") for run in (other, second, first)])
+    assert [[run.folder.name for run in one.runs] for one in found] == [["a_0", "a_1"], ["b"]]
+    row = dict(zip(HEADER, rows(found, {})[0], strict=True))
+    alone = [read_run(run, "val").figures["f1"] for run in (first, second)]
+    assert row["F1"] == f"{sum(alone) / 2:.3f} ± {abs(alone[0] - alone[1]) / 2**0.5:.3f}"
+    assert row["runs"] == f"{first}, {second}"
+    assert (row["seeds"], row["started from"], row["iterations"]) == ("0, 1", "ImageNet", "80")
+    # another recipe, or other first weights, is another experiment under the same name
+    for key in ("recipe_sha256", "initialised"):
+        trained = {**json.loads((second / "val" / "metrics.json").read_text())["trained"], key: "1"}
+        change(second, trained=trained)
+        assert len(experiments([read_run(run, "val") for run in (first, second)])) == 2
+
+
+def test_folds_are_one_experiment_on_all_their_scenes(tmp_path: Path) -> None:
+    halves = [scored_scenes((9, 15, 4, 8)), scored_scenes((30, 22, 11, 5), seed=1)]
+    folds = [write_run(tmp_path, f"a/{index}", half, config="a") for index, half in enumerate(halves)]
+    worse = [write_run(tmp_path, f"b/{index}", thinned(half, 2), config="b") for index, half in enumerate(halves)]
+    found = experiments([read_run(run, "val") for run in (*folds, *worse)])
+    assert [one.name for one in found] == ["a", "b"]
+    assert "may be chance" not in rows(found, {})[1][HEADER.index("less F1 than the best")]
+    with pytest.raises(UserError, match="different scenes or boxes"):
+        experiments([read_run(run, "val") for run in (*folds, worse[0])])
+
+
+def test_another_tools_detections_stand_in_the_same_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenes = scored_scenes(NUMBERS)
+    run = write_run(tmp_path, "a", thinned(scenes, 2))
+    found = tmp_path / "yolo.json"
+    found.write_text(json.dumps(coco_detections(scenes)))
+    truth = next(tmp_path.glob("data_*")) / "scenes" / "val.json"
+    argv = [str(found), str(truth), "--out", str(tmp_path / "yolo")]
+    assert evaluate([*argv, "--score-thr", "0.4"]) == 0
+    assert main([str(run), str(tmp_path / "yolo"), "--compare", str(tmp_path / "out")]) == 0
+    with (tmp_path / "out" / "comparison.csv").open() as file:
+        first, second = csv.DictReader(file)
+    assert (first["experiment"], first["tiles"], first["tile AP"]) == ("yolo.json", "-", "-")
+    assert first["less F1 than the best"] == "the best"
+    assert second["experiment"] == "a"
+    # a threshold that was chosen on the scenes of a test is no fair one
+    assert evaluate(argv) == 0
+    capsys.readouterr()
+    assert main([str(tmp_path / "yolo"), "--split", "test", "--compare", str(tmp_path / "out")]) == 2
+    assert "was chosen on these very scenes" in capsys.readouterr().err
+
+
+def test_a_run_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path, "a", scored_scenes((9, 5)))
+    assert main([str(run), str(run), "--compare", str(tmp_path / "out")]) == 2
+    assert "named twice" in capsys.readouterr().err
 
 
 def test_costs_are_told_where_they_are_measured(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path, "a", scored_scenes((9, 5))), "val")
     known = {"a": {"speed": {"parameters": 3.2e6, "inference": {"p50": 0.25}}}}
-    (row,) = compare([run], known)
+    (row,) = rows(experiments([run]), known)
     assert row[-3:] == ["3.2", "0.25", "2 cores"]
-    assert compare([run], {})[0][-3:] == ["-", "-", "2 cores"]
+    assert rows(experiments([run]), {})[0][-3:] == ["-", "-", "2 cores"]
 
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
         (lambda run: (run / "val" / "metrics.json").unlink(), "no such file; run tools/test.py with --split val"),
+        (lambda run: change(run, trained={"seed": 0}), "damaged, or of another version"),
         (lambda run: (run / "val" / "metrics.json").write_text("{}"), "damaged, or of another version"),
         (lambda run: (run / "val" / "detections.json").unlink(), "detections.json: no such file"),
         (lambda run: change(run, tta=True), "scores the val split, flips merged; run tools/test.py"),
