@@ -18,8 +18,6 @@ VALIDATED = 50
 RATES = {"SGD": 0.01, "AdamW": 1e-3}
 DETR_RATE = 2e-4
 """Learning rates that suit small models from scratch."""
-WITHOUT_NORM = {"type": "AdamW", "lr": 5e-4, "weight_decay": 0.05}
-"""Of detectors without norm behind the backbone: from scratch, SGD is unsteady at 0.003 and slow below."""
 ENLARGED = (2 * TILE, 2 * TILE)
 """Where a config's test pipeline brings tiles to a size of its own, it brings these to twice their size."""
 
@@ -27,8 +25,8 @@ ENLARGED = (2 * TILE, 2 * TILE)
 def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
     """The same detector, small, on the few tiles of ``data``.
 
-    Model (but for its size), optimiser (but for :data:`WITHOUT_NORM`), precision and test pipeline are the config's;
-    learning rate, schedule, image size and augmentation (none) are not.
+    Model (but for its size), optimiser, precision and test pipeline are the config's; learning rate, schedule, image
+    size and augmentation (none) are not.
 
     Args:
         cfg: of ``configs/oil/``; not changed.
@@ -62,7 +60,8 @@ def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
     small.val_evaluator = {"type": "DenseCocoMetric", "ann_file": str(data / f"tiles/{TILE}_0/train.json")}
     small.test_dataloader, small.test_evaluator = small.val_dataloader, small.val_evaluator
     small.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": ITERATIONS, "val_interval": VALIDATED}
-    small.merge_from_dict({"optim_wrapper.optimizer": _optimizer(small)})
+    optimizer = small.optim_wrapper.optimizer
+    optimizer.lr = DETR_RATE if "num_queries" in small.model else RATES[optimizer.type]
     small.optim_wrapper.get("paramwise_cfg", {}).pop("custom_keys", None)
     small.param_scheduler = [
         {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": VALIDATED},
@@ -72,13 +71,6 @@ def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
     if small.get("auto_scale_lr"):
         small.auto_scale_lr.enable = False
     return small
-
-
-def _optimizer(cfg: Config) -> dict[str, Any]:
-    """What is to be changed of a config's optimiser."""
-    if "roi_head" in cfg.model or cfg.model.backbone.type == "SSDVGG":
-        return {**WITHOUT_NORM, "_delete_": True}
-    return {"lr": DETR_RATE if "num_queries" in cfg.model else RATES[cfg.optim_wrapper.optimizer.type]}
 
 
 def _enlarged(step: Any) -> Any:

@@ -19,6 +19,7 @@ from mmengine.utils import import_modules_from_strings
 from torch.utils.flop_counter import FlopCounterMode
 
 from oil_storage.engine.bf16 import compute_in_bf16
+from oil_storage.engine.channels_last import to_channels_last
 from oil_storage.engine.provenance import hardware
 
 TANKS = 20
@@ -49,7 +50,8 @@ def cost_of(cfg: Config, seconds: float) -> dict[str, Any]:
     with contextlib.redirect_stdout(io.StringIO()):
         model = MODELS.build(cfg.model)
         model.init_weights()
-    model = model.to(device, memory_format=torch.channels_last)
+    model = model.to(device)
+    to_channels_last(model)
     if in_bf16:
         compute_in_bf16(model)
     size = input_size(cfg)

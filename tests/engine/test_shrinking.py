@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
 from oil_storage.engine.provenance import differences
-from oil_storage.engine.shrinking import PROPOSALS, SAMPLES, shrink
+from oil_storage.engine.shrinking import CANDIDATES, PROPOSALS, SAMPLES, shrink
 
 KEPT = ("bbox_head", "dn_cfg", "rpn_head", "roi_head")
 SAMPLED = {
@@ -27,7 +27,11 @@ def test_the_method_stays_and_the_model_is_no_larger(path: Path) -> None:
     for part in KEPT:
         assert small.model.get(part) == cfg.model.get(part)
     assert list(differences(cfg.model.get("train_cfg"), small.model.get("train_cfg"))) == (
-        [f"rpn_proposal.max_per_img was 3000, would be {PROPOSALS}", *SAMPLED[path.stem]]
+        [
+            f"rpn_proposal.nms_pre was 3000, would be {CANDIDATES}",
+            f"rpn_proposal.max_per_img was 3000, would be {PROPOSALS}",
+            *SAMPLED[path.stem],
+        ]
         if path.stem in SAMPLED
         else []
     )

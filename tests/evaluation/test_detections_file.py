@@ -77,7 +77,10 @@ def test_geojson_of_each_scene_is_read_in_pixels_and_on_the_ground(tmp_path: Pat
         ([feature(square(3, 4, 6))], r"features\[0\]: has no number as property score, but None"),
         ([feature(square(3, 4, 6), score="1")], "has no number as property score, but '1'"),
         ([feature(square(3, 4, 6), score=2)], "a score of 2; scores must be from 0 to 1"),
-        ([{**feature(square(3, 4, 6), score=1), "geometry": {"type": "Point", "coordinates": [1, 2]}}], "is a Point, not a polygon"),
+        (
+            [{**feature(square(3, 4, 6), score=1), "geometry": {"type": "Point", "coordinates": [1, 2]}}],
+            "is a Point, not a polygon",
+        ),
     ],
 )
 def test_features_that_are_no_detections_are_named(features: list[object], said: str, tmp_path: Path) -> None:
