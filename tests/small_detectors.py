@@ -43,7 +43,7 @@ def small_detector(path: Path) -> tuple[nn.Module, int]:
     config.model.data_preprocessor.batch_augments = None
     if "roi_head" in config.model:
         for proposals in (config.model.train_cfg.rpn_proposal, config.model.test_cfg.rpn):
-            proposals.max_per_img = 400  # time, as below
+            proposals.max_per_img = 400  # which saves time
         heads = config.model.roi_head.bbox_head
         for head in heads if isinstance(heads, list) else [heads]:
             head.fc_out_channels = 128
