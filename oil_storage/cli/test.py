@@ -174,7 +174,7 @@ def facts(report: Mapping[str, Any]) -> dict[str, str]:
         if trained
         else "the checkpoint does not tell",
         "data": f"{data['name']}, {report['split']} split of seed {data['split_seed']} (SHA-256 {data['sha256'][:12]})",
-        "AP of tiles": f"{shown(report['metrics']['coco/bbox_mAP'])}, above that of scenes by "
+        "AP of tiles": f"{shown(report['metrics']['coco/bbox_mAP'])}, less that of scenes "
         f"{shown(report['tiles_ap_minus_scenes_ap'])}",
         "as": f"{report['precision']}{', flips merged' if report['tta'] else ''}",
     }
