@@ -4,7 +4,7 @@ oneDNN on CPU and cuDNN's bfloat16 kernels on CUDA work in it and would reorder 
 kernels is enough: activations follow, copies of the model (EMA) and checkpoints loaded into it keep the format.
 
 MMCV's own operators do not know it: RoIAlign reads any memory as NCHW, and pools from wrong places without a word
-(https://github.com/open-mmlab/mmcv/issues/2203). What they are given is brought back to NCHW.
+(https://github.com/open-mmlab/mmcv/issues/2203). They keep NCHW, and what they are given is brought back to it.
 
 Not for toys: oneDNN of torch 2.13 corrupts the heap in the float32 backward of a strided 1x1 convolution whose input
 has fewer than 16 channels.
@@ -25,6 +25,7 @@ def to_channels_last(model: nn.Module) -> None:
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     for module in model.modules():
         if type(module).__module__.startswith("mmcv.ops"):
+            module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
             module.register_forward_pre_hook(_contiguous)
 
 

@@ -1,8 +1,11 @@
+import copy
+
 import torch
+from mmcv.ops import ModulatedDeformConv2dPack, RoIAlign
 from mmengine.hooks import EMAHook
 from torch import nn
 
-from oil_storage.engine.channels_last import ChannelsLastHook
+from oil_storage.engine.channels_last import ChannelsLastHook, to_channels_last
 
 
 class Runner:
@@ -37,3 +40,18 @@ def test_copies_loaded_checkpoints_and_optimiser_steps_keep_the_format() -> None
     assert output.is_contiguous(memory_format=torch.channels_last)
     assert kernels_are_channels_last(runner.model)
     assert kernels_are_channels_last(ema.ema_model.module)
+
+
+def test_operators_that_know_nchw_alone_are_given_nchw() -> None:
+    torch.manual_seed(0)
+    convolutions = nn.Sequential(nn.Conv2d(16, 32, 3), ModulatedDeformConv2dPack(32, 16, 3), nn.Conv2d(16, 32, 3))
+    nn.init.normal_(convolutions[1].conv_offset.weight, std=0.1)
+    fast = copy.deepcopy(convolutions)
+    to_channels_last(fast)
+    image = torch.rand(2, 16, 16, 16)
+    assert kernels_are_channels_last(fast[2])
+    torch.testing.assert_close(fast(image), convolutions(image), rtol=1e-4, atol=1e-5)
+    pool = RoIAlign(7)
+    to_channels_last(pool)
+    boxes = torch.tensor([[0, 1.0, 1.0, 9.0, 9.0]])
+    assert torch.equal(pool(image.to(memory_format=torch.channels_last), boxes), RoIAlign(7)(image, boxes))
