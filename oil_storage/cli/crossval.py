@@ -15,6 +15,7 @@ from oil_storage.cli import test as testing
 from oil_storage.cli import train as training
 from oil_storage.cli.command import run
 from oil_storage.errors import UserError
+from oil_storage.reporting.results import SCENE_COLUMNS
 
 DATA = "OIL_STORAGE_DATA"
 """Environment variable by which configs find their prepared folder."""
@@ -59,7 +60,7 @@ def crossval(args: argparse.Namespace) -> int:
 
     path = work_dir / "crossval.json"
     write_json(path, {"config": str(args.config), "folds": results})
-    print(f"\n{table([one['metrics'] for one in results])}\nfigures: {path}")
+    print(f"\n{table(results)}\nfigures: {path}")
     return 0
 
 
@@ -87,13 +88,16 @@ def prepare_data(args: argparse.Namespace, fold: int) -> Path:
 
 
 def train_and_test(args: argparse.Namespace, work_dir: Path) -> int:
-    """Train a fold and score its last checkpoint on its test split; returns the exit status."""
+    """Train a fold, choose its last checkpoint's score threshold on val, score it on test; returns the exit status."""
     if status := training.train(argparse.Namespace(**{**vars(args), "work_dir": work_dir})):
         return status
     checkpoint = Path((work_dir / "last_checkpoint").read_text(encoding="utf-8"))
-    defaults = testing.build_parser().parse_args([str(args.config), str(checkpoint), "--split", "test"])
     same = {name: getattr(args, name) for name in ("amp", "cfg_options", "device", "debug")}
-    return testing.test(argparse.Namespace(**{**vars(defaults), **same, "work_dir": work_dir}))
+    for split in ("val", "test"):
+        defaults = testing.build_parser().parse_args([str(args.config), str(checkpoint), "--split", split])
+        if status := testing.test(argparse.Namespace(**{**vars(defaults), **same, "work_dir": work_dir})):
+            return status
+    return 0
 
 
 @contextmanager
@@ -110,14 +114,23 @@ def environment(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
-def table(metrics: Sequence[Mapping[str, float | None]]) -> str:
-    """A line a fold, then mean and standard deviation of the folds that have a value (of no large box, no AP large)."""
-    columns = {name: f"coco/bbox_{key}" for name, key in testing.TABLE.items()}
-    lines = [[str(fold), *(_figure(one[key]) for key in columns.values())] for fold, one in enumerate(metrics)]
-    values = [[value for one in metrics if (value := one[key]) is not None] for key in columns.values()]
+def table(folds: Sequence[Mapping[str, Any]]) -> str:
+    """A line a fold, then mean and standard deviation of the folds that have a value (of no large box, no AP large).
+
+    Args:
+        folds: ``metrics.json`` of each.
+    """
+    tiles = {name: f"coco/bbox_{key}" for name, key in testing.TABLE.items()}
+    columns = [*tiles, *SCENE_COLUMNS]
+    found = [
+        [*(one["metrics"][key] for key in tiles.values()), *(one["scenes"].get(key) for key in SCENE_COLUMNS.values())]
+        for one in folds
+    ]
+    lines = [[str(fold), *map(_figure, figures)] for fold, figures in enumerate(found)]
+    values = [[value for value in column if value is not None] for column in zip(*found, strict=True)]
     lines.append(["mean", *(_figure(mean(there) if there else None) for there in values)])
     lines.append(["sd", *(_figure(stdev(there) if len(there) > 1 else None) for there in values)])
-    return "\n".join("".join(f"{cell:>10}" for cell in line) for line in [["fold", *columns], *lines])
+    return "\n".join("".join(f"{cell:>11}" for cell in line) for line in [["fold", *columns], *lines])
 
 
 def _figure(value: Any) -> str:

@@ -33,10 +33,13 @@ def test_every_fold_is_trained_tested_and_counted(
     expected = [str(config.parent / "prepared_3_folds" / str(fold)) for fold in range(3)]
     assert [one["data_root"] for one in folds] == expected
     assert {one["split"] for one in folds} == {"test"}
-    values = [one["metrics"]["coco/bbox_AR"] for one in folds]
     rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.strip()}
-    printed = [float(rows[name][-1]) for name in ("0", "1", "2", "mean", "sd")]
-    assert printed == pytest.approx([*values, mean(values), stdev(values)], abs=5.1e-4)
+    for column, values in (
+        (-4, [one["metrics"]["coco/bbox_AR"] for one in folds]),
+        (-1, [one["scenes"]["f1"] for one in folds]),  # at the threshold that val chose
+    ):
+        printed = [float(rows[name][column]) for name in ("0", "1", "2", "mean", "sd")]
+        assert printed == pytest.approx([*values, mean(values), stdev(values)], abs=5.1e-4)
 
     # gone on with, nothing is trained twice and the same is found
     trained = [losses(tmp_path / str(fold)) for fold in range(3)]
