@@ -97,7 +97,7 @@ class _Layer:
         if source != OWN and target:
             key = source, target
             if key not in self._transformed:
-                self._transformed[key] = _transform(points, source, target)
+                self._transformed[key] = transformed(points, source, target)
             points = self._transformed[key]
         return raster.georeference.to_pixels(points)
 
@@ -197,7 +197,7 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
         corners = boxes[:, [0, 1, 0, 3, 2, 3, 2, 1, 0, 1]].reshape(-1, 2)
         points = georeference.to_world(corners)
         if georeference.crs:
-            points = _transform(points, georeference.crs, WGS84).round(10)  # a hundredth of a millimetre
+            points = transformed(points, georeference.crs, WGS84).round(10)  # a hundredth of a millimetre
         features = [
             {
                 "type": "Feature",
@@ -280,7 +280,7 @@ def _outer_ring(polygon: Any, place: str) -> NDArray[np.float64]:
     return np.array([position[:2] for position in ring], dtype=np.float64)
 
 
-def _transform(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
+def transformed(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
     """``(N, 2)`` points, x or longitude first, from one coordinate system to another."""
     if not len(points):
         return points

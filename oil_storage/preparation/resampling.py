@@ -23,6 +23,11 @@ Resolution = tuple[float, float]
 
 
 def ground_resolution(scene: Scene) -> Resolution | None:
+    """:func:`resolution_of` a scene."""
+    return resolution_of(scene.georeference, scene.width, scene.height)
+
+
+def resolution_of(place: Georeference | None, width: int, height: int) -> Resolution | None:
     """Measure how much ground a pixel shows at the centre of a scene, in any coordinate system.
 
     Degrees are metres at that latitude, and the metres of a projection that stretches (Web Mercator does, twofold at
@@ -31,12 +36,11 @@ def ground_resolution(scene: Scene) -> Resolution | None:
     Returns:
         Resolution | None: None where the scene does not say where on earth it lies.
     """
-    place = scene.georeference
     if place is None or place.crs is None:
         return None
     from rasterio.warp import transform
 
-    x, y = scene.width / 2, scene.height / 2
+    x, y = width / 2, height / 2
     points = place.to_world(np.array([(x, y), (x + 1, y), (x, y + 1)]))
     longitudes, latitudes = np.radians(transform(place.crs, "OGC:CRS84", points[:, 0], points[:, 1]))
     east = (longitudes[1:] - longitudes[0] + np.pi) % (2 * np.pi) - np.pi  # also across the date line

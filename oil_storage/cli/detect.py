@@ -1,0 +1,198 @@
+"""Find the tanks of whole scenes: how many, where, how large, and the sites that they make."""
+
+import argparse
+import glob
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from oil_storage.cli import configuration
+from oil_storage.cli.command import run
+from oil_storage.errors import UserError
+
+LIST = ".txt"
+DONE = ".summary.json"
+"""Ending of the file that is written last of a scene's."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The tool's arguments."""
+    parser = argparse.ArgumentParser(prog="tools/detect.py", description=__doc__)
+    parser.add_argument("config", type=Path, help="config file, e.g. configs/oil/ssd_lite0.py")
+    parser.add_argument("checkpoint", type=Path, help="checkpoint that tools/train.py wrote")
+    parser.add_argument(
+        "scenes",
+        nargs="+",
+        metavar="SCENE",
+        help="JPEG, PNG, TIFF or GeoTIFF; a folder of such, a pattern in quotes, or a .txt with one in each line",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for what is found")
+    parser.add_argument(
+        "--score-thr", type=float, metavar="SCORE", help="least score (default: the one kept in the checkpoint)"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes CUDA if there")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="tiles at a time (default: the config's)")
+    parser.add_argument("--tile", type=int, metavar="PX", help="side of a tile (default: the config's)")
+    parser.add_argument(
+        "--overlap", type=int, default=128, metavar="PX", help="what neighbouring tiles share (default: %(default)s)"
+    )
+    parser.add_argument("--bands", metavar="R,G,B", help="bands that are red, green and blue (default: by the file)")
+    parser.add_argument(
+        "--stretch",
+        metavar="LOW,HIGH",
+        help="percentiles of each band that become black and white (default: 2,98 of more than 8 bits, else none)",
+    )
+    return parser
+
+
+def detect(args: argparse.Namespace) -> int:
+    """Detect in all scenes, writing each as it is done; exit status 1 where a scene could not be read."""
+    bands, stretch = _bands(args.bands), _stretch(args.stretch)
+    for name in ("batch_size", "tile"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be at least 1")
+    if args.score_thr is not None and not 0 <= args.score_thr <= 1:
+        raise UserError(f"--score-thr {args.score_thr:g}: must be from 0 to 1")
+    scenes = find_scenes(args.scenes)
+    if args.out.exists() and not args.out.is_dir():
+        raise UserError(f"--out {args.out}: is a file; name a folder")
+    configuration.choose_device(args.device)
+    configuration.quieten()
+    args.cfg_options, args.work_dir, args.amp = [], None, False
+    cfg = configuration.load(args)
+
+    from tqdm import tqdm
+
+    from oil_storage.files import sha256, write_json
+    from oil_storage.inference.map_files import summary, write
+    from oil_storage.inference.scene_detector import SceneDetector
+    from oil_storage.inference.sites import measure
+
+    detector = SceneDetector(
+        cfg,
+        args.checkpoint,
+        score_thr=args.score_thr,
+        batch_size=args.batch_size,
+        tile=args.tile,
+        overlap=args.overlap,
+        bands=bands,
+        stretch=stretch,
+    )
+    made_by = {
+        "config": args.config.stem,
+        "checkpoint_sha256": sha256(args.checkpoint),
+        "score_threshold": detector.threshold,
+        "tile": detector.tile,
+        "overlap": detector.overlap,
+        "bands": bands,
+        "stretch": stretch,
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    todo = [path for path in scenes if _done(args.out / f"{path.stem}{DONE}", made_by) is None]
+    if len(todo) < len(scenes):
+        print(f"{len(scenes) - len(todo)} of {len(scenes)} scenes are done already")
+    faults = 0
+    for source, found in tqdm(detector.detect_all(todo), total=len(todo), unit="scene", delay=2):
+        if isinstance(found, UserError):
+            faults += 1
+            tqdm.write(f"left out: {found}")
+            continue
+        measures = measure(found)
+        write(found, measures, args.out)
+        write_json(args.out / f"{source.stem}{DONE}", {**summary(found, measures), "made_by": made_by})
+    entries = [one for path in scenes if (one := _done(args.out / f"{path.stem}{DONE}", made_by)) is not None]
+    write_json(args.out / "summary.json", {"made_by": made_by, "scenes": entries})
+    print(_table(entries))
+    print(f"written to {args.out}: summary.json, and of each scene .geojson, .csv and .coco.json")
+    if faults:
+        print(f"{faults} of {len(scenes)} scenes could not be read")
+    return 1 if faults else 0
+
+
+def find_scenes(named: Sequence[str]) -> list[Path]:
+    """The image files that the command line means, in order.
+
+    Raises:
+        UserError: something that is not there, nothing at all, or two scenes of one name.
+    """
+    from oil_storage.imagery import SUFFIXES
+
+    found: list[Path] = []
+    for name in named:
+        path = Path(name)
+        if path.is_dir():
+            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES and one.name[0] != ".")
+            if not inside:
+                raise UserError(f"{path}: no image in it; scenes end in {', '.join(SUFFIXES)}")
+            found += inside
+        elif path.suffix.lower() == LIST and path.is_file():
+            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+            found += [path.parent / line for line in lines if line]
+        elif path.exists():
+            found.append(path)
+        else:
+            matching = sorted(map(Path, glob.glob(name)))
+            if not matching:
+                raise UserError(f"{name}: no such file, folder, or file of this pattern")
+            found += matching
+    by_name: dict[str, Path] = {}
+    for one in found:
+        other = by_name.setdefault(one.stem, one)
+        if other.resolve() != one.resolve():
+            raise UserError(f"{other} and {one}: results are called by the scene's name; run one of them elsewhere")
+    return list(by_name.values())
+
+
+def _done(path: Path, made_by: dict[str, Any]) -> dict[str, Any] | None:
+    """What is known of a scene that was done in the same way; None where it has to be done."""
+    if not path.is_file():
+        return None
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None  # it is written again
+    same = json.loads(json.dumps(made_by)) == content.pop("made_by", None)
+    return content if same else None
+
+
+def _table(entries: Sequence[dict[str, Any]]) -> str:
+    width = max([len(one["scene"]) for one in entries] + [len("scene")])
+    lines = [f"{'scene':<{width}}{'tanks':>8}{'sites':>8}  diameters"]
+    for one in entries:
+        unit = "px" if one["gsd"] is None else "m"
+        spread = ", ".join(f"{span} {unit}: {count}" for span, count in one[f"diameters_{unit}"].items() if count)
+        lines.append(f"{one['scene']:<{width}}{one['tanks']:>8}{len(one['sites']):>8}  {spread or '-'}")
+    if len(entries) > 1:
+        lines.append(f"{'all':<{width}}{sum(one['tanks'] for one in entries):>8}")
+    return "\n".join(lines)
+
+
+def _bands(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        bands = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        bands = ()
+    if len(bands) != 3:
+        raise UserError(f"--bands {text}: must be three numbers from 1 up, as 3,2,1")
+    return bands
+
+
+def _stretch(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = math.nan, math.nan
+    if not 0 <= low < high <= 100:
+        raise UserError(f"--stretch {text}: must be two percentiles, as 2,98")
+    return low, high
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``tools/detect.py``."""
+    return run(build_parser(), detect, argv)

@@ -1,0 +1,200 @@
+"""The pixels of a scene, window by window, as detectors were trained to see them: red, green and blue of 8 bits."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage.errors import UserError
+from oil_storage.georeference import TIFF_SUFFIXES, Georeference, read_georeference
+from oil_storage.imagery import SUFFIXES, read_header, read_pixels
+
+STRETCH = (2.0, 98.0)
+"""Percentiles that become 0 and 255 where a band has more than 8 bits and nothing else is asked for."""
+LOOKED_AT = 1024
+"""Pixels a side of the reduced scene that percentiles are taken from."""
+
+
+class SceneImage(Protocol):
+    """A scene that is open.
+
+    Attributes:
+        name: of the scene.
+        width: pixels.
+        height: pixels.
+        georeference: where it lies; None where it does not say.
+    """
+
+    name: str
+    width: int
+    height: int
+    georeference: Georeference | None
+
+    def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """``(H, W, 3)`` RGB of a window, ``(4,)`` xyxy within the scene."""
+        ...
+
+    def shows(self, window: NDArray[np.int64]) -> bool:
+        """Whether any pixel of a window has data."""
+        ...
+
+
+class DecodedImage:
+    """A scene whose pixels are in memory.
+
+    Args:
+        name: of the scene.
+        pixels: ``(H, W, 3)`` uint8 RGB.
+    """
+
+    georeference: Georeference | None = None
+
+    def __init__(self, name: str, pixels: NDArray[np.uint8]) -> None:
+        self.name, self.pixels = name, pixels
+        self.height, self.width = pixels.shape[:2]
+
+    def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """See :class:`SceneImage`."""
+        x1, y1, x2, y2 = window.tolist()
+        return self.pixels[y1:y2, x1:x2]
+
+    def shows(self, window: NDArray[np.int64]) -> bool:
+        """See :class:`SceneImage`."""
+        return True
+
+
+class RasterImage:
+    """A scene that GDAL reads window by window.
+
+    Args:
+        path: of the file.
+        bands: which are red, green and blue, from 1; None takes the first three, or one for all.
+        stretch: percentiles of each band that become 0 and 255; None leaves 8 bits as they are, and stretches others
+            by :data:`STRETCH`.
+
+    Raises:
+        UserError: not a raster, several pages, no such bands, or bands that need to be named.
+    """
+
+    def __init__(self, path: Path, bands: Sequence[int] | None, stretch: tuple[float, float] | None) -> None:
+        import rasterio
+        from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+        self.name, self.path = path.stem, path
+        self.georeference = read_georeference(path)
+        try:
+            with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
+                self.raster = rasterio.open(path)
+        except RasterioError as error:
+            raise UserError(f"{path}: not an image that can be opened ({error}); replace or remove it") from error
+        if len(self.raster.subdatasets) > 1:
+            pages = len(self.raster.subdatasets)
+            raise UserError(f"{path}: {pages} pages; save the one that is the scene as a file of its own")
+        self.width, self.height = self.raster.width, self.raster.height
+        self.bands = self._chosen(bands)
+        kinds = {self.raster.dtypes[band - 1] for band in self.bands}
+        if any(kind.startswith("complex") for kind in kinds):
+            raise UserError(f"{path}: complex numbers, which are no brightness; save their amplitude")
+        if stretch is None and kinds != {"uint8"}:
+            stretch = STRETCH
+        self.limits = None if stretch is None else self._limits(stretch)
+
+    def _chosen(self, bands: Sequence[int] | None) -> list[int]:
+        from rasterio.enums import ColorInterp
+
+        there = self.raster.count
+        if bands is not None:
+            if absent := [band for band in bands if not 1 <= band <= there]:
+                raise UserError(f"{self.path}: has no band {absent[0]}; there are 1 to {there}, name three of them")
+            return list(bands)
+        kinds = list(self.raster.colorinterp)
+        colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+        if all(colour in kinds for colour in colours):
+            return [kinds.index(colour) + 1 for colour in colours]
+        if there - (ColorInterp.alpha in kinds) in (1, 2):
+            return [1, 1, 1]
+        if there > 4:
+            raise UserError(f"{self.path}: {there} bands; say which are red, green and blue with --bands, as 3,2,1")
+        return [1, 2, 3]
+
+    def _limits(self, stretch: tuple[float, float]) -> NDArray[np.float64]:
+        """What becomes 0 and 255, ``(2, 3)``, from a reduced view of the whole scene."""
+        scale = max(1.0, max(self.width, self.height) / LOOKED_AT)
+        shape = (3, max(1, round(self.height / scale)), max(1, round(self.width / scale)))
+        seen = self._bands(out_shape=shape, masked=True)
+        ends = []
+        for band in seen:
+            values = band.compressed()
+            values = values[np.isfinite(values)]
+            ends.append(np.percentile(values, stretch) if len(values) else (0.0, 1.0))
+        return np.array(ends).T
+
+    def _bands(self, **arguments: Any) -> Any:
+        from rasterio.errors import RasterioError
+
+        try:
+            return self.raster.read(self.bands, **arguments)
+        except RasterioError as error:
+            raise UserError(f"{self.path}: cannot be decoded ({error}); the file is damaged, replace it") from error
+
+    def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """See :class:`SceneImage`.
+
+        Raises:
+            UserError: the file is damaged there.
+        """
+        pixels = np.moveaxis(self._bands(window=self._window(window)), 0, 2)
+        if self.limits is None:
+            native: NDArray[np.uint8] = np.ascontiguousarray(pixels)
+            return native
+        low, high = self.limits
+        scaled = (pixels - low) / np.maximum(high - low, 1e-12) * 255
+        eight_bits: NDArray[np.uint8] = np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255).astype(np.uint8)
+        return eight_bits
+
+    def shows(self, window: NDArray[np.int64]) -> bool:
+        """See :class:`SceneImage`."""
+        from rasterio.enums import MaskFlags
+
+        if all(MaskFlags.all_valid in self.raster.mask_flag_enums[band - 1] for band in self.bands):
+            return True
+        return bool(self.raster.dataset_mask(window=self._window(window)).any())
+
+    @staticmethod
+    def _window(window: NDArray[np.int64]) -> Any:
+        from rasterio.windows import Window
+
+        x1, y1, x2, y2 = window.tolist()
+        return Window(x1, y1, x2 - x1, y2 - y1)
+
+
+def open_scene(
+    scene: Path | NDArray[np.uint8],
+    bands: Sequence[int] | None = None,
+    stretch: tuple[float, float] | None = None,
+) -> SceneImage:
+    """Open a scene: JPEG and PNG of 8 bits are decoded at once, and all else is read by window.
+
+    Args:
+        scene: an image file; or ``(H, W, 3)`` RGB or ``(H, W)`` grey, uint8.
+        bands: see :class:`RasterImage`.
+        stretch: see :class:`RasterImage`.
+
+    Raises:
+        UserError: not an image, a damaged one, or one that needs bands to be named.
+    """
+    if isinstance(scene, np.ndarray):
+        grey = scene.ndim == 2
+        if scene.dtype != np.uint8 or not (grey or (scene.ndim == 3 and scene.shape[2] == 3)) or not scene.size:
+            raise UserError(f"an array of shape {scene.shape} and {scene.dtype}: a scene is (H, W, 3) RGB uint8")
+        return DecodedImage("array", np.repeat(scene[..., None], 3, axis=2) if grey else scene)
+    if not scene.is_file():
+        raise UserError(f"{scene}: no such image file")
+    if scene.suffix.lower() not in SUFFIXES:
+        raise UserError(f"{scene}: not an image; scenes end in {', '.join(SUFFIXES)}")
+    if scene.suffix.lower() in TIFF_SUFFIXES or bands or stretch or read_header(scene).unfit:
+        return RasterImage(scene, bands, stretch)
+    return DecodedImage(scene.stem, read_pixels(scene))

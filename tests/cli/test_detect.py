@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from oil_storage.cli.detect import find_scenes, main
+from oil_storage.cli.train import main as train
+from oil_storage.errors import UserError
+from tests.tiny_training import write_config, write_data
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """Return config, checkpoint and flags, and the folder of images."""
+    folder = tmp_path_factory.mktemp("detect")
+    config = write_config(folder, write_data(folder))
+    assert train([str(config), "--work-dir", str(folder / "work")]) == 0
+    return [str(config), str(folder / "work" / "iter_8.pth")], folder / "raw" / "images"
+
+
+FLAGS = ["--score-thr", "0.01", "--tile", "64", "--overlap", "16"]
+
+
+def test_a_folder_of_scenes_is_detected_once(
+    trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, images = trained
+    argv = [*model, str(images), "--out", str(tmp_path / "out"), *FLAGS]
+    assert main(argv) == 0
+    printed = capsys.readouterr().out
+    known = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [one["scene"] for one in known["scenes"]] == [f"scene_{index}" for index in range(4)]
+    assert known["made_by"]["score_threshold"] == 0.01
+    total = sum(one["tanks"] for one in known["scenes"])
+    assert f"all    {total:>8}" in printed
+    for one in known["scenes"]:
+        features = json.loads((tmp_path / "out" / f"{one['scene']}.geojson").read_text())["features"]
+        assert len(features) == one["tanks"] == sum(site["tanks"] for site in one["sites"])
+    # what is done is not done again, unless it would be done otherwise
+    before = (tmp_path / "out" / "scene_0.csv").stat().st_mtime_ns
+    (tmp_path / "out" / "scene_1.summary.json").unlink()
+    assert main(argv) == 0
+    assert "3 of 4 scenes are done already" in capsys.readouterr().out
+    assert (tmp_path / "out" / "scene_0.csv").stat().st_mtime_ns == before
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == known
+    assert main([*argv, "--overlap", "8"]) == 0
+    assert "done already" not in capsys.readouterr().out
+
+
+def test_a_bad_file_is_told_and_the_rest_done(
+    trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, images = trained
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes((images / "scene_0.jpg").read_bytes()[:-300])
+    argv = [*model, str(bad), str(images / "scene_1.jpg"), "--out", str(tmp_path / "out"), *FLAGS]
+    assert main(argv) == 1
+    printed = capsys.readouterr().out
+    assert f"left out: {bad}: cannot be decoded" in printed
+    assert "1 of 2 scenes could not be read" in printed
+    assert [one["scene"] for one in json.loads((tmp_path / "out" / "summary.json").read_text())["scenes"]] == [
+        "scene_1"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "iter_8.pth: has no score threshold yet; give --score-thr"),
+        ([*FLAGS, "--bands", "1,2"], "--bands 1,2: must be three numbers"),
+        ([*FLAGS, "--stretch", "9"], "--stretch 9: must be two percentiles"),
+        ([*FLAGS, "--overlap", "64"], "--overlap 64: must be 0 to 63"),
+        ([*FLAGS, "--batch-size", "0"], "--batch-size 0: must be at least 1"),
+        (["--score-thr", "2"], "--score-thr 2: must be from 0 to 1"),
+    ],
+)
+def test_what_cannot_be_done_leaves_nothing(
+    flags: list[str], said: str, trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, images = trained
+    assert main([*model, str(images), "--out", str(tmp_path / "out"), *flags]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_scenes_are_files_folders_patterns_and_lists(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.tif", "c.png", ".d.png", "e.xml"):
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_text("c.png\n\na.jpg\n")
+    names = {
+        (str(tmp_path),): ["a", "b", "c"],
+        (str(tmp_path / "*.jpg"), str(tmp_path / "b.tif")): ["a", "b"],
+        (str(tmp_path / "list.txt"), str(tmp_path / "a.jpg")): ["c", "a"],
+    }
+    for named, expected in names.items():
+        assert [path.stem for path in find_scenes(named)] == expected
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.tif").touch()
+    for named, said in (
+        ([str(tmp_path), str(tmp_path / "other")], "results are called by the scene's name"),
+        ([str(tmp_path / "*.gif")], "no such file, folder, or file of this pattern"),
+        ([str(tmp_path / "nothing")], "no such file, folder"),
+    ):
+        with pytest.raises(UserError, match=said):
+            find_scenes(named)

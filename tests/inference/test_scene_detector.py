@@ -1,0 +1,111 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from oil_storage.cli.test import main as score
+from oil_storage.cli.train import main as train
+from oil_storage.errors import UserError
+from oil_storage.imagery import read_pixels
+from oil_storage.inference import SceneDetector
+from tests.tiny_training import write_config, write_data
+
+GRID = {"tile": 64, "overlap": 16}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """Return the config and checkpoint of a training, and the folder of raw scenes, after a test on val."""
+    folder = tmp_path_factory.mktemp("detector")
+    config = write_config(folder, write_data(folder))
+    work = folder / "work"
+    assert train([str(config), "--work-dir", str(work)]) == 0
+    checkpoint = work / "iter_8.pth"
+    assert score([str(config), str(checkpoint), "--split", "val", "--work-dir", str(work)]) == 0
+    return config, checkpoint, folder / "raw"
+
+
+def scored(checkpoint: Path) -> tuple[str, np.ndarray, np.ndarray]:
+    """A val scene's name, and what tools/test.py found in it."""
+    content = json.loads((checkpoint.parent / "val" / "detections.json").read_text())
+    image = content["images"][0]
+    found = [one for one in content["annotations"] if one["image_id"] == image["id"]]
+    boxes = np.array([one["bbox"] for one in found])
+    boxes[:, 2:] += boxes[:, :2]
+    return image["file_name"], boxes, np.array([one["score"] for one in found])
+
+
+def test_a_scene_gets_the_boxes_that_its_test_scored(trained: tuple[Path, Path, Path]) -> None:
+    config, checkpoint, raw = trained
+    name, boxes, scores = scored(checkpoint)
+    (path,) = raw.glob(f"images/{name}.*")
+    assert len(boxes) > 20
+    exact = SceneDetector(config, checkpoint, score_thr=0, fast=False, **GRID)
+    for source in (str(path), path, read_pixels(path)):
+        found = exact.detect(source)
+        assert (found.width, found.height) == (128, 128)
+        np.testing.assert_allclose(found.boxes, boxes, atol=1e-3)
+        np.testing.assert_allclose(found.scores, scores, atol=1e-6)
+    fast = SceneDetector(config, checkpoint, score_thr=0, **GRID).detect(path)
+    assert len(fast.boxes) == pytest.approx(len(boxes), abs=1)  # at the brink of merging
+    np.testing.assert_allclose(fast.scores[:20], scores[:20], atol=1e-4)
+
+
+def test_the_checkpoints_threshold_is_applied(trained: tuple[Path, Path, Path]) -> None:
+    config, checkpoint, raw = trained
+    path = next((raw / "images").iterdir())
+    detector = SceneDetector(config, checkpoint, **GRID)
+    assert detector.threshold == pytest.approx(
+        json.loads((checkpoint.parent / "val" / "metrics.json").read_text())["scenes"]["threshold"]
+    )
+    assert (detector.detect(path).scores >= detector.threshold).all()
+
+
+def test_bad_scenes_are_told_and_others_go_on(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    config, checkpoint, raw = trained
+    good = sorted((raw / "images").iterdir())[:2]
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(good[0].read_bytes()[:-200])
+    text = tmp_path / "text.png"
+    text.write_text("no image")
+    detector = SceneDetector(config, checkpoint, **GRID)
+    found = dict(detector.detect_all([good[0], cut, text, tmp_path / "none.tif", good[1]]))
+    assert [isinstance(one, UserError) for one in found.values()] == [False, True, True, True, False]
+    assert [str(one).partition(": ")[0] for one in found.values() if isinstance(one, UserError)] == [
+        str(path) for path in (cut, text, tmp_path / "none.tif")
+    ]
+    with pytest.raises(UserError, match=r"cut\.jpg: cannot be decoded"):
+        detector.detect(cut)
+
+
+@pytest.mark.parametrize("shape", [(1, 300), (300, 1), (1, 1), (20, 30), (64, 64), (65, 200)])
+def test_scenes_of_any_size(trained: tuple[Path, Path, Path], shape: tuple[int, int]) -> None:
+    config, checkpoint, _ = trained
+    found = SceneDetector(config, checkpoint, score_thr=0, **GRID).detect(np.full((*shape, 3), 90, np.uint8))
+    assert (found.height, found.width) == shape
+    assert (found.boxes >= 0).all()
+    assert (found.boxes[:, 2:] <= [shape[1], shape[0]]).all()
+
+
+def test_what_does_not_fit_gets_a_line(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    config, checkpoint, _ = trained
+    bare = tmp_path / "bare.pth"
+    content = torch.load(checkpoint, weights_only=False)
+    del content["meta"]["score_threshold"]
+    torch.save(content, bare)
+    other = Config.fromfile(config)
+    other.model.neck.out_channels = other.model.bbox_head.in_channels = 8
+    for arguments, said in (
+        ((config, tmp_path / "none.pth"), "none.pth: no such checkpoint"),
+        ((config, bare), "has no score threshold yet; give --score-thr"),
+        ((other, checkpoint), "not of this config: "),
+    ):
+        with pytest.raises(UserError, match=said):
+            SceneDetector(*arguments, **GRID)
+    with pytest.raises(UserError, match="--overlap 64: must be 0 to 63"):
+        SceneDetector(config, checkpoint, tile=64, overlap=64)
+    with pytest.raises(UserError, match=r"an array of shape \(4, 4\) and float64"):
+        SceneDetector(config, checkpoint, **GRID).detect(np.zeros((4, 4)))
