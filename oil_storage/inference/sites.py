@@ -9,7 +9,7 @@ from oil_storage.inference.scene_detector import SceneDetections
 from oil_storage.preparation.resampling import resolution_of
 
 APART = 150.0
-"""Metres between the centres of neighbours in one site: dikes and roads between tanks are narrower."""
+"""Metres between the roofs of neighbours in one site: dikes and roads between tanks are narrower."""
 ASSUMED_GSD = 1.2
 """Metres per pixel where a scene does not say, SPOT's: for distances alone, never for a size that is told."""
 
@@ -37,8 +37,8 @@ class Measures:
 def measure(found: SceneDetections) -> Measures:
     """Measure a scene's tanks, and put those together that stand together.
 
-    Tanks no farther apart than :data:`APART` are neighbours, and neighbours' neighbours are one site: DBSCAN whose
-    core points need no other point (Ester et al., KDD 1996), so that a lone tank is a site, too.
+    Tanks whose roofs are no farther apart than :data:`APART` are neighbours, and neighbours' neighbours are one site:
+    DBSCAN whose core points need no other point (Ester et al., KDD 1996), so that a lone tank is a site, too.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -51,8 +51,13 @@ def measure(found: SceneDetections) -> Measures:
     gsd = None if sides is None else float(np.mean(sides))
     if not len(boxes):
         return Measures(gsd, diameters, np.zeros(0, np.int64))
-    on_ground = (boxes[:, :2] + boxes[:, 2:]) / 2 * (metres if sides else ASSUMED_GSD)
-    pairs = cKDTree(on_ground).query_pairs(APART, output_type="ndarray")
+    scale = metres if sides else np.array(ASSUMED_GSD)
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 * scale
+    radii = ((boxes[:, 2:] - boxes[:, :2]) * scale).mean(axis=1) / 2
+    pairs = cKDTree(centres).query_pairs(APART + 2 * radii.max(), output_type="ndarray")
+    first, second = pairs.T
+    gaps = np.linalg.norm(centres[first] - centres[second], axis=1) - radii[first] - radii[second]
+    pairs = pairs[gaps <= APART]
     near = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(boxes), len(boxes)))
     _, labels = connected_components(near, directed=False)
     by_size = np.argsort(-np.bincount(labels), kind="stable")

@@ -17,7 +17,7 @@ def utm(gsd: float) -> Georeference:
 
 
 def test_a_chain_of_near_tanks_is_one_site_and_the_largest_comes_first() -> None:
-    step = 0.9 * APART / 2  # px of 2 m
+    step = 0.9 * (APART + 40) / 2  # px of 2 m
     chain = [(2000 + step * index, 2500.0) for index in range(4)]
     measures = measure(found([(10, 10), *chain, (12, 40)], 20, utm(2.0)))
     assert measures.sites.tolist() == [2, 1, 1, 1, 1, 2]
@@ -27,7 +27,7 @@ def test_a_chain_of_near_tanks_is_one_site_and_the_largest_comes_first() -> None
 
 
 def test_far_tanks_are_sites_of_their_own() -> None:
-    apart = 1.1 * APART / 2
+    apart = 1.1 * (APART + 40) / 2
     assert measure(found([(10, 10), (10 + apart, 10)], 20, utm(2.0))).sites.tolist() == [1, 2]
 
 
