@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from oil_storage.cli import configuration
 from oil_storage.cli.command import run
 from oil_storage.errors import UserError
 from oil_storage.files import write_text
@@ -51,6 +52,8 @@ def report(args: argparse.Namespace) -> None:
 
 
 def _compare(args: argparse.Namespace) -> None:
+    configuration.quieten()
+
     from oil_storage.reporting.comparison import write_comparison
     from oil_storage.reporting.results import read
     from oil_storage.reporting.tested_run import read_run
