@@ -184,7 +184,7 @@ def read_scored(file: Path, image: Path | None) -> Iterator[tuple[str, list[floa
     for index, shape in enumerate(layer.shapes):
         if not is_number(shape.score):
             raise UserError(f"{shape.place}: has no number as property score, but {shape.score!r}")
-        yield shape.place, list(rounded(bounds(layer.ring(points, index)))), float(shape.score)
+        yield shape.place, list(bounds(layer.ring(points, index))), float(shape.score)
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:

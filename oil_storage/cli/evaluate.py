@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DETECTIONS",
         help=".json (COCO), .csv (scene, xmin, ymin, xmax, ymax, score), or .geojson called like its scene, or a "
-        "folder of those",
+        "folder of GeoJSON",
     )
     parser.add_argument(
         "truth",
@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--format", choices=tuple(FORMATS), help="format of the GROUND_TRUTH folder (default: the one that it has)"
     )
     parser.add_argument("--class-map", metavar="NAME=CLASS,...", help="as in tools/prepare_dataset.py")
+    parser.add_argument("--allow", action="store_true", help="score in spite of errors in the GROUND_TRUTH folder")
     parser.add_argument(
         "--score-thr",
         type=float,
@@ -71,8 +72,8 @@ def evaluate(args: argparse.Namespace) -> None:
     from oil_storage.evaluation.scene_score import coco_detections, coco_truth, score_scenes
     from oil_storage.files import write_json
     from oil_storage.reporting.figure_text import scene_table
+    from oil_storage.reporting.score_files import DETECTIONS, METRICS, TRUTH
     from oil_storage.reporting.score_report import PAGE, from_scenes, write_report
-    from oil_storage.reporting.tested_run import DETECTIONS, METRICS, TRUTH
 
     truth, images = (read_scenes(args.truth), {}) if args.truth.is_file() else _read_folder(args)
     names = _image_ids(args.truth) if args.truth.is_file() else {}
@@ -112,8 +113,8 @@ def evaluate(args: argparse.Namespace) -> None:
 def _check_truth(args: argparse.Namespace) -> None:
     if not args.truth.exists():
         raise UserError(f"{args.truth}: no such file or folder")
-    if args.truth.is_file() and (args.format or args.class_map):
-        raise UserError(f"{args.truth}: is a file; --format and --class-map are for folders")
+    if args.truth.is_file() and (args.format or args.class_map or args.allow):
+        raise UserError(f"{args.truth}: is a file; --format, --class-map and --allow are for folders")
     if (args.truth / "manifest.json").is_file():
         raise UserError(
             f"{args.truth}: is prepared data; name the split to score on: {args.truth / 'scenes' / 'val.json'}"
@@ -123,6 +124,7 @@ def _check_truth(args: argparse.Namespace) -> None:
 def _check_out(args: argparse.Namespace) -> None:
     """Nothing that is read may be written over."""
     from oil_storage.files import check_apart
+    from oil_storage.reporting.score_files import METRICS, TRUTH
 
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"{args.out}: is a file; name a folder")
@@ -133,6 +135,8 @@ def _check_out(args: argparse.Namespace) -> None:
             raise UserError(f"--out {args.out}: holds {path}; name another folder")
     if args.detections.is_dir():
         check_apart(args.detections, args.out)
+    if (args.out / METRICS).exists() and not (args.out / TRUTH).exists():
+        raise UserError(f"--out {args.out}: holds the {METRICS} of another tool; name another folder")
 
 
 def _read_folder(args: argparse.Namespace) -> "tuple[dict[str, SceneResult], dict[str, Path]]":
@@ -142,10 +146,11 @@ def _read_folder(args: argparse.Namespace) -> "tuple[dict[str, SceneResult], dic
     from oil_storage.annotations import formats
     from oil_storage.annotations.classes import parse_class_map
     from oil_storage.evaluation.scene_result import SceneResult
-    from oil_storage.preparation.audit import audit
+    from oil_storage.preparation.audit import audit, check_usable
     from oil_storage.preparation.resampling import mean_ground_resolution
 
     scenes, findings = audit(formats.read(args.truth, args.format), parse_class_map(args.class_map))
+    check_usable(findings, args.truth, args.allow)
     for finding in findings:
         print(finding)
     none = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
@@ -179,18 +184,20 @@ def _beside(truth: "Mapping[str, SceneResult]", found: "Mapping[str, Detections]
         )
     if bare := [name for name in truth if name not in found]:
         print(f"no detections in {len(bare)} of {len(truth)} scenes, whose boxes count as missed: {_listed(bare)}")
-    beside = []
+    beside, outside = [], {}
     for name, scene in truth.items():
         if name in found:
             boxes, scores = found[name]
-            outside = (boxes[:, 0] < 0) | (boxes[:, 1] < 0) | (boxes[:, 2] > scene.width) | (boxes[:, 3] > scene.height)
-            if outside.any():
-                print(
-                    f"{name}: {outside.sum()} boxes reach outside the image of {scene.width} x {scene.height} px; "
-                    "they are scored as they are"
-                )
+            over = (boxes[:, 0] < 0) | (boxes[:, 1] < 0) | (boxes[:, 2] > scene.width) | (boxes[:, 3] > scene.height)
+            if over.any():
+                outside[name] = int(over.sum())
             scene = replace(scene, boxes=boxes, scores=scores)
         beside.append(scene)
+    if outside:
+        print(
+            f"{sum(outside.values())} boxes reach outside their images, in {_listed(list(outside))}; "
+            "they are scored as they are"
+        )
     return beside
 
 

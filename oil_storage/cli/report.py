@@ -56,12 +56,15 @@ def _compare(args: argparse.Namespace) -> None:
 
     from oil_storage.reporting.comparison import write_comparison
     from oil_storage.reporting.results import read
+    from oil_storage.reporting.score_files import METRICS
     from oil_storage.reporting.tested_run import read_run
 
     if not args.runs:
         raise UserError("--compare: name the runs to be compared")
     if args.compare.exists() and not args.compare.is_dir():
         raise UserError(f"--compare {args.compare}: is a file; name a folder")
+    if (args.compare / METRICS).exists():
+        raise UserError(f"--compare {args.compare}: holds a run's score; name another folder")
     runs = [read_run(work_dir, args.split) for work_dir in args.runs]
     print(write_comparison(args.compare, runs, read(args.results), args.split), end="")
     print(f"page: {args.compare / 'comparison.html'}")

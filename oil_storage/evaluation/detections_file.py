@@ -51,8 +51,8 @@ def read_detections(path: Path, names: Mapping[int, str], images: Mapping[str, P
         rows = _from_json(path, names)
     else:
         raise UserError(
-            f"{path}: detections are read from .json (COCO), .csv ({', '.join(CSV_COLUMNS)}) and .geojson, or a folder "
-            "of those"
+            f"{path}: detections are read from .json (COCO), .csv ({', '.join(CSV_COLUMNS)}), .geojson, or a folder of "
+            "GeoJSON"
         )
     found: dict[str, list[list[float]]] = defaultdict(list)
     for place, scene, box, score in rows:
@@ -84,13 +84,17 @@ def _from_csv(path: Path) -> Iterator[Found]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         if absent := [name for name in CSV_COLUMNS if name not in (reader.fieldnames or ())]:
-            raise UserError(f"{path}: has no column {', '.join(absent)}; needs {', '.join(CSV_COLUMNS)}")
+            raise UserError(
+                f"{path}: has no column {', '.join(absent)}; needs {', '.join(CSV_COLUMNS)}, with commas between them"
+            )
         for row in reader:
             place = f"line {reader.line_num}"
+            if empty := [name for name in CSV_COLUMNS if not row[name]]:
+                raise UserError(f"{path}, {place}: no {', '.join(empty)}")
             try:
                 *box, score = (float(row[name]) for name in CSV_COLUMNS[1:])
                 scene = scene_name(row["scene"])
-            except (TypeError, ValueError) as error:
+            except ValueError as error:
                 raise UserError(f"{path}, {place}: {error}") from error
             yield place, scene, box, score
 
@@ -101,36 +105,49 @@ def _from_geojson(path: Path, images: Mapping[str, Path]) -> Iterator[Found]:
         raise UserError(f"{path}: no *.geojson in it")
     for file in files:
         for place, box, score in geojson.read_scored(file, images.get(file.stem)):
-            yield place.removeprefix(f"{path}: "), file.stem, box, score
+            yield place.removeprefix(f"{path}: ").removeprefix(f"{path}/"), file.stem, box, score
 
 
-def _from_json(path: Path, names: Mapping[int, str]) -> Iterator[Found]:
+def _from_json(path: Path, names: Mapping[Any, str]) -> Iterator[Found]:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
     except (RecursionError, ValueError) as error:
-        raise UserError(f"{path}: not json ({error})") from error
+        raise UserError(f"{path}: not json ({error}); write it again") from error
+    owner = "the ground truth"
+    results = content
+    if isinstance(content, dict):
+        names, owner = _named_images(path, content), "its own images"
+        results = content.get("annotations")
+    if not isinstance(results, list) or not all(isinstance(one, dict) for one in results):
+        raise UserError(f"{path}: neither COCO with a score in each annotation nor a list of COCO results")
+    if results and not names:
+        raise UserError(
+            f"{path}: a list of results, whose image_id are those of a COCO json; name that as ground truth"
+        )
+    if len(classes := {str(one.get("category_id")) for one in results}) > 1:
+        raise UserError(f"{path}: has detections of {len(classes)} categories; leave those of tanks alone")
+    for number, one in enumerate(results):
+        place = f"result {number}"
+        if absent := [key for key in ("image_id", "bbox", "score") if key not in one]:
+            raise UserError(f"{path}, {place}: has no {absent[0]}")
+        numbers = [*one["bbox"], one["score"]] if isinstance(one["bbox"], list) else []
+        if len(numbers) != 5 or not all(map(is_number, numbers)):
+            raise UserError(f"{path}, {place}: needs a bbox of four numbers and a score: {one['bbox']}, {one['score']}")
+        image_id: Any = one["image_id"]
+        if not isinstance(image_id, int | str) or image_id not in names:
+            raise UserError(f"{path}, {place}: image_id {image_id!r} is none of {owner}")
+        x, y, width, height, score = numbers
+        yield place, names[image_id], [x, y, x + width, y + height], score
+
+
+def _named_images(path: Path, content: Mapping[str, Any]) -> dict[Any, str]:
+    """The scene of each image id of COCO json."""
     try:
-        if isinstance(content, dict):
-            names = {image["id"]: scene_name(image["file_name"]) for image in content["images"]}
-            if len(set(names.values())) < len(content["images"]):
-                raise UserError(f"{path}: images of one name or id; they must differ, without folder and suffix")
-            results = content["annotations"]
-        else:
-            results = content
-            if results and not names:
-                raise UserError(
-                    f"{path}: a list of results, whose image_id are those of a COCO json; name that as ground truth"
-                )
-        if len(classes := {one.get("category_id") for one in results}) > 1:
-            raise UserError(f"{path}: has detections of {len(classes)} categories; leave those of tanks alone")
-        for number, one in enumerate(results):
-            place = f"result {number}"
-            if one["image_id"] not in names:
-                raise UserError(f"{path}, {place}: image_id {one['image_id']} is no image of the ground truth")
-            x, y, width, height = one["bbox"]
-            if not all(is_number(value) for value in (x, y, width, height, one["score"])):
-                raise UserError(f"{path}, {place}: a box or score that is no number: {one['bbox']}, {one['score']}")
-            yield place, names[one["image_id"]], [x, y, x + width, y + height], one["score"]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        fault = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path}: neither COCO with a score in each annotation nor COCO results ({fault})") from error
+        names = {image["id"]: scene_name(image["file_name"]) for image in content["images"]}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: neither COCO nor a list of COCO results: no images with id and file_name ({error!r})"
+        ) from error
+    if len(set(names.values())) < len(content["images"]):
+        raise UserError(f"{path}: images of one name or id; they must differ, without folder and suffix")
+    return names

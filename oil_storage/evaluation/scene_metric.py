@@ -108,7 +108,7 @@ def _object(annotation: dict[str, Any], place: str) -> tuple[float, ...]:
         raise UserError(f"{place}: a box that is no four finite numbers: {annotation['bbox']}")
     if width <= 0 or height <= 0 or annotation.get("iscrowd"):
         raise UserError(
-            f"{place}: {'a crowd' if annotation.get('iscrowd') else 'a box without area'}, no object to find"
+            f"{place}: {'a crowd' if annotation.get('iscrowd') else 'a box without area'}, no object to find; remove it"
         )
     return (x, y, x + width, y + height)
 

@@ -72,7 +72,7 @@ def audit(annotations: Annotations, class_map: Mapping[str, str | None]) -> tupl
             findings.append(_warning("no-boxes", str(path), "image without boxes", "kept as background"))
     if not any(len(scene.boxes) for scene in scenes):
         stops = [str(finding) for finding in findings if finding.severity != Severity.REPAIR]
-        raise UserError("\n".join(["no image has a usable box; nothing to train on", *stops[:1]]))
+        raise UserError("\n".join(["no image has a usable box; nothing to train on, or to find", *stops[:1]]))
     _say_same_images([scene.image for scene in scenes], findings)
     return scenes, findings
 

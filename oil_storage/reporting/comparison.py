@@ -19,9 +19,9 @@ from oil_storage.reporting.figure_text import shown, span
 from oil_storage.reporting.tested_run import TestedRun
 
 HEADER = (
-    *("experiment", "runs", "seeds", "started from", "scene AP", "AP, 95 %", "scene AP50", "AP50, 95 %"),
-    *("F1", "F1, 95 %", "less F1 than the best", "tiles", "tile AP", "iterations", "training, min"),
-    *("M parameters", "s a tile", "hardware"),
+    *("experiment", "runs", "seeds", "started from", "scene AP", "AP, 95 %", "less AP than the best"),
+    *("scene AP50", "AP50, 95 %", "F1", "F1, 95 %", "less F1 than the best", "score threshold", "tiles", "tile AP"),
+    *("iterations", "training, min", "M parameters", "s a tile", "hardware"),
 )
 DASH = "-"
 
@@ -83,8 +83,7 @@ def rows(compared: Sequence[Experiment], known: Mapping[str, Mapping[str, Any]])
         compared: see :func:`experiments`.
         known: what is recorded of each config, see :func:`oil_storage.reporting.results.read`.
     """
-    best = max(compared, key=lambda one: one.mean("f1"))
-    return [_row(one, best, known) for one in compared]
+    return [_row(one, compared[0], known) for one in compared]
 
 
 def _row(one: Experiment, best: Experiment, known: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -93,17 +92,22 @@ def _row(one: Experiment, best: Experiment, known: Mapping[str, Mapping[str, Any
     minutes = [each["seconds"] / 60 for each in trained if each.get("seconds") is not None]
     tile_aps = [run.tile_ap for run in one.runs if run.tile_ap is not None]
     spans = one.runs[0].figures["intervals"] if len(one.runs) == 1 else intervals(one.scored)
+    behind = {} if one is best else differences(one.scored, best.scored)
     figures = []
     for key in ("ap", "ap50", "f1"):
         ends = [None if end is None or math.isnan(end) else end for end in spans[key]]
         figures += [_mean_and_spread(one.values(key)), span(ends) or DASH]
+        if key != "ap50":
+            less = best.mean(key) - one.mean(key)
+            figures.append("the best" if one is best else _behind(less, *behind[key]))
+    thresholds = _each(f"{run.figures['threshold']:.3f}{', best here' if run.chosen_here else ''}" for run in one.runs)
     return [
         one.name,
         ", ".join(str(run.folder) for run in one.runs),
         _each(each.get("seed") for each in trained),
         _each(each.get("initialised") for each in trained),
         *figures,
-        _behind(one, best),
+        thresholds,
         one.runs[0].tiles or DASH,
         _mean_and_spread(tile_aps),
         _each(each.get("iterations") for each in trained),
@@ -125,45 +129,50 @@ def _each(values: Iterable[Any]) -> str:
     return ", ".join(dict.fromkeys(str(value) for value in values if value is not None)) or DASH
 
 
-def _behind(one: Experiment, best: Experiment) -> str:
-    """How much F1 lies below the best's, and whether scenes drawn anew could turn it."""
-    if one is best:
-        return "the best"
-    low, high = differences(one.scored, best.scored)["f1"]
-    less = best.mean("f1") - one.mean("f1")
+def _behind(less: float, low: float, high: float) -> str:
+    """By how much a figure lies below the best experiment's, and whether scenes drawn anew could turn it."""
     if math.isnan(low):
         return f"{less:.3f}, may be chance"
-    return f"{less:.3f} ({low:.3f} to {high:.3f}){'' if low > 0 else ', may be chance'}"
+    return f"{less:.3f} ({low:.3f} to {high:.3f}){', may be chance' if low <= 0 <= high else ''}"
 
 
 def write_comparison(out: Path, runs: Sequence[TestedRun], known: Mapping[str, Mapping[str, Any]], split: str) -> str:
-    """Write the comparison as ``comparison.md``, ``.csv`` and ``.html``, and the curves; returns the Markdown."""
+    """Write the comparison as ``comparison.md``, ``.csv`` and ``.html``, and the curves; returns the Markdown.
+
+    Columns in which no experiment has anything are left out of the Markdown and of the page.
+    """
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     compared = experiments(runs)
     cells = rows(compared, known)
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([HEADER, *cells])
+    header, *filled = _without_empty_columns([HEADER, *cells])
     curves = _curves(compared)
     scenes = {one.result.scene_id: one.result for run in compared[0].runs for one in run.scenes}
     environment = Environment(loader=PackageLoader("oil_storage.reporting"), autoescape=select_autoescape())
     content = {
         "version": __version__,
-        "split": split,
+        "split": split if any(run.tiles for run in runs) else None,
         "scenes": len(scenes),
         "tanks": sum(len(one.truth) for one in scenes.values()),
-        "header": HEADER,
-        "rows": cells,
+        "header": header,
+        "rows": filled,
         "curves": png_uri(curves),
     }
     page = environment.get_template("comparison.html").render(content)
-    markdown = "".join(f"| {' | '.join(row)} |\n" for row in (HEADER, ["---"] * len(HEADER), *map(_escaped, cells)))
+    markdown = "".join(f"| {' | '.join(row)} |\n" for row in (header, ["---"] * len(header), *map(_escaped, filled)))
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "comparison.md", markdown)
     write_text(out / "comparison.csv", table.getvalue())
     write_bytes(out / "precision_recall.png", png(curves))
     write_text(out / "comparison.html", page)
     return markdown
+
+
+def _without_empty_columns(table: Sequence[Sequence[str]]) -> list[list[str]]:
+    kept = [column for column in zip(*table, strict=True) if set(column[1:]) != {DASH}]
+    return [list(row) for row in zip(*kept, strict=True)]
 
 
 def _escaped(row: Sequence[str]) -> list[str]:

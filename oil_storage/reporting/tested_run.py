@@ -13,9 +13,7 @@ from oil_storage.evaluation.matching import Matched, match_scenes
 from oil_storage.evaluation.scene_metric import read_scenes
 from oil_storage.evaluation.scene_result import truth_sha256
 from oil_storage.reporting.results import damage_named
-
-METRICS, DETECTIONS, TRUTH = "metrics.json", "detections.json", "ground_truth.json"
-"""Files of a score; the ground truth's is written by ``tools/evaluate.py``, ``tools/test.py`` has it in its data."""
+from oil_storage.reporting.score_files import DETECTIONS, METRICS, TRUTH
 
 ROUNDING = 2e-3
 """Of an F1: boxes are written as corner and sides, and one at the brink of IoU 0.5 may fall on the other side."""
@@ -30,10 +28,11 @@ class TestedRun:
         scenes: its detections beside the ground truth.
         truth: :func:`oil_storage.evaluation.scene_result.truth_sha256` of the ground truth.
         figures: of :func:`oil_storage.evaluation.scene_score.score_scenes`.
-        config: name of the config; of another tool's detections that of their file.
+        config: name of the config; of another tool's detections that of the folder of their score.
         experiment: equal for runs that differ in their seed or fold alone.
         tiles: tile size and overlap, ``640_64``; None where the scenes were looked at in another way.
         tile_ap: AP of tiles; None where there is none.
+        chosen_here: whether the score threshold is the best for these very scenes.
         trained: what the checkpoint tells, see :func:`oil_storage.engine.provenance.describe`; may be empty.
     """
 
@@ -45,6 +44,7 @@ class TestedRun:
     experiment: tuple[str, ...]
     tiles: str | None
     tile_ap: float | None
+    chosen_here: bool
     trained: Mapping[str, Any]
 
 
@@ -60,7 +60,9 @@ def read_run(folder: Path, split: str) -> TestedRun:
             gone, its threshold was chosen on the test split, or its figures, detections and data do not belong
             together.
     """
-    if not (folder / split).exists() and (folder / TRUTH).is_file():
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; name a tested run's work dir, or --out of tools/evaluate.py")
+    if (folder / TRUTH).is_file() and not (folder / split / METRICS).is_file():
         return _evaluated(folder, split)
     path, again = folder / split / METRICS, f"run tools/test.py with --split {split} --work-dir {folder}"
     tested = _load(path, again)
@@ -77,19 +79,21 @@ def read_run(folder: Path, split: str) -> TestedRun:
         raise UserError(f"{truth}: no such file, though {path} was scored on it; prepare the data again")
     scenes = _scenes(path, figures, truth, again)
     digest = truth_sha256(one.result for one in scenes)
-    return TestedRun(folder, scenes, digest, figures, config, experiment, tiles, tile_ap, trained)
+    here = split == "val"  # where tools/test.py chooses it
+    return TestedRun(folder, scenes, digest, figures, config, experiment, tiles, tile_ap, here, trained)
 
 
 def _evaluated(folder: Path, split: str) -> TestedRun:
     path, again = folder / METRICS, f"run tools/evaluate.py again with --out {folder}"
     figures = _load(path, again)
     with damage_named(path, again):
-        name, given = Path(figures["detections"]).name, figures["threshold_is"] == "given"
+        given = figures["threshold_is"] == "given"
     if split == "test" and not given:
         raise UserError(f"{path}: its score threshold was chosen on these very scenes; {again} and --score-thr")
     scenes = _scenes(path, figures, folder / TRUTH, again)
     digest = truth_sha256(one.result for one in scenes)
-    return TestedRun(folder, scenes, digest, figures, name, (str(folder.resolve()),), None, None, {})
+    own = (str(folder.resolve()),)
+    return TestedRun(folder, scenes, digest, figures, folder.resolve().name, own, None, None, not given, {})
 
 
 def _load(path: Path, again: str) -> dict[str, Any]:
@@ -104,7 +108,9 @@ def _scenes(path: Path, figures: Mapping[str, Any], truth: Path, again: str) -> 
     """Detections beside the ground truth, if they give the F1 that is told."""
     with damage_named(path, again):
         threshold, told = float(figures["threshold"]), float(figures["f1"])
-        _ = [figures["intervals"][key] for key in ("ap", "ap50", "f1")], figures["ap"], figures["ap50"]
+        for key in ("ap", "ap50", "f1"):
+            low, high = figures["intervals"][key]
+            _ = [float(value) for value in (figures[key], low, high) if value is not None]
     detections = read_detections(path.with_name(DETECTIONS), {}, {})
     scenes = []
     for name, scene in read_scenes(truth).items():

@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +94,7 @@ def test_scenes_of_one_side_alone_and_boxes_outside_are_named(
     printed = capsys.readouterr().out
     assert "left out: 2 detections in 1 scenes that the ground truth lacks: elsewhere" in printed
     assert "no detections in 3 of 4 scenes, whose boxes count as missed: scene_01, scene_02, scene_03" in printed
-    assert "scene_00: 1 boxes reach outside the image of 2560 x 2560 px" in printed
+    assert "1 boxes reach outside their images, in scene_00; they are scored as they are" in printed
 
 
 @pytest.mark.parametrize(
@@ -133,7 +132,10 @@ def test_what_the_ground_truth_is_not_is_said(truth: Path, tmp_path: Path, capsy
     prepared.mkdir()
     (prepared / "manifest.json").touch()
     for argv, said in (
-        ([str(found), str(truth), "--class-map", "a=-"], "is a file; --format and --class-map are for folders"),
+        (
+            [str(found), str(truth), "--class-map", "a=-"],
+            "is a file; --format, --class-map and --allow are for folders",
+        ),
         ([str(found), str(prepared)], f"is prepared data; name the split to score on: {prepared}/scenes/val.json"),
         ([str(found), str(tmp_path / "none")], "none: no such file or folder"),
         ([str(tmp_path / "nothing"), str(truth)], "nothing: no such file or folder"),
@@ -150,9 +152,8 @@ def test_twenty_scenes_of_a_thousand_detections_take_seconds_and_less_than_a_gib
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(coco(images, [one.truth for one in scenes])))
     argv = [results(tmp_path, coco_results(scenes)), path, "--out", tmp_path / "out"]
-    start = time.perf_counter()
     tool = subprocess.Popen([sys.executable, "tools/evaluate.py", *map(str, argv)], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(tool.pid, 0)
     assert status == 0
-    assert time.perf_counter() - start < 30  # under 10 s on two quiet cores, loading included
+    assert usage.ru_utime + usage.ru_stime < 20  # under 10 s on two quiet cores, loading included
     assert usage.ru_maxrss < 2**20

@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,13 @@ from oil_storage.reporting.comparison import HEADER, experiments, rows
 from oil_storage.reporting.tested_run import read_run
 from tests.scored_scenes import scored_scenes, with_detections
 
+SCENES = {
+    "threshold": 0.4,
+    "f1": 0.9,
+    "ap": 0.5,
+    "ap50": 0.5,
+    "intervals": {name: [0, 1] for name in ("ap", "ap50", "f1")},
+}
 NUMBERS = (40, 3, 7, 120, 15, 60, 30, 22)
 
 
@@ -72,7 +80,7 @@ def test_the_best_comes_first_and_chance_is_told_from_difference(
     assert len(set(header)) == len(header)
     assert lines[-1][0] == "worse"
     behind = {row[0]: row[HEADER.index("less F1 than the best")] for row in lines}
-    assert sorted(behind.values())[-1] == "the best"
+    assert lines[0][HEADER.index("less AP than the best")] == behind[lines[0][0]] == "the best"
     assert "may be chance" not in behind["worse"]
     assert "chance" in behind["near"] or "chance" in behind["good"]
     page = (tmp_path / "out" / "comparison.html").read_text()
@@ -128,9 +136,16 @@ def test_another_tools_detections_stand_in_the_same_table(tmp_path: Path, capsys
     assert main([str(run), str(tmp_path / "yolo"), "--compare", str(tmp_path / "out")]) == 0
     with (tmp_path / "out" / "comparison.csv").open() as file:
         first, second = csv.DictReader(file)
-    assert (first["experiment"], first["tiles"], first["tile AP"]) == ("yolo.json", "-", "-")
+    assert (first["experiment"], first["tiles"], first["tile AP"]) == ("yolo", "-", "-")
     assert first["less F1 than the best"] == "the best"
+    assert (first["score threshold"], second["score threshold"]) == ("0.400", "0.400, best here")
     assert second["experiment"] == "a"
+    # of which nothing is known stands in no table, and no split is claimed
+    assert main([str(tmp_path / "yolo"), "--compare", str(tmp_path / "alone")]) == 0
+    page = (tmp_path / "alone" / "comparison.html").read_text()
+    assert "val split" not in page
+    assert "M parameters" not in page
+    assert "M parameters" not in (tmp_path / "alone" / "comparison.md").read_text()
     # a threshold that was chosen on the scenes of a test is no fair one
     assert evaluate(argv) == 0
     capsys.readouterr()
@@ -163,6 +178,9 @@ def test_costs_are_told_where_they_are_measured(tmp_path: Path) -> None:
         (lambda run: change(run, split="test"), "scores the test split; run tools/test.py"),
         (lambda run: change(run, scenes={"threshold": 0.4, "f1": 0.9}), "damaged, or of another version"),
         (lambda run: change(run, metrics={}), "damaged, or of another version"),
+        (lambda run: change(run, scenes={**SCENES, "ap": "x"}), "damaged, or of another version"),
+        (lambda run: change(run, scenes={**SCENES, "intervals": {"ap": [1]}}), "damaged, or of another version"),
+        (lambda run: shutil.rmtree(run), "no such folder; name a tested run's work dir, or --out of tools/evaluate.py"),
         (
             lambda run: (run / "val" / "detections.json").write_text('{"images": [], "annotations": []}'),
             "give 0.000: they are not of one test",
@@ -176,6 +194,19 @@ def test_what_is_missing_is_said(spoil: object, said: str, tmp_path: Path, capsy
     assert main([str(run), "--compare", str(tmp_path / "out")]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_score_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path, "a", scored_scenes((9, 5)))
+    before = sorted(path.name for path in (run / "val").iterdir())
+    assert main([str(run), "--compare", str(run / "val")]) == 2
+    assert "holds a run's score; name another folder" in capsys.readouterr().err
+    truth = next(tmp_path.glob("data_*")) / "scenes" / "val.json"
+    found = tmp_path / "found.json"
+    found.write_text((run / "val" / "detections.json").read_text())
+    assert evaluate([str(found), str(truth), "--out", str(run / "val")]) == 2
+    assert "holds the metrics.json of another tool" in capsys.readouterr().err
+    assert sorted(path.name for path in (run / "val").iterdir()) == before
 
 
 def test_nothing_to_compare_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
