@@ -117,6 +117,8 @@ def test_every_command_runs_as_it_stands(tmp_path: Path) -> None:
     assert any((tmp_path / "work_dirs/ssd_lite0/pictures").iterdir())
     for folder in ("ssd_lite0/val", "evaluated"):
         assert (tmp_path / "work_dirs" / folder / "report.html").is_file()
+    assert (tmp_path / "work_dirs/comparison/comparison.html").is_file()
+    assert (tmp_path / "work_dirs/found/summary.json").is_file()
     assert (tmp_path / "work_dirs/ssd_r101/iter_2.pth").is_file()
 
 

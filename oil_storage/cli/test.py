@@ -3,6 +3,7 @@
 import argparse
 import copy
 import hashlib
+import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -69,10 +70,11 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.evaluation.matching import match_scenes
     from oil_storage.evaluation.scene_metric import SceneMetric
     from oil_storage.evaluation.scene_result import truth_sha256
-    from oil_storage.evaluation.scene_score import coco_detections, score_scenes
-    from oil_storage.files import sha256, write_json
+    from oil_storage.evaluation.scene_score import coco_detections, results_of, score_scenes
+    from oil_storage.files import sha256, write_json, write_text
     from oil_storage.preparation import manifest
     from oil_storage.reporting.figure_text import scene_table
+    from oil_storage.reporting.score_files import DETECTIONS, METRICS, TILE_DETECTIONS
     from oil_storage.reporting.score_report import PAGE, from_tiles, write_report
 
     check_whole(args.checkpoint)
@@ -139,15 +141,19 @@ def test(args: argparse.Namespace) -> int:
             "tiles_ap_minus_scenes_ap": _gap(metrics),
         }
         folder, tiles = Path(cfg.work_dir), Path(cfg.test_evaluator.ann_file).with_suffix("")
-        write_json(folder / "detections.json", coco_detections([one.result for one in scenes]))
+        write_json(folder / DETECTIONS, coco_detections([one.result for one in scenes]))
+        of_tiles = [
+            result for image_id, found in sorted(scene_metric.found.items()) for result in results_of(image_id, found)
+        ]
+        write_text(folder / TILE_DETECTIONS, json.dumps(of_tiles))
         title = f"{args.config.stem}, {args.split} split"
         write_report(folder, title, facts(report), scenes, figures, from_tiles(tiles, scenes))
-        write_json(folder / "metrics.json", report)  # the last, so that where it is, all is
+        write_json(folder / METRICS, report)  # the last, so that where it is, all is
         dataset = runner.test_dataloader.dataset
         boxes = sum(len(dataset.get_data_info(index)["instances"]) for index in range(len(dataset)))
         print(f"\n{args.split} split: {len(dataset)} tiles, {boxes} boxes\n{table(metrics)}")
         print(f"\n{len(scenes)} whole scenes\n{scene_table(figures)}")
-        print(f"figures: {folder / 'metrics.json'}\npage: {folder / PAGE}")
+        print(f"figures: {folder / METRICS}\npage: {folder / PAGE}")
         if args.show_dir is not None:
             print(f"pictures: {args.show_dir}")
     return 0

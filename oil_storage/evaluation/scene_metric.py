@@ -30,6 +30,7 @@ class SceneMetric(BaseMetric):
 
     Attributes:
         merged: the scenes, after :meth:`compute_metrics`.
+        found: detections of each tile by its image id, in pixels of the tile, after it.
     """
 
     default_prefix = "scene"
@@ -41,6 +42,7 @@ class SceneMetric(BaseMetric):
         self.scene_of = {image["id"]: image["scene_id"] for image in images}
         self.window_of = {image["id"]: window(image) for image in images}
         self.merged: list[SceneResult] = []
+        self.found: dict[int, Detections] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Keep the detections of a batch of tiles."""
@@ -52,9 +54,10 @@ class SceneMetric(BaseMetric):
 
     def compute_metrics(self, results: list[tuple[int, NDArray[np.float32], NDArray[np.float32]]]) -> dict[str, float]:
         """Merge and score the predictions of all ranks."""
+        self.found = {image_id: Detections(boxes, scores) for image_id, boxes, scores in results}
         tiles_of = defaultdict(list)
-        for image_id, boxes, scores in results:
-            tiles_of[self.scene_of[image_id]].append((self.window_of[image_id], Detections(boxes, scores)))
+        for image_id, found in self.found.items():
+            tiles_of[self.scene_of[image_id]].append((self.window_of[image_id], found))
         self.merged = [merge(self.scenes[scene_id], tiles) for scene_id, tiles in sorted(tiles_of.items())]
         return average_precisions(self.merged)
 

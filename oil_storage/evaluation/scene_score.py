@@ -13,6 +13,7 @@ from oil_storage.evaluation.matching import Matched
 from oil_storage.evaluation.scene_result import SceneResult
 from oil_storage.evaluation.uncertainty import intervals
 from oil_storage.preparation.coco import coco, image_entry
+from oil_storage.tiling import Detections
 
 
 def average_precisions(scenes: Sequence[SceneResult]) -> dict[str, float]:
@@ -33,10 +34,15 @@ def _key(name: str) -> str:
 
 def coco_results(scenes: Sequence[SceneResult]) -> list[dict[str, Any]]:
     """Detections as COCO results; images count from 1 in the order given."""
+    by_number = enumerate((Detections(one.boxes, one.scores) for one in scenes), start=1)
+    return [result for image_id, found in by_number for result in results_of(image_id, found)]
+
+
+def results_of(image_id: int, found: Detections) -> list[dict[str, Any]]:
+    """Detections of one image as COCO results."""
     return [
         {"image_id": image_id, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
-        for image_id, one in enumerate(scenes, start=1)
-        for (x1, y1, x2, y2), score in zip(one.boxes.tolist(), one.scores.tolist(), strict=True)
+        for (x1, y1, x2, y2), score in zip(found.boxes.tolist(), found.scores.tolist(), strict=True)
     ]
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from oil_storage.cli.test import TABLE, main, table
 from oil_storage.cli.train import main as train
+from oil_storage.evaluation import dense_coco
 from oil_storage.preparation.prepare import Choices, prepare
 from tests.tiny_training import write_config, write_data
 
@@ -72,6 +74,10 @@ def test_val_chooses_the_threshold_that_test_applies(
     assert {"report.html", "detections.json", "suspect_labels.csv", "f1.png"} <= {
         path.name for path in folder.iterdir()
     }
+    tiles = json.loads(Path(Config.fromfile(config).val_evaluator.ann_file).read_text())
+    again = dense_coco.score(tiles, json.loads((folder / "tile_detections.json").read_text()))
+    told = json.loads((folder / "metrics.json").read_text())["metrics"]["coco/bbox_AR"]
+    assert again["AR"] == pytest.approx(told, abs=1e-6)
     # a checkpoint that cannot be written costs nobody the figures
     content["meta"].pop("score_threshold", None)
     torch.save(content, checkpoint)
