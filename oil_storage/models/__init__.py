@@ -3,5 +3,6 @@
 from oil_storage.models.bifpn import BiFPN
 from oil_storage.models.efficientdet_head import EfficientDetHead
 from oil_storage.models.efficientnet_lite import EfficientNetLite
+from oil_storage.models.ssd_head import PredictingSSDHead
 
-__all__ = ["BiFPN", "EfficientDetHead", "EfficientNetLite"]
+__all__ = ["BiFPN", "EfficientDetHead", "EfficientNetLite", "PredictingSSDHead"]

@@ -1,4 +1,4 @@
-"""That every detector trains on tiles with no object, one, and 300."""
+"""That every detector trains on tiles with no object, one, and 300, and predicts."""
 
 from pathlib import Path
 
@@ -24,3 +24,16 @@ def test_losses_and_gradients_are_finite_whatever_a_tile_holds(path: Path, in_bf
         assert gradients
         assert torch.isfinite(loss)
         assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_what_is_predicted_lies_in_the_tile(path: Path) -> None:
+    model, side = small_detector(path)
+    model.eval()
+    with torch.no_grad():
+        (sample,) = model.test_step(batch((3,), side))
+    found = sample.pred_instances
+    assert found.bboxes.shape == (len(found.scores), 4)
+    assert torch.isfinite(found.bboxes).all()
+    assert ((found.bboxes >= 0) & (found.bboxes <= side)).all()
+    assert ((found.scores >= 0) & (found.scores <= 1)).all()

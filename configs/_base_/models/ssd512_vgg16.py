@@ -8,7 +8,7 @@ _base_ = ["mmdet::ssd/ssd512_coco.py"]
 model = _base_.pop("model")
 _base_.clear()  # data, schedule and runtime are COCO's
 model.backbone.init_cfg = None  # load_from brings the weights
-model.bbox_head.num_classes = 1
+model.bbox_head.update(type="PredictingSSDHead", num_classes=1)
 model.bbox_head.anchor_generator.update(
     basesize_ratio_range=None,
     min_sizes=[16, 40, 80, 160, 240, 320, 400],
