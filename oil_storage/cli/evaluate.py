@@ -83,6 +83,7 @@ def evaluate(args: argparse.Namespace) -> None:
     figures = score_scenes(scenes, threshold)
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / METRICS
+    path.unlink(missing_ok=True)  # of an earlier score, whose other files are about to go
     results = [one.result for one in scenes]
     chosen = "given" if args.score_thr is not None else "best F1 on these scenes"
     head = {

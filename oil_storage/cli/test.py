@@ -141,6 +141,7 @@ def test(args: argparse.Namespace) -> int:
             "tiles_ap_minus_scenes_ap": _gap(metrics),
         }
         folder, tiles = Path(cfg.work_dir), Path(cfg.test_evaluator.ann_file).with_suffix("")
+        (folder / METRICS).unlink(missing_ok=True)  # of an earlier test, whose other files are about to go
         write_json(folder / DETECTIONS, coco_detections([one.result for one in scenes]))
         of_tiles = [
             result for image_id, found in sorted(scene_metric.found.items()) for result in results_of(image_id, found)

@@ -151,10 +151,10 @@ class SceneDetector:
                 elif fault is None:
                     windows += batch[0]
                     tiles += self._predict(batch[1])
-            if fault is not None or isinstance(image, UserError):
-                yield source, fault or UserError("unread")
-                continue
-            yield source, self._merged(image, windows, tiles)
+            if fault is not None:
+                yield source, fault
+            elif not isinstance(image, UserError):
+                yield source, self._merged(image, windows, tiles)
 
     def _merged(
         self, image: SceneImage, windows: Sequence[NDArray[np.int64]], tiles: Sequence[Detections]

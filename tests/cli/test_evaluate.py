@@ -123,6 +123,20 @@ def test_what_cannot_be_scored_gets_a_line_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_score_that_is_broken_off_leaves_no_figures_of_the_one_before(
+    truth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = [str(results(tmp_path, coco_results(scored_scenes()))), str(truth), "--out", str(tmp_path / "out")]
+    assert main(argv) == 0
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("oil_storage.reporting.score_report.write_report", killed)
+    assert main(argv) == 130
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
 def test_nothing_that_is_read_is_written_over(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = results(tmp_path, coco_results(scored_scenes()))
     before = sorted(path.name for path in tmp_path.iterdir())

@@ -1,4 +1,5 @@
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ def with_statistics(model: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_no_detector_says_anything_else_with_its_norms_folded(path) -> None:  # type: ignore[no-untyped-def]
+def test_no_detector_says_anything_else_with_its_norms_folded(path: Path) -> None:
     model, side = small_detector(path)
     with_statistics(model)
     fused = copy.deepcopy(model)

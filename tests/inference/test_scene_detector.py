@@ -11,6 +11,7 @@ from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
 from oil_storage.imagery import read_pixels
 from oil_storage.inference import SceneDetector
+from tests.inference.test_scene_image import noise, write_raster
 from tests.tiny_training import write_config, write_data
 
 GRID = {"tile": 64, "overlap": 16}
@@ -79,6 +80,21 @@ def test_bad_scenes_are_told_and_others_go_on(trained: tuple[Path, Path, Path], 
     ]
     with pytest.raises(UserError, match=r"cut\.jpg: cannot be decoded"):
         detector.detect(cut)
+
+
+def test_a_scene_that_is_damaged_in_its_middle_is_told_and_the_next_is_whole(
+    trained: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    config, checkpoint, raw = trained
+    cut = write_raster(tmp_path / "cut.tif", noise(3, 400, 500))
+    cut.write_bytes(cut.read_bytes()[:300_000])
+    good = next((raw / "images").iterdir())
+    detector = SceneDetector(config, checkpoint, **GRID)
+    (_, broken), (_, whole) = detector.detect_all([cut, good])
+    assert isinstance(broken, UserError)
+    assert "cut.tif: cannot be decoded" in str(broken)
+    assert not isinstance(whole, UserError)
+    assert np.array_equal(whole.boxes, detector.detect(good).boxes)
 
 
 @pytest.mark.parametrize("shape", [(1, 300), (300, 1), (1, 1), (20, 30), (64, 64), (65, 200)])
