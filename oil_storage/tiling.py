@@ -1,6 +1,6 @@
 """The one home of tile geometry: where tiles lie in a scene, what they show of its boxes, and the way back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -129,76 +129,70 @@ def merge_tiles(
         Detections: in pixels of the scene, best scores first.
     """
     tile_of = np.repeat(np.arange(len(tiles)), [len(tile.boxes) for tile in tiles])
-    origins = np.tile(windows[:, :2], 2)
-    boxes: NDArray[np.float64] = np.concatenate([np.zeros((0, 4)), *(tile.boxes for tile in tiles)])
-    boxes = boxes + origins[tile_of].astype(np.float64)
+    limits = windows[tile_of].astype(np.float64)
+    boxes = np.concatenate([np.zeros((0, 4)), *(tile.boxes for tile in tiles)]) + np.tile(limits[:, :2], 2)
     scores = np.concatenate([np.zeros(0, np.float32), *(tile.scores for tile in tiles)])
     # a side is cut where it lies at its tile's border, unless the scene ends there
-    limits = windows[tile_of].astype(float)
     cut = np.abs(boxes - limits) <= BORDER
     cut &= limits != np.array([0, 0, width, height])
-    at = np.split(np.arange(len(boxes)), np.cumsum([len(tile.boxes) for tile in tiles])[:-1])
-
-    objects = [{index} for index in range(len(boxes))]  # of each box, shared by all of its object
-    pairs = sorted(_pairs(windows, at, boxes, cut, same), key=lambda pair: (-pair[0], pair[1:]))
-    for _, first, second in pairs:
-        one, other = objects[first], objects[second]
-        if one is not other and not {tile_of[i] for i in one} & {tile_of[i] for i in other}:
-            one |= other
-            for index in other:
-                objects[index] = one
-    merged = [
-        _seen_whole(boxes, scores, cut, sorted(members))
-        for index, members in enumerate(objects)
-        if index == min(members)
-    ]
-    merged.sort(key=lambda one: -one[1])
-    return Detections(
-        np.array([box for box, _ in merged], np.float32).reshape(-1, 4),
-        np.array([score for _, score in merged], np.float32),
-    )
+    objects = _objects(_pairs(limits, tile_of, boxes, cut, same), tile_of)
+    return _seen_whole(boxes, scores, cut, objects)
 
 
 def _pairs(
-    windows: NDArray[np.int64],
-    at: Sequence[NDArray[np.int64]],
+    limits: NDArray[np.float64],
+    tile_of: NDArray[np.int64],
     boxes: NDArray[np.float64],
     cut: NDArray[np.bool_],
     same: float,
-) -> Iterator[tuple[float, int, int]]:
-    """Boxes of neighbouring tiles that may be one object: how well they agree, and their places in ``boxes``."""
-    for i in range(len(windows)):
-        later = windows[i + 1 :]
-        shared = np.concatenate(
-            [np.maximum(windows[i, :2], later[:, :2]), np.minimum(windows[i, 2:], later[:, 2:])], axis=1
-        )
-        for j in np.flatnonzero((shared[:, 2:] >= shared[:, :2]).all(axis=1)):
-            ours, theirs = at[i], at[i + 1 + j]
-            yield from _agreeing(shared[j], ours, theirs, boxes, cut, same)
-            for axis in (0, 1):
-                ahead = windows[i + 1 + j, axis] > windows[i, axis]
-                before, after = (ours, theirs) if ahead else (theirs, ours)
-                if windows[i + 1 + j, axis] != windows[i, axis]:
-                    yield from _meeting(axis, before, after, boxes, cut, same)
+) -> NDArray[np.int64]:
+    """Boxes of neighbouring tiles that may be one object, ``(P, 2)``, from the best agreement down.
+
+    Those that agree by area come first, by IoU; then fragments that meet at a border, by IoU along it.
+    """
+    first, second = _near(boxes)
+    across = tile_of[first] != tile_of[second]
+    first, second = first[across], second[across]
+    shared = _intersection(limits[first], limits[second])  # of tiles that do not touch it has a negative side
+    neighbours = (shared[:, 2:] >= shared[:, :2]).all(axis=1)
+    first, second, shared = first[neighbours], second[neighbours], shared[neighbours]
+    iou, agree = _agreement(shared, first, second, boxes, cut, same)
+    found = [(iou[agree], first[agree], second[agree])]
+    for axis in (0, 1):
+        ahead, behind = limits[second, axis] > limits[first, axis], limits[second, axis] < limits[first, axis]
+        for before, after, facing in ((first, second, ahead), (second, first, behind)):
+            along, meet = _meeting(axis, before[facing], after[facing], boxes, cut, same)
+            found.append((along[meet] - 2, first[facing][meet], second[facing][meet]))
+    rank, first, second = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.lexsort((second, first, -rank))
+    return np.stack([first[order], second[order]], axis=1)
 
 
-def _agreeing(
-    shared: NDArray[np.int64],
-    ours: NDArray[np.int64],
-    theirs: NDArray[np.int64],
+def _near(boxes: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of all boxes that overlap, or nearly touch, each pair once and the lower index first."""
+    from shapely import STRtree, box
+
+    around = box(*(boxes + BORDER * np.array([-1, -1, 1, 1])).T)
+    first, second = STRtree(around).query(around)
+    return first[first < second], second[first < second]
+
+
+def _agreement(
+    shared: NDArray[np.float64],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
     boxes: NDArray[np.float64],
     cut: NDArray[np.bool_],
     same: float,
-) -> Iterator[tuple[float, int, int]]:
-    """Pairs that agree on the ground ``shared`` by two tiles, by IoU there."""
-    ours, theirs = (one[_areas(_clipped(boxes[one], shared)) > 0] for one in (ours, theirs))
-    a, b = _clipped(boxes[ours], shared)[:, None], _clipped(boxes[theirs], shared)[None]
-    common = _areas(np.concatenate([np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])], axis=-1))
-    iou = common / (_areas(a) + _areas(b) - common)
-    any_cut = np.logical_or.outer(cut[ours].any(axis=1), cut[theirs].any(axis=1))
-    agreement = np.where(any_cut, common / np.minimum(_areas(a), _areas(b)), iou)
-    for k, m in np.argwhere(agreement >= same):
-        yield float(iou[k, m]), int(ours[k]), int(theirs[m])
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """IoU of pairs on the ground that both tiles show, and whether it, or what a cut leaves of it, is enough."""
+    a, b = _intersection(boxes[first], shared), _intersection(boxes[second], shared)
+    common, smaller = _areas(_intersection(a, b)), np.minimum(_areas(a), _areas(b))
+    there = smaller > 0
+    iou = np.divide(common, _areas(a) + _areas(b) - common, out=np.zeros_like(common), where=there)
+    share = np.divide(common, smaller, out=np.zeros_like(common), where=there)
+    any_cut = cut[first].any(axis=1) | cut[second].any(axis=1)
+    return iou, np.where(any_cut, share, iou) >= same
 
 
 def _meeting(
@@ -208,21 +202,45 @@ def _meeting(
     boxes: NDArray[np.float64],
     cut: NDArray[np.bool_],
     same: float,
-) -> Iterator[tuple[float, int, int]]:
-    """Fragments that face each other over a border across ``axis``, by IoU along it, after all that agree by area."""
-    before, after = before[cut[before, axis + 2]], after[cut[after, axis]]
-    a, b = boxes[before][:, None], boxes[after][None]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """IoU along a border across ``axis`` of fragments on its two sides, and whether they go on in each other."""
+    a, b = boxes[before], boxes[after]
     along = 1 - axis
-    common = np.minimum(a[..., along + 2], b[..., along + 2]) - np.maximum(a[..., along], b[..., along])
-    whole = np.maximum(a[..., along + 2], b[..., along + 2]) - np.minimum(a[..., along], b[..., along])
-    touching = b[..., axis] - a[..., axis + 2] <= 2 * BORDER
-    touching &= (a[..., axis] <= b[..., axis]) & (a[..., axis + 2] <= b[..., axis + 2])
-    for k, m in np.argwhere(touching & (common >= same * whole)):
-        yield float(common[k, m] / whole[k, m]) - 2, int(before[k]), int(after[m])
+    common = np.minimum(a[:, along + 2], b[:, along + 2]) - np.maximum(a[:, along], b[:, along])
+    whole = np.maximum(a[:, along + 2], b[:, along + 2]) - np.minimum(a[:, along], b[:, along])
+    meet = cut[before, axis + 2] & cut[after, axis] & (b[:, axis] - a[:, axis + 2] <= 2 * BORDER)
+    meet &= (a[:, axis] <= b[:, axis]) & (a[:, axis + 2] <= b[:, axis + 2]) & (common >= same * whole)
+    return common / whole, meet
 
 
-def _clipped(boxes: NDArray[np.float64], window: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.concatenate([np.maximum(boxes[:, :2], window[:2]), np.minimum(boxes[:, 2:], window[2:])], axis=1)
+def _objects(pairs: NDArray[np.int64], tile_of: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of each box's object, ``(N,)``, joining pairs in order unless an object would get two boxes of a tile."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    number = len(tile_of)
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(number, number))
+    count, group_of = connected_components(graph, directed=False)
+    # order matters only where a group holds two boxes of one tile
+    order = np.lexsort((tile_of, group_of))
+    twice = (np.diff(group_of[order]) == 0) & (np.diff(tile_of[order]) == 0)
+    disputed = np.zeros(count, np.bool_)
+    disputed[group_of[order][1:][twice]] = True
+    members = np.flatnonzero(disputed[group_of])
+    joined = {index: {index} for index in members.tolist()}
+    for first, second in pairs[disputed[group_of[pairs[:, 0]]]].tolist():
+        one, other = joined[first], joined[second]
+        if one is not other and not {tile_of[i] for i in one} & {tile_of[i] for i in other}:
+            one |= other
+            for index in other:
+                joined[index] = one
+    objects: NDArray[np.int64] = group_of.astype(np.int64)
+    objects[members] = [count + min(joined[index]) for index in members.tolist()]
+    return objects
+
+
+def _intersection(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([np.maximum(boxes[:, :2], others[:, :2]), np.minimum(boxes[:, 2:], others[:, 2:])], axis=1)
 
 
 def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -231,18 +249,32 @@ def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _seen_whole(
-    boxes: NDArray[np.float64], scores: NDArray[np.float32], cut: NDArray[np.bool_], members: Sequence[int]
-) -> tuple[NDArray[np.float64], float]:
-    """Box and score of an object, from one box of each tile that saw it."""
-    best_first = sorted(members, key=lambda index: -scores[index])
-    whole = [index for index in best_first if not cut[index].any()]
-    if whole:
-        return boxes[whole[0]], float(scores[whole[0]])
-    union = np.concatenate([boxes[best_first, :2].min(axis=0), boxes[best_first, 2:].max(axis=0)])
+    boxes: NDArray[np.float64],
+    scores: NDArray[np.float32],
+    cut: NDArray[np.bool_],
+    objects: NDArray[np.int64],
+) -> Detections:
+    """Objects by their best box that no border cuts, or stitched where there is none; best scores first."""
+    in_part: NDArray[np.bool_] = np.logical_or.reduce(cut, axis=1)
+    order = np.lexsort((-scores, in_part, objects))  # of each object whole boxes first, each by score
+    starts = np.flatnonzero(np.diff(objects[order], prepend=-1))
+    best, ends = order[starts], np.append(starts[1:], len(order))
+    merged, kept = boxes[best], scores[best]
+    for index in np.flatnonzero(in_part[best]):
+        merged[index] = _stitched(boxes, cut, order[starts[index] : ends[index]])
+    first = np.minimum.reduceat(order, starts) if len(order) else order
+    by_score = np.lexsort((first, -kept))
+    return Detections(merged[by_score].astype(np.float32), kept[by_score])
+
+
+def _stitched(boxes: NDArray[np.float64], cut: NDArray[np.bool_], members: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Box of an object that no tile saw whole: each side from its best fragment that shows it."""
+    union: NDArray[np.float64] = np.concatenate([boxes[members, :2].min(axis=0), boxes[members, 2:].max(axis=0)])
     box = union.copy()
     for side in range(4):
-        if shown := [index for index in best_first if not cut[index, side]]:
+        shown = members[~cut[members, side]]
+        if len(shown):
             box[side] = boxes[shown[0], side]
     # sides of fragments that hardly agree may pass each other
     fits = (box[2:] > box[:2]).all() and 2 * _areas(box) >= _areas(union)
-    return (box if fits else union), float(scores[best_first[0]])
+    return box if fits else union
