@@ -242,6 +242,7 @@ def quieten() -> None:
         ".*torch.cuda.amp.*is deprecated",
         "pkg_resources is deprecated",
         ".*`torch.jit.*` is deprecated",
+        "'crs' was not provided",
         ".*'pin_memory' argument is set as true but no accelerator is found",
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -2,19 +2,30 @@
 
 import argparse
 import glob
+import hashlib
 import json
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oil_storage.cli import configuration
-from oil_storage.cli.command import run
+from oil_storage.cli.command import is_first_process, run
 from oil_storage.errors import UserError
+
+if TYPE_CHECKING:
+    from oil_storage.inference import SceneDetections, SceneDetector
 
 LIST = ".txt"
 DONE = ".summary.json"
 """Ending of the file that is written last of a scene's."""
+PICTURES = "pictures"
+"""Folder in the output, apart, so that none is taken for a scene."""
+LONGEST_RUN = timedelta(days=365)
+"""For which the first of several processes waits for the others."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -34,9 +45,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes CUDA if there")
     parser.add_argument("--batch-size", type=int, metavar="N", help="tiles at a time (default: the config's)")
-    parser.add_argument("--tile", type=int, metavar="PX", help="side of a tile (default: the config's)")
+    parser.add_argument("--tile", type=int, metavar="PX", help="side of what the detector gets (default: the config's)")
     parser.add_argument(
-        "--overlap", type=int, default=128, metavar="PX", help="what neighbouring tiles share (default: %(default)s)"
+        "--overlap",
+        type=int,
+        default=128,
+        metavar="PX",
+        help="pixels of the scene that neighbouring tiles share (default: %(default)s)",
+    )
+    parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="magnify scenes S times before tiling")
+    parser.add_argument(
+        "--tta", action="store_true", help="look at each tile as it is and flipped: four times the work"
     )
     parser.add_argument("--bands", metavar="R,G,B", help="bands that are red, green and blue (default: by the file)")
     parser.add_argument(
@@ -48,13 +67,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def detect(args: argparse.Namespace) -> int:
-    """Detect in all scenes, writing each as it is done; exit status 1 where a scene could not be read."""
+    """Detect in all scenes, writing each as it is done; exit status 1 where a scene could not be read.
+
+    Of several processes, which torchrun starts, each takes its share of the scenes; the first writes the summary.
+    """
     bands, stretch = _bands(args.bands), _stretch(args.stretch)
     for name in ("batch_size", "tile"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be at least 1")
     if args.score_thr is not None and not 0 <= args.score_thr <= 1:
         raise UserError(f"--score-thr {args.score_thr:g}: must be from 0 to 1")
+    if not 0.1 <= args.scale <= 10:
+        raise UserError(f"--scale {args.scale:g}: must be from 0.1 to 10")
     scenes = find_scenes(args.scenes)
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: is a file; name a folder")
@@ -63,13 +87,17 @@ def detect(args: argparse.Namespace) -> int:
     args.cfg_options, args.work_dir, args.amp = [], None, False
     cfg = configuration.load(args)
 
-    from tqdm import tqdm
+    import torch
+    from torch import distributed
 
     from oil_storage.files import sha256, write_json
-    from oil_storage.inference.map_files import summary, write
     from oil_storage.inference.scene_detector import SceneDetector
-    from oil_storage.inference.sites import measure
 
+    rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if processes > 1:
+        distributed.init_process_group("gloo", timeout=LONGEST_RUN)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     detector = SceneDetector(
         cfg,
         args.checkpoint,
@@ -77,38 +105,88 @@ def detect(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         tile=args.tile,
         overlap=args.overlap,
+        scale=args.scale,
+        tta=args.tta,
         bands=bands,
         stretch=stretch,
     )
+    looks = cfg.model.to_dict(), [dict(step) for step in cfg.test_dataloader.dataset.pipeline]
     made_by = {
         "config": args.config.stem,
+        "config_sha256": hashlib.sha256(json.dumps(looks, sort_keys=True, default=str).encode()).hexdigest(),
         "checkpoint_sha256": sha256(args.checkpoint),
         "score_threshold": detector.threshold,
-        "tile": detector.tile,
-        "overlap": detector.overlap,
+        "tile": detector.reader.tile,
+        "overlap": args.overlap,
+        "scale": args.scale,
+        "tta": args.tta,
         "bands": bands,
         "stretch": stretch,
     }
-    args.out.mkdir(parents=True, exist_ok=True)
-    todo = [path for path in scenes if _done(args.out / f"{path.stem}{DONE}", made_by) is None]
+    (args.out / PICTURES).mkdir(parents=True, exist_ok=True)
+    faults = _detect(detector, scenes[rank::processes], args.out, made_by)
+    if processes > 1:
+        of_all: list[int] = [0] * processes
+        distributed.all_gather_object(of_all, faults)  # waits for all
+        distributed.destroy_process_group()
+        faults = sum(of_all)
+    if is_first_process():
+        entries = [one for path in scenes if (one := _done(args.out / f"{path.stem}{DONE}", made_by)) is not None]
+        write_json(args.out / "summary.json", {"made_by": made_by, "scenes": entries})
+        print(_table(entries))
+        print(
+            f"written to {args.out}: summary.json, {PICTURES}/, and of each scene .geojson, .gpkg, .csv and .coco.json"
+        )
+        if faults:
+            print(f"{faults} of {len(scenes)} scenes could not be read")
+    return 1 if faults else 0
+
+
+def _detect(detector: "SceneDetector", scenes: Sequence[Path], out: Path, made_by: Mapping[str, Any]) -> int:
+    """Detect in what is not done yet; what one scene leaves is written while the next is looked at.
+
+    Returns:
+        int: how many could not be read.
+    """
+    from tqdm import tqdm
+
+    todo = [path for path in scenes if _done(out / f"{path.stem}{DONE}", made_by) is None]
     if len(todo) < len(scenes):
         print(f"{len(scenes) - len(todo)} of {len(scenes)} scenes are done already")
     faults = 0
-    for source, found in tqdm(detector.detect_all(todo), total=len(todo), unit="scene", delay=2):
-        if isinstance(found, UserError):
-            faults += 1
-            tqdm.write(f"left out: {found}")
-            continue
-        measures = measure(found)
-        write(found, measures, args.out)
-        write_json(args.out / f"{source.stem}{DONE}", {**summary(found, measures), "made_by": made_by})
-    entries = [one for path in scenes if (one := _done(args.out / f"{path.stem}{DONE}", made_by)) is not None]
-    write_json(args.out / "summary.json", {"made_by": made_by, "scenes": entries})
-    print(_table(entries))
-    print(f"written to {args.out}: summary.json, and of each scene .geojson, .csv and .coco.json")
-    if faults:
-        print(f"{faults} of {len(scenes)} scenes could not be read")
-    return 1 if faults else 0
+    writing: Future[None] | None = None
+    quiet = not is_first_process()
+    with ThreadPoolExecutor(1) as writer:
+        for source, found in tqdm(detector.detect_all(todo), total=len(todo), unit="scene", delay=2, disable=quiet):
+            if isinstance(found, UserError):
+                faults += 1
+                tqdm.write(f"left out: {found}")
+                continue
+            assert isinstance(source, Path)  # as all that were given
+            if writing is not None:
+                writing.result()  # no more than one waits
+            writing = writer.submit(_write, source, found, detector, out, made_by)
+        if writing is not None:
+            writing.result()
+    return faults
+
+
+def _write(
+    source: Path, found: "SceneDetections", detector: "SceneDetector", out: Path, made_by: Mapping[str, Any]
+) -> None:
+    """All files of a scene, the one by which it is known to be done last."""
+    from oil_storage.files import write_bytes, write_json
+    from oil_storage.inference.map_files import summary, write
+    from oil_storage.inference.picture import picture
+    from oil_storage.inference.scene_image import open_scene
+    from oil_storage.inference.sites import measure
+
+    measures = measure(found)
+    (out / f"{source.stem}{DONE}").unlink(missing_ok=True)  # of another run
+    write(found, measures, out)
+    image = open_scene(source, detector.reader.bands, detector.reader.stretch)
+    write_bytes(out / PICTURES / f"{source.stem}.jpg", picture(image, found))
+    write_json(out / f"{source.stem}{DONE}", {**summary(found, measures), "made_by": made_by})
 
 
 def find_scenes(named: Sequence[str]) -> list[Path]:
@@ -145,7 +223,7 @@ def find_scenes(named: Sequence[str]) -> list[Path]:
     return list(by_name.values())
 
 
-def _done(path: Path, made_by: dict[str, Any]) -> dict[str, Any] | None:
+def _done(path: Path, made_by: Mapping[str, Any]) -> dict[str, Any] | None:
     """What is known of a scene that was done in the same way; None where it has to be done."""
     if not path.is_file():
         return None

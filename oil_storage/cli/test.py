@@ -72,6 +72,7 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.evaluation.scene_result import truth_sha256
     from oil_storage.evaluation.scene_score import coco_detections, results_of, score_scenes
     from oil_storage.files import sha256, write_json, write_text
+    from oil_storage.inference.flips import predict_flips
     from oil_storage.preparation import manifest
     from oil_storage.reporting.figure_text import scene_table
     from oil_storage.reporting.score_files import DETECTIONS, METRICS, TILE_DETECTIONS
@@ -107,7 +108,7 @@ def test(args: argparse.Namespace) -> int:
     cfg.load_from = str(args.checkpoint)
     cfg.resume = False
     if args.tta:
-        use_tta(cfg)
+        predict_flips(cfg)
     if args.show_dir is not None:
         cfg.default_hooks.picture_folder = {"type": "PictureFolderHook", "folder": str(args.show_dir)}
     if args.out is not None:
@@ -234,30 +235,6 @@ def choose_split(cfg: "Config", split: str) -> None:
     configuration.check_evaluator(cfg, "test")
     cfg.test_dataloader.dataset.split = split
     cfg.test_evaluator.ann_file = str(Path(cfg.test_evaluator.ann_file).with_stem(split))
-
-
-def use_tta(cfg: "Config") -> None:
-    """Predict each tile as it is and flipped; ``tta_pipeline`` of the config wins over the four flips made here."""
-    from mmengine.config import ConfigDict
-
-    if not cfg.get("tta_model"):
-        raise UserError("--tta: the config has no tta_model; configs/_base_/default_runtime.py has one")
-    dataset = cfg.test_dataloader.dataset
-    if "tta_pipeline" in cfg:
-        dataset.pipeline = cfg.tta_pipeline
-    else:
-        *steps, pack = dataset.pipeline
-        keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
-        flips = [{"type": "RandomFlip", "prob": 0.0}]
-        flips += [{"type": "RandomFlip", "prob": 1.0, "direction": d} for d in ("horizontal", "vertical", "diagonal")]
-        dataset.pipeline = [
-            *steps,
-            {"type": "TestTimeAug", "transforms": [flips, [{**pack, "meta_keys": keys}]]},
-        ]
-    # flips are merged by the rule that merges one prediction's boxes, where the model has such a rule
-    single = cfg.model.get("test_cfg") or {}
-    cfg.tta_model.tta_cfg.update({key: single[key] for key in ("nms", "max_per_img") if key in single})
-    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
 
 
 def table(metrics: Mapping[str, Any]) -> str:

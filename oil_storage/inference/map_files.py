@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.annotations.geojson import WGS84, transformed
-from oil_storage.files import json_text, write_text
+from oil_storage.files import json_text, write_bytes
 from oil_storage.georeference import PIXELS
 from oil_storage.inference.scene_detector import SceneDetections
 from oil_storage.inference.sites import Measures
@@ -43,6 +43,32 @@ def geojson(found: SceneDetections, measures: Measures) -> str:
     return json_text({"type": "FeatureCollection", **own, "features": features})
 
 
+def geopackage(found: SceneDetections, measures: Measures) -> bytes:
+    """One layer of a polygon a tank: in the scene's own coordinate system, or in its pixels where it has none."""
+    import pyogrio
+    from shapely import polygons, to_wkb
+
+    place = found.georeference or PIXELS
+    corners = found.boxes.astype(np.float64)[:, [0, 1, 0, 3, 2, 3, 2, 1]].reshape(-1, 2)
+    fields = {
+        "score": found.scores.astype(np.float64),
+        f"diameter_{measures.unit}": measures.diameters,
+        "site": measures.sites,
+    }
+    content = io.BytesIO()
+    pyogrio.raw.write(
+        content,
+        geometry=to_wkb(polygons(place.to_world(corners).reshape(-1, 4, 2))),
+        field_data=list(fields.values()),
+        fields=list(fields),
+        layer="tanks",
+        driver="GPKG",
+        geometry_type="Polygon",
+        crs=place.crs,
+    )
+    return content.getvalue()
+
+
 def table(found: SceneDetections, measures: Measures) -> str:
     """A line a tank: ``tools/evaluate.py`` reads it."""
     text = io.StringIO()
@@ -65,20 +91,22 @@ def coco_json(found: SceneDetections, measures: Measures) -> str:
     return json_text(content)
 
 
-FORMATS: Mapping[str, tuple[str, Callable[[SceneDetections, Measures], str]]] = {
-    "geojson": (".geojson", geojson),
-    "csv": (".csv", table),
-    "coco": (".coco.json", coco_json),
+FORMATS: Mapping[str, Callable[[SceneDetections, Measures], str | bytes]] = {
+    ".geojson": geojson,
+    ".gpkg": geopackage,
+    ".csv": table,
+    ".coco.json": coco_json,
 }
-"""Formats by name: the file's ending, and what makes its text."""
+"""What makes a file, by its ending."""
 
 
 def write(found: SceneDetections, measures: Measures, folder: Path) -> list[Path]:
     """Write a scene's detections in all :data:`FORMATS`, each file in one step; returns the files."""
     paths = []
-    for ending, text_of in FORMATS.values():
+    for ending, content_of in FORMATS.items():
         path = folder / f"{found.name}{ending}"
-        write_text(path, text_of(found, measures))
+        content = content_of(found, measures)
+        write_bytes(path, content.encode() if isinstance(content, str) else content)
         paths.append(path)
     return paths
 

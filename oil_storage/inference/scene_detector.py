@@ -1,17 +1,17 @@
 """Detects the tanks of whole scenes."""
 
-import queue
-import threading
+import copy
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmcv.transforms import Compose
-from mmdet.registry import MODELS, TRANSFORMS
+from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from numpy.typing import NDArray
@@ -22,16 +22,14 @@ from oil_storage.engine.channels_last import to_channels_last
 from oil_storage.engine.checkpoints import check_whole
 from oil_storage.errors import UserError
 from oil_storage.georeference import Georeference
+from oil_storage.inference.flips import predict_flips
 from oil_storage.inference.fusing import fuse
-from oil_storage.inference.scene_image import SceneImage, open_scene
-from oil_storage.tiling import Detections, merge_tiles, tile_grid
+from oil_storage.inference.scene_image import SceneImage
+from oil_storage.inference.tile_reader import Source, TileReader
+from oil_storage.tiling import Detections, merge_tiles
 
 OVERLAP = 128
 """Pixels that neighbouring tiles share: larger than nearly all tanks, so that some tile sees each whole."""
-AHEAD = 4
-"""Batches that are read and decoded before their turn."""
-
-Source = Path | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,10 @@ class SceneDetector:
             chosen and kept in the checkpoint.
         device: ``cpu`` or ``cuda``; None takes CUDA if there.
         batch_size: tiles at a time; None takes the config's.
-        tile: pixels a side; None takes the config's, on which it was trained.
-        overlap: pixels that neighbouring tiles share.
+        tile: pixels a side of what the detector gets; None takes the config's, on which it was trained.
+        overlap: pixels of the scene that neighbouring tiles share.
+        scale: magnifies scenes, so that a tile shows less of them and tanks are larger in it.
+        tta: look at each tile as it is and flipped, and merge what is found: four times the work.
         fast: fold batch norms into convolutions; without, figures are those of ``tools/test.py`` to the last digits.
         bands: see :class:`oil_storage.inference.scene_image.RasterImage`.
         stretch: see there.
@@ -88,6 +88,8 @@ class SceneDetector:
         batch_size: int | None = None,
         tile: int | None = None,
         overlap: int = OVERLAP,
+        scale: float = 1.0,
+        tta: bool = False,
         fast: bool = True,
         bands: Sequence[int] | None = None,
         stretch: tuple[float, float] | None = None,
@@ -105,13 +107,25 @@ class SceneDetector:
             raise UserError(
                 f"{checkpoint}: has no score threshold yet; give --score-thr, or choose one: tools/test.py --split val"
             )
-        loader = cfg.test_dataloader
-        self.tile, self.overlap = tile or int(loader.dataset.tile), overlap
-        if not 0 <= overlap < self.tile:
-            raise UserError(f"--overlap {overlap}: must be 0 to {self.tile - 1}, less than a tile of {self.tile} px")
         self.threshold = chosen
-        self.batch_size = batch_size or int(loader.batch_size)
-        self.bands, self.stretch = bands, stretch
+        if tta:
+            cfg = copy.deepcopy(cfg)
+            predict_flips(cfg)
+        loader = cfg.test_dataloader
+        self.reader = TileReader(
+            loader.dataset.pipeline,
+            tile or int(loader.dataset.tile),
+            overlap,
+            scale,
+            batch_size or int(loader.batch_size),
+            bands,
+            stretch,
+        )
+        if not 0 <= overlap < self.reader.shown:
+            raise UserError(
+                f"--overlap {overlap}: must be 0 to {self.reader.shown - 1}, less than the {self.reader.shown} px of a "
+                "scene that a tile shows"
+            )
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = _load(cfg, content, checkpoint).to(self.device)
         if fast:
@@ -119,7 +133,6 @@ class SceneDetector:
         to_channels_last(self.model)
         if cfg.optim_wrapper.type == "Bf16OptimWrapper":
             compute_in_bf16(self.model)
-        self.pipeline = _for_arrays(loader.dataset.pipeline)
 
     def detect(self, scene: str | Source) -> SceneDetections:
         """Find the tanks of one scene.
@@ -141,20 +154,26 @@ class SceneDetector:
         Yields:
             tuple: each scene as given, and what was found, or why it could not be read; in order.
         """
-        for source, image, batches in self._read_ahead(scenes):
-            windows: list[NDArray[np.int64]] = []
-            tiles: list[Detections] = []
-            fault: UserError | None = image if isinstance(image, UserError) else None
-            for batch in batches:
-                if isinstance(batch, UserError):
-                    fault = batch
-                elif fault is None:
-                    windows += batch[0]
-                    tiles += self._predict(batch[1])
-            if fault is not None:
-                yield source, fault
-            elif not isinstance(image, UserError):
-                yield source, self._merged(image, windows, tiles)
+        before: tuple[Source, Future[SceneDetections] | UserError] | None = None
+        with ThreadPoolExecutor(1) as merging:
+            for source, image, batches in self.reader.read_ahead(scenes):
+                windows: list[NDArray[np.int64]] = []
+                tiles: list[Detections] = []
+                opened = image
+                for batch in batches:
+                    if isinstance(batch, UserError):
+                        opened = batch
+                    else:
+                        windows += batch[0]
+                        tiles += self._predict(*batch)
+                if before is not None:
+                    yield _ended(*before)
+                if isinstance(opened, UserError):
+                    before = source, opened
+                else:
+                    before = source, merging.submit(self._merged, opened, windows, tiles)
+            if before is not None:
+                yield _ended(*before)
 
     def _merged(
         self, image: SceneImage, windows: Sequence[NDArray[np.int64]], tiles: Sequence[Detections]
@@ -166,96 +185,33 @@ class SceneDetector:
             image.name, image.width, image.height, found.boxes[kept], found.scores[kept], image.georeference
         )
 
-    def _predict(self, tiles: Sequence[dict[str, Any]]) -> list[Detections]:
-        data = {key: [tile[key] for tile in tiles] for key in ("inputs", "data_samples")}
+    def _predict(self, windows: Sequence[NDArray[np.int64]], tiles: Sequence[dict[str, Any]]) -> list[Detections]:
+        """What is in each tile, in pixels of the scene from the tile's corner on."""
         with torch.no_grad():
-            samples = self.model.test_step(data)  # type: ignore[operator]  # mmengine's
+            samples = self.model.test_step(pseudo_collate(tiles))  # type: ignore[operator]  # mmengine's
         found = []
-        for sample in samples:
+        for window, sample in zip(windows, samples, strict=True):
             boxes, scores = (sample.pred_instances[key].float().cpu().numpy() for key in ("bboxes", "scores"))
             there = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # what was clipped to nothing is nowhere
-            found.append(Detections(boxes[there], scores[there]))
+            zoom = (window[2:] - window[:2]) / sample.ori_shape[::-1]
+            found.append(Detections((boxes[there] * np.tile(zoom, 2)).astype(np.float32), scores[there]))
         return found
 
-    def _read_ahead(self, scenes: Iterable[Source]) -> Iterator[tuple[Source, SceneImage | UserError, Iterator[Any]]]:
-        """Each scene with an iterator over its batches, which must be used up before the next is asked for."""
-        read: queue.Queue[Any] = queue.Queue(maxsize=AHEAD)
-        stopped = threading.Event()
 
-        def put(item: Any) -> None:
-            while not stopped.is_set():
-                try:
-                    read.put(item, timeout=0.1)
-                except queue.Full:
-                    continue
-                return
-
-        def work() -> None:
-            try:
-                for source in scenes:
-                    if stopped.is_set():
-                        return
-                    self._read_scene(source, put)
-                put(None)
-            except BaseException as error:  # it is raised where it is waited for
-                put(error)
-
-        def get() -> Any:
-            item = read.get()
-            if isinstance(item, BaseException) and not isinstance(item, UserError):
-                raise item
-            return item
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        try:
-            while (head := get()) is not None:
-                source, image = head
-                yield source, image, iter(get, None)
-        finally:
-            stopped.set()
-            thread.join()
-
-    def _read_scene(self, source: Source, put: Any) -> None:
-        """Put what there is of a scene: its source and image, its batches, and None."""
-        try:
-            image = open_scene(source, self.bands, self.stretch)
-        except (UserError, OSError) as error:
-            put((source, error if isinstance(error, UserError) else UserError(f"{source}: {error.strerror or error}")))
-            put(None)
-            return
-        put((source, image))
-        try:
-            windows = tile_grid(image.width, image.height, self.tile, self.overlap)
-            shown = (window for window in windows if image.shows(window))
-            while batch := [window for _, window in zip(range(self.batch_size), shown, strict=False)]:
-                put((batch, [self.pipeline({"img": image.read(window)[..., ::-1]}) for window in batch]))
-        except UserError as error:
-            put(error)
-        put(None)
+def _ended(source: Source, found: Future[SceneDetections] | UserError) -> tuple[Source, SceneDetections | UserError]:
+    return source, found if isinstance(found, UserError) else found.result()
 
 
 def _load(cfg: Config, content: dict[str, Any], checkpoint: Path) -> torch.nn.Module:
     """The model with the weights of a checkpoint, for prediction."""
     model: torch.nn.Module = MODELS.build(cfg.model)
+    detector = getattr(model, "module", model)  # inside of what merges flips
     weights = {name.removeprefix("module."): value for name, value in content["state_dict"].items()}
-    own = model.state_dict()
+    own = detector.state_dict()
     if faulty := [name for name in own if name not in weights or weights[name].shape != own[name].shape]:
         raise UserError(
             f"{checkpoint}: not of this config: {len(faulty)} of {len(own)} weights are absent or of another shape, "
             f"{faulty[0]} first"
         )
-    model.load_state_dict(weights, strict=False)
+    detector.load_state_dict(weights, strict=False)
     return model.eval()
-
-
-def _for_arrays(pipeline: Sequence[dict[str, Any]]) -> Compose:
-    """A test pipeline that is given pixels, BGR as OpenCV reads them, in place of a file and its boxes."""
-    steps = [dict(step) for step in pipeline if step["type"] not in ("LoadImageFromFile", "LoadAnnotations")]
-    for step in steps:
-        if step["type"] == "PackDetInputs":
-            step["meta_keys"] = [key for key in step.get("meta_keys", META_KEYS) if key in META_KEYS]
-    return Compose([TRANSFORMS.build(step) for step in [{"type": "LoadImageFromNDArray"}, *steps]])
-
-
-META_KEYS = ("ori_shape", "img_shape", "scale_factor")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,6 +42,10 @@ class SceneImage(Protocol):
         """Whether any pixel of a window has data."""
         ...
 
+    def reduced(self, longest: int) -> NDArray[np.uint8]:
+        """``(H, W, 3)`` RGB of the whole scene, its longer side ``longest`` pixels at most."""
+        ...
+
 
 class DecodedImage:
     """A scene whose pixels are in memory.
@@ -64,6 +69,14 @@ class DecodedImage:
     def shows(self, window: NDArray[np.int64]) -> bool:
         """See :class:`SceneImage`."""
         return True
+
+    def reduced(self, longest: int) -> NDArray[np.uint8]:
+        """See :class:`SceneImage`."""
+        height, width = _reduced_size(self.height, self.width, longest)
+        if (height, width) == (self.height, self.width):
+            return self.pixels
+        smaller = cv2.resize(self.pixels, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(smaller, np.uint8)
 
 
 class RasterImage:
@@ -122,9 +135,7 @@ class RasterImage:
 
     def _limits(self, stretch: tuple[float, float]) -> NDArray[np.float64]:
         """What becomes 0 and 255, ``(2, 3)``, from a reduced view of the whole scene."""
-        scale = max(1.0, max(self.width, self.height) / LOOKED_AT)
-        shape = (3, max(1, round(self.height / scale)), max(1, round(self.width / scale)))
-        seen = self._bands(out_shape=shape, masked=True)
+        seen = self._bands(out_shape=(3, *_reduced_size(self.height, self.width, LOOKED_AT)), masked=True)
         ends = []
         for band in seen:
             values = band.compressed()
@@ -146,7 +157,18 @@ class RasterImage:
         Raises:
             UserError: the file is damaged there.
         """
-        pixels = np.moveaxis(self._bands(window=self._window(window)), 0, 2)
+        return self._eight_bits(self._bands(window=self._window(window)))
+
+    def reduced(self, longest: int) -> NDArray[np.uint8]:
+        """See :class:`SceneImage`.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        return self._eight_bits(self._bands(out_shape=(3, *_reduced_size(self.height, self.width, longest))))
+
+    def _eight_bits(self, bands: NDArray[Any]) -> NDArray[np.uint8]:
+        pixels = np.moveaxis(bands, 0, 2)
         if self.limits is None:
             native: NDArray[np.uint8] = np.ascontiguousarray(pixels)
             return native
@@ -169,6 +191,11 @@ class RasterImage:
 
         x1, y1, x2, y2 = window.tolist()
         return Window(x1, y1, x2 - x1, y2 - y1)
+
+
+def _reduced_size(height: int, width: int, longest: int) -> tuple[int, int]:
+    scale = max(1.0, max(height, width) / longest)
+    return max(1, round(height / scale)), max(1, round(width / scale))
 
 
 def open_scene(

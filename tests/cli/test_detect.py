@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ import pytest
 from oil_storage.cli.detect import find_scenes, main
 from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
+from oil_storage.imagery import read_pixels
 from tests.tiny_training import write_config, write_data
 
 
@@ -36,6 +39,8 @@ def test_a_folder_of_scenes_is_detected_once(
     for one in known["scenes"]:
         features = json.loads((tmp_path / "out" / f"{one['scene']}.geojson").read_text())["features"]
         assert len(features) == one["tanks"] == sum(site["tanks"] for site in one["sites"])
+        drawn = read_pixels(tmp_path / "out" / "pictures" / f"{one['scene']}.jpg")
+        assert (drawn[..., 0].astype(int) - drawn[..., 1] > 100).any() == bool(features)  # red lines
     # what is done is not done again, unless it would be done otherwise
     before = (tmp_path / "out" / "scene_0.csv").stat().st_mtime_ns
     (tmp_path / "out" / "scene_1.summary.json").unlink()
@@ -70,6 +75,8 @@ def test_a_bad_file_is_told_and_the_rest_done(
         ([*FLAGS, "--bands", "1,2"], "--bands 1,2: must be three numbers"),
         ([*FLAGS, "--stretch", "9"], "--stretch 9: must be two percentiles"),
         ([*FLAGS, "--overlap", "64"], "--overlap 64: must be 0 to 63"),
+        ([*FLAGS, "--scale", "4"], "--overlap 16: must be 0 to 15"),
+        ([*FLAGS, "--scale", "0"], "--scale 0: must be from 0.1 to 10"),
         ([*FLAGS, "--batch-size", "0"], "--batch-size 0: must be at least 1"),
         (["--score-thr", "2"], "--score-thr 2: must be from 0 to 1"),
     ],
@@ -81,6 +88,31 @@ def test_what_cannot_be_done_leaves_nothing(
     assert main([*model, str(images), "--out", str(tmp_path / "out"), *flags]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_processes_share_the_scenes(trained: tuple[list[str], Path], tmp_path: Path) -> None:
+    model, images = trained
+    bad = tmp_path / "bad.png"
+    bad.write_text("no image")
+    argv = [*model, str(images), str(bad), *FLAGS, "--device", "cpu"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        "tools/detect.py",
+    ]
+    done = subprocess.run([*command, *argv, "--out", str(tmp_path / "two")], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout.count("1 of 5 scenes could not be read") == 1
+    assert main([*argv, "--out", str(tmp_path / "one")]) == 1
+    for path in sorted((tmp_path / "one").glob("*.geojson")):
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+    one, two = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("one", "two"))
+    assert one == two
+    assert len(one["scenes"]) == 4
 
 
 def test_scenes_are_files_folders_patterns_and_lists(tmp_path: Path) -> None:

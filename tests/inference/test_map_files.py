@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 from rasterio.warp import transform
@@ -25,8 +26,8 @@ def found(place: Georeference | None, boxes: list[list[float]] | None = None) ->
 def test_every_format_says_the_same_in_pixels(tmp_path: Path, place: Georeference | None) -> None:
     one = found(place)
     paths = write(one, measure(one), tmp_path)
-    assert [path.name for path in paths] == ["a.v2.geojson", "a.v2.csv", "a.v2.coco.json"]
-    for path in paths[1 if place else 0 :]:
+    assert [path.name for path in paths] == ["a.v2.geojson", "a.v2.gpkg", "a.v2.csv", "a.v2.coco.json"]
+    for path in paths[2:] if place else [paths[0], *paths[2:]]:
         back = read_detections(path, {}, {})["a.v2"]
         np.testing.assert_allclose(back.boxes, one.boxes, atol=0.01)
         np.testing.assert_allclose(back.scores, one.scores, atol=1e-4)
@@ -46,6 +47,28 @@ def test_tanks_lie_where_they_are_on_earth(tmp_path: Path) -> None:
         wanted = Polygon(TURNED.to_world(box[[0, 1, 0, 3, 2, 3, 2, 1]].reshape(4, 2)))
         assert Polygon(corners).symmetric_difference(wanted).area < 0.01 * wanted.area
         assert feature["properties"]["diameter_m"] == pytest.approx(1.3 * (box[2:] - box[:2]).mean(), rel=0.01)
+
+
+@pytest.mark.parametrize("number", [0, 1])  # GeoJSON, GeoPackage
+def test_a_gis_finds_every_tank_where_it_is(tmp_path: Path, number: int) -> None:
+    one = found(TURNED)
+    frame = geopandas.read_file(write(one, measure(one), tmp_path)[number])
+    centres = frame.geometry.to_crs(TURNED.crs).centroid
+    boxes = one.boxes.astype(float)
+    wanted = TURNED.to_world((boxes[:, :2] + boxes[:, 2:]) / 2)
+    assert np.hypot(centres.x - wanted[:, 0], centres.y - wanted[:, 1]).max() < 0.01  # metres
+    np.testing.assert_allclose(frame["score"], one.scores, atol=1e-4)
+    assert list(frame["site"]) == [1, 1]
+    np.testing.assert_allclose(frame["diameter_m"], measure(one).diameters, atol=0.01)
+
+
+def test_a_geopackage_of_a_scene_without_a_place_is_in_pixels(tmp_path: Path) -> None:
+    one = found(None)
+    frame = geopandas.read_file(write(one, measure(one), tmp_path)[1])
+    assert frame.geometry[0].bounds == (10, 20, 40, 52)
+    assert "diameter_px" in frame
+    nothing = found(TURNED, [])
+    assert len(geopandas.read_file(write(nothing, measure(nothing), tmp_path)[1])) == 0
 
 
 def test_a_scene_without_a_place_says_that_it_has_none(tmp_path: Path) -> None:

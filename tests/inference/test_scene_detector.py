@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -53,6 +54,32 @@ def test_a_scene_gets_the_boxes_that_its_test_scored(trained: tuple[Path, Path, 
     fast = SceneDetector(config, checkpoint, score_thr=0, **GRID).detect(path)
     assert len(fast.boxes) == pytest.approx(len(boxes), abs=1)  # at the brink of merging
     np.testing.assert_allclose(fast.scores[:20], scores[:20], atol=1e-4)
+
+
+def test_flips_are_merged_as_its_test_merges_them(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    config, checkpoint, raw = trained
+    flags = ["--split", "val", "--tta", "--work-dir", str(tmp_path)]
+    assert score([str(config), str(checkpoint), *flags]) == 0
+    name, boxes, scores = scored(tmp_path / checkpoint.name)
+    (path,) = raw.glob(f"images/{name}.*")
+    plain, flipped = (SceneDetector(config, checkpoint, score_thr=0, fast=False, tta=tta, **GRID) for tta in (0, 1))
+    found = flipped.detect(path)
+    np.testing.assert_allclose(found.boxes, boxes, atol=1e-3)
+    np.testing.assert_allclose(found.scores, scores, atol=1e-6)
+    assert not np.array_equal(found.scores, plain.detect(path).scores)
+
+
+def test_a_magnified_scene_is_one_that_was_enlarged_before(trained: tuple[Path, Path, Path]) -> None:
+    config, checkpoint, raw = trained
+    pixels = read_pixels(next((raw / "images").iterdir()))
+    large = np.asarray(cv2.resize(pixels, (256, 256), interpolation=cv2.INTER_LINEAR))
+    before = SceneDetector(config, checkpoint, score_thr=0, tile=256, overlap=0).detect(large)
+    found = SceneDetector(config, checkpoint, score_thr=0, tile=256, overlap=0, scale=2).detect(pixels)
+    assert (found.width, found.height) == (128, 128)
+    np.testing.assert_allclose(found.boxes, before.boxes / 2, atol=1e-3)
+    np.testing.assert_allclose(found.scores, before.scores, atol=1e-6)
+    tiled = SceneDetector(config, checkpoint, score_thr=0, scale=1.5, **GRID).detect(pixels)
+    assert tiled.boxes.max() <= 128
 
 
 def test_the_checkpoints_threshold_is_applied(trained: tuple[Path, Path, Path]) -> None:

@@ -1,0 +1,31 @@
+"""Test-time augmentation: a tile is predicted as it is and flipped, and the predictions are merged."""
+
+from mmengine.config import Config, ConfigDict
+
+from oil_storage.errors import UserError
+
+DIRECTIONS = ("horizontal", "vertical", "diagonal")
+KEYS = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
+"""What merging must know of a flip, and scoring of a tile."""
+
+
+def predict_flips(cfg: Config) -> None:
+    """Change a config's model and test pipeline; its own ``tta_pipeline`` wins over the four flips made here.
+
+    Raises:
+        UserError: it has no ``tta_model``.
+    """
+    if not cfg.get("tta_model"):
+        raise UserError("--tta: the config has no tta_model; configs/_base_/default_runtime.py has one")
+    dataset = cfg.test_dataloader.dataset
+    if "tta_pipeline" in cfg:
+        dataset.pipeline = cfg.tta_pipeline
+    else:
+        *steps, pack = dataset.pipeline
+        flips = [{"type": "RandomFlip", "prob": 0.0}]
+        flips += [{"type": "RandomFlip", "prob": 1.0, "direction": direction} for direction in DIRECTIONS]
+        dataset.pipeline = [*steps, {"type": "TestTimeAug", "transforms": [flips, [{**pack, "meta_keys": KEYS}]]}]
+    # flips are merged by the rule that merges one prediction's boxes, where the model has such a rule
+    single = cfg.model.get("test_cfg") or {}
+    cfg.tta_model.tta_cfg.update({key: single[key] for key in ("nms", "max_per_img") if key in single})
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)

@@ -1,0 +1,19 @@
+"""A scene with a box around each tank that was found."""
+
+import numpy as np
+
+from oil_storage.engine.pictures import PREDICTION, draw_boxes
+from oil_storage.inference.scene_detector import SceneDetections
+from oil_storage.inference.scene_image import SceneImage
+from oil_storage.reporting.data_uri import jpeg
+
+LONGEST = 4096
+"""Pixels of a picture's longer side, at most."""
+
+
+def picture(image: SceneImage, found: SceneDetections) -> bytes:
+    """A JPEG of a scene, reduced where it is very large, with what was found in it."""
+    pixels = np.ascontiguousarray(image.reduced(LONGEST))
+    zoom = np.tile(np.array(pixels.shape[1::-1]) / (found.width, found.height), 2)
+    draw_boxes(pixels, (found.boxes * zoom).astype(np.float32), PREDICTION)
+    return jpeg(pixels)
