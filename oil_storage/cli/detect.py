@@ -54,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="pixels of the scene that neighbouring tiles share (default: %(default)s)",
     )
     parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="magnify scenes S times before tiling")
+    parser.add_argument("--html", action="store_true", help="of each scene a page too, to zoom, with boxes to click")
     parser.add_argument(
         "--tta", action="store_true", help="look at each tile as it is and flipped: four times the work"
     )
@@ -122,6 +123,7 @@ def detect(args: argparse.Namespace) -> int:
         "tta": args.tta,
         "bands": bands,
         "stretch": stretch,
+        "html": args.html,
     }
     (args.out / PICTURES).mkdir(parents=True, exist_ok=True)
     faults = _detect(detector, scenes[rank::processes], args.out, made_by)
@@ -134,9 +136,8 @@ def detect(args: argparse.Namespace) -> int:
         entries = [one for path in scenes if (one := _done(args.out / f"{path.stem}{DONE}", made_by)) is not None]
         write_json(args.out / "summary.json", {"made_by": made_by, "scenes": entries})
         print(_table(entries))
-        print(
-            f"written to {args.out}: summary.json, {PICTURES}/, and of each scene .geojson, .gpkg, .csv and .coco.json"
-        )
+        endings = ".geojson, .gpkg, .csv, .coco.json" + (", .html" if args.html else "")
+        print(f"written to {args.out}: summary.json, {PICTURES}/, and of each scene {endings}")
         if faults:
             print(f"{faults} of {len(scenes)} scenes could not be read")
     return 1 if faults else 0
@@ -175,16 +176,19 @@ def _write(
     source: Path, found: "SceneDetections", detector: "SceneDetector", out: Path, made_by: Mapping[str, Any]
 ) -> None:
     """All files of a scene, the one by which it is known to be done last."""
-    from oil_storage.files import write_bytes, write_json
+    from oil_storage.files import write_bytes, write_json, write_text
     from oil_storage.inference.map_files import summary, write
     from oil_storage.inference.picture import picture
     from oil_storage.inference.scene_image import open_scene
+    from oil_storage.inference.scene_page import scene_page
     from oil_storage.inference.sites import measure
 
     measures = measure(found)
     (out / f"{source.stem}{DONE}").unlink(missing_ok=True)  # of another run
     write(found, measures, out)
     image = open_scene(source, detector.reader.bands, detector.reader.stretch)
+    if made_by["html"]:
+        write_text(out / f"{source.stem}.html", scene_page(image, found, measures, detector.threshold))
     write_bytes(out / PICTURES / f"{source.stem}.jpg", picture(image, found))
     write_json(out / f"{source.stem}{DONE}", {**summary(found, measures), "made_by": made_by})
 

@@ -74,9 +74,10 @@ def table(found: SceneDetections, measures: Measures) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEADER)
-    places = _on_earth(found, _centres(found)).tolist() if _is_on_earth(found) else [["", ""]] * len(found.boxes)
+    on_earth = places(found)
+    columns = [["", ""]] * len(found.boxes) if on_earth is None else on_earth.tolist()
     for box, score, diameter, site, place in zip(
-        found.boxes.round(2).tolist(), found.scores, measures.diameters, measures.sites, places, strict=True
+        found.boxes.round(2).tolist(), found.scores, measures.diameters, measures.sites, columns, strict=True
     ):
         sides = [f"{side:.2f}" for side in box]
         writer.writerow([found.name, *sides, f"{score:.4f}", f"{diameter:.2f}", measures.unit, site, *place])
@@ -151,6 +152,11 @@ def _diameter_bins(measures: Measures) -> NDArray[np.float64]:
 
 def _is_on_earth(found: SceneDetections) -> bool:
     return found.georeference is not None and found.georeference.crs is not None
+
+
+def places(found: SceneDetections) -> NDArray[np.float64] | None:
+    """Longitude and latitude of each tank, ``(N, 2)``; None where the scene does not say where it lies."""
+    return _on_earth(found, _centres(found)) if _is_on_earth(found) else None
 
 
 def _centres(found: SceneDetections) -> NDArray[np.float64]:

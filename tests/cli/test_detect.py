@@ -48,8 +48,11 @@ def test_a_folder_of_scenes_is_detected_once(
     assert "3 of 4 scenes are done already" in capsys.readouterr().out
     assert (tmp_path / "out" / "scene_0.csv").stat().st_mtime_ns == before
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == known
-    assert main([*argv, "--overlap", "8"]) == 0
-    assert "done already" not in capsys.readouterr().out
+    assert main([*argv, "--overlap", "8", "--html"]) == 0
+    printed = capsys.readouterr().out
+    assert "done already" not in printed
+    assert ".coco.json, .html" in printed
+    assert len(list((tmp_path / "out").glob("*.html"))) == 4
 
 
 def test_a_bad_file_is_told_and_the_rest_done(
