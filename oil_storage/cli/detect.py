@@ -32,7 +32,9 @@ def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
     parser = argparse.ArgumentParser(prog="tools/detect.py", description=__doc__)
     parser.add_argument("config", type=Path, help="config file, e.g. configs/oil/ssd_lite0.py")
-    parser.add_argument("checkpoint", type=Path, help="checkpoint that tools/train.py wrote")
+    parser.add_argument(
+        "checkpoint", type=Path, help="checkpoint that tools/train.py wrote, or an .onnx of tools/export.py"
+    )
     parser.add_argument(
         "scenes",
         nargs="+",
@@ -54,6 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="pixels of the scene that neighbouring tiles share (default: %(default)s)",
     )
     parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="magnify scenes S times before tiling")
+    parser.add_argument(
+        "--backend", choices=("torch", "onnx"), default="torch", help="onnx runs tools/export.py's file"
+    )
     parser.add_argument("--html", action="store_true", help="of each scene a page too, to zoom, with boxes to click")
     parser.add_argument(
         "--tta", action="store_true", help="look at each tile as it is and flipped: four times the work"
@@ -108,6 +113,7 @@ def detect(args: argparse.Namespace) -> int:
         overlap=args.overlap,
         scale=args.scale,
         tta=args.tta,
+        backend=args.backend,
         bands=bands,
         stretch=stretch,
     )

@@ -9,23 +9,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from numpy.typing import NDArray
 
-from oil_storage.engine import provenance, score_threshold
+from oil_storage.engine import score_threshold
 from oil_storage.engine.bf16 import compute_in_bf16
 from oil_storage.engine.channels_last import to_channels_last
-from oil_storage.engine.checkpoints import check_whole
 from oil_storage.errors import UserError
 from oil_storage.georeference import Georeference
 from oil_storage.inference.flips import predict_flips
 from oil_storage.inference.fusing import fuse
+from oil_storage.inference.onnx_model import OnnxModel
 from oil_storage.inference.scene_image import SceneImage
 from oil_storage.inference.tile_reader import Source, TileReader
+from oil_storage.inference.trained_model import build, load
 from oil_storage.tiling import Detections, merge_tiles
 
 OVERLAP = 128
@@ -60,7 +60,7 @@ class SceneDetector:
 
     Args:
         config: of the detector.
-        checkpoint: that ``tools/train.py`` wrote.
+        checkpoint: that ``tools/train.py`` wrote, or, for the backend ``onnx``, the file of ``tools/export.py``.
         score_thr: detections below are left out; None takes the threshold that ``tools/test.py --split val`` has
             chosen and kept in the checkpoint.
         device: ``cpu`` or ``cuda``; None takes CUDA if there.
@@ -69,6 +69,7 @@ class SceneDetector:
         overlap: pixels of the scene that neighbouring tiles share.
         scale: magnifies scenes, so that a tile shows less of them and tanks are larger in it.
         tta: look at each tile as it is and flipped, and merge what is found: four times the work.
+        backend: ``torch``, or ``onnx`` for ONNX Runtime.
         fast: fold batch norms into convolutions; without, figures are those of ``tools/test.py`` to the last digits.
         bands: see :class:`oil_storage.inference.scene_image.RasterImage`.
         stretch: see there.
@@ -90,6 +91,7 @@ class SceneDetector:
         overlap: int = OVERLAP,
         scale: float = 1.0,
         tta: bool = False,
+        backend: str = "torch",
         fast: bool = True,
         bands: Sequence[int] | None = None,
         stretch: tuple[float, float] | None = None,
@@ -100,17 +102,30 @@ class SceneDetector:
             raise UserError(f"{checkpoint}: no such checkpoint file")
         import_modules_from_strings(**cfg.custom_imports)
         init_default_scope(cfg.default_scope)
-        check_whole(checkpoint)
-        content = provenance.read(checkpoint)
-        chosen = score_threshold.stored(content) if score_thr is None else score_thr
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if tta:
+            if backend == "onnx":
+                raise UserError("--tta: goes with PyTorch alone, without --backend onnx")
+            cfg = copy.deepcopy(cfg)
+            predict_flips(cfg)
+        if backend == "onnx":
+            self.model: Any = OnnxModel(checkpoint, self.device)
+            stored = self.model.about["score_threshold"]
+        else:
+            content = load(checkpoint)
+            stored = score_threshold.stored(content)
+            self.model = build(cfg, content, checkpoint).to(self.device)
+            if fast:
+                fuse(self.model)
+            to_channels_last(self.model)
+            if cfg.optim_wrapper.type == "Bf16OptimWrapper":
+                compute_in_bf16(self.model)
+        chosen = stored if score_thr is None else score_thr
         if chosen is None:
             raise UserError(
                 f"{checkpoint}: has no score threshold yet; give --score-thr, or choose one: tools/test.py --split val"
             )
         self.threshold = chosen
-        if tta:
-            cfg = copy.deepcopy(cfg)
-            predict_flips(cfg)
         loader = cfg.test_dataloader
         self.reader = TileReader(
             loader.dataset.pipeline,
@@ -126,13 +141,6 @@ class SceneDetector:
                 f"--overlap {overlap}: must be 0 to {self.reader.shown - 1}, less than the {self.reader.shown} px of a "
                 "scene that a tile shows"
             )
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.model = _load(cfg, content, checkpoint).to(self.device)
-        if fast:
-            fuse(self.model)
-        to_channels_last(self.model)
-        if cfg.optim_wrapper.type == "Bf16OptimWrapper":
-            compute_in_bf16(self.model)
 
     def detect(self, scene: str | Source) -> SceneDetections:
         """Find the tanks of one scene.
@@ -188,7 +196,7 @@ class SceneDetector:
     def _predict(self, windows: Sequence[NDArray[np.int64]], tiles: Sequence[dict[str, Any]]) -> list[Detections]:
         """What is in each tile, in pixels of the scene from the tile's corner on."""
         with torch.no_grad():
-            samples = self.model.test_step(pseudo_collate(tiles))  # type: ignore[operator]  # mmengine's
+            samples = self.model.test_step(pseudo_collate(tiles))
         found = []
         for window, sample in zip(windows, samples, strict=True):
             boxes, scores = (sample.pred_instances[key].float().cpu().numpy() for key in ("bboxes", "scores"))
@@ -200,18 +208,3 @@ class SceneDetector:
 
 def _ended(source: Source, found: Future[SceneDetections] | UserError) -> tuple[Source, SceneDetections | UserError]:
     return source, found if isinstance(found, UserError) else found.result()
-
-
-def _load(cfg: Config, content: dict[str, Any], checkpoint: Path) -> torch.nn.Module:
-    """The model with the weights of a checkpoint, for prediction."""
-    model: torch.nn.Module = MODELS.build(cfg.model)
-    detector = getattr(model, "module", model)  # inside of what merges flips
-    weights = {name.removeprefix("module."): value for name, value in content["state_dict"].items()}
-    own = detector.state_dict()
-    if faulty := [name for name in own if name not in weights or weights[name].shape != own[name].shape]:
-        raise UserError(
-            f"{checkpoint}: not of this config: {len(faulty)} of {len(own)} weights are absent or of another shape, "
-            f"{faulty[0]} first"
-        )
-    detector.load_state_dict(weights, strict=False)
-    return model.eval()

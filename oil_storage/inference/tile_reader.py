@@ -59,7 +59,7 @@ class TileReader:
             tuple: the scene as given; the open scene, or why it cannot be opened; and an iterator over :data:`Batch`,
                 or over why it cannot be read on, which must be used up before the next scene is asked for.
         """
-        prepare = _for_arrays(self.pipeline)
+        prepare = for_arrays(self.pipeline)
         read: queue.Queue[Any] = queue.Queue(maxsize=AHEAD)
         stopped = threading.Event()
 
@@ -123,7 +123,7 @@ class TileReader:
         return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8)
 
 
-def _for_arrays(pipeline: Sequence[dict[str, Any]]) -> Compose:
+def for_arrays(pipeline: Sequence[dict[str, Any]]) -> Compose:
     """A test pipeline that is given pixels, BGR as OpenCV reads them, in place of a file and its boxes."""
     steps = [step for step in pipeline if step["type"] not in ("LoadImageFromFile", "LoadAnnotations")]
     return Compose([TRANSFORMS.build(step) for step in [{"type": "LoadImageFromNDArray"}, *steps]])

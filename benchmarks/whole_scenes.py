@@ -1,0 +1,115 @@
+"""How fast whole scenes are detected, beside SAHI with the same weights, tiles, overlap and threshold.
+
+    python benchmarks/whole_scenes.py CONFIG CHECKPOINT SCENE... --sahi-python /tmp/sahi/bin/python
+
+SAHI's environment is made as ``benchmarks/merge_tiles.py`` says. It runs its mmdet model over slices, without a pass
+over the whole image, and its default post-processing. Each side loads its model first, which is not timed, detects in
+the first scene once to warm up, then in all of them from file to merged boxes: ``--repeat`` times, of which the
+shortest counts. Ours: float32 as in training; the default, with batch norms folded; ONNX Runtime, with what
+``tools/export.py`` makes; and, where the processor multiplies it faster, bfloat16.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+from oil_storage.cli.export import main as export
+from oil_storage.engine import provenance, score_threshold
+from oil_storage.inference import SceneDetector
+
+TILE, OVERLAP = 640, 128
+SAHI = """
+import sys, time, warnings
+warnings.filterwarnings("ignore")
+from sahi import AutoDetectionModel
+from sahi.predict import get_sliced_prediction
+config, checkpoint, device, threshold, tile, overlap, repeat, *scenes = sys.argv[1:]
+model = AutoDetectionModel.from_pretrained(
+    model_type="mmdet", model_path=checkpoint, config_path=config, confidence_threshold=float(threshold), device=device)
+def detect(scene):
+    found = get_sliced_prediction(
+        scene, model, slice_height=int(tile), slice_width=int(tile), overlap_height_ratio=int(overlap) / int(tile),
+        overlap_width_ratio=int(overlap) / int(tile), perform_standard_pred=False, verbose=0)
+    return len(found.object_prediction_list), found.durations_in_seconds
+detect(scenes[0])
+taken, parts = [], []
+for _ in range(int(repeat)):
+    begin = time.perf_counter()
+    found = [detect(scene) for scene in scenes]
+    taken.append(time.perf_counter() - begin)
+    parts.append({name: sum(one[1].get(name, 0) for one in found) for name in ("prediction", "postprocess")})
+best = taken.index(min(taken))
+print(f"| SAHI | {sum(one[0] for one in found)} | {taken[best]:.1f} | {taken[best] / len(scenes):.2f} |")
+print("of these: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts[best].items()))
+"""
+
+
+def shortest(work: Callable[[], int], repeat: int) -> tuple[int, float]:
+    """What a function says, and the least seconds it takes."""
+    taken, said = [], 0
+    for _ in range(repeat):
+        begin = time.perf_counter()
+        said = work()
+        taken.append(time.perf_counter() - begin)
+    return said, min(taken)
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("scenes", type=Path, nargs="+")
+    parser.add_argument("--sahi-python", type=Path, required=True, help="python of an environment that has sahi")
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 too")
+    parser.add_argument("--repeat", type=int, default=2, metavar="N", help="(default: %(default)s)")
+    args = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    threshold = score_threshold.stored(provenance.read(args.checkpoint)) or 0.3
+    print(f"{len(args.scenes)} scenes, {device}, {provenance.hardware()}, score from {threshold:.3f}\n")
+    print("| | tanks | seconds | a scene |\n| --- | --- | --- | --- |", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        exported = Path(folder, "exported.onnx")
+        modes = {"float32": {"fast": False}, "default": {}, "ONNX Runtime": {"backend": "onnx"}}
+        if args.bf16:
+            modes["bfloat16"] = {}
+        for name, mode in modes.items():
+            cfg, weights = Config.fromfile(args.config), args.checkpoint
+            if name == "bfloat16":
+                cfg.optim_wrapper.type = "Bf16OptimWrapper"
+            if name == "ONNX Runtime":
+                if export([str(args.config), str(args.checkpoint), "--out", str(exported)]):
+                    continue  # it has said why
+                weights = exported
+            detector = SceneDetector(cfg, weights, score_thr=threshold, tile=TILE, overlap=OVERLAP, **mode)
+            detector.detect(args.scenes[0])
+            found, seconds = shortest(
+                lambda detector=detector: sum(len(one.boxes) for _, one in detector.detect_all(args.scenes)),
+                args.repeat,
+            )
+            print(f"| ours, {name} | {found} | {seconds:.1f} | {seconds / len(args.scenes):.2f} |", flush=True)
+    command = [
+        args.sahi_python,
+        "-c",
+        SAHI,
+        args.config,
+        args.checkpoint,
+        device,
+        threshold,
+        TILE,
+        OVERLAP,
+        args.repeat,
+    ]
+    subprocess.run([str(part) for part in [*command, *args.scenes]], check=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Export a trained detector for other runtimes: tiles in, boxes and scores before NMS out."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from oil_storage.cli import configuration
+from oil_storage.cli.command import run
+from oil_storage.errors import UserError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The tool's arguments."""
+    parser = argparse.ArgumentParser(prog="tools/export.py", description=__doc__)
+    parser.add_argument("config", type=Path, help="config file, e.g. configs/oil/ssd_lite0.py")
+    parser.add_argument("checkpoint", type=Path, help="checkpoint that tools/train.py wrote")
+    parser.add_argument("--to", choices=("onnx",), default="onnx", help="format (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="(default: the checkpoint's name with .onnx)")
+    return parser
+
+
+def export_checkpoint(args: argparse.Namespace) -> None:
+    """Write the file, whole or not at all."""
+    if not args.checkpoint.is_file():
+        raise UserError(f"{args.checkpoint}: no such checkpoint file")
+    out: Path = args.out or args.checkpoint.with_suffix(".onnx")
+    configuration.choose_device("cpu")
+    configuration.quieten()
+    args.cfg_options, args.work_dir, args.amp = [], None, False
+    cfg = configuration.load(args)
+
+    import numpy as np
+    from mmengine.registry import init_default_scope
+    from mmengine.utils import import_modules_from_strings
+
+    from oil_storage.engine import score_threshold
+    from oil_storage.files import sha256, write_bytes
+    from oil_storage.inference.onnx_export import export
+    from oil_storage.inference.tile_reader import for_arrays
+    from oil_storage.inference.trained_model import build, load
+
+    import_modules_from_strings(**cfg.custom_imports)
+    init_default_scope(cfg.default_scope)
+    content = load(args.checkpoint)
+    model = build(cfg, content, args.checkpoint)
+    dataset = cfg.test_dataloader.dataset
+    blank = for_arrays(dataset.pipeline)({"img": np.zeros((dataset.tile, dataset.tile, 3), np.uint8)})
+    height, width = blank["inputs"].shape[-2:]
+    about = {
+        "config": args.config.stem,
+        "checkpoint_sha256": sha256(args.checkpoint),
+        "score_threshold": score_threshold.stored(content),
+    }
+    exported = export(model, (height, width), about)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(out, exported)
+    print(f"{out}: tiles (N, 3, {height}, {width}) of RGB, 0 to 255 -> boxes (N, M, 4) and scores (N, M), before NMS")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``tools/export.py``."""
+    return run(build_parser(), export_checkpoint, argv)

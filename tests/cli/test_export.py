@@ -1,0 +1,54 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oil_storage.cli.detect import main as detect
+from oil_storage.cli.export import main
+from oil_storage.cli.train import main as train
+from tests.tiny_training import write_config, write_data
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """Return config, checkpoint and the folder of images."""
+    folder = tmp_path_factory.mktemp("export")
+    config = write_config(folder, write_data(folder))
+    assert train([str(config), "--work-dir", str(folder / "work")]) == 0
+    return config, folder / "work" / "iter_8.pth", folder / "raw" / "images"
+
+
+def test_an_exported_detector_finds_the_same_tanks(
+    trained: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, checkpoint, images = trained
+    out = tmp_path / "new" / "a.onnx"
+    assert main([str(config), str(checkpoint), "--to", "onnx", "--out", str(out)]) == 0
+    assert "tiles (N, 3, 64, 64) of RGB" in capsys.readouterr().out
+    flags = ["--score-thr", "0.01", "--overlap", "16"]
+    for name, model in (("torch", checkpoint), ("onnx", out)):
+        argv = [str(config), str(model), str(images), "--out", str(tmp_path / name), "--backend", name, *flags]
+        assert detect(argv) == 0
+    for path in sorted((tmp_path / "torch").glob("*.coco.json")):
+        one, two = (
+            json.loads((folder / path.name).read_text())["annotations"] for folder in (path.parent, tmp_path / "onnx")
+        )
+        assert abs(len(one) - len(two)) <= 0.01 * len(one) + 1
+        theirs = np.array([[*each["bbox"], 500 * each["score"]] for each in two])
+        ours = np.array([[*each["bbox"], 500 * each["score"]] for each in one])
+        assert (np.abs(ours[:, None] - theirs[None]).max(axis=2).min(axis=1) <= 0.5).mean() >= 0.99
+
+
+def test_what_does_not_fit_gets_a_line(
+    trained: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, checkpoint, images = trained
+    assert main([str(config), str(tmp_path / "none.pth")]) == 2
+    assert "none.pth: no such checkpoint" in capsys.readouterr().err
+    argv = [str(config), str(checkpoint), str(images), "--out", str(tmp_path / "out"), "--score-thr", "0.1"]
+    assert detect([*argv, "--backend", "onnx"]) == 2
+    assert "no detector that tools/export.py wrote" in capsys.readouterr().err
+    assert detect([*argv, "--backend", "onnx", "--tta"]) == 2
+    assert "--tta: goes with PyTorch alone" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
