@@ -49,26 +49,40 @@ class RandomTileCrop(BaseTransform):
     and ``gt_ignore_flags`` ``(N,)``. An image smaller than the crop is kept whole along that side.
 
     Args:
-        size: side of the crop, pixels.
+        size: side of the crop, or the least and the greatest, between which it is drawn evenly; pixels.
+        on_box: probability that the crop is laid so that it holds the centre of a box, which is drawn evenly, too.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int | tuple[int, int], on_box: float = 0.0) -> None:
+        self.smallest, self.largest = (size, size) if isinstance(size, int) else size
+        self.on_box = on_box
 
     @cache_randomness
-    def _corner(self, free_width: int, free_height: int) -> tuple[int, int]:
-        return int(np.random.randint(free_width + 1)), int(np.random.randint(free_height + 1))
+    def _side(self) -> int:
+        return int(np.random.randint(self.smallest, self.largest + 1))
+
+    @cache_randomness
+    def _corner(self, free: tuple[int, int], side: int, boxes: np.ndarray) -> tuple[int, int]:
+        least, most = np.zeros(2, dtype=int), np.array(free)
+        if len(boxes) and np.random.rand() < self.on_box:
+            box = boxes[np.random.randint(len(boxes))]
+            centre = ((box[:2] + box[2:]) / 2).astype(int)
+            least, most = np.clip(centre - side + 1, 0, most), np.clip(centre, 0, most)
+        x, y = np.random.randint(least, most + 1)
+        return int(x), int(y)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Crop image and boxes."""
         height, width = results["img"].shape[:2]
-        crop_width, crop_height = min(self.size, width), min(self.size, height)
-        x, y = self._corner(width - crop_width, height - crop_height)
+        side = self._side()
+        crop_width, crop_height = min(side, width), min(side, height)
+        boxes = results["gt_bboxes"].numpy() if "gt_bboxes" in results else np.zeros((0, 4))
+        x, y = self._corner((width - crop_width, height - crop_height), side, boxes)
         window = np.array([x, y, x + crop_width, y + crop_height])
         results["img"] = results["img"][y : y + crop_height, x : x + crop_width]
         results["img_shape"] = results["img"].shape[:2]
         if "gt_bboxes" in results:
-            boxes, kept = cut_boxes(results["gt_bboxes"].numpy(), window)
+            boxes, kept = cut_boxes(boxes, window)
             results["gt_bboxes"] = HorizontalBoxes(boxes)
             for key in ("gt_bboxes_labels", "gt_ignore_flags"):
                 results[key] = results[key][kept]
