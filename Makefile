@@ -11,8 +11,12 @@ CONFIG := configs/oil/ssd_lite0.py
 # A shorter schedule than that of the real data: under 15 minutes on 2 cores.
 DEMO_OPTIONS := train_cfg.max_iters=300 train_cfg.val_interval=150 param_scheduler.1.end=300
 
+# What `make detect` looks with, and where it writes.
+DETECTOR := configs/oil/ssd_lite0_x15.py
+FOUND := work_dirs/detected
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint clean
+.PHONY: help install demo detect test test-all lint clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -27,6 +31,10 @@ demo: install  ## synthetic scenes -> tiles -> training -> score and pictures
 	OIL_STORAGE_DATA=$(PREPARED) $(VENV) tools/train.py $(CONFIG) --work-dir $(WORK) --seed 0 --cfg-options $(DEMO_OPTIONS)
 	OIL_STORAGE_DATA=$(PREPARED) $(VENV) tools/test.py $(CONFIG) "$$(cat $(WORK)/last_checkpoint)" \
 	    --split val --work-dir $(WORK) --show-dir $(WORK)/pictures
+
+detect: install  ## find the tanks of SCENE=path (an image, a folder, a list) with the trained detector of weights/
+	$(if $(SCENE),,$(error name what to look at: make detect SCENE=path))
+	$(VENV) tools/detect.py $(DETECTOR) weights/$(notdir $(DETECTOR:.py=.safetensors)) $(SCENE) --out $(FOUND) --html
 
 test: install  ## the tests that take seconds
 	$(VENV) -m pytest

@@ -1,9 +1,9 @@
 """Trains every config for a hundred iterations in bfloat16 on CUDA, the most important first, within a time limit.
 
-    python benchmarks/cuda_smoke.py --minutes 25 --out work_dirs/cuda_smoke.json
+    python benchmarks/cuda_smoke.py --minutes 25 --record results
 
-It needs no data and no weights: tiles are noise with boxes, batches those of the config. After each config the file
-holds its loss at the beginning and the end, images a second, peak memory and, where it failed, why.
+It needs no data and no weights: tiles are noise with boxes, batches those of the config. After each config its file
+holds its loss at the beginning and the end, images a second, peak memory; where it failed, the terminal says why.
 """
 
 import argparse
@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from oil_storage.reporting.results import record
 
 ITERATIONS = 100
 FIRST = ["ssd_r101", "faster_rcnn_r50", "dino_r50", "rtmdet_lite2", "ssd_r50_p2", "yolox_s", "rtmdet_m", "ssd_lite0"]
@@ -70,7 +72,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", type=Path, nargs="*", help="default: all, the most important first")
     parser.add_argument("--minutes", type=float, default=25.0, help="no config is begun or goes on after that")
-    parser.add_argument("--out", type=Path, default=Path("work_dirs/cuda_smoke.json"), help="default: %(default)s")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write into DIR/<config>.json, e.g. results")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.alone:
@@ -78,26 +80,27 @@ def main() -> int:
         return 0
     end = time.monotonic() + 60 * args.minutes
     all_configs = sorted(Path("configs/oil").glob("*.py"), key=lambda path: [*FIRST, path.stem].index(path.stem))
-    found: dict[str, Any] = {}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    failed = False
     for path in args.configs or all_configs:
         left = end - time.monotonic()
         if left <= 0:
-            found[path.stem] = {"not run": "time was up"}
-        else:
-            command = [sys.executable, __file__, str(path), "--alone"]
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, timeout=left, check=False)
-                found[path.stem] = (
-                    {"failed": (done.stderr.strip().splitlines() or ["no word"])[-1]}
-                    if done.returncode
-                    else json.loads(done.stdout.splitlines()[-1])
-                )
-            except subprocess.TimeoutExpired:
-                found[path.stem] = {"not run": "time was up"}
-        args.out.write_text(json.dumps(found, indent=1) + "\n")
-        print(path.stem, found[path.stem], flush=True)
-    return int(any("failed" in one for one in found.values()))
+            print(f"{path.stem}: not run, time was up", flush=True)
+            continue
+        command = [sys.executable, __file__, str(path), "--alone"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=left, check=False)
+        except subprocess.TimeoutExpired:
+            print(f"{path.stem}: not run to its end, time was up", flush=True)
+            continue
+        if done.returncode:
+            failed = True
+            print(f"{path.stem}: failed: {(done.stderr.strip().splitlines() or ['no word'])[-1]}", flush=True)
+            continue
+        trained = json.loads(done.stdout.splitlines()[-1])
+        if args.record:
+            record(args.record, path.stem, "cuda", trained)
+        print(path.stem, trained, flush=True)
+    return int(failed)
 
 
 if __name__ == "__main__":

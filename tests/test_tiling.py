@@ -171,6 +171,24 @@ def test_views_that_are_a_little_off_are_still_one_object(tile: int, overlap: in
     assert np.mean(iou_matrix(boxes, merged.boxes).max(axis=1) >= 0.5) > 0.98
 
 
+@pytest.mark.parametrize("side", [6, 24, 90])
+def test_a_tank_on_every_kind_of_seam_is_found_once(side: int) -> None:
+    rng = np.random.default_rng(0)
+    size, tile, overlap = 1500, 640, 128
+    edges = sorted({int(edge) for window in tile_grid(size, size, tile, overlap) for edge in window[[0, 2]]})
+    assert edges == [0, 512, 640, 860, 1152, 1500]  # the last tiles overlap by more
+    # before, across and behind each edge, off all edges, and where edges cross
+    along = [edge + part * side for edge in edges[1:-1] for part in (-1.0, -0.7, -0.5, -0.3, 0.0)] + [200.0]
+    for x in along:
+        for y in along:
+            box = np.array([[x, y, x + side, y + side]], np.float32)
+            windows, tiles = seen_by_tiles(rng, box, size, size, tile, overlap, 0.3)
+            off = [Detections(one.boxes + np.float32(rng.uniform(-0.5, 0.5)), one.scores) for one in tiles]
+            merged = merge_tiles(windows, off, size, size)
+            assert len(merged.boxes) == 1, (x, y)
+            assert iou_matrix(box, merged.boxes).item() > 0.7, (x, y)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_every_object_has_an_area_however_badly_its_fragments_agree(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -1,6 +1,6 @@
 """``ssd_lite0.py`` on magnified tiles and three times as long.
 
-    python tools/train.py configs/oil/ssd_lite0_x15.py
+python tools/train.py configs/oil/ssd_lite0_x15.py
 """
 
 _base_ = [

@@ -1,4 +1,4 @@
-"""Export a trained detector for other runtimes: tiles in, boxes and scores before NMS out."""
+"""Export a trained detector: for other runtimes, or its weights alone for others to use."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,14 +8,23 @@ from oil_storage.cli import configuration
 from oil_storage.cli.command import run
 from oil_storage.errors import UserError
 
+TOLD = ("cfg", "iter", "seed", "trained", "score_threshold")
+"""What of a checkpoint's ``meta`` goes with its weights: the config and data of the training, and the threshold."""
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
     parser = argparse.ArgumentParser(prog="tools/export.py", description=__doc__)
     parser.add_argument("config", type=Path, help="config file, e.g. configs/oil/ssd_lite0.py")
     parser.add_argument("checkpoint", type=Path, help="checkpoint that tools/train.py wrote")
-    parser.add_argument("--to", choices=("onnx",), default="onnx", help="format (default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="(default: the checkpoint's name with .onnx)")
+    parser.add_argument(
+        "--to",
+        choices=("onnx", "safetensors"),
+        default="onnx",
+        help="onnx: tiles in, boxes and scores before NMS out; safetensors: weights in half precision "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="(default: the checkpoint's name with that ending)")
     return parser
 
 
@@ -23,7 +32,9 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     """Write the file, whole or not at all."""
     if not args.checkpoint.is_file():
         raise UserError(f"{args.checkpoint}: no such checkpoint file")
-    out: Path = args.out or args.checkpoint.with_suffix(".onnx")
+    out: Path = args.out or args.checkpoint.with_suffix(f".{args.to}")
+    if out.resolve() == args.checkpoint.resolve():
+        raise UserError(f"--out {out}: is the checkpoint itself; name another file")
     configuration.choose_device("cpu")
     configuration.quieten()
     args.cfg_options, args.work_dir, args.amp = [], None, False
@@ -33,7 +44,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     from mmengine.registry import init_default_scope
     from mmengine.utils import import_modules_from_strings
 
-    from oil_storage.engine import score_threshold
+    from oil_storage.engine import score_threshold, weights_file
     from oil_storage.files import sha256, write_bytes
     from oil_storage.inference.onnx_export import export
     from oil_storage.inference.tile_reader import for_arrays
@@ -43,6 +54,12 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     init_default_scope(cfg.default_scope)
     content = load(args.checkpoint)
     model = build(cfg, content, args.checkpoint)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if args.to == "safetensors":
+        told = {key: value for key, value in content["meta"].items() if key in TOLD}
+        write_bytes(out, weights_file.to_bytes(content, told))
+        print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, for tools/detect.py, tools/test.py and --load-from")
+        return
     dataset = cfg.test_dataloader.dataset
     blank = for_arrays(dataset.pipeline)({"img": np.zeros((dataset.tile, dataset.tile, 3), np.uint8)})
     height, width = blank["inputs"].shape[-2:]
@@ -52,7 +69,6 @@ def export_checkpoint(args: argparse.Namespace) -> None:
         "score_threshold": score_threshold.stored(content),
     }
     exported = export(model, (height, width), about)
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(out, exported)
     print(f"{out}: tiles (N, 3, {height}, {width}) of RGB, 0 to 255 -> boxes (N, M, 4) and scores (N, M), before NMS")
 

@@ -68,15 +68,17 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.engine.failures import plain_errors
     from oil_storage.evaluation.curves import curve
     from oil_storage.evaluation.matching import match_scenes
+    from oil_storage.evaluation.published_protocol import published_score
     from oil_storage.evaluation.scene_metric import SceneMetric
     from oil_storage.evaluation.scene_result import truth_sha256
     from oil_storage.evaluation.scene_score import coco_detections, results_of, score_scenes
     from oil_storage.files import sha256, write_json, write_text
     from oil_storage.inference.flips import predict_flips
     from oil_storage.preparation import manifest
-    from oil_storage.reporting.figure_text import scene_table
+    from oil_storage.reporting.figure_text import scene_table, shown
     from oil_storage.reporting.score_files import DETECTIONS, METRICS, TILE_DETECTIONS
     from oil_storage.reporting.score_report import PAGE, from_tiles, write_report
+    from oil_storage.reporting.test_log import log_test
 
     check_whole(args.checkpoint)
     checkpoint = provenance.read(args.checkpoint)
@@ -134,26 +136,35 @@ def test(args: argparse.Namespace) -> int:
                 score_threshold.store(args.checkpoint, threshold, figures["f1"], report["data"]["sha256"])
             except UserError as error:  # the figures are worth more than that
                 print(f"warning: {error}")
+        of_tiles = [
+            result for image_id, found in sorted(scene_metric.found.items()) for result in results_of(image_id, found)
+        ]
+        tiles_truth = json.loads(Path(cfg.test_evaluator.ann_file).read_text(encoding="utf-8"))
         report |= {
             "ground_truth_sha256": truth_sha256(scene_metric.merged),
             "checkpoint_sha256": sha256(args.checkpoint),
             "metrics": {name: None if math.isnan(value) else value for name, value in metrics.items()},
+            "published_protocol": {
+                name: None if math.isnan(value) else value
+                for name, value in published_score(tiles_truth, of_tiles).items()
+            },
             "scenes": figures,
             "tiles_ap_minus_scenes_ap": _gap(metrics),
         }
         folder, tiles = Path(cfg.work_dir), Path(cfg.test_evaluator.ann_file).with_suffix("")
         (folder / METRICS).unlink(missing_ok=True)  # of an earlier test, whose other files are about to go
         write_json(folder / DETECTIONS, coco_detections([one.result for one in scenes]))
-        of_tiles = [
-            result for image_id, found in sorted(scene_metric.found.items()) for result in results_of(image_id, found)
-        ]
         write_text(folder / TILE_DETECTIONS, json.dumps(of_tiles))
         title = f"{args.config.stem}, {args.split} split"
         write_report(folder, title, facts(report), scenes, figures, from_tiles(tiles, scenes))
         write_json(folder / METRICS, report)  # the last, so that where it is, all is
+        if args.split == "test":
+            log_test(args.config, report)
         dataset = runner.test_dataloader.dataset
         boxes = sum(len(dataset.get_data_info(index)["instances"]) for index in range(len(dataset)))
         print(f"\n{args.split} split: {len(dataset)} tiles, {boxes} boxes\n{table(metrics)}")
+        published = report["published_protocol"]
+        print(f"by the rules of the published YOLOX-s: AP {shown(published['mAP'])}, AP50 {shown(published['mAP_50'])}")
         print(f"\n{len(scenes)} whole scenes\n{scene_table(figures)}")
         print(f"figures: {folder / METRICS}\npage: {folder / PAGE}")
         if args.show_dir is not None:

@@ -7,6 +7,7 @@ from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes
+from numpy.typing import NDArray
 
 from oil_storage.tiling import cut_boxes
 
@@ -62,7 +63,7 @@ class RandomTileCrop(BaseTransform):
         return int(np.random.randint(self.smallest, self.largest + 1))
 
     @cache_randomness
-    def _corner(self, free: tuple[int, int], side: int, boxes: np.ndarray) -> tuple[int, int]:
+    def _corner(self, free: tuple[int, int], side: int, boxes: NDArray[np.float32]) -> tuple[int, int]:
         least, most = np.zeros(2, dtype=int), np.array(free)
         if len(boxes) and np.random.rand() < self.on_box:
             box = boxes[np.random.randint(len(boxes))]
@@ -76,7 +77,7 @@ class RandomTileCrop(BaseTransform):
         height, width = results["img"].shape[:2]
         side = self._side()
         crop_width, crop_height = min(side, width), min(side, height)
-        boxes = results["gt_bboxes"].numpy() if "gt_bboxes" in results else np.zeros((0, 4))
+        boxes = results["gt_bboxes"].numpy() if "gt_bboxes" in results else np.zeros((0, 4), np.float32)
         x, y = self._corner((width - crop_width, height - crop_height), side, boxes)
         window = np.array([x, y, x + crop_width, y + crop_height])
         results["img"] = results["img"][y : y + crop_height, x : x + crop_width]

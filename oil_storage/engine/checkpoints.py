@@ -14,6 +14,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from oil_storage.engine import weights_file
 from oil_storage.engine.provenance import TRAINED, describe
 from oil_storage.errors import UserError
 
@@ -82,11 +83,13 @@ class CheckpointAtValidationHook(CheckpointHook):
 
 
 def check_whole(path: Path) -> None:
-    """Refuse a file that cannot be a checkpoint, or is the beginning of one.
+    """Refuse a file that cannot be a checkpoint, or is the beginning of one; safetensors are seen whole when read.
 
     Raises:
         UserError: neither a whole zip archive of torch's, as it writes since 1.6, nor a pickle, as it did before.
     """
+    if path.suffix == weights_file.SUFFIX:
+        return
     with path.open("rb") as file:
         start = file.read(2)
     if not zipfile.is_zipfile(path):

@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
+from oil_storage.engine import weights_file
 from oil_storage.errors import UserError
 from oil_storage.preparation import manifest
 
@@ -101,9 +102,14 @@ def hardware() -> str:
 def read(path: Path) -> dict[str, Any]:
     """A checkpoint's entries; of a zip archive, as torch writes since 1.6, tensors are not read until they are used.
 
+    Args:
+        path: of a checkpoint, or of weights in safetensors (:mod:`oil_storage.engine.weights_file`).
+
     Raises:
-        UserError: torch cannot load it, or it holds something else.
+        UserError: it cannot be loaded, or holds something else.
     """
+    if path.suffix == weights_file.SUFFIX:
+        return weights_file.read(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=False, mmap=zipfile.is_zipfile(path))
     except OSError:

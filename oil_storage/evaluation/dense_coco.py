@@ -41,14 +41,18 @@ BINS = {
 
 
 def score(
-    truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], image_ids: Sequence[int] | None = None
+    truth: Mapping[str, Any],
+    detections: Sequence[Mapping[str, Any]],
+    image_ids: Sequence[int] | None = None,
+    most: int = MAX_DETECTIONS,
 ) -> dict[str, float]:
-    """Score detections by COCO's rules over all detections up to :data:`MAX_DETECTIONS` an image.
+    """Score detections by COCO's rules, but for the number of detections that count.
 
     Args:
         truth: COCO json: ``images``, ``annotations`` and ``categories``.
         detections: COCO results: ``image_id``, ``category_id``, ``bbox`` (xywh, pixels) and ``score`` each.
         image_ids: images that count; None takes all.
+        most: detections of an image that count, best scores first.
 
     Returns:
         dict: ``mAP`` (IoU 0.50:0.95), ``mAP_50``, ``mAP_75``, ``mAP_s``, ``mAP_m``, ``mAP_l``, one of each of our own
@@ -61,7 +65,7 @@ def score(
     known = _indexed(truth, truth["annotations"])
     found = known.loadRes([dict(one) for one in ordered]) if ordered else _indexed(truth, [])
     evaluation = COCOeval_faster(known, found, "bbox", print_function=_print_nothing)
-    evaluation.params.maxDets = [MAX_DETECTIONS]
+    evaluation.params.maxDets = [most]
     evaluation.params.areaRng = [[lower, min(upper, LARGEST)] for lower, upper in areas.values()]
     evaluation.params.areaRngLbl = list(areas)
     if image_ids is not None:

@@ -7,7 +7,10 @@ from statistics import mean
 from typing import Any
 
 DASH = "-"
-HEADER = ("config", "what", "M parameters", "GFLOPs", "s, training", "s, inference", "learns", "AP", "AP50")
+HEADER = (
+    *("config", "what", "M parameters", "GFLOPs", "s, training", "s, inference", "CUDA, images/s", "learns", "AP"),
+    "AP50",
+)
 
 
 def line_up(configs: Path, known: Mapping[str, Mapping[str, Any]]) -> str:
@@ -20,7 +23,7 @@ def line_up(configs: Path, known: Mapping[str, Mapping[str, Any]]) -> str:
     rows: list[Sequence[str]] = [HEADER, ["---"] * len(HEADER)]
     for path in sorted(configs.glob("*.py")):
         about = known.get(path.stem, {})
-        rows.append([f"`{path.stem}`", _what(path), *_cost(about), _learnt(about), *_reached(about)])
+        rows.append([f"`{path.stem}`", _what(path), *_cost(about), _on_cuda(about), _learnt(about), *_reached(about)])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows) + "\n" + _hardware(known)
 
 
@@ -35,6 +38,10 @@ def _cost(about: Mapping[str, Any]) -> list[str]:
     speed = about["speed"]
     times = [f"{speed[phase]['p50']:.2g}" for phase in ("training", "inference")]
     return [f"{speed['parameters'] / 1e6:.1f}", f"{speed['gflops']:.0f}", *times]
+
+
+def _on_cuda(about: Mapping[str, Any]) -> str:
+    return f"{about['cuda']['images_per_second']:.0f}" if "cuda" in about else "not yet run"
 
 
 def _learnt(about: Mapping[str, Any]) -> str:
@@ -56,4 +63,5 @@ def _reached(about: Mapping[str, Any]) -> list[str]:
 def _hardware(known: Mapping[str, Mapping[str, Any]]) -> str:
     """Where costs were measured; the table compares them, so it should be one place."""
     places = sorted({one["speed"]["hardware"] for one in known.values() if "speed" in one})
-    return f"Costs: {'; '.join(places) or 'not yet run'}.\n"
+    gpus = sorted({one["cuda"]["hardware"] for one in known.values() if "cuda" in one})
+    return f"Costs: {'; '.join(places) or 'not yet run'}. CUDA: {'; '.join(gpus) or 'not yet run'}.\n"

@@ -9,12 +9,15 @@ from typing import Any
 
 from oil_storage.errors import UserError
 from oil_storage.files import sha256, write_json
+from oil_storage.reporting.figure_text import shown, span
 
 COLUMNS = {"AP": "mAP", "AP50": "mAP_50", "AP75": "mAP_75", "AP small": "mAP_s", "AP medium": "mAP_m"}
 """Columns of a table, and what the metric calls them after ``coco/bbox_``."""
 
 SCENE_COLUMNS = {"scene AP": "ap", "scene AP50": "ap50", "F1": "f1"}
-"""Columns of whole scenes, and what :func:`oil_storage.evaluation.scene_score.score_scenes` calls them."""
+"""Columns of whole scenes, with their 95 % intervals where there are, and what :func:`oil_storage.evaluation.scene_score.score_scenes` calls them."""
+PUBLISHED_COLUMNS = {"AP, published rules": "mAP", "AP50, published rules": "mAP_50"}
+"""Columns of tiles, see :mod:`oil_storage.evaluation.published_protocol`."""
 OF_SCENES = (
     *("ap", "ap50", "ap75", "ar", "voc_ap", "threshold", "precision", "recall", "f1", "count_mae", "count_bias"),
     *("count_r2", "iou", "centre_px", "diameter_px", "intervals", "lost_ap50"),
@@ -50,6 +53,7 @@ def measured(work_dir: Path, split: str) -> tuple[str, Run]:
         run = {
             "data": tested["data"],
             "seed": trained["seed"],
+            "initialised": trained.get("initialised"),
             "split": split,
             "iterations": trained["iterations"],
             "train_minutes": None if trained["seconds"] is None else round(trained["seconds"] / 60, 1),
@@ -57,6 +61,7 @@ def measured(work_dir: Path, split: str) -> tuple[str, Run]:
             "commit": trained["commit"],
             "date": datetime.now(UTC).date().isoformat(),
             "metrics": dict(sorted(tested["metrics"].items())),  # null where the split has no box of that size
+            "published_protocol": tested.get("published_protocol", {}),
             "scenes": {key: tested["scenes"][key] for key in OF_SCENES if key in tested["scenes"]},
         }
         _cells(run)
@@ -126,8 +131,8 @@ def record(results: Path, config: str, part: str, content: Any) -> Path:
     Args:
         results: folder of all configs' files.
         config: its name.
-        part: ``runs``, as :func:`committed` reads them; ``learns``, of ``tools/overfit.py``; or ``speed``, of
-            ``tools/benchmark.py``.
+        part: ``runs``, as :func:`committed` reads them; ``learns``, of ``tools/overfit.py``; ``speed``, of
+            ``tools/benchmark.py``; or ``cuda``, of ``benchmarks/cuda_smoke.py``.
         content: to be written as json.
 
     Raises:
@@ -178,7 +183,8 @@ def markdown(runs_of: Mapping[str, Sequence[Run]]) -> str:
     Raises:
         UserError: nothing is recorded.
     """
-    header = ["config", "data", "split", "seed", *COLUMNS, *SCENE_COLUMNS, "training", "hardware"]
+    header = ["config", "first weights", "data", "split", "seed", *COLUMNS, *PUBLISHED_COLUMNS, *SCENE_COLUMNS]
+    header += ["training", "hardware", "commit"]
     by_data: dict[tuple[Any, ...], list[str]] = {}
     for config, runs in runs_of.items():
         for run in runs:
@@ -192,16 +198,24 @@ def markdown(runs_of: Mapping[str, Sequence[Run]]) -> str:
 
 def _cells(run: Run) -> list[str]:
     values = [run["metrics"][f"coco/bbox_{name}"] for name in COLUMNS.values()]
-    values += [run.get("scenes", {}).get(name) for name in SCENE_COLUMNS.values()]
-    minutes = run["train_minutes"]
+    values += [run.get("published_protocol", {}).get(name) for name in PUBLISHED_COLUMNS.values()]
+    scenes, minutes = run.get("scenes", {}), run["train_minutes"]
     return [
+        run.get("initialised") or "-",
         run["data"]["name"],
         run["split"],
         str(run["seed"]),
-        *("-" if value is None else f"{value:.3f}" for value in values),
+        *(shown(value) for value in values),
+        *(_with_interval(scenes, name) for name in SCENE_COLUMNS.values()),
         "-" if minutes is None else f"{minutes:.0f} min",
         run["hardware"],
+        run["commit"],
     ]
+
+
+def _with_interval(scenes: Mapping[str, Any], name: str) -> str:
+    interval = span(scenes.get("intervals", {}).get(name))
+    return f"{shown(scenes.get(name))} ({interval})" if interval else shown(scenes.get(name))
 
 
 def _row(cells: Iterable[str]) -> str:

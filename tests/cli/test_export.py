@@ -6,6 +6,7 @@ import pytest
 
 from oil_storage.cli.detect import main as detect
 from oil_storage.cli.export import main
+from oil_storage.cli.test import main as score
 from oil_storage.cli.train import main as train
 from tests.tiny_training import write_config, write_data
 
@@ -38,6 +39,27 @@ def test_an_exported_detector_finds_the_same_tanks(
         theirs = np.array([[*each["bbox"], 500 * each["score"]] for each in two])
         ours = np.array([[*each["bbox"], 500 * each["score"]] for each in one])
         assert (np.abs(ours[:, None] - theirs[None]).max(axis=2).min(axis=1) <= 0.5).mean() >= 0.99
+
+
+def test_weights_for_others_detect_score_and_are_trained_on(
+    trained: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, checkpoint, images = trained
+    weights = tmp_path / "detector.safetensors"
+    assert main([str(config), str(checkpoint), "--to", "safetensors", "--out", str(weights)]) == 0
+    assert weights.stat().st_size < checkpoint.stat().st_size / 2
+    scores = []
+    for name, model in (("trained", checkpoint), ("released", weights)):
+        flags = ["--split", "val", "--work-dir", str(tmp_path / name)]
+        assert score([str(config), str(model), *flags]) == 0
+        scores.append(json.loads((tmp_path / name / "val" / "metrics.json").read_text()))
+    assert scores[1]["trained"] == scores[0]["trained"]
+    assert scores[1]["metrics"]["scene/ap50"] == pytest.approx(scores[0]["metrics"]["scene/ap50"], abs=0.02)
+    assert detect([str(config), str(weights), str(images), "--out", str(tmp_path / "out"), "--overlap", "16"]) == 0
+    assert train([str(config), "--load-from", str(weights), "--work-dir", str(tmp_path / "more")]) == 0
+    capsys.readouterr()
+    assert main([str(config), str(weights), "--to", "safetensors"]) == 2
+    assert "is the checkpoint itself" in capsys.readouterr().err
 
 
 def test_what_does_not_fit_gets_a_line(

@@ -90,3 +90,26 @@ def test_a_crop_without_objects_has_empty_boxes() -> None:
     crop = RandomTileCrop(size=16)
     crop._corner = lambda *_: (0, 0)  # type: ignore[method-assign]
     assert crop.transform(before)["gt_bboxes"].shape == (0, 4)
+
+
+def test_a_crop_on_a_box_holds_its_centre_wherever_that_is() -> None:
+    np.random.seed(0)
+    crop = RandomTileCrop(size=16, on_box=1.0)
+    seen = set()
+    for _ in range(200):
+        before = sample(np.random.default_rng(0), number=1)
+        before["gt_bboxes"] = HorizontalBoxes(np.array([[0, 50, 5, 60]], np.float32))
+        before["img"] = np.stack(np.mgrid[:60, :90][[1, 0, 0]], axis=2).astype(np.uint8)  # x, y, y
+        x, y, _ = crop.transform(before)["img"][0, 0]
+        assert x <= 2 < x + 16
+        assert y <= 55 < y + 16
+        seen.add((int(x), int(y)))
+    assert {x for x, _ in seen} == {0, 1, 2}
+    assert {y for _, y in seen} == set(range(40, 45))  # down to the image's end
+
+
+def test_crops_of_several_sizes_are_square() -> None:
+    np.random.seed(0)
+    crop = RandomTileCrop(size=(16, 20))
+    shapes = [crop.transform(sample(np.random.default_rng(0)))["img"].shape[:2] for _ in range(100)]
+    assert set(shapes) == {(side, side) for side in range(16, 21)}

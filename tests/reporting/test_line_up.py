@@ -11,6 +11,7 @@ SPEED = {
     "inference": {"p50": 0.31},
     "hardware": "2 cores",
 }
+CUDA = {"images_per_second": 35.2, "hardware": "a GPU"}
 LEARNS = {"ap50": 0.93, "wanted": 0.9, "iterations": 450, "seconds": 301.2}
 
 
@@ -22,10 +23,10 @@ def configs(tmp_path: Path) -> Path:
 
 
 def test_what_is_known_stands_in_the_line(configs: Path) -> None:
-    shown = line_up(configs, {"a": {"speed": SPEED, "learns": LEARNS}})
-    assert "| `a` | Detector a | 3.3 | 19 | 0.45 | 0.31 | 0.93 in 450 iterations, 301 s | - | - |\n" in shown
-    assert "| `b` | Detector b | - | - | - | - | - | - | - |\n" in shown
-    assert shown.endswith("Costs: 2 cores.\n")
+    shown = line_up(configs, {"a": {"speed": SPEED, "learns": LEARNS, "cuda": CUDA}})
+    assert "| `a` | Detector a | 3.3 | 19 | 0.45 | 0.31 | 35 | 0.93 in 450 iterations, 301 s | - | - |\n" in shown
+    assert "| `b` | Detector b | - | - | - | - | not yet run | - | - | - |\n" in shown
+    assert shown.endswith("Costs: 2 cores. CUDA: a GPU.\n")
 
 
 def test_a_config_that_has_not_learnt_is_not_said_to_learn(configs: Path) -> None:

@@ -39,6 +39,7 @@ def write_run(work_dir: Path, ap: float = 0.5, seed: int = 0, **tested: Any) -> 
         "split": "val",
         "tta": False,
         "metrics": {f"coco/bbox_{name}": ap for name in names} | {"coco/bbox_mAP_l": None},
+        "published_protocol": {"mAP": 0.61, "mAP_50": 0.91},
         "scenes": {"ap": 0.4, "ap50": 0.7, "f1": 0.75, "intervals": {"f1": [0.7, 0.8]}, "scenes": {"a": {}}},
     }
     (work_dir / "val" / "metrics.json").write_text(json.dumps(content | tested))
@@ -52,7 +53,7 @@ def test_a_run_is_what_its_checkpoint_tells_and_its_test_scored(tmp_path: Path) 
     assert run["metrics"]["coco/bbox_mAP_75"] == 0.53849
     assert run["metrics"]["coco/bbox_mAP_l"] is None
     assert run["scenes"] == {"ap": 0.4, "ap50": 0.7, "f1": 0.75, "intervals": {"f1": [0.7, 0.8]}}
-    assert "| 0.400 | 0.700 | 0.750 |" in markdown({config: [run]})
+    assert "| 0.610 | 0.910 | 0.400 | 0.700 | 0.750 (0.700 to 0.800) | 4 min |" in markdown({config: [run]})
 
 
 def test_a_figure_is_rounded_once(tmp_path: Path) -> None:
@@ -117,6 +118,7 @@ def run_on(data: dict[str, Any], seed: int = 0, ap: float = 0.5) -> dict[str, An
         "iterations": 80,
         "train_minutes": 4.0,
         "hardware": "2 cores",
+        "commit": "abc",
         "metrics": {f"coco/bbox_{name}": ap for name in names},
     }
 
@@ -136,7 +138,7 @@ def test_a_run_recorded_before_splits_had_a_digest_is_replaced_too() -> None:
 
 
 def test_runs_from_before_scenes_were_scored_have_dashes() -> None:
-    assert "| 0.500 | - | - | - | 4 min |" in markdown({"toy": [run_on(DATA)]})
+    assert "| 0.500 | - | - | - | - | - | 4 min | 2 cores | abc |" in markdown({"toy": [run_on(DATA)]})
 
 
 def test_data_sets_have_tables_of_their_own(tmp_path: Path) -> None:
@@ -144,8 +146,8 @@ def test_data_sets_have_tables_of_their_own(tmp_path: Path) -> None:
     record(tmp_path, "b", "runs", [run_on(DATA)])
     record(tmp_path, "a", "runs", [run_on(DATA), run_on(synthetic)])
     first, second = table(tmp_path).split("\n\n")
-    assert [line.split(" | ")[:2] for line in first.splitlines()[2:]] == [["| `a`", "another"]]
-    assert [line.split(" | ")[:2] for line in second.splitlines()[2:]] == [["| `a`", "scenes"], ["| `b`", "scenes"]]
+    assert [line.split(" | ")[:3:2] for line in first.splitlines()[2:]] == [["| `a`", "another"]]
+    assert [line.split(" | ")[:3:2] for line in second.splitlines()[2:]] == [["| `a`", "scenes"], ["| `b`", "scenes"]]
     assert first.splitlines()[:2] == second.splitlines()[:2]
 
 

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from oil_storage.engine import provenance, score_threshold, weights_file
+from oil_storage.errors import UserError
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> Path:
+    content = {"state_dict": {"conv.weight": torch.tensor([1.0, 1 / 3]), "bn.num_batches_tracked": torch.tensor(7)}}
+    path = tmp_path / "detector.safetensors"
+    path.write_bytes(weights_file.to_bytes(content, {"iter": 2}))
+    return path
+
+
+def test_weights_come_back_as_a_checkpoint_rounded_to_half_precision(released: Path) -> None:
+    content = provenance.read(released)
+    assert content["meta"] == {"iter": 2}
+    weight, count = content["state_dict"]["conv.weight"], content["state_dict"]["bn.num_batches_tracked"]
+    assert weight.dtype == torch.float32
+    assert weight.tolist() == [1.0, torch.tensor(1 / 3).half().item()]
+    assert (count.item(), count.dtype) == (7, torch.int64)
+
+
+def test_a_threshold_is_kept_in_them(released: Path) -> None:
+    score_threshold.store(released, 0.375, 0.8, "abc")
+    content = provenance.read(released)
+    assert score_threshold.stored(content) == 0.375
+    assert content["meta"]["iter"] == 2
+    assert content["state_dict"]["conv.weight"][0] == 1
+    assert [one.name for one in released.parent.iterdir()] == [released.name]
+
+
+def test_half_a_file_and_another_file_are_refused(released: Path) -> None:
+    whole = released.read_bytes()
+    for content in (whole[:-3], whole[:40], b"", b"not weights at all"):
+        released.write_bytes(content)
+        with pytest.raises(UserError, match=r"detector.safetensors: damaged, or no weights"):
+            provenance.read(released)
