@@ -20,7 +20,7 @@ PORTS = {"ssd_r101"}
 
 
 def test_all_configs_are_found_and_have_work_dirs_of_their_own() -> None:
-    assert len(CONFIGS) == 20
+    assert len(CONFIGS) == 21
     assert {path.stem for path in CONFIGS} >= {"rtmdet_lite0", "ssd_lite0", "ssd_r101", "dino_r50", "faster_rcnn_r50"}
     assert len({path.stem for path in CONFIGS}) == len(CONFIGS)  # work_dirs/<name>
     assert not any("work_dir" in load(path) for path in CONFIGS)

@@ -1,14 +1,19 @@
 """README's commands: every one parses, and those of the walk-through run, shortened."""
 
 import importlib
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from oil_storage.cli.make_synthetic import main as make_synthetic
+from oil_storage.reporting.results import read, table
 
 README = Path("README.md")
 PLACES_OF_RESIZE = {"train": 2, "val": 1, "test": 1}
@@ -55,15 +60,12 @@ def test_every_command_names_what_exists() -> None:
 
 
 def test_the_figures_are_those_of_results() -> None:
-    from oil_storage.reporting.results import table
-
     between = README.read_text().split("<!-- results -->\n")[1].split("<!-- /results -->")[0]
     assert between == table(Path("results"))
 
 
 def test_the_line_up_is_that_of_results() -> None:
     from oil_storage.reporting.line_up import line_up
-    from oil_storage.reporting.results import read
 
     between = Path("configs/README.md").read_text().split("<!-- configs -->\n")[1].split("<!-- /configs -->")[0]
     assert between == line_up(Path("configs/oil"), read(Path("results")))
@@ -120,6 +122,36 @@ def test_every_command_runs_as_it_stands(tmp_path: Path) -> None:
     assert (tmp_path / "work_dirs/comparison/comparison.html").is_file()
     assert (tmp_path / "work_dirs/found/summary.json").is_file()
     assert (tmp_path / "work_dirs/ssd_r101/iter_2.pth").is_file()
+
+
+@pytest.mark.slow
+def test_a_row_of_the_table_is_reproduced(tmp_path: Path) -> None:
+    for name in ("configs/oil", "configs/_base_", "tools"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(Path(name).resolve())
+    shutil.copy("configs/README.md", tmp_path / "configs")
+    shutil.copy(README, tmp_path)
+    shutil.copytree("results", tmp_path / "results")
+    log = tmp_path / "results/test_log.csv"
+    log.unlink(missing_ok=True)
+    assert make_synthetic([str(tmp_path / "synthetic"), "--scenes", "4", "--size", "640"]) == 0
+    scenes = sorted(path.stem for path in (tmp_path / "synthetic/images").iterdir())
+    split = {"train": scenes[:2], "val": scenes[2:3], "test": scenes[3:]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    places = {"OIL_STORAGE_SCENES": "synthetic", "OIL_STORAGE_SPLIT": "split.json", "OIL_STORAGE_DATA": "prepared"}
+    done = subprocess.run(
+        ["tools/reproduce.sh", "ssd_lite0", "3", "test", "--cfg-options", *SHORT["ssd_lite0.py"]],
+        cwd=tmp_path,
+        env={**os.environ, **places, "PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    (run,) = (run for run in read(tmp_path / "results")["ssd_lite0"]["runs"] if run["data"]["name"] == "synthetic")
+    assert (run["seed"], run["split"], run["iterations"]) == (3, "test", 4)
+    assert "| `ssd_lite0` | ImageNet | synthetic | test | 3 |" in (tmp_path / "README.md").read_text()
+    assert len(log.read_text().splitlines()) == 2
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ COLUMNS = {"AP": "mAP", "AP50": "mAP_50", "AP75": "mAP_75", "AP small": "mAP_s",
 """Columns of a table, and what the metric calls them after ``coco/bbox_``."""
 
 SCENE_COLUMNS = {"scene AP": "ap", "scene AP50": "ap50", "F1": "f1"}
-"""Columns of whole scenes, with their 95 % intervals where there are, and what :func:`oil_storage.evaluation.scene_score.score_scenes` calls them."""
+"""Columns of whole scenes, with their 95 % intervals where there are, and what
+:func:`oil_storage.evaluation.scene_score.score_scenes` calls them."""
 PUBLISHED_COLUMNS = {"AP, published rules": "mAP", "AP50, published rules": "mAP_50"}
 """Columns of tiles, see :mod:`oil_storage.evaluation.published_protocol`."""
 OF_SCENES = (

@@ -14,6 +14,7 @@ from oil_storage.inference.scene_detector import SceneDetections
 from oil_storage.inference.sites import measure
 
 TURNED = Georeference("EPSG:32631", (1.2, 0.5, 595_000.0, 0.5, -1.2, 5_750_000.0))
+DEGREES = Georeference("EPSG:4326", (1.8e-5, 0.0, 4.3, 0.0, -1.1e-5, 51.9))  # 1.2 m a pixel there
 
 
 def found(place: Georeference | None, boxes: list[list[float]] | None = None) -> SceneDetections:
@@ -49,13 +50,14 @@ def test_tanks_lie_where_they_are_on_earth(tmp_path: Path) -> None:
         assert feature["properties"]["diameter_m"] == pytest.approx(1.3 * (box[2:] - box[:2]).mean(), rel=0.01)
 
 
+@pytest.mark.parametrize("place", [TURNED, DEGREES])
 @pytest.mark.parametrize("number", [0, 1])  # GeoJSON, GeoPackage
-def test_a_gis_finds_every_tank_where_it_is(tmp_path: Path, number: int) -> None:
-    one = found(TURNED)
+def test_a_gis_finds_every_tank_where_it_is(tmp_path: Path, number: int, place: Georeference) -> None:
+    one = found(place)
     frame = geopandas.read_file(write(one, measure(one), tmp_path)[number])
     centres = frame.geometry.to_crs(TURNED.crs).centroid
     boxes = one.boxes.astype(float)
-    wanted = TURNED.to_world((boxes[:, :2] + boxes[:, 2:]) / 2)
+    wanted = np.array(transform(place.crs, TURNED.crs, *place.to_world((boxes[:, :2] + boxes[:, 2:]) / 2).T)).T
     assert np.hypot(centres.x - wanted[:, 0], centres.y - wanted[:, 1]).max() < 0.01  # metres
     np.testing.assert_allclose(frame["score"], one.scores, atol=1e-4)
     assert list(frame["site"]) == [1, 1]

@@ -1,0 +1,51 @@
+"""The weights that come with the repository: each is what its card says, and finds tanks."""
+
+import ast
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oil_storage.engine import provenance, score_threshold
+from oil_storage.evaluation.matching import iou_matrix
+from oil_storage.inference import SceneDetector
+from oil_storage.preparation.synthetic import make_synthetic
+from oil_storage.reporting.results import read
+
+WEIGHTS = sorted(Path("weights").glob("*.safetensors"))
+
+
+def test_there_are_weights_and_nothing_else() -> None:
+    assert WEIGHTS
+    cards = [path.with_suffix(".md") for path in WEIGHTS]
+    assert sorted(Path("weights").iterdir()) == sorted([*WEIGHTS, *cards])
+
+
+@pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
+def test_a_card_says_what_is_so(path: Path) -> None:
+    assert path.stat().st_size <= 20e6
+    card, content = path.with_suffix(".md").read_text(), provenance.read(path)
+    trained = content["meta"]["trained"]
+    assert trained["config"] == path.stem
+    assert f"from {score_threshold.stored(content):.3f}" in card
+    assert "CC BY-NC-SA 4.0" in card
+    runs = [run for run in read(Path("results"))[path.stem]["runs"] if run["seed"] == content["meta"]["seed"]]
+    assert {run["split"] for run in runs} == {"val", "test"}
+    for run in runs:
+        scenes = run["scenes"]
+        assert scenes["threshold"] == pytest.approx(score_threshold.stored(content))
+        figures = (run["metrics"]["coco/bbox_mAP"], run["metrics"]["coco/bbox_mAP_50"], scenes["ap50"], scenes["f1"])
+        row = " | ".join(f"{value:.3f}" for value in figures)
+        assert f"| {run['split']} | {row} |" in card
+
+
+@pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
+def test_they_find_tanks_that_they_have_not_been_trained_on(path: Path, tmp_path: Path) -> None:
+    make_synthetic(tmp_path, 1, 640, 0)
+    (image,) = (tmp_path / "images").iterdir()
+    rows = csv.DictReader((tmp_path / "annotations.csv").open())
+    truth = np.array([ast.literal_eval(row["bounds"]) for row in rows], np.float32)
+    found = SceneDetector(Path("configs/oil", f"{path.stem}.py"), path).detect(str(image))
+    assert len(truth) > 3
+    assert (iou_matrix(truth, found.boxes).max(axis=1, initial=0) >= 0.5).mean() > 0.5
