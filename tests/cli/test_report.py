@@ -35,9 +35,9 @@ def test_runs_are_recorded_once_a_seed_and_shown(readme: Path) -> None:
     content = json.loads((folder / "results" / "toy.json").read_text())
     assert [(run["seed"], run["metrics"]["coco/bbox_mAP"]) for run in content["runs"]] == [(0, 0.5), (1, 0.75)]
     shown = table(folder / "results")
-    assert "| `toy` | scenes | val | 1 | 0.750 |" in shown
+    assert "| `toy` | - | scenes | val | 1 | 0.750 |" in shown
     assert readme.read_text() == f"above\n<!-- results -->\n{shown}<!-- /results -->\nbelow\n"
-    assert "| `toy` | A toy | - | - | - | - | - | 0.625 | 0.625 |\n" in (folder / "configs" / "README.md").read_text()
+    assert "| `toy` | A toy | - | - | - | - | not yet run | - | 0.625 | 0.625 |\n" in (folder / "configs" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
