@@ -14,6 +14,9 @@ DEMO_OPTIONS := train_cfg.max_iters=300 train_cfg.val_interval=150 param_schedul
 # What `make detect` looks with, and where it writes.
 DETECTOR := configs/oil/ssd_lite0_x15.py
 FOUND := work_dirs/detected
+ifeq ($(filter detect,$(MAKECMDGOALS))$(SCENE),detect)
+$(error name what to look at: make detect SCENE=path)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo detect test test-all lint clean
@@ -33,8 +36,7 @@ demo: install  ## synthetic scenes -> tiles -> training -> score and pictures
 	    --split val --work-dir $(WORK) --show-dir $(WORK)/pictures
 
 detect: install  ## find the tanks of SCENE=path (an image, a folder, a list) with the trained detector of weights/
-	$(if $(SCENE),,$(error name what to look at: make detect SCENE=path))
-	$(VENV) tools/detect.py $(DETECTOR) weights/$(notdir $(DETECTOR:.py=.safetensors)) $(SCENE) --out $(FOUND) --html
+	$(VENV) tools/detect.py $(DETECTOR) weights/$(notdir $(DETECTOR:.py=.safetensors)) "$(SCENE)" --out $(FOUND) --html
 
 test: install  ## the tests that take seconds
 	$(VENV) -m pytest

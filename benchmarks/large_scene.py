@@ -20,7 +20,7 @@ import rasterio
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
-from oil_storage.cli.make_synthetic import main as make_synthetic
+from oil_storage.preparation.synthetic import make_synthetic
 
 SIDE = 2560
 GSD = 1.5
@@ -49,7 +49,7 @@ def main() -> int:
     print("| side, px | tanks | seconds | seconds a megapixel | memory, GiB |\n| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_synthetic([str(folder / "synthetic"), "--scenes", "1", "--size", str(SIDE), "--seed", "0"])
+        make_synthetic(folder / "synthetic", 1, SIDE, 0)
         (scene,) = (folder / "synthetic" / "images").iterdir()
         for times in args.times:
             raster, out = folder / f"raster_{times}.tif", folder / f"found_{times}"

@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools/detect.py", description=__doc__)
     parser.add_argument("config", type=Path, help="config file, e.g. configs/oil/ssd_lite0.py")
     parser.add_argument(
-        "checkpoint", type=Path, help="checkpoint that tools/train.py wrote, or an .onnx of tools/export.py"
+        "checkpoint", type=Path, help="checkpoint that tools/train.py wrote, or what tools/export.py made of one"
     )
     parser.add_argument(
         "scenes",
@@ -139,7 +139,7 @@ def detect(args: argparse.Namespace) -> int:
         distributed.destroy_process_group()
         faults = sum(of_all)
     if is_first_process():
-        entries = [one for path in scenes if (one := _done(args.out / f"{path.stem}{DONE}", made_by)) is not None]
+        entries = [one for path in scenes if (one := _done(path, args.out, made_by)) is not None]
         write_json(args.out / "summary.json", {"made_by": made_by, "scenes": entries})
         print(_table(entries))
         endings = ".geojson, .gpkg, .csv, .coco.json" + (", .html" if args.html else "")
@@ -157,7 +157,7 @@ def _detect(detector: "SceneDetector", scenes: Sequence[Path], out: Path, made_b
     """
     from tqdm import tqdm
 
-    todo = [path for path in scenes if _done(out / f"{path.stem}{DONE}", made_by) is None]
+    todo = [path for path in scenes if _done(path, out, made_by) is None]
     if len(todo) < len(scenes):
         print(f"{len(scenes) - len(todo)} of {len(scenes)} scenes are done already")
     faults = 0
@@ -190,13 +190,14 @@ def _write(
     from oil_storage.inference.sites import measure
 
     measures = measure(found)
+    version = _version(source)
     (out / f"{source.stem}{DONE}").unlink(missing_ok=True)  # of another run
     write(found, measures, out)
     image = open_scene(source, detector.reader.bands, detector.reader.stretch)
     if made_by["html"]:
         write_text(out / f"{source.stem}.html", scene_page(image, found, measures, detector.threshold))
     write_bytes(out / PICTURES / f"{source.stem}.jpg", picture(image, found))
-    write_json(out / f"{source.stem}{DONE}", {**summary(found, measures), "made_by": made_by})
+    write_json(out / f"{source.stem}{DONE}", {**summary(found, measures), "file": version, "made_by": made_by})
 
 
 def find_scenes(named: Sequence[str]) -> list[Path]:
@@ -233,16 +234,23 @@ def find_scenes(named: Sequence[str]) -> list[Path]:
     return list(by_name.values())
 
 
-def _done(path: Path, made_by: Mapping[str, Any]) -> dict[str, Any] | None:
+def _done(scene: Path, out: Path, made_by: Mapping[str, Any]) -> dict[str, Any] | None:
     """What is known of a scene that was done in the same way; None where it has to be done."""
-    if not path.is_file():
+    path = out / f"{scene.stem}{DONE}"
+    if not path.is_file() or not scene.is_file():
         return None
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return None  # it is written again
     same = json.loads(json.dumps(made_by)) == content.pop("made_by", None)
-    return content if same else None
+    return content if same and content.pop("file", None) == _version(scene) else None
+
+
+def _version(scene: Path) -> dict[str, int]:
+    """What tells a file from another of its name, without reading all of it."""
+    status = scene.stat()
+    return {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
 
 
 def _table(entries: Sequence[dict[str, Any]]) -> str:

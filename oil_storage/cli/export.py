@@ -16,7 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
     parser = argparse.ArgumentParser(prog="tools/export.py", description=__doc__)
     parser.add_argument("config", type=Path, help="config file, e.g. configs/oil/ssd_lite0.py")
-    parser.add_argument("checkpoint", type=Path, help="checkpoint that tools/train.py wrote")
+    parser.add_argument("checkpoint", type=Path, help="checkpoint that tools/train.py wrote, or weights in safetensors")
     parser.add_argument(
         "--to",
         choices=("onnx", "safetensors"),
@@ -33,6 +33,8 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     if not args.checkpoint.is_file():
         raise UserError(f"{args.checkpoint}: no such checkpoint file")
     out: Path = args.out or args.checkpoint.with_suffix(f".{args.to}")
+    if out.suffix != f".{args.to}":
+        raise UserError(f"--out {out}: must end in .{args.to}")
     if out.resolve() == args.checkpoint.resolve():
         raise UserError(f"--out {out}: is the checkpoint itself; name another file")
     configuration.choose_device("cpu")
@@ -45,6 +47,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     from mmengine.utils import import_modules_from_strings
 
     from oil_storage.engine import score_threshold, weights_file
+    from oil_storage.engine.provenance import trained_config
     from oil_storage.files import sha256, write_bytes
     from oil_storage.inference.onnx_export import export
     from oil_storage.inference.tile_reader import for_arrays
@@ -57,6 +60,8 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     if args.to == "safetensors":
         told = {key: value for key, value in content["meta"].items() if key in TOLD}
+        if "cfg" in told:  # as data, which unlike Python is not run when it is read
+            told["cfg"] = trained_config(content, args.checkpoint).to_dict()
         write_bytes(out, weights_file.to_bytes(content, told))
         print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, for tools/detect.py, tools/test.py and --load-from")
         return

@@ -52,20 +52,25 @@ class RandomTileCrop(BaseTransform):
     Args:
         size: side of the crop, or the least and the greatest, between which it is drawn evenly; pixels.
         on_box: probability that the crop is laid so that it holds the centre of a box, which is drawn evenly, too.
+
+    Raises:
+        ValueError: sizes that are none.
     """
 
     def __init__(self, size: int | tuple[int, int], on_box: float = 0.0) -> None:
         self.smallest, self.largest = (size, size) if isinstance(size, int) else size
+        if not 0 < self.smallest <= self.largest:
+            raise ValueError(f"size={size}: must be positive, the least first")
         self.on_box = on_box
 
     @cache_randomness
     def _side(self) -> int:
-        return int(np.random.randint(self.smallest, self.largest + 1))
+        return int(np.random.randint(self.smallest, self.largest + 1)) if self.smallest < self.largest else self.largest
 
     @cache_randomness
     def _corner(self, free: tuple[int, int], side: int, boxes: NDArray[np.float32]) -> tuple[int, int]:
         least, most = np.zeros(2, dtype=int), np.array(free)
-        if len(boxes) and np.random.rand() < self.on_box:
+        if self.on_box and len(boxes) and np.random.rand() < self.on_box:
             box = boxes[np.random.randint(len(boxes))]
             centre = ((box[:2] + box[2:]) / 2).astype(int)
             least, most = np.clip(centre - side + 1, 0, most), np.clip(centre, 0, most)

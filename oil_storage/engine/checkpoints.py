@@ -88,7 +88,7 @@ def check_whole(path: Path) -> None:
     Raises:
         UserError: neither a whole zip archive of torch's, as it writes since 1.6, nor a pickle, as it did before.
     """
-    if path.suffix == weights_file.SUFFIX:
+    if path.suffix.lower() == weights_file.SUFFIX:
         return
     with path.open("rb") as file:
         start = file.read(2)

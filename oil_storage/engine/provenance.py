@@ -108,7 +108,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it cannot be loaded, or holds something else.
     """
-    if path.suffix == weights_file.SUFFIX:
+    if path.suffix.lower() == weights_file.SUFFIX:
         return weights_file.read(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=False, mmap=zipfile.is_zipfile(path))
@@ -130,7 +130,8 @@ def trained_config(checkpoint: Mapping[str, Any], path: Path) -> Config:
         UserError: it has none that can be read.
     """
     try:
-        return Config.fromstring(checkpoint["meta"]["cfg"], ".py")
+        told = checkpoint["meta"]["cfg"]
+        return Config(told) if isinstance(told, dict) else Config.fromstring(told, ".py")
     except Exception as error:
         raise UserError(f"{path}: no config in it that can be read ({type(error).__name__}: {error})") from error
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from oil_storage.engine import weights_file
 from oil_storage.errors import UserError
 
 KEY = "score_threshold"
@@ -32,18 +31,14 @@ def store(path: Path, threshold: float, f1: float, data: str) -> None:
         UserError: the checkpoint cannot be written.
     """
     chosen = {"threshold": threshold, "f1": f1, "data": data}
-    released = path.suffix == weights_file.SUFFIX
-    content = weights_file.read(path) if released else torch.load(path, map_location="cpu", weights_only=False)
+    content = torch.load(path, map_location="cpu", weights_only=False)
     meta = content.setdefault("meta", {})
     if meta.get(KEY) == chosen:
         return
     meta[KEY] = chosen
     partial = path.with_name(f".{path.name}.partial")
     try:
-        if released:
-            partial.write_bytes(weights_file.to_bytes(content, meta))
-        else:
-            torch.save(content, partial)
+        torch.save(content, partial)
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Weights for others, as safetensors: half of a checkpoint's size, and nothing that runs when they are read."""
+"""Weights for others, as safetensors: small, and nothing that runs when they are read."""
 
 import json
 from collections.abc import Mapping
@@ -18,18 +18,21 @@ META = "oil_storage"
 
 
 def to_bytes(checkpoint: Mapping[str, Any], told: Mapping[str, Any]) -> bytes:
-    """A checkpoint's weights in half precision, without optimiser and averages.
+    """A checkpoint's weights in half precision, averaged where the training averaged; without optimiser.
+
+    What half precision cannot hold, above 65,504, stays as it is.
 
     Args:
         checkpoint: its ``state_dict`` is kept.
         told: what the file says of them, instead of the checkpoint's ``meta``; must go into json.
     """
-    weights = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in checkpoint["state_dict"].items()
-    }
+    weights = {name: _halved(value).contiguous() for name, value in checkpoint["state_dict"].items()}
     written: bytes = save(weights, metadata={META: json.dumps(told)})
     return written
+
+
+def _halved(value: torch.Tensor) -> torch.Tensor:
+    return value.half() if value.is_floating_point() and value.half().isfinite().all() else value
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -50,7 +53,7 @@ def read(path: Path) -> dict[str, Any]:
     return {"meta": meta, "state_dict": weights}
 
 
-@CheckpointLoader.register_scheme(prefixes=rf".*\{SUFFIX}$")  # which mmengine takes for a pattern
+@CheckpointLoader.register_scheme(prefixes=rf"(?i).*\{SUFFIX}$")  # which mmengine takes for a pattern
 def load_from_safetensors(filename: str, map_location: Any = None) -> dict[str, Any]:
     """How mmengine reads such a file, for ``load_from``."""
     return read(Path(filename))

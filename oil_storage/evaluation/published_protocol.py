@@ -9,6 +9,8 @@ from typing import Any
 
 from oil_storage.evaluation.dense_coco import score
 
+TILES = "640_64"
+"""Side and overlap of the tiles that the rules are for, pixels."""
 LEAST_SIDE = 5.0
 """Pixels; boxes that are narrower or lower are left out."""
 GREATEST_ASPECT = 2.5

@@ -60,7 +60,8 @@ class SceneDetector:
 
     Args:
         config: of the detector.
-        checkpoint: that ``tools/train.py`` wrote, or, for the backend ``onnx``, the file of ``tools/export.py``.
+        checkpoint: that ``tools/train.py`` wrote, or weights in safetensors; for the backend ``onnx`` the ONNX file of
+            ``tools/export.py``.
         score_thr: detections below are left out; None takes the threshold that ``tools/test.py --split val`` has
             chosen and kept in the checkpoint.
         device: ``cpu`` or ``cuda``; None takes CUDA if there.

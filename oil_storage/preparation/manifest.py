@@ -63,7 +63,8 @@ def identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
     the other entries are for people.
     """
     source = manifest["source"]
-    content = {"choices": {}, **source, "path": None, "split": manifest["split"]}
+    choices = {name: value for name, value in source.get("choices", {}).items() if name != "split_file"}
+    content = {**source, "choices": choices, "path": None, "split": manifest["split"]}  # the split, however it came
     return {
         "name": Path(source["path"]).name,
         "scenes": len(source["images_sha256"]),

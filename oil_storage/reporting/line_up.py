@@ -41,7 +41,7 @@ def _cost(about: Mapping[str, Any]) -> list[str]:
 
 
 def _on_cuda(about: Mapping[str, Any]) -> str:
-    return f"{about['cuda']['images_per_second']:.0f}" if "cuda" in about else "not yet run"
+    return f"{about['cuda']['images_per_second']:.0f}" if "cuda" in about else DASH
 
 
 def _learnt(about: Mapping[str, Any]) -> str:
@@ -53,8 +53,9 @@ def _learnt(about: Mapping[str, Any]) -> str:
 
 
 def _reached(about: Mapping[str, Any]) -> list[str]:
-    """AP and AP50 on the validation scenes of the real data, the mean of the seeds."""
+    """AP and AP50 on the validation scenes of the data that was recorded first, the mean of the seeds."""
     runs = [run for run in about.get("runs", []) if run["split"] == "val"]
+    runs = [run for run in runs if run["data"]["annotations_sha256"] == runs[0]["data"]["annotations_sha256"]]
     if not runs:
         return [DASH] * 2
     return [f"{mean(run['metrics'][f'coco/bbox_{name}'] for run in runs):.3f}" for name in ("mAP", "mAP_50")]

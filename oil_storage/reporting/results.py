@@ -115,8 +115,9 @@ def replaced(runs: Sequence[Run], run: Run) -> list[Run]:
     """
     others = []
     for other in runs:
-        # of the data by what was recorded then
-        if any(other[key] != run[key] for key in ("split", "seed")) or other["data"].items() - run["data"].items():
+        # of the data by what was recorded then; its folder may be called otherwise
+        data = {key: value for key, value in other["data"].items() if key != "name"}
+        if any(other[key] != run[key] for key in ("split", "seed")) or data.items() - run["data"].items():
             others.append(other)
         elif other["iterations"] != run["iterations"]:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Every look at a test split, on record: what is chosen after many looks is chosen on it."""
+"""Looks at test splits, on record: what is chosen after many looks is chosen on them."""
 
 import csv
 import io
@@ -10,11 +10,27 @@ from typing import Any
 LOG = Path("results/test_log.csv")
 CONFIGS = Path("configs")
 """Tests of configs elsewhere are nobody's experiments here."""
-COLUMNS = ("date", "config", "data", "data_sha256", "checkpoint_sha256", "commit", "tta", "ap", "ap50", "scene_f1")
+COLUMNS = (
+    *(
+        "date",
+        "config",
+        "data",
+        "data_sha256",
+        "checkpoint_sha256",
+        "commit",
+        "tta",
+        "changes",
+        "ap",
+        "ap50",
+        "scene_f1",
+    ),
+)
 
 
 def log_test(config: Path, report: Mapping[str, Any]) -> None:
     """Append a test to the log, if its config is one of the repository that the command is given in.
+
+    A log that cannot be written is warned of: the figures are worth more.
 
     Args:
         config: file that was tested.
@@ -32,6 +48,7 @@ def log_test(config: Path, report: Mapping[str, Any]) -> None:
         report["checkpoint_sha256"][:12],
         (report["trained"] or {}).get("commit", ""),
         str(report["tta"]).lower(),
+        "; ".join(report["changes"]),
         *("" if value is None else f"{value:.4f}" for value in figures),
     )
     line = io.StringIO()
@@ -39,5 +56,8 @@ def log_test(config: Path, report: Mapping[str, Any]) -> None:
     if not LOG.exists():
         writer.writerow(COLUMNS)
     writer.writerow(row)
-    with LOG.open("a", encoding="utf-8") as file:
-        file.write(line.getvalue())  # in one piece, whoever else writes
+    try:
+        with LOG.open("a", encoding="utf-8") as file:
+            file.write(line.getvalue())  # in one piece, whoever else writes
+    except OSError as error:
+        print(f"warning: this test is not in {LOG}: {error}")

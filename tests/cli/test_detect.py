@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,17 @@ def test_a_folder_of_scenes_is_detected_once(
     assert "done already" not in printed
     assert ".coco.json, .html" in printed
     assert len(list((tmp_path / "out").glob("*.html"))) == 4
+
+
+def test_another_file_of_the_same_name_is_another_scene(trained: tuple[list[str], Path], tmp_path: Path) -> None:
+    model, images = trained
+    scene, out = tmp_path / "scene.jpg", tmp_path / "out"
+    known = []
+    for name in ("scene_0.jpg", "scene_1.jpg"):
+        shutil.copy(images / name, scene)
+        assert main([*model, str(scene), "--out", str(out), *FLAGS]) == 0
+        known.append((out / "scene.csv").read_text())
+    assert known[0] != known[1]
 
 
 def test_a_bad_file_is_told_and_the_rest_done(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from oil_storage.engine import provenance, score_threshold, weights_file
+from oil_storage.engine import provenance, weights_file
 from oil_storage.errors import UserError
 
 
@@ -24,13 +24,10 @@ def test_weights_come_back_as_a_checkpoint_rounded_to_half_precision(released: P
     assert (count.item(), count.dtype) == (7, torch.int64)
 
 
-def test_a_threshold_is_kept_in_them(released: Path) -> None:
-    score_threshold.store(released, 0.375, 0.8, "abc")
-    content = provenance.read(released)
-    assert score_threshold.stored(content) == 0.375
-    assert content["meta"]["iter"] == 2
-    assert content["state_dict"]["conv.weight"][0] == 1
-    assert [one.name for one in released.parent.iterdir()] == [released.name]
+def test_what_half_precision_cannot_hold_stays(tmp_path: Path) -> None:
+    path = tmp_path / "Large.SAFETENSORS"
+    path.write_bytes(weights_file.to_bytes({"state_dict": {"bn.running_var": torch.tensor([1.0, 70_000.0])}}, {}))
+    assert provenance.read(path)["state_dict"]["bn.running_var"].tolist() == [1, 70_000]
 
 
 def test_half_a_file_and_another_file_are_refused(released: Path) -> None:

@@ -25,7 +25,7 @@ def configs(tmp_path: Path) -> Path:
 def test_what_is_known_stands_in_the_line(configs: Path) -> None:
     shown = line_up(configs, {"a": {"speed": SPEED, "learns": LEARNS, "cuda": CUDA}})
     assert "| `a` | Detector a | 3.3 | 19 | 0.45 | 0.31 | 35 | 0.93 in 450 iterations, 301 s | - | - |\n" in shown
-    assert "| `b` | Detector b | - | - | - | - | not yet run | - | - | - |\n" in shown
+    assert "| `b` | Detector b | - | - | - | - | - | - | - | - |\n" in shown
     assert shown.endswith("Costs: 2 cores. CUDA: a GPU.\n")
 
 
