@@ -1,6 +1,10 @@
-"""``ssd_lite0.py`` on magnified tiles and three times as long.
+"""The SSD family at CPU scale on magnified tiles, half of its crops laid on a tank, for 2,500 iterations.
 
-python tools/train.py configs/oil/ssd_lite0_x15.py
+    python tools/train.py configs/oil/ssd_lite0_x15.py
+    python tools/test.py configs/oil/ssd_lite0_x15.py work_dirs/ssd_lite0_x15/iter_2500.pth --split val
+
+2 CPU cores with AMX, 72 minutes, seed 0. Airbus data, val (11 scenes) and test (12): AP 0.566 and 0.590, AP50 0.916 and
+0.931, tile level; whole scenes AP50 0.928 and 0.932, F1 0.904 and 0.902.
 """
 
 _base_ = [
