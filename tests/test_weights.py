@@ -42,7 +42,7 @@ def test_a_card_says_what_is_so(path: Path) -> None:
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
 def test_they_find_tanks_that_they_have_not_been_trained_on(path: Path, tmp_path: Path) -> None:
-    make_synthetic(tmp_path, 1, 640, 0)
+    make_synthetic(tmp_path, 1, 1280, 0)
     (image,) = (tmp_path / "images").iterdir()
     rows = csv.DictReader((tmp_path / "annotations.csv").open())
     truth = np.array([ast.literal_eval(row["bounds"]) for row in rows], np.float32)
