@@ -62,7 +62,7 @@ def test(args: argparse.Namespace) -> int:
 
     from oil_storage.datasets.oil_storage import check_prepared
     from oil_storage.engine import distributed, provenance, score_threshold, weights_file
-    from oil_storage.engine.bf16 import compute_in_bf16
+    from oil_storage.engine.bf16 import compute_as_configured
     from oil_storage.engine.checkpoints import check_whole
     from oil_storage.engine.concise_runner import ConciseRunner
     from oil_storage.engine.failures import plain_errors
@@ -105,7 +105,6 @@ def test(args: argparse.Namespace) -> int:
         "tiles": f"{dataset.tile}_{dataset.overlap}",
         "split": args.split,
         "tta": args.tta,
-        "precision": "bfloat16" if cfg.optim_wrapper.type == "Bf16OptimWrapper" else "float32",
     }
     cfg.work_dir = str(Path(cfg.work_dir, args.split))
     cfg.load_from = str(args.checkpoint)
@@ -119,8 +118,9 @@ def test(args: argparse.Namespace) -> int:
 
     with nothing_left(Path(cfg.work_dir)), plain_errors(args.config, args.cfg_options):
         runner = ConciseRunner.from_cfg(cfg)
-        if cfg.optim_wrapper.type == "Bf16OptimWrapper":
-            compute_in_bf16(runner.model)
+        report["precision"] = compute_as_configured(runner.model, cfg)
+        if args.amp and report["precision"] == "float32":
+            print("tests in float32: this device has no bfloat16")
         scene_metric = SceneMetric(cfg.test_evaluator.ann_file, str(data_root / "scenes" / f"{args.split}.json"))
         runner.test_evaluator.metrics.append(scene_metric)
         if args.out is not None:

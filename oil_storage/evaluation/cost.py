@@ -18,7 +18,7 @@ from mmengine.structures import InstanceData
 from mmengine.utils import import_modules_from_strings
 from torch.utils.flop_counter import FlopCounterMode
 
-from oil_storage.engine.bf16 import compute_in_bf16
+from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.channels_last import to_channels_last
 from oil_storage.engine.provenance import hardware
 
@@ -46,14 +46,12 @@ def cost_of(cfg: Config, seconds: float) -> dict[str, Any]:
     cfg.model.data_preprocessor.batch_augments = None  # which would change the size
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    in_bf16 = cfg.optim_wrapper.type == "Bf16OptimWrapper"
     with contextlib.redirect_stdout(io.StringIO()):
         model = MODELS.build(cfg.model)
         model.init_weights()
     model = model.to(device)
     to_channels_last(model)
-    if in_bf16:
-        compute_in_bf16(model)
+    precision = compute_as_configured(model, cfg)
     size = input_size(cfg)
 
     model.eval()
@@ -76,7 +74,7 @@ def cost_of(cfg: Config, seconds: float) -> dict[str, Any]:
         "inference": _times(inference, 1),
         "training": {"batch": batch, **_times(training, batch)},
         "memory_gb": round(peak / 2**30, 2),
-        "precision": "bfloat16" if in_bf16 else "float32",
+        "precision": precision,
         "hardware": hardware(),
     }
 

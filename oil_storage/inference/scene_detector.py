@@ -16,7 +16,7 @@ from mmengine.utils import import_modules_from_strings
 from numpy.typing import NDArray
 
 from oil_storage.engine import score_threshold
-from oil_storage.engine.bf16 import compute_in_bf16
+from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.channels_last import to_channels_last
 from oil_storage.errors import UserError
 from oil_storage.georeference import Georeference
@@ -119,8 +119,7 @@ class SceneDetector:
             if fast:
                 fuse(self.model)
             to_channels_last(self.model)
-            if cfg.optim_wrapper.type == "Bf16OptimWrapper":
-                compute_in_bf16(self.model)
+            compute_as_configured(self.model, cfg)
         chosen = stored if score_thr is None else score_thr
         if chosen is None:
             raise UserError(
