@@ -91,7 +91,10 @@ def test_val_chooses_the_threshold_that_test_applies(
     assert "could not be written into it" in capsys.readouterr().out
 
 
-def test_flips_add_to_what_is_detected_and_bfloat16_changes_it_little(trained: tuple[str, str], tmp_path: Path) -> None:
+def test_flips_add_to_what_is_detected_and_bfloat16_changes_it_little(
+    trained: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oil_storage.engine.bf16.has_bf16", lambda device: True)
     for name, flags in {"plain": [], "tta": ["--tta"], "amp": ["--amp"]}.items():
         out = ["--work-dir", str(tmp_path / name), "--out", str(tmp_path / f"{name}.pkl"), *flags]
         assert main([*trained, *out]) == 0
@@ -104,6 +107,15 @@ def test_flips_add_to_what_is_detected_and_bfloat16_changes_it_little(trained: t
     best = [one["pred_instances"]["scores"].max().item() for one in plain]
     assert [one["pred_instances"]["scores"].max().item() for one in amp] == pytest.approx(best, rel=0.05)
     assert json.loads((tmp_path / "amp/test/metrics.json").read_text())["precision"] == "bfloat16"
+
+
+def test_amp_says_where_there_is_no_bfloat16(
+    trained: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("oil_storage.engine.bf16.has_bf16", lambda device: False)
+    assert main([*trained, "--work-dir", str(tmp_path), "--amp"]) == 0
+    assert "tests in float32: this device has no bfloat16" in capsys.readouterr().out
+    assert json.loads((tmp_path / "test/metrics.json").read_text())["precision"] == "float32"
 
 
 def test_bad_input_gets_a_line(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

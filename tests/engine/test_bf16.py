@@ -8,13 +8,22 @@ import torch
 from mmdet.models.task_modules import HungarianAssigner
 from mmdet.registry import MODELS
 from mmdet.testing import demo_mm_inputs
+from mmengine.config import Config
 from mmengine.hub import get_config
+from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from oil_storage.engine.bf16 import LOSSES, Bf16OptimWrapper, compute_in_bf16
+from oil_storage.engine import bf16
+from oil_storage.engine.bf16 import LOSSES, Bf16OptimWrapper, compute_as_configured, compute_in_bf16, has_bf16
 
 SMALL_RESNET = {"depth": 18, "init_cfg": None, "frozen_stages": -1, "norm_eval": False}
+
+
+@pytest.fixture(autouse=True)
+def computed_whatever_the_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPUs without bfloat16 compute it too, slowly."""
+    monkeypatch.setattr(bf16, "has_bf16", lambda device: True)
 
 
 def detector(name: str) -> nn.Module:
@@ -75,8 +84,6 @@ def step(model: nn.Module, wrapper: type = Bf16OptimWrapper) -> dict[str, float]
 
 @pytest.mark.parametrize("name", ["retinanet", "rtmdet", "faster-rcnn", "detr", "dino"])
 def test_a_training_step_and_a_prediction(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmengine.optim import OptimWrapper
-
     expected = step(detector(name).train(), OptimWrapper)
     model = detector(name).train()
     seen: dict[str, set[torch.dtype]] = {"conv": set(), "loss": set(), "assigner": set()}
@@ -147,6 +154,29 @@ def test_the_runner_gets_bfloat16_before_its_first_iteration() -> None:
     model = detector("retinanet")
     Bf16OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1)).initialize_count_status(model, 0, 10)
     assert "forward" in vars(model)
+
+
+def test_a_device_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = Config({"optim_wrapper": {"type": "Bf16OptimWrapper"}})
+    assert compute_as_configured(detector("retinanet"), cfg) == "bfloat16"
+    monkeypatch.setattr(bf16, "has_bf16", lambda device: False)
+    model = detector("retinanet").train()
+    assert compute_as_configured(model, cfg) == "float32"
+    assert step(model) == step(detector("retinanet").train(), OptimWrapper)
+    assert "forward" not in vars(model)
+
+
+def test_a_config_without_bfloat16_computes_in_float32() -> None:
+    model = detector("retinanet")
+    assert compute_as_configured(model, Config({"optim_wrapper": {"type": "OptimWrapper"}})) == "float32"
+    assert "forward" not in vars(model)
+
+
+def test_a_cpu_has_bfloat16_where_it_convolves_in_it_with_onednn() -> None:
+    with torch.profiler.profile() as watched, torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        nn.Conv2d(64, 64, 3)(torch.rand(2, 64, 64, 64))
+    slow = any("slow_conv2d" in event.key for event in watched.key_averages())
+    assert has_bf16(torch.device("cpu")) == (not slow)
 
 
 def test_twice_is_once() -> None:
