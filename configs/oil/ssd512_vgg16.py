@@ -14,3 +14,4 @@ _base_ = [
 ]
 
 load_from = "mmdet://ssd512_coco"
+optim_wrapper = dict(optimizer=dict(lr=1e-3))  # the paper's: without batch norms VGG diverges at ten times as much

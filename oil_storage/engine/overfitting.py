@@ -10,14 +10,17 @@ from oil_storage.engine.shrinking import shrink
 from oil_storage.preparation.few_tiles import COUNT, TILE
 
 BATCH = 2
-"""On CPUs many small steps teach more than few large ones, but for :func:`_needs_all_tiles`."""
+"""On CPUs many small steps teach more than few large ones; where not, see :func:`_tiles_a_step`."""
 ITERATIONS = 2_000
 """At most: where the learning rate's cosine reaches zero."""
+SLOW_MOMENTUM = 0.01
+"""Of running means: more than 300 steps until they have forgotten how they began."""
 VALIDATED = 50
 """Iterations between two scores."""
 RATES = {"SGD": 0.01, "AdamW": 1e-3}
 DETR_RATE, PLAIN_DETR_RATE = 2e-4, 1e-4
-"""Learning rates that suit small models from scratch."""
+VGG_RATE = 1e-3
+"""Learning rates that suit small models from scratch; the VGG of SSD has no batch norms, and diverges at SGD's."""
 ENLARGED = (2 * TILE, 2 * TILE)
 """Where a config's test pipeline brings tiles to a size of its own, it brings these to twice their size."""
 
@@ -46,7 +49,7 @@ def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
     in_order = {"type": "DefaultSampler", "shuffle": False}
     small.merge_from_dict({"model.data_preprocessor.batch_augments": None})
     small.train_dataloader = {
-        "batch_size": COUNT if _needs_all_tiles(small.model) else BATCH,
+        "batch_size": _tiles_a_step(small.model),
         "num_workers": 0,
         "sampler": {"type": "SeededSampler"},
         "dataset": {**tiles, "pipeline": train},
@@ -62,6 +65,8 @@ def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
     small.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": ITERATIONS, "val_interval": VALIDATED}
     optimizer = small.optim_wrapper.optimizer
     optimizer.lr = DETR_RATE if "num_queries" in small.model else RATES[optimizer.type]
+    if small.model.backbone.type == "NarrowSSDVGG":
+        optimizer.lr = VGG_RATE
     if small.model.type == "DETR":
         optimizer.lr = PLAIN_DETR_RATE
         _without_dropout(small.model)
@@ -76,13 +81,16 @@ def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
     return small
 
 
-def _needs_all_tiles(model: Any) -> bool:
-    """Whether steps of :data:`BATCH` tiles mislead.
+def _tiles_a_step(model: Any) -> int:
+    """How many tiles a step takes.
 
-    They mislead the running means of RTMDet-m's batch norms, with which it finds half of what it finds with those of
-    all tiles, and DETR's matching, which has nothing but the loss to go by.
+    Few mislead the running means of RTMDet-m's batch norms, with which it finds half of what it finds with those of
+    all tiles, and DETR's matching, which has nothing but the loss to go by. TensorFlow's running means, of which a step
+    replaces 0.3 %, want many steps.
     """
-    return bool(model.type == "DETR" or model.backbone.type == "CSPNeXt")
+    if model.type == "DETR" or model.backbone.type == "CSPNeXt":
+        return COUNT
+    return 1 if model.backbone.get("norm_cfg", {}).get("momentum", 1.0) < SLOW_MOMENTUM else BATCH
 
 
 def _without_dropout(model: Any) -> None:

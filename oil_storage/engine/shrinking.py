@@ -1,7 +1,7 @@
 """Small versions of detectors that train in minutes on two CPU cores: fewer and narrower layers, the same method.
 
 Head, losses, assigner, box coder, anchors and denoising stay as they are; width and depth of what is before them, and
-the number of queries, proposals and sampled proposals, shrink.
+the number of queries, proposals and sampled proposals, shrink. SSD512 has no neck that would hide the width from its head.
 """
 
 from typing import Any
@@ -22,6 +22,7 @@ SAMPLES = 96
 VGG_DEPTH = 11
 VGG_FEATURES = (14, 24)
 """Layers of VGG-11 of the stride and width of those that SSD reads in VGG-16."""
+VGG_NARROWING = 4
 
 
 def shrink(cfg: Config, queries: int = QUERIES) -> None:
@@ -39,7 +40,7 @@ def shrink(cfg: Config, queries: int = QUERIES) -> None:
         case "CSPNeXt" | "CSPDarknet":
             _shrink_csp(model)
         case "SSDVGG":
-            model.backbone.update(depth=VGG_DEPTH, out_feature_indices=VGG_FEATURES)
+            _shrink_vgg(model)
     for coder in ("encoder", "decoder"):
         if coder in model:
             model[coder].num_layers = LAYERS
@@ -72,3 +73,12 @@ def _shrink_csp(model: Any) -> None:
     ratio = model.backbone.widen_factor / 0.25
     model.backbone.update(widen_factor=0.25, deepen_factor=0.167)
     model.neck.in_channels = [int(channels / ratio) for channels in model.neck.in_channels]
+
+
+def _shrink_vgg(model: Any) -> None:
+    """VGG-11 and SSD's levels after it in a quarter of their width."""
+    model.backbone.update(
+        type="NarrowSSDVGG", narrowing=VGG_NARROWING, depth=VGG_DEPTH, out_feature_indices=VGG_FEATURES
+    )
+    for part, key in ((model.neck, "in_channels"), (model.neck, "out_channels"), (model.bbox_head, "in_channels")):
+        part[key] = [channels // VGG_NARROWING for channels in part[key]]

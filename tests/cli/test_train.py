@@ -171,9 +171,7 @@ def test_the_event_file_holds_losses_rate_scores_and_pictures(whole: Path) -> No
     assert {(picture.width, picture.height) for tag in images for picture in events.Images(tag)} == {size}
 
 
-def test_amp_trains_in_bfloat16(
-    data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_amp_trains_in_bfloat16(data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("oil_storage.engine.bf16.has_bf16", lambda device: True)
     assert main([str(write_config(tmp_path, data)), "--work-dir", str(tmp_path / "work"), "--amp"]) == 0
     first, second = losses(tmp_path / "work"), losses(whole)

@@ -1,0 +1,32 @@
+"""SSD's VGG with fewer channels, for trainings in small."""
+
+from typing import Any
+
+from mmdet.models.backbones import SSDVGG
+from mmdet.registry import MODELS
+from torch import nn
+
+
+@MODELS.register_module()
+class NarrowSSDVGG(SSDVGG):  # type: ignore[misc]  # mmdet has no types
+    """mmdet's SSDVGG, whose widths are fixed, with a fraction of its channels.
+
+    Args:
+        narrowing: what the channels of each convolution are divided by.
+        **kwargs: of :class:`mmdet.models.backbones.SSDVGG`.
+    """
+
+    def __init__(self, narrowing: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        channels = 3
+        for name, layer in list(self.features.named_children()):
+            if isinstance(layer, nn.Conv2d):
+                narrow = nn.Conv2d(
+                    channels,
+                    layer.out_channels // narrowing,
+                    layer.kernel_size,
+                    padding=layer.padding,
+                    dilation=layer.dilation,
+                )
+                self.features.register_module(name, narrow)
+                channels = narrow.out_channels

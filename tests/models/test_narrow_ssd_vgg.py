@@ -1,0 +1,13 @@
+import torch
+from mmdet.models.backbones import SSDVGG
+
+from oil_storage.models.narrow_ssd_vgg import NarrowSSDVGG
+
+
+def test_maps_are_those_of_the_vgg_with_a_fraction_of_its_channels() -> None:
+    image = torch.rand(1, 3, 64, 64)
+    same = {"depth": 11, "out_feature_indices": (14, 24)}
+    with torch.no_grad():
+        narrow, whole = NarrowSSDVGG(narrowing=8, **same)(image), SSDVGG(**same)(image)
+    assert [tuple(level.shape) for level in narrow] == [(1, 64, 8, 8), (1, 128, 4, 4)]
+    assert [tuple(level.shape) for level in whole] == [(1, 512, 8, 8), (1, 1024, 4, 4)]
