@@ -1,7 +1,7 @@
 """Small versions of detectors that train in minutes on two CPU cores: fewer and narrower layers, the same method.
 
 Head, losses, assigner, box coder, anchors and denoising stay as they are; width and depth of what is before them, and
-the number of queries, proposals and sampled proposals, shrink. SSD512 has no neck that would hide the width from its head.
+the number of queries, proposals and sampled proposals, shrink. No neck hides SSD512's width from its head.
 """
 
 from typing import Any
