@@ -50,4 +50,4 @@ def small_detector(path: Path) -> tuple[nn.Module, int]:
     torch.manual_seed(0)
     model = MODELS.build(config.model)
     model.init_weights()
-    return model, 512 if config.model.backbone.type == "SSDVGG" else 128  # whose coarsest level is 512 px wide
+    return model, 512 if config.model.backbone.type == "NarrowSSDVGG" else 128  # whose coarsest level is 512 px wide

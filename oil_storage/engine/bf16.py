@@ -72,7 +72,7 @@ class Bf16OptimWrapper(OptimWrapper):
 def has_bf16(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 fast: on CPUs oneDNN does, with AVX-512, where torch's own loops do not."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

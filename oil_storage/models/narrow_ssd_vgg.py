@@ -8,7 +8,7 @@ from torch import nn
 
 
 @MODELS.register_module()
-class NarrowSSDVGG(SSDVGG):  # type: ignore[misc]  # mmdet has no types
+class NarrowSSDVGG(SSDVGG):
     """mmdet's SSDVGG, whose widths are fixed, with a fraction of its channels.
 
     Args:
@@ -21,12 +21,7 @@ class NarrowSSDVGG(SSDVGG):  # type: ignore[misc]  # mmdet has no types
         channels = 3
         for name, layer in list(self.features.named_children()):
             if isinstance(layer, nn.Conv2d):
-                narrow = nn.Conv2d(
-                    channels,
-                    layer.out_channels // narrowing,
-                    layer.kernel_size,
-                    padding=layer.padding,
-                    dilation=layer.dilation,
-                )
+                width, (kernel, _), (dilation, _) = layer.out_channels // narrowing, layer.kernel_size, layer.dilation
+                narrow = nn.Conv2d(channels, width, kernel, padding="same", dilation=dilation)
                 self.features.register_module(name, narrow)
-                channels = narrow.out_channels
+                channels = width

@@ -56,6 +56,20 @@ def test_a_scene_gets_the_boxes_that_its_test_scored(trained: tuple[Path, Path, 
     np.testing.assert_allclose(fast.scores[:20], scores[:20], atol=1e-4)
 
 
+def test_without_faint_detections_the_others_stay(trained: tuple[Path, Path, Path]) -> None:
+    config, checkpoint, raw = trained
+    name, _, scores = scored(checkpoint)
+    (path,) = raw.glob(f"images/{name}.*")
+    threshold = float(np.quantile(scores, 0.8))
+    exact, fast = (SceneDetector(config, checkpoint, score_thr=threshold, fast=mode, **GRID) for mode in (False, True))
+    assert exact.model.test_cfg.score_thr < fast.model.test_cfg.score_thr == threshold / 2
+    expected, found = exact.detect(path), fast.detect(path)
+    assert 10 < len(expected.scores) < len(scores)
+    assert len(found.scores) == pytest.approx(len(expected.scores), abs=1)
+    np.testing.assert_allclose(found.scores[:10], expected.scores[:10], atol=1e-4)
+    np.testing.assert_allclose(found.boxes[:10], expected.boxes[:10], atol=1e-2)
+
+
 def test_flips_are_merged_as_its_test_merges_them(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
     config, checkpoint, raw = trained
     flags = ["--split", "val", "--tta", "--work-dir", str(tmp_path)]
