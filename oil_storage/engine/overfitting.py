@@ -10,7 +10,7 @@ from oil_storage.engine.shrinking import shrink
 from oil_storage.preparation.few_tiles import COUNT, TILE
 
 BATCH = 2
-"""On CPUs many small steps teach more than few large ones; where not, see :func:`_tiles_a_step`."""
+"""On CPUs many small steps teach more than few large ones, but for :func:`_needs_all_tiles`."""
 ITERATIONS = 2_000
 """At most: where the learning rate's cosine reaches zero."""
 SLOW_MOMENTUM = 0.01
@@ -21,8 +21,8 @@ RATES = {"SGD": 0.01, "AdamW": 1e-3}
 DETR_RATE, PLAIN_DETR_RATE = 2e-4, 1e-4
 VGG_RATE = 1e-3
 """Learning rates that suit small models from scratch; the VGG of SSD has no batch norms, and diverges at SGD's."""
-ENLARGED = (2 * TILE, 2 * TILE)
-"""Where a config's test pipeline brings tiles to a size of its own, it brings these to twice their size."""
+ENLARGED = 2
+"""Times, where a config's test pipeline brings tiles to a size of its own, but for :func:`_has_slow_means`."""
 
 
 def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
@@ -42,14 +42,15 @@ def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
     """
     small: Config = copy.deepcopy(cfg)
     shrink(small)
-    resizes = [_enlarged(step) for step in cfg.test_dataloader.dataset.pipeline if step["type"] == "Resize"]
-    test = [_enlarged(step) for step in cfg.test_dataloader.dataset.pipeline]
+    side = TILE if _has_slow_means(cfg.model) else ENLARGED * TILE
+    test = [_resized(step, side) for step in cfg.test_dataloader.dataset.pipeline]
+    resizes = [step for step in test if step["type"] == "Resize"]
     train = [*test[:1], {"type": "LoadAnnotations", "with_bbox": True}, *resizes, {"type": "PackDetInputs"}]
     tiles = {"type": "OilStorageDataset", "data_root": str(data), "split": "train", "tile": TILE, "overlap": 0}
     in_order = {"type": "DefaultSampler", "shuffle": False}
     small.merge_from_dict({"model.data_preprocessor.batch_augments": None})
     small.train_dataloader = {
-        "batch_size": _tiles_a_step(small.model),
+        "batch_size": COUNT if _needs_all_tiles(small.model) else BATCH,
         "num_workers": 0,
         "sampler": {"type": "SeededSampler"},
         "dataset": {**tiles, "pipeline": train},
@@ -81,16 +82,18 @@ def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
     return small
 
 
-def _tiles_a_step(model: Any) -> int:
-    """How many tiles a step takes.
+def _needs_all_tiles(model: Any) -> bool:
+    """Whether steps of :data:`BATCH` tiles mislead.
 
-    Few mislead the running means of RTMDet-m's batch norms, with which it finds half of what it finds with those of
-    all tiles, and DETR's matching, which has nothing but the loss to go by. TensorFlow's running means, of which a step
-    replaces 0.3 %, want many steps.
+    They mislead the running means of RTMDet-m's batch norms, with which it finds half of what it finds with those of
+    all tiles, and DETR's matching, which has nothing but the loss to go by.
     """
-    if model.type == "DETR" or model.backbone.type == "CSPNeXt":
-        return COUNT
-    return 1 if model.backbone.get("norm_cfg", {}).get("momentum", 1.0) < SLOW_MOMENTUM else BATCH
+    return bool(model.type == "DETR" or model.backbone.type == "CSPNeXt")
+
+
+def _has_slow_means(model: Any) -> bool:
+    """Whether steps must be many, and so cheap: a step replaces 0.3 % of TensorFlow's running means."""
+    return bool(model.backbone.get("norm_cfg", {}).get("momentum", 1.0) < SLOW_MOMENTUM)
 
 
 def _without_dropout(model: Any) -> None:
@@ -102,5 +105,5 @@ def _without_dropout(model: Any) -> None:
                 layers[name].dropout = 0.0
 
 
-def _enlarged(step: Any) -> Any:
-    return {**step, "scale": ENLARGED} if "scale" in step else step
+def _resized(step: Any, side: int) -> Any:
+    return {**step, "scale": (side, side)} if "scale" in step else step
