@@ -191,6 +191,7 @@ def test_scenes_that_were_trained_on_are_not_scored(
         f"test_evaluator.ann_file={anew}/tiles/64_16/test.json",
     ]
     argv = [*trained, "--work-dir", str(tmp_path / "work"), *options]
+    capsys.readouterr()  # preparing shows its progress where it is slow
     assert main([*argv, "--split", "val"]) == 2
     said = capsys.readouterr().err
     assert f"was trained on {len(split['train'])} of the {len(split['train'])} scenes in the val split" in said
