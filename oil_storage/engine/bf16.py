@@ -73,7 +73,8 @@ def has_bf16(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 fast: on CPUs oneDNN does, with AVX-512, where torch's own loops do not."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    built_in = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch does not type it
+    return bool(built_in and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def compute_as_configured(model: nn.Module, cfg: Config) -> str:
