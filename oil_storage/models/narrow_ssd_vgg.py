@@ -22,6 +22,7 @@ class NarrowSSDVGG(SSDVGG):
         for name, layer in list(self.features.named_children()):
             if isinstance(layer, nn.Conv2d):
                 width, (kernel, _), (dilation, _) = layer.out_channels // narrowing, layer.kernel_size, layer.dilation
-                narrow = nn.Conv2d(channels, width, kernel, padding="same", dilation=dilation)
+                padding = kernel // 2 * dilation  # ONNX Runtime fails at "same" with a dilation
+                narrow = nn.Conv2d(channels, width, kernel, padding=padding, dilation=dilation)
                 self.features.register_module(name, narrow)
                 channels = width
