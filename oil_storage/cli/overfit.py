@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
     parser = argparse.ArgumentParser(prog="tools/overfit.py", description=__doc__)
     parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="e.g. configs/oil/ssd_lite0.py")
-    parser.add_argument("--minutes", type=float, default=10.0, help="at most, for each (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=20.0, help="at most, for each (default: %(default)s)")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/overfit"), help="default: %(default)s")
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="write what was reached into DIR/<config>.json, e.g. results"
