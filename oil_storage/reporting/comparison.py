@@ -15,7 +15,7 @@ from oil_storage.evaluation.curves import curve
 from oil_storage.evaluation.uncertainty import Scored, differences, intervals
 from oil_storage.files import write_bytes, write_text
 from oil_storage.reporting.data_uri import png, png_uri
-from oil_storage.reporting.figure_text import shown, span
+from oil_storage.reporting.figure_text import brief, shown, span
 from oil_storage.reporting.tested_run import TestedRun
 
 HEADER = (
@@ -113,7 +113,7 @@ def _row(one: Experiment, best: Experiment, known: Mapping[str, Mapping[str, Any
         _each(each.get("iterations") for each in trained),
         f"{mean(minutes):.0f}" if minutes else DASH,
         DASH if speed is None else f"{speed['parameters'] / 1e6:.1f}",
-        DASH if speed is None else f"{speed['inference']['p50']:.2g}",
+        DASH if speed is None else brief(speed['inference']['p50']),
         _each(each.get("hardware") for each in trained),
     ]
 

@@ -9,6 +9,11 @@ def shown(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def brief(value: float) -> str:
+    """A figure's first two digits, without an exponent: 0.18, 8.4, 150."""
+    return f"{float(f'{value:.2g}'):g}"
+
+
 def span(ends: Sequence[float | None] | None) -> str:
     """Both ends of an interval; empty where there is none."""
     return "" if not ends or None in ends else f"{ends[0]:.3f} to {ends[1]:.3f}"

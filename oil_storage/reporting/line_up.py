@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from oil_storage.reporting.figure_text import brief
+
 DASH = "-"
 HEADER = (
     *("config", "what", "M parameters", "GFLOPs", "s, training", "s, inference", "CUDA, images/s", "learns", "AP"),
@@ -36,7 +38,7 @@ def _cost(about: Mapping[str, Any]) -> list[str]:
     if "speed" not in about:
         return [DASH] * 4
     speed = about["speed"]
-    times = [f"{speed[phase]['p50']:.2g}" for phase in ("training", "inference")]
+    times = [brief(speed[phase]['p50']) for phase in ("training", "inference")]
     return [f"{speed['parameters'] / 1e6:.1f}", f"{speed['gflops']:.0f}", *times]
 
 
