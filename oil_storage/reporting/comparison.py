@@ -113,7 +113,7 @@ def _row(one: Experiment, best: Experiment, known: Mapping[str, Mapping[str, Any
         _each(each.get("iterations") for each in trained),
         f"{mean(minutes):.0f}" if minutes else DASH,
         DASH if speed is None else f"{speed['parameters'] / 1e6:.1f}",
-        DASH if speed is None else brief(speed['inference']['p50']),
+        DASH if speed is None else brief(speed["inference"]["p50"]),
         _each(each.get("hardware") for each in trained),
     ]
 

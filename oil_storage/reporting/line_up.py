@@ -38,7 +38,7 @@ def _cost(about: Mapping[str, Any]) -> list[str]:
     if "speed" not in about:
         return [DASH] * 4
     speed = about["speed"]
-    times = [brief(speed[phase]['p50']) for phase in ("training", "inference")]
+    times = [brief(speed[phase]["p50"]) for phase in ("training", "inference")]
     return [f"{speed['parameters'] / 1e6:.1f}", f"{speed['gflops']:.0f}", *times]
 
 
