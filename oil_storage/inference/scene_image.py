@@ -1,5 +1,6 @@
 """The pixels of a scene, window by window, as detectors were trained to see them: red, green and blue of 8 bits."""
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,12 @@ STRETCH = (2.0, 98.0)
 """Percentiles that become 0 and 255 where a band has more than 8 bits and nothing else is asked for."""
 LOOKED_AT = 1024
 """Pixels a side of the reduced scene that percentiles are taken from."""
+RASTER_CACHE = 256
+"""MiB of decoded blocks that GDAL keeps: two rows of tiles of a scene 60,000 px wide. Its own limit, a twentieth of the
+machine's memory, fills up with blocks that no tile needs again."""
+
+# GDAL reads this when it reads its first block; whoever has set it keeps it
+os.environ.setdefault("GDAL_CACHEMAX", str(RASTER_CACHE))
 
 
 class SceneImage(Protocol):

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -9,7 +12,8 @@ from rasterio.transform import from_origin
 
 from oil_storage.errors import UserError
 from oil_storage.imagery import read_pixels
-from oil_storage.inference.scene_image import DecodedImage, RasterImage, open_scene
+from oil_storage.inference.scene_image import RASTER_CACHE, DecodedImage, RasterImage, open_scene
+from oil_storage.tiling import tile_grid
 
 WINDOW = np.array([3, 5, 23, 17])
 
@@ -120,3 +124,38 @@ def test_a_truncated_raster_is_named_where_it_is_read(tmp_path: Path) -> None:
     scene = open_scene(path)
     with pytest.raises(UserError, match=r"cut\.tif: cannot be decoded"):
         scene.read(np.array([0, 380, 500, 400]))
+
+
+# in a process of its own, whose GDAL has read nothing yet
+READ_WHOLE = """
+import sys
+from pathlib import Path
+from oil_storage.inference.scene_image import open_scene
+from oil_storage.tiling import tile_grid
+
+def resident():  # MiB; what getrusage says begins at the memory of the parent
+    return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
+
+scene = open_scene(Path(sys.argv[1]))
+windows = tile_grid(scene.width, scene.height, 1024, 0)
+scene.read(windows[0])
+before = resident()
+for window in windows:
+    scene.read(window)
+print(resident() - before)
+"""
+
+
+def test_memory_of_reading_does_not_grow_with_the_scene(tmp_path: Path) -> None:
+    decoded = 1.7 * RASTER_CACHE * 2**20
+    side = int((decoded / 3) ** 0.5)
+    size = {"count": 3, "height": side, "width": side, "dtype": "uint8"}
+    with rasterio.open(tmp_path / "large.tif", "w", driver="GTiff", tiled=True, compress="zstd", **size) as raster:
+        for x1, y1, x2, y2 in tile_grid(side, side, 2048, 0):
+            raster.write(
+                np.full((3, y2 - y1, x2 - x1), 90, np.uint8), window=((int(y1), int(y2)), (int(x1), int(x2)))
+            )
+    environment = {name: value for name, value in os.environ.items() if name != "GDAL_CACHEMAX"}
+    command = [sys.executable, "-c", READ_WHOLE, str(tmp_path / "large.tif")]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 1.2 * RASTER_CACHE
