@@ -152,9 +152,7 @@ def test_memory_of_reading_does_not_grow_with_the_scene(tmp_path: Path) -> None:
     size = {"count": 3, "height": side, "width": side, "dtype": "uint8"}
     with rasterio.open(tmp_path / "large.tif", "w", driver="GTiff", tiled=True, compress="zstd", **size) as raster:
         for x1, y1, x2, y2 in tile_grid(side, side, 2048, 0):
-            raster.write(
-                np.full((3, y2 - y1, x2 - x1), 90, np.uint8), window=((int(y1), int(y2)), (int(x1), int(x2)))
-            )
+            raster.write(np.full((3, y2 - y1, x2 - x1), 90, np.uint8), window=((int(y1), int(y2)), (int(x1), int(x2))))
     environment = {name: value for name, value in os.environ.items() if name != "GDAL_CACHEMAX"}
     command = [sys.executable, "-c", READ_WHOLE, str(tmp_path / "large.tif")]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
