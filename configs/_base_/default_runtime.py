@@ -36,8 +36,8 @@ visualizer = dict(
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=False)
 log_level = "INFO"
 
-# --tta: the predictions of four flips, merged
-tta_model = dict(type="DetTTAModel", tta_cfg=dict(nms=dict(type="nms", iou_threshold=0.6), max_per_img=1000))
+# --tta: the predictions of a tile as it is and turned by 180 degrees, merged
+tta_model = dict(type="VotingTTAModel", tta_cfg=dict(nms=dict(type="nms", iou_threshold=0.6), max_per_img=1000))
 
 load_from = None
 resume = False

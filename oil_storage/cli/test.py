@@ -41,7 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", choices=("val", "test"), default="test", help="tiles to score (default: test)")
     parser.add_argument("--out", type=Path, metavar="FILE.pkl", help="write the predictions as a pickle")
     parser.add_argument("--show-dir", type=Path, metavar="DIR", help="draw predictions beside ground truth into DIR")
-    parser.add_argument("--tta", action="store_true", help="merge the predictions of four flips")
+    parser.add_argument(
+        "--tta", action="store_true", help="merge the predictions of tiles as they are and turned by 180 degrees"
+    )
     return parser
 
 
@@ -100,6 +102,7 @@ def test(args: argparse.Namespace) -> int:
         "checkpoint": str(args.checkpoint),
         "trained": trained,
         "changes": changes,
+        "cfg_options": list(args.cfg_options),
         "data_root": str(data_root),
         "data": manifest.identity(manifest.read(data_root)),
         "tiles": f"{dataset.tile}_{dataset.overlap}",

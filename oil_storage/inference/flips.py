@@ -1,16 +1,18 @@
-"""Test-time augmentation: a tile is predicted as it is and flipped, and the predictions are merged."""
+"""Test-time augmentation: a tile is predicted as it is and turned by 180 degrees, and the predictions are merged."""
 
 from mmengine.config import Config, ConfigDict
 
 from oil_storage.errors import UserError
 
-DIRECTIONS = ("horizontal", "vertical", "diagonal")
+TURNED = {"type": "RandomFlip", "prob": 1.0, "direction": "diagonal"}
+"""One more view alone: on val, mirrored ones added nothing to it (docs/experiments.md)."""
+
 KEYS = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
 """What merging must know of a flip, and scoring of a tile."""
 
 
 def predict_flips(cfg: Config) -> None:
-    """Change a config's model and test pipeline; its own ``tta_pipeline`` wins over the four flips made here.
+    """Change a config's model and test pipeline; its own ``tta_pipeline`` wins over the two views made here.
 
     Raises:
         UserError: it has no ``tta_model``.
@@ -22,10 +24,9 @@ def predict_flips(cfg: Config) -> None:
         dataset.pipeline = cfg.tta_pipeline
     else:
         *steps, pack = dataset.pipeline
-        flips = [{"type": "RandomFlip", "prob": 0.0}]
-        flips += [{"type": "RandomFlip", "prob": 1.0, "direction": direction} for direction in DIRECTIONS]
-        dataset.pipeline = [*steps, {"type": "TestTimeAug", "transforms": [flips, [{**pack, "meta_keys": KEYS}]]}]
-    # flips are merged by the rule that merges one prediction's boxes, where the model has such a rule
+        views = [{**TURNED, "prob": 0.0}, TURNED]
+        dataset.pipeline = [*steps, {"type": "TestTimeAug", "transforms": [views, [{**pack, "meta_keys": KEYS}]]}]
+    # views are merged by the rule that merges one prediction's boxes, where the model has such a rule
     single = cfg.model.get("test_cfg") or {}
-    cfg.tta_model.tta_cfg.update({key: single[key] for key in ("nms", "max_per_img") if key in single})
+    cfg.tta_model.tta_cfg.update({key: single[key] for key in ("nms", "vote_iou", "max_per_img") if key in single})
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from oil_storage.errors import UserError
 from oil_storage.inference.onnx_export import METADATA
+from oil_storage.models.box_voting import voted
 
 
 class OnnxModel:
@@ -84,6 +85,7 @@ class OnnxModel:
         if cfg.get("min_bbox_size", -1) >= 0:
             large = (boxes[:, 2:] - boxes[:, :2] > cfg["min_bbox_size"]).all(dim=1)
             boxes, scores = boxes[large], scores[large]
+        boxes = voted(boxes, scores, cfg.get("vote_iou"))
         if "nms" in cfg and len(boxes):
             rated, index = batched_nms(boxes, scores, torch.zeros_like(scores, dtype=torch.long), cfg["nms"])
             boxes, scores = boxes[index], rated[:, 4]

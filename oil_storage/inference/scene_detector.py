@@ -71,7 +71,7 @@ class SceneDetector:
         tile: pixels a side of what the detector gets; None takes the config's, on which it was trained.
         overlap: pixels of the scene that neighbouring tiles share.
         scale: magnifies scenes, so that a tile shows less of them and tanks are larger in it.
-        tta: look at each tile as it is and flipped, and merge what is found: four times the work.
+        tta: look at each tile as it is and turned by 180 degrees, and merge what is found: twice the work.
         backend: ``torch``, or ``onnx`` for ONNX Runtime.
         fast: fold batch norms into convolutions, and drop faint detections of tiles before NMS; without, figures are
             those of ``tools/test.py`` to the last digits.
@@ -123,7 +123,7 @@ class SceneDetector:
                 f"{checkpoint}: has no score threshold yet; give --score-thr, or choose one: tools/test.py --split val"
             )
         self.threshold = chosen
-        if fast and not tta:  # flips are merged by all that they show
+        if fast and not tta:  # views are merged by all that they show
             rules = self.model.about["test_cfg"] if backend == "onnx" else cfg.model.get("test_cfg")
             _drop_faint(rules or {}, FAINT * chosen)
         if backend == "torch":

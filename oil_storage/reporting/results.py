@@ -25,6 +25,9 @@ OF_SCENES = (
 )
 """Figures of whole scenes that are recorded."""
 
+IDENTITY = ("split", "seed", "tta")
+"""What tells a config's runs on one data set apart."""
+
 Run = dict[str, Any]
 """A trained and tested run as it is committed."""
 
@@ -41,7 +44,7 @@ def measured(work_dir: Path, split: str) -> tuple[str, Run]:
 
     Raises:
         UserError: the run was not tested on that split, or what was tested is not it: another checkpoint than stands
-            there, other data than it was trained on, a config other than its own, or flips merged (``--tta``).
+            there, other data than it was trained on, or a config changed with ``--cfg-options``.
     """
     path = work_dir / split / "metrics.json"
     again = f"run tools/test.py again with --split {split} --work-dir {work_dir}"
@@ -60,12 +63,14 @@ def measured(work_dir: Path, split: str) -> tuple[str, Run]:
             "train_minutes": None if trained["seconds"] is None else round(trained["seconds"] / 60, 1),
             "hardware": trained["hardware"],
             "commit": trained["commit"],
+            "tta": tested["tta"],
+            "changes": tested["changes"],
             "date": datetime.now(UTC).date().isoformat(),
             "metrics": dict(sorted(tested["metrics"].items())),  # null where the split has no box of that size
             "published_protocol": tested.get("published_protocol", {}),
             "scenes": {key: tested["scenes"][key] for key in OF_SCENES if key in tested["scenes"]},
         }
-        _cells(run)
+        _cells(trained["config"], run)
         return trained["config"], run
 
 
@@ -77,11 +82,9 @@ def _check_is_its_score(path: Path, tested: dict[str, Any], work_dir: Path, spli
         raise UserError(f"{path}: scores {checkpoint}, which is not of {work_dir}; {again}")
     if not checkpoint.is_file() or sha256(checkpoint) != tested["checkpoint_sha256"]:
         raise UserError(f"{path}: scores a {checkpoint} that is not there any more; {again}")
-    if tested["tta"]:
-        raise UserError(f"{path}: flips were merged, as the recorded runs do not; {again}, without --tta")
     if not trained or not trained["data"]:
         raise UserError(f"{checkpoint}: does not tell on what data it was trained; train it again to record it")
-    if tested["changes"]:
+    if tested["changes"] and tested["cfg_options"]:  # without, what has changed is the config, as all can read it
         raise UserError(f"{path}: not tested as it was trained: {tested['changes'][0]}; {again}, as it was trained")
     if tested["data"]["sha256"] != trained["data"]["sha256"]:
         raise UserError(
@@ -103,12 +106,12 @@ def committed(results: Path) -> dict[str, list[Run]]:
             if runs := known.get("runs", []):
                 runs_of[config] = runs
             for run in runs:
-                _cells(run)
+                _cells(config, run)
     return runs_of
 
 
 def replaced(runs: Sequence[Run], run: Run) -> list[Run]:
-    """``runs`` with ``run`` in place of that of the same seed on the same data and split, in order.
+    """``runs`` with ``run`` in place of that of the same seed on the same data and split and views, in order.
 
     Raises:
         UserError: that one was trained for another number of iterations, so they are not one experiment.
@@ -117,14 +120,14 @@ def replaced(runs: Sequence[Run], run: Run) -> list[Run]:
     for other in runs:
         # of the data by what was recorded then; its folder may be called otherwise
         data = {key: value for key, value in other["data"].items() if key != "name"}
-        if any(other[key] != run[key] for key in ("split", "seed")) or data.items() - run["data"].items():
+        if any(other[key] != run[key] for key in IDENTITY) or data.items() - run["data"].items():
             others.append(other)
         elif other["iterations"] != run["iterations"]:
             raise UserError(
                 f"seed {run['seed']} is recorded with {other['iterations']} iterations, this run had "
                 f"{run['iterations']}; record it elsewhere with --results, or take the other out first"
             )
-    return sorted([*others, run], key=lambda one: (one["data"]["name"], one["split"], one["seed"]))
+    return sorted([*others, run], key=lambda one: (one["data"]["name"], *(one[key] for key in IDENTITY)))
 
 
 def record(results: Path, config: str, part: str, content: Any) -> Path:
@@ -188,21 +191,26 @@ def markdown(runs_of: Mapping[str, Sequence[Run]]) -> str:
     header = ["config", "first weights", "data", "split", "seed", *COLUMNS, *PUBLISHED_COLUMNS, *SCENE_COLUMNS]
     header += ["training", "hardware", "commit"]
     by_data: dict[tuple[Any, ...], list[str]] = {}
+    notes = []
     for config, runs in runs_of.items():
         for run in runs:
             data = tuple(run["data"][key] for key in ("name", "annotations_sha256", "split_seed"))
             lines = by_data.setdefault(data, [_row(header), _row(["---"] * len(header))])
-            lines.append(_row([f"`{config}`", *_cells(run)]))
+            lines.append(_row(_cells(config, run)))
+            if run["changes"]:
+                notes.append(f"`{config}` is tested otherwise than it was trained: {'; '.join(run['changes'])}.")
     if not by_data:
         raise UserError("no run is recorded; name one: tools/report.py WORK_DIR")
-    return "\n\n".join("\n".join(lines) for _, lines in sorted(by_data.items())) + "\n"
+    tables = ["\n".join(lines) for _, lines in sorted(by_data.items())]
+    return "\n\n".join([*tables, *dict.fromkeys(notes)]) + "\n"
 
 
-def _cells(run: Run) -> list[str]:
+def _cells(config: str, run: Run) -> list[str]:
     values = [run["metrics"][f"coco/bbox_{name}"] for name in COLUMNS.values()]
     values += [run.get("published_protocol", {}).get(name) for name in PUBLISHED_COLUMNS.values()]
     scenes, minutes = run.get("scenes", {}), run["train_minutes"]
     return [
+        f"`{config}`{', two views' if run['tta'] else ''}",
         run.get("initialised") or "-",
         run["data"]["name"],
         run["split"],

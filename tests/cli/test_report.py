@@ -55,9 +55,9 @@ def test_without_a_place_for_the_table_nothing_is_recorded(
 
 
 def test_one_run_that_is_refused_leaves_all_unrecorded(readme: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    good, bad = write_run(readme.parent / "good"), write_run(readme.parent / "bad", tta=True)
+    good, bad = write_run(readme.parent / "good"), write_run(readme.parent / "bad", trained=None)
     assert main([str(good), str(bad), *arguments(readme)]) == 2
-    assert "without --tta" in capsys.readouterr().err
+    assert "does not tell on what data" in capsys.readouterr().err
     assert not readme.with_name("results").exists()
     assert readme.read_text() == README
 

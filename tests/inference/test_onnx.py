@@ -71,7 +71,9 @@ def test_an_exported_detector_computes_the_same_of_any_number_of_tiles(path: Pat
 
 
 # a kind of head each
-@pytest.mark.parametrize("name", ["ssd_lite0", "ssd512_vgg16", "rtmdet_lite0", "yolox_s", "dino_r50", "detr_r50"])
+@pytest.mark.parametrize(
+    "name", ["ssd_lite0", "ssd_lite0_x15", "ssd512_vgg16", "rtmdet_lite0", "yolox_s", "dino_r50", "detr_r50"]
+)
 def test_an_exported_detectors_boxes_are_chosen_as_mmdet_chooses(name: str, tmp_path: Path) -> None:
     model, side = decided(Path(f"configs/oil/{name}.py"))
     (tmp_path / "a.onnx").write_bytes(export(model, (side, side), {}))

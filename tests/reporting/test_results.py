@@ -34,6 +34,7 @@ def write_run(work_dir: Path, ap: float = 0.5, seed: int = 0, **tested: Any) -> 
         "checkpoint_sha256": hashlib.sha256(b"weights").hexdigest(),
         "trained": TRAINED | {"seed": seed},
         "changes": [],
+        "cfg_options": [],
         "data_root": "prepared",
         "data": DATA,
         "split": "val",
@@ -70,9 +71,14 @@ def test_an_untested_run_is_refused(tmp_path: Path) -> None:
     ("tested", "words"),
     [
         ({"checkpoint": "elsewhere/iter_80.pth"}, "is not of"),
-        ({"tta": True}, "without --tta"),
         ({"split": "test"}, "scores the split 'test'"),
-        ({"changes": ["model.test_cfg.score_thr was 0.01, would be 0.5"]}, r"was 0\.01, would be 0\.5; run tools/test"),
+        (
+            {
+                "changes": ["model.test_cfg.score_thr was 0.01, would be 0.5"],
+                "cfg_options": ["model.test_cfg.score_thr=0.5"],
+            },
+            r"was 0\.01, would be 0\.5; run tools/test",
+        ),
         ({"data": OTHER_SPLIT}, r"prepared otherwise .*\(split seed 1, trained on 0\)"),
         ({"trained": TRAINED | {"data": OTHER_SPLIT}}, r"prepared otherwise .*\(split seed 0, trained on 1\)"),
         ({"trained": None}, r"iter_80\.pth: does not tell on what data it was trained"),
@@ -119,6 +125,8 @@ def run_on(data: dict[str, Any], seed: int = 0, ap: float = 0.5) -> dict[str, An
         "train_minutes": 4.0,
         "hardware": "2 cores",
         "commit": "abc",
+        "tta": False,
+        "changes": [],
         "metrics": {f"coco/bbox_{name}": ap for name in names},
     }
 
@@ -130,6 +138,21 @@ def test_a_run_takes_the_place_of_that_of_its_seed_data_and_split() -> None:
     elsewhere = run_on(OTHER_SPLIT, 0)
     assert replaced([first], elsewhere) == [first, elsewhere]
     assert replaced([first], {**again, "split": "test"}) == [{**again, "split": "test"}, first]
+
+
+def test_with_flips_and_without_are_two_runs() -> None:
+    plain, flipped = run_on(DATA), run_on(DATA, ap=0.6) | {"tta": True}
+    assert replaced([plain], flipped) == [plain, flipped]
+    assert replaced([plain, flipped], flipped | {"date": "later"}) == [plain, flipped | {"date": "later"}]
+    rows = markdown({"toy": [plain, flipped]}).splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| `toy`", "| `toy`, two views"]
+
+
+def test_a_config_that_changed_since_is_recorded_and_told(tmp_path: Path) -> None:
+    change = "model.test_cfg.vote_iou was None, would be 0.6"
+    config, run = measured(write_run(tmp_path, changes=[change]), "val")
+    assert f"`toy` is tested otherwise than it was trained: {change}." in markdown({config: [run, run]})
+    assert markdown({config: [run, run]}).count(change) == 1
 
 
 def test_a_run_recorded_before_splits_had_a_digest_is_replaced_too() -> None:
