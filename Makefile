@@ -11,6 +11,9 @@ CONFIG := configs/oil/ssd_lite0.py
 # A shorter schedule than that of the real data: under 15 minutes on 2 cores.
 DEMO_OPTIONS := train_cfg.max_iters=300 train_cfg.val_interval=150 param_scheduler.1.end=300
 
+# A file's tests stay on one core and share what they trained.
+PYTEST := $(VENV) -m pytest -n logical --maxprocesses 4 --dist loadfile
+
 # What `make detect` looks with, and where it writes.
 DETECTOR := configs/oil/ssd_lite0_x15.py
 FOUND := work_dirs/detected
@@ -39,10 +42,10 @@ detect: install  ## find the tanks of SCENE=path (an image, a folder, a list) wi
 	$(VENV) tools/detect.py $(DETECTOR) weights/$(notdir $(DETECTOR:.py=.safetensors)) "$(SCENE)" --out $(FOUND) --html
 
 test: install  ## the tests that take seconds
-	$(VENV) -m pytest
+	$(PYTEST)
 
 test-all: install  ## all tests, the slow ones too
-	$(VENV) -m pytest -m ""
+	$(PYTEST) -m ""
 
 lint: install  ## ruff and mypy
 	$(VENV) -m ruff check

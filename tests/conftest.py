@@ -8,6 +8,10 @@ import pytest
 
 # Pictures are drawn into files; a test machine has no screen.
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Processes that share the cores are the faster the less each wants all of them.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    cores = len(os.sched_getaffinity(0)) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(cores, 1)))
 # A shell starts what it puts in the background with SIGINT ignored, and tools under test would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

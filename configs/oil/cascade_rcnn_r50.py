@@ -1,7 +1,7 @@
 """Cascade R-CNN, ResNet-50 and FPN: three heads of rising IoU, for tighter boxes (AP75).
 
     python tools/train.py configs/oil/cascade_rcnn_r50.py --amp
-    python tools/test.py configs/oil/cascade_rcnn_r50.py work_dirs/cascade_rcnn_r50/iter_4000.pth
+    python tools/test.py configs/oil/cascade_rcnn_r50.py work_dirs/cascade_rcnn_r50/iter_4000.pth --split val
 
 Hardware, time, result: not yet run.
 """

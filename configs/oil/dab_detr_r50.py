@@ -1,7 +1,7 @@
 """DAB-DETR, ResNet-50, one scale of stride 32: coarse for tanks, and for few images; for comparison.
 
     python tools/train.py configs/oil/dab_detr_r50.py --amp
-    python tools/test.py configs/oil/dab_detr_r50.py work_dirs/dab_detr_r50/iter_6000.pth
+    python tools/test.py configs/oil/dab_detr_r50.py work_dirs/dab_detr_r50/iter_6000.pth --split val
 
 Hardware, time, result: not yet run.
 """

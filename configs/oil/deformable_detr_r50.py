@@ -1,7 +1,7 @@
 """Deformable DETR, ResNet-50, two-stage with iterative refinement, 600 queries.
 
     python tools/train.py configs/oil/deformable_detr_r50.py --amp
-    python tools/test.py configs/oil/deformable_detr_r50.py work_dirs/deformable_detr_r50/iter_6000.pth
+    python tools/test.py configs/oil/deformable_detr_r50.py work_dirs/deformable_detr_r50/iter_6000.pth --split val
 
 Hardware, time, result: not yet run.
 """

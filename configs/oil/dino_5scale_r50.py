@@ -1,7 +1,7 @@
 """DINO, ResNet-50, five scales: a level of stride 4 for small tanks.
 
     python tools/train.py configs/oil/dino_5scale_r50.py --amp
-    python tools/test.py configs/oil/dino_5scale_r50.py work_dirs/dino_5scale_r50/iter_6000.pth
+    python tools/test.py configs/oil/dino_5scale_r50.py work_dirs/dino_5scale_r50/iter_6000.pth --split val
 
 Hardware, time, result: not yet run.
 """

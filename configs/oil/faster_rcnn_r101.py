@@ -1,7 +1,7 @@
 """Faster R-CNN with ResNet-101.
 
     python tools/train.py configs/oil/faster_rcnn_r101.py --amp
-    python tools/test.py configs/oil/faster_rcnn_r101.py work_dirs/faster_rcnn_r101/iter_4000.pth
+    python tools/test.py configs/oil/faster_rcnn_r101.py work_dirs/faster_rcnn_r101/iter_4000.pth --split val
 
 Hardware, time, result: not yet run.
 """

@@ -1,7 +1,7 @@
 """Faster R-CNN, ResNet-50 and FPN, with anchors and samples for hundreds of small tanks.
 
     python tools/train.py configs/oil/faster_rcnn_r50.py --amp
-    python tools/test.py configs/oil/faster_rcnn_r50.py work_dirs/faster_rcnn_r50/iter_4000.pth
+    python tools/test.py configs/oil/faster_rcnn_r50.py work_dirs/faster_rcnn_r50/iter_4000.pth --split val
 
 Hardware, time, result: not yet run.
 """

@@ -1,7 +1,7 @@
 """RTMDet-m: anchor-free and fast, from stride 8, trained on mosaics.
 
     python tools/train.py configs/oil/rtmdet_m.py --amp
-    python tools/test.py configs/oil/rtmdet_m.py work_dirs/rtmdet_m/epoch_60.pth
+    python tools/test.py configs/oil/rtmdet_m.py work_dirs/rtmdet_m/epoch_60.pth --split val
 
 Hardware, time, result: not yet run.
 """

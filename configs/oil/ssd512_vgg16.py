@@ -1,7 +1,7 @@
 """SSD512 of the paper, VGG-16, on tiles of 256 px that are doubled to 512 px.
 
     python tools/train.py configs/oil/ssd512_vgg16.py --amp
-    python tools/test.py configs/oil/ssd512_vgg16.py work_dirs/ssd512_vgg16/iter_4000.pth
+    python tools/test.py configs/oil/ssd512_vgg16.py work_dirs/ssd512_vgg16/iter_4000.pth --split val
 
 Hardware, time, result: not yet run.
 """

@@ -1,8 +1,8 @@
-"""SSD ResNet-101 v1 FPN, 1024 x 1024: a port of the TensorFlow Object Detection API recipe.
+"""SSD ResNet-101 v1 FPN, 1024 x 1024: a port of the TensorFlow Object Detection API recipe, its anchors from 32 px.
 
     python tools/prepare_dataset.py SOURCE data/oil_storage --tile 1280 --overlap 0
     python tools/train.py configs/oil/ssd_r101.py          # add --amp for bf16 on CUDA
-    python tools/test.py configs/oil/ssd_r101.py work_dirs/ssd_r101/iter_15000.pth
+    python tools/test.py configs/oil/ssd_r101.py work_dirs/ssd_r101/iter_15000.pth --split val
 
 Hardware, time, result: not yet run.
 

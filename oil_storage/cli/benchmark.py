@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,9 @@ from pathlib import Path
 from oil_storage.cli import configuration
 from oil_storage.cli.command import run
 from oil_storage.errors import UserError
+
+BUSY = 1.0
+"""Processes that want a core, in the mean of a minute, from which on times are not those of a quiet machine."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,6 +40,8 @@ def benchmark(args: argparse.Namespace) -> None:
     for path in args.configs:
         if not path.is_file():
             raise UserError(f"{path}: no such config")
+    if not args.alone and (load := os.getloadavg()[0]) > BUSY:
+        print(f"warning: other work is on this machine (load {load:.1f}), so times come out longer", file=sys.stderr)
     if args.alone:
         print(json.dumps(_measure(args)))
         return

@@ -89,9 +89,11 @@ def prepare_data(args: argparse.Namespace, fold: int) -> Path:
 
 def train_and_test(args: argparse.Namespace, work_dir: Path) -> int:
     """Train a fold, choose its last checkpoint's score threshold on val, score it on test; returns the exit status."""
+    from oil_storage.engine.checkpoints import LAST
+
     if status := training.train(argparse.Namespace(**{**vars(args), "work_dir": work_dir})):
         return status
-    checkpoint = Path((work_dir / "last_checkpoint").read_text(encoding="utf-8"))
+    checkpoint = Path((work_dir / LAST).read_text(encoding="utf-8"))
     same = {name: getattr(args, name) for name in ("amp", "cfg_options", "device", "debug")}
     for split in ("val", "test"):
         defaults = testing.build_parser().parse_args([str(args.config), str(checkpoint), "--split", split])

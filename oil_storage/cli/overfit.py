@@ -15,13 +15,20 @@ from oil_storage.errors import UserError
 CNN_AP50, DETR_AP50 = 0.9, 0.5
 """What is enough; detectors of the DETR family take long from scratch."""
 LEARNT = "learnt.json"
+SIGNALLED = 128
+"""Exit statuses above are of what a signal has ended."""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
     parser = argparse.ArgumentParser(prog="tools/overfit.py", description=__doc__)
     parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="e.g. configs/oil/ssd_lite0.py")
-    parser.add_argument("--minutes", type=float, default=20.0, help="at most, for each (default: %(default)s)")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=20.0,
+        help="for each, at most, looked at whenever it is scored (default: %(default)s)",
+    )
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/overfit"), help="default: %(default)s")
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="write what was reached into DIR/<config>.json, e.g. results"
@@ -55,7 +62,7 @@ def overfit(args: argparse.Namespace) -> int:
 
 
 def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> dict[str, Any]:
-    """Train one config, or go on where an earlier call was stopped; what is done is not done again.
+    """Train one config, or go on where an earlier call was stopped or had no more time; what is done is not done again.
 
     Args:
         path: of the config.
@@ -76,15 +83,20 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> dict[str, A
 
     cfg = Config.fromfile(path)
     wanted = DETR_AP50 if "num_queries" in cfg.model else CNN_AP50
-    text = overfitting(cfg, data, wanted, minutes).pretty_text
+    text: str = overfitting(cfg, data, wanted, minutes).pretty_text
     config, learnt = work_dir.with_suffix(".py"), work_dir / LEARNT  # beside the folder, where mmengine writes its own
-    if not config.is_file() or config.read_text(encoding="utf-8") != text:
-        shutil.rmtree(work_dir, ignore_errors=True)  # of another training
-        write_text(config, text)
+    if work_dir.is_dir() and not (config.is_file() and _same_but_for_time(config.read_text(encoding="utf-8"), text)):
+        print(f"{work_dir}: holds what another config has learnt; deleted", flush=True)
+        shutil.rmtree(work_dir)
     elif learnt.is_file():
         found: dict[str, Any] = json.loads(learnt.read_text(encoding="utf-8"))
-        return found
-    if status := train.main([str(config), "--work-dir", str(work_dir), "--resume"]):
+        if found["ap50"] >= wanted or found["seconds"] >= 60 * minutes:
+            return found
+    write_text(config, text)
+    resume = ["--resume"] if find_last(work_dir) else []
+    if status := train.main([str(config), "--work-dir", str(work_dir), *resume]):
+        if status > SIGNALLED:
+            print(f"{path.stem}: the same command carries on", file=sys.stderr)
         sys.exit(status)  # it has said why
     last = find_last(work_dir)
     assert last is not None  # a training that ended well leaves one
@@ -100,6 +112,14 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> dict[str, A
     }
     write_json(learnt, reached)
     return reached
+
+
+def _same_but_for_time(one: str, other: str) -> bool:
+    """Whether two configs are the same but for the time that they have."""
+    first, second = (
+        [line for line in text.splitlines() if not line.startswith("most_seconds = ")] for text in (one, other)
+    )
+    return first == second
 
 
 def _last_score(work_dir: Path) -> float:

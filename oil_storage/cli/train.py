@@ -69,9 +69,16 @@ def train(args: argparse.Namespace) -> int:
         cfg.merge_from_dict({"randomness.deterministic": True})
     if args.from_scratch:
         from_scratch(cfg)
+        if is_first_process():
+            print("starts from scratch: no weights are loaded, nothing is frozen")
+    counted = {"EpochBasedTrainLoop": ("max_epochs", "max_iters"), "IterBasedTrainLoop": ("max_iters", "max_epochs")}
+    train_cfg = cfg.get("train_cfg") or {}
+    right, wrong = counted.get(str(train_cfg.get("type")), ("", ""))
+    if wrong and wrong in train_cfg:
+        raise UserError(f"{args.config}: train_cfg.{wrong}: this config is trained for train_cfg.{right}; give that")
     for key in ("max_iters", "max_epochs", "val_interval"):
-        if (cfg.get("train_cfg") or {}).get(key, 1) < 1:
-            raise UserError(f"{args.config}: train_cfg.{key}={cfg.train_cfg[key]}: must be at least 1")
+        if train_cfg.get(key, 1) < 1:
+            raise UserError(f"{args.config}: train_cfg.{key}={train_cfg[key]}: must be at least 1")
     if (scaled := keep_epochs(cfg, distributed.processes(cfg))) and is_first_process():
         print(scaled)
     configuration.check_evaluator(cfg, "val")

@@ -25,6 +25,9 @@ WHOLE_FILES = {"backend": "whole_files"}
 INTERRUPTED = "interrupted.pth"
 """The checkpoint that a signal leaves."""
 
+LAST = "last_checkpoint"
+"""The file that names the newest one, as mmengine calls it."""
+
 _NUMBERED = re.compile(r"(iter|epoch)_(\d+)\.pth")
 
 
@@ -111,7 +114,7 @@ def find_last(work_dir: Path) -> Path | None:
     """
     numbered = {int(match[2]): path for path in work_dir.glob("*.pth") if (match := _NUMBERED.fullmatch(path.name))}
     found = [numbered[number] for number in sorted(numbered, reverse=True)] + [work_dir / INTERRUPTED]
-    pointer = work_dir / "last_checkpoint"
+    pointer = work_dir / LAST
     if pointer.is_file():
         found.insert(0, work_dir / Path(pointer.read_text(encoding="utf-8").strip()).name)
     return next((path for path in found if _is_whole(path)), None)

@@ -12,7 +12,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import FUNCTIONS, HOOKS
 from mmengine.runner import Runner
 
-from oil_storage.engine.checkpoints import INTERRUPTED, WHOLE_FILES, WholeFileBackend
+from oil_storage.engine.checkpoints import INTERRUPTED, LAST, WHOLE_FILES, WholeFileBackend, find_last
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PENDING = "validation_pending"
@@ -105,6 +105,8 @@ class InterruptionHook(Hook):
         self._release(*self.previous)
         if is_main_process():
             Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
+            if (last := find_last(Path(runner.work_dir))) is not None:  # where a mere validation was made up for
+                self._point_to(last)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = number
@@ -115,6 +117,10 @@ class InterruptionHook(Hook):
         for number in numbers:
             if number in self.previous:
                 signal.signal(number, self.previous.pop(number))
+
+    @staticmethod
+    def _point_to(path: Path) -> None:
+        WholeFileBackend().put(str(path).encode(), path.with_name(LAST))
 
     def _agreed(self) -> int:
         """The signal that any rank received, 0 if none did."""
@@ -129,7 +135,7 @@ class InterruptionHook(Hook):
         meta = {"epoch": runner.epoch, "iter": done}
         runner.save_checkpoint(str(path.parent), path.name, meta=meta, backend_args=WHOLE_FILES)
         if is_main_process():
-            WholeFileBackend().put(str(path).encode(), Path(runner.work_dir, "last_checkpoint"))
+            self._point_to(path)
         barrier()  # a launcher kills the other ranks when one has ended
         runner.visualizer.close()
         self._release(*self.previous)

@@ -10,21 +10,21 @@ AP50 = "coco/bbox_mAP_50"
 
 @HOOKS.register_module()
 class StopWhenLearntHook(Hook):
-    """Ends a training when it scores enough, or has taken long enough.
+    """Ends a training when it scores enough, or its iterations have taken the config's ``most_seconds``.
+
+    That limit is no setting of the hook's: a training may be resumed with another.
 
     Args:
         ap50: to be reached.
-        seconds: of iterations, at most.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, ap50: float, seconds: float) -> None:
+    def __init__(self, ap50: float) -> None:
         self.ap50 = ap50
-        self.seconds = seconds
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Look at the score."""
         taken = float(runner.message_hub.log_scalars["train/time"].data[0].sum())
-        if (metrics or {}).get(AP50, 0.0) >= self.ap50 or taken > self.seconds:
+        if (metrics or {}).get(AP50, 0.0) >= self.ap50 or taken > runner.cfg.most_seconds:
             runner.train_loop.stop_training = True

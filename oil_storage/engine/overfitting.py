@@ -76,7 +76,8 @@ def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
         {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": VALIDATED},
         {"type": "CosineAnnealingLR", "by_epoch": False, "begin": VALIDATED, "end": ITERATIONS},
     ]
-    small.custom_hooks = [{"type": "StopWhenLearntHook", "ap50": ap50, "seconds": 60 * minutes}]
+    small.custom_hooks = [{"type": "StopWhenLearntHook", "ap50": ap50}]
+    small.most_seconds = 60 * minutes
     if small.get("auto_scale_lr"):
         small.auto_scale_lr.enable = False
     return small

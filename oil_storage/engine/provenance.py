@@ -91,12 +91,13 @@ def _dataset(cfg: Config) -> Mapping[str, Any]:
 
 
 def hardware() -> str:
-    """Name of the GPU, or of the processor with the number of cores in use."""
+    """Name of the GPU, or of the processor with the number of cores in use and the instructions that torch uses."""
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     cpuinfo = Path("/proc/cpuinfo")
     names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-    return f"{len(os.sched_getaffinity(0))} cores of {names[0] if names else platform.machine()}"
+    name = names[0] if names else platform.machine()
+    return f"{len(os.sched_getaffinity(0))} cores of {name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -59,5 +59,6 @@ def log_test(config: Path, report: Mapping[str, Any]) -> None:
     try:
         with LOG.open("a", encoding="utf-8") as file:
             file.write(line.getvalue())  # in one piece, whoever else writes
+        print(f"logged in {LOG}: a look at the test split")
     except OSError as error:
         print(f"warning: this test is not in {LOG}: {error}")

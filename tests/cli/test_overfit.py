@@ -29,6 +29,35 @@ def test_a_config_that_has_no_time_has_not_learnt_and_is_said_so(
     assert (tmp_path / "work" / config.stem / LEARNT).stat().st_mtime_ns == before
 
 
+def test_more_time_goes_on_where_less_has_ended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oil_storage.engine.overfitting.VALIDATED", 2)
+    config = write_config(tmp_path, write_data(tmp_path))
+    work = tmp_path / "work" / config.stem
+    assert main([str(config), "--minutes", "1e-6", "--work-dir", str(work.parent)]) == 1
+    assert "no checkpoint to resume" not in capsys.readouterr().out
+    a_little_more = json.loads((work / LEARNT).read_text())["seconds"] / 60 + 1e-3
+    assert main([str(config), "--minutes", f"{a_little_more}", "--work-dir", str(work.parent)]) == 1
+    assert f"resuming {work / 'iter_2.pth'}" in capsys.readouterr().out
+    assert json.loads((work / LEARNT).read_text())["iterations"] == 4
+    # another config's training is not gone on with
+    config.write_text(f"{config.read_text()}\nmodel['test_cfg']['score_thr'] = 0.2\n")
+    assert main([str(config), "--minutes", "1e-6", "--work-dir", str(work.parent)]) == 1
+    assert f"{work}: holds what another config has learnt; deleted" in capsys.readouterr().out
+    assert json.loads((work / LEARNT).read_text())["iterations"] == 2
+
+
+def test_a_signal_is_said_to_be_no_loss(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_config(tmp_path, write_data(tmp_path))
+    monkeypatch.setattr("oil_storage.cli.train.main", lambda argv: 130)
+    with pytest.raises(SystemExit, match="130"):
+        main([str(config), "--work-dir", str(tmp_path / "work")])
+    assert f"{config.stem}: the same command carries on" in capsys.readouterr().err
+
+
 def test_an_unknown_config_is_refused_before_anything_is_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -113,6 +113,7 @@ def test_an_interrupted_and_resumed_training_is_the_uninterrupted_one(
     assert main([str(config), "--work-dir", str(work), "--resume"]) == 0
     assert same_training(work, whole)
     assert not (work / "interrupted.pth").exists()
+    assert Path((work / "last_checkpoint").read_text()) == work / "iter_8.pth"
     resumed = sorted(work.glob("*/vis_data/scalars.json"))[-1].read_text()
     assert resumed.count('coco/bbox_mAP"') == (2 if done <= 4 else 1)
 

@@ -29,5 +29,22 @@ def test_what_is_known_stands_in_the_line(configs: Path) -> None:
     assert shown.endswith("Costs: 2 cores. CUDA: a GPU.\n")
 
 
+def test_seconds_from_elsewhere_are_marked(configs: Path) -> None:
+    known = {"a": {"speed": SPEED}, "b": {"speed": SPEED | {"hardware": "a slower one"}}, "gone": {"speed": SPEED}}
+    shown = line_up(configs, known)
+    assert "| `a` | Detector a | 3.3 | 19 | 0.45 | 0.31 |" in shown
+    assert r"| `b` | Detector b | 3.3 | 19 | 0.45\* | 0.31\* |" in shown
+    assert r"Costs: 2 cores; \* a slower one." in shown
+
+
+def test_ap_is_the_mean_of_the_seeds_as_each_tile_was_seen_once(configs: Path) -> None:
+    run = {"split": "val", "tta": False, "data": {"annotations_sha256": "0"}}
+    metrics = [{"coco/bbox_mAP": ap, "coco/bbox_mAP_50": ap + 0.3} for ap in (0.5, 0.51, 0.6, 0.7)]
+    runs = [run | {"metrics": one} for one in metrics]
+    runs[2]["tta"] = True
+    runs[3]["split"] = "test"
+    assert "| `a` | Detector a | - | - | - | - | - | - | 0.505 | 0.805 |" in line_up(configs, {"a": {"runs": runs}})
+
+
 def test_a_config_that_has_not_learnt_is_not_said_to_learn(configs: Path) -> None:
     assert "| not yet: 0.89 in 450" in line_up(configs, {"b": {"learns": {**LEARNS, "ap50": 0.89}}})
