@@ -19,6 +19,7 @@ default_hooks = dict(
     memory_format=dict(type="ChannelsLastHook"),
     pretrained=dict(type="PretrainedReportHook"),
     classes=dict(type="NumClassCheckHook"),
+    finite_loss=dict(type="FiniteLossHook"),
     timer=dict(type="IterTimerHook"),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     logger=dict(type="LoggerHook", interval=10, log_metric_by_epoch=False),

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -23,9 +24,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16 whatever the config says")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes CUDA if there")
     parser.add_argument(
-        "--seconds", type=float, default=15.0, help="of each measurement, at least (default: %(default)s)"
+        "--seconds", type=seconds, default=15.0, help="of each measurement, at least (default: %(default)s)"
     )
-    parser.add_argument("--batch", type=int, metavar="N", help="tiles in a training step (default: the config's)")
+    parser.add_argument("--batch", type=batch, metavar="N", help="tiles in a training step (default: the config's)")
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="write what was measured into DIR/<config>.json, e.g. results"
     )
@@ -33,13 +34,29 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def seconds(text: str) -> float:
+    """A time that ends, for argparse."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return value
+
+
+def batch(text: str) -> int:
+    """A positive integer, for argparse."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of tiles from 1 up")
+    return int(text)
+
+
 def benchmark(args: argparse.Namespace) -> None:
     """Measure one config after the other, each in a process of its own, whose memory is its own."""
     from oil_storage.reporting.results import record
 
     for path in args.configs:
-        if not path.is_file():
-            raise UserError(f"{path}: no such config")
+        configuration.read(path)
+    if args.record and not args.record.is_dir():
+        raise UserError(f"--record {args.record}: no such folder")
     if not args.alone and (load := os.getloadavg()[0]) > BUSY:
         print(f"warning: other work is on this machine (load {load:.1f}), so times come out longer", file=sys.stderr)
     if args.alone:
@@ -54,8 +71,6 @@ def benchmark(args: argparse.Namespace) -> None:
         if done.returncode:
             raise UserError(f"{path}: could not be measured")
         cost = json.loads(done.stdout.splitlines()[-1])
-        if args.record:
-            record(args.record, path.stem, "speed", cost)
         print(
             f"{path.stem}: {cost['parameters'] / 1e6:.1f} M parameters, {cost['gflops']:.1f} GFLOPs at "
             f"{'x'.join(map(str, cost['input']))} px; a tile takes {cost['inference']['p50']:.3g} s "
@@ -63,17 +78,17 @@ def benchmark(args: argparse.Namespace) -> None:
             f"{cost['training']['batch']}; memory {cost['memory_gb']:.1f} GB; {cost['hardware']}, {cost['precision']}",
             flush=True,
         )
+        if args.record:
+            record(args.record, path.stem, "speed", cost)
 
 
 def _measure(args: argparse.Namespace) -> dict[str, object]:
     configuration.choose_device(args.device)
     configuration.quieten()
 
-    from mmengine.config import Config
-
     from oil_storage.evaluation.cost import cost_of
 
-    cfg = Config.fromfile(args.configs[0])
+    cfg = configuration.read(args.configs[0])
     if args.amp:
         cfg.optim_wrapper.type = "Bf16OptimWrapper"
     if args.batch:

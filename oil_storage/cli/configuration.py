@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 LAUNCHERS = ("none", "pytorch", "slurm")
 PARTS = ("model", "optim_wrapper", "test_dataloader")
 """What a config must have to be trained or tested."""
+ALIKE = 0.8
+"""From this likeness on, a name that nothing reads is a slip of the pen."""
 MMENGINE_HOOKS = ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint")
 """Hooks that mmengine adds by itself, and leaves out where a config says None."""
 ARGUMENTS = ("randomness", "train_dataloader", "val_dataloader", "test_dataloader")
@@ -62,9 +65,36 @@ def load(args: argparse.Namespace) -> "Config":
     Raises:
         UserError: no such file, a fault in it, or overrides that are no overrides.
     """
-    from mmengine.config import Config
+    from oil_storage.engine import detection_limits
 
     path: Path = args.config
+    cfg = read(path)
+    try:
+        _override(cfg, parse_options(args.cfg_options, cfg))
+    except (AttributeError, KeyError, TypeError) as error:  # mmengine's, of a.b=1 beside a=1
+        raise UserError(f"--cfg-options {' '.join(args.cfg_options)}: contradict each other") from error
+    _check_parts(cfg, path)
+    detection_limits.check(cfg.model)
+    for name in [name for name, hook in (cfg.get("default_hooks") or {}).items() if hook is None]:
+        if name not in MMENGINE_HOOKS:
+            del cfg.default_hooks[name]
+    if args.work_dir is not None:
+        cfg.work_dir = str(args.work_dir)
+    elif not cfg.get("work_dir"):
+        cfg.work_dir = str(Path("work_dirs", path.stem))
+    if args.amp:
+        cfg.optim_wrapper.type = "Bf16OptimWrapper"
+    return cfg
+
+
+def read(path: Path) -> "Config":
+    """Read a config that can be trained and tested.
+
+    Raises:
+        UserError: no such file, a fault in it, or a name in it that means nothing and nearly means something.
+    """
+    from mmengine.config import Config
+
     if not path.is_file():
         raise UserError(f"{path}: no such config{_suggest(path)}")
     if os.environ.get("OIL_STORAGE_DATA") == "":
@@ -78,22 +108,17 @@ def load(args: argparse.Namespace) -> "Config":
         raise
     except Exception as error:
         raise UserError(f"{path}: {type(error).__name__}: {_first_line(error)}") from error
-    try:
-        _override(cfg, parse_options(args.cfg_options, cfg))
-    except (AttributeError, KeyError, TypeError) as error:  # mmengine's, of a.b=1 beside a=1
-        raise UserError(f"--cfg-options {' '.join(args.cfg_options)}: contradict each other") from error
+    _check_parts(cfg, path)
+    used = [key for key in cfg if key in _keys_that_are_read()]
+    for name in (name for name in cfg if name not in used):
+        if close := difflib.get_close_matches(name, used, n=1, cutoff=ALIKE):
+            raise UserError(f"{path}, or a base: {name!r} means nothing; {close[0]!r}?")
+    return cfg
+
+
+def _check_parts(cfg: "Config", path: Path) -> None:
     if absent := [key for key in PARTS if not isinstance(cfg.get(key), dict)]:
         raise UserError(f"{path}: no {absent[0]!r} in it; give a config of configs/oil/, not of configs/_base_/")
-    for name in [name for name, hook in (cfg.get("default_hooks") or {}).items() if hook is None]:
-        if name not in MMENGINE_HOOKS:
-            del cfg.default_hooks[name]
-    if args.work_dir is not None:
-        cfg.work_dir = str(args.work_dir)
-    elif not cfg.get("work_dir"):
-        cfg.work_dir = str(Path("work_dirs", path.stem))
-    if args.amp:
-        cfg.optim_wrapper.type = "Bf16OptimWrapper"
-    return cfg
 
 
 def _override(cfg: "Config", options: dict[str, Any]) -> None:
@@ -103,7 +128,7 @@ def _override(cfg: "Config", options: dict[str, Any]) -> None:
 
         for key, change in (("max_iters", stretch), ("max_epochs", stretch_epochs)):
             length, before = options.get(f"train_cfg.{key}"), (cfg.get("train_cfg") or {}).get(key)
-            if length and before:
+            if isinstance(length, int | float) and length > 0 and before:
                 change(cfg, length / before)
     cfg.merge_from_dict(options)
 
@@ -175,7 +200,7 @@ def _check_value(old: Any, new: Any) -> None:
         return
     if isinstance(old, dict) or (isinstance(old, list | tuple) and not isinstance(new, list | tuple)):
         raise ValueError(f"would replace a whole {'dict' if isinstance(old, dict) else 'list'}")
-    if isinstance(old, int | float) and isinstance(new, str):
+    if isinstance(old, int | float) and (not isinstance(new, int | float) or not math.isfinite(new)):
         raise ValueError(f"must be {'True or False' if isinstance(old, bool) else f'a number, as {old!r} is'}")
 
 
@@ -243,6 +268,7 @@ def quieten() -> None:
         "pkg_resources is deprecated",
         ".*`torch.jit.*` is deprecated",
         "'crs' was not provided",
+        "To copy construct from a tensor",
         ".*'pin_memory' argument is set as true but no accelerator is found",
     ):
         warnings.filterwarnings("ignore", message=message)

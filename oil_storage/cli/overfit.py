@@ -46,8 +46,7 @@ def overfit(args: argparse.Namespace) -> int:
     from oil_storage.reporting.results import record
 
     for path in args.configs:
-        if not path.is_file():
-            raise UserError(f"{path}: no such config")
+        configuration.read(path)
     data = write_few_tiles(args.work_dir / "data")
     learnt = True
     for path in args.configs:
@@ -73,15 +72,13 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> dict[str, A
     Returns:
         dict: ``ap50``, ``wanted``, ``iterations``, ``seconds``, ``hardware``, ``commit``.
     """
-    from mmengine.config import Config
-
     from oil_storage.cli import train
     from oil_storage.engine import provenance
     from oil_storage.engine.checkpoints import find_last
     from oil_storage.engine.overfitting import overfitting
     from oil_storage.files import write_json, write_text
 
-    cfg = Config.fromfile(path)
+    cfg = configuration.read(path)
     wanted = DETR_AP50 if "num_queries" in cfg.model else CNN_AP50
     text: str = overfitting(cfg, data, wanted, minutes).pretty_text
     config, learnt = work_dir.with_suffix(".py"), work_dir / LEARNT  # beside the folder, where mmengine writes its own

@@ -43,10 +43,14 @@ def report(args: argparse.Namespace) -> None:
         runs_of[config] = replaced(runs_of.get(config, []), one)
         changed.append(config)
     shown = markdown(dict(sorted(runs_of.items())))
+    known = read(args.results)
+    for config in changed:
+        known.setdefault(config, {})["runs"] = runs_of[config]
+    compared = line_up(args.configs / "oil", known)
     for config in changed:
         print(f"recorded in {record(args.results, config, 'runs', runs_of[config])}")
     front.write(shown)
-    line_up_page.write(line_up(args.configs / "oil", read(args.results)))
+    line_up_page.write(compared)
     print(shown, end="")
     return None
 

@@ -67,6 +67,7 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.engine.bf16 import compute_as_configured
     from oil_storage.engine.checkpoints import check_whole
     from oil_storage.engine.concise_runner import ConciseRunner
+    from oil_storage.engine.detection_limits import too_few
     from oil_storage.engine.failures import plain_errors
     from oil_storage.evaluation.curves import curve
     from oil_storage.evaluation.matching import match_scenes
@@ -93,6 +94,8 @@ def test(args: argparse.Namespace) -> int:
     check_prepared(data_root, f"{dataset.tile}_{dataset.overlap}")
     provenance.check_unseen(checkpoint, args.checkpoint, data_root, args.split)
     if is_first_process():
+        if warning := too_few(cfg, "test_dataloader"):
+            print(warning)
         for change in changes:
             print(f"not as it was trained: {change}")
     report: dict[str, Any] = {

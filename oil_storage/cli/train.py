@@ -54,6 +54,7 @@ def train(args: argparse.Namespace) -> int:
     from oil_storage.engine import distributed, provenance
     from oil_storage.engine.checkpoints import INTERRUPTED, check_whole, find_last
     from oil_storage.engine.concise_runner import ConciseRunner
+    from oil_storage.engine.detection_limits import too_few
     from oil_storage.engine.failures import plain_errors
     from oil_storage.engine.from_scratch import from_scratch
     from oil_storage.engine.interruption import TrainingInterrupted
@@ -77,7 +78,7 @@ def train(args: argparse.Namespace) -> int:
     if wrong and wrong in train_cfg:
         raise UserError(f"{args.config}: train_cfg.{wrong}: this config is trained for train_cfg.{right}; give that")
     for key in ("max_iters", "max_epochs", "val_interval"):
-        if train_cfg.get(key, 1) < 1:
+        if not isinstance(train_cfg.get(key, 1), int) or train_cfg.get(key, 1) < 1:
             raise UserError(f"{args.config}: train_cfg.{key}={train_cfg[key]}: must be at least 1")
     if (scaled := keep_epochs(cfg, distributed.processes(cfg))) and is_first_process():
         print(scaled)
@@ -87,6 +88,8 @@ def train(args: argparse.Namespace) -> int:
             cfg[name].setdefault("worker_init_fn", {"type": "leave_process_group"})
             if (dataset := cfg[name].dataset).type == "OilStorageDataset":  # before a checkpoint is fetched for it
                 check_prepared(Path(dataset.data_root), f"{dataset.tile}_{dataset.overlap}")
+                if (warning := too_few(cfg, name)) and is_first_process():
+                    print(warning)
     if args.load_from:
         cfg.load_from = args.load_from
     last = None

@@ -4,6 +4,7 @@ from oil_storage.engine.bf16 import Bf16OptimWrapper
 from oil_storage.engine.channels_last import ChannelsLastDDP, ChannelsLastHook
 from oil_storage.engine.checkpoint_fit import PretrainedReportHook
 from oil_storage.engine.checkpoints import CheckpointAtValidationHook
+from oil_storage.engine.finite_loss import FiniteLossHook
 from oil_storage.engine.interruption import InterruptionHook
 from oil_storage.engine.learnt import StopWhenLearntHook
 from oil_storage.engine.pictures import PictureFolderHook, ValidationPictureHook
@@ -15,6 +16,7 @@ __all__ = [
     "ChannelsLastDDP",
     "ChannelsLastHook",
     "CheckpointAtValidationHook",
+    "FiniteLossHook",
     "InterruptionHook",
     "IterationSeedHook",
     "PictureFolderHook",

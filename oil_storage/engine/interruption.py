@@ -10,7 +10,7 @@ import torch
 from mmengine.dist import all_reduce, barrier, is_distributed, is_main_process
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import FUNCTIONS, HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from oil_storage.engine.checkpoints import INTERRUPTED, LAST, WHOLE_FILES, WholeFileBackend, find_last
 
@@ -48,7 +48,8 @@ class InterruptionHook(Hook):
     """Saves ``interrupted.pth`` at the end of the iteration in which SIGINT or SIGTERM arrives, and raises.
 
     A second signal takes its usual course, except under a launcher, which repeats signals and kills by itself.
-    A signal during validation puts validation off to the resumed training.
+    A signal during validation puts validation off to the resumed training. One while a batch is waited for is heeded at
+    once where no other rank must agree: it may have ended the data workers, and the batch would never come.
 
     Raises:
         TrainingInterrupted: out of the train loop, on all ranks after the same iteration.
@@ -61,6 +62,7 @@ class InterruptionHook(Hook):
         self.is_training = False
         self.previous: dict[signal.Signals, Any] = {}
         self.stops_validation = False
+        self.waiting: tuple[Runner, int] | None = None  # for a batch, after so many iterations
 
     def before_train(self, runner: Runner) -> None:
         """Take over the signals; make up for a validation that was interrupted."""
@@ -70,9 +72,11 @@ class InterruptionHook(Hook):
         if runner.message_hub.runtime_info.get(PENDING):
             runner.message_hub.update_info(PENDING, False)
             runner.val_loop.run()
+        self._wait(runner, done=runner.iter)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Once torch watches its data workers, see to it that it does not raise for one that a signal ended as well."""
+        self.waiting = None
         watch = signal.getsignal(signal.SIGCHLD)
         if signal.SIGCHLD not in self.previous and callable(watch):
             signal.signal(signal.SIGCHLD, lambda number, frame: None if self.received else watch(number, frame))
@@ -83,9 +87,11 @@ class InterruptionHook(Hook):
         number = self._agreed()
         if number:
             self._stop(runner, number, done=runner.iter + 1)
+        self._wait(runner, done=runner.iter + 1)
 
     def before_val(self, runner: Runner) -> None:
         """Stop validation only in a training, and where ranks walk through it in step and so can agree to."""
+        self.waiting = None
         in_step = not is_distributed() or getattr(runner.val_dataloader.sampler, "round_up", False)
         self.stops_validation = self.is_training and in_step
 
@@ -98,6 +104,15 @@ class InterruptionHook(Hook):
                     hook.after_val_epoch(runner)  # puts the trained weights back into the model
             runner.message_hub.update_info(PENDING, True)
             self._stop(runner, number, done=runner.iter)
+
+    def after_val(self, runner: Runner) -> None:
+        """Training goes on."""
+        if self.is_training:
+            self._wait(runner, done=runner.iter)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """No batch is waited for any more."""
+        self.waiting = None
 
     def after_train(self, runner: Runner) -> None:
         """Give the signals back; a finished training needs no ``interrupted.pth``."""
@@ -112,6 +127,13 @@ class InterruptionHook(Hook):
         self.received = number
         if not is_distributed():
             self._release(*SIGNALS)
+        if self.waiting is not None:
+            runner, done = self.waiting
+            self._stop(runner, number, done)
+
+    def _wait(self, runner: Runner, done: int) -> None:
+        in_iterations = isinstance(runner.train_loop, IterBasedTrainLoop)  # others count and save between two batches
+        self.waiting = (runner, done) if in_iterations and not is_distributed() else None
 
     def _release(self, *numbers: signal.Signals) -> None:
         for number in numbers:

@@ -78,6 +78,8 @@ def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
     ]
     small.custom_hooks = [{"type": "StopWhenLearntHook", "ap50": ap50}]
     small.most_seconds = 60 * minutes
+    if "data_root" in small:  # a name that the config's own tiles have used up
+        small.data_root = str(data)
     if small.get("auto_scale_lr"):
         small.auto_scale_lr.enable = False
     return small

@@ -7,7 +7,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from oil_storage.errors import UserError
 from oil_storage.reporting.figure_text import brief
+from oil_storage.reporting.results import AGAIN, damage_named
 
 DASH = "-"
 MARK = r"\*"
@@ -26,26 +28,30 @@ def line_up(configs: Path, known: Mapping[str, Mapping[str, Any]]) -> str:
         known: see :func:`oil_storage.reporting.results.read`.
     """
     rows: list[Sequence[str]] = [HEADER, ["---"] * len(HEADER)]
-    places = _places(known)
+    places = _places(known, "speed")
     for path in sorted(configs.glob("*.py")):
         about = known.get(path.stem, {})
-        rows.append(
-            [f"`{path.stem}`", _what(path), *_cost(about, places), _on_cuda(about), _learnt(about), *_reached(about)]
-        )
+        with damage_named(Path(f"{path.stem}.json"), AGAIN):
+            known_of_it = [*_cost(about, places), _on_cuda(about), _learnt(about), *_reached(about)]
+        rows.append([f"`{path.stem}`", _what(path), *known_of_it])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows) + "\n" + _hardware(known, places)
 
 
 def _what(path: Path) -> str:
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    try:
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    except SyntaxError as error:
+        raise UserError(f"{path}: line {error.lineno}: {error.msg}") from error
     return docstring.partition("\n")[0].rstrip(".")
 
 
-def _places(known: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Where costs were measured, the commonest place first; seconds are compared within one."""
-    return [
-        place
-        for place, _ in Counter(one["speed"]["hardware"] for one in known.values() if "speed" in one).most_common()
-    ]
+def _places(known: Mapping[str, Mapping[str, Any]], part: str) -> list[str]:
+    """Where a part was measured, the commonest place first; its figures are compared within one."""
+    places: Counter[str] = Counter()
+    for name, about in known.items():
+        with damage_named(Path(f"{name}.json"), AGAIN):
+            places.update([about[part]["hardware"]] if part in about else [])
+    return [place for place, _ in places.most_common()]
 
 
 def _cost(about: Mapping[str, Any], places: Sequence[str]) -> list[str]:
@@ -73,12 +79,12 @@ def _reached(about: Mapping[str, Any]) -> list[str]:
     """AP and AP50 on the validation scenes of the data that was recorded first, the mean of the seeds, of one view."""
     runs = [run for run in about.get("runs", []) if run["split"] == "val" and not run["tta"]]
     runs = [run for run in runs if run["data"]["annotations_sha256"] == runs[0]["data"]["annotations_sha256"]]
-    if not runs:
-        return [DASH] * 2
-    return [f"{mean(run['metrics'][f'coco/bbox_{name}'] for run in runs):.3f}" for name in ("mAP", "mAP_50")]
+    values = [[run["metrics"][f"coco/bbox_{name}"] for run in runs] for name in ("mAP", "mAP_50")]
+    # null where a split has no box
+    return [f"{mean(of_runs):.3f}" if of_runs and None not in of_runs else DASH for of_runs in values]
 
 
 def _hardware(known: Mapping[str, Mapping[str, Any]], places: Sequence[str]) -> str:
     marked = [f"{MARK * index}{' ' * bool(index)}{place}" for index, place in enumerate(places)]
-    gpus = sorted({one["cuda"]["hardware"] for one in known.values() if "cuda" in one})
+    gpus = _places(known, "cuda")
     return f"Costs: {'; '.join(marked) or 'not yet run'}. CUDA: {'; '.join(gpus) or 'not yet run'}.\n"

@@ -25,6 +25,9 @@ OF_SCENES = (
 )
 """Figures of whole scenes that are recorded."""
 
+AGAIN = "take it from git again"
+"""The remedy for a damaged file of results."""
+
 IDENTITY = ("split", "seed", "tta")
 """What tells a config's runs on one data set apart."""
 
@@ -102,11 +105,12 @@ def committed(results: Path) -> dict[str, list[Run]]:
     """
     runs_of = {}
     for config, known in read(results).items():
-        with damage_named(results / f"{config}.json", "take it from git again"):
+        with damage_named(results / f"{config}.json", AGAIN):
             if runs := known.get("runs", []):
                 runs_of[config] = runs
             for run in runs:
                 _cells(config, run)
+                _note(config, run)
     return runs_of
 
 
@@ -157,9 +161,11 @@ def read(results: Path) -> dict[str, dict[str, Any]]:
     """
     known = {}
     for path in sorted(results.glob("*.json")):
-        with damage_named(path, "take it from git again"):
+        with damage_named(path, AGAIN):
             content = dict(json.loads(path.read_text(encoding="utf-8")))
-            known[content["config"]] = content
+            if content["config"] != path.stem:
+                raise ValueError(f"is of {content['config']!r}")
+            known[path.stem] = content
     return known
 
 
@@ -197,12 +203,16 @@ def markdown(runs_of: Mapping[str, Sequence[Run]]) -> str:
             data = tuple(run["data"][key] for key in ("name", "annotations_sha256", "split_seed"))
             lines = by_data.setdefault(data, [_row(header), _row(["---"] * len(header))])
             lines.append(_row(_cells(config, run)))
-            if run["changes"]:
-                notes.append(f"`{config}` is tested otherwise than it was trained: {'; '.join(run['changes'])}.")
+            notes += [note] if (note := _note(config, run)) else []
     if not by_data:
         raise UserError("no run is recorded; name one: tools/report.py WORK_DIR")
     tables = ["\n".join(lines) for _, lines in sorted(by_data.items())]
     return "\n\n".join([*tables, *dict.fromkeys(notes)]) + "\n"
+
+
+def _note(config: str, run: Run) -> str | None:
+    changes = "; ".join(run["changes"])
+    return f"`{config}` is tested otherwise than it was trained: {changes}." if changes else None
 
 
 def _cells(config: str, run: Run) -> list[str]:

@@ -24,7 +24,31 @@ def test_costs_are_told_and_recorded_beside_what_else_is_known(
 
 
 def test_what_cannot_be_measured_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "broken.py").write_text("model = dict(type='NoSuchDetector')")
+    config = write_config(tmp_path, write_data(tmp_path))
+    (tmp_path / "broken.py").write_text(f"{config.read_text()}\nmodel['type'] = 'NoSuchDetector'\n")
     assert main([str(tmp_path / "broken.py"), "--record", str(tmp_path)]) == 2
     assert "broken.py: could not be measured" in capsys.readouterr().err
     assert not (tmp_path / "broken.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--batch", "0"], "'0' is no number of tiles from 1 up"),
+        (["--batch", "-1"], "'-1' is no number of tiles"),
+        (["--seconds", "nan"], "nan is no number of seconds"),
+    ],
+)
+def test_arguments_that_mean_nothing_are_refused_before_anything_is_measured(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["configs/oil/ssd_lite0.py", *flags])
+    assert words in capsys.readouterr().err
+
+
+def test_a_folder_to_record_in_is_asked_for_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["configs/oil/ssd_lite0.py", "--record", str(tmp_path / "nowhere")]) == 2
+    assert f"--record {tmp_path / 'nowhere'}: no such folder" in capsys.readouterr().err

@@ -72,6 +72,8 @@ def test_an_option_that_means_something_is_taken(option: str, value: Any) -> Non
         ("param_scheduler=3", "would replace a whole list"),
         ("model.neck.in_channels=64", "would replace a whole list"),
         ("train_dataloader.batch_size=abc", "must be a number, as 2 is"),
+        ("train_dataloader.batch_size=[1,2]", "must be a number, as 2 is"),
+        ("train_dataloader.batch_size=nan", "must be a number, as 2 is"),
         ("model.backbone.norm_eval=perhaps", "must be True or False"),
         ("param_scheduler.1.end=3", "'1' is no index into a list of 1"),
         ("model.backbone.init_cfg.type=Normal", "model.backbone.init_cfg is no dict but None"),
@@ -106,6 +108,20 @@ def test_a_part_that_is_overridden_away_is_missed(tmp_path: Path) -> None:
     assert load(path).model.type == "RetinaNet"
     with pytest.raises(UserError, match=r"a\.py: no 'model' in it"):
         load(path, "model=None")
+
+
+def test_a_name_that_is_nearly_one_that_counts_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    Config({**CONFIG, "test_dataloader": {}, "train_pipeline": [], "modle": {"neck": None}}).dump(path)
+    with pytest.raises(UserError, match=r"a\.py, or a base: 'modle' means nothing; 'model'\?"):
+        load(path)
+
+
+def test_an_answer_that_would_be_empty_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    Config({**CONFIG, "test_dataloader": {}}).dump(path)
+    with pytest.raises(UserError, match=r"model\.test_cfg\.score_thr=2: must be from 0 to 1"):
+        load(path, "model.test_cfg.score_thr=2")
 
 
 def test_an_unknown_config_is_answered_with_names_and_without_a_search(

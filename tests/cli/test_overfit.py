@@ -2,8 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from oil_storage.cli.overfit import LEARNT, main
+from oil_storage.engine.overfitting import overfitting
 from tests.tiny_training import write_config, write_data
 
 CONFIGS = sorted(Path("configs/oil").glob("*.py"))
@@ -56,6 +58,14 @@ def test_a_signal_is_said_to_be_no_loss(
     with pytest.raises(SystemExit, match="130"):
         main([str(config), "--work-dir", str(tmp_path / "work")])
     assert f"{config.stem}: the same command carries on" in capsys.readouterr().err
+
+
+def test_where_the_configs_own_tiles_lie_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    texts = set()
+    for root in ("one", "other"):
+        monkeypatch.setenv("OIL_STORAGE_DATA", root)
+        texts.add(overfitting(Config.fromfile(CONFIGS[0]), tmp_path, 0.9, 20).pretty_text)
+    assert len(texts) == 1
 
 
 def test_an_unknown_config_is_refused_before_anything_is_trained(

@@ -62,6 +62,18 @@ def test_one_run_that_is_refused_leaves_all_unrecorded(readme: Path, capsys: pyt
     assert readme.read_text() == README
 
 
+def test_a_fault_in_the_line_up_leaves_the_front_page_and_the_results_alone(
+    readme: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configs = Path(arguments(readme)[arguments(readme).index("--configs") + 1])
+    (configs / "oil").mkdir(exist_ok=True)
+    (configs / "oil" / "broken.py").write_text("model = (")
+    assert main([str(write_run(readme.parent / "run")), *arguments(readme)]) == 2
+    assert "broken.py: line 1" in capsys.readouterr().err
+    assert readme.read_text() == README
+    assert not readme.with_name("results").exists()
+
+
 def test_no_results_leave_the_table_alone(readme: Path) -> None:
     assert main(arguments(readme)) == 2
     assert readme.read_text() == README

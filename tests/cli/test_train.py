@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,10 @@ class SignalHook(Hook):
         self.number, self.iteration, self.stage = number, iteration, stage
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        if self.stage == "batch" and runner.iter == self.iteration:  # the loop still waits for it
+            os.kill(os.getpid(), self.number)
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if self.stage == "train" and runner.iter == self.iteration:
             os.kill(os.getpid(), self.number)
 
@@ -85,6 +90,7 @@ def test_same_seed_same_losses_and_another_seed_others(data: Path, whole: Path, 
     [
         (signal.SIGINT, 130, 2, "train", {}),
         (signal.SIGTERM, 143, 5, "train", WITH_WORKERS),
+        (signal.SIGTERM, 143, 3, "batch", WITH_WORKERS),
         (signal.SIGTERM, 143, 4, "val", {}),
         (signal.SIGINT, 130, 8, "val", {}),
     ],
@@ -140,6 +146,32 @@ def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path
     assert errors.strip().splitlines()[-1].startswith("SIGTERM: stopped after iteration ")
     assert "Traceback" not in errors
     assert (tmp_path / "work" / "interrupted.pth").is_file()
+
+
+def test_a_training_that_diverges_ends_without_a_checkpoint(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, data, optim_wrapper__optimizer__lr=1e30)
+    assert main([str(config), "--work-dir", str(tmp_path / "work")]) == 2
+    said = capsys.readouterr().err
+    assert re.search(r"work: loss (nan|inf) in iteration \d, at a learning rate of \S+;\n.*lower optim", said)
+    assert not list((tmp_path / "work").glob("*.pth"))
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("+train_cfg.max_epochs=3", "train_cfg.max_epochs: this config is trained for train_cfg.max_iters; give that"),
+        ("train_cfg.max_iters=None", "train_cfg.max_iters=None: must be at least 1"),
+        ("train_cfg.max_iters=2.5", "train_cfg.max_iters=2.5: must be at least 1"),
+    ],
+)
+def test_a_length_must_be_one(
+    data: Path, tmp_path: Path, option: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, data)
+    assert main([str(config), "--work-dir", str(tmp_path / "work"), "--cfg-options", option]) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_epochs_are_resumed_in_their_middle(data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from oil_storage.errors import UserError
 from oil_storage.reporting.line_up import line_up
 
 SPEED = {
@@ -44,6 +45,26 @@ def test_ap_is_the_mean_of_the_seeds_as_each_tile_was_seen_once(configs: Path) -
     runs[2]["tta"] = True
     runs[3]["split"] = "test"
     assert "| `a` | Detector a | - | - | - | - | - | - | 0.505 | 0.805 |" in line_up(configs, {"a": {"runs": runs}})
+
+
+@pytest.mark.parametrize(
+    "damage", [{"speed": {**SPEED, "hardware": None, "gflops": None}}, {"learns": []}, {"cuda": {}}, {"runs": [{}]}]
+)
+def test_a_damaged_file_is_named(configs: Path, damage: dict[str, object]) -> None:
+    with pytest.raises(UserError, match=r"^a\.json: damaged, or of another version"):
+        line_up(configs, {"a": damage})
+
+
+def test_a_broken_config_is_named(configs: Path) -> None:
+    (configs / "b.py").write_text("model = (\n")
+    with pytest.raises(UserError, match=r"b\.py: line 1: '\(' was never closed"):
+        line_up(configs, {})
+
+
+def test_where_no_box_is_there_is_no_figure(configs: Path) -> None:
+    run = {"split": "val", "tta": False, "data": {"annotations_sha256": "0"}}
+    metrics = {"coco/bbox_mAP": None, "coco/bbox_mAP_50": 0.8}
+    assert "| - | - | 0.800 |" in line_up(configs, {"a": {"runs": [run | {"metrics": metrics}]}})
 
 
 def test_a_config_that_has_not_learnt_is_not_said_to_learn(configs: Path) -> None:

@@ -104,6 +104,12 @@ def test_a_checkpoint_that_was_overwritten_since_is_refused(tmp_path: Path, cont
         measured(tmp_path, "val")
 
 
+def test_a_file_of_another_config_is_refused(tmp_path: Path) -> None:
+    record(tmp_path, "toy", "runs", [run_on(DATA)]).rename(tmp_path / "other.json")
+    with pytest.raises(UserError, match=r"other\.json: damaged, .*is of 'toy'"):
+        committed(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "[1]", '{"split": "val"}', '{"runs": [{}]}', '{"runs": 3}'])
 def test_damaged_files_are_named(tmp_path: Path, text: str) -> None:
     write_run(tmp_path / "run")
