@@ -46,7 +46,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--score-thr", type=float, metavar="SCORE", help="least score (default: the one kept in the checkpoint)"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes CUDA if there")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="tiles at a time (default: the config's)")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="tiles at a time (default: CUDA: the config's; CPU: one for two cores)",
+    )
     parser.add_argument("--tile", type=int, metavar="PX", help="side of what the detector gets (default: the config's)")
     parser.add_argument(
         "--overlap",

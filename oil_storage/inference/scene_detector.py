@@ -67,7 +67,8 @@ class SceneDetector:
         score_thr: detections below are left out; None takes the threshold that ``tools/test.py --split val`` has
             chosen and kept in the checkpoint.
         device: ``cpu`` or ``cuda``; None takes CUDA if there.
-        batch_size: tiles at a time; None takes the config's.
+        batch_size: tiles at a time; None takes the config's on CUDA, on a CPU one for two cores: more take memory and save no
+            time (docs/detection.md).
         tile: pixels a side of what the detector gets; None takes the config's, on which it was trained.
         overlap: pixels of the scene that neighbouring tiles share.
         scale: magnifies scenes, so that a tile shows less of them and tanks are larger in it.
@@ -138,7 +139,7 @@ class SceneDetector:
             tile or int(loader.dataset.tile),
             overlap,
             scale,
-            batch_size or int(loader.batch_size),
+            batch_size or _usual_batch(int(loader.batch_size), self.device),
             bands,
             stretch,
         )
@@ -210,6 +211,10 @@ class SceneDetector:
             zoom = (window[2:] - window[:2]) / sample.ori_shape[::-1]
             found.append(Detections((boxes[there] * np.tile(zoom, 2)).astype(np.float32), scores[there]))
         return found
+
+
+def _usual_batch(of_config: int, device: torch.device) -> int:
+    return of_config if device.type == "cuda" else min(max(torch.get_num_threads() // 2, 1), of_config)
 
 
 def _drop_faint(rules: Any, least: float) -> None:

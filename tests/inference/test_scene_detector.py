@@ -96,6 +96,18 @@ def test_a_magnified_scene_is_one_that_was_enlarged_before(trained: tuple[Path, 
     assert tiled.boxes.max() <= 128
 
 
+@pytest.mark.parametrize(("threads", "tiles"), [(1, 1), (2, 1), (4, 2), (100, 3)])
+def test_a_cpu_looks_at_a_tile_for_two_cores_at_a_time(
+    trained: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch, threads: int, tiles: int
+) -> None:
+    config, checkpoint, _ = trained
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    cfg = Config.fromfile(config)
+    cfg.test_dataloader.batch_size = 3
+    assert SceneDetector(cfg, checkpoint, score_thr=0, **GRID).reader.batch_size == tiles
+    assert SceneDetector(cfg, checkpoint, score_thr=0, batch_size=5, **GRID).reader.batch_size == 5
+
+
 def test_the_checkpoints_threshold_is_applied(trained: tuple[Path, Path, Path]) -> None:
     config, checkpoint, raw = trained
     path = next((raw / "images").iterdir())
