@@ -67,8 +67,8 @@ class SceneDetector:
         score_thr: detections below are left out; None takes the threshold that ``tools/test.py --split val`` has
             chosen and kept in the checkpoint.
         device: ``cpu`` or ``cuda``; None takes CUDA if there.
-        batch_size: tiles at a time; None takes the config's on CUDA, on a CPU one for two cores: more take memory and save no
-            time (docs/detection.md).
+        batch_size: tiles at a time; None takes the config's on CUDA, one for two cores on a CPU: more take memory and
+            save no time (docs/detection.md).
         tile: pixels a side of what the detector gets; None takes the config's, on which it was trained.
         overlap: pixels of the scene that neighbouring tiles share.
         scale: magnifies scenes, so that a tile shows less of them and tanks are larger in it.
