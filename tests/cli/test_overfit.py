@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -6,19 +7,34 @@ from mmengine.config import Config
 
 from oil_storage.cli.overfit import LEARNT, main
 from oil_storage.engine.overfitting import overfitting
+from oil_storage.preparation.few_tiles import write_few_tiles
 from tests.tiny_training import write_config, write_data
 
 CONFIGS = sorted(Path("configs/oil").glob("*.py"))
 KEPT = Path("work_dirs/overfit")
 
 
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that holds the prepared tiles as ``data``."""
+    folder = tmp_path_factory.mktemp("tiles")
+    write_few_tiles(folder / "data")
+    return folder
+
+
+@pytest.fixture
+def work(tiles: Path, tmp_path: Path) -> Path:
+    """Return a work dir that has the tiles already."""
+    shutil.copytree(tiles, tmp_path / "work")
+    return tmp_path / "work"
+
+
 def test_a_config_that_has_no_time_has_not_learnt_and_is_said_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oil_storage.engine.overfitting.VALIDATED", 2)
     config = write_config(tmp_path, write_data(tmp_path))
-    work, results = f"{tmp_path / 'work'}", f"{tmp_path / 'results'}"
-    argv = [str(config), "--minutes", "1e-6", "--work-dir", work, "--record", results]
+    argv = [str(config), "--minutes", "1e-6", "--work-dir", str(work), "--record", str(tmp_path / "results")]
     assert main(argv) == 1
     said = capsys.readouterr().out
     assert f"{config.stem}: AP50 0.0" in said
@@ -26,17 +42,17 @@ def test_a_config_that_has_no_time_has_not_learnt_and_is_said_so(
     learns = json.loads((tmp_path / "results" / f"{config.stem}.json").read_text())["learns"]
     assert (learns["iterations"], learns["wanted"]) == (2, 0.9)
     # what is done is not done again
-    before = (tmp_path / "work" / config.stem / LEARNT).stat().st_mtime_ns
+    before = (work / config.stem / LEARNT).stat().st_mtime_ns
     assert main(argv) == 1
-    assert (tmp_path / "work" / config.stem / LEARNT).stat().st_mtime_ns == before
+    assert (work / config.stem / LEARNT).stat().st_mtime_ns == before
 
 
 def test_more_time_goes_on_where_less_has_ended(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oil_storage.engine.overfitting.VALIDATED", 2)
     config = write_config(tmp_path, write_data(tmp_path))
-    work = tmp_path / "work" / config.stem
+    work /= config.stem
     assert main([str(config), "--minutes", "1e-6", "--work-dir", str(work.parent)]) == 1
     assert "no checkpoint to resume" not in capsys.readouterr().out
     a_little_more = json.loads((work / LEARNT).read_text())["seconds"] / 60 + 1e-3
@@ -51,12 +67,12 @@ def test_more_time_goes_on_where_less_has_ended(
 
 
 def test_a_signal_is_said_to_be_no_loss(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = write_config(tmp_path, write_data(tmp_path))
     monkeypatch.setattr("oil_storage.cli.train.main", lambda argv: 130)
     with pytest.raises(SystemExit, match="130"):
-        main([str(config), "--work-dir", str(tmp_path / "work")])
+        main([str(config), "--work-dir", str(work)])
     assert f"{config.stem}: the same command carries on" in capsys.readouterr().err
 
 

@@ -67,10 +67,15 @@ def test_an_empty_name_is_no_folder(raw: Path, capsys: pytest.CaptureFixture[str
     assert "argument OUT: the name is empty" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def many_tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return scenes that take seconds to be cut."""
+    return write_raw_data(tmp_path_factory.mktemp("many") / "raw", scenes=12, size=1024, tanks=8)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_leaves_no_tiles_behind(tmp_path: Path, number: signal.Signals, status: int) -> None:
-    raw = write_raw_data(tmp_path / "raw", scenes=40, size=1024, tanks=8)
-    arguments = [raw, tmp_path / "out", "--tile", "128", "--overlap", "96"]
+def test_a_signal_leaves_no_tiles_behind(many_tiles: Path, tmp_path: Path, number: signal.Signals, status: int) -> None:
+    arguments = [many_tiles, tmp_path / "out", "--tile", "128", "--overlap", "96"]
     stop_by(start_and_wait([TOOL, *arguments], lambda: any((tmp_path / "out").rglob("*.jpg"))), number, status)
     assert not (tmp_path / "out").exists()
 

@@ -41,6 +41,8 @@ def detector(name: str) -> nn.Module:
     elif name == "faster-rcnn":
         cfg = get_config("mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py").model
         cfg.neck.in_channels = [64, 128, 256, 512]
+        cfg.roi_head.bbox_head.fc_out_channels = 64
+        cfg.train_cfg.rcnn.sampler.num = cfg.train_cfg.rpn_proposal.max_per_img = cfg.test_cfg.rpn.max_per_img = 50
     else:
         file = {"detr": "detr_r50_8xb2-150e_coco", "dino": "dino-4scale_r50_8xb2-12e_coco"}[name]
         cfg = get_config(f"mmdet::{name}/{file}.py").model
