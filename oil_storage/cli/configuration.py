@@ -99,6 +99,8 @@ def read(path: Path) -> "Config":
         raise UserError(f"{path}: no such config{_suggest(path)}")
     if os.environ.get("OIL_STORAGE_DATA") == "":
         raise UserError("OIL_STORAGE_DATA is empty; name the prepared folder, or unset it for data/oil_storage")
+    if path.suffix != ".py":
+        raise UserError(f"{path}: no config, which ends in .py; give CONFIG before CHECKPOINT")
     try:
         cfg = Config.fromfile(path)
     except SyntaxError as error:

@@ -137,50 +137,62 @@ def detect(args: argparse.Namespace) -> int:
         "html": args.html,
     }
     (args.out / PICTURES).mkdir(parents=True, exist_ok=True)
-    faults = _detect(detector, scenes[rank::processes], args.out, made_by)
+    left_out = _detect(detector, scenes[rank::processes], args.out, made_by)
     if processes > 1:
-        of_all: list[int] = [0] * processes
-        distributed.all_gather_object(of_all, faults)  # waits for all
+        of_all: list[dict[str, str]] = [{}] * processes
+        distributed.all_gather_object(of_all, left_out)  # waits for all
         distributed.destroy_process_group()
-        faults = sum(of_all)
+        left_out = dict(item for one in of_all for item in one.items())
     if is_first_process():
         entries = [one for path in scenes if (one := _done(path, args.out, made_by)) is not None]
-        write_json(args.out / "summary.json", {"made_by": made_by, "scenes": entries})
+        write_json(args.out / "summary.json", {"made_by": made_by, "scenes": entries, "left_out": left_out})
         print(_table(entries))
         endings = ".geojson, .gpkg, .csv, .coco.json" + (", .html" if args.html else "")
-        print(f"written to {args.out}: summary.json, {PICTURES}/, and of each scene {endings}")
-        if faults:
-            print(f"{faults} of {len(scenes)} scenes could not be read")
-    return 1 if faults else 0
+        of_each = f", {PICTURES}/, and of each scene {endings}" if entries else ""
+        print(f"written to {args.out}: summary.json{of_each}")
+        if left_out:
+            print(f"{len(left_out)} of {len(scenes)} scenes could not be read")
+    return 1 if left_out else 0
 
 
-def _detect(detector: "SceneDetector", scenes: Sequence[Path], out: Path, made_by: Mapping[str, Any]) -> int:
+def _detect(detector: "SceneDetector", scenes: Sequence[Path], out: Path, made_by: Mapping[str, Any]) -> dict[str, str]:
     """Detect in what is not done yet; what one scene leaves is written while the next is looked at.
 
     Returns:
-        int: how many could not be read.
+        dict: why by the path of each that could not be read.
     """
     from tqdm import tqdm
 
     todo = [path for path in scenes if _done(path, out, made_by) is None]
     if len(todo) < len(scenes):
         print(f"{len(scenes) - len(todo)} of {len(scenes)} scenes are done already")
-    faults = 0
+    left_out = {}
     writing: Future[None] | None = None
     quiet = not is_first_process()
     with ThreadPoolExecutor(1) as writer:
         for source, found in tqdm(detector.detect_all(todo), total=len(todo), unit="scene", delay=2, disable=quiet):
+            assert isinstance(source, Path)  # as all that were given
             if isinstance(found, UserError):
-                faults += 1
+                left_out[str(source)] = str(found)
                 tqdm.write(f"left out: {found}")
                 continue
-            assert isinstance(source, Path)  # as all that were given
+            if other := _replaced(source, out):
+                tqdm.write(f"{source}: takes the place of {other}, of the same name, in {out}")
             if writing is not None:
                 writing.result()  # no more than one waits
             writing = writer.submit(_write, source, found, detector, out, made_by)
         if writing is not None:
             writing.result()
-    return faults
+    return left_out
+
+
+def _replaced(scene: Path, out: Path) -> str | None:
+    """The other file of the same name whose results are about to be replaced, if any."""
+    try:
+        before = json.loads((out / f"{scene.stem}{DONE}").read_text(encoding="utf-8")).get("source")
+    except (OSError, ValueError):
+        return None
+    return None if before in (None, str(scene.resolve())) else before
 
 
 def _write(
@@ -195,14 +207,16 @@ def _write(
     from oil_storage.inference.sites import measure
 
     measures = measure(found)
-    version = _version(source)
+    about = {"source": str(source.resolve()), "file": _version(source)}
     (out / f"{source.stem}{DONE}").unlink(missing_ok=True)  # of another run
     write(found, measures, out)
     image = open_scene(source, detector.reader.bands, detector.reader.stretch)
     if made_by["html"]:
         write_text(out / f"{source.stem}.html", scene_page(image, found, measures, detector.threshold))
+    else:
+        (out / f"{source.stem}.html").unlink(missing_ok=True)
     write_bytes(out / PICTURES / f"{source.stem}.jpg", picture(image, found))
-    write_json(out / f"{source.stem}{DONE}", {**summary(found, measures), "file": version, "made_by": made_by})
+    write_json(out / f"{source.stem}{DONE}", {**summary(found, measures), **about, "made_by": made_by})
 
 
 def find_scenes(named: Sequence[str]) -> list[Path]:
@@ -222,7 +236,9 @@ def find_scenes(named: Sequence[str]) -> list[Path]:
                 raise UserError(f"{path}: no image in it; scenes end in {', '.join(SUFFIXES)}")
             found += inside
         elif path.suffix.lower() == LIST and path.is_file():
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+            if not any(lines):
+                raise UserError(f"{path}: no scene in it; a list names one a line")
             found += [path.parent / line for line in lines if line]
         elif path.exists():
             found.append(path)
@@ -252,10 +268,12 @@ def _done(scene: Path, out: Path, made_by: Mapping[str, Any]) -> dict[str, Any] 
     return content if same and content.pop("file", None) == _version(scene) else None
 
 
-def _version(scene: Path) -> dict[str, int]:
-    """What tells a file from another of its name, without reading all of it."""
-    status = scene.stat()
-    return {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
+def _version(scene: Path) -> dict[str, list[int]]:
+    """What tells a file, and where on earth it lies, from another of its name, without reading all of it."""
+    from oil_storage.georeference import sidecars
+
+    files = {file.name: file.stat() for file in (scene, *sidecars(scene))}
+    return {name: [status.st_size, status.st_mtime_ns] for name, status in files.items()}
 
 
 def _table(entries: Sequence[dict[str, Any]]) -> str:

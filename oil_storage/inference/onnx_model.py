@@ -45,7 +45,7 @@ class OnnxModel:
             self.about: Mapping[str, Any] = json.loads(self.session.get_modelmeta().custom_metadata_map[METADATA])
         except Exception as error:  # its classes of errors have no public base
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f"{path}: no detector that tools/export.py wrote ({reason})") from error
+            raise UserError(f"{path}: no detector that tools/export.py CONFIG CHECKPOINT wrote ({reason})") from error
 
     def test_step(self, data: Mapping[str, Sequence[Any]]) -> list[DetDataSample]:
         """Predict tiles, as :meth:`mmengine.model.BaseModel.test_step` does.

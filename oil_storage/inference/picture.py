@@ -13,7 +13,7 @@ LONGEST = 4096
 
 def picture(image: SceneImage, found: SceneDetections) -> bytes:
     """A JPEG of a scene, reduced where it is very large, with what was found in it."""
-    pixels = np.ascontiguousarray(image.reduced(LONGEST))
+    pixels = np.array(image.reduced(LONGEST))  # Pillow's may not be drawn into, and the scene's should not
     zoom = np.tile(np.array(pixels.shape[1::-1]) / (found.width, found.height), 2)
     draw_boxes(pixels, (found.boxes * zoom).astype(np.float32), PREDICTION)
     return jpeg(pixels)

@@ -112,8 +112,15 @@ class SceneDetector:
             if backend == "onnx":
                 raise UserError("--tta: goes with PyTorch alone, without --backend onnx")
             predict_flips(cfg)
+        if backend == "torch" and checkpoint.suffix.lower() == ".onnx":
+            raise UserError(f"{checkpoint}: runs with --backend onnx")
         if backend == "onnx":
             self.model: Any = OnnxModel(checkpoint, self.device)
+            made_with = self.model.about["config"]
+            if cfg.filename and Path(cfg.filename).stem != made_with:  # its tiles may be made otherwise
+                raise UserError(
+                    f"{checkpoint}: made with the config {made_with}, not {Path(cfg.filename).stem}; give that"
+                )
             stored = self.model.about["score_threshold"]
         else:
             content = load(checkpoint)
@@ -146,7 +153,7 @@ class SceneDetector:
         if not 0 <= overlap < self.reader.shown:
             raise UserError(
                 f"--overlap {overlap}: must be 0 to {self.reader.shown - 1}, less than the {self.reader.shown} px of a "
-                "scene that a tile shows"
+                "scene that a tile shows; a larger --tile shows more"
             )
 
     def detect(self, scene: str | Source) -> SceneDetections:

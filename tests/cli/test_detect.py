@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from oil_storage.cli.detect import find_scenes, main
 from oil_storage.cli.train import main as train
@@ -56,6 +57,50 @@ def test_a_folder_of_scenes_is_detected_once(
     assert len(list((tmp_path / "out").glob("*.html"))) == 4
 
 
+@pytest.mark.parametrize(("name", "mode"), [("a.png", "RGB"), ("a.png", "RGBA"), ("a.jpg", "CMYK"), ("a.png", "L")])
+def test_what_pillow_decodes_is_drawn_on_too(
+    name: str, mode: str, trained: tuple[list[str], Path], tmp_path: Path
+) -> None:
+    model, images = trained
+    with Image.open(images / "scene_0.jpg") as image:
+        image.convert(mode).save(tmp_path / name)
+    assert main([*model, str(tmp_path / name), "--out", str(tmp_path / "out"), *FLAGS]) == 0
+    assert len((tmp_path / "out" / "a.csv").read_text().splitlines()) > 1
+    drawn = read_pixels(tmp_path / "out" / "pictures" / "a.jpg")
+    assert (drawn[..., 0].astype(int) - drawn[..., 1] > 100).any()
+
+
+def test_a_scene_that_takes_the_place_of_another_of_its_name_is_told(
+    trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, images = trained
+    for folder, index in (("one", 0), ("two", 1)):
+        (tmp_path / folder).mkdir()
+        shutil.copy(images / f"scene_{index}.jpg", tmp_path / folder / "scene.jpg")
+    out = ["--out", str(tmp_path / "out"), *FLAGS]
+    assert main([*model, str(tmp_path / "one"), *out, "--html"]) == 0
+    assert "takes the place" not in capsys.readouterr().out
+    assert main([*model, str(tmp_path / "two"), *out]) == 0
+    said = f"{tmp_path / 'two/scene.jpg'}: takes the place of {tmp_path / 'one/scene.jpg'}, of the same name"
+    assert said in capsys.readouterr().out
+    assert not (tmp_path / "out" / "scene.html").exists()  # of the other scene
+
+
+def test_a_scene_that_was_told_its_place_since_is_another(
+    trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, images = trained
+    with Image.open(images / "scene_0.jpg") as image:
+        image.save(tmp_path / "scene.tif")
+    argv = [*model, str(tmp_path / "scene.tif"), "--out", str(tmp_path / "out"), *FLAGS]
+    assert main(argv) == 0
+    assert main(argv) == 0
+    assert "1 of 1 scenes are done already" in capsys.readouterr().out
+    (tmp_path / "scene.tfw").write_text("1.5\n0\n0\n-1.5\n400000\n5700000\n")
+    assert main(argv) == 0
+    assert "done already" not in capsys.readouterr().out
+
+
 def test_another_file_of_the_same_name_is_another_scene(trained: tuple[list[str], Path], tmp_path: Path) -> None:
     model, images = trained
     scene, out = tmp_path / "scene.jpg", tmp_path / "out"
@@ -78,9 +123,12 @@ def test_a_bad_file_is_told_and_the_rest_done(
     printed = capsys.readouterr().out
     assert f"left out: {bad}: cannot be decoded" in printed
     assert "1 of 2 scenes could not be read" in printed
-    assert [one["scene"] for one in json.loads((tmp_path / "out" / "summary.json").read_text())["scenes"]] == [
-        "scene_1"
-    ]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [one["scene"] for one in summary["scenes"]] == ["scene_1"]
+    assert summary["left_out"].keys() == {str(bad)}
+    assert "cannot be decoded" in summary["left_out"][str(bad)]
+    assert main([*model, str(bad), "--out", str(tmp_path / "none"), *FLAGS]) == 1
+    assert "summary.json\n1 of 1 scenes" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -133,7 +181,8 @@ def test_processes_share_the_scenes(trained: tuple[list[str], Path], tmp_path: P
 def test_scenes_are_files_folders_patterns_and_lists(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.tif", "c.png", ".d.png", "e.xml"):
         (tmp_path / name).touch()
-    (tmp_path / "list.txt").write_text("c.png\n\na.jpg\n")
+    (tmp_path / "list.txt").write_text("c.png\n\na.jpg\n", encoding="utf-8-sig")  # as Windows saves it
+    (tmp_path / "empty.txt").write_text("\n")
     names = {
         (str(tmp_path),): ["a", "b", "c"],
         (str(tmp_path / "*.jpg"), str(tmp_path / "b.tif")): ["a", "b"],
@@ -145,6 +194,7 @@ def test_scenes_are_files_folders_patterns_and_lists(tmp_path: Path) -> None:
     (tmp_path / "other" / "a.tif").touch()
     for named, said in (
         ([str(tmp_path), str(tmp_path / "other")], "results are called by the scene's name"),
+        ([str(tmp_path / "empty.txt")], r"empty\.txt: no scene in it"),
         ([str(tmp_path / "*.gif")], "no such file, folder, or file of this pattern"),
         ([str(tmp_path / "nothing")], "no such file, folder"),
     ):

@@ -96,7 +96,7 @@ def test_what_has_nms_inside_is_refused(name: str) -> None:
 def test_what_tools_export_did_not_write_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     path.write_bytes(b"no graph")
-    with pytest.raises(UserError, match=r"a\.onnx: no detector that tools/export\.py wrote"):
+    with pytest.raises(UserError, match=r"a\.onnx: no detector that tools/export\.py CONFIG CHECKPOINT wrote"):
         OnnxModel(path, torch.device("cpu"))
 
 
