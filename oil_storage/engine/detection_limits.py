@@ -27,8 +27,8 @@ def check(model: Any) -> None:
         if isinstance(value, int | float) and not low <= value <= high:
             ought = f"be from {low:g} to {high:g}" if key in SHARES else "be at least 1"
             raise UserError(f"{place}={value}: must {ought}")
-    queries, most = model.get("num_queries"), (model.get("test_cfg") or {}).get(MOST, 0)
-    if queries is not None and most > queries:
+    queries, most = model.get("num_queries"), (model.get("test_cfg") or {}).get(MOST)
+    if queries is not None and most is not None and most > queries:
         raise UserError(f"model.test_cfg.{MOST}={most}: more than the queries, model.num_queries={queries}")
 
 
@@ -46,7 +46,7 @@ def too_few(cfg: Any, loader: str) -> str | None:
     densest = tiles[dataset.split]["densest"]
     numbers = _numbers(cfg.model.get("test_cfg") or {}, "model.test_cfg")
     for place, key, value in numbers:
-        if key == MOST and value < densest and ".rpn." not in place:
+        if key == MOST and value is not None and value < densest and ".rpn." not in place:
             return f"warning: a tile of {dataset.split} holds {densest} tanks, found are {value} at most: {place}"
     return None
 

@@ -82,10 +82,10 @@ class OnnxModel:
             height, width = sample.img_shape
             boxes = torch.minimum(boxes, boxes.new_tensor([width, height, width, height]))
         boxes = boxes / boxes.new_tensor(sample.scale_factor).repeat(2)
+        boxes = voted(boxes, scores, cfg.get("vote_iou"))
         if cfg.get("min_bbox_size", -1) >= 0:
             large = (boxes[:, 2:] - boxes[:, :2] > cfg["min_bbox_size"]).all(dim=1)
             boxes, scores = boxes[large], scores[large]
-        boxes = voted(boxes, scores, cfg.get("vote_iou"))
         if "nms" in cfg and len(boxes):
             rated, index = batched_nms(boxes, scores, torch.zeros_like(scores, dtype=torch.long), cfg["nms"])
             boxes, scores = boxes[index], rated[:, 4]

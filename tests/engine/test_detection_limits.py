@@ -24,6 +24,7 @@ from tests.tiny_training import write_config, write_data
 def test_what_would_empty_the_answer_is_refused(option: dict[str, object], words: str) -> None:
     good = {"score_thr": 0.0, "nms": {"type": "nms", "iou_threshold": 1}, "vote_iou": None, "max_per_img": 300}
     check({"num_queries": 300, "test_cfg": good})
+    check({"num_queries": 300, "test_cfg": good | {"max_per_img": None}})  # all of them
     with pytest.raises(UserError, match=re.escape(words)):
         check({"num_queries": 300, "test_cfg": good | option})
 
@@ -39,6 +40,8 @@ def test_a_denser_tile_than_the_detector_can_answer_is_told(tmp_path: Path) -> N
     cfg.model.test_cfg.max_per_img = densest - 1
     told = f"a tile of val holds {densest} tanks, found are {densest - 1} at most: model.test_cfg.max_per_img"
     assert too_few(cfg, "val_dataloader") == f"warning: {told}"
+    cfg.model.test_cfg.max_per_img = None
+    assert too_few(cfg, "val_dataloader") is None
     cfg.model.test_cfg = {"rpn": {"max_per_img": 1}, "rcnn": {"max_per_img": densest}}
     assert too_few(cfg, "val_dataloader") is None
     cfg.val_dataloader.dataset.type = "CocoDataset"

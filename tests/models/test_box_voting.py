@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -6,8 +7,10 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
+from oil_storage.engine.bf16 import compute_in_bf16
 from oil_storage.models import box_voting
 from oil_storage.models.box_voting import VotingRetinaSepBNHead, VotingTTAModel, voted
+from tests.small_detectors import batch, small_detector
 
 # two that agree (IoU 0.8), and one of another tank
 BOXES = torch.tensor([[0.0, 0.0, 9.0, 10.0], [1.0, 0.0, 10.0, 10.0], [30.0, 30.0, 40.0, 40.0]])
@@ -49,6 +52,21 @@ def test_a_heads_boxes_vote_before_nms_and_keep_their_scores(options: dict[str, 
     kept = head._bbox_post_process(found, cfg, rescale=False, with_nms=True, img_meta={})
     np.testing.assert_allclose(kept.scores, [0.9, 0.5])
     torch.testing.assert_close(kept.bboxes[0], first)
+
+
+def test_a_detector_in_bfloat16_votes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def watched(boxes: torch.Tensor, *args: Any) -> torch.Tensor:
+        seen.append((boxes.dtype, torch.is_autocast_enabled("cpu")))
+        return voted(boxes, *args)
+
+    monkeypatch.setattr(box_voting, "voted", watched)
+    model, side = small_detector(Path("configs/oil/ssd_lite0_x15.py"))
+    compute_in_bf16(model.eval())
+    with torch.no_grad():
+        model.test_step(batch((1,), side))
+    assert seen == [(torch.float32, False)]  # of 8 bits, a coordinate of 500 px is known to 2 px
 
 
 @pytest.mark.parametrize(("options", "first"), [({}, BOXES[0]), ({"vote_iou": 0.6}, MEANS[0])])
