@@ -83,9 +83,10 @@ class InterruptionHook(Hook):
             self.previous[signal.SIGCHLD] = watch
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Stop here if a signal came; the loop counts this iteration only afterwards."""
+        """Stop here if a signal came; the loop counts this iteration, and validates if it is due, only afterwards."""
         number = self._agreed()
         if number:
+            runner.message_hub.update_info(PENDING, _validates_after(runner, runner.iter + 1))
             self._stop(runner, number, done=runner.iter + 1)
         self._wait(runner, done=runner.iter + 1)
 
@@ -162,3 +163,11 @@ class InterruptionHook(Hook):
         runner.visualizer.close()
         self._release(*self.previous)
         raise TrainingInterrupted(number, done, path)
+
+
+def _validates_after(runner: Runner, done: int) -> bool:
+    """Whether a schedule that counts iterations validates after so many."""
+    loop = runner.train_loop
+    if not isinstance(loop, IterBasedTrainLoop) or runner.val_loop is None or done < loop.val_begin:
+        return False
+    return bool(done % loop.val_interval == 0 or done == loop.max_iters)

@@ -91,6 +91,7 @@ def test_same_seed_same_losses_and_another_seed_others(data: Path, whole: Path, 
         (signal.SIGINT, 130, 2, "train", {}),
         (signal.SIGTERM, 143, 5, "train", WITH_WORKERS),
         (signal.SIGTERM, 143, 3, "batch", WITH_WORKERS),
+        (signal.SIGTERM, 143, 3, "train", {}),  # before a validation that is due
         (signal.SIGTERM, 143, 4, "val", {}),
         (signal.SIGINT, 130, 8, "val", {}),
     ],
