@@ -78,7 +78,7 @@ def main() -> int:
         begin = time.perf_counter()
         found = merge_tiles(windows, tiles, SIDE, SIDE)
         taken.append(time.perf_counter() - begin)
-    print(f"| merge_tiles | {len(found.boxes)} | {min(taken):.2f} |", flush=True)
+    print(f"| merge_tiles | {len(found.boxes)} | {min(taken):.3f} |", flush=True)
     moved = [tile.boxes + np.tile(window[:2], 2) for window, tile in zip(windows, tiles, strict=True)]
     rows = np.concatenate([np.concatenate(moved), np.concatenate([tile.scores for tile in tiles])[:, None]], axis=1)
     with tempfile.TemporaryDirectory() as folder:

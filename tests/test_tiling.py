@@ -189,6 +189,25 @@ def test_a_tank_on_every_kind_of_seam_is_found_once(side: int) -> None:
             assert iou_matrix(box, merged.boxes).item() > 0.7, (x, y)
 
 
+def test_objects_of_very_different_sizes_are_each_found_once() -> None:
+    rng = np.random.default_rng(0)
+    # most are of 3 px, so that one of 380 px reaches over thousands of the cells that are searched
+    small = np.stack(np.meshgrid(np.arange(4, 1996, 13), np.arange(4, 700, 13)), axis=-1).reshape(-1, 2)
+    large = np.array([[x, y, x + 380, y + 380] for x in range(10, 1600, 400) for y in (800, 1250)])
+    boxes = np.concatenate([np.concatenate([small, small + 3], axis=1), large]).astype(np.float32)
+    windows, tiles = seen_by_tiles(rng, boxes, 2000, 2000, 640, 128, 1e-6)
+    merged = merge_tiles(windows, tiles, 2000, 2000)
+    assert len(merged.boxes) == len(boxes)
+    assert iou_matrix(boxes, merged.boxes).max(axis=1).min() > 0.6
+
+
+def test_equal_scores_stay_in_the_order_of_their_tiles() -> None:
+    boxes = [np.array([[10, 10 + 30 * k, 30, 30 + 30 * k] for k in range(20)], np.float32) for _ in range(2)]
+    tiles = [Detections(one, np.full(20, 0.5, np.float32)) for one in boxes]
+    merged = merge_tiles(tile_grid(1280, 640, 640, 0), tiles, 1280, 640)
+    assert merged.boxes.tolist() == np.concatenate([boxes[0], boxes[1] + np.array([640, 0, 640, 0])]).tolist()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_every_object_has_an_area_however_badly_its_fragments_agree(seed: int) -> None:
     rng = np.random.default_rng(seed)
