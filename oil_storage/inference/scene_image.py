@@ -134,9 +134,10 @@ class RasterImage:
         colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
         if all(colour in kinds for colour in colours):
             return [kinds.index(colour) + 1 for colour in colours]
-        if there - (ColorInterp.alpha in kinds) in (1, 2):
+        of_light = there - (ColorInterp.alpha in kinds)
+        if of_light in (1, 2):
             return [1, 1, 1]
-        if there > 4:
+        if of_light > 3:  # sensors of four bands begin with blue as a rule
             raise UserError(f"{self.path}: {there} bands; say which are red, green and blue with --bands, as 3,2,1")
         return [1, 2, 3]
 

@@ -58,6 +58,9 @@ def test_bands_are_found_by_their_colours_or_must_be_named(tmp_path: Path) -> No
     path = write_raster(tmp_path / "many.tif", pixels)
     with pytest.raises(UserError, match=r"many\.tif: 6 bands; say which are red, green and blue with --bands"):
         open_scene(path)
+    four = write_raster(tmp_path / "four.tif", pixels[:4], photometric="minisblack", alpha="no")
+    with pytest.raises(UserError, match=r"four\.tif: 4 bands; say which are red, green and blue with --bands"):
+        open_scene(four)
     with pytest.raises(UserError, match="has no band 7; there are 1 to 6"):
         open_scene(path, bands=(7, 2, 1))
     x1, y1, x2, y2 = WINDOW
