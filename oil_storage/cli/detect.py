@@ -66,7 +66,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--html", action="store_true", help="of each scene a page too, to zoom, with boxes to click")
     parser.add_argument(
-        "--tta", action="store_true", help="look at each tile also turned by 180 degrees, and merge: twice the work"
+        "--tta",
+        action="store_true",
+        help="look at each tile also turned by 180 degrees, or as the config's tta_pipeline says, and merge",
     )
     parser.add_argument("--bands", metavar="R,G,B", help="bands that are red, green and blue (default: by the file)")
     parser.add_argument(

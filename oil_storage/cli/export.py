@@ -8,8 +8,8 @@ from oil_storage.cli import configuration
 from oil_storage.cli.command import run
 from oil_storage.errors import UserError
 
-TOLD = ("cfg", "iter", "seed", "trained", "score_threshold")
-"""What of a checkpoint's ``meta`` goes with its weights: the config and data of the training, and the threshold."""
+TOLD = ("cfg", "iter", "seed", "trained", "score_threshold", "score_threshold_tta")
+"""What of a checkpoint's ``meta`` goes with its weights: the config and data of the training, and thresholds."""
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -42,7 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="FILE.pkl", help="write the predictions as a pickle")
     parser.add_argument("--show-dir", type=Path, metavar="DIR", help="draw predictions beside ground truth into DIR")
     parser.add_argument(
-        "--tta", action="store_true", help="merge the predictions of tiles as they are and turned by 180 degrees"
+        "--tta",
+        action="store_true",
+        help="merge the predictions of tiles as they are and turned by 180 degrees, or of the config's tta_pipeline",
     )
     return parser
 
@@ -136,12 +138,13 @@ def test(args: argparse.Namespace) -> int:
         if args.out is not None:
             os.replace(partial(args.out), args.out)
         scenes = match_scenes(scene_metric.merged)
-        threshold = curve(scenes).best_threshold() if args.split == "val" else score_threshold.stored(checkpoint)
+        kept = score_threshold.stored(checkpoint, args.tta)
+        threshold = curve(scenes).best_threshold() if args.split == "val" else kept
         figures = score_scenes(scenes, threshold)
         is_ours = args.checkpoint.suffix.lower() != weights_file.SUFFIX  # what is given away stays as it is
-        if args.split == "val" and threshold is not None and not args.tta and not changes and is_ours:
+        if args.split == "val" and threshold is not None and not changes and is_ours:
             try:
-                score_threshold.store(args.checkpoint, threshold, figures["f1"], report["data"]["sha256"])
+                score_threshold.store(args.checkpoint, threshold, figures["f1"], report["data"]["sha256"], args.tta)
             except UserError as error:  # the figures are worth more than that
                 print(f"warning: {error}")
         of_tiles = [

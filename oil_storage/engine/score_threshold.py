@@ -9,16 +9,17 @@ import torch
 
 from oil_storage.errors import UserError
 
-KEY = "score_threshold"
+KEYS = ("score_threshold", "score_threshold_tta")
+"""Of one view, and of several that are merged: an object's score is the best of its views', so theirs is higher."""
 
 
-def stored(checkpoint: Mapping[str, Any]) -> float | None:
+def stored(checkpoint: Mapping[str, Any], tta: bool = False) -> float | None:
     """The threshold of a checkpoint, see :func:`oil_storage.engine.provenance.read`; None where none was chosen."""
-    chosen = checkpoint["meta"].get(KEY)
+    chosen = checkpoint["meta"].get(KEYS[tta])
     return None if chosen is None else float(chosen["threshold"])
 
 
-def store(path: Path, threshold: float, f1: float, data: str) -> None:
+def store(path: Path, threshold: float, f1: float, data: str, tta: bool = False) -> None:
     """Write a threshold into a checkpoint; the file is replaced in one step, or left where nothing would change.
 
     Args:
@@ -26,6 +27,7 @@ def store(path: Path, threshold: float, f1: float, data: str) -> None:
         threshold: that maximises F1 on the val split.
         f1: reached with it.
         data: SHA-256 of the data that it was chosen on.
+        tta: it is for merged views.
 
     Raises:
         UserError: the checkpoint cannot be written.
@@ -33,9 +35,9 @@ def store(path: Path, threshold: float, f1: float, data: str) -> None:
     chosen = {"threshold": threshold, "f1": f1, "data": data}
     content = torch.load(path, map_location="cpu", weights_only=False)
     meta = content.setdefault("meta", {})
-    if meta.get(KEY) == chosen:
+    if meta.get(KEYS[tta]) == chosen:
         return
-    meta[KEY] = chosen
+    meta[KEYS[tta]] = chosen
     partial = path.with_name(f".{path.name}.partial")
     try:
         torch.save(content, partial)

@@ -72,7 +72,8 @@ class SceneDetector:
         tile: pixels a side of what the detector gets; None takes the config's, on which it was trained.
         overlap: pixels of the scene that neighbouring tiles share.
         scale: magnifies scenes, so that a tile shows less of them and tanks are larger in it.
-        tta: look at each tile as it is and turned by 180 degrees, and merge what is found: twice the work.
+        tta: look at each tile as it is and turned by 180 degrees, or as the config's ``tta_pipeline`` says, and merge
+            what is found: twice the work or more.
         backend: ``torch``, or ``onnx`` for ONNX Runtime.
         fast: fold batch norms into convolutions, and drop faint detections of tiles before NMS; without, figures are
             those of ``tools/test.py`` to the last digits.
@@ -124,11 +125,13 @@ class SceneDetector:
             stored = self.model.about["score_threshold"]
         else:
             content = load(checkpoint)
-            stored = score_threshold.stored(content)
+            stored = score_threshold.stored(content, tta)
         chosen = stored if score_thr is None else score_thr
         if chosen is None:
+            views = " --tta" if tta else ""
             raise UserError(
-                f"{checkpoint}: has no score threshold yet; give --score-thr, or choose one: tools/test.py --split val"
+                f"{checkpoint}: has no score threshold yet{views and f' for{views}'}; give --score-thr, or choose one: "
+                f"tools/test.py --split val{views}"
             )
         self.threshold = chosen
         if fast and not tta:  # views are merged by all that they show

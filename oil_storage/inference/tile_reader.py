@@ -125,5 +125,15 @@ class TileReader:
 
 def for_arrays(pipeline: Sequence[dict[str, Any]]) -> Compose:
     """A test pipeline that is given pixels, BGR as OpenCV reads them, in place of a file and its boxes."""
-    steps = [step for step in pipeline if step["type"] not in ("LoadImageFromFile", "LoadAnnotations")]
-    return Compose([TRANSFORMS.build(step) for step in [{"type": "LoadImageFromNDArray"}, *steps]])
+    return Compose([TRANSFORMS.build(step) for step in [{"type": "LoadImageFromNDArray"}, *_of_pixels(pipeline)]])
+
+
+def _of_pixels(steps: Sequence[Any]) -> list[Any]:
+    """Steps, and alternatives among them, without those that read files."""
+    kept: list[Any] = []
+    for step in steps:
+        if not isinstance(step, dict):
+            kept += [alternatives] if (alternatives := _of_pixels(step)) else []
+        elif step["type"] not in ("LoadImageFromFile", "LoadAnnotations"):
+            kept.append({**step, "transforms": _of_pixels(step["transforms"])} if "transforms" in step else step)
+    return kept

@@ -35,6 +35,14 @@ def test_the_same_threshold_leaves_the_file_and_another_replaces_it(tmp_path: Pa
     assert stored(provenance.read(path)) == 0.5
 
 
+def test_merged_views_have_a_threshold_of_their_own(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path)
+    store(path, 0.375, 0.8, "abc")
+    assert stored(provenance.read(path), tta=True) is None
+    store(path, 0.5, 0.9, "abc", tta=True)
+    assert [stored(provenance.read(path), tta) for tta in (False, True)] == [0.375, 0.5]
+
+
 def test_a_checkpoint_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = checkpoint(tmp_path)
     before = path.read_bytes()

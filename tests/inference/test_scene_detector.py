@@ -70,8 +70,14 @@ def test_without_faint_detections_the_others_stay(trained: tuple[Path, Path, Pat
     np.testing.assert_allclose(found.boxes[:10], expected.boxes[:10], atol=1e-2)
 
 
-def test_flips_are_merged_as_its_test_merges_them(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", [False, True])
+def test_views_are_merged_as_its_test_merges_them(trained: tuple[Path, Path, Path], tmp_path: Path, own: bool) -> None:
     config, checkpoint, raw = trained
+    if own:  # two magnifications
+        views = Config.fromfile("configs/oil/ssd_lite0_x15.py").to_dict()["tta_pipeline"]
+        content = f"_base_ = [{str(config)!r}]\ntta_pipeline = {views!r}\n"
+        config = tmp_path / config.name
+        config.write_text(content)
     flags = ["--split", "val", "--tta", "--work-dir", str(tmp_path)]
     assert score([str(config), str(checkpoint), *flags]) == 0
     name, boxes, scores = scored(tmp_path / checkpoint.name)
@@ -81,6 +87,12 @@ def test_flips_are_merged_as_its_test_merges_them(trained: tuple[Path, Path, Pat
     np.testing.assert_allclose(found.boxes, boxes, atol=1e-3)
     np.testing.assert_allclose(found.scores, scores, atol=1e-6)
     assert not np.array_equal(found.scores, plain.detect(path).scores)
+    kept = torch.load(checkpoint, weights_only=False)["meta"]
+    if own:  # which the checkpoint was not trained with: its thresholds stay
+        assert SceneDetector(config, checkpoint, tta=True, **GRID).threshold == kept["score_threshold_tta"]["threshold"]
+    else:
+        chosen = json.loads((tmp_path / "val" / "metrics.json").read_text())["scenes"]["threshold"]
+        assert kept["score_threshold_tta"]["threshold"] == chosen
 
 
 def test_a_magnified_scene_is_one_that_was_enlarged_before(trained: tuple[Path, Path, Path]) -> None:

@@ -25,6 +25,42 @@ train_dataloader = dict(
         ],
     ),
 )
+# --tta: the turned view is magnified by as much as training goes to, which finds more of the smallest tanks
+tta_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(
+                    type="Compose",
+                    transforms=[
+                        dict(type="Resize", scale_factor=1.5, keep_ratio=True),
+                        dict(type="RandomFlip", prob=0.0, direction="diagonal"),
+                    ],
+                ),
+                dict(
+                    type="Compose",
+                    transforms=[
+                        dict(type="Resize", scale_factor=1.8, keep_ratio=True),
+                        dict(type="RandomFlip", prob=1.0, direction="diagonal"),
+                    ],
+                ),
+            ],
+            [dict(type="LoadAnnotations", with_bbox=True)],
+            [
+                dict(
+                    type="PackDetInputs",
+                    meta_keys=(
+                        *("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
+                        *("flip", "flip_direction"),
+                    ),
+                ),
+            ],
+        ],
+    ),
+]
+
 val_dataloader = dict(dataset=tiles)
 test_dataloader = dict(dataset=tiles)
 del tiles
