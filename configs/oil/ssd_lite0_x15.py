@@ -4,7 +4,7 @@
     python tools/test.py configs/oil/ssd_lite0_x15.py work_dirs/ssd_lite0_x15/iter_2500.pth --split val
 
 2 CPU cores with AMX, 72 minutes, seed 0. Airbus data, val (11 scenes) and test (12): AP 0.576 and 0.592, AP50 0.917 and
-0.929, tile level; whole scenes AP50 0.930 and 0.932, F1 0.904 and 0.908. With --tta: AP 0.584 and 0.599.
+0.929, tile level; whole scenes AP50 0.930 and 0.932, F1 0.904 and 0.908. With --tta: AP 0.593 and 0.603.
 """
 
 _base_ = [

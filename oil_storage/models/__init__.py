@@ -6,14 +6,12 @@ from oil_storage.models.efficientdet_head import EfficientDetHead
 from oil_storage.models.efficientnet_lite import EfficientNetLite
 from oil_storage.models.narrow_ssd_vgg import NarrowSSDVGG
 from oil_storage.models.ssd_head import PredictingSSDHead
-from oil_storage.models.wasserstein import NormalisedWasserstein
 
 __all__ = [
     "BiFPN",
     "EfficientDetHead",
     "EfficientNetLite",
     "NarrowSSDVGG",
-    "NormalisedWasserstein",
     "PredictingSSDHead",
     "VotingRetinaSepBNHead",
     "VotingTTAModel",
