@@ -137,18 +137,21 @@ def test_a_row_of_the_table_is_reproduced(tmp_path: Path) -> None:
     (tmp_path / "split.json").write_text(json.dumps(split))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     places = {"OIL_STORAGE_SCENES": "synthetic", "OIL_STORAGE_SPLIT": "split.json", "OIL_STORAGE_DATA": "prepared"}
-    done = subprocess.run(
-        ["tools/reproduce.sh", "ssd_lite0", "3", "test", "--cfg-options", *SHORT["ssd_lite0.py"]],
-        cwd=tmp_path,
-        env={**os.environ, **places, "PATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    (run,) = (run for run in read(tmp_path / "results")["ssd_lite0"]["runs"] if run["data"]["name"] == "synthetic")
-    assert (run["seed"], run["split"], run["iterations"]) == (3, "test", 4)
-    assert "| `ssd_lite0` | ImageNet | synthetic | test | 3 |" in (tmp_path / "README.md").read_text()
-    assert len(log.read_text().splitlines()) == 2
+    for views in ([], ["--tta"]):
+        done = subprocess.run(
+            ["tools/reproduce.sh", "ssd_lite0", "3", "test", *views, "--cfg-options", *SHORT["ssd_lite0.py"]],
+            cwd=tmp_path,
+            env={**os.environ, **places, "PATH": path},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    runs = [run for run in read(tmp_path / "results")["ssd_lite0"]["runs"] if run["data"]["name"] == "synthetic"]
+    expected = [(3, "test", 4, tta) for tta in (False, True)]
+    assert [(run["seed"], run["split"], run["iterations"], run["tta"]) for run in runs] == expected
+    for row in ("| `ssd_lite0` | ImageNet", "| `ssd_lite0`, two views | ImageNet"):
+        assert f"{row} | synthetic | test | 3 |" in (tmp_path / "README.md").read_text()
+    assert len(log.read_text().splitlines()) == 3
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@
 # The scenes lie in airbus/, or where OIL_STORAGE_SCENES says; OIL_STORAGE_SPLIT names another split than that of all
 # recorded runs, and with it goes a folder of its own, OIL_STORAGE_DATA. Paths are those from the repository's folder.
 # What is prepared and trained already is not made again. SPLIT is val, or test: a look at test goes into
-# results/test_log.csv. More arguments go to tools/train.py and tools/test.py, --amp as a rule.
+# results/test_log.csv. More arguments go to tools/train.py and tools/test.py, --amp as a rule; --tta, for the row of two
+# views, to the latter alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,6 +18,10 @@ fi
 name=$1 seed=${2:-0} split=${3:-val}
 [ "$split" = val ] || [ "$split" = test ] || { echo "SPLIT $split: must be val or test" >&2; exit 2; }
 shift $(($# < 3 ? $# : 3))
+training=()
+for argument in "$@"; do
+    [ "$argument" = --tta ] || training+=("$argument")
+done
 python=.venv/bin/python
 [ -x $python ] || python=python
 export OIL_STORAGE_DATA="${OIL_STORAGE_DATA:-data/reproduced}"
@@ -28,7 +33,7 @@ print("--tile", tiles.tile, "--overlap", tiles.overlap)' "configs/oil/$name.py" 
 # shellcheck disable=SC2086  # geometry is four words
 $python tools/prepare_dataset.py "${OIL_STORAGE_SCENES:-airbus}" "$OIL_STORAGE_DATA" $geometry \
     --split-file "${OIL_STORAGE_SPLIT:-configs/_base_/datasets/airbus_split.json}"
-$python tools/train.py "configs/oil/$name.py" --seed "$seed" --work-dir "$work_dir" --resume "$@"
+$python tools/train.py "configs/oil/$name.py" --seed "$seed" --work-dir "$work_dir" --resume ${training[@]+"${training[@]}"}
 checkpoint="$work_dir/$(basename "$(cat "$work_dir/last_checkpoint")")"
 for part in $(printf '%s\n' val "$split" | uniq); do  # val chooses the threshold
     $python tools/test.py "configs/oil/$name.py" "$checkpoint" --split "$part" --work-dir "$work_dir" "$@"
