@@ -134,9 +134,10 @@ def merge_tiles(
     corners = windows.T.astype(np.float32)
     tile_of = np.repeat(np.arange(len(tiles), dtype=np.int32), [len(tile.boxes) for tile in tiles])
     limits = corners[:, tile_of]
-    boxes = np.concatenate([np.zeros((0, 4), np.float32), *(tile.boxes for tile in tiles)]).T.copy()
+    boxes = np.concatenate([np.zeros((0, 4)), *(tile.boxes for tile in tiles)], dtype=np.float32, casting="same_kind")
+    boxes = boxes.T.copy()
     boxes += limits[[0, 1, 0, 1]]
-    scores = np.concatenate([np.zeros(0, np.float32), *(tile.scores for tile in tiles)])
+    scores = np.concatenate([np.zeros(0), *(tile.scores for tile in tiles)], dtype=np.float32, casting="same_kind")
     # a side is cut where it lies at its tile's border, unless the scene ends there
     inner = corners != np.array([[0], [0], [width], [height]])
     cut = (np.abs(boxes - limits) <= BORDER) & inner[:, tile_of]
