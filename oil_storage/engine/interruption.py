@@ -62,7 +62,7 @@ class InterruptionHook(Hook):
         self.is_training = False
         self.previous: dict[signal.Signals, Any] = {}
         self.stops_validation = False
-        self.waiting: tuple[Runner, int] | None = None  # for a batch, after so many iterations
+        self.waiting: tuple[Runner, int, bool] | None = None  # for a batch, after so many iterations; or to validate
 
     def before_train(self, runner: Runner) -> None:
         """Take over the signals; make up for a validation that was interrupted."""
@@ -84,11 +84,13 @@ class InterruptionHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Stop here if a signal came; the loop counts this iteration, and validates if it is due, only afterwards."""
+        done = runner.iter + 1
+        due = _validates_after(runner, done)
+        self._wait(runner, done, due)  # before looking: a signal in between would be heeded by neither
         number = self._agreed()
         if number:
-            runner.message_hub.update_info(PENDING, _validates_after(runner, runner.iter + 1))
-            self._stop(runner, number, done=runner.iter + 1)
-        self._wait(runner, done=runner.iter + 1)
+            runner.message_hub.update_info(PENDING, due)
+            self._stop(runner, number, done)
 
     def before_val(self, runner: Runner) -> None:
         """Stop validation only in a training, and where ranks walk through it in step and so can agree to."""
@@ -129,12 +131,13 @@ class InterruptionHook(Hook):
         if not is_distributed():
             self._release(*SIGNALS)
         if self.waiting is not None:
-            runner, done = self.waiting
+            runner, done, due = self.waiting
+            runner.message_hub.update_info(PENDING, due)
             self._stop(runner, number, done)
 
-    def _wait(self, runner: Runner, done: int) -> None:
+    def _wait(self, runner: Runner, done: int, due: bool = False) -> None:
         in_iterations = isinstance(runner.train_loop, IterBasedTrainLoop)  # others count and save between two batches
-        self.waiting = (runner, done) if in_iterations and not is_distributed() else None
+        self.waiting = (runner, done, due) if in_iterations and not is_distributed() else None
 
     def _release(self, *numbers: signal.Signals) -> None:
         for number in numbers:

@@ -143,7 +143,7 @@ def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path
         for pid in (process.pid, *map(int, workers)):
             os.kill(pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143
+    assert process.returncode == 143, errors
     assert errors.strip().splitlines()[-1].startswith("SIGTERM: stopped after iteration ")
     assert "Traceback" not in errors
     assert (tmp_path / "work" / "interrupted.pth").is_file()
