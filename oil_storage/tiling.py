@@ -141,7 +141,9 @@ def merge_tiles(
     # a side is cut where it lies at its tile's border, unless the scene ends there
     inner = corners != np.array([[0], [0], [width], [height]])
     cut = (np.abs(boxes - limits) <= BORDER) & inner[:, tile_of]
-    shared = np.flatnonzero(~_inside(boxes, _shown_alone(corners)[:, tile_of]))
+    # what is no box, as a detector that diverges may give, is nobody's view: it has no cell and stays as it is
+    is_box = np.isfinite(boxes).all(axis=0) & (boxes[2:] >= boxes[:2]).all(axis=0)
+    shared = np.flatnonzero(is_box & ~_inside(boxes, _shown_alone(corners)[:, tile_of]))
     objects = 2 * len(shared) + np.arange(len(tile_of))
     pairs, rank = _pairs(limits[:, shared], tile_of[shared], boxes[:, shared], cut[:, shared], same)
     objects[shared] = _objects(pairs, rank, tile_of[shared])

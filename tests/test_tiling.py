@@ -224,6 +224,20 @@ def test_every_object_has_an_area_however_badly_its_fragments_agree(seed: int) -
     assert (merged.boxes[:, 2:] > merged.boxes[:, :2]).all()
 
 
+@pytest.mark.parametrize(
+    "odd", [[np.nan, 1, 2, 3], [5, 1, np.nan, 3], [1, 1, np.inf, 9], [50, 1, 20, 30], [5, 5, 5, 5]]
+)
+def test_what_is_no_box_joins_nothing_and_disturbs_nobody(odd: list[float]) -> None:
+    boxes = np.array([odd, [560, 10, 580, 30]], np.float32)
+    tiles = [
+        Detections(boxes, np.array([0.9, 0.8], np.float32)),
+        Detections(boxes[1:] - np.array([512, 0, 512, 0], np.float32), np.array([0.7], np.float32)),
+    ]
+    merged = merge_tiles(tile_grid(1152, 640, 640, 128), tiles, 1152, 640)
+    assert merged.scores.tolist() == pytest.approx([0.9, 0.8])
+    assert merged.boxes[1].tolist() == [560, 10, 580, 30]
+
+
 def test_a_scene_without_detections_has_none() -> None:
     none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
     merged = merge_tiles(tile_grid(200, 100, 100, 0), [none, none], 200, 100)
