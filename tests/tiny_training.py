@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 
 from oil_storage.preparation.prepare import prepare
@@ -94,3 +95,18 @@ def losses(work_dir: Path) -> dict[int, float]:
             if "loss" in entry:
                 found[entry["step"]] = entry["loss"]
     return found
+
+
+def final_weights(work_dir: Path) -> dict[str, torch.Tensor]:
+    """Return the averaged weights (``state_dict``) and the trained ones (``ema_state_dict``: mmengine swaps them)."""
+    checkpoint = torch.load(work_dir / "iter_8.pth", weights_only=False)
+    return {**checkpoint["state_dict"], **{f"ema.{k}": v for k, v in checkpoint["ema_state_dict"].items()}}
+
+
+def same_training(one: Path, other: Path) -> bool:
+    first, second = final_weights(one), final_weights(other)
+    return (
+        losses(one) == losses(other)
+        and first.keys() == second.keys()
+        and all(torch.equal(first[key], second[key]) for key in first)
+    )

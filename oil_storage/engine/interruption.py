@@ -18,8 +18,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PENDING = "validation_pending"
 
 
-class TrainingInterrupted(Exception):
+class TrainingInterrupted(BaseException):
     """Training stopped by a signal; everything needed to go on is saved.
+
+    No ``Exception``, as ``KeyboardInterrupt`` is none: a data loader that waits for a batch catches all of those, and
+    blames a worker that the signal ended as well.
 
     Attributes:
         status: exit status, 128 + the signal's number.

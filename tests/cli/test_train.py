@@ -1,43 +1,18 @@
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
 
 from oil_storage.cli.train import main
 from oil_storage.engine.pictures import LINE, MAGNIFIED
 from oil_storage.preparation.prepare import Choices, prepare
-from tests.tiny_training import WITH_WORKERS, losses, write_config, write_data
-
-
-@HOOKS.register_module(force=True)
-class SignalHook(Hook):
-    """Sends a signal to its own process during an iteration of training or validation."""
-
-    def __init__(self, number: int, iteration: int, stage: str) -> None:
-        self.number, self.iteration, self.stage = number, iteration, stage
-
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        if self.stage == "batch" and runner.iter == self.iteration:  # the loop still waits for it
-            os.kill(os.getpid(), self.number)
-
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        if self.stage == "train" and runner.iter == self.iteration:
-            os.kill(os.getpid(), self.number)
-
-    def before_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        if self.stage == "val" and runner.iter == self.iteration and batch_idx == 0:
-            os.kill(os.getpid(), self.number)
+from tests.tiny_training import WITH_WORKERS, losses, same_training, write_config, write_data
 
 
 @pytest.fixture(scope="module")
@@ -53,29 +28,6 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "work"
 
 
-def stop_at(config: Path, number: int, iteration: int, stage: str) -> Path:
-    """Write a copy of a config whose training gets a signal."""
-    hook = {"type": "SignalHook", "number": int(number), "iteration": iteration, "stage": stage}
-    path = config.with_stem(f"stopping_{config.stem}")
-    path.write_text(f"{config.read_text()}\ndefault_hooks['signal'] = {hook}\n")
-    return path
-
-
-def final_weights(work_dir: Path) -> dict[str, torch.Tensor]:
-    """Return the averaged weights (``state_dict``) and the trained ones (``ema_state_dict``: mmengine swaps them)."""
-    checkpoint = torch.load(work_dir / "iter_8.pth", weights_only=False)
-    return {**checkpoint["state_dict"], **{f"ema.{k}": v for k, v in checkpoint["ema_state_dict"].items()}}
-
-
-def same_training(one: Path, other: Path) -> bool:
-    first, second = final_weights(one), final_weights(other)
-    return (
-        losses(one) == losses(other)
-        and first.keys() == second.keys()
-        and all(torch.equal(first[key], second[key]) for key in first)
-    )
-
-
 def test_same_seed_same_losses_and_another_seed_others(data: Path, whole: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, data)
     assert main([str(config), "--work-dir", str(tmp_path / "same")]) == 0
@@ -83,70 +35,6 @@ def test_same_seed_same_losses_and_another_seed_others(data: Path, whole: Path, 
     assert same_training(tmp_path / "same", whole)
     assert list(losses(whole)) == list(range(1, 9))
     assert losses(tmp_path / "other") != losses(whole)
-
-
-@pytest.mark.parametrize(
-    ("number", "status", "iteration", "stage", "changes"),
-    [
-        (signal.SIGINT, 130, 2, "train", {}),
-        (signal.SIGTERM, 143, 5, "train", WITH_WORKERS),
-        (signal.SIGTERM, 143, 3, "batch", WITH_WORKERS),
-        (signal.SIGTERM, 143, 3, "train", {}),  # before a validation that is due
-        (signal.SIGTERM, 143, 4, "val", {}),
-        (signal.SIGINT, 130, 8, "val", {}),
-    ],
-)
-def test_an_interrupted_and_resumed_training_is_the_uninterrupted_one(
-    data: Path,
-    whole: Path,
-    tmp_path: Path,
-    number: int,
-    status: int,
-    iteration: int,
-    stage: str,
-    changes: dict[str, Any],
-) -> None:
-    work = tmp_path / "work"
-    config = write_config(tmp_path, data, **changes)
-    before = signal.getsignal(number)
-    stopping = stop_at(config, number, iteration, stage)
-    assert main([str(stopping), "--work-dir", str(work)]) == status
-    assert signal.getsignal(number) == before
-    done = iteration + 1 if stage == "train" else iteration
-    assert max(losses(work)) == done
-    assert torch.load(work / "interrupted.pth", weights_only=False)["meta"]["iter"] == done
-
-    assert main([str(config), "--work-dir", str(work)]) == 2  # to start anew would throw it away
-    assert main([str(config), "--work-dir", str(work), "--resume"]) == 0
-    assert same_training(work, whole)
-    assert not (work / "interrupted.pth").exists()
-    assert Path((work / "last_checkpoint").read_text()) == work / "iter_8.pth"
-    resumed = sorted(work.glob("*/vis_data/scalars.json"))[-1].read_text()
-    assert resumed.count('coco/bbox_mAP"') == (2 if done <= 4 else 1)
-
-
-@pytest.mark.parametrize("to", ["group", "each process"])
-def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path: Path, to: str) -> None:
-    config = write_config(tmp_path, data, **WITH_WORKERS, train_cfg__max_iters=10_000, train_cfg__val_interval=10_000)
-    command = [sys.executable, "tools/train.py", str(config), "--work-dir", str(tmp_path / "work")]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
-    )
-    assert process.stdout is not None
-    assert any("Iter(train)" in line for line in process.stdout), process.communicate()[1]
-    if to == "group":  # as torchrun and a terminal do
-        os.killpg(process.pid, signal.SIGTERM)
-    else:  # as pkill does
-        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        assert workers
-        for pid in (process.pid, *map(int, workers)):
-            os.kill(pid, signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143, errors
-    assert errors.strip().splitlines()[-1].startswith("SIGTERM: stopped after iteration ")
-    assert "Traceback" not in errors
-    assert (tmp_path / "work" / "interrupted.pth").is_file()
 
 
 def test_a_training_that_diverges_ends_without_a_checkpoint(
@@ -173,22 +61,6 @@ def test_a_length_must_be_one(
     config = write_config(tmp_path, data)
     assert main([str(config), "--work-dir", str(tmp_path / "work"), "--cfg-options", option]) == 2
     assert words in capsys.readouterr().err
-
-
-def test_epochs_are_resumed_in_their_middle(data: Path, tmp_path: Path) -> None:
-    changes = {
-        "train_cfg": {"_delete_": True, "type": "EpochBasedTrainLoop", "max_epochs": 2, "val_interval": 1},
-        "train_dataloader__sampler__infinite": False,
-    }
-    config = write_config(tmp_path, data, **changes)
-    assert main([str(config), "--work-dir", str(tmp_path / "whole")]) == 0
-    expected = losses(tmp_path / "whole")
-    middle = len(expected) // 4
-    stopping = stop_at(config, signal.SIGTERM, middle, "train")
-    assert main([str(stopping), "--work-dir", str(tmp_path / "work")]) == 143
-    assert main([str(config), "--work-dir", str(tmp_path / "work"), "--resume"]) == 0
-    assert losses(tmp_path / "work") == expected
-    assert (tmp_path / "work" / "epoch_2.pth").is_file()
 
 
 def test_the_event_file_holds_losses_rate_scores_and_pictures(whole: Path) -> None:

@@ -1,0 +1,178 @@
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmcv.transforms import BaseTransform
+from mmdet.registry import TRANSFORMS
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from oil_storage.cli.train import main
+from tests.tiny_training import WITH_WORKERS, losses, same_training, write_config, write_data
+
+
+@HOOKS.register_module(force=True)
+class SignalHook(Hook):
+    """Sends a signal to its own process during an iteration of training or validation."""
+
+    def __init__(self, number: int, iteration: int, stage: str) -> None:
+        self.number, self.iteration, self.stage = number, iteration, stage
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        if self.stage == "batch" and runner.iter == self.iteration:  # the loop still waits for it
+            os.kill(os.getpid(), self.number)
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        if self.stage == "train" and runner.iter == self.iteration:
+            os.kill(os.getpid(), self.number)
+
+    def before_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        if self.stage == "val" and runner.iter == self.iteration and batch_idx == 0:
+            os.kill(os.getpid(), self.number)
+
+
+THREE_DONE = multiprocessing.Event()
+
+
+@HOOKS.register_module(force=True)
+class ThreeDoneHook(Hook):
+    """Tells the data workers that three iterations are done."""
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        if runner.iter == 2:
+            THREE_DONE.set()
+
+
+@TRANSFORMS.register_module(force=True)
+class DyingWorker(BaseTransform):
+    """Ends its data worker in the fourth batch, for which the training process waits, having sent that a signal."""
+
+    seen = 0
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        self.seen += 1
+        if self.seen == 7:
+            assert THREE_DONE.wait(60)
+            time.sleep(0.5)  # the hook's iteration is all but over
+            os.kill(os.getppid(), signal.SIGTERM)
+            os._exit(1)
+        return results
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the work dir of a training that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert main([str(write_config(folder, data)), "--work-dir", str(folder / "work")]) == 0
+    return folder / "work"
+
+
+def stop_at(config: Path, number: int, iteration: int, stage: str) -> Path:
+    """Write a copy of a config whose training gets a signal."""
+    hook = {"type": "SignalHook", "number": int(number), "iteration": iteration, "stage": stage}
+    path = config.with_stem(f"stopping_{config.stem}")
+    path.write_text(f"{config.read_text()}\ndefault_hooks['signal'] = {hook}\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "iteration", "stage", "changes"),
+    [
+        (signal.SIGINT, 130, 2, "train", {}),
+        (signal.SIGTERM, 143, 5, "train", WITH_WORKERS),
+        (signal.SIGTERM, 143, 3, "batch", WITH_WORKERS),
+        (signal.SIGTERM, 143, 3, "train", {}),  # before a validation that is due
+        (signal.SIGTERM, 143, 4, "val", {}),
+        (signal.SIGINT, 130, 8, "val", {}),
+    ],
+)
+def test_an_interrupted_and_resumed_training_is_the_uninterrupted_one(
+    data: Path,
+    whole: Path,
+    tmp_path: Path,
+    number: int,
+    status: int,
+    iteration: int,
+    stage: str,
+    changes: dict[str, Any],
+) -> None:
+    work = tmp_path / "work"
+    config = write_config(tmp_path, data, **changes)
+    before = signal.getsignal(number)
+    stopping = stop_at(config, number, iteration, stage)
+    assert main([str(stopping), "--work-dir", str(work)]) == status
+    assert signal.getsignal(number) == before
+    done = iteration + 1 if stage == "train" else iteration
+    assert max(losses(work)) == done
+    assert torch.load(work / "interrupted.pth", weights_only=False)["meta"]["iter"] == done
+
+    assert main([str(config), "--work-dir", str(work)]) == 2  # to start anew would throw it away
+    assert main([str(config), "--work-dir", str(work), "--resume"]) == 0
+    assert same_training(work, whole)
+    assert not (work / "interrupted.pth").exists()
+    assert Path((work / "last_checkpoint").read_text()) == work / "iter_8.pth"
+    resumed = sorted(work.glob("*/vis_data/scalars.json"))[-1].read_text()
+    assert resumed.count('coco/bbox_mAP"') == (2 if done <= 4 else 1)
+
+
+@pytest.mark.parametrize("to", ["group", "each process"])
+def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path: Path, to: str) -> None:
+    config = write_config(tmp_path, data, **WITH_WORKERS, train_cfg__max_iters=10_000, train_cfg__val_interval=10_000)
+    command = [sys.executable, "tools/train.py", str(config), "--work-dir", str(tmp_path / "work")]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert any("Iter(train)" in line for line in process.stdout), process.communicate()[1]
+    if to == "group":  # as torchrun and a terminal do
+        os.killpg(process.pid, signal.SIGTERM)
+    else:  # as pkill does
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert workers
+        for pid in (process.pid, *map(int, workers)):
+            os.kill(pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert errors.strip().splitlines()[-1].startswith("SIGTERM: stopped after iteration ")
+    assert "Traceback" not in errors
+    assert (tmp_path / "work" / "interrupted.pth").is_file()
+
+
+def test_a_worker_may_die_while_the_training_that_waits_for_it_saves(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, data, **WITH_WORKERS)
+    with config.open("a") as file:
+        file.write("train_dataloader['dataset']['pipeline'].insert(0, dict(type='DyingWorker'))\n")
+        file.write("default_hooks['three'] = dict(type='ThreeDoneHook')\n")
+    assert main([str(config), "--work-dir", str(tmp_path / "work")]) == 143
+    assert "SIGTERM: stopped after iteration 3, saved" in capsys.readouterr().err
+
+
+def test_epochs_are_resumed_in_their_middle(data: Path, tmp_path: Path) -> None:
+    changes = {
+        "train_cfg": {"_delete_": True, "type": "EpochBasedTrainLoop", "max_epochs": 2, "val_interval": 1},
+        "train_dataloader__sampler__infinite": False,
+    }
+    config = write_config(tmp_path, data, **changes)
+    assert main([str(config), "--work-dir", str(tmp_path / "whole")]) == 0
+    expected = losses(tmp_path / "whole")
+    middle = len(expected) // 4
+    stopping = stop_at(config, signal.SIGTERM, middle, "train")
+    assert main([str(stopping), "--work-dir", str(tmp_path / "work")]) == 143
+    assert main([str(config), "--work-dir", str(tmp_path / "work"), "--resume"]) == 0
+    assert losses(tmp_path / "work") == expected
+    assert (tmp_path / "work" / "epoch_2.pth").is_file()
