@@ -133,20 +133,21 @@ def merge_tiles(
     """
     corners = windows.T.astype(np.float32)
     tile_of = np.repeat(np.arange(len(tiles), dtype=np.int32), [len(tile.boxes) for tile in tiles])
-    limits = corners[:, tile_of]
+    limits = corners.take(tile_of, axis=1)
     boxes = np.concatenate([np.zeros((0, 4)), *(tile.boxes for tile in tiles)], dtype=np.float32, casting="same_kind")
     boxes = boxes.T.copy()
     boxes += limits[[0, 1, 0, 1]]
     scores = np.concatenate([np.zeros(0), *(tile.scores for tile in tiles)], dtype=np.float32, casting="same_kind")
     # a side is cut where it lies at its tile's border, unless the scene ends there
     inner = corners != np.array([[0], [0], [width], [height]])
-    cut = (np.abs(boxes - limits) <= BORDER) & inner[:, tile_of]
+    cut = (np.abs(boxes - limits) <= BORDER) & inner.take(tile_of, axis=1)
     # what is no box, as a detector that diverges may give, is nobody's view: it has no cell and stays as it is
     is_box = np.isfinite(boxes).all(axis=0) & (boxes[2:] >= boxes[:2]).all(axis=0)
-    shared = np.flatnonzero(is_box & ~_inside(boxes, _shown_alone(corners)[:, tile_of]))
+    shared = np.flatnonzero(is_box & ~_inside(boxes, _shown_alone(corners).take(tile_of, axis=1)))
     objects = 2 * len(shared) + np.arange(len(tile_of))
-    pairs, rank = _pairs(limits[:, shared], tile_of[shared], boxes[:, shared], cut[:, shared], same)
-    objects[shared] = _objects(pairs, rank, tile_of[shared])
+    tile = tile_of.take(shared)
+    pairs, rank = _pairs(*(given.take(shared, axis=1) for given in (limits, boxes, cut)), tile, same)
+    objects[shared] = _objects(pairs, rank, tile)
     return _seen_whole(boxes, scores, cut, objects)
 
 
@@ -173,9 +174,9 @@ def _inside(boxes: NDArray[np.float32], limits: NDArray[np.float32]) -> NDArray[
 
 def _pairs(
     limits: NDArray[np.float32],
-    tile_of: NDArray[np.int32],
     boxes: NDArray[np.float32],
     cut: NDArray[np.bool_],
+    tile_of: NDArray[np.int32],
     same: float,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Boxes of neighbouring tiles that may be one object, ``(2, P)``, and how well they agree, ``(P,)``.
@@ -186,7 +187,8 @@ def _pairs(
     found = [_agreeing(pairs, limits, boxes, cut, same)]
     for axis in (0, 1):
         for before, after in (pairs, pairs[::-1]):
-            facing = cut[axis + 2, before] & cut[axis, after] & (limits[axis, before] < limits[axis, after])
+            facing = np.flatnonzero(cut[axis + 2].take(before) & cut[axis].take(after))
+            facing = facing[limits[axis, before[facing]] < limits[axis, after[facing]]]
             found.append(_meeting(axis, np.stack([before[facing], after[facing]]), boxes, same))
     joined, rank = zip(*found, strict=True)
     return np.concatenate(joined, axis=1), np.concatenate(rank)
@@ -196,17 +198,21 @@ def _near(boxes: NDArray[np.float32], tile_of: NDArray[np.int32]) -> NDArray[np.
     """Boxes of two tiles that overlap, or nearly touch, ``(2, P)``, each pair once."""
     around = boxes + np.array([[-BORDER], [-BORDER], [BORDER], [BORDER]], np.float32)
     cell, index, corner = _by_cell(around)
-    last = np.flatnonzero(np.diff(cell, append=cell[-1:] + 1)).astype(np.int32)  # of its cell
-    followers = np.repeat(last, np.diff(last, prepend=np.int32(-1))) - np.arange(len(cell), dtype=np.int32)
-    here = np.repeat(np.arange(len(cell), dtype=np.int32), followers)
-    there = here + 1 + _counted(followers)
-    # of the cells that two boxes share, the one where their common ground begins counts
-    once = (corner[here] | corner[there]) == LEFT | TOP
-    first, second = index[here[once]], index[there[once]]
-    x1, y1, x2, y2 = around
-    near = (tile_of[first] != tile_of[second]) & (x1[first] <= x2[second]) & (x1[second] <= x2[first])
-    near &= (y1[first] <= y2[second]) & (y1[second] <= y2[first])
-    return np.stack([first[near], second[near]])
+    x1, y1, x2, y2 = around.take(index, axis=1)
+    tile = tile_of.take(index)
+    found = [np.empty((2, 0), np.int32)]
+    for step in range(1, len(cell)):  # each entry beside the next of its cell, then the one after that, and so on
+        near = cell[step:] == cell[:-step]
+        if not near.any():
+            break
+        near &= tile[step:] != tile[:-step]
+        near &= (x1[step:] <= x2[:-step]) & (x1[:-step] <= x2[step:])
+        near &= (y1[step:] <= y2[:-step]) & (y1[:-step] <= y2[step:])
+        # of the cells that two boxes share, the one where their common ground begins counts
+        near &= (corner[step:] | corner[:-step]) == LEFT | TOP
+        here = np.flatnonzero(near)
+        found.append(index.take(np.stack([here, here + step])))
+    return np.concatenate(found, axis=1)
 
 
 def _by_cell(boxes: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]]:
@@ -223,12 +229,14 @@ def _by_cell(boxes: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.
     columns = right - left + 1
     count = columns * (bottom - top + 1)
     index = np.repeat(np.arange(len(count), dtype=np.int32), count)
-    row, column = np.divmod(_counted(count), columns[index])
+    place, across = _counted(count), columns.take(index)
+    row = place // across
+    column = place - row * across
     corner = LEFT * (column == 0) | TOP * (row == 0)
     # in a scene of very many cells numbers wrap round: then some boxes that are compared lie far apart
-    cell = (top[index] + row + 1) * (right.max(initial=0) + 2) + left[index] + column + 1
+    cell = (top.take(index) + row + 1) * (right.max(initial=0) + 2) + left.take(index) + column + 1
     order = _order(cell)
-    return cell[order], index[order], corner[order]
+    return cell.take(order), index.take(order), corner.take(order)
 
 
 def _agreeing(
@@ -240,15 +248,15 @@ def _agreeing(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Pairs whose IoU on the ground that both tiles show, or what a cut leaves of it, is enough, and that IoU."""
     first, second = pairs
-    a, b = boxes[:, first], boxes[:, second]
+    a, b = boxes.take(first, axis=1), boxes.take(second, axis=1)
     common = _common_area(a, b)
     # a box lies in its own tile: what both tiles show of it is what the other does
-    shown = _common_area(a, limits[:, second]), _common_area(b, limits[:, first])
+    shown = _common_area(a, limits.take(second, axis=1)), _common_area(b, limits.take(first, axis=1))
     union = shown[0] + shown[1] - common
     in_part = cut[0] | cut[1] | cut[2] | cut[3]
-    whole = np.where(in_part[first] | in_part[second], np.minimum(*shown), union)
+    whole = np.where(in_part.take(first) | in_part.take(second), np.minimum(*shown), union)
     agree = (common > 0) & (common >= same * whole)
-    return pairs[:, agree], common[agree] / union[agree]
+    return pairs.compress(agree, axis=1), common[agree] / union[agree]
 
 
 def _meeting(
@@ -276,9 +284,9 @@ def _objects(pairs: NDArray[np.int32], rank: NDArray[np.float32], tile_of: NDArr
     held = np.sort(group_of.astype(np.int64) * tiles + tile_of)
     disputed = np.zeros(count, np.bool_)
     disputed[held[1:][np.diff(held) == 0] // tiles] = True
-    members = np.flatnonzero(disputed[group_of])
-    contested = disputed[group_of[pairs[0]]]
-    pairs, rank = pairs[:, contested], rank[contested]
+    members = np.flatnonzero(disputed.take(group_of))
+    contested = np.flatnonzero(disputed.take(group_of.take(pairs[0])))
+    pairs, rank = pairs.take(contested, axis=1), rank[contested]
     joined = {index: {tile: index} for index, tile in zip(members.tolist(), tile_of[members].tolist(), strict=True)}
     for first, second in pairs[:, np.lexsort((pairs[1], pairs[0], -rank))].T.tolist():
         one, other = joined[first], joined[second]
@@ -324,12 +332,12 @@ def _seen_whole(
     """Objects by their best box that no border cuts, or stitched where there is none; best scores first."""
     in_part: NDArray[np.bool_] = cut[0] | cut[1] | cut[2] | cut[3]
     by_score = _order(np.float32(np.inf).view(np.int32) - scores.view(np.int32))  # floats above 0 order as their bits
-    ranks = _order((2 * objects + in_part)[by_score])  # of each object whole boxes first, each by score
-    starts = np.flatnonzero(np.diff(objects[by_score[ranks]], prepend=-1))
+    ranks = _order((2 * objects + in_part).take(by_score))  # of each object whole boxes first, each by score
+    starts = np.flatnonzero(np.diff(objects.take(by_score.take(ranks)), prepend=-1))
     ends = np.append(starts[1:], len(ranks))
     first = np.argsort(ranks[starts])
     best = by_score[ranks[starts[first]]]
-    merged = boxes[:, best]
+    merged = boxes.take(best, axis=1)
     for index in np.flatnonzero(in_part[best]):
         members = by_score[ranks[starts[first[index]] : ends[first[index]]]]
         merged[:, index] = _stitched(boxes, cut, members)

@@ -167,7 +167,7 @@ class InterruptionHook(Hook):
             self._point_to(path)
         barrier()  # a launcher kills the other ranks when one has ended
         runner.visualizer.close()
-        self._release(*self.previous)
+        self._release(*SIGNALS)  # SIGCHLD stays quiet: workers that the signal ended as well may still be dying
         raise TrainingInterrupted(number, done, path)
 
 
