@@ -146,7 +146,8 @@ def merge_tiles(
     shared = np.flatnonzero(is_box & ~_inside(boxes, _shown_alone(corners).take(tile_of, axis=1)))
     objects = 2 * len(shared) + np.arange(len(tile_of))
     tile = tile_of.take(shared)
-    pairs, rank = _pairs(*(given.take(shared, axis=1) for given in (limits, boxes, cut)), tile, same)
+    limits, views = limits.take(shared, axis=1), boxes.take(shared, axis=1)
+    pairs, rank = _pairs(limits, tile, views, cut.take(shared, axis=1), same)
     objects[shared] = _objects(pairs, rank, tile)
     return _seen_whole(boxes, scores, cut, objects)
 
@@ -174,9 +175,9 @@ def _inside(boxes: NDArray[np.float32], limits: NDArray[np.float32]) -> NDArray[
 
 def _pairs(
     limits: NDArray[np.float32],
+    tile_of: NDArray[np.int32],
     boxes: NDArray[np.float32],
     cut: NDArray[np.bool_],
-    tile_of: NDArray[np.int32],
     same: float,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Boxes of neighbouring tiles that may be one object, ``(2, P)``, and how well they agree, ``(P,)``.
@@ -200,7 +201,7 @@ def _near(boxes: NDArray[np.float32], tile_of: NDArray[np.int32]) -> NDArray[np.
     cell, index, corner = _by_cell(around)
     x1, y1, x2, y2 = around.take(index, axis=1)
     tile = tile_of.take(index)
-    found = [np.empty((2, 0), np.int32)]
+    found: list[NDArray[np.int32]] = [np.empty((2, 0), np.int32)]
     for step in range(1, len(cell)):  # each entry beside the next of its cell, then the one after that, and so on
         near = cell[step:] == cell[:-step]
         if not near.any():
