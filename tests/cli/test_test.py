@@ -66,7 +66,7 @@ def test_val_chooses_the_threshold_that_test_applies(
         return figures
 
     assert "f1" not in scored("test")
-    assert "no score threshold, which F1 needs: --split val chooses one" in capsys.readouterr().out
+    assert "no score threshold, which F1 needs: the same with --split val chooses one" in capsys.readouterr().out
     chosen = scored("val")
     assert torch.load(checkpoint, weights_only=False)["meta"]["score_threshold"]["threshold"] == chosen["threshold"]
     assert scored("test")["threshold"] == chosen["threshold"]
