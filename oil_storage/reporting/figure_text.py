@@ -31,7 +31,8 @@ def scene_table(figures: Mapping[str, Any]) -> str:
 
     lines = [line("AP", "ap"), line("AP50", "ap50")]
     if "f1" not in figures:
-        return "\n".join([*lines, "no score threshold, which F1 needs: the same with --split val chooses one, if it finds any"])
+        missing = "no score threshold, which F1 needs: the same with --split val chooses one, if it finds any"
+        return "\n".join([*lines, missing])
     return "\n".join(
         [
             *lines,
