@@ -2,13 +2,22 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.errors import UserError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from affine import Affine
+    from rasterio.control import GroundControlPoint
+
 TIFF_SUFFIXES = (".tif", ".tiff")
+MISSED = 1.0
+"""Pixels by which a raster's place may miss a ground control point."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +58,10 @@ PIXELS = Georeference(None, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
 def read_georeference(path: Path) -> Georeference | None:
     """Read where an image lies; None where its file does not say, as no other than a TIFF can.
 
-    A world file (``.tfw``) counts; ground control points do not: warp such a raster first.
+    A world file (``.tfw``) counts, and so do ground control points through which one plane goes.
 
     Raises:
-        UserError: a TIFF that cannot be opened.
+        UserError: a TIFF that cannot be opened, or whose control points bend it.
     """
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return None
@@ -64,12 +73,31 @@ def read_georeference(path: Path) -> Georeference | None:
     try:
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning), rasterio.open(path) as raster:
             crs, transform = raster.crs, raster.transform
+            if transform.is_identity and len(raster.gcps[0]) >= 3:
+                crs, transform = raster.gcps[1], _plane(path, raster.gcps[0])
     except RasterioError as error:
         raise UserError(f"{path}: not a TIFF that can be opened ({error}); replace or remove it") from error
     if transform.is_identity or transform.is_degenerate:
         return None
     is_of_the_earth = crs is not None and (crs.is_projected or crs.is_geographic)
     return Georeference(crs.to_string() if is_of_the_earth else None, tuple(transform)[:6])
+
+
+def _plane(path: Path, points: "Sequence[GroundControlPoint]") -> "Affine":
+    from rasterio.transform import from_gcps
+
+    plane: Affine = from_gcps(points)
+    if not plane.is_degenerate:
+        seen = np.array([(point.col, point.row) for point in points])
+        missed = (
+            Georeference(None, tuple(plane)[:6]).to_pixels(np.array([(point.x, point.y) for point in points])) - seen
+        )
+        if np.hypot(*missed.T).max() > MISSED:
+            raise UserError(
+                f"{path}: no one scale, turn and shift leads through its ground control points, to {MISSED} px;\n"
+                "warp it first: gdalwarp -tps IN OUT"
+            )
+    return plane
 
 
 def sidecars(path: Path) -> list[Path]:

@@ -2,7 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
+from rasterio.control import GroundControlPoint
 from rasterio.transform import Affine
 
 from oil_storage.errors import UserError
@@ -60,6 +62,24 @@ def test_a_world_file_counts_and_is_a_sidecar(tmp_path: Path) -> None:
     (tmp_path / "a.v2.tfw").write_text("2\n0\n0\n-2\n1001\n1999\n")
     assert read_georeference(tmp_path / "a.v2.tif") == Georeference(None, (2, 0, 1000, 0, -2, 2000))
     assert sidecars(tmp_path / "a.v2.tif") == [tmp_path / "a.v2.tfw"]
+
+
+@pytest.mark.parametrize("bent", [0.4, 3.0])
+def test_ground_control_points_count_unless_they_bend_the_raster(tmp_path: Path, bent: float) -> None:
+    corners = [(0, 0), (0, 200), (100, 0), (100, 200), (50, 100)]  # row, column
+    points = [GroundControlPoint(row, column, *(TURNED @ (column, row))) for row, column in corners]
+    points[-1].col += bent
+    shape = {"width": 200, "height": 100, "count": 1, "dtype": "uint8"}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", gcps=points, crs="EPSG:32631", **shape):
+        pass
+    if bent > 1:
+        with pytest.raises(UserError, match=r"a\.tif: .*ground control points, to 1\.0 px;\nwarp it first"):
+            read_georeference(tmp_path / "a.tif")
+        return
+    found = read_georeference(tmp_path / "a.tif")
+    assert found is not None
+    assert found.crs == "EPSG:32631"
+    np.testing.assert_allclose(found.to_world(np.array([[200.0, 100.0]])), [TURNED @ (200, 100)], atol=0.3)
 
 
 def test_a_broken_tiff_is_named(tmp_path: Path) -> None:
