@@ -16,6 +16,7 @@ train_dataloader = dict(
         pipeline=[
             dict(type="LoadImageFromFile"),
             dict(type="LoadAnnotations", with_bbox=True),
+            dict(type="PasteTanks", most=10),
             dict(type="RandomTileCrop", size=(284, 427), on_box=0.5),
             dict(type="Resize", scale=(512, 512), keep_ratio=False),
             dict(type="RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
