@@ -10,7 +10,7 @@
 _base_ = [
     "../_base_/datasets/tiles_640_64_x15.py",
     "../_base_/models/ssd_lite0.py",
-    "../_base_/schedules/cpu_1600.py",
+    "../_base_/schedules/cpu_3200.py",
     "../_base_/default_runtime.py",
 ]
 

@@ -11,8 +11,8 @@ from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes
 from numpy.typing import NDArray
 
-AROUND = 0.3
-"""Of a tank's side: ground around it that goes with it, its shadow in it; the blend fades there."""
+MARGIN = 0.3
+"""Of a tank's longer side: ground around it that goes with it, its shadow in it; the blend fades there."""
 SMALLEST = 5
 """Pixels: of smaller tanks a copy shows too little."""
 TRIES = 4
@@ -21,28 +21,28 @@ TRIES = 4
 
 @TRANSFORMS.register_module()
 class PasteTanks(BaseTransform):
-    """Paste tanks of other images into free places of this one, turned by quarters at random.
+    """Paste tanks that stand alone in images drawn at random into free places of this one, turned by quarters.
 
     Reads and changes ``img`` ``(H, W, 3)``, ``gt_bboxes`` ``(N, 4)`` xyxy pixels, ``gt_bboxes_labels`` and
-    ``gt_ignore_flags`` ``(N,)``; reads the same of ``mix_results``, which ``MultiImageMixDataset`` brings.
+    ``gt_ignore_flags`` ``(N,)``; reads ``img`` and ``gt_bboxes`` of ``mix_results``, which ``MultiImageMixDataset``
+    brings. What is pasted has label 0, the tank, and is not ignored.
 
     Args:
         most: tanks to paste, drawn evenly from 0 on; fewer where there is no place.
-        images: others that they are taken from.
+        images: that they are taken from.
     """
 
     def __init__(self, most: int, images: int = 2) -> None:
         self.most, self.images = most, images
 
     def get_indexes(self, dataset: Sized) -> list[int]:
-        """The images that ``MultiImageMixDataset`` is to bring."""
+        """Indices of the images that ``MultiImageMixDataset`` is to bring; the image itself may be one."""
         return [int(index) for index in np.random.randint(len(dataset), size=self.images)]
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Paste; an image stays as it is where the others show no tank."""
         others = results["mix_results"]
-        tanks = [(one["img"], box) for one in others for box in one["gt_bboxes"].numpy()]
-        patches = [patch for image, box in tanks if (patch := Patch.of(image, box)) is not None]
+        patches = [patch for one in others for patch in cut_alone(one["img"], one["gt_bboxes"].numpy())]
         image, boxes = results["img"].copy(), results["gt_bboxes"].numpy().astype(np.float32)
         present = len(boxes)
         for _ in range(np.random.randint(self.most + 1) if patches else 0):
@@ -73,16 +73,6 @@ class Patch:
     margin: int
     box: NDArray[np.float32]
 
-    @classmethod
-    def of(cls, image: NDArray[np.uint8], box: NDArray[np.float32]) -> "Patch | None":
-        """Cut one out; None where the tank is too small, or the image ends too near to it."""
-        (left, top), (right, bottom) = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
-        margin = max(2, round(AROUND * max(right - left, bottom - top)))
-        x1, y1, x2, y2 = left - margin, top - margin, right + margin, bottom + margin
-        if min(x1, y1) < 0 or x2 > image.shape[1] or y2 > image.shape[0] or min(box[2:] - box[:2]) < SMALLEST:
-            return None
-        return cls(image[y1:y2, x1:x2], margin, box - np.array([x1, y1, x1, y1], np.float32))
-
     def turned(self) -> "Patch":
         """The same by 90 degrees counter-clockwise."""
         x1, y1, x2, y2 = self.box
@@ -92,22 +82,47 @@ class Patch:
     def blend_into(self, image: NDArray[np.uint8], x: int, y: int) -> None:
         """Lay the patch over an image, its corner at ``(x, y)``: whole over the tank, fading in the margin."""
         height, width = self.pixels.shape[:2]
+        before, behind = -(-self.margin // 2), self.margin // 2 + 1  # so that blurring leaves nothing at the rim
         alpha = np.zeros((height, width), np.float32)
-        inner = slice(self.margin // 2, -(self.margin // 2))
-        alpha[inner, inner] = 1
-        alpha = cv2.blur(alpha, (self.margin, self.margin))[..., None].astype(np.float32)
+        alpha[before : height - behind, before : width - behind] = 1
+        faded = cv2.blur(alpha, (self.margin, self.margin), borderType=cv2.BORDER_CONSTANT)[..., None]
         place = image[y : y + height, x : x + width]
-        place[:] = np.rint(alpha * self.pixels + (1 - alpha) * place).astype(np.uint8)
+        place[:] = np.rint(faded * self.pixels + (1 - faded) * place).astype(np.uint8)
+
+
+def cut_alone(image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> list[Patch]:
+    """Tanks with the ground around them, where the image shows all of it and no other box reaches into it.
+
+    Args:
+        image: ``(H, W, 3)``.
+        boxes: ``(N, 4)`` xyxy, pixels.
+    """
+    low, high = np.floor(boxes[:, :2]).astype(int), np.ceil(boxes[:, 2:]).astype(int)
+    margins = np.maximum(2, np.rint(MARGIN * (high - low).max(axis=1, initial=0))).astype(int)
+    patches = []
+    for box, margin, (x1, y1), (x2, y2) in zip(
+        boxes, margins.tolist(), (low - margins[:, None]).tolist(), (high + margins[:, None]).tolist(), strict=True
+    ):
+        shown = min(x1, y1) >= 0 and x2 <= image.shape[1] and y2 <= image.shape[0]
+        if shown and min(box[2:] - box[:2]) >= SMALLEST and _covered(boxes, x1, y1, x2, y2).sum() == 1:
+            origin = np.array([x1, y1, x1, y1], np.float32)
+            patches.append(Patch(image[y1:y2, x1:x2], margin, box - origin))
+    return patches
+
+
+def _covered(boxes: NDArray[np.float32], x1: int, y1: int, x2: int, y2: int) -> NDArray[np.bool_]:
+    covered: NDArray[np.bool_] = np.all((boxes[:, :2] < (x2, y2)) & (boxes[:, 2:] > (x1, y1)), axis=1)
+    return covered
 
 
 def _free_place(image: NDArray[np.uint8], boxes: NDArray[np.float32], patch: Patch) -> tuple[int, int] | None:
     """Corner where a patch covers no box, or None where none was found."""
     height, width = patch.pixels.shape[:2]
-    if height >= image.shape[0] or width >= image.shape[1]:
+    free = image.shape[1] - width, image.shape[0] - height
+    if min(free) < 0:
         return None
     for _ in range(TRIES):
-        x, y = np.random.randint((image.shape[1] - width, image.shape[0] - height)).tolist()
-        covered = (boxes[:, :2] < (x + width, y + height)).all(axis=1) & (boxes[:, 2:] > (x, y)).all(axis=1)
-        if not covered.any():
+        x, y = (int(np.random.randint(most + 1)) for most in free)
+        if not _covered(boxes, x, y, x + width, y + height).any():
             return x, y
     return None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mmdet.structures.bbox import HorizontalBoxes
 
-from oil_storage.datasets.paste_tanks import PasteTanks, Patch
+from oil_storage.datasets.paste_tanks import PasteTanks, cut_alone
 from oil_storage.engine.reproducibility import seed_everything
 
 
@@ -32,7 +32,8 @@ def test_every_new_box_holds_a_tank_and_covers_no_other(seed: int) -> None:
     found = pasted(own, sample(60, [[50, 40, 70, 56]]), sample(90, [[80, 80, 92, 104]]), seed=seed)
     boxes = found["gt_bboxes"].numpy()
     np.testing.assert_array_equal(boxes[:2], own)
-    assert len(found["gt_bboxes_labels"]) == len(found["gt_ignore_flags"]) == len(boxes)
+    assert found["gt_bboxes_labels"].tolist() == [0] * len(boxes)
+    assert found["gt_ignore_flags"].tolist() == [False] * len(boxes)
     seen = np.zeros((160, 160), int)
     for x1, y1, x2, y2 in boxes.astype(int).tolist():
         assert (found["img"][y1:y2, x1:x2] == 250).all()  # all of the tank
@@ -61,11 +62,11 @@ def test_the_same_seed_pastes_the_same() -> None:
     [
         [0.0, 40.0, 20.0, 60.0],  # at the border, which may cut it
         [50.0, 50.0, 54.0, 60.0],  # too small
-        [20.0, 20.0, 140.0, 140.0],  # no room for it
+        [60.0, 60.0, 220.0, 220.0],  # no room for it
     ],
 )
 def test_what_cannot_be_pasted_leaves_the_image_as_it_is(box: list[float]) -> None:
-    other = sample(60, [box])
+    other = sample(60, [box], side=300)
     for seed in range(5):
         found = pasted([], other, seed=seed)
         assert not len(found["gt_bboxes"])
@@ -85,13 +86,40 @@ def test_the_other_images_stay_as_they_are() -> None:
     np.testing.assert_array_equal(other["img"], before)
 
 
-def test_four_turns_are_none() -> None:
-    image = np.random.default_rng(0).integers(0, 255, (60, 60, 3), np.uint8)
-    patch = Patch.of(image, np.array([20.25, 22, 31.5, 40], np.float32))
-    assert patch is not None
-    turned = patch.turned()
-    x1, y1, x2, y2 = turned.box.tolist()
-    assert (x2 - x1, y2 - y1) == (18, 11.25)
-    again = turned.turned().turned().turned()
-    np.testing.assert_allclose(again.box, patch.box)
-    np.testing.assert_array_equal(again.pixels, patch.pixels)
+def test_a_tank_beside_another_is_not_pasted() -> None:
+    image = sample(60, [[50, 40, 70, 60], [71, 50, 78, 57], [120, 120, 130, 130]])
+    (patch,) = cut_alone(image["img"], image["gt_bboxes"].numpy())
+    assert patch.box.tolist() == [3, 3, 13, 13]
+
+
+@pytest.mark.parametrize("side", [5, 8, 10, 12, 17, 24, 40])
+def test_a_patch_fades_to_nothing_at_its_rim(side: int) -> None:
+    box = np.array([[50, 50, 50 + side, 50 + side]], np.float32)
+    (patch,) = cut_alone(np.full((160, 160, 3), 200, np.uint8), box)
+    ground = np.zeros((160, 160, 3), np.uint8)
+    patch.blend_into(ground, 20, 30)
+    height, width = patch.pixels.shape[:2]
+    laid = ground[30 : 30 + height, 20 : 20 + width, 0]
+    assert not np.concatenate([laid[0], laid[-1], laid[:, 0], laid[:, -1]]).any()
+    x1, y1, x2, y2 = patch.box.astype(int).tolist()
+    assert (laid[y1:y2, x1:x2] == 200).all()
+    assert 0 < laid[height // 2, x1 - 1] < 200
+    np.testing.assert_array_equal(laid, laid[:, ::-1])
+    assert ground.sum() == 3 * laid.sum()
+
+
+def test_a_box_turns_as_its_pixels_do() -> None:
+    image = np.zeros((60, 60, 3), np.uint8)
+    image[24:30, 20:40] = 9
+    (patch,) = cut_alone(image, np.array([[20.25, 24, 39.5, 30]], np.float32))
+    for _ in range(4):
+        x1, y1, x2, y2 = patch.box.tolist()
+        rows, columns = np.nonzero(patch.pixels[..., 0])
+        assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (
+            np.floor(y1),
+            np.ceil(y2),
+            np.floor(x1),
+            np.ceil(x2),
+        )
+        patch = patch.turned()
+    assert patch.box.tolist() == [6.25, 6, 25.5, 12]
