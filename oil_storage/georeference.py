@@ -12,11 +12,11 @@ from oil_storage.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from affine import Affine
+    from rasterio.transform import Affine
     from rasterio.control import GroundControlPoint
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-MISSED = 1.0
+LARGEST_MISS = 1.0
 """Pixels by which a raster's place may miss a ground control point."""
 
 
@@ -58,10 +58,11 @@ PIXELS = Georeference(None, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
 def read_georeference(path: Path) -> Georeference | None:
     """Read where an image lies; None where its file does not say, as no other than a TIFF can.
 
-    A world file (``.tfw``) counts, and so do ground control points through which one plane goes.
+    A world file (``.tfw``) counts, and so do three or more ground control points that an affine map meets within a
+    pixel; others say nothing.
 
     Raises:
-        UserError: a TIFF that cannot be opened, or whose control points bend it.
+        UserError: a TIFF that cannot be opened.
     """
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return None
@@ -74,7 +75,7 @@ def read_georeference(path: Path) -> Georeference | None:
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning), rasterio.open(path) as raster:
             crs, transform = raster.crs, raster.transform
             if transform.is_identity and len(raster.gcps[0]) >= 3:
-                crs, transform = raster.gcps[1], _plane(path, raster.gcps[0])
+                crs, transform = raster.gcps[1], _affine_through(raster.gcps[0])
     except RasterioError as error:
         raise UserError(f"{path}: not a TIFF that can be opened ({error}); replace or remove it") from error
     if transform.is_identity or transform.is_degenerate:
@@ -83,21 +84,20 @@ def read_georeference(path: Path) -> Georeference | None:
     return Georeference(crs.to_string() if is_of_the_earth else None, tuple(transform)[:6])
 
 
-def _plane(path: Path, points: "Sequence[GroundControlPoint]") -> "Affine":
-    from rasterio.transform import from_gcps
+def _affine_through(points: "Sequence[GroundControlPoint]") -> "Affine":
+    """The affine map that meets ground control points best; the identity where they ask for another, or for none."""
+    from rasterio.transform import Affine
 
-    plane: Affine = from_gcps(points)
-    if not plane.is_degenerate:
-        seen = np.array([(point.col, point.row) for point in points])
-        missed = (
-            Georeference(None, tuple(plane)[:6]).to_pixels(np.array([(point.x, point.y) for point in points])) - seen
-        )
-        if np.hypot(*missed.T).max() > MISSED:
-            raise UserError(
-                f"{path}: no one scale, turn and shift leads through its ground control points, to {MISSED} px;\n"
-                "warp it first: gdalwarp -tps IN OUT"
-            )
-    return plane
+    seen = np.array([(point.col, point.row, 1.0) for point in points])
+    placed = np.array([(point.x, point.y) for point in points])
+    if not (np.isfinite(seen).all() and np.isfinite(placed).all()):
+        return Affine.identity()
+    solution, _, rank, _ = np.linalg.lstsq(seen, placed)
+    found = Affine(*solution.T.ravel().tolist())
+    if rank < 3 or found.is_degenerate:
+        return Affine.identity()
+    missed = Georeference(None, tuple(found)[:6]).to_pixels(placed) - seen[:, :2]
+    return found if np.hypot(*missed.T).max() <= LARGEST_MISS else Affine.identity()
 
 
 def sidecars(path: Path) -> list[Path]:

@@ -64,22 +64,43 @@ def test_a_world_file_counts_and_is_a_sidecar(tmp_path: Path) -> None:
     assert sidecars(tmp_path / "a.v2.tif") == [tmp_path / "a.v2.tfw"]
 
 
-@pytest.mark.parametrize("bent", [0.4, 3.0])
-def test_ground_control_points_count_unless_they_bend_the_raster(tmp_path: Path, bent: float) -> None:
-    corners = [(0, 0), (0, 200), (100, 0), (100, 200), (50, 100)]  # row, column
-    points = [GroundControlPoint(row, column, *(TURNED @ (column, row))) for row, column in corners]
-    points[-1].col += bent
+def write_control_points(path: Path, pixels: list[tuple[float, float]], shifts: dict[int, float]) -> None:
+    """A raster whose corners say where they lie, some of them shifted by so many pixels to the right."""
+    points = [GroundControlPoint(row, column, *(TURNED @ (column, row))) for column, row in pixels]
+    for index, shift in shifts.items():
+        points[index].col += shift
     shape = {"width": 200, "height": 100, "count": 1, "dtype": "uint8"}
-    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", gcps=points, crs="EPSG:32631", **shape):
+    with rasterio.open(path, "w", driver="GTiff", gcps=points, crs="EPSG:32631", **shape):
         pass
-    if bent > 1:
-        with pytest.raises(UserError, match=r"a\.tif: .*ground control points, to 1\.0 px;\nwarp it first"):
-            read_georeference(tmp_path / "a.tif")
-        return
+
+
+CORNERS = [(0.0, 0.0), (200.0, 0.0), (0.0, 100.0), (200.0, 100.0), (100.0, 50.0)]
+
+
+@pytest.mark.parametrize("pixels", [CORNERS, CORNERS[:3]])
+def test_ground_control_points_count(tmp_path: Path, pixels: list[tuple[float, float]]) -> None:
+    write_control_points(tmp_path / "a.tif", pixels, {4: 0.4} if len(pixels) > 4 else {})
     found = read_georeference(tmp_path / "a.tif")
     assert found is not None
     assert found.crs == "EPSG:32631"
     np.testing.assert_allclose(found.to_world(np.array([[200.0, 100.0]])), [TURNED @ (200, 100)], atol=0.3)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "shifts"),
+    [
+        (CORNERS, {4: 3.0}),  # the raster is bent
+        (CORNERS, {1: np.nan}),
+        (CORNERS[:2], {}),
+        ([(0.0, 0.0), (100.0, 50.0), (200.0, 100.0)], {}),  # on a line
+        ([(5.0, 5.0)] * 4, {}),
+    ],
+)
+def test_ground_control_points_that_place_no_raster_say_nothing(
+    tmp_path: Path, pixels: list[tuple[float, float]], shifts: dict[int, float]
+) -> None:
+    write_control_points(tmp_path / "a.tif", pixels, shifts)
+    assert read_georeference(tmp_path / "a.tif") is None
 
 
 def test_a_broken_tiff_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmengine.config import Config
 
 from oil_storage.engine import provenance, score_threshold
 from oil_storage.evaluation.matching import iou_matrix
@@ -14,29 +13,13 @@ from oil_storage.inference import SceneDetector
 from oil_storage.preparation.synthetic import make_synthetic
 from oil_storage.reporting.results import read
 
-FILES = sorted(Path("weights").glob("*.safetensors"))
-FIRST = [path for path in FILES if path.stem.endswith("_synthetic")]
-"""Those that a config starts from."""
-WEIGHTS = [path for path in FILES if path not in FIRST]
+WEIGHTS = sorted(Path("weights").glob("*.safetensors"))
 
 
 def test_there_are_weights_and_nothing_else() -> None:
     assert WEIGHTS
-    cards = [path.with_suffix(".md") for path in FILES]
-    assert sorted(Path("weights").iterdir()) == sorted([*FILES, *cards])
-
-
-@pytest.mark.parametrize("path", FIRST, ids=lambda path: path.stem)
-def test_first_weights_have_seen_synthetic_scenes_alone_and_a_config_starts_from_them(path: Path) -> None:
-    assert path.stat().st_size <= 20e6
-    trained = provenance.read(path)["meta"]["trained"]
-    assert trained["data"]["name"] == "synthetic"
-    assert trained["initialised"] == "ImageNet"
-    card = path.with_suffix(".md").read_text()
-    assert trained["commit"] in card
-    config = Path("configs/oil", f"{path.stem.removesuffix('_synthetic')}.py")
-    assert trained["config"] == config.stem
-    assert Config.fromfile(config).load_from == str(path)
+    cards = [path.with_suffix(".md") for path in WEIGHTS]
+    assert sorted(Path("weights").iterdir()) == sorted([*WEIGHTS, *cards])
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)

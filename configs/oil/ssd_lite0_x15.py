@@ -10,11 +10,9 @@
 _base_ = [
     "../_base_/datasets/tiles_640_64_x15.py",
     "../_base_/models/ssd_lite0.py",
-    "../_base_/schedules/cpu_3200.py",
+    "../_base_/schedules/cpu_2500.py",
     "../_base_/default_runtime.py",
 ]
 
 # in the mean, all boxes of one tank are nearer to it than the one with the best score: docs/experiments.md
 model = dict(bbox_head=dict(type="VotingRetinaSepBNHead"), test_cfg=dict(vote_iou=0.6))
-
-load_from = "weights/ssd_lite0_x15_synthetic.safetensors"

@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmengine.dist import all_reduce, barrier, is_distributed, is_main_process
@@ -60,16 +60,18 @@ class InterruptionHook(Hook):
 
     priority = "LOWEST"  # after EMA, schedules and the checkpoint hook have done their part of the iteration
 
+    previous: ClassVar[dict[signal.Signals, Any]] = {}  # of the process, as signals are
+
     def __init__(self) -> None:
         self.received = 0
         self.is_training = False
-        self.previous: dict[signal.Signals, Any] = {}
         self.stops_validation = False
         self.waiting: tuple[Runner, int, bool] | None = None  # for a batch, after so many iterations; or to validate
 
     def before_train(self, runner: Runner) -> None:
         """Take over the signals; make up for a validation that was interrupted."""
         self.received, self.is_training = 0, True
+        self._release(*self.previous)  # what a training before this one has kept
         for number in SIGNALS:
             self.previous[number] = signal.signal(number, self._receive)
         if runner.message_hub.runtime_info.get(PENDING):
@@ -167,6 +169,7 @@ class InterruptionHook(Hook):
             self._point_to(path)
         barrier()  # a launcher kills the other ranks when one has ended
         runner.visualizer.close()
+        self.waiting = None
         self._release(*SIGNALS)  # SIGCHLD stays quiet: workers that the signal ended as well may still be dying
         raise TrainingInterrupted(number, done, path)
 

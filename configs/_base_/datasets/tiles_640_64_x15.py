@@ -13,14 +13,9 @@ tiles = dict(
 
 train_dataloader = dict(
     dataset=dict(
-        _delete_=True,
-        type="MultiImageMixDataset",
-        dataset=dict(
-            _base_.train_dataloader.dataset,
-            pipeline=[dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True)],
-        ),
         pipeline=[
-            dict(type="PasteTanks", most=10),
+            dict(type="LoadImageFromFile"),
+            dict(type="LoadAnnotations", with_bbox=True),
             dict(type="RandomTileCrop", size=(284, 427), on_box=0.5),
             dict(type="Resize", scale=(512, 512), keep_ratio=False),
             dict(type="RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
