@@ -12,8 +12,8 @@ from oil_storage.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rasterio.transform import Affine
     from rasterio.control import GroundControlPoint
+    from rasterio.transform import Affine
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 LARGEST_MISS = 1.0
