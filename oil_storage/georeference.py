@@ -104,5 +104,5 @@ def sidecars(path: Path) -> list[Path]:
     """The files beside a TIFF from which its georeference may come."""
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return []
-    beside = (path.with_suffix(".tfw"), path.with_name(f"{path.name}.aux.xml"))
-    return [file for file in beside if file.is_file()]
+    world = [path.with_suffix(f".{ending}") for ending in ("tfw", "TFW", "tifw", "TIFW", "wld", "WLD")]
+    return [file for file in (*world, path.with_name(f"{path.name}.aux.xml")) if file.is_file()]

@@ -64,6 +64,15 @@ def test_a_world_file_counts_and_is_a_sidecar(tmp_path: Path) -> None:
     assert sidecars(tmp_path / "a.v2.tif") == [tmp_path / "a.v2.tfw"]
 
 
+@pytest.mark.parametrize("ending", ["tfw", "TFW", "tifw", "wld"])
+def test_each_world_file_that_places_a_raster_is_a_sidecar(tmp_path: Path, ending: str) -> None:
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.tif")
+    beside = tmp_path / f"a.{ending}"
+    beside.write_text("2\n0\n0\n-2\n1001\n1999\n")
+    assert read_georeference(tmp_path / "a.tif") is not None
+    assert sidecars(tmp_path / "a.tif") == [beside]
+
+
 def write_control_points(path: Path, pixels: list[tuple[float, float]], shifts: dict[int, float]) -> None:
     """A raster whose corners say where they lie, some of them shifted by so many pixels to the right."""
     points = [GroundControlPoint(row, column, *(TURNED @ (column, row))) for column, row in pixels]

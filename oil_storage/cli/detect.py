@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
@@ -80,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def detect(args: argparse.Namespace) -> int:
-    """Detect in all scenes, writing each as it is done; exit status 1 where a scene could not be read.
+    """Detect in all scenes, writing each as it is done; exit status 1 where a scene was left out.
 
     Of several processes, which torchrun starts, each takes its share of the scenes; the first writes the summary.
     """
@@ -124,6 +125,12 @@ def detect(args: argparse.Namespace) -> int:
         bands=bands,
         stretch=stretch,
     )
+    if detector.made_with not in (None, args.config.stem) and is_first_process():
+        print(
+            f"{args.checkpoint}: was trained with the config {detector.made_with}; {args.config.stem} may look at "
+            "scenes otherwise, and find less",
+            file=sys.stderr,
+        )
     looks = cfg.model.to_dict(), [dict(step) for step in cfg.test_dataloader.dataset.pipeline]
     made_by = {
         "config": args.config.stem,
@@ -153,7 +160,7 @@ def detect(args: argparse.Namespace) -> int:
         of_each = f", {PICTURES}/, and of each scene {endings}" if entries else ""
         print(f"written to {args.out}: summary.json{of_each}")
         if left_out:
-            print(f"{len(left_out)} of {len(scenes)} scenes could not be read")
+            print(f"{len(left_out)} of {len(scenes)} scenes were left out")
     return 1 if left_out else 0
 
 
@@ -161,39 +168,73 @@ def _detect(detector: "SceneDetector", scenes: Sequence[Path], out: Path, made_b
     """Detect in what is not done yet; what one scene leaves is written while the next is looked at.
 
     Returns:
-        dict: why by the path of each that could not be read.
+        dict: why by the path of each that was left out.
     """
     from tqdm import tqdm
 
     todo = [path for path in scenes if _done(path, out, made_by) is None]
     if len(todo) < len(scenes):
         print(f"{len(scenes) - len(todo)} of {len(scenes)} scenes are done already")
-    left_out = {}
-    writing: Future[None] | None = None
+    left_out: dict[str, str] = {}
+    writing: tuple[Path, Future[None]] | None = None
     quiet = not is_first_process()
     with ThreadPoolExecutor(1) as writer:
         for source, found in tqdm(detector.detect_all(todo), total=len(todo), unit="scene", delay=2, disable=quiet):
             assert isinstance(source, Path)  # as all that were given
             if isinstance(found, UserError):
-                left_out[str(source)] = str(found)
-                tqdm.write(f"left out: {found}")
+                _leave_out(source, str(found), out, left_out)
                 continue
             if other := _replaced(source, out):
                 tqdm.write(f"{source}: takes the place of {other}, of the same name, in {out}")
             if writing is not None:
-                writing.result()  # no more than one waits
-            writing = writer.submit(_write, source, found, detector, out, made_by)
+                _end_writing(*writing, out, left_out)  # no more than one waits
+            writing = source, writer.submit(_write, source, found, detector, out, made_by)
         if writing is not None:
-            writing.result()
+            _end_writing(*writing, out, left_out)
     return left_out
+
+
+def _end_writing(source: Path, writing: "Future[None]", out: Path, left_out: dict[str, str]) -> None:
+    """Wait until a scene's files are written; one that cannot be drawn does not keep others from it, a full disk does.
+
+    Raises:
+        UserError: nothing can be written.
+    """
+    try:
+        writing.result()
+    except OSError as error:
+        raise UserError(f"{source}: what was found cannot be written to {out}: {error}") from error
+    except Exception as error:
+        why = str(error) if isinstance(error, UserError) else f"{source}: {type(error).__name__}: {error}"
+        _leave_out(source, why, out, left_out)
+
+
+def _leave_out(source: Path, why: str, out: Path, left_out: dict[str, str]) -> None:
+    """Say why a scene has no results, and take away those that it had before."""
+    from tqdm import tqdm
+
+    from oil_storage.inference.map_files import FORMATS
+
+    left_out[str(source)] = why
+    tqdm.write(f"left out: {why}")
+    if _made_from(source.stem, out) in (None, str(source.resolve())):
+        for ending in (DONE, *FORMATS, ".html"):
+            (out / f"{source.stem}{ending}").unlink(missing_ok=True)
+        (out / PICTURES / f"{source.stem}.jpg").unlink(missing_ok=True)
+
+
+def _made_from(name: str, out: Path) -> str | None:
+    """The file whose results of that name are there, if any."""
+    try:
+        source: str | None = json.loads((out / f"{name}{DONE}").read_text(encoding="utf-8")).get("source")
+    except (OSError, ValueError):
+        return None
+    return source
 
 
 def _replaced(scene: Path, out: Path) -> str | None:
     """The other file of the same name whose results are about to be replaced, if any."""
-    try:
-        before = json.loads((out / f"{scene.stem}{DONE}").read_text(encoding="utf-8")).get("source")
-    except (OSError, ValueError):
-        return None
+    before = _made_from(scene.stem, out)
     return None if before in (None, str(scene.resolve())) else before
 
 
@@ -238,7 +279,10 @@ def find_scenes(named: Sequence[str]) -> list[Path]:
                 raise UserError(f"{path}: no image in it; scenes end in {', '.join(SUFFIXES)}")
             found += inside
         elif path.suffix.lower() == LIST and path.is_file():
-            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+            try:
+                lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+            except UnicodeDecodeError as error:
+                raise UserError(f"{path}: a list of scenes must be UTF-8 text ({error}); save it as that") from error
             if not any(lines):
                 raise UserError(f"{path}: no scene in it; a list names one a line")
             found += [path.parent / line for line in lines if line]

@@ -17,13 +17,15 @@ from oil_storage.inference.sites import Measures
 from oil_storage.preparation.coco import coco, image_entry
 
 CSV_HEADER = ("scene", "xmin", "ymin", "xmax", "ymax", "score", "diameter", "unit", "site", "longitude", "latitude")
-NOTE = "coordinates are pixels of the image, x to the right and y down: it does not say where on earth it lies"
+NOTE = "coordinates are pixels of the image, x to the right and y down: where on earth it lies is not known"
 
 
 def geojson(found: SceneDetections, measures: Measures) -> str:
     """A polygon a tank: in WGS 84 where the scene is georeferenced, else in its pixels, which the file says."""
     corners = found.boxes.astype(np.float64)[:, [0, 1, 0, 3, 2, 3, 2, 1, 0, 1]].reshape(-1, 2)
-    rings, centres = _on_earth(found, corners).reshape(-1, 5, 2), _on_earth(found, _centres(found))
+    centres, rings = _on_earth(found, _centres(found)).tolist(), _on_earth(found, corners).reshape(-1, 5, 2).tolist()
+    if _is_on_earth(found):
+        rings = [_counter_clockwise(ring) for ring in rings]
     features = [
         {
             "type": "Feature",
@@ -36,11 +38,17 @@ def geojson(found: SceneDetections, measures: Measures) -> str:
             "geometry": {"type": "Polygon", "coordinates": [ring]},
         }
         for ring, centre, score, diameter, site in zip(
-            rings.tolist(), centres.tolist(), found.scores, measures.diameters, measures.sites, strict=True
+            rings, centres, found.scores, measures.diameters, measures.sites, strict=True
         )
     ]
     own = {} if _is_on_earth(found) else {"crs": None, "note": NOTE}
     return json_text({"type": "FeatureCollection", **own, "features": features})
+
+
+def _counter_clockwise(ring: list[list[float]]) -> list[list[float]]:
+    """A closed ring as RFC 7946 wants it: it runs clockwise in scenes whose rows run north."""
+    (x, y), (x1, y1), (x2, y2) = ring[:3]
+    return ring if (x1 - x) * (y2 - y) > (x2 - x) * (y1 - y) else ring[::-1]
 
 
 def geopackage(found: SceneDetections, measures: Measures) -> bytes:

@@ -80,6 +80,10 @@ class SceneDetector:
         bands: see :class:`oil_storage.inference.scene_image.RasterImage`.
         stretch: see there.
 
+    Attributes:
+        threshold: least score of what is found.
+        made_with: name of the config that the checkpoint was trained with; None where it does not say.
+
     Raises:
         UserError: no such file, a checkpoint that is damaged or of another model, no threshold, or sizes that do not
             fit together.
@@ -126,6 +130,7 @@ class SceneDetector:
         else:
             content = load(checkpoint)
             stored = score_threshold.stored(content, tta)
+            made_with = (content["meta"].get("trained") or {}).get("config")
         chosen = stored if score_thr is None else score_thr
         if chosen is None:
             views = " --tta" if tta else ""
@@ -133,7 +138,7 @@ class SceneDetector:
                 f"{checkpoint}: has no score threshold yet{views and f' for{views}'}; give --score-thr, or choose one: "
                 f"tools/test.py --split val{views}"
             )
-        self.threshold = chosen
+        self.threshold, self.made_with = chosen, made_with
         if fast and not tta:  # views are merged by all that they show
             rules = self.model.about["test_cfg"] if backend == "onnx" else cfg.model.get("test_cfg")
             _drop_faint(rules or {}, FAINT * chosen)

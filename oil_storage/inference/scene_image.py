@@ -96,7 +96,8 @@ class RasterImage:
             by :data:`STRETCH`.
 
     Raises:
-        UserError: not a raster, several pages, no such bands, or bands that need to be named.
+        UserError: not a raster, several pages, no such bands, bands that need to be named, or colours of a palette,
+            which no stretch changes.
     """
 
     def __init__(self, path: Path, bands: Sequence[int] | None, stretch: tuple[float, float] | None) -> None:
@@ -120,7 +121,11 @@ class RasterImage:
             raise UserError(f"{path}: complex numbers, which are no brightness; save their amplitude")
         if stretch is None and kinds != {"uint8"}:
             stretch = STRETCH
+        self.palette = self._palette() if bands is None else None
+        if stretch is not None and self.palette is not None:
+            raise UserError(f"{path}: has the colours of a palette, which --stretch does not change; leave it out")
         self.limits = None if stretch is None else self._limits(stretch)
+        self.is_negative = self.raster.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
 
     def _chosen(self, bands: Sequence[int] | None) -> list[int]:
         from rasterio.enums import ColorInterp
@@ -140,6 +145,17 @@ class RasterImage:
         if of_light > 3:  # sensors of four bands begin with blue as a rule
             raise UserError(f"{self.path}: {there} bands; say which are red, green and blue with --bands, as 3,2,1")
         return [1, 2, 3]
+
+    def _palette(self) -> NDArray[np.uint8] | None:
+        """Colours ``(256, 3)`` that the values of the only band stand for; None where values are brightness."""
+        from rasterio.enums import ColorInterp
+
+        if self.raster.colorinterp[0] != ColorInterp.palette or self.raster.dtypes[0] != "uint8":
+            return None
+        colours = np.zeros((256, 3), np.uint8)
+        for value, colour in self.raster.colormap(1).items():
+            colours[value] = colour[:3]
+        return colours
 
     def _limits(self, stretch: tuple[float, float]) -> NDArray[np.float64]:
         """What becomes 0 and 255, ``(2, 3)``, from a reduced view of the whole scene."""
@@ -176,13 +192,15 @@ class RasterImage:
         return self._eight_bits(self._bands(out_shape=(3, *_reduced_size(self.height, self.width, longest))))
 
     def _eight_bits(self, bands: NDArray[Any]) -> NDArray[np.uint8]:
+        if self.palette is not None:
+            coloured: NDArray[np.uint8] = self.palette[bands[0]]
+            return coloured
         pixels = np.moveaxis(bands, 0, 2)
-        if self.limits is None:
-            native: NDArray[np.uint8] = np.ascontiguousarray(pixels)
-            return native
-        low, high = self.limits
-        scaled = (pixels - low) / np.maximum(high - low, 1e-12) * 255
-        eight_bits: NDArray[np.uint8] = np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255).astype(np.uint8)
+        if self.limits is not None:
+            low, high = self.limits
+            scaled = (pixels - low) / np.maximum(high - low, 1e-12) * 255
+            pixels = np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255).astype(np.uint8)
+        eight_bits: NDArray[np.uint8] = np.ascontiguousarray(255 - pixels if self.is_negative else pixels)
         return eight_bits
 
     def shows(self, window: NDArray[np.int64]) -> bool:

@@ -1,9 +1,12 @@
+import errno
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -11,6 +14,9 @@ from oil_storage.cli.detect import find_scenes, main
 from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
 from oil_storage.imagery import read_pixels
+from oil_storage.inference.picture import picture
+from oil_storage.inference.scene_detector import SceneDetections
+from oil_storage.inference.scene_image import SceneImage
 from tests.tiny_training import write_config, write_data
 
 
@@ -122,13 +128,85 @@ def test_a_bad_file_is_told_and_the_rest_done(
     assert main(argv) == 1
     printed = capsys.readouterr().out
     assert f"left out: {bad}: cannot be decoded" in printed
-    assert "1 of 2 scenes could not be read" in printed
+    assert "1 of 2 scenes were left out" in printed
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert [one["scene"] for one in summary["scenes"]] == ["scene_1"]
     assert summary["left_out"].keys() == {str(bad)}
     assert "cannot be decoded" in summary["left_out"][str(bad)]
     assert main([*model, str(bad), "--out", str(tmp_path / "none"), *FLAGS]) == 1
     assert "summary.json\n1 of 1 scenes" in capsys.readouterr().out
+
+
+def test_a_scene_that_is_damaged_since_has_no_results_any_more(trained: tuple[list[str], Path], tmp_path: Path) -> None:
+    model, images = trained
+    scene, out = tmp_path / "scene.jpg", tmp_path / "out"
+    shutil.copy(images / "scene_0.jpg", scene)
+    argv = [*model, str(scene), str(images / "scene_1.jpg"), "--out", str(out), *FLAGS, "--html"]
+    assert main(argv) == 0
+    assert len(list(out.rglob("scene.*"))) == 7
+    scene.write_bytes(scene.read_bytes()[:-300])
+    assert main(argv) == 1
+    assert not list(out.rglob("scene.*"))
+    assert len(list(out.rglob("scene_1.*"))) == 7
+
+
+def test_a_scene_that_cannot_be_drawn_is_told_and_the_rest_done(
+    trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, images = trained
+
+    def failing(image: SceneImage, found: SceneDetections) -> bytes:
+        if found.name == "scene_1":
+            raise ValueError("no such brush")
+        return picture(image, found)
+
+    monkeypatch.setattr("oil_storage.inference.picture.picture", failing)
+    out = tmp_path / "out"
+    assert main([*model, str(images), "--out", str(out), *FLAGS]) == 1
+    assert f"left out: {images / 'scene_1.jpg'}: ValueError: no such brush" in capsys.readouterr().out
+    known = json.loads((out / "summary.json").read_text())
+    assert [one["scene"] for one in known["scenes"]] == ["scene_0", "scene_2", "scene_3"]
+    assert list(known["left_out"]) == [str(images / "scene_1.jpg")]
+    assert not list(out.rglob("scene_1.*"))
+
+
+def test_weights_of_another_config_are_told(
+    trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (config, checkpoint), images = trained
+    scene = [str(images / "scene_0.jpg"), "--out", str(tmp_path / "out"), *FLAGS]
+    assert main([config, checkpoint, *scene]) == 0
+    assert "was trained with" not in capsys.readouterr().err
+    shutil.copy(config, tmp_path / "another.py")
+    assert main([str(tmp_path / "another.py"), checkpoint, *scene]) == 0
+    said = f"{checkpoint}: was trained with the config {Path(config).stem}; another may look at scenes otherwise"
+    assert said in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_the_run_in_a_line(
+    trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, images = trained
+
+    def failing(image: SceneImage, found: SceneDetections) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("oil_storage.inference.picture.picture", failing)
+    assert main([*model, str(images), "--out", str(tmp_path / "out"), *FLAGS]) == 2
+    said = capsys.readouterr().err
+    assert f"scene_0.jpg: what was found cannot be written to {tmp_path / 'out'}: [Errno 28] No space left" in said
+
+
+def test_sixteen_bits_are_drawn_on(trained: tuple[list[str], Path], tmp_path: Path) -> None:
+    model, images = trained
+    pixels = cv2.imread(str(images / "scene_0.jpg")).astype(np.uint16) * 16
+    assert cv2.imwrite(str(tmp_path / "a.tif"), pixels)
+    assert cv2.imwrite(str(tmp_path / "b.png"), pixels)
+    assert main([*model, str(tmp_path), "--out", str(tmp_path / "out"), *FLAGS, "--html"]) == 0
+    for name in "ab":
+        assert len((tmp_path / "out" / f"{name}.csv").read_text().splitlines()) > 1
+        drawn = read_pixels(tmp_path / "out" / "pictures" / f"{name}.jpg")
+        assert (drawn[..., 0].astype(int) - drawn[..., 1] > 100).any()
 
 
 @pytest.mark.parametrize(
@@ -169,7 +247,7 @@ def test_processes_share_the_scenes(trained: tuple[list[str], Path], tmp_path: P
     ]
     done = subprocess.run([*command, *argv, "--out", str(tmp_path / "two")], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stdout.count("1 of 5 scenes could not be read") == 1
+    assert done.stdout.count("1 of 5 scenes were left out") == 1
     assert main([*argv, "--out", str(tmp_path / "one")]) == 1
     for path in sorted((tmp_path / "one").glob("*.geojson")):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
@@ -183,6 +261,7 @@ def test_scenes_are_files_folders_patterns_and_lists(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "list.txt").write_text("c.png\n\na.jpg\n", encoding="utf-8-sig")  # as Windows saves it
     (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "latin.txt").write_bytes("düne.jpg".encode("latin-1"))
     names = {
         (str(tmp_path),): ["a", "b", "c"],
         (str(tmp_path / "*.jpg"), str(tmp_path / "b.tif")): ["a", "b"],
@@ -195,6 +274,7 @@ def test_scenes_are_files_folders_patterns_and_lists(tmp_path: Path) -> None:
     for named, said in (
         ([str(tmp_path), str(tmp_path / "other")], "results are called by the scene's name"),
         ([str(tmp_path / "empty.txt")], r"empty\.txt: no scene in it"),
+        ([str(tmp_path / "latin.txt")], r"latin\.txt: a list of scenes must be UTF-8"),
         ([str(tmp_path / "*.gif")], "no such file, folder, or file of this pattern"),
         ([str(tmp_path / "nothing")], "no such file, folder"),
     ):

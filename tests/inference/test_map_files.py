@@ -15,6 +15,8 @@ from oil_storage.inference.sites import measure
 
 TURNED = Georeference("EPSG:32631", (1.2, 0.5, 595_000.0, 0.5, -1.2, 5_750_000.0))
 DEGREES = Georeference("EPSG:4326", (1.8e-5, 0.0, 4.3, 0.0, -1.1e-5, 51.9))  # 1.2 m a pixel there
+NORTHWARD = Georeference("EPSG:32631", (1.2, 0.0, 595_000.0, 0.0, 1.2, 5_750_000.0))
+"""Rows run to the north."""
 
 
 def found(place: Georeference | None, boxes: list[list[float]] | None = None) -> SceneDetections:
@@ -40,7 +42,6 @@ def test_tanks_lie_where_they_are_on_earth(tmp_path: Path) -> None:
     assert "crs" not in geojson
     for feature, box in zip(geojson["features"], one.boxes.astype(float), strict=True):
         polygon = shape(feature["geometry"])
-        assert polygon.exterior.is_ccw  # as RFC 7946 wants it
         x, y = transform("OGC:CRS84", TURNED.crs, *[[value] for value in feature["properties"]["centre"]])
         middle = TURNED.to_pixels(np.array([[x[0], y[0]]]))[0]
         assert middle == pytest.approx((box[:2] + box[2:]) / 2, abs=0.01)
@@ -50,7 +51,15 @@ def test_tanks_lie_where_they_are_on_earth(tmp_path: Path) -> None:
         assert feature["properties"]["diameter_m"] == pytest.approx(1.3 * (box[2:] - box[:2]).mean(), rel=0.01)
 
 
-@pytest.mark.parametrize("place", [TURNED, DEGREES])
+@pytest.mark.parametrize("place", [TURNED, NORTHWARD])
+def test_rings_run_counter_clockwise_as_rfc_7946_asks(tmp_path: Path, place: Georeference) -> None:
+    one = found(place)
+    geojson = json.loads(write(one, measure(one), tmp_path)[0].read_text())
+    assert len(geojson["features"]) == 2
+    assert all(shape(feature["geometry"]).exterior.is_ccw for feature in geojson["features"])
+
+
+@pytest.mark.parametrize("place", [TURNED, DEGREES, NORTHWARD])
 @pytest.mark.parametrize("number", [0, 1])  # GeoJSON, GeoPackage
 def test_a_gis_finds_every_tank_where_it_is(tmp_path: Path, number: int, place: Georeference) -> None:
     one = found(place)

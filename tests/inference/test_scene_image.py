@@ -87,6 +87,38 @@ def test_more_than_eight_bits_are_stretched(tmp_path: Path) -> None:
     assert np.array_equal(open_scene(tmp_path / "deep.png").read(WINDOW), open_scene(path).read(WINDOW))
 
 
+@pytest.mark.parametrize("kind", ["more bits", "stretched", "negative", "palette"])
+def test_whatever_was_read_can_be_drawn_on(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.tif"
+    if kind == "palette":
+        Image.fromarray(noise(40, 50, 3)).quantize(16).save(path)
+    elif kind == "negative":
+        write_raster(path, noise(1, 40, 50), photometric="MINISWHITE")
+    else:
+        write_raster(path, noise(3, 40, 50, dtype="uint16" if kind == "more bits" else "uint8"))
+    scene = open_scene(path, stretch=(2, 98) if kind == "stretched" else None)
+    for pixels in (scene.read(WINDOW), scene.reduced(100), scene.reduced(20)):
+        assert pixels.flags.c_contiguous
+        cv2.rectangle(pixels, (2, 2), (8, 8), (255, 0, 0))
+        assert pixels[2, 2].tolist() == [255, 0, 0]
+
+
+def test_colours_of_a_palette_are_colours(tmp_path: Path) -> None:
+    image = Image.fromarray(noise(40, 50, 3)).quantize(16)
+    for name in ("a.tif", "a.png"):
+        image.save(tmp_path / name)
+    assert np.array_equal(open_scene(tmp_path / "a.tif").read(WINDOW), open_scene(tmp_path / "a.png").read(WINDOW))
+    with pytest.raises(UserError, match=r"a\.tif: has the colours of a palette, which --stretch does not change"):
+        open_scene(tmp_path / "a.tif", stretch=(2, 98))
+
+
+def test_what_is_written_as_a_negative_is_seen_as_a_positive(tmp_path: Path) -> None:
+    pixels = noise(1, 40, 50)
+    positive = open_scene(write_raster(tmp_path / "a.tif", pixels)).read(WINDOW)
+    negative = open_scene(write_raster(tmp_path / "b.tif", 255 - pixels, photometric="MINISWHITE")).read(WINDOW)
+    assert np.array_equal(positive, negative)
+
+
 def test_what_has_no_data_is_dark_and_shows_nothing(tmp_path: Path) -> None:
     pixels = noise(3, 40, 50).astype("float32")
     pixels[:, :, :25] = np.nan
