@@ -2,8 +2,9 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, ClassVar
 
 import torch
@@ -41,9 +42,15 @@ def leave_process_group(worker_id: int) -> None:
     """``worker_init_fn`` that keeps signals to the process group away from a data worker.
 
     Ctrl-C and torchrun signal the group: workers would die while the training process still wants to save. When it is
-    done, or dead, they end too.
+    done, or dead, they end too, and have nothing to tell of a connection that it closed on them.
     """
     os.setpgrp()
+    sys.excepthook = _show_unless_hung_up  # which multiprocessing calls in the thread that hands over batches
+
+
+def _show_unless_hung_up(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 @HOOKS.register_module()

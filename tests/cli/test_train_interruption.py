@@ -146,9 +146,25 @@ def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path
             os.kill(pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
-    assert errors.strip().splitlines()[-1].startswith("SIGTERM: stopped after iteration ")
+    assert errors.strip().splitlines()[-1].startswith("SIGTERM: stopped after iteration "), errors
     assert "Traceback" not in errors
     assert (tmp_path / "work" / "interrupted.pth").is_file()
+
+
+@pytest.mark.parametrize(("error", "shown"), [("ConnectionResetError", 0), ("EOFError", 0), ("ValueError", 1)])
+def test_a_worker_says_nothing_of_a_connection_that_was_closed_on_it(error: str, shown: int) -> None:
+    code = f"""
+import sys
+from oil_storage.engine.interruption import leave_process_group
+leave_process_group(0)
+try:
+    raise {error}("closed")
+except {error}:
+    sys.excepthook(*sys.exc_info())  # as multiprocessing.resource_sharer does
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(f"{error}: closed") == shown
 
 
 def test_a_worker_may_die_while_the_training_that_waits_for_it_saves(
