@@ -182,7 +182,9 @@ def _detect(detector: "SceneDetector", scenes: Sequence[Path], out: Path, made_b
         for source, found in tqdm(detector.detect_all(todo), total=len(todo), unit="scene", delay=2, disable=quiet):
             assert isinstance(source, Path)  # as all that were given
             if isinstance(found, UserError):
-                _leave_out(source, str(found), out, left_out)
+                _leave_out(source, str(found), left_out)
+                if _made_from(source.stem, out) == str(source.resolve()):
+                    _take_away(source, out)
                 continue
             if other := _replaced(source, out):
                 tqdm.write(f"{source}: takes the place of {other}, of the same name, in {out}")
@@ -206,21 +208,24 @@ def _end_writing(source: Path, writing: "Future[None]", out: Path, left_out: dic
         raise UserError(f"{source}: what was found cannot be written to {out}: {error}") from error
     except Exception as error:
         why = str(error) if isinstance(error, UserError) else f"{source}: {type(error).__name__}: {error}"
-        _leave_out(source, why, out, left_out)
+        _leave_out(source, why, left_out)
+        _take_away(source, out)
 
 
-def _leave_out(source: Path, why: str, out: Path, left_out: dict[str, str]) -> None:
-    """Say why a scene has no results, and take away those that it had before."""
+def _leave_out(source: Path, why: str, left_out: dict[str, str]) -> None:
     from tqdm import tqdm
-
-    from oil_storage.inference.map_files import FORMATS
 
     left_out[str(source)] = why
     tqdm.write(f"left out: {why}")
-    if _made_from(source.stem, out) in (None, str(source.resolve())):
-        for ending in (DONE, *FORMATS, ".html"):
-            (out / f"{source.stem}{ending}").unlink(missing_ok=True)
-        (out / PICTURES / f"{source.stem}.jpg").unlink(missing_ok=True)
+
+
+def _take_away(source: Path, out: Path) -> None:
+    """Remove what was written of a scene."""
+    from oil_storage.inference.map_files import FORMATS
+
+    for ending in (DONE, *FORMATS, ".html"):
+        (out / f"{source.stem}{ending}").unlink(missing_ok=True)
+    (out / PICTURES / f"{source.stem}.jpg").unlink(missing_ok=True)
 
 
 def _made_from(name: str, out: Path) -> str | None:

@@ -124,11 +124,14 @@ def test_a_bad_file_is_told_and_the_rest_done(
     model, images = trained
     bad = tmp_path / "bad.jpg"
     bad.write_bytes((images / "scene_0.jpg").read_bytes()[:-300])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "bad.csv").write_text("of the user")
     argv = [*model, str(bad), str(images / "scene_1.jpg"), "--out", str(tmp_path / "out"), *FLAGS]
     assert main(argv) == 1
     printed = capsys.readouterr().out
     assert f"left out: {bad}: cannot be decoded" in printed
     assert "1 of 2 scenes were left out" in printed
+    assert (tmp_path / "out" / "bad.csv").read_text() == "of the user"
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert [one["scene"] for one in summary["scenes"]] == ["scene_1"]
     assert summary["left_out"].keys() == {str(bad)}
