@@ -12,20 +12,7 @@ from mmengine.config import Config
 from oil_storage.cli.train import main
 from oil_storage.engine.pictures import LINE, MAGNIFIED
 from oil_storage.preparation.prepare import Choices, prepare
-from tests.tiny_training import WITH_WORKERS, losses, same_training, write_config, write_data
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the work dir of a training that nothing interrupts."""
-    folder = tmp_path_factory.mktemp("whole")
-    assert main([str(write_config(folder, data)), "--work-dir", str(folder / "work")]) == 0
-    return folder / "work"
+from tests.tiny_training import WITH_WORKERS, losses, same_training, write_config
 
 
 def test_same_seed_same_losses_and_another_seed_others(data: Path, whole: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from oil_storage.cli.train import main
-from tests.tiny_training import WITH_WORKERS, losses, same_training, write_config, write_data
+from tests.tiny_training import WITH_WORKERS, losses, same_training, write_config
 
 
 @HOOKS.register_module(force=True)
@@ -64,19 +64,6 @@ class DyingWorker(BaseTransform):
             os.kill(os.getppid(), signal.SIGTERM)
             os._exit(1)
         return results
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the work dir of a training that nothing interrupts."""
-    folder = tmp_path_factory.mktemp("whole")
-    assert main([str(write_config(folder, data)), "--work-dir", str(folder / "work")]) == 0
-    return folder / "work"
 
 
 def stop_at(config: Path, number: int, iteration: int, stage: str) -> Path:
