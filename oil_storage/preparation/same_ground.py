@@ -1,6 +1,8 @@
 """Finds scenes that show the same ground, so that no split separates them."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +44,12 @@ DRIFT = 0.15
 """Of a position told by another match, relative to their distance, for the same reason."""
 MATCH_RADIUS = 3
 """Reduced pixels, of the coarser scene; what is allowed besides."""
+MIN_UPRIGHT = 2
+"""As :data:`MIN_AGREEING`, of points that tell of no scale and of a turn by 0, 90, 180 or 270 degrees, no scene being
+mirrored: those of most scenes that overlap do, and few of others;"""
+UPRIGHT_TOLERANCE = 0.2
+UPRIGHT_DRIFT = 0.06
+"""to within these: as :data:`LINEAR_TOLERANCE` and :data:`DRIFT`."""
 SEARCH_RADII = (6, 4, 2, 2)
 """Likewise; the similarity is fitted anew to the points that it brings so near each other."""
 
@@ -109,7 +117,7 @@ def find_same_ground(fingerprints: Sequence[SceneFingerprint], min_score: float 
     for seconds in (scenes, mirrored):
         matches = search.matches(_unit([scene.descriptors for scene in seconds]))
         for i, j, points in _by_pair(matches, begins):
-            overlap = _overlap(scenes[i], seconds[j], points, min_score)
+            overlap = _overlap(scenes[i], seconds[j], points, seconds is mirrored, min_score)
             if overlap and ((i, j) not in found or overlap.score > found[i, j].score):
                 if seconds is mirrored:
                     overlap = _unmirrored(overlap, scenes[j].width)
@@ -174,9 +182,14 @@ class _Search:
 
     def matches(self, queries: NDArray[np.float32]) -> NDArray[np.int64]:
         """``(M, 2)`` indices: of a query, of a neighbour; nearest first."""
-        neighbours, distances = self._index.knnSearch(
-            self._project(queries), min(NEIGHBOURS, len(self._vectors)), params={"checks": LEAVES}
-        )
+
+        def nearest(some: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+            return self._index.knnSearch(some, min(NEIGHBOURS, len(self._vectors)), params={"checks": LEAVES})
+
+        threads = len(os.sched_getaffinity(0))
+        with ThreadPoolExecutor(threads) as pool:  # OpenCV searches with one
+            found = pool.map(nearest, np.array_split(self._project(queries), threads))
+            neighbours, distances = (np.concatenate(part) for part in zip(*found, strict=True))
         asked = np.arange(len(queries)).repeat(neighbours.shape[1])
         order = np.argsort(distances, axis=None, kind="stable")
         order = order[distances.ravel()[order] < MAX_DISTANCE**2]
@@ -201,7 +214,7 @@ def _by_pair(matches: NDArray[np.int64], begins: NDArray[np.int64]) -> Iterator[
     pairs, starts = np.unique(pair[order], return_index=True)
     for key, chosen in zip(pairs, np.split(order, starts[1:]), strict=True):
         i, j = divmod(int(key), number)
-        if i == j or len(chosen) < MIN_AGREEING:
+        if i == j or len(chosen) < MIN_UPRIGHT:
             continue
         points = matches[chosen] - (begins[i], begins[j])
         for side in (0, 1):
@@ -210,14 +223,11 @@ def _by_pair(matches: NDArray[np.int64], begins: NDArray[np.int64]) -> Iterator[
 
 
 def _overlap(
-    first: SceneFingerprint, second: SceneFingerprint, matches: NDArray[np.int64], min_score: float
+    first: SceneFingerprint, second: SceneFingerprint, matches: NDArray[np.int64], is_mirrored: bool, min_score: float
 ) -> Overlap | None:
     """What two scenes share, going by like points; None where their pictures say that it is nothing."""
-    agreeing = _consensus(first, second, matches)
-    if len(agreeing) < MIN_AGREEING:
-        return None
     best = None
-    for similarity in _candidates(first, second, agreeing):
+    for similarity in _candidates(first, second, matches, is_mirrored):
         matrix = similarity.matrix()
         corners = shapely.get_coordinates(_frame(second)) @ matrix[:, :2].T + matrix[:, 2]
         shared = _shared(_frame(first), shapely.Polygon(corners))
@@ -227,12 +237,49 @@ def _overlap(
     return best
 
 
-def _candidates(first: SceneFingerprint, second: SceneFingerprint, matches: NDArray[np.int64]) -> Iterator[Similarity]:
+def _candidates(
+    first: SceneFingerprint, second: SceneFingerprint, matches: NDArray[np.int64], is_mirrored: bool
+) -> Iterator[Similarity]:
+    """Similarities that enough matches agree on."""
+    linear = _linear(first.points[matches[:, 0]], second.points[matches[:, 1]])
+    agreeing = _consensus(first, second, matches, linear, DRIFT)
+    if len(agreeing) >= MIN_AGREEING:
+        yield from _fits(first, second, agreeing)
+    if is_mirrored:
+        return
+    upright = 1j ** np.round(np.angle(linear) / (np.pi / 2))
+    near = abs(linear / upright - 1) < UPRIGHT_TOLERANCE
+    agreeing = _consensus(first, second, matches[near], upright[near], UPRIGHT_DRIFT)
+    if len(agreeing) >= MIN_UPRIGHT:
+        yield from _fits(first, second, agreeing)
+
+
+def _consensus(
+    first: SceneFingerprint,
+    second: SceneFingerprint,
+    matches: NDArray[np.int64],
+    linear: NDArray[np.complex128],
+    drift: float,
+) -> NDArray[np.int64]:
+    """Those of the matches that agree with the one with which most agree; each tells a similarity by itself."""
+    if not len(matches):
+        return matches
+    p, q = _positions(first)[matches[:, 0]], _positions(second)[matches[:, 1]]
+    tried = np.arange(0, len(matches), len(matches) // TRIED + 1)[:, None]
+    away = linear[tried] * (q - q[tried])
+    unit = np.maximum(first.reduction, abs(linear[tried]) * second.reduction)
+    agrees = abs(p - p[tried] - away) < MATCH_RADIUS * unit + drift * abs(away)
+    agrees &= abs(linear / linear[tried] - 1) < LINEAR_TOLERANCE
+    agreeing: NDArray[np.int64] = matches[agrees[agrees.sum(1).argmax()]]
+    return agreeing
+
+
+def _fits(first: SceneFingerprint, second: SceneFingerprint, agreeing: NDArray[np.int64]) -> Iterator[Similarity]:
     """The similarity that fits best, and the best of those that neither scale nor turn but by 90 degrees.
 
     Most scenes lie so, and a few points tell a shift far better than a similarity.
     """
-    p, q = _positions(first)[matches[:, 0]], _positions(second)[matches[:, 1]]
+    p, q = _positions(first)[agreeing[:, 0]], _positions(second)[agreeing[:, 1]]
     fitted = _fit(p, q)
     if fitted is None:
         return
@@ -241,19 +288,6 @@ def _candidates(first: SceneFingerprint, second: SceneFingerprint, matches: NDAr
     for start in (fitted, Similarity(upright, complex(np.median(shifts.real), np.median(shifts.imag)))):
         if refined := _refined(first, second, start, is_upright=start is not fitted):
             yield refined
-
-
-def _consensus(first: SceneFingerprint, second: SceneFingerprint, matches: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Those of the matches that agree with the one with which most agree; each tells a similarity by itself."""
-    p, q = _positions(first)[matches[:, 0]], _positions(second)[matches[:, 1]]
-    linear = _linear(first.points[matches[:, 0]], second.points[matches[:, 1]])
-    tried = np.arange(0, len(matches), len(matches) // TRIED + 1)[:, None]
-    away = linear[tried] * (q - q[tried])
-    unit = np.maximum(first.reduction, abs(linear[tried]) * second.reduction)
-    agrees = abs(p - p[tried] - away) < MATCH_RADIUS * unit + DRIFT * abs(away)
-    agrees &= abs(linear / linear[tried] - 1) < LINEAR_TOLERANCE
-    agreeing: NDArray[np.int64] = matches[agrees[agrees.sum(1).argmax()]]
-    return agreeing
 
 
 def _refined(

@@ -49,6 +49,8 @@ class GradientField:
     def at(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
         """``(N, K, 2)`` gradients at ``(N, K)`` points, pixels with the origin at the image's corner; 0 outside."""
         rows, columns = (-(-side // BLOCK) for side in self.vectors.shape[:2])
+        if rows == columns == 1:  # as in most scenes; what follows takes as long again
+            return np.asarray(cv2.remap(self.vectors, x - 0.5, y - 0.5, cv2.INTER_LINEAR), np.float32)
         row, column = (y / BLOCK).clip(0, rows - 1).astype(int), (x / BLOCK).clip(0, columns - 1).astype(int)
         found = np.zeros((*x.shape, 2), dtype=np.float32)
         for i, j in np.ndindex(rows, columns):
