@@ -8,13 +8,10 @@ import numpy as np
 from oil_storage.preparation.alignment import faults
 from oil_storage.preparation.alignment.evidence import SceneEvidence
 from oil_storage.preparation.alignment.faults import Fault
-from oil_storage.preparation.alignment.verdict import (
-    NATURAL_SIZE,
-    SITTING,
-    Answer,
-    Verdict,
-    judge_scene,
-)
+from oil_storage.preparation.alignment.verdict import NATURAL_SIZE, Answer, Verdict, judge_scene
+
+SITTING = (faults.NONE, faults.RESIZED)
+"""Kinds of boxes that lie about their objects' centres."""
 
 COMMON_SHIFT = 1.5
 """Pixels: a shift that the scenes have in common is a fault from here, one scene's own only from several pixels."""

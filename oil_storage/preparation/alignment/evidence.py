@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.preparation.alignment import faults
+from oil_storage.preparation.alignment.box_error import common_error
 from oil_storage.preparation.alignment.chance import chance_of
 from oil_storage.preparation.alignment.faults import Fault, undo
 from oil_storage.preparation.alignment.roundness import GradientField, roundness, roundness_nearby, tightened
-from oil_storage.preparation.alignment.search import best_scale, best_scales, best_shifts
-from oil_storage.preparation.alignment.sizes import common_size
+from oil_storage.preparation.alignment.search import best_scale, best_scales, best_shift
 
 SAMPLE = 150
 """Boxes of a scene that are looked at for the whole scene's sake: more add time, not certainty."""
@@ -27,8 +27,9 @@ class SceneEvidence:
         boxes: number of boxes looked at.
         chance: roundness of boxes of these sizes anywhere in the image: mean, and standard deviation of one box.
         roundness: mean roundness of the boxes after each fault is undone; :data:`faults.NONE` is as written.
-        shift: nearest common shift of the boxes as written, pixels, ``(dx, dy)``.
-        size: of the boxes in x and y, as multiples of boxes drawn a pixel outside the edge.
+        shift: that the boxes as written have in common, pixels, ``(dx, dy)``; see :func:`.box_error.common_error`.
+        size: of the boxes in x and y, as multiples of boxes that end at the object's edge; likewise.
+        fitted: mean roundness of the boxes after shift and size are undone.
         side: median side of the boxes, pixels.
         single: ``(N,)`` roundness at or near each box of the scene as written, in the boxes' order.
     """
@@ -39,6 +40,7 @@ class SceneEvidence:
     roundness: dict[Fault, float]
     shift: tuple[float, float]
     size: tuple[float, float]
+    fitted: float
     side: float
     single: NDArray[np.float32]
 
@@ -65,23 +67,23 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
         return float(roundness(field, tightened(undo(fault, sample, width, height))).mean())
 
     found: dict[Fault, float] = {}
-    chance, shift, size = (0.0, 0.0), (0.0, 0.0), (1.0, 1.0)
+    chance, shift, size, fitted = (0.0, 0.0), (0.0, 0.0), (1.0, 1.0), 0.0
     if len(sample):
         chance = chance_of(field, sides, width, height, rng)
+        error = common_error(field.grey, upright)
+        shift, size = error.shift, error.size
+        centred = undo(Fault(faults.SHIFTED, shift), upright, width, height)
+        fitted = float(roundness(field, undo(Fault(faults.RESIZED, size), centred, width, height)).mean())
         for fault in (Fault(), *map(Fault, faults.DISCRETE)):
             found[fault] = mean(fault)
-        size = common_size(field, upright)
-        resized = Fault(faults.RESIZED, size)
-        found[resized] = mean(resized)
         clear = chance[0] + CLEAR
-        simplest = max(found.values())
-        shift, farther = best_shifts(field, tightened(upright))
-        nearest, roundest = Fault(faults.SHIFTED, shift), Fault(faults.SHIFTED, farther)
-        found |= {fault: mean(fault) for fault in (nearest, roundest)}
+        simplest = max(fitted, *found.values())
+        shifted = best_shift(field, tightened(upright))
+        found[shifted] = mean(shifted)
         for search in (best_scale, best_scales):
-            # boxes that are scaled a little seem shifted, some of them, and rarely to the nearest place
-            others = max(score for fault, score in found.items() if fault == nearest or fault != roundest)
-            if simplest < clear and others < clear + CLEAR / 2 and found[roundest] < clear + CLEAR:
+            # boxes that are scaled a little seem shifted, some of them
+            others = max(score for fault, score in found.items() if fault != shifted)
+            if simplest < clear and others < clear + CLEAR / 2:
                 scaled = search(field, upright, width, height)
                 found[scaled] = mean(scaled)
     return SceneEvidence(
@@ -91,6 +93,7 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
         found,
         shift,
         size,
+        fitted,
         float(np.median(sides)) if len(sides) else 0.0,
         roundness_nearby(field, written),
     )

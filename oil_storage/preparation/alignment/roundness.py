@@ -27,24 +27,27 @@ COS, SIN = np.cos(_angle).astype(np.float32), np.sin(_angle).astype(np.float32)
 
 @dataclass(frozen=True)
 class GradientField:
-    """Gradients of an image.
+    """An image and its gradients.
 
     Attributes:
+        grey: ``(H, W)`` uint8, the image.
         vectors: ``(H, W, 2)`` float32, grey levels a pixel to the right and downwards.
     """
 
+    grey: NDArray[np.uint8]
     vectors: NDArray[np.float32]
 
     @classmethod
     def of(cls, pixels: NDArray[np.uint8], sigma: float = 1.0) -> "GradientField":
         """Gradients of ``(H, W, 3)`` uint8 RGB ``pixels``, smoothed by a Gaussian of ``sigma`` pixels."""
-        grey = cv2.GaussianBlur(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), sigma)
-        parts = [cv2.Scharr(grey, cv2.CV_32F, x, 1 - x, scale=1 / 32) for x in (1, 0)]
-        return cls(np.asarray(cv2.merge(parts), dtype=np.float32))
+        grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), sigma)
+        parts = [cv2.Scharr(smooth, cv2.CV_32F, x, 1 - x, scale=1 / 32) for x in (1, 0)]
+        return cls(grey, np.asarray(cv2.merge(parts), dtype=np.float32))
 
     def blurred(self, sigma: float) -> "GradientField":
         """Smoothed by a Gaussian of ``sigma`` pixels, so that an edge is met from farther away."""
-        return GradientField(np.asarray(cv2.GaussianBlur(self.vectors, (0, 0), sigma), dtype=np.float32))
+        return GradientField(self.grey, np.asarray(cv2.GaussianBlur(self.vectors, (0, 0), sigma), dtype=np.float32))
 
     def at(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
         """``(N, K, 2)`` gradients at ``(N, K)`` points, pixels with the origin at the image's corner; 0 outside."""

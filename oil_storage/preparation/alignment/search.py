@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.preparation.alignment.faults import SCALED, Fault
+from oil_storage.preparation.alignment.faults import SCALED, SHIFTED, Fault
 from oil_storage.preparation.alignment.roundness import GradientField, roundness, tightened
 
 REACH = 48
@@ -26,51 +26,32 @@ RATIO_ERROR = 0.15
 AT_ONCE = 2_000
 
 
-def best_shifts(field: GradientField, boxes: NDArray[np.float32]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The common shifts that boxes may have been given, as round places tell: the nearest, and the roundest of all.
-
-    The nearest is where a climb from the boxes as written ends: a shadow rounder than its tank is another hill.
+def best_shift(field: GradientField, boxes: NDArray[np.float32]) -> Fault:
+    """The common shift up to :data:`REACH` without which boxes are roundest.
 
     Args:
         field: of the image.
         boxes: ``(N, 4)`` xyxy on the objects' edges but for the shift.
 
     Returns:
-        tuple: twice ``(dx, dy)``, pixels; undone by subtracting it.
+        Fault: of kind :data:`SHIFTED`.
     """
     # an edge is wide enough to be met in steps of 2 px
     grid = np.arange(-REACH, REACH + 1, 2.0)
-    score = _after_shifts(field, _sample(boxes, SHIFT_SAMPLE), np.stack(np.meshgrid(grid, grid), axis=-1))
-    top = np.unravel_index(score.argmax(), score.shape)
-    nearest, roundest = _climb(score, (len(grid) // 2, len(grid) // 2)), (int(top[0]), int(top[1]))
-    found = {}
-    for row, column in {nearest, roundest}:
-        place = np.array([grid[column], grid[row]])
-        for half, step in ((2.0, 1.0), (0.75, 0.25)):
-            fine = np.arange(-half, half + step / 2, step)
-            shifts = place + np.stack(np.meshgrid(fine, fine), axis=-1).reshape(-1, 2)
-            place = shifts[_after_shifts(field, boxes, shifts).argmax()]
-        found[row, column] = float(place[0]), float(place[1])
-    return found[nearest], found[roundest]
+    shifts = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
+    place = shifts[_after_shifts(field, _sample(boxes, SHIFT_SAMPLE), shifts).argmax()]
+    for half, step in ((2.0, 1.0), (0.75, 0.25)):
+        fine = np.arange(-half, half + step / 2, step)
+        shifts = place + np.stack(np.meshgrid(fine, fine), axis=-1).reshape(-1, 2)
+        place = shifts[_after_shifts(field, boxes, shifts).argmax()]
+    return Fault(SHIFTED, (float(place[0]), float(place[1])))
 
 
 def _after_shifts(field: GradientField, boxes: NDArray[np.float32], shifts: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Mean roundness of boxes after each of ``(..., 2)`` shifts is undone, ``(...)``."""
+    """Mean roundness of boxes after each of ``(S, 2)`` shifts is undone, ``(S,)``."""
     moved = (boxes - np.tile(shifts, 2)[..., None, :]).reshape(-1, 4).astype(np.float32)
     score: NDArray[np.float32] = roundness(field, moved).reshape(*shifts.shape[:-1], len(boxes)).mean(axis=-1)
     return score
-
-
-def _climb(heights: NDArray[np.float32], start: tuple[int, int]) -> tuple[int, int]:
-    """The summit to which the steepest way leads from a cell to one of its eight neighbours, again and again."""
-    row, column = start
-    while True:
-        top, left = max(row - 1, 0), max(column - 1, 0)
-        around = heights[top : row + 2, left : column + 2]
-        down, right = np.unravel_index(around.argmax(), around.shape)
-        if heights[top + down, left + right] <= heights[row, column]:
-            return row, column
-        row, column = int(top + down), int(left + right)
 
 
 def best_scale(field: GradientField, boxes: NDArray[np.float32], width: int, height: int) -> Fault:

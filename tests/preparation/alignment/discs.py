@@ -22,7 +22,9 @@ def scene_of_discs(
         boxes.append(box)
         grey = float(rng.choice([30, 190, 220]))
         if square:
-            corners = cv2.boxPoints(((x, y), (1.5 * radius, 1.5 * radius), rng.uniform(0, 90)))
+            turn = rng.uniform(0, 90)
+            side = 2 * radius / (np.cos(np.radians(turn)) + np.sin(np.radians(turn)))
+            corners = cv2.boxPoints(((x, y), (side, side), turn))
             cv2.fillPoly(ground, [np.round(corners * 16).astype(np.int32)], grey, cv2.LINE_AA, 4)
         else:
             cv2.circle(ground, (round(x * 16 - 8), round(y * 16 - 8)), round(radius * 16), grey, -1, cv2.LINE_AA, 4)
