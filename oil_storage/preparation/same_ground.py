@@ -102,7 +102,7 @@ class Similarity:
 def find_same_ground(fingerprints: Sequence[SceneFingerprint], min_score: float = MIN_SCORE) -> list[Overlap]:
     """Find all pairs of scenes that show the same ground, whatever their shift, turn, mirroring and scale.
 
-    Time grows with the number of scenes, and with its logarithm, but for a share of 0.2 ms a pair.
+    Time grows with the number of scenes, and with its logarithm, but for a share of 0.4 ms a pair.
 
     Returns:
         list: sorted by ids.

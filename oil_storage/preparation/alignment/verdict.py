@@ -28,7 +28,10 @@ THAN_FITTED = 0.12
 THAN_SEEN = {faults.SHIFTED: 0.31, faults.SCALED: 0.2}
 """by so much where they are round when fitted: the network knows a tank from its shadow;"""
 SIMPLER = 0.04
-"""and by so much less after a fault without parameters: four were fitted."""
+"""and by so much less after a fault without parameters: four were fitted;"""
+HALF_A_SIDE = {"centre read as corner": 0.5, "corner read as centre": -0.5}
+NEARLY, MUCH_SIMPLER = 0.1, 0.2
+"""by so much less after one of these where the shift, in x and in y, is nearly so many sides: nothing else makes it."""
 NATURAL_SIZE = 1.09
 """Size of boxes drawn by hand, as multiples of boxes that end at the object's edge."""
 FAR = 2.8
@@ -108,6 +111,8 @@ def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
             continue
         searched = fault.kind in SEARCHED
         doubt, than_fitted = BETTER, -SIMPLER
+        if fault.kind in HALF_A_SIDE and _is_half_a_side(evidence, HALF_A_SIDE[fault.kind]):
+            than_fitted = -MUCH_SIMPLER
         if searched:
             than_fitted = THAN_SEEN[fault.kind] if _is_fitted(evidence) else THAN_FITTED
         if fault.kind == faults.SHIFTED:
@@ -116,6 +121,10 @@ def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
         if score > least:
             found[fault] = score - ASIDE * searched  # the best of many places may be rounder by chance
     return found
+
+
+def _is_half_a_side(evidence: SceneEvidence, sides: float) -> bool:
+    return all(abs(along / evidence.side - sides) < NEARLY for along in evidence.shift)
 
 
 def _is_fitted(evidence: SceneEvidence) -> bool:

@@ -149,6 +149,13 @@ def test_a_hand_s_shift_is_no_fault_of_a_scene(shift: float, boxes: int, answer:
     assert judge_scene(right).answer == answer
 
 
+@pytest.mark.parametrize(("along", "kind"), [(10.0, "centre read as corner"), (14.0, faults.SHIFTED)])
+def test_half_a_side_is_a_corner_taken_for_a_centre(along: float, kind: str) -> None:
+    roundness = {Fault(): 0.2, Fault("centre read as corner"): 0.5}
+    changed = replace(evidence(Fault(), 0), boxes=100, side=20.0, shift=(along, along), roundness=roundness, fitted=0.6)
+    assert judge_scene(changed).fault.kind == kind
+
+
 def test_no_scenes_are_no_evidence() -> None:
     assert judge_dataset([]).answer == Answer.UNKNOWN
 
