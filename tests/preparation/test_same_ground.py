@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -67,6 +68,19 @@ def test_overlapping_windows_are_found_from_five_percent_up(x: int, y: int, othe
     assert np.abs(np.subtract(overlaps[0].offset, (x, y))).max() <= 1
     assert overlaps[0].shared == pytest.approx((SIDE - abs(x)) * (SIDE - abs(y)) / SIDE**2, abs=0.01)
     assert overlaps[0].score > 0.6
+
+
+@pytest.mark.parametrize(("like", "found"), [(0, []), (2, [("first", "second")])])
+def test_two_points_tell_of_a_shift(like: int, found: list[tuple[str, str]], others: list[SceneFingerprint]) -> None:
+    whole, shift = ground(3), 200
+    first, second = fingerprints({"first": whole[:SIDE, :SIDE], "second": whole[:SIDE, shift : shift + SIDE]})
+    is_common = second.points[:, 0] < SIDE - shift
+    away = first.points[:, None, :3] - second.points[:, :3] - np.float32([shift, 0, 0])
+    again = np.flatnonzero(is_common & (np.abs(away).max(axis=2).min(axis=0) < 0.5) & (second.points[:, 2] > 6))
+    _, places = np.unique(second.points[again, 0].round(), return_index=True)  # a place may have several directions
+    kept = np.concatenate([np.flatnonzero(~is_common), again[places[:like]]])
+    thinned = replace(second, points=second.points[kept], descriptors=second.descriptors[kept])
+    assert pairs(find_same_ground([*others, first, thinned])) == found
 
 
 def corners(matrix: NDArray[np.float64], side: float) -> NDArray[np.float64]:
