@@ -78,7 +78,7 @@ def train(scenes: Sequence[tuple[NDArray[np.uint8], Floats]], epochs: int) -> nn
     rng = np.random.default_rng(0)
     model = network()
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=1e-3)
-    in_epoch = sum(min(len(boxes), PER_SCENE) for _, boxes in scenes) // BATCH
+    in_epoch = max(1, sum(min(len(boxes), PER_SCENE) for _, boxes in scenes) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, epochs * in_epoch)
     progress = trange(epochs, unit="epoch")
     for _ in progress:

@@ -50,7 +50,7 @@ def best_shift(field: GradientField, boxes: NDArray[np.float32]) -> Fault:
 def _after_shifts(field: GradientField, boxes: NDArray[np.float32], shifts: NDArray[np.float64]) -> NDArray[np.float32]:
     """Mean roundness of boxes after each of ``(S, 2)`` shifts is undone, ``(S,)``."""
     moved = (boxes - np.tile(shifts, 2)[..., None, :]).reshape(-1, 4).astype(np.float32)
-    score: NDArray[np.float32] = roundness(field, moved).reshape(*shifts.shape[:-1], len(boxes)).mean(axis=-1)
+    score: NDArray[np.float32] = roundness(field, moved).reshape(len(shifts), len(boxes)).mean(axis=1)
     return score
 
 

@@ -124,7 +124,7 @@ def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
 
 
 def _is_half_a_side(evidence: SceneEvidence, sides: float) -> bool:
-    return all(abs(along / evidence.side - sides) < NEARLY for along in evidence.shift)
+    return all(abs(along - sides * evidence.side) < NEARLY * evidence.side for along in evidence.shift)
 
 
 def _is_fitted(evidence: SceneEvidence) -> bool:

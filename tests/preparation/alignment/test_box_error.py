@@ -71,4 +71,6 @@ def test_boxes_outside_the_image_show_nothing() -> None:
     seen = patches(grey, np.float32([[-500, -500, -450, -450], [5000, 10, 5100, 90], [-3000, -3000, 9000, 9000]]))
     assert not seen[:2].any()
     assert np.isfinite(seen).all()
+    wild = np.float32([[5, 5, 5, 5], [0, 0, 1e6, 1e6], [-1e30, 0, 1e30, 3]])
+    assert np.isfinite(patches(grey, wild)).all()
     assert np.isfinite(common_error(grey, np.float32([[-500, -500, -450, -450]])).size).all()

@@ -156,6 +156,16 @@ def test_half_a_side_is_a_corner_taken_for_a_centre(along: float, kind: str) -> 
     assert judge_scene(changed).fault.kind == kind
 
 
+def test_boxes_without_a_size_are_no_evidence() -> None:
+    pixels, boxes = scene_of_discs(0)
+    points = np.concatenate([boxes[:, :2], boxes[:, :2]], axis=1)
+    assert judge_scene(examine("scene", GradientField.of(pixels), points)).answer == Answer.UNKNOWN
+    roundness = {Fault(): 0.1, Fault("centre read as corner"): 0.9}
+    assert (
+        judge_scene(replace(evidence(Fault(), 0), side=0.0, roundness=roundness)).fault.kind == "centre read as corner"
+    )
+
+
 def test_no_scenes_are_no_evidence() -> None:
     assert judge_dataset([]).answer == Answer.UNKNOWN
 
