@@ -94,7 +94,7 @@ def table(found: SceneDetections, measures: Measures) -> str:
 
 def coco_json(found: SceneDetections, measures: Measures) -> str:
     """COCO json with a ``score`` in each annotation: ``tools/evaluate.py`` reads it."""
-    content = coco([image_entry(found.name, found.name, found.width, found.height, measures.gsd)], [found.boxes])
+    content = coco([image_entry(found.name, found.file_name, found.width, found.height, measures.gsd)], [found.boxes])
     for annotation, score in zip(content["annotations"], found.scores.tolist(), strict=True):
         annotation["score"] = score
     return json_text(content)

@@ -15,6 +15,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from numpy.typing import NDArray
 
+from oil_storage.annotations.images import scene_name
 from oil_storage.engine import score_threshold
 from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.channels_last import to_channels_last
@@ -41,7 +42,7 @@ class SceneDetections:
     ``supervision.Detections(xyxy=found.boxes, confidence=found.scores)`` takes them.
 
     Attributes:
-        name: of the scene: its file's, without suffix.
+        file_name: of the scene, without folders; ``array`` where it was given as pixels.
         width: of the scene, pixels.
         height: of the scene, pixels.
         boxes: ``(N, 4)`` float32 xyxy, pixels of the scene.
@@ -49,12 +50,17 @@ class SceneDetections:
         georeference: where the scene lies; None where it does not say.
     """
 
-    name: str
+    file_name: str
     width: int
     height: int
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     georeference: Georeference | None
+
+    @property
+    def name(self) -> str:
+        """Of the scene: its file's, without suffix."""
+        return scene_name(self.file_name)
 
 
 class SceneDetector:
@@ -212,7 +218,7 @@ class SceneDetector:
         found = merge_tiles(np.stack(windows), tiles, image.width, image.height) if tiles else none
         kept = found.scores >= self.threshold
         return SceneDetections(
-            image.name, image.width, image.height, found.boxes[kept], found.scores[kept], image.georeference
+            image.file_name, image.width, image.height, found.boxes[kept], found.scores[kept], image.georeference
         )
 
     def _predict(self, windows: Sequence[NDArray[np.int64]], tiles: Sequence[dict[str, Any]]) -> list[Detections]:

@@ -30,13 +30,13 @@ class SceneImage(Protocol):
     """A scene that is open.
 
     Attributes:
-        name: of the scene.
+        file_name: of the scene, without folders.
         width: pixels.
         height: pixels.
         georeference: where it lies; None where it does not say.
     """
 
-    name: str
+    file_name: str
     width: int
     height: int
     georeference: Georeference | None
@@ -58,14 +58,14 @@ class DecodedImage:
     """A scene whose pixels are in memory.
 
     Args:
-        name: of the scene.
+        file_name: of the scene, without folders.
         pixels: ``(H, W, 3)`` uint8 RGB.
     """
 
     georeference: Georeference | None = None
 
-    def __init__(self, name: str, pixels: NDArray[np.uint8]) -> None:
-        self.name, self.pixels = name, pixels
+    def __init__(self, file_name: str, pixels: NDArray[np.uint8]) -> None:
+        self.file_name, self.pixels = file_name, pixels
         self.height, self.width = pixels.shape[:2]
 
     def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -104,7 +104,7 @@ class RasterImage:
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-        self.name, self.path = path.stem, path
+        self.file_name, self.path = path.name, path
         self.georeference = read_georeference(path)
         try:
             with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
@@ -250,4 +250,4 @@ def open_scene(
         raise UserError(f"{scene}: not an image; scenes end in {', '.join(SUFFIXES)}")
     if scene.suffix.lower() in TIFF_SUFFIXES or bands or stretch or read_header(scene).unfit:
         return RasterImage(scene, bands, stretch)
-    return DecodedImage(scene.stem, read_pixels(scene))
+    return DecodedImage(scene.name, read_pixels(scene))

@@ -22,7 +22,7 @@ NORTHWARD = Georeference("EPSG:32631", (1.2, 0.0, 595_000.0, 0.0, 1.2, 5_750_000
 def found(place: Georeference | None, boxes: list[list[float]] | None = None) -> SceneDetections:
     there = [[10, 20, 40, 52], [100.5, 20, 120, 40.25]] if boxes is None else boxes
     scores = np.linspace(0.9, 0.5, len(there)).astype(np.float32)
-    return SceneDetections("a.v2", 800, 600, np.array(there, np.float32).reshape(-1, 4), scores, place)
+    return SceneDetections("a.v2.tif", 800, 600, np.array(there, np.float32).reshape(-1, 4), scores, place)
 
 
 @pytest.mark.parametrize("place", [None, TURNED])
@@ -34,6 +34,7 @@ def test_every_format_says_the_same_in_pixels(tmp_path: Path, place: Georeferenc
         back = read_detections(path, {}, {})["a.v2"]
         np.testing.assert_allclose(back.boxes, one.boxes, atol=0.01)
         np.testing.assert_allclose(back.scores, one.scores, atol=1e-4)
+    assert json.loads(paths[3].read_text())["images"][0]["file_name"] == "a.v2.tif"
 
 
 def test_tanks_lie_where_they_are_on_earth(tmp_path: Path) -> None:

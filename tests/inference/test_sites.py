@@ -9,7 +9,7 @@ from oil_storage.inference.sites import APART, measure
 def found(centres: list[tuple[float, float]], side: float, place: Georeference | None) -> SceneDetections:
     middle = np.array(centres, np.float32).reshape(-1, 2)
     boxes = np.hstack([middle - side / 2, middle + side / 2])
-    return SceneDetections("a", 3000, 3000, boxes, np.full(len(boxes), 0.9, np.float32), place)
+    return SceneDetections("a.tif", 3000, 3000, boxes, np.full(len(boxes), 0.9, np.float32), place)
 
 
 def utm(gsd: float) -> Georeference:
