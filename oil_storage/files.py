@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +60,15 @@ def check_apart(source: Path, out: Path) -> None:
         raise UserError(f"{out}: lies in {source}, from which it is made; name a folder elsewhere")
     if inner in outer.parents:
         raise UserError(f"{out}: holds {source}, from which it is made; name a folder elsewhere")
+
+
+def empty(folder: Path) -> None:
+    """Remove all that is in a folder."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What is said about data: where, what is wrong, and what was done about it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,3 +36,8 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.place}: {self.problem} -> {self.action}"
+
+
+def gravest_last(findings: Sequence[Finding]) -> list[Finding]:
+    """Repairs, warnings, errors: what counts most stands next to what is said of them all."""
+    return sorted(findings, key=lambda finding: list(Severity).index(finding.severity))

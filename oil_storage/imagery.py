@@ -48,6 +48,8 @@ def read_header(path: Path) -> ImageHeader:
     Raises:
         UserError: not an image.
     """
+    if path.is_fifo():  # whose end nobody knows
+        raise UserError(f"{path}: not a file, but a named pipe; remove it")
     tiff = _read_tiff_header(path) if path.suffix.lower() in TIFF_SUFFIXES else None
     if tiff and tiff.unfit:
         return tiff
@@ -108,5 +110,7 @@ def read_pixels(path: Path) -> NDArray[np.uint8]:
                 pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(path.read_bytes(), "RGB", strict=True)
                 return pixels
             return np.asarray(image.convert("RGB"))
+    except MemoryError as error:
+        raise UserError(f"{path}: its pixels do not fit into memory; cut it, or mend its header") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path}: cannot be decoded ({error}); the file is damaged, replace it") from error

@@ -1,3 +1,6 @@
+import os
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -148,3 +151,20 @@ def test_no_scene_is_too_large(tmp_path: Path) -> None:
     path = tmp_path / "scene.png"
     Image.new("1", (20_000, 10_000)).save(path)
     assert read_header(path).width == 20_000
+
+
+def test_pixels_that_no_memory_holds_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "scene.png"
+    Image.new("L", (8, 8)).save(path)
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", 2_000_000_000, 2_000_000_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="do not fit into memory"):
+        read_pixels(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "scene.jpg")
+    with pytest.raises(UserError, match="named pipe"):
+        read_header(tmp_path / "scene.jpg")

@@ -3,6 +3,7 @@
 Source: https://cocodataset.org/#format-data
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -201,7 +202,8 @@ def _image_path(file_name: str, folders: list[Path]) -> Path | None:
 
 
 def _say_unlisted(reading: Reading) -> None:
-    listed = {image.path.resolve() for image in reading.found.images if image.path}
+    # a link stays in its folder, wherever it leads
+    listed = {Path(os.path.abspath(image.path)) for image in reading.found.images if image.path}
     for folder in sorted({path.parent for path in listed}):
         for path in images_in(folder):
             if path not in listed:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from oil_storage.annotations.record import Annotations
 from oil_storage.errors import UserError
+from oil_storage.files import empty, locked
 
 if TYPE_CHECKING:
     from oil_storage.scene import Scene
@@ -71,19 +72,20 @@ def write(scenes: Sequence["Scene"], out: Path, name: str) -> None:
     """Write scenes, images and boxes, to ``out``, which appears when all of it is there.
 
     Raises:
-        UserError: ``out`` is there and not an empty folder.
+        UserError: ``out`` is there and not an empty folder, or another process is writing it.
     """
-    check_is_free(out)
-    out = out.absolute()
+    out = out.resolve()
     partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        _module(name).write(scenes, partial)
-        os.replace(partial, out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    partial.mkdir(parents=True, exist_ok=True)
+    with locked(partial):
+        try:
+            check_is_free(out)  # another process may have ended since it was first asked
+            empty(partial)  # a killed run may have left something
+            _module(name).write(scenes, partial)
+            os.replace(partial, out)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
 
 
 def check_is_free(out: Path) -> None:

@@ -309,7 +309,7 @@ def _deal(layer: _Layer, rasters: Mapping[str, _Raster], found: Annotations, tal
         x, y = layer.shapes[0].ring[0].tolist()
         raise UserError(
             f"{layer.file}: no image shows any of its {len(layer.shapes)} boxes; the first is at ({x:g}, {y:g}): "
-            "is the crs that of the images?"
+            "is the crs that of the images, and does longitude, or east, come first?"
         )
     for index in np.flatnonzero(~shown_once):
         shape = layer.shapes[index]

@@ -41,12 +41,20 @@ def images_by_stem(folder: Path) -> dict[str, Path]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Images of ``folder`` itself, sorted by name; none where there is no such folder."""
+    """Images of ``folder`` itself, sorted by name; none where there is no such folder.
+
+    Raises:
+        UserError: a name that is not UTF-8, which no annotation file could hold.
+    """
     if not folder.is_dir():
         return []
-    return [
+    found = [
         path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     ]
+    for path in found:
+        if not path.name.isprintable() and path.name != path.name.encode(errors="ignore").decode():
+            raise UserError(f"{folder}: the file name {path.name!a} is not UTF-8; rename it")
+    return found
 
 
 def image_size(path: Path) -> tuple[int, int] | None:

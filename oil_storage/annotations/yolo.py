@@ -118,7 +118,7 @@ def _yaml_names(file: Path) -> dict[int, str]:
 
     try:
         content = yaml.safe_load(_text(file))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise UserError(f"{file}{line}: not YAML; mend it, or remove it to have classes called by number") from error

@@ -10,6 +10,8 @@ from oil_storage.cli.command import run
 from oil_storage.errors import UserError
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
+
     from oil_storage.annotations import Annotations
     from oil_storage.preparation.inspection import Inspected
 
@@ -38,12 +40,18 @@ def audit_dataset(args: argparse.Namespace) -> int:
     from oil_storage.annotations import formats
     from oil_storage.annotations.classes import parse_class_map
     from oil_storage.files import check_apart
-    from oil_storage.findings import Severity
+    from oil_storage.findings import Severity, gravest_last
     from oil_storage.preparation.inspection import inspect
 
     class_map = parse_class_map(args.class_map)
-    if args.config and not args.config.is_file():
-        raise UserError(f"{args.config}: no such config")
+    cfg = None
+    if args.config:
+        from oil_storage.cli import configuration
+
+        configuration.quieten()
+        cfg = configuration.read(args.config)
+    if args.report and args.report.is_dir():
+        raise UserError(f"--report {args.report}: is a folder; name a file, as audit.html")
     if args.report and not args.report.parent.is_dir():
         raise UserError(f"{args.report}: there is no folder {args.report.parent}; make it first")
     if args.fix:
@@ -51,10 +59,10 @@ def audit_dataset(args: argparse.Namespace) -> int:
         formats.check_is_free(args.fix)
     annotations = formats.read(args.source, args.format)
     inspected = inspect(annotations, class_map)
-    for finding in inspected.findings:
+    for finding in gravest_last(inspected.findings):
         print(finding)
     print(summary(inspected))
-    matched = coverage(args.config, inspected) if args.config else ""
+    matched = f"{args.config}\n{coverage(cfg, inspected)}" if cfg else ""
     print(matched, end="\n" if matched else "")
     if args.report:
         from oil_storage.reporting.audit_page import write_page
@@ -78,27 +86,26 @@ def summary(inspected: "Inspected") -> str:
         + (
             ", ".join(f"{number} {check} ({severity})" for (severity, check), number in counts.items()) or "no findings"
         ),
-        f"do the boxes sit on the objects? {alignment.answer}"
-        + (f", {alignment.fault}" if alignment.fault.kind != "none" else "")
-        + f"; by scene: {', '.join(f'{number} {answer}' for answer, number in sorted(answers.items()))}",
-        f"measured: common shift ({alignment.shift[0]:+.1f}, {alignment.shift[1]:+.1f}) px, "
-        f"size {alignment.size:.2f} of what people draw; {len(inspected.suspects)} single boxes are suspects",
+        f"do the boxes sit on the objects? {alignment.statement}; by scene: "
+        + ", ".join(f"{number} {answer}" for answer, number in sorted(answers.items())),
     ]
+    if alignment.shift and alignment.size:
+        lines.append(
+            f"measured: common shift ({alignment.shift[0]:+.1f}, {alignment.shift[1]:+.1f}) px, "
+            f"size {alignment.size:.2f} of what people draw"
+        )
+    if inspected.suspects:
+        lines.append(f"{len(inspected.suspects)} single boxes are suspects: --report shows the least round")
     for overlap in inspected.same_ground:
         lines.append(f"same ground: {overlap.first} and {overlap.second} share {overlap.shared:.0%}")
     return "\n".join(lines)
 
 
-def coverage(config: Path, inspected: "Inspected") -> str:
+def coverage(cfg: "Config", inspected: "Inspected") -> str:
     """What the priors of a config can match, in lines."""
-    from oil_storage.cli import configuration
-
-    configuration.quieten()
-    from mmengine.config import Config
-
     from oil_storage.preparation.coverage import anchor_coverage
 
-    return f"{config}\n{anchor_coverage(Config.fromfile(config), inspected.scenes)}"
+    return str(anchor_coverage(cfg, inspected.scenes))
 
 
 def fix(
@@ -110,14 +117,12 @@ def fix(
 ) -> None:
     """Write the mended data set and say what was undone; what is wrong after mending, too, is left as it was."""
     from oil_storage.annotations import formats
-    from oil_storage.imagery import read_header
     from oil_storage.preparation.alignment.verdict import Answer
     from oil_storage.preparation.audit import audit
     from oil_storage.preparation.inspection import inspect
     from oil_storage.preparation.mending import mend, robbed
 
-    headers = {image.path.stem: read_header(image.path) for image in annotations.images if image.path}
-    sizes = {name: (headers[name].width, headers[name].height) for name in inspected.alignment.scenes}
+    sizes = {scene.scene_id: (scene.width, scene.height) for scene in inspected.scenes}
     mended, undone = mend(annotations, inspected.alignment, sizes)
     again = inspect(mended, class_map).alignment if undone else inspected.alignment
     wrong = {name for name, verdict in again.scenes.items() if Answer.NO in (again.answer, verdict.answer)}

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import io
 import os
 import signal
@@ -55,7 +56,8 @@ def run(
     except OSError as error:
         if args.debug:
             raise
-        place = f"{error.filename}: " if error.filename else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename2  # a copy names first where it comes from
+        place = f"{full or error.filename}: " if error.filename else ""
         _say(f"error: {place}{error.strerror or error}\n")
         return 2
     except KeyboardInterrupt:

@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 def prepare_dataset(args: argparse.Namespace) -> None:
     """Prepare and print what was found, repaired and written."""
     from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.findings import gravest_last
     from oil_storage.preparation.prepare import Choices, prepare
     from oil_storage.preparation.split import SPLITS
 
@@ -68,7 +69,7 @@ def prepare_dataset(args: argparse.Namespace) -> None:
         source_gsd=args.source_gsd,
     )
     prepared = prepare(args.source, args.out, args.tile, args.overlap, args.seed, choices)
-    for finding in prepared.findings:
+    for finding in gravest_last(prepared.findings):
         print(finding)
     for pair in prepared.manifest.get("same_ground", []):
         print(f"same ground: {' and '.join(pair['scenes'])} share {pair['shared']:.0%}; they are in one split")

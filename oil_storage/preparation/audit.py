@@ -1,6 +1,7 @@
 """Judges what a reader found: records become scenes, and every repair, loss and error is reported."""
 
 import math
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ FEWEST = 8
 NOT_CORNERS = "not-corners"
 """The check that finds x, y, width, height where corners should be."""
 
+MISALIGNED = "misaligned"
+"""The check of whether boxes sit on the objects."""
 KEPT, DROPPED, LEFT = "kept", "dropped", "left out"
 
 
@@ -56,8 +59,9 @@ def audit(annotations: Annotations, class_map: Mapping[str, str | None]) -> tupl
     headers = {image.name: _judge_image(image, findings) for image in _unique(annotations.images, findings)}
     by_image: dict[str, list[Record]] = defaultdict(list)
     for record in annotations.records:
-        if _is_tank(record, class_map, findings):
+        if class_map.get(record.class_name) == CLASS_NAME:
             by_image[record.image].append(record)
+    findings += _unknown_classes(annotations.records, class_map)
     usable = sorted((name, found) for name, found in headers.items() if found)
     boxes_as_written = [(record, header) for name, (_, header) in usable for record in by_image[name]]
     _check_units(boxes_as_written)
@@ -72,7 +76,7 @@ def audit(annotations: Annotations, class_map: Mapping[str, str | None]) -> tupl
             findings.append(_warning("no-boxes", str(path), "image without boxes", "kept as background"))
     if not any(len(scene.boxes) for scene in scenes):
         stops = [str(finding) for finding in findings if finding.severity != Severity.REPAIR]
-        raise UserError("\n".join(["no image has a usable box; nothing to train on, or to find", *stops[:1]]))
+        raise UserError("\n".join(["no image has a usable box; nothing to train on, or to find", *stops[:2]]))
     _say_same_images([scene.image for scene in scenes], findings)
     return scenes, findings
 
@@ -92,9 +96,10 @@ def check_usable(findings: Sequence[Finding], source: Path, allow: bool = False,
     stopping = [one for one in findings if one.severity == Severity.ERROR or strict]
     if stopping and not allow:
         errors = "1 error" if len(stopping) == 1 else f"{len(stopping)} errors"
+        fixes = ", and --fix OUT mends" if any(one.check == MISALIGNED for one in stopping) else ""
         raise UserError(
             f"{stopping[0].place}: {stopping[0].problem}\n"
-            f"{errors} in all: python tools/audit_dataset.py {source} lists them; --allow goes on in spite of them"
+            f"{errors} in all: python tools/audit_dataset.py {source} lists{fixes} them; --allow goes on all the same"
         )
 
 
@@ -200,11 +205,19 @@ def _judge_image(image: ImageRecord, findings: list[Finding]) -> tuple[Path, Ima
     return image.path, header
 
 
-def _is_tank(record: Record, class_map: Mapping[str, str | None], findings: list[Finding]) -> bool:
-    if record.class_name not in class_map:
-        problem = f"class {record.class_name!r} is unknown; --class-map {record.class_name}={CLASS_NAME} makes it one"
-        findings.append(_error("unknown-class", record.place, problem, LEFT))
-    return class_map.get(record.class_name) == CLASS_NAME
+def _unknown_classes(records: Sequence[Record], class_map: Mapping[str, str | None]) -> list[Finding]:
+    """An error for each class of which nobody has said whether it is a tank's, at its first box."""
+    unknown: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.class_name not in class_map:
+            unknown[record.class_name].append(record)
+    found = []
+    for name, of_class in unknown.items():
+        of_boxes = f", of {len(of_class)} boxes," if len(of_class) > 1 else ""
+        is_tank, is_none = (shlex.quote(f"{name}={target}") for target in (CLASS_NAME, "-"))
+        problem = f"class {name!r}{of_boxes} is unknown; --class-map {is_tank} makes it a tank, {is_none} leaves it out"
+        found.append(_error("unknown-class", of_class[0].place, problem, LEFT))
+    return found
 
 
 def _judge_boxes(records: list[Record], width: int, height: int, findings: list[Finding]) -> NDArray[np.float32]:

@@ -15,16 +15,15 @@ from oil_storage.imagery import read_pixels
 from oil_storage.parallel import in_processes
 from oil_storage.preparation.alignment import GradientField, SceneEvidence, examine, faults
 from oil_storage.preparation.alignment.dataset import DatasetVerdict, judge_dataset
+from oil_storage.preparation.alignment.roundness import SUSPECT
 from oil_storage.preparation.alignment.second_look import look_again
 from oil_storage.preparation.alignment.verdict import FEWEST, Answer, Verdict
-from oil_storage.preparation.audit import NOT_CORNERS, audit
+from oil_storage.preparation.audit import MISALIGNED, NOT_CORNERS, audit
 from oil_storage.preparation.fingerprint import SceneFingerprint, fingerprint
 from oil_storage.preparation.footprints import footprints
 from oil_storage.preparation.same_ground import Overlap, find_same_ground, from_coordinates
 from oil_storage.scene import CLASS_NAME, Scene
 
-SUSPECT = 0.53
-"""Boxes on nothing round: nowhere near them is roundness above that."""
 MANY = 0.05
 """Share of suspects from which something happened to boxes that no fault of whole scenes explains; by hand, 1 %."""
 SMALLEST = 192
@@ -177,7 +176,7 @@ def _misaligned(alignment: DatasetVerdict, scenes: list[Scene]) -> list[Finding]
     findings = []
     if alignment.answer == Answer.NO:
         problem = f"boxes do not sit on the objects in most scenes: {alignment.fault}"
-        findings.append(Finding(Severity.ERROR, "misaligned", "all scenes", problem, "--fix mends it"))
+        findings.append(Finding(Severity.ERROR, MISALIGNED, "all scenes", problem, "--fix mends it"))
     for scene in scenes:
         verdict = alignment.scenes.get(scene.scene_id)
         if verdict is None:
@@ -185,7 +184,7 @@ def _misaligned(alignment: DatasetVerdict, scenes: list[Scene]) -> list[Finding]
         if verdict.answer == Answer.NO and verdict.fault.kind != alignment.fault.kind:
             problem = f"boxes do not sit on the objects: {verdict.fault}"
             findings.append(
-                Finding(Severity.ERROR, "misaligned", str(scene.image), problem, "not fit for training; --fix mends it")
+                Finding(Severity.ERROR, MISALIGNED, str(scene.image), problem, "not fit for training; --fix mends it")
             )
         elif verdict.answer == Answer.UNKNOWN and len(scene.boxes):
             problem = "not enough evidence whether the boxes sit on the objects"

@@ -8,7 +8,7 @@ import numpy as np
 
 from oil_storage.annotations import Annotations, Record
 from oil_storage.preparation.alignment import Fault, faults
-from oil_storage.preparation.alignment.dataset import DatasetVerdict
+from oil_storage.preparation.alignment.dataset import DatasetVerdict, agrees
 from oil_storage.preparation.alignment.faults import undo
 from oil_storage.preparation.alignment.verdict import Answer
 
@@ -67,7 +67,6 @@ def robbed(undone: Mapping[str, Fault]) -> set[str]:
 def fault_of(scene_id: str, alignment: DatasetVerdict) -> Fault:
     """What to undo in a scene: its own fault, unless it is the data set's, which is measured better."""
     verdict = alignment.scenes.get(scene_id)
-    own = verdict.fault if verdict and verdict.answer == Answer.NO else Fault()
-    if own.kind in (faults.NONE, alignment.fault.kind):
-        return alignment.fault if alignment.answer == Answer.NO else own
-    return own
+    if verdict and verdict.answer == Answer.NO and not agrees(verdict.fault, alignment.fault):
+        return verdict.fault
+    return alignment.fault

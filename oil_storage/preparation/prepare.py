@@ -13,7 +13,7 @@ from oil_storage import __version__
 from oil_storage.annotations import Annotations, formats
 from oil_storage.errors import UserError
 from oil_storage.files import check_apart, json_text, locked, sha256, write_json, write_text
-from oil_storage.findings import Finding
+from oil_storage.findings import Finding, Severity
 from oil_storage.preparation import manifest as manifests
 from oil_storage.preparation.audit import audit, check_usable
 from oil_storage.preparation.coco import coco, image_entry
@@ -125,6 +125,7 @@ def prepare(
             manifest = manifests.read(out)
             scenes, findings = audit(annotations, choices.class_map)
             _check_same(out, manifest, identity, scenes)
+            check_usable(findings, source, choices.allow, choices.strict)
             scenes = [scene for scene in scenes if scene.scene_id in manifest["source"]["images_sha256"]]
             scenes, _, left_out = _as_chosen(scenes, choices)
             mended = _write_scenes(out, scenes, manifest["split"], choices.gsd)
@@ -145,12 +146,21 @@ def prepare(
             )
             _write_scenes(out, scenes, manifest["split"], choices.gsd)
             write_json(out / manifests.NAME, manifest)
+    findings += _without_split(annotations, manifest["split"])
     return Prepared(manifest, findings, name, is_new, [*mended, *([damaged] if damaged else [])], left_out)
 
 
 def _check_choices(choices: Choices, seed: int) -> None:
     if seed < 0:
         raise UserError(f"--seed {seed}: must be at least 0")
+    if choices.split_file and (choices.folds is not None or choices.fold):
+        raise UserError("--split-file: gives the split; leave out --folds and --fold, or --split-file")
+    if choices.fold and choices.folds is None:
+        raise UserError(f"--fold {choices.fold}: one of --folds K; give both")
+    if not 0 <= choices.min_side < math.inf:
+        raise UserError(f"--min-side {choices.min_side:g}: must be pixels, at least 0")
+    if choices.max_aspect and not 1 <= choices.max_aspect < math.inf:
+        raise UserError(f"--max-aspect {choices.max_aspect:g}: must be at least 1, as a square has, or 0 for any")
     for option, value in (("--gsd", choices.gsd), ("--source-gsd", choices.source_gsd)):
         if value is not None and not 0 < value < math.inf:
             raise UserError(f"{option} {value:g}: must be metres per pixel, more than 0")
@@ -239,6 +249,16 @@ def _check_same(out: Path, manifest: dict[str, Any], identity: dict[str, Any], s
         )
 
 
+def _without_split(annotations: Annotations, split: Split) -> list[Finding]:
+    """Images whose scenes are in no split: not named in a split file, unusable, or newer than the data set."""
+    members = {scene_id for scene_ids in split.values() for scene_id in scene_ids}
+    return [
+        Finding(Severity.WARNING, "no-split", str(image.path), "is in no split", "left out")
+        for image in annotations.images
+        if image.path and image.path.stem not in members
+    ]
+
+
 def _first_damaged(out: Path, name: str, manifest: Mapping[str, Any]) -> str | None:
     """The first file of a tile set that the manifest names and that is missing or changed, as a path in ``out``."""
     if name not in manifest["tiles"]:
@@ -311,7 +331,7 @@ def _split(source: Path, scenes: Sequence[Scene], overlaps: Sequence[Overlap], s
     if choices.split_file:
         return read_split_file(choices.split_file, list(boxes), together)
     try:
-        if choices.folds:
+        if choices.folds is not None:
             return fold_scenes(boxes, choices.folds, choices.fold, seed, together)
         return split_scenes(boxes, seed, together)
     except ValueError as error:

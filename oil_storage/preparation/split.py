@@ -34,7 +34,7 @@ def split_scenes(boxes_per_scene: Mapping[str, int], seed: int, same_ground: Seq
     """
     groups = _groups(sorted(boxes_per_scene), same_ground)
     if len(groups) < len(SPLITS):
-        raise ValueError(f"{len(groups)} independent scenes cannot make {len(SPLITS)} splits")
+        raise ValueError(f"{_independent(groups)} cannot make {len(SPLITS)} splits")
     parts = _deal(groups, boxes_per_scene, FRACTIONS, seed)
     return {split: sorted(part) for split, part in zip(SPLITS, parts, strict=True)}
 
@@ -63,7 +63,7 @@ def fold_scenes(
         raise ValueError(f"fold {fold} of {folds}: there must be at least {len(SPLITS)}, counted from 0")
     groups = _groups(sorted(boxes_per_scene), same_ground)
     if len(groups) < folds:
-        raise ValueError(f"{len(groups)} independent scenes cannot make {folds} folds")
+        raise ValueError(f"{_independent(groups)} cannot make {folds} folds")
     parts = _deal(groups, boxes_per_scene, [1 / folds] * folds, seed)
     validating = (fold + 1) % folds
     training = [scene for index, part in enumerate(parts) if index not in (fold, validating) for scene in part]
@@ -87,7 +87,7 @@ def read_split_file(path: Path, scenes: Sequence[str], same_ground: Sequence[Seq
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not json ({error})") from error
     wanted = '{"train": [scene ids], "val": [scene ids], "test": [scene ids]}'
     if not isinstance(content, dict) or sorted(content) != sorted(SPLITS):
@@ -97,6 +97,8 @@ def read_split_file(path: Path, scenes: Sequence[str], same_ground: Sequence[Seq
         if not isinstance(content[split], list) or not content[split]:
             raise UserError(f"{path}: {split!r} names no scene; must be {wanted}")
         for scene in content[split]:
+            if not isinstance(scene, str):
+                raise UserError(f"{path}: {scene!r:.80} in {split!r} is no scene id; must be {wanted}")
             if scene in split_of:
                 raise UserError(f"{path}: names {scene!r} in {split_of[scene]!r} and again in {split!r}")
             split_of[scene] = split
@@ -144,6 +146,11 @@ def _deal(
         behind[choice] -= 1
         dealt[choice] += groups[index]
     return dealt
+
+
+def _independent(groups: Sequence[Sequence[str]]) -> str:
+    scenes = sum(len(group) for group in groups)
+    return f"{scenes} scenes" if scenes == len(groups) else f"{scenes} scenes on {len(groups)} grounds, some the same,"
 
 
 def _groups(scenes: list[str], same_ground: Sequence[Sequence[str]]) -> list[list[str]]:

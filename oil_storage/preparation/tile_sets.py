@@ -84,7 +84,7 @@ def first_damaged(folder: Path, digest: str | None) -> str | None:
     sums = folder / SUMS
     if not sums.is_file() or sha256(sums) != digest:
         return SUMS
-    for line in sums.read_text(encoding="utf-8").splitlines():
+    for line in sums.read_text(encoding="utf-8").rstrip("\n").split("\n"):  # a name may hold other ends of lines
         expected, _, name = line.partition("  ")
         path = folder / name
         if not path.is_file() or sha256(path) != expected:

@@ -7,9 +7,10 @@ import numpy as np
 
 from oil_storage import __version__
 from oil_storage.files import write_text
+from oil_storage.preparation.alignment.roundness import SUSPECT
 from oil_storage.preparation.alignment.verdict import Answer
 from oil_storage.preparation.audit import MAX_ASPECT, MIN_SIDE, NEAR_DUPLICATE_IOU
-from oil_storage.preparation.inspection import SMALLEST, SUSPECT, Inspected
+from oil_storage.preparation.inspection import SMALLEST, Inspected
 from oil_storage.reporting.contact_sheet import contact_sheet
 from oil_storage.reporting.data_uri import jpeg_uri, png_uri
 

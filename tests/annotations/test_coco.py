@@ -161,3 +161,12 @@ def test_no_coco_json_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "x.json", '{"features": []}')
     with pytest.raises(UserError, match="no COCO json"):
         read(tmp_path)
+
+
+def test_links_to_images_stay_in_their_folder(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        picture(tmp_path / "elsewhere" / name)
+    (tmp_path / "source" / "images").mkdir(parents=True)
+    (tmp_path / "source" / "images" / "a.jpg").symlink_to(tmp_path / "elsewhere" / "a.jpg")
+    write(tmp_path / "source" / "x.json", content())
+    assert read(tmp_path / "source").findings == []

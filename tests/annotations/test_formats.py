@@ -6,6 +6,7 @@ import pytest
 
 from oil_storage.annotations import formats
 from oil_storage.errors import UserError
+from oil_storage.files import locked
 from oil_storage.preparation.audit import audit
 from oil_storage.scene import CLASS_NAME, Scene
 from tests.labelled_scenes import assert_same_scenes, make_scenes
@@ -119,3 +120,23 @@ def test_a_folder_with_something_in_it_is_never_written_to(scenes: list[Scene], 
     with pytest.raises(UserError, match="is a file"):
         formats.write(scenes, tmp_path / "out" / "mine", "coco")
     assert os.listdir(tmp_path) == ["out"]
+
+
+def test_two_processes_do_not_write_one_folder(scenes: list[Scene], tmp_path: Path) -> None:
+    partial = tmp_path / ".out.partial"
+    partial.mkdir()
+    (partial / "of another").touch()
+    with locked(partial), pytest.raises(UserError, match="another process is writing to it"):
+        formats.write(scenes, tmp_path / "out", "coco")
+    assert os.listdir(partial) == ["of another"]
+    formats.write(scenes, tmp_path / "out", "coco")  # where the other was killed
+    assert sorted(os.listdir(tmp_path)) == ["out"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["annotations.json", "images"]
+
+
+def test_a_link_to_an_empty_folder_is_written_through(scenes: list[Scene], tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "there")
+    formats.write(scenes, tmp_path / "out", "yolo")
+    assert (tmp_path / "out").is_symlink()
+    assert (tmp_path / "there" / "data.yaml").is_file()

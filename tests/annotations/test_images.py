@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +55,11 @@ def test_a_tiff_s_world_file_travels_with_it(folder: Path) -> None:
     copy_images(scenes, folder / "out" / "images")
     assert {file.name for file in (folder / "out/images").iterdir()} == {"c.tif", "c.tfw", "c.tif.aux.xml"}
     assert (folder / "out/images/c.tfw").read_text() == "c.tfw"
+
+
+def test_a_name_that_no_annotation_can_hold_is_refused(folder: Path) -> None:
+    (folder / "dépôt\u2028.jpg").touch()
+    assert len(images_in(folder)) == 3
+    Path(os.fsdecode(os.fsencode(folder) + b"/d\xe9pot.jpg")).touch()
+    with pytest.raises(UserError, match=r"'d\\udce9pot.jpg' is not UTF-8"):
+        images_in(folder)

@@ -21,6 +21,8 @@ def test_an_object_is_read_in_every_encoding_of_json(tmp_path: Path, encoding: s
         (b"", r"a\.json:1: not JSON"),
         (b"[1]", "holds a list"),
         (b'{"a": "\xff"}', "not UTF-8"),
+        (b"[" * 100_000, "cannot be read"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "cannot be read"),
     ],
 )
 def test_what_is_no_object_is_named(tmp_path: Path, content: bytes, words: str) -> None:

@@ -79,3 +79,54 @@ def test_the_page_stands_alone(right: Path, tmp_path: Path) -> None:
     assert "http" not in text
     assert "<script" not in text
     assert "Suspects" in text
+
+
+def test_scenes_that_are_wrong_each_in_its_way_are_no_yes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    faults = [Fault("transposed"), Fault("mirrored top-bottom"), Fault("xywh read as xyxy")]
+    source = write_source(tmp_path / "source", 3, dict(enumerate(faults)))
+    page = tmp_path / "audit.html"
+    assert main([str(source), "--report", str(page)]) == 1
+    printed = capsys.readouterr().out
+    assert "do the boxes sit on the objects? not in 3 of 3 scenes; by scene: 3 no\n" in printed
+    assert "measured" not in printed
+    assert [line.partition(":")[0] for line in printed.splitlines() if line.startswith("error")] == ["error"] * 3
+    assert '<strong class="no">not in 3 of 3 scenes</strong>' in page.read_text()
+
+
+def test_what_counts_most_is_said_last(right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "images").symlink_to(right / "images")
+    rows = [
+        "nowhere,oil-storage-tank,(1, 1, 9, 9)",
+        "scene_0,oil-storage-tank,(-5, 5, 5, 15)",
+        "scene_0,oil-storage-tank,(5, 5, 5, 9)",
+    ]
+    quoted = [",".join([*row.split(",", 2)[:2], f'"{row.split(",", 2)[2]}"']) for row in rows]
+    (tmp_path / "annotations.csv").write_text((right / "annotations.csv").read_text() + "\n".join(quoted) + "\n")
+    assert main([str(tmp_path)]) == 1
+    said = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert said[:3] == ["repair", "warning", "error"]
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (["--config", "annotations.csv"], "annotations.csv: no config, which ends in .py"),
+        (["--report", "images"], "--report images: is a folder"),
+        (["--report", "nowhere/audit.html"], "there is no folder nowhere"),
+    ],
+)
+def test_what_cannot_be_is_said_before_the_pixels_are_looked_at(
+    right: Path, option: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(right)
+    monkeypatch.setattr("oil_storage.preparation.inspection.inspect", None)
+    assert main([".", *option]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_damaged_image_does_not_keep_others_from_being_mended(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "source", 4, {1: Fault("transposed")})
+    (source / "images" / "scene_0.png").write_bytes(b"junk")
+    assert main([str(source), "--fix", str(tmp_path / "mended")]) == 1
+    assert main([str(tmp_path / "mended")]) == 0
+    assert len(list((tmp_path / "mended" / "images").iterdir())) == 3

@@ -43,6 +43,8 @@ def test_sigterm_runs_the_clean_ups_and_ends_in_a_line(capsys: pytest.CaptureFix
         (UserError("a.csv:3: no bounds"), 2, "error: a.csv:3: no bounds"),
         (PermissionError(13, "Permission denied", "/out"), 2, "error: /out: Permission denied"),
         (OSError("disk gone"), 2, "error: disk gone"),
+        (OSError(28, "No space left on device", "/from", None, "/to"), 2, "error: /to: No space left on device"),
+        (OSError(13, "Permission denied", "/from", None, "/to"), 2, "error: /from: Permission denied"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (KeyError("boxes"), 1, "error: KeyError: 'boxes'\nrun again with --debug for the traceback"),
     ],

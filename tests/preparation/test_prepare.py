@@ -281,3 +281,48 @@ def test_no_real_tile_is_denser_than_the_data_sheet_states(airbus: Path) -> None
     # the densest scene for 1024 px is among the 20 that not every copy of the data has
     assert found[640] == OilStorageDataset.METAINFO["densest"][640]
     assert found[1024] <= OilStorageDataset.METAINFO["densest"][1024]
+
+
+def test_scenes_in_no_split_are_said(raw: Path, tmp_path: Path) -> None:
+    given = {"train": ["scene_1", "scene_4"], "val": ["scene_0"], "test": ["scene_7"]}
+    (tmp_path / "split.json").write_text(json.dumps(given))
+    choices = Choices(split_file=tmp_path / "split.json")
+    for _ in range(2):
+        found = prepare(raw, tmp_path / "out", tile=128, overlap=0, choices=choices).findings
+        assert [Path(one.place).stem for one in found if one.check == "no-split"] == [
+            f"scene_{index}" for index in (2, 3, 5, 6)
+        ]
+
+
+def test_an_image_that_came_later_is_in_no_split(tmp_path: Path) -> None:
+    source = write_raw_data(tmp_path / "raw", scenes=4, size=256, tanks=4)
+    assert not [one for one in prepare(source, tmp_path / "out", 128, 0).findings if one.check == "no-split"]
+    cv2.imwrite(str(source / "images" / "zz.jpg"), np.zeros((256, 256, 3), np.uint8))
+    (late,) = [one for one in prepare(source, tmp_path / "out", 64, 0).findings if one.check == "no-split"]
+    assert Path(late.place).name == "zz.jpg"
+
+
+def test_strict_refuses_a_prepared_folder_too(tmp_path: Path) -> None:
+    source = write_raw_data(tmp_path / "raw", scenes=4, size=256, tanks=4)
+    table = source / "annotations.csv"
+    table.write_text(table.read_text() + 'scene_0,oil-storage-tank,"(5, 5, 5, 9)"\n')
+    prepare(source, tmp_path / "out", 128, 0)
+    with pytest.raises(UserError, match="has no area"):
+        prepare(source, tmp_path / "out", 64, 0, choices=Choices(strict=True))
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        (Choices(split_file=Path("split.json"), folds=3), "leave out --folds"),
+        (Choices(fold=2), "--fold 2: one of --folds"),
+        (Choices(folds=0), "fold 0 of 0: there must be at least 3"),
+        (Choices(min_side=float("nan")), "--min-side nan"),
+        (Choices(max_aspect=0.5), "--max-aspect 0.5"),
+        (Choices(max_aspect=-1), "--max-aspect -1"),
+    ],
+)
+def test_choices_that_mean_nothing_are_refused(raw: Path, tmp_path: Path, choices: Choices, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=choices)
+    assert not (tmp_path / "out").exists()

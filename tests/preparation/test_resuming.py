@@ -7,6 +7,7 @@ import pytest
 from oil_storage.preparation import tile_sets
 from oil_storage.preparation.prepare import prepare
 from tests.folder_contents import contents
+from tests.raw_data import write_raw_data
 
 
 def test_a_killed_run_started_again_gives_the_same_bytes(
@@ -107,3 +108,13 @@ def test_what_a_killed_run_had_begun_is_cleared(raw: Path, out: Path, tmp_path: 
     assert sorted(path.name for path in (tmp_path / "out" / "tiles").iterdir()) == sorted(
         path.name for path in (out / "tiles").iterdir()
     )
+
+
+def test_names_may_hold_ends_of_lines(tmp_path: Path) -> None:
+    source = write_raw_data(tmp_path / "raw", scenes=4, size=128, tanks=2)
+    for image in sorted((source / "images").iterdir()):
+        image.rename(image.with_name(f"a\u2028{image.name}"))
+    table = source / "annotations.csv"
+    table.write_text(table.read_text().replace("scene_", "a\u2028scene_"), encoding="utf-8")
+    prepare(source, tmp_path / "out", tile=64, overlap=16)
+    assert prepare(source, tmp_path / "out", tile=64, overlap=16).mended == []

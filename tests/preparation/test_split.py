@@ -49,9 +49,9 @@ def test_scenes_of_one_ground_stay_together() -> None:
 
 
 def test_too_few_scenes_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 independent scenes"):
+    with pytest.raises(ValueError, match="3 scenes on 2 grounds, some the same, cannot make 3 splits"):
         split_scenes(dict.fromkeys(PAIR, 5) | {"c": 5}, 0, [PAIR])
-    with pytest.raises(ValueError, match="4 independent scenes cannot make 5 folds"):
+    with pytest.raises(ValueError, match="4 scenes cannot make 5 folds"):
         fold_scenes(densities(4), 5, 0, 0)
     with pytest.raises(ValueError, match="fold 5 of 5"):
         fold_scenes(densities(9), 5, 5, 0)
@@ -93,3 +93,10 @@ def test_a_given_split_is_taken(tmp_path: Path) -> None:
 def test_a_split_file_that_cannot_be_meant_is_refused(tmp_path: Path, content: object, words: str) -> None:
     with pytest.raises(UserError, match=words):
         read_split_file(write(tmp_path, content), list("abcd"), [("b", "c")])
+
+
+@pytest.mark.parametrize("content", ['{"train": [["a"]], "val": ["b"], "test": ["c"]}', "[" * 100_000])
+def test_a_split_of_something_else_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "split.json").write_text(content)
+    with pytest.raises(UserError, match=r"split\.json: "):
+        read_split_file(tmp_path / "split.json", ["a", "b", "c"])

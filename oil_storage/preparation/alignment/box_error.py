@@ -36,6 +36,11 @@ class BoxError:
     shift: tuple[float, float]
     size: tuple[float, float]
 
+    def undone(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Boxes ``(N, 4)`` xyxy without it: moved back, and resized about their own centres."""
+        centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2 - self.shift, (boxes[:, 2:] - boxes[:, :2]) / 2 / self.size
+        return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+
 
 def common_error(grey: NDArray[np.uint8], boxes: NDArray[np.float32]) -> BoxError:
     """Measure the shift and the size that boxes have in common.
@@ -46,7 +51,7 @@ def common_error(grey: NDArray[np.uint8], boxes: NDArray[np.float32]) -> BoxErro
             their size. Of others the answer means nothing: see whether boxes are round where it is undone.
 
     Returns:
-        BoxError: undone by subtracting the shift, and dividing by the size about the boxes' centres.
+        BoxError: see there.
     """
     if len(boxes) > SAMPLE:
         boxes = boxes[np.random.default_rng(0).choice(len(boxes), SAMPLE, replace=False)]

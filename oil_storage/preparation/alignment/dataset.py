@@ -1,14 +1,14 @@
 """The verdict on a whole data set: a fault that all scenes share, and the scenes that are wrong alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from oil_storage.preparation.alignment import faults
 from oil_storage.preparation.alignment.evidence import SceneEvidence
 from oil_storage.preparation.alignment.faults import Fault
-from oil_storage.preparation.alignment.verdict import NATURAL_SIZE, Answer, Verdict, judge_scene
+from oil_storage.preparation.alignment.verdict import FAR, HALF_A_SIDE, NATURAL_SIZE, Answer, Verdict, judge_scene
 
 SITTING = (faults.NONE, faults.RESIZED)
 """Kinds of boxes that lie about their objects' centres."""
@@ -34,16 +34,24 @@ class DatasetVerdict:
     Attributes:
         answer: no where more than half of the scenes that can be judged share a fault.
         fault: that fault, with measured parameters.
-        shift: median shift of the scenes whose boxes sit on objects, ``(dx, dy)`` pixels.
-        size: measured size of the boxes, 1 being that of boxes drawn by hand.
+        shift: median shift of the scenes whose boxes lie about objects, ``(dx, dy)`` pixels; None where there is none.
+        size: measured size of their boxes, 1 being that of boxes drawn by hand; likewise.
         scenes: a verdict for every scene.
     """
 
     answer: Answer
     fault: Fault
-    shift: tuple[float, float]
-    size: float
+    shift: tuple[float, float] | None
+    size: float | None
     scenes: Mapping[str, Verdict]
+
+    @property
+    def statement(self) -> str:
+        """The answer in words: ``no, transposed``, ``not in 2 of 20 scenes``."""
+        if self.answer == Answer.NO:
+            return f"no, {self.fault}"
+        wrong = sum(verdict.answer == Answer.NO for verdict in self.scenes.values())
+        return f"not in {wrong} of {len(self.scenes)} scenes" if wrong else str(self.answer)
 
 
 def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
@@ -66,11 +74,8 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
     usual = NATURAL_SIZE ** (1 - own) * size**own
     scenes = {one.scene_id: judge_scene(one, usual) for one in evidence}
     sitting = [verdict for verdict in scenes.values() if verdict.answer != Answer.UNKNOWN and _sits(verdict)]
-    shift = (
-        (float(np.median([one.shift[0] for one in sitting])), float(np.median([one.shift[1] for one in sitting])))
-        if sitting
-        else (0.0, 0.0)
-    )
+    dx, dy = np.median([one.shift for one in sitting] or [(0.0, 0.0)], axis=0)
+    shift = float(dx), float(dy)
     alike = [one for one in sitting if np.hypot(*np.subtract(one.shift, shift)) <= COMMON_SHIFT]
     shifted = np.hypot(*shift) > COMMON_SHIFT and len(alike) >= COMMON_SCENES and 2 * len(alike) > len(sitting)
     judged = [verdict for verdict in scenes.values() if verdict.answer != Answer.UNKNOWN]
@@ -82,8 +87,10 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
         fault = Fault(faults.SHIFTED, shift)
     elif fault.kind == faults.NONE and resized:
         fault = measured
+    if fault.kind == faults.SHIFTED:
+        scenes = {name: _as_others_shifted(verdict, fault) for name, verdict in scenes.items()}
     answer = Answer.NO if fault.kind != faults.NONE else Answer.YES if judged else Answer.UNKNOWN
-    return DatasetVerdict(answer, fault, shift, error, scenes)
+    return DatasetVerdict(answer, fault, shift if sitting else None, error if placed else None, scenes)
 
 
 def common_fault(found: Sequence[Fault], judged: int) -> Fault:
@@ -92,10 +99,25 @@ def common_fault(found: Sequence[Fault], judged: int) -> Fault:
         alike = [fault for fault in found if fault.kind == kind]
         middle = tuple(float(value) for value in np.median([fault.parameters for fault in alike], axis=0))
         if kind == faults.SCALED:
-            alike = [fault for fault in alike if np.allclose(fault.parameters, middle, rtol=SAME_SCALE)]
+            alike = [fault for fault in alike if agrees(fault, Fault(kind, middle))]
         if 2 * len(alike) > judged:
             return Fault(kind, middle)
     return Fault()
+
+
+def agrees(own: Fault, common: Fault) -> bool:
+    """Whether a scene's own fault is the one that all have, which is measured better."""
+    if own.kind != common.kind:
+        return False
+    if own.kind == faults.SHIFTED:
+        return bool(np.hypot(*np.subtract(own.parameters, common.parameters)) <= FAR)
+    return own.kind != faults.SCALED or np.allclose(own.parameters, common.parameters, rtol=SAME_SCALE)
+
+
+def _as_others_shifted(verdict: Verdict, common: Fault) -> Verdict:
+    """Where boxes are as large as the shift is far, it seems to be a corner taken for a centre."""
+    shifted = Fault(faults.SHIFTED, verdict.shift)
+    return replace(verdict, fault=shifted) if verdict.fault.kind in HALF_A_SIDE and agrees(shifted, common) else verdict
 
 
 def _sits(verdict: Verdict) -> bool:

@@ -9,13 +9,19 @@ from oil_storage.preparation.alignment import faults
 from oil_storage.preparation.alignment.box_error import common_error
 from oil_storage.preparation.alignment.chance import chance_of
 from oil_storage.preparation.alignment.faults import Fault, undo
-from oil_storage.preparation.alignment.roundness import GradientField, roundness, roundness_nearby, tightened
-from oil_storage.preparation.alignment.search import best_scale, best_scales, best_shift
+from oil_storage.preparation.alignment.roundness import SUSPECT, GradientField, roundness, roundness_nearby, tightened
+from oil_storage.preparation.alignment.search import best_scale, best_scales, best_shift, roundest_near
 
 SAMPLE = 150
 """Boxes of a scene that are looked at for the whole scene's sake: more add time, not certainty."""
+FEW = 60
+"""Of these it is enough to look at so many for the share that are round."""
+ABOVE_CHANCE = 0.15
+"""What is not rounder than chance by that much is no place for the boxes."""
 CLEAR = 0.28
-"""Where a simpler place is rounder than chance by that much, no scale is searched for."""
+"""Where a simpler place is rounder than chance by that much, no other is searched for."""
+CLEARER = 0.42
+"""The same where the simpler place was searched for, too: boxes that are scaled a little seem shifted, some of them."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,9 @@ class SceneEvidence:
         shift: that the boxes as written have in common, pixels, ``(dx, dy)``; see :func:`.box_error.common_error`.
         size: of the boxes in x and y, as multiples of boxes that end at the object's edge; likewise.
         fitted: mean roundness of the boxes after shift and size are undone.
+        settled: share of the boxes that are round, at or near their place, after each fault is undone that makes them
+            rounder than chance.
+        fitted_settled: the same after shift and size are undone.
         side: median side of the boxes, pixels.
         single: ``(N,)`` roundness at or near each box of the scene as written, in the boxes' order.
     """
@@ -41,6 +50,8 @@ class SceneEvidence:
     shift: tuple[float, float]
     size: tuple[float, float]
     fitted: float
+    settled: dict[Fault, float]
+    fitted_settled: float
     side: float
     single: NDArray[np.float32]
 
@@ -66,26 +77,33 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
     def mean(fault: Fault) -> float:
         return float(roundness(field, tightened(undo(fault, sample, width, height))).mean())
 
+    def settled(places: NDArray[np.float32]) -> float:
+        return float((roundness_nearby(field, places[:: -(-len(places) // FEW)]) >= SUSPECT).mean())
+
     found: dict[Fault, float] = {}
-    chance, shift, size, fitted = (0.0, 0.0), (0.0, 0.0), (1.0, 1.0), 0.0
+    chance, shift, size, fitted, fitted_settled = (0.0, 0.0), (0.0, 0.0), (1.0, 1.0), 0.0, 0.0
     if len(sample):
         chance = chance_of(field, sides, width, height, rng)
+        clear = chance[0] + CLEAR
         error = common_error(field.grey, upright)
-        shift, size = error.shift, error.size
-        centred = undo(Fault(faults.SHIFTED, shift), upright, width, height)
-        fitted = float(roundness(field, undo(Fault(faults.RESIZED, size), centred, width, height)).mean())
+        fitted = float(roundness(field, error.undone(upright)).mean())
+        if fitted < clear:  # the network has seen an inner rim, or nothing
+            nearest = roundest_near(field, upright, error)
+            rounder = float(roundness(field, nearest.undone(upright)).mean())
+            if rounder > chance[0] + CLEARER:
+                error, fitted = nearest, rounder
+        shift, size, fitted_settled = error.shift, error.size, settled(error.undone(upright))
         for fault in (Fault(), *map(Fault, faults.DISCRETE)):
             found[fault] = mean(fault)
-        clear = chance[0] + CLEAR
         simplest = max(fitted, *found.values())
         shifted = best_shift(field, tightened(upright))
         found[shifted] = mean(shifted)
         for search in (best_scale, best_scales):
-            # boxes that are scaled a little seem shifted, some of them
             others = max(score for fault, score in found.items() if fault != shifted)
-            if simplest < clear and others < clear + CLEAR / 2:
+            if simplest < clear and others < chance[0] + CLEARER:
                 scaled = search(field, upright, width, height)
                 found[scaled] = mean(scaled)
+    above = chance[0] + ABOVE_CHANCE
     return SceneEvidence(
         scene_id,
         len(sample),
@@ -94,6 +112,8 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
         shift,
         size,
         fitted,
+        {fault: settled(undo(fault, sample, width, height)) for fault, score in found.items() if score > above},
+        fitted_settled,
         float(np.median(sides)) if len(sides) else 0.0,
         roundness_nearby(field, written),
     )

@@ -16,6 +16,8 @@ NEARBY = (-0.1, 0.0, 0.1)
 """Sides by which a box may have been drawn aside, in x and in y,"""
 NEARBY_SIZES = (0.85, 1.0, 1.2)
 """and times by which it may be too large."""
+SUSPECT = 0.53
+"""Boxes on nothing round: nowhere near them is roundness above that."""
 BLOCK = 30_000
 """Pixels: cv2.remap takes images with sides under 2 ** 15."""
 AT_ONCE = 1000

@@ -1,8 +1,11 @@
 """Where boxes would have to lie: searches over shifts and scales."""
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 
+from oil_storage.preparation.alignment.box_error import BoxError
 from oil_storage.preparation.alignment.faults import SCALED, SHIFTED, Fault
 from oil_storage.preparation.alignment.roundness import GradientField, roundness, tightened
 
@@ -10,6 +13,9 @@ REACH = 48
 """Shifts up to that many pixels are tried."""
 SHIFT_SAMPLE = 40
 SCALE_SAMPLE = 30
+NEAR = ((0.04, 3, 5), (0.013, 2, 2), (0.004, 2, 2))
+"""Steps of the search for the nearest round place, in sides and in the logarithm of the size, and how many of them to
+either side: in x and in y, and in size."""
 SCALES = (0.2, 5.0)
 """Scales between these are tried,"""
 OBJECT_SIDES = (6.0, 100.0)
@@ -52,6 +58,32 @@ def _after_shifts(field: GradientField, boxes: NDArray[np.float32], shifts: NDAr
     moved = (boxes - np.tile(shifts, 2)[..., None, :]).reshape(-1, 4).astype(np.float32)
     score: NDArray[np.float32] = roundness(field, moved).reshape(len(shifts), len(boxes)).mean(axis=1)
     return score
+
+
+def roundest_near(field: GradientField, boxes: NDArray[np.float32], error: BoxError) -> BoxError:
+    """The error near another without which boxes are roundest; in x and in y, its sizes keep their ratio.
+
+    Args:
+        field: of the image.
+        boxes: ``(N, 4)`` xyxy as written, corners in order, ``N > 0``.
+        error: within 0.12 sides, and 20 % in size.
+    """
+    few = _sample(error.undone(boxes), SHIFT_SAMPLE)
+    side = float(np.median(few[:, 2:] - few[:, :2]))
+    best = BoxError((0.0, 0.0), (1.0, 1.0))
+    for step, aside, larger in NEAR:
+        moves, sizes = (step * np.arange(-most, most + 1) for most in (aside, larger))
+        x, y = side * moves + best.shift[0], side * moves + best.shift[1]
+        tried = [
+            BoxError((float(dx), float(dy)), (float(size), float(size)))
+            for dx, dy, size in product(x, y, best.size[0] * np.exp(sizes))
+        ]
+        undone = np.concatenate([one.undone(few) for one in tried])
+        best = tried[int(roundness(field, undone).reshape(len(tried), len(few)).mean(axis=1).argmax())]
+    return BoxError(
+        (error.shift[0] + best.shift[0], error.shift[1] + best.shift[1]),
+        (error.size[0] * best.size[0], error.size[1] * best.size[1]),
+    )
 
 
 def best_scale(field: GradientField, boxes: NDArray[np.float32], width: int, height: int) -> Fault:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from oil_storage.preparation.alignment import GradientField
+from oil_storage.preparation.alignment.box_error import BoxError
 from oil_storage.preparation.alignment.roundness import tightened
-from oil_storage.preparation.alignment.search import best_scales, best_shift
+from oil_storage.preparation.alignment.search import best_scales, best_shift, roundest_near
 from tests.preparation.alignment.discs import scene_of_discs
 
 
@@ -23,3 +24,16 @@ def test_a_shift_is_found_by_the_roundest_place(shift: tuple[float, float]) -> N
     pixels, boxes = scene_of_discs(0)
     found = best_shift(GradientField.of(pixels), tightened(boxes + np.float32(shift * 2)))
     assert found.parameters == pytest.approx(shift, abs=0.5)
+
+
+@pytest.mark.parametrize(("shift", "size"), [((0.0, 0.0), (1.0, 1.0)), ((4.0, -7.0), (1.5, 0.75))])
+def test_the_nearest_round_place_is_found(shift: tuple[float, float], size: tuple[float, float]) -> None:
+    pixels, boxes = scene_of_discs(0)
+    edges = tightened(boxes)
+    centre, half = (edges[:, :2] + edges[:, 2:]) / 2 + shift, (edges[:, 2:] - edges[:, :2]) / 2 * size
+    written = np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+    seen = BoxError((shift[0] + 1.5, shift[1] - 1.5), (size[0] * 1.12, size[1] * 1.12))
+    found = roundest_near(GradientField.of(pixels), written, seen)
+    assert found.shift == pytest.approx(shift, abs=0.2)
+    assert found.size == pytest.approx(size, rel=0.03)
+    np.testing.assert_allclose(found.undone(written), edges, atol=0.7)

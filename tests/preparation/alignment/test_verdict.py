@@ -1,13 +1,16 @@
 from dataclasses import replace
 from functools import cache
 
+import cv2
 import numpy as np
 import pytest
 
 from oil_storage.preparation.alignment import GradientField, SceneEvidence, examine, faults
+from oil_storage.preparation.alignment.box_error import BoxError
 from oil_storage.preparation.alignment.dataset import judge_dataset
 from oil_storage.preparation.alignment.faults import Fault, plant
 from oil_storage.preparation.alignment.verdict import NATURAL_SIZE, SURE, Answer, judge_scene
+from oil_storage.preparation.mending import fault_of
 from tests.preparation.alignment.discs import scene_of_discs
 
 PLANTED = [
@@ -176,3 +179,60 @@ def test_few_boxes_tell_a_size_less_surely(size: float) -> None:
     drawn = replace(drawn, roundness={Fault(): 0.6}, fitted=0.9)
     assert judge_scene(replace(drawn, boxes=SURE)).fault.kind == faults.RESIZED
     assert judge_scene(replace(drawn, boxes=13)).answer == Answer.YES
+
+
+def test_where_the_network_sees_an_inner_rim_the_nearest_round_place_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(90, 110, (700, 900, 3)).astype(np.uint8)
+    centres = np.array([(x, y) for x in range(90, 900, 120) for y in range(90, 700, 120)], np.float32) + 0.5
+    for x, y in centres.astype(int).tolist():
+        cv2.circle(pixels, (x, y), 40, (220, 220, 220), -1)
+    boxes = np.concatenate([centres - 41, centres + 41], axis=1)
+    inner = BoxError((2.0, -2.0), (2.4, 2.4))  # where the roof is even
+    monkeypatch.setattr("oil_storage.preparation.alignment.evidence.common_error", lambda *_: inner)
+    field = GradientField.of(pixels)
+    found = examine("scene", field, plant(Fault(faults.RESIZED, (2.0, 2.0)), boxes, 900, 700))
+    assert found.shift == pytest.approx((0, 0), abs=0.2)
+    assert found.size == pytest.approx((2.04, 2.04), rel=0.02)
+    nothing = examine("scene", field, plant(Fault(faults.SHIFTED, (60.0, 60.0)), boxes, 900, 700))
+    assert (nothing.shift, nothing.size) == (inner.shift, inner.size)
+
+
+def shifted(right: SceneEvidence, number: int, shift: tuple[float, float], side: float = 60.0) -> SceneEvidence:
+    return replace(right, scene_id=f"scene_{number}", shift=shift, side=side)
+
+
+def test_half_a_side_is_a_shift_where_the_others_are_shifted_so() -> None:
+    right = evidence(Fault(), 0)
+    others = [shifted(right, number, (8.0, 8.5)) for number in range(4)]
+    corner = Fault("centre read as corner")
+    odd = shifted(right, 9, (8.0, 8.0), side=16.0)
+    odd = replace(odd, roundness={Fault(): 0.2, corner: right.fitted - 0.05})
+    assert judge_dataset([odd]).scenes["scene_9"].fault == corner
+    verdict = judge_dataset([*others, odd])
+    assert verdict.fault == Fault(faults.SHIFTED, (8.0, 8.5))
+    assert verdict.scenes["scene_9"].fault == Fault(faults.SHIFTED, (8.0, 8.0))
+    far = replace(odd, shift=(8.0, -8.0))
+    assert judge_dataset([*others, far]).scenes["scene_9"].fault.kind != corner.kind
+
+
+def test_a_shift_of_its_own_is_undone_as_it_is() -> None:
+    right = evidence(Fault(), 0)
+    verdict = judge_dataset([shifted(right, number, (8.0, 8.5)) for number in range(4)] + [shifted(right, 9, (0, 20))])
+    assert fault_of("scene_0", verdict) == verdict.fault
+    assert fault_of("scene_9", verdict) == Fault(faults.SHIFTED, (0, 20))
+
+
+@pytest.mark.parametrize(
+    ("planted", "statement"),
+    [
+        ([Fault(), Fault()], "yes"),
+        ([Fault(), Fault("transposed"), Fault("mirrored top-bottom")], "not in 2 of 3 scenes"),
+        ([Fault("transposed")] * 3, "no, transposed"),
+        ([], "not enough evidence"),
+    ],
+)
+def test_the_answer_in_words(planted: list[Fault], statement: str) -> None:
+    verdict = judge_dataset([evidence(fault, seed) for seed, fault in enumerate(planted)])
+    assert verdict.statement == statement
+    assert (verdict.shift is not None) == (Fault() in planted)
