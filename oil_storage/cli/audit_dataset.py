@@ -125,10 +125,16 @@ def fix(
     sizes = {scene.scene_id: (scene.width, scene.height) for scene in inspected.scenes}
     mended, undone = mend(annotations, inspected.alignment, sizes)
     again = inspect(mended, class_map).alignment if undone else inspected.alignment
-    wrong = {name for name, verdict in again.scenes.items() if Answer.NO in (again.answer, verdict.answer)}
+    before = inspected.alignment.scenes
+    wrong = {
+        name
+        for name, verdict in again.scenes.items()
+        if Answer.NO in (again.answer, verdict.answer)
+        or (verdict.answer != Answer.YES and name in before and before[name].answer == Answer.NO)
+    }
     first, (mended, undone) = undone, mend(annotations, inspected.alignment, sizes, wrong & undone.keys())
     for name in sorted(first.keys() - undone.keys()):
-        print(f"left as it is: {name}: {first[name]}, but undoing that leaves boxes wrong, too; look at it")
+        print(f"left as it is: {name}: {first[name]}, but undoing that makes boxes no righter; look at it")
     for name, fault in sorted(undone.items()):
         print(f"undone in {name}: {fault}")
     for name in sorted(robbed(undone)):

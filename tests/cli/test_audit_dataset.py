@@ -59,7 +59,7 @@ def test_what_is_wrong_after_mending_too_is_left_as_it_was(
     monkeypatch.setattr("oil_storage.preparation.inspection.inspect", wrong_at_first)
     source = write_source(tmp_path / "source", 3, {})
     main([str(source), "--fix", str(tmp_path / "mended")])
-    assert "left as it is: scene_0: transposed, but undoing that leaves boxes wrong, too" in capsys.readouterr().out
+    assert "left as it is: scene_0: transposed, but undoing that makes boxes no righter" in capsys.readouterr().out
     assert len(calls) == 2
     before, after = (audit(read(folder), {CLASS_NAME: CLASS_NAME})[0] for folder in (source, tmp_path / "mended"))
     for one, other in zip(before, after, strict=True):

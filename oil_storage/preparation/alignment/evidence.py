@@ -9,13 +9,11 @@ from oil_storage.preparation.alignment import faults
 from oil_storage.preparation.alignment.box_error import common_error
 from oil_storage.preparation.alignment.chance import chance_of
 from oil_storage.preparation.alignment.faults import Fault, undo
-from oil_storage.preparation.alignment.roundness import SUSPECT, GradientField, roundness, roundness_nearby, tightened
+from oil_storage.preparation.alignment.roundness import GradientField, roundness, roundness_nearby, settled, tightened
 from oil_storage.preparation.alignment.search import best_scale, best_scales, best_shift, roundest_near
 
 SAMPLE = 150
 """Boxes of a scene that are looked at for the whole scene's sake: more add time, not certainty."""
-FEW = 60
-"""Of these it is enough to look at so many for the share that are round."""
 ABOVE_CHANCE = 0.15
 """What is not rounder than chance by that much is no place for the boxes."""
 CLEAR = 0.28
@@ -77,9 +75,6 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
     def mean(fault: Fault) -> float:
         return float(roundness(field, tightened(undo(fault, sample, width, height))).mean())
 
-    def settled(places: NDArray[np.float32]) -> float:
-        return float((roundness_nearby(field, places[:: -(-len(places) // FEW)]) >= SUSPECT).mean())
-
     found: dict[Fault, float] = {}
     chance, shift, size, fitted, fitted_settled = (0.0, 0.0), (0.0, 0.0), (1.0, 1.0), 0.0, 0.0
     if len(sample):
@@ -92,7 +87,7 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
             rounder = float(roundness(field, nearest.undone(upright)).mean())
             if rounder > chance[0] + CLEARER:
                 error, fitted = nearest, rounder
-        shift, size, fitted_settled = error.shift, error.size, settled(error.undone(upright))
+        shift, size, fitted_settled = error.shift, error.size, settled(field, error.undone(upright))
         for fault in (Fault(), *map(Fault, faults.DISCRETE)):
             found[fault] = mean(fault)
         simplest = max(fitted, *found.values())
@@ -112,7 +107,7 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
         shift,
         size,
         fitted,
-        {fault: settled(undo(fault, sample, width, height)) for fault, score in found.items() if score > above},
+        {fault: settled(field, undo(fault, sample, width, height)) for fault, score in found.items() if score > above},
         fitted_settled,
         float(np.median(sides)) if len(sides) else 0.0,
         roundness_nearby(field, written),

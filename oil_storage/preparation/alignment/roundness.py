@@ -16,6 +16,8 @@ NEARBY = (-0.1, 0.0, 0.1)
 """Sides by which a box may have been drawn aside, in x and in y,"""
 NEARBY_SIZES = (0.85, 1.0, 1.2)
 """and times by which it may be too large."""
+FEW = 60
+"""Boxes of which it is enough to look at so many for the share that are round."""
 SUSPECT = 0.53
 """Boxes on nothing round: nowhere near them is roundness above that."""
 BLOCK = 30_000
@@ -145,3 +147,9 @@ def roundness_nearby(field: GradientField, boxes: NDArray[np.float32]) -> NDArra
             for size in NEARBY_SIZES:
                 best = np.maximum(best, roundness(field, tightened(moved, size=size)))
     return best
+
+
+def settled(field: GradientField, boxes: NDArray[np.float32]) -> float:
+    """Share of ``(N, 4)`` boxes, ``N > 0``, that are round at or near their places; where they belong, nearly all."""
+    few = boxes[:: -(-len(boxes) // FEW)]
+    return float((roundness_nearby(field, few) >= SUSPECT).mean())

@@ -22,6 +22,8 @@ OBJECT_SIDES = (6.0, 100.0)
 """as long as they leave boxes whose middle side is between these, pixels: almost anything is round that is tiny."""
 FINEST = 1.5
 """Pixels that the farthest box moves from one tried scale to the next: less than an edge is wide."""
+REFINED = (0.5, 0.12)
+"""Pixels, likewise, in the last rounds, that see all boxes."""
 CORNER = 4096
 """Pixels: in larger scenes, scales of both axes are first sought by boxes so near to the origin; time grows with the
 square."""
@@ -99,7 +101,8 @@ def best_scale(field: GradientField, boxes: NDArray[np.float32], width: int, hei
         Fault: of kind :data:`SCALED`.
     """
     scales = _plausible(boxes, FINEST / max(width, height))
-    return _roundest(field, _sample(boxes, SCALE_SAMPLE), np.stack([scales, scales], axis=1))
+    found = _roundest(field, _sample(boxes, SCALE_SAMPLE), np.stack([scales, scales], axis=1))
+    return _refined(field, boxes, found, max(width, height), axes=1)
 
 
 def best_scales(field: GradientField, boxes: NDArray[np.float32], width: int, height: int) -> Fault:
@@ -122,9 +125,18 @@ def best_scales(field: GradientField, boxes: NDArray[np.float32], width: int, he
         x, y = found.parameters
         found = _roundest(field, few, np.stack(np.meshgrid(x * near, y * near), axis=-1).reshape(-1, 2))
         if reach == side:
-            return found
+            return _refined(field, boxes, found, side, axes=2)
         reach = min(2 * reach, side)  # farther boxes tell closer scales apart
         few = _sample(boxes if reach == side else _nearest(boxes, reach), SCALE_SAMPLE)
+
+
+def _refined(field: GradientField, boxes: NDArray[np.float32], found: Fault, side: int, axes: int) -> Fault:
+    """Of the scales near those found, the ones under which all boxes are roundest."""
+    for step in REFINED:
+        near = np.exp(np.arange(-4, 5) * step / side)
+        pairs = np.stack([near, near], axis=1) if axes == 1 else np.array(list(product(near, near)))
+        found = _roundest(field, boxes, pairs * found.parameters)
+    return found
 
 
 def _nearest(boxes: NDArray[np.float32], reach: float) -> NDArray[np.float32]:

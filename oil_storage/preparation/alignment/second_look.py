@@ -11,13 +11,14 @@ from oil_storage.parallel import in_processes
 from oil_storage.preparation.alignment import faults
 from oil_storage.preparation.alignment.chance import chance_of
 from oil_storage.preparation.alignment.faults import Fault, undo
-from oil_storage.preparation.alignment.roundness import GradientField, roundness, tightened
+from oil_storage.preparation.alignment.roundness import GradientField, roundness, settled, tightened
+from oil_storage.preparation.alignment.verdict import SETTLED
 
 SAMPLE = 60
 ON_ALL_IMAGES = 20
 """So many scenes are tried on every image; more of them on each other's alone, or it would take too long."""
 CLEAR = 9.0
-"""Standard deviations of the mean by which a place must be rounder than chance."""
+"""Standard deviations of the mean by which a place must be rounder than chance, and most boxes must be round there."""
 
 Job = tuple[str, Path, dict[str, NDArray[np.float32]], tuple[Fault, ...]]
 
@@ -63,6 +64,8 @@ def _try(job: Job) -> dict[str, tuple[float, Fault]]:
             chance, deviation = chance_of(field, undone[:, 2:] - undone[:, :2], width, height, rng)
             better = float(roundness(field, tightened(undone)).mean()) - chance
             above = better / max(deviation / len(undone) ** 0.5, 1e-6)
+            if settled(field, undone) < SETTLED:
+                continue
             if above > found.get(name, (0.0, fault))[0]:
                 found[name] = above, fault
     return found

@@ -17,6 +17,12 @@ ABOVE_CHANCE = 0.15
 """And by so much in itself."""
 SEARCHED = {faults.SHIFTED: 0.27, faults.RESIZED: 0.24, faults.SCALED: 0.28}
 """The same where the best of many places or sizes was taken: of hundreds, and of a hundred thousand."""
+SETTLED = 0.75
+"""Share of the boxes that are round, or nearly, where they belong; of right boxes some nine tenths are."""
+SITTING = 0.5
+"""The same for boxes as they were written: single ones on nothing are suspects, and no fault of the scene."""
+SURELY_SETTLED = 0.9
+"""Of so many, that is no chance, even where the best of many places was taken."""
 BETTER = 0.08
 """By so much must boxes be rounder after a fault is undone than as written,"""
 ASIDE = 0.2
@@ -90,7 +96,8 @@ def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
     if moved := _moved(evidence):
         return verdict(Answer.NO, max(moved, key=lambda fault: moved[fault]))
     if not _is_fitted(evidence):
-        sits = evidence.roundness[NO_FAULT] > _enough(evidence, faults.NONE)
+        sits = evidence.settled.get(NO_FAULT, 0.0) >= SITTING
+        sits &= evidence.roundness[NO_FAULT] > _enough(evidence, faults.NONE)
         return verdict(Answer.YES if sits else Answer.UNKNOWN)
     if math.hypot(*evidence.shift) > FAR * _doubt(evidence):
         return verdict(Answer.NO, Fault(faults.SHIFTED, evidence.shift))
@@ -107,7 +114,8 @@ def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
     """
     found = {}
     for fault, score in evidence.roundness.items():
-        if fault == NO_FAULT or score < _enough(evidence, fault.kind):
+        settled = evidence.settled.get(fault, 0.0)
+        if fault == NO_FAULT or settled < SETTLED or score < _enough(evidence, fault.kind, settled):
             continue
         searched = fault.kind in SEARCHED
         doubt, than_fitted = BETTER, -SIMPLER
@@ -129,13 +137,15 @@ def _is_half_a_side(evidence: SceneEvidence, sides: float) -> bool:
 
 def _is_fitted(evidence: SceneEvidence) -> bool:
     """Whether the network sees tanks, so that what it says of the boxes means something."""
-    return evidence.fitted > _enough(evidence, faults.RESIZED)
+    settled = evidence.fitted_settled
+    return settled >= SETTLED and evidence.fitted > _enough(evidence, faults.RESIZED, settled)
 
 
-def _enough(evidence: SceneEvidence, kind: str) -> float:
+def _enough(evidence: SceneEvidence, kind: str, settled: float = 0.0) -> float:
     """Roundness from which a scene says something about a fault of that kind."""
     mean, deviation = evidence.chance
-    return float(mean + max(SEARCHED.get(kind, ABOVE_CHANCE), DEVIATIONS * deviation / evidence.boxes**0.5))
+    above = ABOVE_CHANCE if settled >= SURELY_SETTLED else SEARCHED.get(kind, ABOVE_CHANCE)
+    return float(mean + max(above, DEVIATIONS * deviation / evidence.boxes**0.5))
 
 
 def _doubt(evidence: SceneEvidence) -> float:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,6 +30,11 @@ def evidence(fault: Fault, seed: int) -> SceneEvidence:
         boxes = scene_of_discs(seed + 100)[1]
     height, width = pixels.shape[:2]
     return examine(f"scene_{seed}", GradientField.of(pixels), plant(fault, boxes, width, height))
+
+
+def seeming(right: SceneEvidence, roundness: dict[Fault, float], settled: float = 1.0, **other: Any) -> SceneEvidence:
+    """Evidence of boxes that are as round as said after each fault is undone, so many of them at their places."""
+    return replace(right, roundness=roundness, settled=dict.fromkeys(roundness, settled), **other)
 
 
 def test_right_boxes_are_right() -> None:
@@ -132,7 +138,7 @@ def test_what_the_network_says_counts_where_fitted_boxes_are_round(fault: Fault,
 def test_few_boxes_need_a_clearer_shift(boxes: int, answer: Answer) -> None:
     right = evidence(Fault(), 0)
     roundness = {Fault(): 0.5, Fault(faults.SHIFTED, (9.0, 9.0)): 0.8}
-    changed = replace(right, boxes=boxes, chance=(0.2, 0.16), roundness=roundness, fitted=0.3)
+    changed = seeming(right, roundness, boxes=boxes, chance=(0.2, 0.16), fitted=0.3)
     assert judge_scene(changed).answer == answer
 
 
@@ -140,7 +146,7 @@ def test_few_boxes_need_a_clearer_shift(boxes: int, answer: Answer) -> None:
 def test_another_place_must_be_much_rounder_than_the_one_that_the_network_sees(fitted: float, answer: Answer) -> None:
     right = evidence(Fault(), 0)
     roundness = {Fault(): 0.5, Fault(faults.SHIFTED, (9.0, 9.0)): 0.85}
-    changed = replace(right, boxes=100, chance=(0.2, 0.1), roundness=roundness, fitted=fitted)
+    changed = seeming(right, roundness, boxes=100, chance=(0.2, 0.1), fitted=fitted)
     assert judge_scene(changed).answer == answer
 
 
@@ -155,7 +161,7 @@ def test_a_hand_s_shift_is_no_fault_of_a_scene(shift: float, boxes: int, answer:
 @pytest.mark.parametrize(("along", "kind"), [(10.0, "centre read as corner"), (14.0, faults.SHIFTED)])
 def test_half_a_side_is_a_corner_taken_for_a_centre(along: float, kind: str) -> None:
     roundness = {Fault(): 0.2, Fault("centre read as corner"): 0.5}
-    changed = replace(evidence(Fault(), 0), boxes=100, side=20.0, shift=(along, along), roundness=roundness, fitted=0.6)
+    changed = seeming(evidence(Fault(), 0), roundness, boxes=100, side=20.0, shift=(along, along), fitted=0.6)
     assert judge_scene(changed).fault.kind == kind
 
 
@@ -164,9 +170,7 @@ def test_boxes_without_a_size_are_no_evidence() -> None:
     points = np.concatenate([boxes[:, :2], boxes[:, :2]], axis=1)
     assert judge_scene(examine("scene", GradientField.of(pixels), points)).answer == Answer.UNKNOWN
     roundness = {Fault(): 0.1, Fault("centre read as corner"): 0.9}
-    assert (
-        judge_scene(replace(evidence(Fault(), 0), side=0.0, roundness=roundness)).fault.kind == "centre read as corner"
-    )
+    assert judge_scene(seeming(evidence(Fault(), 0), roundness, side=0.0)).fault.kind == "centre read as corner"
 
 
 def test_no_scenes_are_no_evidence() -> None:
@@ -207,7 +211,7 @@ def test_half_a_side_is_a_shift_where_the_others_are_shifted_so() -> None:
     others = [shifted(right, number, (8.0, 8.5)) for number in range(4)]
     corner = Fault("centre read as corner")
     odd = shifted(right, 9, (8.0, 8.0), side=16.0)
-    odd = replace(odd, roundness={Fault(): 0.2, corner: right.fitted - 0.05})
+    odd = seeming(odd, {Fault(): 0.2, corner: right.fitted - 0.05})
     assert judge_dataset([odd]).scenes["scene_9"].fault == corner
     verdict = judge_dataset([*others, odd])
     assert verdict.fault == Fault(faults.SHIFTED, (8.0, 8.5))
@@ -236,3 +240,23 @@ def test_the_answer_in_words(planted: list[Fault], statement: str) -> None:
     verdict = judge_dataset([evidence(fault, seed) for seed, fault in enumerate(planted)])
     assert verdict.statement == statement
     assert (verdict.shift is not None) == (Fault() in planted)
+
+
+@pytest.mark.parametrize(("settled", "answer"), [(1.0, Answer.NO), (0.8, Answer.NO), (0.7, Answer.UNKNOWN)])
+def test_nearly_every_box_must_be_round_where_it_is_said_to_belong(settled: float, answer: Answer) -> None:
+    roundness = {Fault(): 0.2, Fault("transposed"): 0.6}
+    changed = seeming(evidence(Fault(), 0), roundness, settled, chance=(0.2, 0.1), fitted=0.3)
+    assert judge_scene(changed).answer == answer
+
+
+@pytest.mark.parametrize(("settled", "answer"), [(1.0, Answer.NO), (0.8, Answer.UNKNOWN)])
+def test_the_best_of_many_places_must_be_rounder_where_not_all_boxes_are(settled: float, answer: Answer) -> None:
+    roundness = {Fault(): 0.2, Fault(faults.SCALED, (0.8, 0.8)): 0.45}
+    changed = seeming(evidence(Fault(), 0), roundness, settled, chance=(0.2, 0.1), fitted=0.25, fitted_settled=0.4)
+    assert judge_scene(changed).answer == answer
+
+
+def test_what_the_network_says_counts_where_the_boxes_are_round_one_by_one() -> None:
+    right = replace(evidence(Fault(), 0), size=(0.5, 0.5))
+    assert judge_scene(right).fault.kind == faults.RESIZED
+    assert judge_scene(replace(right, fitted_settled=0.5)).answer == Answer.YES
