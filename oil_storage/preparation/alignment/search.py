@@ -29,6 +29,8 @@ CORNER = 4096
 square."""
 COARSER = 3.0
 """Times by which the first round of a search in two directions is coarser."""
+LIKELY = 24
+"""Of the scales that the first round tries, so many are looked at closely."""
 RATIO_ERROR = 0.15
 """Relative error of a mean box's ratio of sides; boxes drawn by hand are that far from square."""
 AT_ONCE = 2_000
@@ -119,11 +121,12 @@ def best_scales(field: GradientField, boxes: NDArray[np.float32], width: int, he
     ratios = ratio * np.exp(np.arange(-RATIO_ERROR, RATIO_ERROR, step))
     pairs = np.stack([np.repeat(coarse, len(ratios)), np.outer(coarse, ratios).ravel()], axis=1)
     few = _sample(boxes if reach == side else _nearest(boxes, reach), SCALE_SAMPLE)
-    found = _roundest(field.blurred(COARSER * FINEST / 2), few[: SCALE_SAMPLE // 2], pairs, sparse=2)
+    scores = _scores(field.blurred(COARSER * FINEST / 2), few[: SCALE_SAMPLE // 2], pairs, sparse=2)
+    likely = pairs[np.argsort(-scores, kind="stable")[:LIKELY]]
     while True:
         near = np.exp(np.arange(-1.5, 1.6, 0.5 / COARSER) * COARSER * FINEST / reach)
-        x, y = found.parameters
-        found = _roundest(field, few, np.stack(np.meshgrid(x * near, y * near), axis=-1).reshape(-1, 2))
+        found = _roundest(field, few, (likely[:, None] * np.array(list(product(near, near)))).reshape(-1, 2))
+        likely = np.array([found.parameters])
         if reach == side:
             return _refined(field, boxes, found, side, axes=2)
         reach = min(2 * reach, side)  # farther boxes tell closer scales apart
@@ -156,15 +159,22 @@ def _plausible(boxes: NDArray[np.float32], step: float) -> NDArray[np.float64]:
     return scales
 
 
-def _roundest(field: GradientField, boxes: NDArray[np.float32], scales: NDArray[np.float64], sparse: int = 1) -> Fault:
+def _roundest(field: GradientField, boxes: NDArray[np.float32], scales: NDArray[np.float64]) -> Fault:
     """Of ``(S, 2)`` scales of x and y, those under which boxes are roundest."""
+    x, y = scales[int(_scores(field, boxes, scales).argmax())]
+    return Fault(SCALED, (float(x), float(y)))
+
+
+def _scores(
+    field: GradientField, boxes: NDArray[np.float32], scales: NDArray[np.float64], sparse: int = 1
+) -> NDArray[np.float32]:
+    """Mean roundness of boxes under each of ``(S, 2)`` scales of x and y."""
     scores = []
     for start in range(0, len(scales), AT_ONCE):
         undone = boxes[None] / np.tile(scales[start : start + AT_ONCE], 2)[:, None]
         tried = tightened(undone.reshape(-1, 4).astype(np.float32))
         scores.append(roundness(field, tried, sparse).reshape(-1, len(boxes)).mean(axis=1))
-    x, y = scales[int(np.concatenate(scores).argmax())]
-    return Fault(SCALED, (float(x), float(y)))
+    return np.concatenate(scores)
 
 
 def _sample(boxes: NDArray[np.float32], most: int) -> NDArray[np.float32]:
