@@ -14,7 +14,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from oil_storage.annotations import formats
 from oil_storage.imagery import read_pixels
@@ -39,8 +41,54 @@ PLANTED = [
 ]
 HALF_A_BOX = {"half a box to the right": (0.5, 0.0), "half a box up": (0.0, -0.5), "half a box aside": (-0.5, 0.5)}
 EXCHANGED = "boxes of the next scene"
+Pixels = NDArray[np.uint8]
+Boxes = NDArray[np.float32]
 Seen = dict[str, tuple[Fault, SceneEvidence]]
 Job = tuple[Scene, Scene, Path]
+
+
+def noisy(pixels: Pixels, boxes: Boxes) -> tuple[Pixels, Boxes]:
+    """Noise of 30 grey levels."""
+    noise = np.random.default_rng(0).normal(0, 30, pixels.shape)
+    return (pixels + noise).clip(0, 255).astype(np.uint8), boxes
+
+
+def squeezed(pixels: Pixels, boxes: Boxes) -> tuple[Pixels, Boxes]:
+    """JPEG of quality 10."""
+    _, file = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 10])
+    return np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), np.uint8), boxes
+
+
+def resized(pixels: Pixels, boxes: Boxes, times: float) -> tuple[Pixels, Boxes]:
+    """So many times as many pixels along a side."""
+    height, width = (round(side * times) for side in pixels.shape[:2])
+    how = cv2.INTER_CUBIC if times > 1 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8), boxes * np.float32(times)
+
+
+def smeared(pixels: Pixels, boxes: Boxes) -> tuple[Pixels, Boxes]:
+    """As by motion, over 9 px."""
+    return np.asarray(cv2.filter2D(pixels, -1, np.full((1, 9), 1 / 9)), np.uint8), boxes
+
+
+def largest(pixels: Pixels, boxes: Boxes, number: int) -> tuple[Pixels, Boxes]:
+    """The largest boxes alone."""
+    order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(axis=1), kind="stable")
+    return pixels, boxes[order[:number]]
+
+
+WORSE = {
+    "blurred by 2 px": lambda pixels, boxes: (cv2.GaussianBlur(pixels, (0, 0), 2), boxes),
+    "smeared over 9 px": smeared,
+    "noise of 30 grey levels": noisy,
+    "negative": lambda pixels, boxes: (255 - pixels, boxes),
+    "JPEG of quality 10": squeezed,
+    "3 times as many pixels": lambda pixels, boxes: resized(pixels, boxes, 3),
+    "a third of the pixels": lambda pixels, boxes: resized(pixels, boxes, 1 / 3),
+    "the six largest boxes alone": lambda pixels, boxes: largest(pixels, boxes, 6),
+    "eight boxes alone": lambda pixels, boxes: (pixels, np.random.default_rng(0).permutation(boxes)[:8]),
+}
+"""Right boxes that are harder to judge."""
 
 
 def see(job: Job) -> Seen:
@@ -50,7 +98,8 @@ def see(job: Job) -> Seen:
     if path.exists():
         found: Seen = pickle.loads(path.read_bytes())
         return found
-    field = GradientField.of(read_pixels(scene.image))
+    pixels = read_pixels(scene.image)
+    field = GradientField.of(pixels)
     side = float(np.median(scene.boxes[:, 2:] - scene.boxes[:, :2]))
     named = {str(fault): fault for fault in PLANTED}
     named |= {name: Fault(faults.SHIFTED, (x * side, y * side)) for name, (x, y) in HALF_A_BOX.items()}
@@ -60,6 +109,9 @@ def see(job: Job) -> Seen:
     }
     of_other = Fault(faults.ELSEWHERE, image=following.scene_id)
     seen[EXCHANGED] = of_other, examine(scene.scene_id, field, following.boxes)
+    for name, change in WORSE.items():
+        changed, boxes = change(pixels, scene.boxes)
+        seen[f"none, {name}"] = Fault(), examine(scene.scene_id, GradientField.of(changed), boxes)
     path.with_suffix(".part").write_bytes(pickle.dumps(seen))
     path.with_suffix(".part").rename(path)
     return seen

@@ -57,6 +57,7 @@ class Inspected:
         alignment: do the boxes sit on the objects?
         same_ground: pairs of scenes that overlap.
         suspects: single boxes for a person to judge, the least round first.
+        written: ``(N, 4)`` boxes of each scene as written, by scene id.
     """
 
     scenes: list[Scene]
@@ -64,6 +65,7 @@ class Inspected:
     alignment: DatasetVerdict
     same_ground: list[Overlap]
     suspects: list[Suspect]
+    written: Mapping[str, Boxes]
 
     @property
     def fit(self) -> list[Scene]:
@@ -115,7 +117,7 @@ def inspect(annotations: Annotations, class_map: Mapping[str, str | None]) -> In
     findings += _too_many(suspects, sum(len(one.single) for one in evidence))
     marks = [mark for scene in scenes if (mark := seen[scene.scene_id].fingerprint)]
     overlaps, unknown = _same_ground(scenes, marks)
-    return Inspected(scenes, findings + unknown, alignment, overlaps, suspects)
+    return Inspected(scenes, findings + unknown, alignment, overlaps, suspects, written)
 
 
 def _look(job: Job) -> _Seen:

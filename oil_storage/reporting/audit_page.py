@@ -7,15 +7,19 @@ import numpy as np
 
 from oil_storage import __version__
 from oil_storage.files import write_text
+from oil_storage.preparation.alignment.faults import Fault, undo
 from oil_storage.preparation.alignment.roundness import SUSPECT
 from oil_storage.preparation.alignment.verdict import Answer
 from oil_storage.preparation.audit import MAX_ASPECT, MIN_SIDE, NEAR_DUPLICATE_IOU
 from oil_storage.preparation.inspection import SMALLEST, Inspected
-from oil_storage.reporting.contact_sheet import contact_sheet
+from oil_storage.preparation.mending import fault_of
+from oil_storage.reporting.contact_sheet import COLUMNS, contact_sheet
 from oil_storage.reporting.data_uri import jpeg_uri, png_uri
 
 RANDOM_BOXES = 96
 SUSPECTS = 64
+FAULTY = 8
+"""Scenes with a fault that are shown as written and mended."""
 FINDINGS = 500
 """So many are listed; the others are counted."""
 SIZE_BINS = range(0, 129, 4)
@@ -48,6 +52,7 @@ def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "
             name: verdict for name, verdict in inspected.alignment.scenes.items() if verdict.answer != Answer.YES
         },
         "plots": _plots(inspected),
+        "undone": _undone(inspected),
         "random": random,
         "random_sheet": jpeg_uri(contact_sheet(random)),
         "suspects": suspects,
@@ -60,6 +65,22 @@ def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "
         "smallest": SMALLEST,
     }
     write_text(path, environment.get_template("audit.html").render(content))
+
+
+def _undone(inspected: Inspected) -> list[tuple[str, Fault, str, str]]:
+    """Some scenes with a fault: id, fault, and pictures of some boxes as written and with the fault undone."""
+    scenes = {scene.scene_id: scene for scene in inspected.scenes}
+    faulty = [(name, fault_of(name, inspected.alignment)) for name in scenes if name in inspected.written]
+    shown = []
+    for name, fault in [one for one in faulty if one[1] != Fault()][:FAULTY]:
+        scene, written = scenes[name], inspected.written[name]
+        some = written[np.linspace(0, len(written) - 1, min(COLUMNS, len(written))).astype(int)]
+        there = scenes.get(fault.image, scene).image
+        right = undo(fault, some, scene.width, scene.height)
+        sheets = [[(image, box) for box in boxes.tolist()] for image, boxes in ((scene.image, some), (there, right))]
+        before, after = (jpeg_uri(contact_sheet(sheet)) for sheet in sheets)
+        shown.append((name, fault, before, after))
+    return shown
 
 
 def _random_boxes(inspected: Inspected) -> list[tuple[Path, list[float]]]:

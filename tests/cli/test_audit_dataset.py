@@ -90,7 +90,10 @@ def test_scenes_that_are_wrong_each_in_its_way_are_no_yes(tmp_path: Path, capsys
     assert "do the boxes sit on the objects? not in 3 of 3 scenes; by scene: 3 no\n" in printed
     assert "measured" not in printed
     assert [line.partition(":")[0] for line in printed.splitlines() if line.startswith("error")] == ["error"] * 3
-    assert '<strong class="no">not in 3 of 3 scenes</strong>' in page.read_text()
+    text = page.read_text()
+    assert '<strong class="no">not in 3 of 3 scenes</strong>' in text
+    assert text.count('alt="as written"') == text.count('alt="undone"') == 3
+    assert "<h3>scene_1: mirrored top-bottom</h3>" in text
 
 
 def test_what_counts_most_is_said_last(right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
