@@ -101,6 +101,8 @@ def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
         sits = evidence.settled.get(NO_FAULT, 0.0) >= SITTING
         sits &= evidence.roundness[NO_FAULT] > _enough(evidence, faults.NONE)
         return verdict(Answer.YES if sits else Answer.UNKNOWN)
+    if evidence.fitted < evidence.roundness[NO_FAULT] - BETTER:  # as in images that are blurred or noisy
+        return verdict(Answer.YES)
     if math.hypot(*evidence.shift) > FAR * _doubt(evidence):
         return verdict(Answer.NO, Fault(faults.SHIFTED, evidence.shift))
     if wrong := _wrong_size(evidence, *measured):

@@ -260,3 +260,9 @@ def test_what_the_network_says_counts_where_the_boxes_are_round_one_by_one() -> 
     right = replace(evidence(Fault(), 0), size=(0.5, 0.5))
     assert judge_scene(right).fault.kind == faults.RESIZED
     assert judge_scene(replace(right, fitted_settled=0.5)).answer == Answer.YES
+
+
+@pytest.mark.parametrize(("fitted", "answer"), [(0.7, Answer.NO), (0.5, Answer.YES)])
+def test_boxes_that_are_rounder_as_written_are_right(fitted: float, answer: Answer) -> None:
+    changed = seeming(evidence(Fault(), 0), {Fault(): 0.65}, fitted=fitted, size=(0.5, 0.5), shift=(4.0, 4.0))
+    assert judge_scene(changed).answer == answer
