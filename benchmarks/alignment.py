@@ -83,8 +83,8 @@ WORSE = {
     "noise of 30 grey levels": noisy,
     "negative": lambda pixels, boxes: (255 - pixels, boxes),
     "JPEG of quality 10": squeezed,
-    "3 times as many pixels": lambda pixels, boxes: resized(pixels, boxes, 3),
-    "a third of the pixels": lambda pixels, boxes: resized(pixels, boxes, 1 / 3),
+    "enlarged twice": lambda pixels, boxes: resized(pixels, boxes, 2),
+    "reduced to a half": lambda pixels, boxes: resized(pixels, boxes, 1 / 2),
     "the six largest boxes alone": lambda pixels, boxes: largest(pixels, boxes, 6),
     "eight boxes alone": lambda pixels, boxes: (pixels, np.random.default_rng(0).permutation(boxes)[:8]),
 }

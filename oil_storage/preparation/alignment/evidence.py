@@ -18,8 +18,6 @@ ABOVE_CHANCE = 0.15
 """What is not rounder than chance by that much is no place for the boxes."""
 CLEAR = 0.28
 """Where a simpler place is rounder than chance by that much, no other is searched for."""
-LESS = 0.05
-"""Where the boxes are less round by that much than as written, the network is not believed."""
 CLEARER = 0.42
 """The same where the simpler place was searched for, too: boxes that are scaled a little seem shifted, some of them."""
 
@@ -83,16 +81,16 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
         chance = chance_of(field, sides, width, height, rng)
         clear = chance[0] + CLEAR
         error = common_error(field.grey, upright)
-        fitted = float(roundness(field, error.undone(upright)).mean())
-        for fault in (Fault(), *map(Fault, faults.DISCRETE)):
-            found[fault] = mean(fault)
-        if fitted < max(clear, found[Fault()] - LESS):  # the network has seen an inner rim, or nothing
+        simplest = fitted = float(roundness(field, error.undone(upright)).mean())
+        if fitted < clear:  # the network has seen an inner rim, or nothing
             nearest = roundest_near(field, upright, error)
             rounder = float(roundness(field, nearest.undone(upright)).mean())
-            if rounder > max(chance[0] + CLEARER, fitted + LESS):
+            if rounder > chance[0] + CLEARER:
                 error, fitted = nearest, rounder
         shift, size, fitted_settled = error.shift, error.size, settled(field, error.undone(upright))
-        simplest = max(fitted, *found.values())
+        for fault in (Fault(), *map(Fault, faults.DISCRETE)):
+            found[fault] = mean(fault)
+        simplest = max(simplest, *found.values())
         shifted = best_shift(field, tightened(upright))
         found[shifted] = mean(shifted)
         for search in (best_scale, best_scales):

@@ -101,9 +101,7 @@ def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
         sits = evidence.settled.get(NO_FAULT, 0.0) >= SITTING
         sits &= evidence.roundness[NO_FAULT] > _enough(evidence, faults.NONE)
         return verdict(Answer.YES if sits else Answer.UNKNOWN)
-    if evidence.fitted < evidence.roundness[NO_FAULT] - BETTER:  # as in images that are blurred or noisy
-        return verdict(Answer.YES)
-    if math.hypot(*evidence.shift) > FAR * _doubt(evidence):
+    if _is_believed(evidence) and math.hypot(*evidence.shift) > FAR * _doubt(evidence):
         return verdict(Answer.NO, Fault(faults.SHIFTED, evidence.shift))
     if wrong := _wrong_size(evidence, *measured):
         return verdict(Answer.NO, wrong)
@@ -145,6 +143,11 @@ def _is_fitted(evidence: SceneEvidence) -> bool:
     return settled >= SETTLED and evidence.fitted > _enough(evidence, faults.RESIZED, settled)
 
 
+def _is_believed(evidence: SceneEvidence) -> bool:
+    """Whether the place that the network gives is not less round than the boxes as written, as in noisy images."""
+    return evidence.fitted > evidence.roundness[NO_FAULT] - BETTER
+
+
 def _enough(evidence: SceneEvidence, kind: str, settled: float = 0.0) -> float:
     """Roundness from which a scene says something about a fault of that kind."""
     mean, deviation = evidence.chance
@@ -159,7 +162,7 @@ def _doubt(evidence: SceneEvidence) -> float:
 def _wrong_size(evidence: SceneEvidence, x: float, y: float) -> Fault | None:
     """What is wrong with the size of a scene's boxes, in x and y as multiples of the data set's, if anything."""
     doubt, size = _doubt(evidence), math.sqrt(x * y)
-    if max(x / y, y / x) > TOO_WIDE**doubt:
+    if _is_believed(evidence) and max(x / y, y / x) > TOO_WIDE**doubt:
         return Fault(faults.RESIZED, (x, y))
     gained = evidence.fitted - evidence.roundness[NO_FAULT]
     is_clear = gained > CLEARER and gained + size - 1 > CLEARLY

@@ -262,7 +262,8 @@ def test_what_the_network_says_counts_where_the_boxes_are_round_one_by_one() -> 
     assert judge_scene(replace(right, fitted_settled=0.5)).answer == Answer.YES
 
 
+@pytest.mark.parametrize("wrong", [{"size": (0.9, 1.1)}, {"shift": (4.0, 4.0)}])
 @pytest.mark.parametrize(("fitted", "answer"), [(0.7, Answer.NO), (0.5, Answer.YES)])
-def test_boxes_that_are_rounder_as_written_are_right(fitted: float, answer: Answer) -> None:
-    changed = seeming(evidence(Fault(), 0), {Fault(): 0.65}, fitted=fitted, size=(0.5, 0.5), shift=(4.0, 4.0))
+def test_boxes_that_are_rounder_as_written_are_right(fitted: float, answer: Answer, wrong: dict[str, Any]) -> None:
+    changed = seeming(evidence(Fault(), 0), {Fault(): 0.65}, fitted=fitted, **wrong)
     assert judge_scene(changed).answer == answer
