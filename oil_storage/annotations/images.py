@@ -52,7 +52,7 @@ def images_in(folder: Path) -> list[Path]:
         path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     ]
     for path in found:
-        if not path.name.isprintable() and path.name != path.name.encode(errors="ignore").decode():
+        if path.name != path.name.encode(errors="ignore").decode():
             raise UserError(f"{folder}: the file name {path.name!a} is not UTF-8; rename it")
     return found
 

@@ -5,18 +5,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from oil_storage.preparation.alignment import faults
-from oil_storage.preparation.alignment.evidence import SceneEvidence
+from oil_storage.preparation.alignment.evidence import ABOVE_CHANCE, SceneEvidence
 from oil_storage.preparation.alignment.faults import Fault
 
 NO_FAULT = Fault()
 FEWEST = 5
 """Boxes without which nothing is said of a scene."""
 DEVIATIONS = 6.0
-"""By so many standard deviations of its mean must roundness stand above chance."""
-ABOVE_CHANCE = 0.15
-"""And by so much in itself."""
+"""By so many standard deviations of its mean must roundness stand above chance, and by :data:`ABOVE_CHANCE` at least."""
 SEARCHED = {faults.SHIFTED: 0.27, faults.RESIZED: 0.24, faults.SCALED: 0.28}
-"""The same where the best of many places or sizes was taken: of hundreds, and of a hundred thousand."""
+"""The least where the best of many places or sizes was taken: of hundreds, and of a hundred thousand."""
 SETTLED = 0.75
 """Share of the boxes that are round, or nearly, where they belong; of right boxes some nine tenths are."""
 SITTING = 0.5
