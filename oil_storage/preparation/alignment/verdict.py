@@ -12,7 +12,7 @@ NO_FAULT = Fault()
 FEWEST = 5
 """Boxes without which nothing is said of a scene."""
 DEVIATIONS = 6.0
-"""By so many standard deviations of its mean must roundness stand above chance, and by :data:`ABOVE_CHANCE` at least."""
+"""By so many standard deviations of its mean must roundness stand above chance, at least by :data:`ABOVE_CHANCE`."""
 SEARCHED = {faults.SHIFTED: 0.27, faults.RESIZED: 0.24, faults.SCALED: 0.28}
 """The least where the best of many places or sizes was taken: of hundreds, and of a hundred thousand."""
 SETTLED = 0.75
