@@ -39,6 +39,9 @@ PLANTED = [
     *(Fault(faults.SHIFTED, shift) for shift in ((2.0, 0.0), (0.0, -2.0), (3.0, -3.0), (0.0, 5.0))),
     *(Fault(faults.SHIFTED, shift) for shift in ((6.0, -4.0), (-20.0, 10.0), (0.0, 40.0))),
 ]
+HABITS = [str(Fault(faults.RESIZED, (size, size))) for size in (0.97, 1.03)]
+HABITS += [str(Fault(faults.SHIFTED, shift)) for shift in ((2.0, 0.0), (0.0, -2.0))]
+"""What a hand's habit may be in one scene, and is told of all together alone."""
 HALF_A_BOX = {"half a box to the right": (0.5, 0.0), "half a box up": (0.0, -0.5), "half a box aside": (-0.5, 0.5)}
 EXCHANGED = "boxes of the next scene"
 Pixels = NDArray[np.uint8]
@@ -123,6 +126,7 @@ def single(scenes: Sequence[Scene], seen: Mapping[str, Seen]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- |"
     right = {name: of[str(Fault())][1] for name, of in seen.items()}
     usual = float(np.median([np.sqrt(np.prod(one.size)) for one in right.values()]))
+    named = planted_in = 0
     for planted in next(iter(seen.values())):
         expected = next(iter(seen.values()))[planted][0].kind
         verdicts = {name: judge_scene(of[planted][1], usual) for name, of in seen.items()}
@@ -137,10 +141,14 @@ def single(scenes: Sequence[Scene], seen: Mapping[str, Seen]) -> Iterator[str]:
         counts = Counter(called.values())
         correct = counts.pop(expected, 0)
         wrong = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
+        if expected != faults.NONE and planted not in HABITS:
+            named, planted_in = named + correct, planted_in + len(verdicts)
         of_all = judge_dataset([of[planted][1] for of in seen.values()]).fault
         whole = "" if planted == EXCHANGED else str(of_all)
         silent = len(verdicts) - len(called)
         yield f"| {planted} | {correct} | {silent} | {sum(counts.values())} | {wrong} | {whole} |"
+    yield ""
+    yield f"{named} of {planted_in} faults are named rightly ({named / planted_in:.1%}), without {', '.join(HABITS)}"
 
 
 def common(seen: Mapping[str, Seen]) -> Iterator[str]:

@@ -28,7 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.description = (
         "Cross-validate a config. The scenes that its prepared data set was made from are cut into K folds; each is "
         "tested on once, by a training that neither saw it nor the next fold, which validates. Folds are prepared in "
-        "<data>_K_folds/0 and so on, and trained in <work dir>/0 and so on."
+        "<data>_K_folds/0 and so on, and trained in <work dir>/0 and so on. Each test is a line of "
+        "results/test_log.csv."
     )
     parser.add_argument("--folds", type=int, required=True, metavar="K", help="how many, at least 3")
     return parser

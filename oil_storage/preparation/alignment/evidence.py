@@ -18,6 +18,8 @@ ABOVE_CHANCE = 0.15
 """What is not rounder than chance by that much is no place for the boxes."""
 CLEAR = 0.28
 """Where a simpler place is rounder than chance by that much, no other is searched for."""
+MUCH = 0.15
+"""By so much is the nearest round place rounder than boxes as written that have a fault."""
 CLEARER = 0.42
 """The same where the simpler place was searched for, too: boxes that are scaled a little seem shifted, some of them."""
 
@@ -82,14 +84,14 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
         clear = chance[0] + CLEAR
         error = common_error(field.grey, upright)
         simplest = fitted = float(roundness(field, error.undone(upright)).mean())
+        for fault in (Fault(), *map(Fault, faults.DISCRETE)):
+            found[fault] = mean(fault)
         if fitted < clear:  # the network has seen an inner rim, or nothing
             nearest = roundest_near(field, upright, error)
             rounder = float(roundness(field, nearest.undone(upright)).mean())
-            if rounder > chance[0] + CLEARER:
+            if rounder > max(chance[0] + CLEARER, found[Fault()] + MUCH):
                 error, fitted = nearest, rounder
         shift, size, fitted_settled = error.shift, error.size, settled(field, error.undone(upright))
-        for fault in (Fault(), *map(Fault, faults.DISCRETE)):
-            found[fault] = mean(fault)
         simplest = max(simplest, *found.values())
         shifted = best_shift(field, tightened(upright))
         found[shifted] = mean(shifted)
