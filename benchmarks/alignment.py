@@ -171,7 +171,7 @@ def common(seen: Mapping[str, Seen]) -> Iterator[str]:
             error = f"{np.abs(found / fault.parameters - 1).max():.1%}"
         else:
             continue
-        moved = "" if fault.kind == faults.SCALED else f"({verdict.shift[0]:+.2f}, {verdict.shift[1]:+.2f})"
+        moved = f"({verdict.shift[0]:+.2f}, {verdict.shift[1]:+.2f})" if verdict.shift else ""
         yield f"| {fault} | {moved} | {np.round(found, 3).tolist()} | {error} |"
 
 

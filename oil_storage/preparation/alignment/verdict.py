@@ -27,7 +27,7 @@ ASIDE = 0.2
 """and by so much where it is a shift: a shadow can be rounder than its tank;"""
 ASIDE_DEVIATIONS = 2.5
 """and by so many standard deviations of the mean more: of few boxes, some place is always rounder."""
-BY_CHANCE = 0.05
+BY_CHANCE = 0.1
 """By so much may the best of many places be rounder than a place that nothing was sought for."""
 THAN_FITTED = 0.12
 """By so much must boxes be rounder after a fault is undone whose parameters were searched for than fitted,"""
@@ -127,7 +127,7 @@ def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
             doubt = ASIDE + ASIDE_DEVIATIONS * evidence.chance[1] / evidence.boxes**0.5
         least = max(evidence.roundness[NO_FAULT] + doubt, evidence.fitted + than_fitted)
         if score > least:
-            found[fault] = score - BY_CHANCE * searched
+            found[fault] = score + settled - BY_CHANCE * searched
     return found
 
 
