@@ -57,7 +57,7 @@ def test_what_cannot_be_cross_validated_gets_a_line(
     fixed.write_text(CONFIG.format(runtime=RUNTIME, data=config.parent / "prepared"))
     for argv, words in {
         (config, "--folds", "2"): "--folds 2: must be at least 3",
-        (config, "--folds", "7"): "6 independent scenes cannot make 7 folds",
+        (config, "--folds", "7"): "6 scenes cannot make 7 folds",
         (config, "--folds", "3", "--resume", "some.pth"): "each fold has a checkpoint of its own",
         (fixed, "--folds", "3"): "prepared; write '{{$OIL_STORAGE_DATA:data/oil_storage}}'",
         (config, "--folds", "3", "--cfg-options", "test_dataloader.dataset.data_root=other"): "test_dataloader.dataset",

@@ -36,7 +36,7 @@ def test_windows_are_those_of_the_decoded_scene(tmp_path: Path, name: str) -> No
     path = tmp_path / name
     cv2.imwrite(str(path), noise(40, 50, 3))
     scene = open_scene(path)
-    assert (scene.name, scene.width, scene.height) == ("a", 50, 40)
+    assert (scene.file_name, scene.width, scene.height) == (name, 50, 40)
     x1, y1, x2, y2 = WINDOW
     assert np.array_equal(scene.read(WINDOW), read_pixels(path)[y1:y2, x1:x2])
     assert scene.shows(WINDOW)
