@@ -168,7 +168,7 @@ def common(seen: Mapping[str, Seen]) -> Iterator[str]:
             error = f"{abs(found[0] / fault.parameters[0] - 1):.1%}"
         elif fault.kind == faults.SCALED and verdict.fault.kind == faults.SCALED:
             found = np.array(verdict.fault.parameters)
-            error = f"{np.abs(found / fault.parameters - 1).max():.1%}"
+            error = f"{np.abs(found / fault.parameters - 1).max():.2%}"
         else:
             continue
         moved = f"({verdict.shift[0]:+.2f}, {verdict.shift[1]:+.2f})" if verdict.shift else ""
