@@ -178,7 +178,7 @@ def _misaligned(alignment: DatasetVerdict, scenes: list[Scene]) -> list[Finding]
     findings = []
     if alignment.answer == Answer.NO:
         problem = f"boxes do not sit on the objects in most scenes: {alignment.fault}"
-        findings.append(Finding(Severity.ERROR, MISALIGNED, "all scenes", problem, "--fix mends it"))
+        findings.append(Finding(Severity.ERROR, MISALIGNED, "all scenes", problem, "--fix undoes it"))
     for scene in scenes:
         verdict = alignment.scenes.get(scene.scene_id)
         if verdict is None:
@@ -186,7 +186,13 @@ def _misaligned(alignment: DatasetVerdict, scenes: list[Scene]) -> list[Finding]
         if verdict.answer == Answer.NO and verdict.fault.kind != alignment.fault.kind:
             problem = f"boxes do not sit on the objects: {verdict.fault}"
             findings.append(
-                Finding(Severity.ERROR, MISALIGNED, str(scene.image), problem, "not fit for training; --fix mends it")
+                Finding(
+                    Severity.ERROR,
+                    MISALIGNED,
+                    str(scene.image),
+                    problem,
+                    "not fit for training; --fix tries to undo it",
+                )
             )
         elif verdict.answer == Answer.UNKNOWN and len(scene.boxes):
             problem = "not enough evidence whether the boxes sit on the objects"

@@ -155,6 +155,11 @@ def _check_choices(choices: Choices, seed: int) -> None:
         raise UserError(f"--seed {seed}: must be at least 0")
     if choices.split_file and (choices.folds is not None or choices.fold):
         raise UserError("--split-file: gives the split; leave out --folds and --fold, or --split-file")
+    if choices.folds is not None and not 0 <= choices.fold < choices.folds >= len(SPLITS):
+        raise UserError(
+            f"--folds {choices.folds} --fold {choices.fold}: there must be at least {len(SPLITS)} folds, "
+            "and the first is number 0"
+        )
     if choices.fold and choices.folds is None:
         raise UserError(f"--fold {choices.fold}: one of --folds K; give both")
     if not 0 <= choices.min_side < math.inf:

@@ -27,8 +27,10 @@ ASIDE = 0.2
 """and by so much where it is a shift: a shadow can be rounder than its tank;"""
 ASIDE_DEVIATIONS = 2.5
 """and by so many standard deviations of the mean more: of few boxes, some place is always rounder."""
-BY_CHANCE = 0.1
-"""By so much may the best of many places be rounder than a place that nothing was sought for."""
+BY_CHANCE = {faults.SHIFTED: 0.1, faults.SCALED: 0.05}
+UNEQUAL = 0.1
+"""By so much may the best of many places be rounder than a place that nothing was sought for, and by so much more where
+the scales of x and y were sought apart; more shifts are tried than common scales."""
 THAN_FITTED = 0.12
 """By so much must boxes be rounder after a fault is undone whose parameters were searched for than fitted,"""
 THAN_SEEN = {faults.SHIFTED: 0.31, faults.SCALED: 0.2}
@@ -127,8 +129,14 @@ def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
             doubt = ASIDE + ASIDE_DEVIATIONS * evidence.chance[1] / evidence.boxes**0.5
         least = max(evidence.roundness[NO_FAULT] + doubt, evidence.fitted + than_fitted)
         if score > least:
-            found[fault] = score + settled - BY_CHANCE * searched
+            found[fault] = score + settled - _by_chance(fault)
     return found
+
+
+def _by_chance(fault: Fault) -> float:
+    """How much rounder the best of the places that were tried for a fault may be by chance."""
+    unequal = fault.kind == faults.SCALED and fault.parameters[0] != fault.parameters[1]
+    return BY_CHANCE.get(fault.kind, 0.0) + UNEQUAL * unequal
 
 
 def _is_half_a_side(evidence: SceneEvidence, sides: float) -> bool:

@@ -267,3 +267,16 @@ def test_what_the_network_says_counts_where_the_boxes_are_round_one_by_one() -> 
 def test_boxes_that_are_rounder_as_written_are_right(fitted: float, answer: Answer, wrong: dict[str, Any]) -> None:
     changed = seeming(evidence(Fault(), 0), {Fault(): 0.65}, fitted=fitted, **wrong)
     assert judge_scene(changed).answer == answer
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "rounder"),
+    [
+        (Fault(faults.SHIFTED, (0.0, 12.0)), Fault(faults.SCALED, (1.0, 1.009)), 0.02),
+        (Fault(faults.SCALED, (0.5, 0.5)), Fault(faults.SCALED, (0.499, 0.497)), 0.08),
+    ],
+)
+def test_of_faults_that_explain_as_much_the_simpler_is_named(one: Fault, other: Fault, rounder: float) -> None:
+    right = replace(evidence(Fault(), 0), chance=(0.2, 0.1), fitted=0.25, fitted_settled=0.4)
+    assert judge_scene(seeming(right, {Fault(): 0.2, one: 0.7, other: 0.7 + rounder})).fault == one
+    assert judge_scene(seeming(right, {Fault(): 0.2, one: 0.5, other: 0.7})).fault == other
