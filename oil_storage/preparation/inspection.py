@@ -26,6 +26,8 @@ from oil_storage.scene import CLASS_NAME, Scene
 
 MANY = 0.05
 """Share of suspects from which something happened to boxes that no fault of whole scenes explains; by hand, 1 %."""
+OUTERMOST = 1e9
+"""Pixels: boxes that reach farther are looked at as if they ended there, or their squares would overflow."""
 SMALLEST = 192
 """Pixels: pictures of scenes with a shorter side show too little ground to be told from others."""
 Boxes = NDArray[np.float32]
@@ -99,7 +101,10 @@ def inspect(annotations: Annotations, class_map: Mapping[str, str | None]) -> In
     """
     scenes, findings = audit(annotations, class_map)
     records = _records_by_scene(annotations, class_map)
-    written = {name: np.array([one.box for one in of], np.float32).reshape(-1, 4) for name, of in records.items()}
+    written = {
+        name: np.array([one.box for one in of], np.float32).reshape(-1, 4).clip(-OUTERMOST, OUTERMOST)
+        for name, of in records.items()
+    }
     nothing = np.zeros((0, 4), np.float32)
     jobs: list[Job] = [(one.scene_id, one.image, written.get(one.scene_id, nothing)) for one in scenes]
     looks = in_processes(_look, jobs, "looking at scenes", "scene")

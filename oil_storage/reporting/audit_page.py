@@ -68,16 +68,21 @@ def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "
 
 
 def _undone(inspected: Inspected) -> list[tuple[str, Fault, str, str]]:
-    """Some scenes with a fault: id, fault, and pictures of some boxes as written and with the fault undone."""
+    """Some scenes with a fault: id, fault, and pictures of some boxes as written and with the fault undone.
+
+    Boxes that do not lie in the image then, wild ones among them, are not shown.
+    """
     scenes = {scene.scene_id: scene for scene in inspected.scenes}
     faulty = [(name, fault_of(name, inspected.alignment)) for name in scenes if name in inspected.written]
     shown = []
     for name, fault in [one for one in faulty if one[1] != Fault()][:FAULTY]:
         scene, written = scenes[name], inspected.written[name]
-        some = written[np.linspace(0, len(written) - 1, min(COLUMNS, len(written))).astype(int)]
-        there = scenes.get(fault.image, scene).image
-        right = undo(fault, some, scene.width, scene.height)
-        sheets = [[(image, box) for box in boxes.tolist()] for image, boxes in ((scene.image, some), (there, right))]
+        there = scenes.get(fault.image, scene)
+        right = undo(fault, written, scene.width, scene.height)
+        inside = np.flatnonzero(((right >= 0) & (right <= np.tile((there.width, there.height), 2))).all(axis=1))
+        some = inside[np.linspace(0, len(inside) - 1, min(COLUMNS, len(inside))).astype(int)]
+        pairs = ((scene.image, written[some]), (there.image, right[some]))
+        sheets = [[(image, box) for box in boxes.tolist()] for image, boxes in pairs]
         before, after = (jpeg_uri(contact_sheet(sheet)) for sheet in sheets)
         shown.append((name, fault, before, after))
     return shown

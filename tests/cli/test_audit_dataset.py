@@ -133,3 +133,16 @@ def test_a_damaged_image_does_not_keep_others_from_being_mended(tmp_path: Path) 
     assert main([str(source), "--fix", str(tmp_path / "mended")]) == 1
     assert main([str(tmp_path / "mended")]) == 0
     assert len(list((tmp_path / "mended" / "images").iterdir())) == 3
+
+
+def test_wild_boxes_hide_no_fault_and_are_not_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = write_source(tmp_path / "source", 3, dict.fromkeys(range(3), Fault("coordinates scaled", (0.5, 0.5))))
+    wild = ["-1e30, 0, 1e30, 3", "-3e38, -3e38, 3e38, 3e38", "5, 5, 5, 5", "1e38, 1e38, 3e38, 3e38"]
+    table = source / "annotations.csv"
+    table.write_text(table.read_text() + "".join(f'scene_0,oil-storage-tank,"({box})"\n' for box in wild))
+    page = tmp_path / "audit.html"
+    assert main([str(source), "--report", str(page)]) == 1
+    assert page.read_text().count('alt="undone"') == 3
+    printed = capfd.readouterr()
+    assert "by scene: 3 no" in printed.out
+    assert "Warning" not in printed.err
