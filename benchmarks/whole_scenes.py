@@ -20,8 +20,9 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
+from oil_storage.checkpoints.checkpoint import Checkpoint
+from oil_storage.checkpoints.provenance import hardware
 from oil_storage.cli.export import main as export
-from oil_storage.engine import provenance, score_threshold
 from oil_storage.inference import SceneDetector
 
 TILE, OVERLAP = 640, 128
@@ -71,8 +72,8 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=2, metavar="N", help="(default: %(default)s)")
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    threshold = score_threshold.stored(provenance.read(args.checkpoint)) or 0.3
-    print(f"{len(args.scenes)} scenes, {device}, {provenance.hardware()}, score from {threshold:.3f}\n")
+    threshold = Checkpoint.read(args.checkpoint).threshold() or 0.3
+    print(f"{len(args.scenes)} scenes, {device}, {hardware()}, score from {threshold:.3f}\n")
     print("| | tanks | seconds | a scene |\n| --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder, "exported.onnx")

@@ -1,9 +1,10 @@
-"""Files that are either whole or not there."""
+"""Write files and folders that are complete or absent, also after a crash or a power loss."""
 
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,25 +13,105 @@ from typing import Any
 
 from oil_storage.errors import UserError
 
+_PARTIAL = re.compile(r"\.(?P<name>.+?)(?:\.(?P<process>\d+))?\.partial(?:\.\w+)?")
+"""Names that :func:`partial_path` gives, and those of earlier versions, which had no process id."""
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write so that ``path`` is never seen half-written; an older file there is replaced in one step."""
-    partial = path.with_name(f".{path.name}.partial")
+
+def partial_path(path: Path) -> Path:
+    """Return the name under which this process writes ``path`` until it is complete.
+
+    The suffix stays, because some libraries choose the format by it.
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}.partial{path.suffix}")
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary name to write a file to, and move it to ``path`` when the block ends.
+
+    The file and its folder are flushed to disk, so ``path`` holds the old content or the new one after a power loss.
+    Where the block raises, the temporary file is removed and ``path`` stays as it was.
+    """
+    partial = partial_path(path)
     try:
-        partial.write_bytes(content)
+        yield partial
+        _flush(partial)
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+    _flush(path.parent)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Give a new temporary folder to fill, and move it to ``folder`` when the block ends; see :func:`atomic_file`.
+
+    Raises:
+        OSError: ``folder`` exists and is not an empty folder.
+    """
+    remove_partial(folder.parent, folder.name)
+    partial = partial_path(folder)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        os.sync()  # one call for what may be thousands of files
+        os.replace(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    _flush(folder.parent)
+
+
+def is_partial(path: Path) -> bool:
+    """Return whether a name is one that :func:`partial_path` gives."""
+    return _PARTIAL.fullmatch(path.name) is not None
+
+
+def remove_partial(folder: Path, name: str | None = None) -> None:
+    """Remove the partial files and folders that dead processes left in ``folder``.
+
+    Args:
+        folder: need not exist.
+        name: of the file or folder whose parts are removed; None removes all.
+    """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        match = _PARTIAL.fullmatch(path.name)
+        if match is None or name not in (None, match["name"]):
+            continue
+        if match["process"] and _is_alive(int(match["process"])):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    return process != os.getpid() and Path("/proc", str(process)).exists()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes to ``path``; see :func:`atomic_file`."""
+    with atomic_file(path) as partial:
+        partial.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """:func:`write_bytes` of text in UTF-8."""
+    """Write text in UTF-8; see :func:`atomic_file`."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
-    """:func:`write_text` of anything that :mod:`json` takes."""
+    """Write anything that :mod:`json` takes; see :func:`atomic_file`."""
     write_text(path, json_text(content))
 
 
@@ -60,15 +141,6 @@ def check_apart(source: Path, out: Path) -> None:
         raise UserError(f"{out}: lies in {source}, from which it is made; name a folder elsewhere")
     if inner in outer.parents:
         raise UserError(f"{out}: holds {source}, from which it is made; name a folder elsewhere")
-
-
-def empty(folder: Path) -> None:
-    """Remove all that is in a folder."""
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 @contextmanager

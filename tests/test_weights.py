@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oil_storage.engine import provenance, score_threshold
+from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.evaluation.matching import iou_matrix
 from oil_storage.inference import SceneDetector
 from oil_storage.preparation.synthetic import make_synthetic
@@ -25,17 +25,17 @@ def test_there_are_weights_and_nothing_else() -> None:
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
 def test_a_card_says_what_is_so(path: Path) -> None:
     assert path.stat().st_size <= 20e6
-    card, content = path.with_suffix(".md").read_text(), provenance.read(path)
-    trained = content["meta"]["trained"]
-    assert trained["config"] == path.stem
-    assert f"from {score_threshold.stored(content):.3f}" in card
+    card, checkpoint = path.with_suffix(".md").read_text(), Checkpoint.read(path)
+    assert checkpoint.meta.trained is not None
+    assert checkpoint.meta.trained.config == path.stem
+    assert f"from {checkpoint.threshold():.3f}" in card
     assert "CC BY-NC-SA 4.0" in card
-    runs = [run for run in read(Path("results"))[path.stem]["runs"] if run["seed"] == content["meta"]["seed"]]
+    runs = [run for run in read(Path("results"))[path.stem]["runs"] if run["seed"] == checkpoint.meta.seed]
     assert {run["split"] for run in runs} == {"val", "test"}
     for run in runs:
         scenes = run["scenes"]
         if not run["tta"]:  # which has a threshold of its own
-            assert scenes["threshold"] == pytest.approx(score_threshold.stored(content))
+            assert scenes["threshold"] == pytest.approx(checkpoint.threshold())
         figures = (run["metrics"]["coco/bbox_mAP"], run["metrics"]["coco/bbox_mAP_50"], scenes["ap50"], scenes["f1"])
         row = " | ".join(f"{value:.3f}" for value in figures)
         views = ", `--tta`" if run["tta"] else ""

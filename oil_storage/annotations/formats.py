@@ -1,7 +1,5 @@
 """The formats by name, and which one a folder has."""
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from oil_storage.annotations.record import Annotations
 from oil_storage.errors import UserError
-from oil_storage.files import empty, locked
+from oil_storage.files import atomic_folder
 
 if TYPE_CHECKING:
     from oil_storage.scene import Scene
@@ -72,20 +70,13 @@ def write(scenes: Sequence["Scene"], out: Path, name: str) -> None:
     """Write scenes, images and boxes, to ``out``, which appears when all of it is there.
 
     Raises:
-        UserError: ``out`` is there and not an empty folder, or another process is writing it.
+        UserError: ``out`` exists and is not an empty folder.
     """
     out = out.resolve()
-    partial = out.with_name(f".{out.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    with locked(partial):
-        try:
-            check_is_free(out)  # another process may have ended since it was first asked
-            empty(partial)  # a killed run may have left something
-            _module(name).write(scenes, partial)
-            os.replace(partial, out)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+    check_is_free(out)
+    with atomic_folder(out) as partial:
+        _module(name).write(scenes, partial)
+        check_is_free(out)  # another process may have written it meanwhile
 
 
 def check_is_free(out: Path) -> None:

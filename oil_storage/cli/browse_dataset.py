@@ -2,8 +2,6 @@
 
 import argparse
 import itertools
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 from oil_storage.cli import configuration
 from oil_storage.cli.command import run
 from oil_storage.errors import UserError
+from oil_storage.files import atomic_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -176,22 +175,14 @@ def save(samples: Iterator[Sample], out: Path) -> tuple[int, int]:
     Returns:
         tuple: how many samples, and how many boxes they have.
     """
-    out = out.absolute()
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     small = []
     boxes = 0
-    try:
+    with atomic_folder(out.absolute()) as partial:
         for number, sample in enumerate(samples):
             _write_png(partial / f"{number:03d}_{sample.tile}.png", draw(sample))
             small.append(draw(sample, CELL))
             boxes += len(sample.boxes)
         _write_png(partial / SHEET, contact_sheet(small))
-        os.replace(partial, out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return len(small), boxes
 
 

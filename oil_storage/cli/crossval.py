@@ -90,7 +90,7 @@ def prepare_data(args: argparse.Namespace, fold: int) -> Path:
 
 def train_and_test(args: argparse.Namespace, work_dir: Path) -> int:
     """Train a fold, choose its last checkpoint's score threshold on val, score it on test; returns the exit status."""
-    from oil_storage.engine.checkpoints import LAST
+    from oil_storage.checkpoints.work_dir import LAST
 
     if status := training.train(argparse.Namespace(**{**vars(args), "work_dir": work_dir})):
         return status

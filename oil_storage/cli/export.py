@@ -2,14 +2,12 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from oil_storage.cli import configuration
 from oil_storage.cli.command import run
 from oil_storage.errors import UserError
-
-TOLD = ("cfg", "iter", "seed", "trained", "score_threshold", "score_threshold_tta")
-"""What of a checkpoint's ``meta`` goes with its weights: the config and data of the training, and thresholds."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,23 +44,21 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     from mmengine.registry import init_default_scope
     from mmengine.utils import import_modules_from_strings
 
-    from oil_storage.engine import score_threshold, weights_file
-    from oil_storage.engine.provenance import trained_config
+    from oil_storage.checkpoints import weights_file
+    from oil_storage.checkpoints.checkpoint import Checkpoint
+    from oil_storage.checkpoints.matching import build_model
     from oil_storage.files import sha256, write_bytes
     from oil_storage.inference.onnx_export import export
     from oil_storage.inference.tile_reader import for_arrays
-    from oil_storage.inference.trained_model import build, load
 
     import_modules_from_strings(**cfg.custom_imports)
     init_default_scope(cfg.default_scope)
-    content = load(args.checkpoint)
-    model = build(cfg, content, args.checkpoint)
+    checkpoint = Checkpoint.read(args.checkpoint)
+    model = build_model(cfg, checkpoint)
     out.parent.mkdir(parents=True, exist_ok=True)
     if args.to == "safetensors":
-        told = {key: value for key, value in content["meta"].items() if key in TOLD}
-        if "cfg" in told:  # as data, which unlike Python is not run when it is read
-            told["cfg"] = trained_config(content, args.checkpoint).to_dict()
-        write_bytes(out, weights_file.to_bytes(content, told))
+        meta = {key: value for key, value in asdict(checkpoint.meta).items() if value is not None}
+        write_bytes(out, weights_file.to_bytes(checkpoint.state_dict, meta))
         print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, for tools/detect.py, tools/test.py and --load-from")
         return
     dataset = cfg.test_dataloader.dataset
@@ -71,7 +67,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     about = {
         "config": args.config.stem,
         "checkpoint_sha256": sha256(args.checkpoint),
-        "score_threshold": score_threshold.stored(content),
+        "score_threshold": checkpoint.threshold(),
     }
     exported = export(model, (height, width), about)
     write_bytes(out, exported)

@@ -72,9 +72,9 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> dict[str, A
     Returns:
         dict: ``ap50``, ``wanted``, ``iterations``, ``seconds``, ``hardware``, ``commit``.
     """
+    from oil_storage.checkpoints.checkpoint import Checkpoint
+    from oil_storage.checkpoints.work_dir import find_last
     from oil_storage.cli import train
-    from oil_storage.engine import provenance
-    from oil_storage.engine.checkpoints import find_last
     from oil_storage.engine.overfitting import overfitting
     from oil_storage.files import write_json, write_text
 
@@ -97,15 +97,15 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> dict[str, A
         sys.exit(status)  # it has said why
     last = find_last(work_dir)
     assert last is not None  # a training that ended well leaves one
-    checkpoint = provenance.read(last)
-    trained = checkpoint["meta"][provenance.TRAINED]
+    meta = Checkpoint.read(last).meta
+    assert meta.trained is not None  # our own training wrote it
     reached = {
         "ap50": _last_score(work_dir),
         "wanted": wanted,
-        "iterations": checkpoint["meta"]["iter"],
-        "seconds": round(trained["seconds"], 1),
-        "hardware": trained["hardware"],
-        "commit": trained["commit"],
+        "iterations": meta.iter,
+        "seconds": round(meta.trained.seconds or 0.0, 1),
+        "hardware": meta.trained.hardware,
+        "commit": meta.trained.commit,
     }
     write_json(learnt, reached)
     return reached

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from oil_storage.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+    from oil_storage.checkpoints.checkpoint import Checkpoint
 
 TABLE = {
     "AP": "mAP",
@@ -64,10 +67,11 @@ def test(args: argparse.Namespace) -> int:
     from mmdet.evaluation import DumpDetResults
     from mmengine.dist import is_main_process
 
+    from oil_storage.checkpoints import weights_file
+    from oil_storage.checkpoints.checkpoint import Checkpoint, ChosenThreshold, store_threshold
     from oil_storage.datasets.oil_storage import check_prepared
-    from oil_storage.engine import distributed, provenance, score_threshold, weights_file
+    from oil_storage.engine import distributed
     from oil_storage.engine.bf16 import compute_as_configured
-    from oil_storage.engine.checkpoints import check_whole
     from oil_storage.engine.concise_runner import ConciseRunner
     from oil_storage.engine.detection_limits import too_few
     from oil_storage.engine.failures import plain_errors
@@ -78,7 +82,7 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.evaluation.scene_metric import SceneMetric
     from oil_storage.evaluation.scene_result import truth_sha256
     from oil_storage.evaluation.scene_score import coco_detections, results_of, score_scenes
-    from oil_storage.files import sha256, write_json, write_text
+    from oil_storage.files import partial_path, remove_partial, sha256, write_json, write_text
     from oil_storage.inference.flips import predict_flips
     from oil_storage.preparation import manifest
     from oil_storage.reporting.figure_text import scene_table, shown
@@ -86,15 +90,14 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.reporting.score_report import PAGE, from_tiles, write_report
     from oil_storage.reporting.test_log import log_test
 
-    check_whole(args.checkpoint)
-    checkpoint = provenance.read(args.checkpoint)
+    checkpoint = Checkpoint.read(args.checkpoint)
     distributed.prepare(cfg, args.launcher)
-    trained, changes = as_trained(cfg, checkpoint, args.checkpoint)
+    trained, changes = as_trained(cfg, checkpoint)
     choose_split(cfg, args.split)
     dataset = cfg.test_dataloader.dataset
     data_root = Path(dataset.data_root)
     check_prepared(data_root, f"{dataset.tile}_{dataset.overlap}")
-    provenance.check_unseen(checkpoint, args.checkpoint, data_root, args.split)
+    checkpoint.check_unseen(data_root, args.split)
     if is_first_process():
         if warning := too_few(cfg, "test_dataloader"):
             print(warning)
@@ -115,6 +118,7 @@ def test(args: argparse.Namespace) -> int:
         "tta": args.tta,
     }
     cfg.work_dir = str(Path(cfg.work_dir, args.split))
+    remove_partial(Path(cfg.work_dir))
     cfg.load_from = str(args.checkpoint)
     cfg.resume = False
     if args.tta:
@@ -132,19 +136,20 @@ def test(args: argparse.Namespace) -> int:
         scene_metric = SceneMetric(cfg.test_evaluator.ann_file, str(data_root / "scenes" / f"{args.split}.json"))
         runner.test_evaluator.metrics.append(scene_metric)
         if args.out is not None:
-            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=str(partial(args.out))))
+            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=str(partial_path(args.out))))
         metrics = runner.test()
     if is_main_process():
         if args.out is not None:
-            os.replace(partial(args.out), args.out)
+            os.replace(partial_path(args.out), args.out)
         scenes = match_scenes(scene_metric.merged)
-        kept = score_threshold.stored(checkpoint, args.tta)
+        kept = checkpoint.threshold(args.tta)
         threshold = curve(scenes).best_threshold() if args.split == "val" else kept
         figures = score_scenes(scenes, threshold)
         is_ours = args.checkpoint.suffix.lower() != weights_file.SUFFIX  # what is given away stays as it is
         if args.split == "val" and threshold is not None and not changes and is_ours:
             try:
-                score_threshold.store(args.checkpoint, threshold, figures["f1"], report["data"]["sha256"], args.tta)
+                chosen = ChosenThreshold(float(threshold), float(figures["f1"]), report["data"]["sha256"])
+                store_threshold(args.checkpoint, chosen, args.tta)
             except UserError as error:  # the figures are worth more than that
                 print(f"warning: {error}")
         of_tiles = [
@@ -211,32 +216,33 @@ def facts(report: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def as_trained(cfg: "Config", checkpoint: Mapping[str, Any], path: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """What a checkpoint tells of its training, and what would be scored otherwise than that training scored.
+def as_trained(cfg: "Config", checkpoint: "Checkpoint") -> tuple[dict[str, Any] | None, list[str]]:
+    """Return what a checkpoint tells of its training, and what would be scored otherwise than that training scored.
 
     Args:
         cfg: of the test, its split and flips not yet chosen.
-        checkpoint: see :func:`oil_storage.engine.provenance.read`.
-        path: of the checkpoint.
+        checkpoint: to be tested.
 
     Returns:
         tuple: for the records of runs, None where the checkpoint tells nothing; and the changes in model, tiles,
             evaluator and precision, as sentences.
     """
-    from oil_storage.engine.from_scratch import from_scratch
-    from oil_storage.engine.provenance import TRAINED, differences, recipe_sha256, trained_config
+    from mmengine.config import Config
 
-    meta = checkpoint["meta"]
-    if TRAINED not in meta:
+    from oil_storage.checkpoints.trained_config import differences, recipe_sha256
+    from oil_storage.engine.from_scratch import from_scratch
+
+    meta = checkpoint.meta
+    if meta.trained is None:
         return None, []
-    before, now = trained_config(checkpoint, path), copy.deepcopy(cfg)
+    before, now = Config(checkpoint.trained_settings()), copy.deepcopy(cfg)
     recipe = recipe_sha256(before)
     for one in (before, now):
         from_scratch(one)  # what is frozen, and initialised from where, changes no score
     places = ("model", "test_dataloader.dataset", "test_evaluator", "test_cfg", "optim_wrapper.type")
     changes = [change for at in places for change in differences(_at(before, at), _at(now, at), at)]
-    told = {key: value for key, value in meta[TRAINED].items() if key != "images"}  # thousands, perhaps
-    return {**told, "seed": meta["seed"], "iterations": meta["iter"], "recipe_sha256": recipe}, changes
+    told = {key: value for key, value in asdict(meta.trained).items() if key != "images"}  # thousands, perhaps
+    return {**told, "seed": meta.seed, "iterations": meta.iter, "recipe_sha256": recipe}, changes
 
 
 def _at(cfg: "Config", place: str) -> Any:
@@ -244,11 +250,6 @@ def _at(cfg: "Config", place: str) -> Any:
     for key in place.split("."):
         node = node.get(key) or {}
     return node
-
-
-def partial(out: Path) -> Path:
-    """Where predictions are written until they are whole."""
-    return out.with_name(f".{out.stem}.partial{out.suffix}")
 
 
 def choose_split(cfg: "Config", split: str) -> None:

@@ -50,17 +50,20 @@ def train(args: argparse.Namespace) -> int:
     configuration.quieten()
     cfg = configuration.load(args)
 
+    from oil_storage.checkpoints.checkpoint import Checkpoint
+    from oil_storage.checkpoints.download import resolve
+    from oil_storage.checkpoints.provenance import data_root
+    from oil_storage.checkpoints.resumption import check_resumable
+    from oil_storage.checkpoints.work_dir import INTERRUPTED, find_last
     from oil_storage.datasets.oil_storage import check_prepared
-    from oil_storage.engine import distributed, provenance
-    from oil_storage.engine.checkpoints import INTERRUPTED, check_whole, find_last
+    from oil_storage.engine import distributed
     from oil_storage.engine.concise_runner import ConciseRunner
     from oil_storage.engine.detection_limits import too_few
     from oil_storage.engine.failures import plain_errors
     from oil_storage.engine.from_scratch import from_scratch
     from oil_storage.engine.interruption import TrainingInterrupted
-    from oil_storage.engine.pretrained import resolve
-    from oil_storage.engine.resumption import check_resumable
     from oil_storage.engine.schedule_length import keep_epochs
+    from oil_storage.files import remove_partial
 
     distributed.prepare(cfg, args.launcher)
     if args.seed is not None:
@@ -92,6 +95,7 @@ def train(args: argparse.Namespace) -> int:
                     print(warning)
     if args.load_from:
         cfg.load_from = args.load_from
+    remove_partial(Path(cfg.work_dir))
     last = None
     if resume := args.resume or (cfg.get("resume") and (cfg.get("load_from") or "auto")):
         last = find_last(Path(cfg.work_dir)) if resume == "auto" else Path(resume)
@@ -105,13 +109,12 @@ def train(args: argparse.Namespace) -> int:
     if cfg.get("load_from"):
         path = resolve(str(cfg.load_from))
         cfg.load_from = str(path)
-        check_whole(path)
-        checkpoint = provenance.read(path)
+        checkpoint = Checkpoint.read(path)
         if last is not None:
-            check_resumable(cfg, checkpoint, path)
-        if root := provenance.data_root(cfg):
-            provenance.check_unseen(checkpoint, path, root, "val")
-        done = checkpoint["meta"].get("iter", 0) >= cfg.train_cfg.get("max_iters", math.inf)
+            check_resumable(cfg, checkpoint, distributed.processes(cfg))
+        if root := data_root(cfg):
+            checkpoint.check_unseen(root, "val")
+        done = (checkpoint.meta.iter or 0) >= cfg.train_cfg.get("max_iters", math.inf)
         if last is not None and done and last.name != INTERRUPTED:  # after which a validation may be due
             if is_first_process():
                 print(f"{last}: trained to its end, {cfg.train_cfg.max_iters} iterations; nothing is left to do")

@@ -1,14 +1,14 @@
 """What mmengine lacks for training here; importing this registers hooks, sampler and optimiser wrapper."""
 
+from oil_storage.checkpoints.download import load_from_file_or_url
+from oil_storage.checkpoints.matching import PretrainedReportHook
+from oil_storage.checkpoints.work_dir import CheckpointAtValidationHook
 from oil_storage.engine.bf16 import Bf16OptimWrapper
 from oil_storage.engine.channels_last import ChannelsLastDDP, ChannelsLastHook
-from oil_storage.engine.checkpoint_fit import PretrainedReportHook
-from oil_storage.engine.checkpoints import CheckpointAtValidationHook
 from oil_storage.engine.finite_loss import FiniteLossHook
 from oil_storage.engine.interruption import InterruptionHook
 from oil_storage.engine.learnt import StopWhenLearntHook
 from oil_storage.engine.pictures import PictureFolderHook, ValidationPictureHook
-from oil_storage.engine.pretrained import load_from_mmdet
 from oil_storage.engine.reproducibility import IterationSeedHook, SeededSampler
 
 __all__ = [
@@ -24,5 +24,5 @@ __all__ = [
     "SeededSampler",
     "StopWhenLearntHook",
     "ValidationPictureHook",
-    "load_from_mmdet",
+    "load_from_file_or_url",
 ]

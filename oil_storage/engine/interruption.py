@@ -13,7 +13,8 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import FUNCTIONS, HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from oil_storage.engine.checkpoints import INTERRUPTED, LAST, WHOLE_FILES, WholeFileBackend, find_last
+from oil_storage.checkpoints.work_dir import ATOMIC, INTERRUPTED, LAST, find_last
+from oil_storage.files import write_text
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PENDING = "validation_pending"
@@ -158,7 +159,7 @@ class InterruptionHook(Hook):
 
     @staticmethod
     def _point_to(path: Path) -> None:
-        WholeFileBackend().put(str(path).encode(), path.with_name(LAST))
+        write_text(path.with_name(LAST), str(path))
 
     def _agreed(self) -> int:
         """The signal that any rank received, 0 if none did."""
@@ -171,7 +172,7 @@ class InterruptionHook(Hook):
     def _stop(self, runner: Runner, number: int, done: int) -> None:
         path = Path(runner.work_dir, INTERRUPTED)
         meta = {"epoch": runner.epoch, "iter": done}
-        runner.save_checkpoint(str(path.parent), path.name, meta=meta, backend_args=WHOLE_FILES)
+        runner.save_checkpoint(str(path.parent), path.name, meta=meta, backend_args=ATOMIC)
         if is_main_process():
             self._point_to(path)
         barrier()  # a launcher kills the other ranks when one has ended

@@ -18,9 +18,9 @@ from mmengine.structures import InstanceData
 from mmengine.utils import import_modules_from_strings
 from torch.utils.flop_counter import FlopCounterMode
 
+from oil_storage.checkpoints.provenance import hardware
 from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.channels_last import to_channels_last
-from oil_storage.engine.provenance import hardware
 
 TANKS = 20
 """Boxes in each tile that is trained on."""

@@ -16,7 +16,8 @@ from mmengine.utils import import_modules_from_strings
 from numpy.typing import NDArray
 
 from oil_storage.annotations.images import scene_name
-from oil_storage.engine import score_threshold
+from oil_storage.checkpoints.checkpoint import Checkpoint
+from oil_storage.checkpoints.matching import build_model
 from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.channels_last import to_channels_last
 from oil_storage.errors import UserError
@@ -26,7 +27,6 @@ from oil_storage.inference.fusing import fuse
 from oil_storage.inference.onnx_model import OnnxModel
 from oil_storage.inference.scene_image import SceneImage
 from oil_storage.inference.tile_reader import Source, TileReader
-from oil_storage.inference.trained_model import build, load
 from oil_storage.tiling import Detections, merge_tiles
 
 OVERLAP = 128
@@ -134,9 +134,9 @@ class SceneDetector:
                 )
             stored = self.model.about["score_threshold"]
         else:
-            content = load(checkpoint)
-            stored = score_threshold.stored(content, tta)
-            made_with = (content["meta"].get("trained") or {}).get("config")
+            loaded = Checkpoint.read(checkpoint)
+            stored = loaded.threshold(tta)
+            made_with = loaded.meta.trained.config if loaded.meta.trained else None
         chosen = stored if score_thr is None else score_thr
         if chosen is None:
             views = " --tta" if tta else ""
@@ -149,7 +149,7 @@ class SceneDetector:
             rules = self.model.about["test_cfg"] if backend == "onnx" else cfg.model.get("test_cfg")
             _drop_faint(rules or {}, FAINT * chosen)
         if backend == "torch":
-            self.model = build(cfg, content, checkpoint).to(self.device)
+            self.model = build_model(cfg, loaded).to(self.device)
             if fast:
                 fuse(self.model)
             to_channels_last(self.model)

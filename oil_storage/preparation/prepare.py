@@ -12,7 +12,7 @@ from typing import Any
 from oil_storage import __version__
 from oil_storage.annotations import Annotations, formats
 from oil_storage.errors import UserError
-from oil_storage.files import check_apart, json_text, locked, sha256, write_json, write_text
+from oil_storage.files import check_apart, is_partial, json_text, locked, remove_partial, sha256, write_json, write_text
 from oil_storage.findings import Finding, Severity
 from oil_storage.preparation import manifest as manifests
 from oil_storage.preparation.audit import audit, check_usable
@@ -24,7 +24,7 @@ from oil_storage.preparation.split import SPLITS, Split, fold_scenes, read_split
 from oil_storage.preparation.tile_sets import check_geometry, first_damaged, write_tile_set
 from oil_storage.scene import CLASS_NAME, Scene
 
-OURS = (manifests.NAME, f".{manifests.NAME}.partial", "scenes", "tiles")
+OURS = (manifests.NAME, "scenes", "tiles")
 """All that a prepared folder holds."""
 
 
@@ -175,7 +175,7 @@ def _check_choices(choices: Choices, seed: int) -> None:
 
 def _check_holds_ours(out: Path) -> None:
     """Refuse a folder that holds more than :func:`prepare` writes."""
-    foreign = [path for path in out.iterdir() if path.name not in OURS] if out.is_dir() else []
+    foreign = [path for path in out.iterdir() if path.name not in OURS and not is_partial(path)] if out.is_dir() else []
     if foreign:
         raise UserError(f"{foreign[0]}: is not of a prepared folder; name another OUT, or an empty one")
 
@@ -206,11 +206,8 @@ def _in_folder(out: Path, tiles: str) -> Iterator[None]:
 
 def _remove_partial(out: Path) -> None:
     """Remove what a killed run had begun to write."""
-    for path in (*out.glob(".*.partial"), *out.glob("scenes/.*.partial"), *out.glob("tiles/.*.partial")):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    for folder in (out, out / "scenes", out / "tiles"):
+        remove_partial(folder)
 
 
 def _digest(annotations: Annotations) -> str:

@@ -1,7 +1,6 @@
 """Cuts scenes into one folder of tiles per tile geometry."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.errors import UserError
-from oil_storage.files import sha256, write_json, write_text
+from oil_storage.files import atomic_folder, sha256, write_json, write_text
 from oil_storage.imagery import read_pixels
 from oil_storage.parallel import in_processes
 from oil_storage.preparation.coco import coco, image_entry
@@ -108,16 +107,9 @@ def write_tile_set(
         raise UserError(
             f"--tile {tile}: half of the boxes are larger, {median:.0f} px across and more; take larger tiles"
         )
-    partial_folder = folder.with_name(f".{folder.name}.partial")
-    for stale in (partial_folder, folder):
-        shutil.rmtree(stale, ignore_errors=True)
-    try:
-        entry = _write_tiles(scenes, split, partial_folder, tile, overlap, seed)
-        os.replace(partial_folder, folder)
-    except BaseException:
-        shutil.rmtree(partial_folder, ignore_errors=True)
-        raise
-    return entry
+    shutil.rmtree(folder, ignore_errors=True)
+    with atomic_folder(folder) as partial:
+        return _write_tiles(scenes, split, partial, tile, overlap, seed)
 
 
 def _write_tiles(

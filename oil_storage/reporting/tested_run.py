@@ -33,7 +33,7 @@ class TestedRun:
         tiles: tile size and overlap, ``640_64``; None where the scenes were looked at in another way.
         tile_ap: AP of tiles; None where there is none.
         chosen_here: whether the score threshold is the best for these very scenes.
-        trained: what the checkpoint tells, see :func:`oil_storage.engine.provenance.describe`; may be empty.
+        trained: what the checkpoint tells, see :func:`oil_storage.checkpoints.provenance.describe`; may be empty.
     """
 
     folder: Path

@@ -6,7 +6,6 @@ import pytest
 
 from oil_storage.annotations import formats
 from oil_storage.errors import UserError
-from oil_storage.files import locked
 from oil_storage.preparation.audit import audit
 from oil_storage.scene import CLASS_NAME, Scene
 from tests.labelled_scenes import assert_same_scenes, make_scenes
@@ -122,16 +121,28 @@ def test_a_folder_with_something_in_it_is_never_written_to(scenes: list[Scene], 
     assert os.listdir(tmp_path) == ["out"]
 
 
-def test_two_processes_do_not_write_one_folder(scenes: list[Scene], tmp_path: Path) -> None:
-    partial = tmp_path / ".out.partial"
+def test_partial_folder_of_another_living_process_stays(scenes: list[Scene], tmp_path: Path) -> None:
+    partial = tmp_path / f".out.{os.getppid()}.partial"
     partial.mkdir()
-    (partial / "of another").touch()
-    with locked(partial), pytest.raises(UserError, match="another process is writing to it"):
-        formats.write(scenes, tmp_path / "out", "coco")
-    assert os.listdir(partial) == ["of another"]
-    formats.write(scenes, tmp_path / "out", "coco")  # where the other was killed
-    assert sorted(os.listdir(tmp_path)) == ["out"]
+    formats.write(scenes, tmp_path / "out", "coco")
+    assert sorted(os.listdir(tmp_path)) == [partial.name, "out"]
     assert sorted(os.listdir(tmp_path / "out")) == ["annotations.json", "images"]
+
+
+def test_folder_written_by_another_process_meanwhile_is_kept(
+    scenes: list[Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oil_storage.annotations import coco
+
+    def write(scenes: list[Scene], folder: Path) -> None:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "of another").touch()
+
+    monkeypatch.setattr(coco, "write", write)
+    with pytest.raises(UserError, match="not empty"):
+        formats.write(scenes, tmp_path / "out", "coco")
+    assert os.listdir(tmp_path) == ["out"]
+    assert os.listdir(tmp_path / "out") == ["of another"]
 
 
 def test_a_link_to_an_empty_folder_is_written_through(scenes: list[Scene], tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
-from oil_storage.engine.checkpoint_fit import fit
+from oil_storage.checkpoints.download import model_url
+from oil_storage.checkpoints.matching import fit
 from oil_storage.engine.from_scratch import from_scratch
-from oil_storage.engine.pretrained import SCHEME, model_url
 
 INDEX = Path(mmdet.__file__).parent / ".mim"
 RPN = {"rpn_head.rpn_cls", "rpn_head.rpn_reg"}
@@ -63,7 +63,9 @@ def upstream(name: str) -> Config:
 
 def test_all_configs_that_start_from_coco_are_looked_at() -> None:
     starting = {
-        path.stem for path in Path("configs/oil").glob("*.py") if SCHEME in str(Config.fromfile(path).get("load_from"))
+        path.stem
+        for path in Path("configs/oil").glob("*.py")
+        if "mmdet://" in str(Config.fromfile(path).get("load_from"))
     }
     assert starting == REINITIALISED.keys()
 
@@ -73,8 +75,8 @@ def test_what_is_loaded_renamed_repeated_and_initialised_anew(name: str) -> None
     cfg = Config.fromfile(f"configs/oil/{name}.py")
     import_modules_from_strings(**cfg.custom_imports)
     init_default_scope("mmdet")
-    assert model_url(cfg.load_from.removeprefix(SCHEME)).endswith(".pth")
-    coco = upstream(cfg.load_from.removeprefix(SCHEME))
+    assert model_url(cfg.load_from.removeprefix("mmdet://")).endswith(".pth")
+    coco = upstream(cfg.load_from.removeprefix("mmdet://"))
     from_scratch(coco)  # its weights are of torchvision
     renames = cfg.default_hooks.pretrained.get("renames", [])
     _, report = fit(MODELS.build(coco.model).state_dict(), MODELS.build(cfg.model), renames)

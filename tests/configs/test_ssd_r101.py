@@ -20,8 +20,8 @@ from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 from mmengine.structures import InstanceData
 from torch import nn
 
-from oil_storage.engine.checkpoint_fit import fit
-from oil_storage.engine.pretrained import SCHEME, model_url
+from oil_storage.checkpoints.download import model_url
+from oil_storage.checkpoints.matching import fit
 
 LEAF = Path(__file__).parents[2] / "configs" / "oil" / "ssd_r101.py"
 STRIDES = (8, 16, 32, 64, 128)
@@ -339,7 +339,7 @@ def test_a_training_step_and_a_validation_at_reduced_size(cfg):
 
 
 def test_coco_checkpoint_gives_backbone_and_fpn(cfg, model):
-    name = cfg.load_from.removeprefix(SCHEME)
+    name = cfg.load_from.removeprefix("mmdet://")
     assert model_url(name).endswith(".pth")
     upstream = get_config(f"mmdet::retinanet/{name}.py").model
     upstream.backbone.init_cfg = None

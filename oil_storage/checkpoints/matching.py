@@ -1,12 +1,15 @@
-"""From a checkpoint to a model: what is used of it, said in the log, or refused."""
+"""Match the weights of a checkpoint to a model: all of them, or, to start a training, those that fit."""
 
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.optim import BaseOptimWrapper
@@ -14,6 +17,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.errors import UserError
 
 LISTED = 12  # modules named in a line before "and N more"
@@ -103,16 +107,18 @@ def _tile(queries: Tensor, number: int) -> Tensor:
     return tiled
 
 
-def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str = "checkpoint") -> None:
-    """Refuse a state dict that is not wholly this model's; mmengine only warns.
+def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str | Path) -> None:
+    """Refuse weights that are not exactly those of a model; mmengine only warns.
+
+    The step counters of batch norm may be absent, as in old checkpoints: they do not change a prediction.
 
     Args:
         model: bare, or wrapped for distributed or test-time-augmented use.
         state_dict: the tensors to be loaded.
-        name: what the error calls them.
+        name: of the checkpoint, for the error.
 
     Raises:
-        UserError: a key is missing, unexpected, or of another shape.
+        UserError: a tensor is missing, unexpected, or of another shape.
     """
     source = {key.removeprefix("module."): value for key, value in state_dict.items()}
     target = _unwrapped(model).state_dict()
@@ -129,11 +135,28 @@ def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str 
         )
 
 
+def build_model(cfg: Config, checkpoint: Checkpoint) -> nn.Module:
+    """Build a config's model for prediction, with the weights of a checkpoint.
+
+    Args:
+        cfg: config of the model, which may be wrapped for test-time augmentation.
+        checkpoint: of the same model.
+
+    Raises:
+        UserError: see :func:`check_matches`.
+    """
+    model: nn.Module = MODELS.build(cfg.model)
+    check_matches(model, checkpoint.state_dict, checkpoint.path)
+    weights = {key.removeprefix("module."): value for key, value in checkpoint.state_dict.items()}
+    _unwrapped(model).load_state_dict(weights, strict=False)
+    return model.eval()
+
+
 @HOOKS.register_module()
 class PretrainedReportHook(Hook):
-    """Fits a checkpoint to the model that starts from it, and logs the :class:`LoadReport`.
+    """Fit a checkpoint to the model that starts from it, and log the :class:`LoadReport`.
 
-    Where a checkpoint must be the model's own - testing, resuming - it is checked and left alone.
+    In testing and resuming the checkpoint must be the model's own: it is checked and left as it is.
 
     Args:
         renames: see :func:`fit`.
@@ -147,8 +170,6 @@ class PretrainedReportHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Replace ``checkpoint["state_dict"]`` before mmengine loads it."""
         name = str(runner._load_from or "the last checkpoint")
-        if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
-            raise UserError(f"{name}: no checkpoint of MMDetection's (it has no 'state_dict')")
         model = _unwrapped(runner.model)
         # mmengine builds the optimiser for training only.
         if runner._resume or not isinstance(runner.optim_wrapper, BaseOptimWrapper):

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from oil_storage.engine.checkpoints import CheckpointAtValidationHook, WholeFileBackend, check_whole, find_last
+from oil_storage.checkpoints.pickled import check_whole
+from oil_storage.checkpoints.work_dir import AtomicBackend, CheckpointAtValidationHook, find_last
 from oil_storage.errors import UserError
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "last.pth"
-    WholeFileBackend().put(b"old", path)
+    AtomicBackend().put(b"old", path)
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -19,9 +20,9 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
-            WholeFileBackend().put(b"new", path)
+            AtomicBackend().put(b"new", path)
     assert path.read_bytes() == b"old"
-    WholeFileBackend().put(b"new", path)
+    AtomicBackend().put(b"new", path)
     assert path.read_bytes() == b"new"
 
 

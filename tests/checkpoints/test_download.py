@@ -12,8 +12,8 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from oil_storage.engine import pretrained
-from oil_storage.engine.pretrained import model_url, resolve
+from oil_storage.checkpoints import download
+from oil_storage.checkpoints.download import model_url, resolve
 from oil_storage.errors import UserError
 
 
@@ -57,7 +57,7 @@ def elsewhere(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     monkeypatch.chdir(tmp_path / "run")
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(pretrained, "TIMEOUT", 5.0)
+    monkeypatch.setattr(download, "TIMEOUT", 5.0)
 
 
 def put(folder, stem, content=None):
@@ -80,7 +80,7 @@ def index(tmp_path, monkeypatch, **weights):
     for name, url in weights.items():
         lines += [f"  - Name: {name}", f"    Config: configs/{name}.py"] + ([f"    Weights: {url}"] if url else [])
     (folder / "metafile.yml").write_text("\n".join(lines))
-    monkeypatch.setattr(pretrained, "INDEX", folder.parent)
+    monkeypatch.setattr(download, "INDEX", folder.parent)
 
 
 def test_url_comes_from_mmdet_s_own_index():

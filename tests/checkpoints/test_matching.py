@@ -10,7 +10,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from oil_storage.engine.checkpoint_fit import check_matches, fit
+from oil_storage.checkpoints.matching import check_matches, fit
 from oil_storage.errors import UserError
 
 
@@ -111,7 +111,7 @@ def test_report_names_the_outermost_modules():
 @pytest.mark.parametrize("fault", ["missing", "unexpected", "of another shape"])
 def test_check_matches_refuses_each_fault(fault):
     net, state = Net(), checkpoint_of(Net())
-    check_matches(net, state)
+    check_matches(net, state, "best.pth")
     if fault == "missing":
         del state["head.cls.bias"]
     elif fault == "unexpected":
@@ -209,10 +209,10 @@ def test_testing_refuses_another_model_and_renames_nothing(tmp_path):
         runner(Net(necks=3), tmp_path / "more", load_from=str(path)).test()
 
 
-def test_a_file_without_state_dict_is_refused(tmp_path):
+def test_file_without_state_dict_is_refused(tmp_path):
     path = tmp_path / "bare.pth"
-    torch.save({"weight": torch.zeros(1)}, path)
-    with pytest.raises(UserError, match=r"bare\.pth: no checkpoint"):
+    torch.save({"weight": 1}, path)
+    with pytest.raises(UserError, match=r"bare\.pth: not a checkpoint, it has no 'state_dict'"):
         runner(Net(), tmp_path / "bare", load_from=str(path)).train()
 
 

@@ -3,22 +3,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from oil_storage.engine import provenance, weights_file
+from oil_storage.checkpoints import weights_file
+from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.errors import UserError
 
 
 @pytest.fixture
 def released(tmp_path: Path) -> Path:
-    content = {"state_dict": {"conv.weight": torch.tensor([1.0, 1 / 3]), "bn.num_batches_tracked": torch.tensor(7)}}
+    weights = {"conv.weight": torch.tensor([1.0, 1 / 3]), "bn.num_batches_tracked": torch.tensor(7)}
     path = tmp_path / "detector.safetensors"
-    path.write_bytes(weights_file.to_bytes(content, {"iter": 2}))
+    path.write_bytes(weights_file.to_bytes(weights, {"iter": 2}))
     return path
 
 
 def test_weights_come_back_as_a_checkpoint_rounded_to_half_precision(released: Path) -> None:
-    content = provenance.read(released)
-    assert content["meta"] == {"iter": 2}
-    weight, count = content["state_dict"]["conv.weight"], content["state_dict"]["bn.num_batches_tracked"]
+    checkpoint = Checkpoint.read(released)
+    assert checkpoint.meta.iter == 2
+    weight, count = checkpoint.state_dict["conv.weight"], checkpoint.state_dict["bn.num_batches_tracked"]
     assert weight.dtype == torch.float32
     assert weight.tolist() == [1.0, torch.tensor(1 / 3).half().item()]
     assert (count.item(), count.dtype) == (7, torch.int64)
@@ -26,13 +27,13 @@ def test_weights_come_back_as_a_checkpoint_rounded_to_half_precision(released: P
 
 def test_what_half_precision_cannot_hold_stays(tmp_path: Path) -> None:
     path = tmp_path / "Large.SAFETENSORS"
-    path.write_bytes(weights_file.to_bytes({"state_dict": {"bn.running_var": torch.tensor([1.0, 70_000.0])}}, {}))
-    assert provenance.read(path)["state_dict"]["bn.running_var"].tolist() == [1, 70_000]
+    path.write_bytes(weights_file.to_bytes({"bn.running_var": torch.tensor([1.0, 70_000.0])}, {}))
+    assert Checkpoint.read(path).state_dict["bn.running_var"].tolist() == [1, 70_000]
 
 
 def test_half_a_file_and_another_file_are_refused(released: Path) -> None:
     whole = released.read_bytes()
     for content in (whole[:-3], whole[:40], b"", b"not weights at all"):
         released.write_bytes(content)
-        with pytest.raises(UserError, match=r"detector.safetensors: damaged, or no weights"):
-            provenance.read(released)
+        with pytest.raises(UserError, match=r"detector.safetensors: damaged, or not written by"):
+            Checkpoint.read(released)

@@ -1,0 +1,250 @@
+"""A checkpoint and what it says of itself, validated when it is read."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field, TypeAdapter, ValidationError
+from torch import Tensor
+
+from oil_storage.checkpoints import pickled, trained_config, weights_file
+from oil_storage.checkpoints.trained_config import Settings
+from oil_storage.errors import UserError
+from oil_storage.preparation import manifest
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class ChosenThreshold:
+    """The score threshold that maximises F1 on the val split.
+
+    Attributes:
+        threshold: detections with lower scores do not count.
+        f1: F1 at the threshold.
+        data: SHA-256 of the data that it was chosen on.
+    """
+
+    threshold: Share
+    f1: Share
+    data: str
+
+
+@dataclass(frozen=True)
+class DataIdentity:
+    """The data set that weights were trained on; see :func:`oil_storage.preparation.manifest.identity`."""
+
+    name: str
+    scenes: Count
+    annotations_sha256: str
+    split_seed: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How scenes were read in training; see ``--bands`` and ``--stretch`` of ``tools/prepare_dataset.py``."""
+
+    bands: tuple[int, int, int] | None = None
+    stretch: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How weights were trained.
+
+    Attributes:
+        config: name of the config.
+        initialised: first weights: a checkpoint's file name, ``ImageNet`` or ``from scratch``; None if not known.
+        data: None where the data is not a prepared folder.
+        images: SHA-256 of all scenes trained on, also those of the weights that the training started from, sorted.
+        processes: number of processes.
+        hardware: name of the processor or the GPUs.
+        commit: short hash of the repository's commit.
+        seconds: time of all iterations; None if not known.
+        reading: how the scenes were read.
+    """
+
+    config: str
+    initialised: str | None = None
+    data: DataIdentity | None = None
+    images: list[str] = field(default_factory=list)
+    processes: Annotated[int, Field(ge=1)] = 1
+    hardware: str = ""
+    commit: str = ""
+    seconds: float | None = None
+    reading: Reading = field(default_factory=Reading)
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What a checkpoint says of itself, as far as it is used here.
+
+    Attributes:
+        cfg: the config of the training, see :mod:`oil_storage.checkpoints.trained_config`.
+        iter: iterations trained.
+        seed: of the training.
+        trained: None where another program wrote the file.
+        score_threshold: for tiles as they are; None until it was chosen.
+        score_threshold_tta: for merged views of tiles, whose scores are higher.
+    """
+
+    cfg: Settings | None = None
+    iter: Count | None = None
+    seed: int | None = None
+    trained: Trained | None = None
+    score_threshold: ChosenThreshold | None = None
+    score_threshold_tta: ChosenThreshold | None = None
+
+
+_META = TypeAdapter(Meta)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose schema and weights were found sound.
+
+    Attributes:
+        path: of the file.
+        meta: what it says of itself.
+        content: all of it, as mmengine takes it but for logged histories, which are plain data: ``state_dict`` and
+            ``meta``; in checkpoints of a training that can be resumed also ``optimizer``, ``message_hub`` and others.
+    """
+
+    path: Path
+    meta: Meta
+    content: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path, map_location: Any = "cpu") -> "Checkpoint":
+        """Read a checkpoint that a training wrote, or weights in safetensors.
+
+        Args:
+            path: of the file.
+            map_location: see :func:`torch.load`.
+
+        Raises:
+            UserError: no such file, a damaged one, one that holds code or values that are not finite, or a part of it
+                is not what it should be.
+        """
+        if not path.is_file():
+            raise UserError(f"{path}: no such checkpoint file")
+        is_safetensors = path.suffix.lower() == weights_file.SUFFIX
+        content = weights_file.read(path) if is_safetensors else pickled.read(path, map_location)
+        if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
+            content = {"state_dict": content}  # as torch.save(model.state_dict(), FILE) writes it
+        if not isinstance(content, dict) or "state_dict" not in content:
+            raise UserError(f"{path}: not a checkpoint, it has no 'state_dict'; name one that tools/train.py wrote")
+        meta = read_meta(content.get("meta", {}), path)
+        for key in ("state_dict", "ema_state_dict"):
+            _check_weights(content.get(key, {}), key, path)
+        return cls(path, meta, {"meta": {}, **content})
+
+    @property
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """The weights, by their names in the model; averaged where the training averaged them."""
+        weights: Mapping[str, Tensor] = self.content["state_dict"]
+        return weights
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a training can go on from it."""
+        return {"optimizer", "message_hub"} <= self.content.keys()
+
+    def threshold(self, tta: bool = False) -> float | None:
+        """Return the chosen score threshold, for tiles as they are or for merged views; None if none was chosen."""
+        chosen = self.meta.score_threshold_tta if tta else self.meta.score_threshold
+        return None if chosen is None else chosen.threshold
+
+    def trained_settings(self) -> Settings:
+        """Return the config of the training.
+
+        Raises:
+            UserError: the checkpoint does not have one.
+        """
+        if self.meta.cfg is None:
+            raise UserError(f"{self.path}: does not hold the config that it was trained with")
+        return self.meta.cfg
+
+    def check_unseen(self, data_root: Path, split: str) -> None:
+        """Refuse to score weights on scenes that they, or the weights they started from, were trained on.
+
+        A checkpoint that does not tell what it was trained on passes.
+
+        Raises:
+            UserError: names the first such scene.
+        """
+        seen = set(self.meta.trained.images) if self.meta.trained else set()
+        scenes = manifest.images(manifest.read(data_root), split)
+        if known := [scene for scene, digest in scenes.items() if digest in seen]:
+            raise UserError(
+                f"{self.path}: was trained on {len(known)} of the {len(scenes)} scenes in the {split} split of "
+                f"{data_root} ({known[0]} is one);\n"
+                "a score on them would be too good: give data with the split that it was trained on"
+            )
+
+
+def store_threshold(path: Path, chosen: ChosenThreshold, tta: bool = False) -> None:
+    """Write a score threshold into a checkpoint; a file that has it already is left alone.
+
+    Args:
+        path: of a checkpoint that a training wrote.
+        chosen: the threshold.
+        tta: it is for merged views of tiles.
+
+    Raises:
+        UserError: the checkpoint cannot be written.
+    """
+    key = "score_threshold_tta" if tta else "score_threshold"
+    checkpoint = Checkpoint.read(path)
+    if getattr(checkpoint.meta, key) == chosen:
+        return
+    content = {**checkpoint.content, "meta": {**checkpoint.content["meta"], key: asdict(chosen)}}
+    try:
+        pickled.write(path, content)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"{path}: the score threshold {chosen.threshold:.3f} could not be written into it ({error})"
+        ) from error
+
+
+def read_meta(stored: Any, path: Path) -> Meta:
+    """Validate the ``meta`` of a checkpoint.
+
+    Raises:
+        UserError: a part of it is not what it should be.
+    """
+    if not isinstance(stored, dict):
+        raise UserError(f"{path}: meta is not a dict; the file is damaged, or of another program")
+    known = {one.name: stored[one.name] for one in fields(Meta) if stored.get(one.name) is not None}
+    try:
+        if "cfg" in known:
+            known["cfg"] = trained_config.parse(known["cfg"])
+    except (ValueError, SyntaxError, RecursionError) as error:
+        raise UserError(f"{path}: its config holds code, which is not run ({error}); do not use this file") from error
+    try:
+        return _META.validate_json(json.dumps(known, default=repr), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in ("meta", *first["loc"]))
+        raise UserError(f"{path}: {place}: {first['msg']}; the file is damaged, or of another program") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: meta is not plain data ({error}); the file is damaged") from error
+
+
+def _check_weights(weights: Any, key: str, path: Path) -> None:
+    """Refuse weights that are not named tensors of finite values."""
+    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
+        raise UserError(f"{path}: {key} is not a dict of tensors; the file is damaged, or of another program")
+    if no_tensor := next((name for name, value in weights.items() if not isinstance(value, Tensor)), None):
+        raise UserError(f"{path}: {key}: {no_tensor} is not a tensor; the file is damaged, or of another program")
+    broken = [name for name, value in weights.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if broken:
+        raise UserError(
+            f"{path}: {key}: {len(broken)} of {len(weights)} tensors hold values that are not finite ({broken[0]}); "
+            "the training diverged: take an earlier checkpoint"
+        )

@@ -1,0 +1,166 @@
+"""Find or download the checkpoint that a config names, and load it for mmengine without running code from it."""
+
+import fcntl
+import os
+import re
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import mmdet
+from mmengine import fileio
+from mmengine.logging import print_log
+from mmengine.runner.checkpoint import CheckpointLoader, get_external_models, get_torchvision_models
+from torch.hub import download_url_to_file
+
+from oil_storage.checkpoints import pickled
+from oil_storage.checkpoints.checkpoint import Checkpoint
+from oil_storage.errors import UserError
+from oil_storage.files import atomic_file, sha256
+
+FOLDER = Path("checkpoints")
+INDEX = Path(mmdet.__file__).parent / ".mim" / "configs"
+TIMEOUT = 30.0  # seconds without a byte
+
+
+def model_url(name: str) -> str:
+    """Return the address of a checkpoint from MMDetection's own model index (``metafile.yml``).
+
+    Args:
+        name: a model's ``Name`` there, e.g. ``retinanet_r101_fpn_2x_coco``.
+
+    Raises:
+        UserError: the index has no such model, or no weights for it.
+    """
+    for metafile in sorted(INDEX.glob("*/metafile.yml")):
+        if name not in metafile.read_text(encoding="utf-8"):  # YAML is slow to parse
+            continue
+        content = fileio.load(str(metafile))
+        for model in content["Models"] if isinstance(content, dict) else content:
+            url = model.get("Weights")
+            if model["Name"] == name and isinstance(url, str):  # trackers list several
+                return url
+    raise UserError(
+        f"mmdet://{name}: MMDetection's model index has no weights of that name, see {INDEX}/*/metafile.yml"
+    )
+
+
+NAMED: dict[str, Callable[[str], str]] = {
+    "mmdet": model_url,
+    **dict.fromkeys(("torchvision", "modelzoo"), lambda name: str(get_torchvision_models()[name])),
+    **dict.fromkeys(("open-mmlab", "openmmlab"), lambda name: str(get_external_models()[name])),
+}
+"""Schemes under which models have names, and how a name becomes an address."""
+
+
+def resolve(load_from: str) -> Path:
+    """Return a local file for what a config's ``load_from`` says.
+
+    ``mmdet://NAME`` and other names of models, and URLs, are looked up in ``checkpoints/`` by file name, and downloaded
+    to there if absent. MMDetection ends a file's name in the first 8 hex digits of its SHA-256, which are checked.
+
+    Raises:
+        UserError: no such name or file, a scheme that is not supported, no network, or a damaged file.
+    """
+    scheme, separator, name = load_from.partition("://")
+    if not separator:
+        path = Path(load_from).expanduser()
+        if not path.is_file():
+            raise UserError(f"{path}: no such checkpoint file")
+        return path
+    if scheme in ("http", "https"):
+        url = load_from
+    elif scheme in NAMED:
+        try:
+            url = NAMED[scheme](name)
+        except (KeyError, ImportError) as error:
+            raise UserError(f"{load_from}: no such model ({error}); give a file or its https address") from error
+    else:
+        raise UserError(f"{load_from}: {scheme}:// is not supported; download the file and name it")
+    target = FOLDER / url.rpartition("/")[2]
+    if not target.is_file():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        try:
+            with _alone_in(FOLDER):  # the processes of one machine start together
+                if not target.is_file():
+                    _download(url, target)
+        except BaseException:
+            with suppress(OSError):  # it holds others
+                FOLDER.rmdir()
+            raise
+    _verify(target)
+    return target
+
+
+def load_from_file_or_url(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Load a checkpoint whenever mmengine loads one, for ``load_from``, ``resume`` and ``init_cfg``.
+
+    Args:
+        filename: see :func:`resolve`.
+        map_location: see :func:`torch.load`.
+
+    Raises:
+        UserError: see :func:`resolve` and :meth:`Checkpoint.read`.
+    """
+    checkpoint = Checkpoint.read(resolve(filename), map_location or "cpu")
+    content = dict(checkpoint.content)
+    content["meta"] = {key: value for key, value in content["meta"].items() if key != "config"}  # mmengine executes it
+    if "message_hub" in content:
+        content["message_hub"] = pickled.restored(content["message_hub"], checkpoint.path)
+    return content
+
+
+CheckpointLoader.register_scheme(
+    ["", "http://", "https://", "mmcls://", "pavi://", r"(\S+\:)?s3://", r"(\S+\:)?petrel://", "local://"]
+    + [f"{scheme}://" for scheme in NAMED],
+    load_from_file_or_url,
+    force=True,
+)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _digest_in_name(path: Path) -> str | None:
+    match = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
+    return match and match[1]
+
+
+def _download(url: str, target: Path) -> None:
+    """Download and check a file; ``target`` is complete or absent."""
+    print_log(f"Downloading {url} to {target}", logger="current")
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        with atomic_file(target) as partial:
+            download_url_to_file(url, str(partial), _digest_in_name(target), progress=sys.stderr.isatty())
+    except (OSError, HTTPException, RuntimeError) as error:
+        raise UserError(
+            f"cannot download {url} ({error})\n"
+            f"put the file at {target}, or name it with --load-from FILE,\n"
+            "or train without a checkpoint: --from-scratch"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _verify(path: Path) -> None:
+    expected = _digest_in_name(path)
+    if expected is None:
+        return
+    found = sha256(path)
+    if not found.startswith(expected):
+        raise UserError(
+            f"{path}: damaged (its SHA-256 begins with {found[:8]}, not {expected}); delete it and run again"
+        )

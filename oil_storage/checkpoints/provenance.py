@@ -1,0 +1,71 @@
+"""Where the weights of a training come from and how they are trained: what is noted in its checkpoints."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+
+from oil_storage.checkpoints.checkpoint import DataIdentity, Trained
+from oil_storage.preparation import manifest
+
+
+def describe(cfg: Config, before: Trained | None) -> Trained:
+    """Describe a training that is about to begin.
+
+    Args:
+        cfg: config of the training.
+        before: description of the weights that it starts from; None where there are none, or it is not known.
+    """
+    root = data_root(cfg)
+    prepared = manifest.read(root) if root else None
+    own = manifest.images(prepared, _dataset(cfg)["split"]).values() if prepared else ()
+    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    before_resuming = before.initialised if before else None
+    return Trained(
+        config=Path(cfg.filename or "unnamed").stem,
+        initialised=before_resuming if cfg.get("resume") else initialised(cfg),
+        data=DataIdentity(**manifest.identity(prepared)) if prepared else None,
+        images=sorted({*(before.images if before else ()), *own}),
+        processes=get_world_size(),
+        hardware=hardware(),
+        commit=head.stdout.strip(),
+    )
+
+
+def initialised(cfg: Config) -> str:
+    """Return the first weights of a training: a checkpoint's file name, ``ImageNet``, or ``from scratch``."""
+    if cfg.get("load_from"):
+        return Path(cfg.load_from).name
+    init_cfg = cfg.model.get("backbone", {}).get("init_cfg") or {}
+    if init_cfg.get("type") == "Packaged":
+        return "ImageNet"
+    return Path(init_cfg["checkpoint"]).name if init_cfg.get("type") == "Pretrained" else "from scratch"
+
+
+def data_root(cfg: Config) -> Path | None:
+    """Return the prepared folder that a config trains on; None where it takes other data."""
+    dataset = _dataset(cfg)
+    return Path(dataset["data_root"]) if dataset["type"] == "OilStorageDataset" else None
+
+
+def _dataset(cfg: Config) -> Mapping[str, Any]:
+    dataset: Mapping[str, Any] = cfg.train_dataloader.dataset
+    while "dataset" in dataset:  # mmdet's wrappers
+        dataset = dataset["dataset"]
+    return dataset
+
+
+def hardware() -> str:
+    """Name the GPU, or the processor with the number of cores in use and the instructions that torch uses."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+    name = names[0] if names else platform.machine()
+    return f"{len(os.sched_getaffinity(0))} cores of {name}, {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,99 @@
+"""The config that a checkpoint was trained with: stored and compared as JSON data, never executed."""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+Settings = dict[str, Any]
+"""A config as JSON data."""
+
+RECIPE = ("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "custom_hooks")
+"""Keys of a config that define the experiment."""
+
+ELSEWHERE = ("data_root", "ann_file", "num_workers", "persistent_workers", "prefetch_factor", "pin_memory")
+"""Keys that may differ between two runs of one experiment: where the data is, and how it is fetched."""
+
+
+def to_settings(cfg: Config) -> Settings:
+    """Return a config as JSON data; tuples become lists."""
+    settings: Settings = json.loads(json.dumps(cfg.to_dict(), default=str))
+    return settings
+
+
+def parse(stored: Any) -> Settings:
+    """Read a config as a checkpoint stores it.
+
+    Args:
+        stored: JSON text or data; or, in older checkpoints, the Python text that mmengine writes, which is parsed and
+            not run: it assigns literals and ``dict(key=literal)`` to names.
+
+    Raises:
+        ValueError: something else.
+    """
+    if isinstance(stored, str):
+        stored = json.loads(stored) if stored.lstrip().startswith("{") else _parse_python(stored)
+    if not isinstance(stored, dict) or not all(isinstance(key, str) for key in stored):
+        raise ValueError("it is not a dict")
+    settings: Settings = json.loads(json.dumps(stored))
+    return settings
+
+
+def _parse_python(text: str) -> Settings:
+    settings: Settings = {}
+    for statement in ast.parse(text).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                settings[name] = _literal(value)
+            case _:
+                raise ValueError(f"line {statement.lineno}: {ast.unparse(statement)[:40]!r}")
+    return settings
+
+
+def _literal(node: ast.expr) -> Any:
+    match node:
+        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(word.arg for word in keywords):
+            return {word.arg: _literal(word.value) for word in keywords}
+        case ast.Dict(keys=keys, values=values):
+            return {str(_literal(key)): _literal(value) for key, value in zip(keys, values, strict=True) if key}
+        case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
+            return [_literal(element) for element in elements]
+        case ast.Name() | ast.Attribute():  # inf, nan, and the types of mmengine's lazy configs
+            return float(node.id) if isinstance(node, ast.Name) and node.id in ("inf", "nan") else ast.unparse(node)
+    try:
+        return ast.literal_eval(node)
+    except ValueError as error:
+        raise ValueError(f"line {node.lineno}: {ast.unparse(node)[:40]!r}") from error
+
+
+def recipe_sha256(settings: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what makes two trainings one experiment; seeds, folds and places are left out."""
+    kept = json.dumps([_without_places(settings.get(key)) for key in RECIPE], sort_keys=True, default=str)
+    return hashlib.sha256(kept.encode()).hexdigest()
+
+
+def _without_places(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _without_places(value) for key, value in node.items() if key not in ELSEWHERE}
+    return [_without_places(value) for value in node] if isinstance(node, list | tuple) else node
+
+
+def differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
+    """Yield where two configs differ, as ``train_cfg.max_iters was 4, would be 8``; see :data:`ELSEWHERE`."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*old, *(key for key in new if key not in old)]:
+            if key not in ELSEWHERE:
+                yield from differences(old.get(key), new.get(key), f"{place}.{key}" if place else key)
+    elif isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
+        for index, (before, now) in enumerate(zip(old, new, strict=True)):
+            yield from differences(before, now, f"{place}.{index}")
+    elif old != new:
+        yield f"{place} was {_short(old)}, would be {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:56]} ..."

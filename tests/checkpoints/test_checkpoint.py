@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from oil_storage.checkpoints.checkpoint import Checkpoint, ChosenThreshold, store_threshold
+from oil_storage.errors import UserError
+
+CHOSEN = ChosenThreshold(0.375, 0.8, "abc")
+
+
+def write(folder: Path, **content: object) -> Path:
+    path = folder / "iter_2.pth"
+    torch.save({"state_dict": {"weight": torch.arange(3.0)}, "meta": {"iter": 2}, **content}, path)
+    return path
+
+
+def test_threshold_is_stored_in_its_checkpoint(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    assert Checkpoint.read(path).threshold() is None
+    store_threshold(path, CHOSEN)
+    checkpoint = Checkpoint.read(path)
+    assert checkpoint.threshold() == 0.375
+    assert checkpoint.meta.iter == 2
+    assert checkpoint.state_dict["weight"].tolist() == [0, 1, 2]
+    assert [one.name for one in tmp_path.iterdir()] == ["iter_2.pth"]
+
+
+def test_file_is_left_alone_when_it_has_the_threshold(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    store_threshold(path, CHOSEN)
+    before = path.stat()
+    store_threshold(path, CHOSEN)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    store_threshold(path, ChosenThreshold(0.5, 0.8, "abc"))
+    assert Checkpoint.read(path).threshold() == 0.5
+
+
+def test_merged_views_have_their_own_threshold(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    store_threshold(path, CHOSEN)
+    assert Checkpoint.read(path).threshold(tta=True) is None
+    store_threshold(path, ChosenThreshold(0.5, 0.9, "abc"), tta=True)
+    assert [Checkpoint.read(path).threshold(tta) for tta in (False, True)] == [0.375, 0.5]
+
+
+def test_checkpoint_stays_as_it_was_when_it_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path)
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(UserError, match=r"0.375 could not be written into it .*No space left"):
+        store_threshold(path, CHOSEN)
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_bare_state_dict_is_read(tmp_path: Path) -> None:
+    torch.save({"weight": torch.ones(2)}, tmp_path / "a.pth")
+    assert Checkpoint.read(tmp_path / "a.pth").state_dict["weight"].tolist() == [1, 1]
+
+
+TRAINED = {"config": "ssd_lite0", "images": ["0"], "processes": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"state_dict": None}, "state_dict is not a dict of tensors"),
+        ({"state_dict": [1]}, "state_dict is not a dict of tensors"),
+        ({"state_dict": {"w": 3}}, "state_dict: w is not a tensor"),
+        ({"state_dict": {3: torch.ones(1)}}, "state_dict is not a dict of tensors"),
+        ({"state_dict": {"w": torch.tensor([1, float("nan")])}}, "state_dict: 1 of 1 tensors hold values that are not"),
+        ({"state_dict": {"w": torch.tensor(float("inf")), "v": torch.ones(1)}}, "1 of 2 tensors hold .* \\(w\\)"),
+        ({"ema_state_dict": {"w": torch.tensor(float("nan"))}}, "ema_state_dict: 1 of 1 tensors hold"),
+        ({"meta": None}, "meta is not a dict"),
+        ({"meta": [1]}, "meta is not a dict"),
+        ({"meta": {"iter": "2"}}, "meta.iter: Input should be a valid integer"),
+        ({"meta": {"iter": -1}}, "meta.iter: Input should be greater than or equal to 0"),
+        ({"meta": {"seed": [1]}}, "meta.seed: Input should be a valid integer"),
+        ({"meta": {"trained": "yes"}}, "meta.trained: Input should be"),
+        ({"meta": {"trained": {}}}, "meta.trained.config: Field required"),
+        ({"meta": {"trained": {**TRAINED, "images": [1]}}}, "meta.trained.images.0: Input should be a valid string"),
+        ({"meta": {"trained": {**TRAINED, "images": None}}}, "meta.trained.images: Input should be a valid"),
+        ({"meta": {"trained": {**TRAINED, "processes": 0}}}, "meta.trained.processes: Input should be greater"),
+        ({"meta": {"trained": {**TRAINED, "seconds": torch.ones(1)}}}, "meta.trained.seconds: Input should be a valid"),
+        ({"meta": {"trained": {**TRAINED, "data": {"name": "x"}}}}, "meta.trained.data.scenes: Field required"),
+        ({"meta": {"trained": {**TRAINED, "reading": {"bands": [1]}}}}, "meta.trained.reading.bands"),
+        ({"meta": {"score_threshold": 0.5}}, "meta.score_threshold: Input should be"),
+        ({"meta": {"score_threshold": {"threshold": 2.0, "f1": 1.0, "data": ""}}}, "threshold.threshold: Input should"),
+        ({"meta": {"score_threshold": {"threshold": float("nan"), "f1": 1.0, "data": ""}}}, "threshold: Input should"),
+        ({"meta": {"score_threshold_tta": {"threshold": 0.5}}}, "meta.score_threshold_tta.f1: Field required"),
+        ({"meta": {"cfg": 3}}, "its config holds code, .* not a dict"),
+        ({"meta": {"cfg": {1: 2}}}, "its config holds code, .* not a dict"),
+    ],
+    ids=str,
+)
+def test_malformed_checkpoint_is_refused_in_one_line(tmp_path: Path, content: dict[str, object], words: str) -> None:
+    path = write(tmp_path, **content)
+    with pytest.raises(UserError, match=rf"iter_2\.pth: .*{words}") as refusal:
+        Checkpoint.read(path)
+    assert len(str(refusal.value).splitlines()) == 1

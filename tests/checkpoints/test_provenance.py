@@ -1,0 +1,63 @@
+import json
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from oil_storage.checkpoints.checkpoint import Checkpoint, Meta, Trained
+from oil_storage.checkpoints.provenance import describe, initialised
+from oil_storage.checkpoints.trained_config import recipe_sha256
+from oil_storage.engine.from_scratch import from_scratch
+from oil_storage.errors import UserError
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    content = {
+        "source": {
+            "path": "raw",
+            "annotations_sha256": "0",
+            "seed": 0,
+            "images_sha256": {"a": "1", "b": "2", "c": "3"},
+        },
+        "split": {"train": ["a"], "val": ["b"], "test": ["c"]},
+        "counts": {split: {"scenes": 1, "boxes": 1} for split in ("train", "val", "test")},
+        "tiles": {},
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_scenes_that_were_trained_on_are_not_scored(prepared: Path) -> None:
+    trained = Checkpoint(Path("a.pth"), Meta(trained=Trained("ssd", images=["1", "3"])), {})
+    trained.check_unseen(prepared, "val")
+    Checkpoint(Path("a.pth"), Meta(), {}).check_unseen(prepared, "test")
+    with pytest.raises(
+        UserError, match=r"a\.pth: was trained on 1 of the 1 scenes in the test split of .* \(c is one\)"
+    ):
+        trained.check_unseen(prepared, "test")
+
+
+def test_where_the_first_weights_came_from_is_told_and_stays_told(prepared: Path) -> None:
+    cfg = Config.fromfile("configs/oil/ssd_lite0.py")
+    cfg.train_dataloader.dataset.data_root = str(prepared)
+    assert initialised(cfg) == "ImageNet"
+    cfg.load_from = "checkpoints/dino.pth"
+    assert initialised(cfg) == "dino.pth"
+    before = Trained("ssd_lite0", initialised="ImageNet", images=["9"])
+    assert describe(cfg, before).initialised == "dino.pth"
+    assert describe(cfg, before).images == ["1", "9"]
+    cfg.resume = True
+    assert describe(cfg, before).initialised == "ImageNet"
+    assert describe(cfg, None).initialised is None  # of a training before this was noted
+    from_scratch(cfg)
+    assert initialised(cfg) == "from scratch"
+
+
+def test_seeds_and_places_make_no_other_recipe_and_settings_do() -> None:
+    cfg = Config.fromfile("configs/oil/ssd_lite0.py")
+    first = recipe_sha256(cfg)
+    cfg.merge_from_dict({"randomness.seed": 7, "work_dir": "x", "train_dataloader.dataset.data_root": "elsewhere"})
+    assert recipe_sha256(cfg) == first
+    cfg.merge_from_dict({"optim_wrapper.optimizer.lr": 1e-9})
+    assert recipe_sha256(cfg) != first

@@ -1,0 +1,59 @@
+"""The config in a checkpoint is data: parsed, compared, never run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmengine.config import Config
+
+from oil_storage.checkpoints.trained_config import differences, parse, to_settings
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({"a": {"b": 1}}, {"a": {"b": 1}}, []),
+        ({"a": {"b": 1}}, {"a": {"b": 2}}, ["a.b was 1, would be 2"]),
+        ({"a": [1, {"b": 2}]}, {"a": (1, {"b": 3})}, ["a.1.b was 2, would be 3"]),
+        ({"a": [1]}, {"a": [1, 2]}, ["a was [1], would be [1, 2]"]),
+        ({"a": 1}, {"b": 2}, ["a was 1, would be None", "b was None, would be 2"]),
+        ({"a": {"data_root": "x", "num_workers": 2}}, {"a": {"data_root": "y"}}, []),
+        ({"a": "x" * 99}, {"a": 1}, [f"a was '{'x' * 55} ..., would be 1"]),
+    ],
+)
+def test_differences_are_named_by_their_place(old: Any, new: Any, expected: list[str]) -> None:
+    assert list(differences(old, new)) == expected
+
+
+CONFIGS = sorted(Path("configs/oil").glob("*.py"))
+
+
+def test_python_text_of_older_checkpoints_is_parsed_without_running_it() -> None:
+    assert len(CONFIGS) > 20
+    for path in CONFIGS:
+        cfg = Config.fromfile(path, import_custom_modules=False)
+        assert parse(cfg.pretty_text) == to_settings(cfg), path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import os",
+        "a = open('x', 'w')",
+        "a = dict(b=__import__('os').system('touch x'))",
+        "a = [x for x in ()]",
+        "a = dict(**{})",
+        "a = f'{1}'",
+        "def f(): pass",
+        "a = 1 if True else 2",
+        "a.b = 1",
+    ],
+)
+def test_code_in_a_config_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="line 1: "):
+        parse(text)
+
+
+def test_names_and_types_of_lazy_configs_are_text() -> None:
+    parsed = parse("a = dict(type=mmdet.models.RetinaNet, b=inf)")
+    assert parsed == {"a": {"type": "mmdet.models.RetinaNet", "b": float("inf")}}
