@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from oil_storage.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,29 +53,18 @@ PIXELS = Georeference(None, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
 """The own coordinates of an image that is not georeferenced."""
 
 
-def read_georeference(path: Path) -> Georeference | None:
-    """Read where an image lies; None where its file does not say, as no other than a TIFF can.
+def georeference_of(raster: Any) -> Georeference | None:
+    """Return where an open raster lies; None where it does not say.
 
     A world file (``.tfw``) counts, and so do three or more ground control points that an affine map meets within a
     pixel; others say nothing.
 
-    Raises:
-        UserError: a TIFF that cannot be opened.
+    Args:
+        raster: opened by rasterio.
     """
-    if path.suffix.lower() not in TIFF_SUFFIXES:
-        return None
-    import warnings
-
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
-
-    try:
-        with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning), rasterio.open(path) as raster:
-            crs, transform = raster.crs, raster.transform
-            if transform.is_identity and len(raster.gcps[0]) >= 3:
-                crs, transform = raster.gcps[1], _affine_through(raster.gcps[0])
-    except RasterioError as error:
-        raise UserError(f"{path}: not a TIFF that can be opened ({error}); replace or remove it") from error
+    crs, transform = raster.crs, raster.transform
+    if transform.is_identity and len(raster.gcps[0]) >= 3:
+        crs, transform = raster.gcps[1], _affine_through(raster.gcps[0])
     if transform.is_identity or transform.is_degenerate:
         return None
     is_of_the_earth = crs is not None and (crs.is_projected or crs.is_geographic)

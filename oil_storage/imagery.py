@@ -1,116 +1,459 @@
-"""Scene images: what a header says, and pixels that are whole or refused."""
+"""Read the pixels, the size and the place of a scene: the one reader of audit, preparation, detection and their pages.
 
+GDAL opens every file. JPEGs of grey or RGB are decoded by libjpeg-turbo, which tells damage that GDAL passes over.
+"""
+
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
+import cv2
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
 
 from oil_storage.errors import UserError
-from oil_storage.georeference import TIFF_SUFFIXES
-
-Image.MAX_IMAGE_PIXELS = None  # a scene may be larger than what Pillow takes for an attack
+from oil_storage.georeference import TIFF_SUFFIXES, Georeference, georeference_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-EIGHT_BIT_MODES = ("L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
-JPEG_FORMATS = ("JPEG", "MPO")
-EXIF_ORIENTATION = 0x0112
-TOO_DEEP = "more than 8 bits a band; scale it to 8 bits first"
-"""Decoding would keep 8 without asking which."""
-ONE_BIT = "1 bit a pixel, as masks have; give the scene itself"
+DRIVERS = {
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "GTiff"),
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG": "PNG",
+    b"RIFF": "WEBP",
+    b"BM": "BMP",
+    b"GIF8": "GIF",
+}
+"""GDAL's drivers by the first bytes of a file. Suffixes are often wrong; other drivers may open further files."""
+WINDOWED = "GTiff"
+"""The driver whose files are read window by window; files of others are decoded once, as a whole."""
+STRETCH = (2.0, 98.0)
+"""Percentiles that become 0 and 255 where a band has more than 8 bits and nothing else is asked for."""
+SAMPLE_SIDE = 1024
+"""Longest side, in pixels, of the reduced scene that percentiles are taken from."""
+RASTER_CACHE = 256
+"""MiB of decoded blocks that GDAL keeps: two rows of tiles of a scene 60,000 px wide. Its own limit, a twentieth of the
+machine's memory, fills up with blocks that no tile needs again."""
+ORIENTATION = 0x0112
+"""EXIF's and TIFF's tag."""
+TRANSPOSED, FLIPPED_X, FLIPPED_Y = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
+"""Orientations whose stored pixels are transposed, then flipped along x or y, to be upright."""
+
+# GDAL reads these at its first block; a user's own settings stay
+os.environ.setdefault("GDAL_CACHEMAX", str(RASTER_CACHE))
+os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")  # the fast path takes a part of a file for the whole
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the bands of a scene become red, green and blue of 8 bits.
+
+    Attributes:
+        bands: which bands are red, green and blue, counted from 1; None takes those that the file calls so.
+        stretch: percentiles of each band that become 0 and 255; None leaves 8 bits as they are, and stretches others
+            by :data:`STRETCH`.
+    """
+
+    bands: tuple[int, int, int] | None = None
+    stretch: tuple[float, float] | None = None
+
+
+AS_STORED = Reading()
+"""Colours by the file's colour interpretation, 8 bits unchanged."""
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What an image file says about itself.
+    """What an image file says of itself.
 
     Attributes:
-        width: as stored, pixels.
-        height: as stored, pixels.
-        bands: as stored; a palette counts as the three colours it stands for.
-        unfit: why its pixels are not those of one picture of 8 bits a band, and what to do; None where they are.
+        width: of the upright image, pixels.
+        height: of the upright image, pixels.
+        bands: number of bands.
         orientation: EXIF's, 1 to 8; 1 is upright.
+        georeference: where the image lies; None where the file does not say.
     """
 
     width: int
     height: int
     bands: int
-    unfit: str | None
     orientation: int
+    georeference: Georeference | None
+
+
+class SceneImage(Protocol):
+    """An open scene.
+
+    Attributes:
+        file_name: of the scene, without folders.
+        width: pixels.
+        height: pixels.
+        georeference: where the scene lies; None where its file does not say.
+        notes: what was done to the stored pixels, by the name of an audit's check.
+    """
+
+    file_name: str
+    width: int
+    height: int
+    georeference: Georeference | None
+    notes: dict[str, str]
+
+    def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return a window as ``(H, W, 3)`` RGB; the window is ``(4,)`` xyxy within the scene."""
+        ...
+
+    def shows(self, window: NDArray[np.int64]) -> bool:
+        """Return whether any pixel of a window has data."""
+        ...
+
+    def reduced(self, longest: int) -> NDArray[np.uint8]:
+        """Return the whole scene as ``(H, W, 3)`` RGB, its longer side at most ``longest`` pixels."""
+        ...
+
+
+class ArrayImage:
+    """A scene whose pixels are in memory.
+
+    Args:
+        pixels: ``(H, W, 3)`` uint8 RGB.
+    """
+
+    file_name = "array"
+    georeference: Georeference | None = None
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self.pixels = pixels
+        self.height, self.width = pixels.shape[:2]
+        self.notes: dict[str, str] = {}
+
+    def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """See :class:`SceneImage`."""
+        x1, y1, x2, y2 = window.tolist()
+        return self.pixels[y1:y2, x1:x2]
+
+    def shows(self, window: NDArray[np.int64]) -> bool:
+        """See :class:`SceneImage`."""
+        return True
+
+    def reduced(self, longest: int) -> NDArray[np.uint8]:
+        """See :class:`SceneImage`."""
+        return _shrunk(self.pixels, longest)
+
+
+class FileImage:
+    """A scene in a file.
+
+    Args:
+        path: of the file.
+        reading: how its bands become colours.
+
+    Raises:
+        UserError: not an image, a compression that is not read, several pages, bands that do not exist or must be
+            named, a mask of 1 bit, complex numbers, or a palette that is to be stretched.
+    """
+
+    def __init__(self, path: Path, reading: Reading = AS_STORED) -> None:
+        self.file_name, self.path = path.name, path
+        self._raster = _open(path)
+        header = _header(path, self._raster)
+        self.width, self.height, self.georeference = header.width, header.height, header.georeference
+        self._orientation = header.orientation
+        self.notes: dict[str, str] = {}
+        self._bands = self._chosen_bands(reading)
+        self._check_kind()
+        self._palette = self._colours() if reading.bands is None else None
+        if reading.stretch and self._palette is not None:
+            raise UserError(f"{path}: has the colours of a palette, which cannot be stretched; leave out --stretch")
+        is_deep = {self._raster.dtypes[band - 1] for band in self._bands} != {"uint8"}
+        self._stretch = reading.stretch or (STRETCH if is_deep else None)
+        self._ends: NDArray[np.float64] | None = None
+        self._pixels: NDArray[Any] | None = None
+        self._mask: NDArray[np.uint8] | None = None
+        if self._stretch:
+            self.notes["stretched"] = "percentiles {:g} and {:g} of each band become 0 and 255".format(*self._stretch)
+        if self._orientation != 1:
+            self.notes["exif-rotated"] = f"EXIF orientation {self._orientation}: turned upright"
+
+    def _chosen_bands(self, reading: Reading) -> list[int]:
+        from rasterio.enums import ColorInterp
+
+        count = self._raster.count
+        if reading.bands is not None:
+            if absent := [band for band in reading.bands if not 1 <= band <= count]:
+                raise UserError(f"{self.path}: has no band {absent[0]}; there are 1 to {count}, name three of them")
+            return list(reading.bands)
+        kinds = list(self._raster.colorinterp)
+        colours = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
+        has_colours = all(colour in kinds for colour in colours)
+        without_alpha = count - (ColorInterp.alpha in kinds)
+        if not has_colours and without_alpha > 3:  # sensors of four bands begin with blue as a rule
+            raise UserError(f"{self.path}: {count} bands; say which are red, green and blue with --bands, as 3,2,1")
+        if has_colours:
+            chosen = [kinds.index(colour) + 1 for colour in colours]
+        else:
+            chosen = [1, 1, 1] if without_alpha < 3 else [1, 2, 3]
+        if (count, chosen) not in ((3, [1, 2, 3]), (1, [1, 1, 1])):
+            read = ", ".join(map(str, chosen))
+            self.notes["bands"] = f"has {count} bands, of which {read} are read as red, green and blue"
+        return chosen
+
+    def _check_kind(self) -> None:
+        """Refuse pixels that are not the brightness of one picture."""
+        if (pages := len(self._raster.subdatasets)) > 1:
+            raise UserError(f"{self.path}: {pages} pages; save the one that is the scene as a file of its own")
+        if any(self._raster.dtypes[band - 1].startswith("complex") for band in self._bands):
+            raise UserError(f"{self.path}: complex numbers, which are not a brightness; save their amplitude")
+        if self._bits() == 1:
+            raise UserError(f"{self.path}: 1 bit a pixel, as masks have; give the scene itself")
+
+    def _bits(self) -> int:
+        """Return the bits of a value where they are fewer than those of its type, else 0."""
+        return int(self._raster.tags(self._bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 0))
+
+    def _colours(self) -> NDArray[np.uint8] | None:
+        """Return the colours ``(256, 3)`` that the values of the only band stand for; None where it has no palette."""
+        from rasterio.enums import ColorInterp
+
+        if self._raster.colorinterp[0] != ColorInterp.palette or self._raster.dtypes[0] != "uint8":
+            return None
+        colours = np.zeros((256, 3), np.uint8)
+        for value, colour in self._raster.colormap(1).items():
+            colours[value] = colour[:3]
+        return colours
+
+    def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """See :class:`SceneImage`.
+
+        Raises:
+            UserError: the file is damaged there, or a band that is to be stretched has one value only.
+        """
+        x1, y1, x2, y2 = self._stored(window)
+        if self._raster.driver == WINDOWED:
+            return self._coloured(self._decode(window=((y1, y2), (x1, x2))))
+        if self._pixels is None:
+            self._pixels = self._decode()
+        return self._coloured(self._pixels[:, y1:y2, x1:x2])
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return the whole scene as ``(H, W, 3)`` RGB; see :meth:`read`."""
+        return self.read(np.array([0, 0, self.width, self.height]))
+
+    def reduced(self, longest: int) -> NDArray[np.uint8]:
+        """See :class:`SceneImage`; raises what :meth:`read` raises."""
+        if self._raster.driver != WINDOWED:
+            return _shrunk(self.pixels(), longest)
+        return self._coloured(self._decode(out_shape=(3, *self._sample_shape(longest))))
+
+    def shows(self, window: NDArray[np.int64]) -> bool:
+        """See :class:`SceneImage`."""
+        from rasterio.enums import MaskFlags
+
+        if all(MaskFlags.all_valid in self._raster.mask_flag_enums[band - 1] for band in self._bands):
+            return True
+        x1, y1, x2, y2 = self._stored(window)
+        if self._raster.driver == WINDOWED:
+            return bool(self._raster.dataset_mask(window=((y1, y2), (x1, x2))).any())
+        if self._mask is None:
+            self._mask = self._raster.dataset_mask()
+        return bool(self._mask[y1:y2, x1:x2].any())
+
+    def _stored(self, window: NDArray[np.int64]) -> tuple[int, int, int, int]:
+        """Return where a window of the upright scene is stored, xyxy."""
+        x1, y1, x2, y2 = window.tolist()
+        if self._orientation in FLIPPED_X:
+            x1, x2 = self.width - x2, self.width - x1
+        if self._orientation in FLIPPED_Y:
+            y1, y2 = self.height - y2, self.height - y1
+        return (y1, x1, y2, x2) if self._orientation in TRANSPOSED else (x1, y1, x2, y2)
+
+    def _decode(self, **arguments: Any) -> Any:
+        """Decode the chosen bands, ``(3, H, W)`` as stored."""
+        import simplejpeg
+        from rasterio.errors import RasterioError
+
+        is_plain_jpeg = self._raster.driver == "JPEG" and self._raster.tags(ns="IMAGE_STRUCTURE").get(
+            "SOURCE_COLOR_SPACE"
+        ) not in ("CMYK", "YCCK")
+        try:
+            if is_plain_jpeg and not arguments:
+                decoded = simplejpeg.decode_jpeg(self.path.read_bytes(), "RGB", strict=True)
+                return np.moveaxis(decoded, 2, 0)[[band - 1 for band in self._bands]]
+            return self._raster.read(self._bands, **arguments)
+        except MemoryError as error:
+            raise UserError(f"{self.path}: its pixels do not fit into memory; cut it, or mend its header") from error
+        except (RasterioError, ValueError) as error:
+            reason = error.__cause__ or error  # rasterio only points at the reason
+            raise UserError(f"{self.path}: cannot be decoded ({reason}); the file is damaged, replace it") from error
+
+    def _coloured(self, bands: NDArray[Any]) -> NDArray[np.uint8]:
+        """Turn stored bands ``(3, H, W)`` into upright pixels ``(H, W, 3)`` of 8 bits."""
+        if self._palette is not None:
+            pixels: NDArray[Any] = self._palette[bands[0]]
+        else:
+            pixels = np.moveaxis(bands, 0, 2)
+            if self._stretch:
+                low, high = self._limits(self._stretch)
+                scaled = (pixels - low) / (high - low) * 255
+                pixels = np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255).astype(np.uint8)
+            elif bits := self._bits():
+                pixels = np.rint(pixels * (255 / (2**bits - 1))).astype(np.uint8)
+            if self._raster.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES":
+                pixels = 255 - pixels
+        if self._orientation in TRANSPOSED:
+            pixels = pixels.swapaxes(0, 1)
+        if self._orientation in FLIPPED_X:
+            pixels = pixels[:, ::-1]
+        if self._orientation in FLIPPED_Y:
+            pixels = pixels[::-1]
+        return np.ascontiguousarray(pixels, np.uint8)
+
+    def _limits(self, stretch: tuple[float, float]) -> NDArray[np.float64]:
+        """Return the values that become 0 and 255, ``(2, 3)``, from a reduced view of the whole scene."""
+        if self._ends is None:
+            shape = (3, *self._sample_shape(SAMPLE_SIDE))
+            sample = self._decode(out_shape=shape, masked=True)
+            self._ends = np.array(
+                [self._percentiles(values, number, stretch) for values, number in zip(sample, self._bands, strict=True)]
+            ).T
+        return self._ends
+
+    def _percentiles(self, values: Any, number: int, stretch: tuple[float, float]) -> tuple[float, float]:
+        """Return the percentiles of a band; a value that fills it so far that both are that value is left out."""
+        kept = values.compressed()
+        kept = kept[np.isfinite(kept)].astype(np.float64)
+        for fill in (None, "left out"):
+            if not len(kept):
+                break
+            low, high = np.percentile(kept, stretch)
+            if low < high:
+                return float(low), float(high)
+            if fill is None:
+                kept = kept[kept != low]
+        raise UserError(
+            f"{self.path}: band {number} has too few different values to be stretched; say which value is no data "
+            "(gdal_edit.py -a_nodata VALUE FILE), or give --stretch 0,100"
+        )
+
+    def _sample_shape(self, longest: int) -> tuple[int, int]:
+        """Return height and width of the scene as stored when its longer side is at most ``longest``."""
+        return _reduced_size(self._raster.height, self._raster.width, longest)
+
+
+def _open(path: Path) -> Any:
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    if path.is_fifo():  # nobody knows where it ends
+        raise UserError(f"{path}: not a file, but a named pipe; remove it")
+    with path.open("rb") as file:
+        start = file.read(4)
+    driver = next((driver for magic, driver in DRIVERS.items() if start.startswith(magic)), None)
+    if driver is None:
+        raise UserError(f"{path}: not an image that can be opened; replace or remove it")
+    try:
+        with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
+            return rasterio.open(path, driver=driver)
+    except RasterioError as error:
+        before, missing, codec = str(error).partition("missing codec ")
+        if missing:
+            raise UserError(
+                f"{path}: its compression is not read here ({codec.rstrip('.')}); rewrite it with a program that "
+                "reads it, as: gdal_translate -co COMPRESS=DEFLATE IN.tif OUT.tif"
+            ) from error
+        reason = before.removeprefix(f"{path}: ").removeprefix(f"{path.name}: ")
+        raise UserError(f"{path}: not an image that can be opened ({reason}); replace or remove it") from error
+
+
+def _header(path: Path, raster: Any) -> ImageHeader:
+    georeference = georeference_of(raster) if raster.driver == "GTiff" else None
+    orientation = 1 if georeference else _orientation(path, raster)  # a place refers to the pixels as stored
+    width, height = raster.width, raster.height
+    if orientation in TRANSPOSED:
+        width, height = height, width
+    return ImageHeader(width, height, raster.count, orientation, georeference)
+
+
+def _orientation(path: Path, raster: Any) -> int:
+    from PIL import Image
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    Image.MAX_IMAGE_PIXELS = None  # a scene may be larger than what Pillow takes for an attack
+    try:
+        if raster.driver == "GTiff":  # Pillow does not open every TIFF, but finds its tags
+            with path.open("rb") as file:
+                start = file.read(8)
+                is_big = b"+" in start[:4]
+                tags = ImageFileDirectory_v2(start + file.read(8) if is_big else start)
+                file.seek(tags.next)
+                tags.load(file)
+                found = tags.get(ORIENTATION, 1)
+        else:
+            with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+                found = Image.Image.getexif(image).get(ORIENTATION, 1)  # PNG's own would decode the pixels
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError):
+        return 1  # tags that cannot be read turn nothing; GDAL has opened the image
+    return found if found in range(1, 9) else 1
+
+
+def _reduced_size(height: int, width: int, longest: int) -> tuple[int, int]:
+    scale = max(1.0, max(height, width) / longest)
+    return max(1, round(height / scale)), max(1, round(width / scale))
+
+
+def _shrunk(pixels: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
+    height, width = _reduced_size(pixels.shape[0], pixels.shape[1], longest)
+    if (height, width) == pixels.shape[:2]:
+        return pixels
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def open_scene(scene: Path | NDArray[np.uint8], reading: Reading = AS_STORED) -> SceneImage:
+    """Open a scene.
+
+    Args:
+        scene: an image file; or ``(H, W, 3)`` RGB or ``(H, W)`` grey, uint8.
+        reading: how the bands of a file become colours.
+
+    Raises:
+        UserError: no such file, or see :class:`FileImage`.
+    """
+    if isinstance(scene, np.ndarray):
+        grey = scene.ndim == 2
+        if scene.dtype != np.uint8 or not (grey or (scene.ndim == 3 and scene.shape[2] == 3)) or not scene.size:
+            raise UserError(f"an array of shape {scene.shape} and {scene.dtype}: a scene is (H, W, 3) RGB uint8")
+        return ArrayImage(np.repeat(scene[..., None], 3, axis=2) if grey else scene)
+    if not scene.exists():
+        raise UserError(f"{scene}: no such image file")
+    if scene.suffix.lower() not in SUFFIXES:
+        raise UserError(f"{scene}: not an image; scenes end in {', '.join(SUFFIXES)}")
+    return FileImage(scene, reading)
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Read an image's header; its pixels are not decoded.
+    """Read what an image says of itself, without decoding pixels.
 
     Raises:
-        UserError: not an image.
+        UserError: not an image, or a compression that is not read.
     """
-    if path.is_fifo():  # whose end nobody knows
-        raise UserError(f"{path}: not a file, but a named pipe; remove it")
-    tiff = _read_tiff_header(path) if path.suffix.lower() in TIFF_SUFFIXES else None
-    if tiff and tiff.unfit:
-        return tiff
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:  # the error says it
-            bands = 3 if image.mode == "P" else len(image.getbands())
-            orientation = Image.Image.getexif(image).get(EXIF_ORIENTATION, 1)  # PNG's own would decode the pixels
-            return ImageHeader(*image.size, bands, _unfit(image), orientation)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: not an image that can be opened ({error}); replace or remove it") from error
+    with _open(path) as raster:
+        return _header(path, raster)
 
 
-def _unfit(image: ImageFile.ImageFile) -> str | None:
-    if image.mode == "1":
-        return ONE_BIT
-    # Pillow calls colours of 16 bits RGB too; its decoders' arguments tell
-    return None if image.mode in EIGHT_BIT_MODES and ";16" not in str(image.tile) else TOO_DEEP
-
-
-def _read_tiff_header(path: Path) -> ImageHeader | None:
-    """What GDAL says of a TIFF: Pillow reads signed bytes as others, the first of several pages, and not every band."""
-    import rasterio
-    from rasterio.errors import RasterioError
-
-    try:
-        with warnings.catch_warnings(action="ignore"), rasterio.open(path) as raster:
-            unfit = None
-            if set(raster.dtypes) == {"int8"}:
-                unfit = "signed bytes, -128 to 127; save it with 0 to 255 (gdal_translate -ot Byte -scale)"
-            elif set(raster.dtypes) != {"uint8"}:
-                unfit = TOO_DEEP
-            elif raster.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1":
-                unfit = ONE_BIT
-            elif raster.count > 4:
-                unfit = f"{raster.count} bands; save red, green and blue alone (gdal_translate -b 3 -b 2 -b 1, or so)"
-            elif len(raster.subdatasets) > 1:
-                unfit = f"{len(raster.subdatasets)} pages; save the one that is the scene as a file of its own"
-            return ImageHeader(raster.width, raster.height, raster.count, unfit, 1)
-    except RasterioError:
-        return None
-
-
-def read_pixels(path: Path) -> NDArray[np.uint8]:
-    """Decode an image of 8 bits a band as it is stored: alpha is dropped, EXIF turns nothing.
-
-    OpenCV would fill the missing end of a damaged file with grey, and Pillow what is damaged in the middle of a JPEG.
-
-    Returns:
-        ``(H, W, 3)`` uint8 RGB.
+def read_georeference(path: Path) -> Georeference | None:
+    """Read where an image lies; None where its file does not say. Only a TIFF can.
 
     Raises:
-        UserError: not an image, a part of one, or a JPEG whose decoder complains. JPEG has no checksum: damage that
-            leaves a valid stream of the right length is not seen.
+        UserError: a TIFF that cannot be opened.
     """
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:  # the error says it
-            if image.format in JPEG_FORMATS and image.mode in ("L", "RGB"):
-                pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(path.read_bytes(), "RGB", strict=True)
-                return pixels
-            return np.asarray(image.convert("RGB"))
-    except MemoryError as error:
-        raise UserError(f"{path}: its pixels do not fit into memory; cut it, or mend its header") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: cannot be decoded ({error}); the file is damaged, replace it") from error
+    return read_header(path).georeference if path.suffix.lower() in TIFF_SUFFIXES else None
+
+
+def read_pixels(path: Path, reading: Reading = AS_STORED) -> NDArray[np.uint8]:
+    """Read a whole scene as ``(H, W, 3)`` RGB.
+
+    Raises:
+        UserError: see :class:`FileImage` and :meth:`FileImage.read`. JPEG has no checksum: damage that leaves a valid
+            stream of the right length is not seen.
+    """
+    return FileImage(path, reading).pixels()

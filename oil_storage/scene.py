@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.georeference import Georeference
+from oil_storage.imagery import AS_STORED, Reading
 
 CLASS_NAME = "oil-storage-tank"
 """The one class; a source's own names are mapped to it."""
@@ -21,10 +22,11 @@ class Scene:
     Attributes:
         scene_id: the image's file name without its suffix; unique in a data set.
         image: path of the image file.
-        width: image width, pixels.
-        height: image height, pixels.
+        width: width of the upright image, pixels.
+        height: height of the upright image, pixels.
         boxes: ``(N, 4)`` float32, xyxy, pixels of the scene, every box inside the image and of positive area.
         georeference: where the image lies on the ground; None where its file does not say.
+        reading: how the bands of the file become colours.
     """
 
     scene_id: str
@@ -33,3 +35,4 @@ class Scene:
     height: int
     boxes: NDArray[np.float32]
     georeference: Georeference | None = None
+    reading: Reading = AS_STORED

@@ -1,5 +1,7 @@
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -8,10 +10,19 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
-from rasterio.transform import Affine
+from rasterio.transform import Affine, from_origin
 
 from oil_storage.errors import UserError
-from oil_storage.imagery import ImageHeader, read_header, read_pixels
+from oil_storage.imagery import (
+    RASTER_CACHE,
+    ArrayImage,
+    FileImage,
+    ImageHeader,
+    Reading,
+    open_scene,
+    read_header,
+    read_pixels,
+)
 
 
 def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
@@ -24,7 +35,7 @@ def test_pixels_come_as_rgb_and_alpha_changes_none(tmp_path: Path, suffix: str, 
     stored = noise(40, 50, bands)
     path = tmp_path / f"scene{suffix}"
     Image.fromarray(stored.squeeze()).save(path)
-    assert read_header(path) == ImageHeader(50, 40, bands, None, 1)
+    assert read_header(path) == ImageHeader(50, 40, bands, 1, None)
     assert np.array_equal(read_pixels(path), np.broadcast_to(stored[..., :3], (40, 50, 3)))
 
 
@@ -79,63 +90,117 @@ def write_tiff(path: Path, pixels: np.ndarray, **profile: object) -> None:
 
 
 @pytest.mark.parametrize("profile", [{}, {"compress": "lzw", "tiled": True, "blockxsize": 16, "blockysize": 16}])
-def test_a_tiff_whose_zero_is_white_is_turned(tmp_path: Path, profile: dict[str, object]) -> None:
+def test_tiff_whose_zero_is_white_is_inverted(tmp_path: Path, profile: dict[str, object]) -> None:
     stored = noise(1, 40, 50)
     write_tiff(tmp_path / "scene.tif", stored, photometric="MINISWHITE", **profile)
-    assert read_header(tmp_path / "scene.tif").unfit is None
     assert np.array_equal(read_pixels(tmp_path / "scene.tif")[..., 0], 255 - stored[0])
 
 
-@pytest.mark.parametrize(
-    ("pixels", "profile", "words"),
-    [
-        (noise(1, 40, 50).astype(np.int8), {}, "signed bytes"),
-        (noise(3, 40, 50).astype(np.int8), {}, "signed bytes"),
-        (noise(3, 40, 50).astype(np.float32), {}, "more than 8 bits"),
-        (noise(5, 40, 50), {}, "5 bands; save red, green and blue"),
-        (noise(1, 40, 50) % 2, {"nbits": 1}, "1 bit a pixel"),
-    ],
-)
-def test_a_tiff_that_would_be_read_wrongly_is_told(
-    tmp_path: Path, pixels: np.ndarray, profile: dict[str, object], words: str
-) -> None:
-    write_tiff(tmp_path / "scene.tif", pixels, **profile)
-    header = read_header(tmp_path / "scene.tif")
-    assert words in str(header.unfit)
-    assert (header.width, header.height, header.bands) == (50, 40, len(pixels))
+@pytest.mark.parametrize("name", ["scene.png", "scene.tif"])
+def test_mask_of_one_bit_is_refused(tmp_path: Path, name: str) -> None:
+    Image.fromarray(noise(40, 50)).convert("1").save(tmp_path / name)
+    with pytest.raises(UserError, match=r"scene\.\w+: 1 bit a pixel, as masks have"):
+        open_scene(tmp_path / name)
 
 
-def test_pages_are_told_and_overviews_are_none(tmp_path: Path) -> None:
+def test_values_of_four_bits_are_scaled_to_eight(tmp_path: Path) -> None:
+    stored = noise(1, 40, 50) % 16
+    write_tiff(tmp_path / "scene.tif", stored, nbits=4)
+    assert np.array_equal(read_pixels(tmp_path / "scene.tif")[..., 0], stored[0] * 17)
+
+
+def test_complex_numbers_are_refused(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "scene.tif", noise(1, 40, 50).astype(np.complex64))
+    with pytest.raises(UserError, match="complex numbers"):
+        open_scene(tmp_path / "scene.tif")
+
+
+def test_pages_are_refused_and_overviews_are_not_pages(tmp_path: Path) -> None:
     first, second = (Image.fromarray(noise(400, 500, 3) // share) for share in (1, 2))
     first.save(tmp_path / "pages.tif", save_all=True, append_images=[second])
-    assert "2 pages" in str(read_header(tmp_path / "pages.tif").unfit)
+    with pytest.raises(UserError, match="2 pages; save the one"):
+        open_scene(tmp_path / "pages.tif")
     write_tiff(tmp_path / "scene.tif", noise(3, 400, 500), tiled=True)
     with rasterio.open(tmp_path / "scene.tif", "r+") as raster:
         raster.build_overviews([2, 4])
-    assert read_header(tmp_path / "scene.tif") == ImageHeader(500, 400, 3, None, 1)
-
-
-def test_a_mask_is_told(tmp_path: Path) -> None:
-    Image.fromarray(noise(40, 50)).convert("1").save(tmp_path / "scene.png")
-    assert "1 bit" in str(read_header(tmp_path / "scene.png").unfit)
+    assert open_scene(tmp_path / "scene.tif").width == 500
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-@pytest.mark.parametrize("bands", [1, 3, 4])
-def test_sixteen_bits_are_seen(tmp_path: Path, suffix: str, bands: int) -> None:
-    path = tmp_path / f"scene{suffix}"
-    cv2.imwrite(str(path), noise(40, 50, bands, dtype=np.uint16))
-    assert "8 bits" in str(read_header(path).unfit)
+@pytest.mark.parametrize("bands", [1, 3])
+def test_sixteen_bits_are_stretched_alike_in_every_format(tmp_path: Path, suffix: str, bands: int) -> None:
+    stored = noise(40, 50, bands, dtype=np.uint16) * 16 + 1000
+    cv2.imwrite(str(tmp_path / f"scene{suffix}"), stored)
+    scene = open_scene(tmp_path / f"scene{suffix}")
+    assert scene.notes["stretched"] == "percentiles 2 and 98 of each band become 0 and 255"
+    low, high = np.percentile(stored[..., 0], (2, 98))
+    expected = np.clip((stored[..., 0] - low) / (high - low) * 255, 0, 255)
+    np.testing.assert_allclose(scene.read(np.array([0, 0, 50, 40]))[..., 2], expected, atol=1)
 
 
-def test_exif_is_told_and_turns_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [0.5, 0.985])
+def test_fill_value_is_left_out_of_a_stretch(tmp_path: Path, share: float) -> None:
+    stored = noise(1, 100, 100).astype(np.uint16) * 10 + 2000
+    stored[:, : int(100 * share)] = 0
+    stored[0, int(100 * share), :50] = 0
+    write_tiff(tmp_path / "mosaic.tif", stored)
+    shown = read_pixels(tmp_path / "mosaic.tif")[..., 0]
+    assert shown[0].max() == 0
+    assert len(np.unique(shown[99])) > 20
+
+
+def test_band_of_one_value_is_refused_by_name(tmp_path: Path) -> None:
+    stored = noise(3, 40, 50).astype(np.uint16)
+    stored[1] = 7
+    write_tiff(tmp_path / "scene.tif", stored)
+    with pytest.raises(UserError, match=r"scene\.tif: band 2 has too few different values to be stretched; say which"):
+        read_pixels(tmp_path / "scene.tif")
+
+
+def turned(stored: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn pixels upright as TIFF 6.0 describes the orientations."""
+    turns = {2: (0, True), 3: (2, False), 4: (2, True), 5: (-1, True), 6: (-1, False), 7: (1, True), 8: (1, False)}
+    quarters, mirrored = turns.get(orientation, (0, False))
+    upright = np.rot90(stored, quarters)
+    return upright[:, ::-1] if mirrored else upright
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["scene.jpg", "scene.png", "scene.tif"])
+def test_exif_orientation_is_applied_to_every_window(tmp_path: Path, name: str, orientation: int) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6
-    path = tmp_path / "scene.png"
-    stored = noise(40, 50, 3)
-    Image.fromarray(stored).save(path, exif=exif)
-    assert read_header(path).orientation == 6
-    assert np.array_equal(read_pixels(path), stored)
+    exif[0x0112] = orientation
+    path = tmp_path / name
+    Image.fromarray(noise(40, 60, 3)).save(path, **({"tiffinfo": exif} if name.endswith("tif") else {"exif": exif}))
+    with Image.open(path) as stored:
+        expected = turned(np.asarray(Image.open(path)) if not name.endswith("tif") else noise(40, 60, 3), orientation)
+        assert stored.format
+    header, scene = read_header(path), open_scene(path)
+    assert header.orientation == orientation
+    assert (header.height, header.width) == (scene.height, scene.width) == expected.shape[:2]
+    assert ("exif-rotated" in scene.notes) == (orientation != 1)
+    assert np.array_equal(read_pixels(path), expected)
+    assert np.array_equal(scene.read(np.array([3, 5, 23, 37])), expected[5:37, 3:23])
+    assert np.array_equal(scene.reduced(100), expected)
+
+
+def test_orientation_of_a_georeferenced_tiff_is_left_to_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "scene.tif"
+    Image.fromarray(noise(40, 60, 3)).save(path, tiffinfo={0x0112: 6, 33550: (2.0, 2.0, 0.0), 33922: (0.0,) * 6})
+    assert read_header(path).georeference is not None
+    assert np.array_equal(read_pixels(path), noise(40, 60, 3))
+
+
+@pytest.mark.parametrize("code", [50002, 65001])
+def test_unknown_compression_is_named_with_a_way_to_rewrite(tmp_path: Path, code: int) -> None:
+    path = tmp_path / "scene.tif"
+    Image.fromarray(noise(40, 60, 3)).save(path)
+    content = bytearray(path.read_bytes())
+    at = content.index(struct.pack("<HHI", 259, 3, 1))  # the tag of the compression
+    content[at + 8 : at + 10] = struct.pack("<H", code)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"its compression is not read here .*; rewrite it .* gdal_translate"):
+        open_scene(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
@@ -147,24 +212,164 @@ def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
             read(path)
 
 
-def test_no_scene_is_too_large(tmp_path: Path) -> None:
+def test_header_of_a_large_image_is_read(tmp_path: Path) -> None:
     path = tmp_path / "scene.png"
     Image.new("1", (20_000, 10_000)).save(path)
     assert read_header(path).width == 20_000
 
 
-def test_pixels_that_no_memory_holds_are_said(tmp_path: Path) -> None:
+def test_impossible_size_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "scene.png"
     Image.new("L", (8, 8)).save(path)
     data = bytearray(path.read_bytes())
     data[16:24] = struct.pack(">II", 2_000_000_000, 2_000_000_000)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     path.write_bytes(data)
-    with pytest.raises(UserError, match="do not fit into memory"):
+    with pytest.raises(UserError, match=r"scene\.png: not an image that can be opened \(libpng"):
         read_pixels(path)
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "scene.jpg")
     with pytest.raises(UserError, match="named pipe"):
         read_header(tmp_path / "scene.jpg")
+
+
+WINDOW = np.array([3, 5, 23, 17])
+
+
+def write_raster(path: Path, pixels: np.ndarray, **profile: object) -> Path:
+    """Write ``(bands, H, W)`` as a tiled GeoTIFF."""
+    bands, height, width = pixels.shape
+    size = {"count": bands, "height": height, "width": width, "dtype": pixels.dtype.name}
+    place = {"crs": "EPSG:32631", "transform": from_origin(600_000, 5_700_000, 2, 2)}
+    with rasterio.open(path, "w", driver="GTiff", **{**size, **place, **profile}) as raster:
+        raster.write(pixels)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
+def test_windows_are_those_of_the_decoded_scene(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    cv2.imwrite(str(path), noise(40, 50, 3))
+    scene = open_scene(path)
+    assert (scene.file_name, scene.width, scene.height) == (name, 50, 40)
+    x1, y1, x2, y2 = WINDOW
+    assert np.array_equal(scene.read(WINDOW), read_pixels(path)[y1:y2, x1:x2])
+    assert scene.shows(WINDOW)
+
+
+def test_cmyk_and_grey_become_colours(tmp_path: Path) -> None:
+    Image.new("CMYK", (9, 8), (0, 255, 255, 0)).save(tmp_path / "ink.jpg")
+    red = open_scene(tmp_path / "ink.jpg").read(np.array([0, 0, 9, 8]))
+    assert red.shape == (8, 9, 3)
+    assert red[..., 0].min() > 200
+    assert red[..., 1:].max() < 60
+    grey = open_scene(write_raster(tmp_path / "grey.tif", noise(1, 40, 50))).read(WINDOW)
+    assert np.array_equal(grey[..., 0], grey[..., 2])
+    assert np.array_equal(open_scene(noise(8, 9)).read(np.array([0, 0, 9, 8]))[..., 1], noise(8, 9))
+
+
+def test_bands_are_found_by_their_colours_or_must_be_named(tmp_path: Path) -> None:
+    pixels = noise(6, 40, 50)
+    path = write_raster(tmp_path / "many.tif", pixels)
+    with pytest.raises(UserError, match=r"many\.tif: 6 bands; say which are red, green and blue with --bands"):
+        open_scene(path)
+    four = write_raster(tmp_path / "four.tif", pixels[:4], photometric="minisblack", alpha="no")
+    with pytest.raises(UserError, match=r"four\.tif: 4 bands; say which are red, green and blue with --bands"):
+        open_scene(four)
+    with pytest.raises(UserError, match="has no band 7; there are 1 to 6"):
+        open_scene(path, Reading(bands=(7, 2, 1)))
+    x1, y1, x2, y2 = WINDOW
+    chosen = open_scene(path, Reading(bands=(5, 3, 1))).read(WINDOW)
+    assert np.array_equal(chosen, np.moveaxis(pixels[[4, 2, 0], y1:y2, x1:x2], 0, 2))
+    with rasterio.open(path, "r+") as raster:
+        raster.colorinterp = [
+            rasterio.enums.ColorInterp[name] for name in ["blue", "green", "red", "undefined", "undefined", "alpha"]
+        ]
+    found = open_scene(path).read(WINDOW)
+    assert np.array_equal(found, np.moveaxis(pixels[[2, 1, 0], y1:y2, x1:x2], 0, 2))
+
+
+@pytest.mark.parametrize("kind", ["more bits", "stretched", "negative", "palette"])
+def test_whatever_was_read_can_be_drawn_on(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.tif"
+    if kind == "palette":
+        Image.fromarray(noise(40, 50, 3)).quantize(16).save(path)
+    elif kind == "negative":
+        write_raster(path, noise(1, 40, 50), photometric="MINISWHITE")
+    else:
+        write_raster(path, noise(3, 40, 50, dtype=np.uint16 if kind == "more bits" else np.uint8))
+    scene = open_scene(path, Reading(stretch=(2, 98)) if kind == "stretched" else Reading())
+    for pixels in (scene.read(WINDOW), scene.reduced(100), scene.reduced(20)):
+        assert pixels.flags.c_contiguous
+        cv2.rectangle(pixels, (2, 2), (8, 8), (255, 0, 0))
+        assert pixels[2, 2].tolist() == [255, 0, 0]
+
+
+def test_colours_of_a_palette_are_colours(tmp_path: Path) -> None:
+    image = Image.fromarray(noise(40, 50, 3)).quantize(16)
+    for name in ("a.tif", "a.png"):
+        image.save(tmp_path / name)
+    assert np.array_equal(open_scene(tmp_path / "a.tif").read(WINDOW), open_scene(tmp_path / "a.png").read(WINDOW))
+    with pytest.raises(UserError, match=r"a\.tif: has the colours of a palette, which cannot be stretched"):
+        open_scene(tmp_path / "a.tif", Reading(stretch=(2, 98)))
+
+
+def test_what_has_no_data_is_dark_and_shows_nothing(tmp_path: Path) -> None:
+    pixels = noise(3, 40, 50).astype("float32")
+    pixels[:, :, :25] = np.nan
+    scene = open_scene(write_raster(tmp_path / "half.tif", pixels, nodata=np.nan))
+    assert not scene.shows(np.array([0, 0, 25, 40]))
+    assert scene.shows(np.array([0, 0, 26, 40]))
+    assert scene.read(np.array([0, 0, 25, 40])).max() == 0
+    assert scene.read(np.array([25, 0, 50, 40])).max() == 255
+
+
+def test_kinds_of_scenes(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), noise(40, 50, 3))
+    assert isinstance(open_scene(noise(40, 50, 3)), ArrayImage)
+    raster = open_scene(write_raster(tmp_path / "a.tif", noise(3, 40, 50)))
+    assert isinstance(raster, FileImage)
+    assert raster.georeference is not None
+    assert raster.georeference.crs == "EPSG:32631"
+
+
+def test_a_truncated_raster_is_named_where_it_is_read(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "cut.tif", noise(3, 400, 500))
+    path.write_bytes(path.read_bytes()[:100_000])
+    scene = open_scene(path)
+    with pytest.raises(UserError, match=r"cut\.tif: cannot be decoded"):
+        scene.read(np.array([0, 380, 500, 400]))
+
+
+# in a process of its own, whose GDAL has read nothing yet
+READ_WHOLE = """
+import sys
+from pathlib import Path
+from oil_storage.imagery import open_scene
+from oil_storage.tiling import tile_grid
+
+def resident():  # MiB; what getrusage says begins at the memory of the parent
+    return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
+
+scene = open_scene(Path(sys.argv[1]))
+windows = tile_grid(scene.width, scene.height, 1024, 0)
+scene.read(windows[0])
+before = resident()
+for window in windows:
+    scene.read(window)
+print(resident() - before)
+"""
+
+
+def test_memory_of_reading_does_not_grow_with_the_scene(tmp_path: Path) -> None:
+    decoded = 1.7 * RASTER_CACHE * 2**20
+    side = int((decoded / 3) ** 0.5)
+    size = {"count": 3, "height": side, "width": side, "dtype": "uint8"}
+    with rasterio.open(tmp_path / "large.tif", "w", driver="GTiff", tiled=True, sparse_ok=True, **size):
+        pass  # blocks that are not there are decoded, and kept, as any
+    environment = {name: value for name, value in os.environ.items() if name != "GDAL_CACHEMAX"}
+    command = [sys.executable, "-c", READ_WHOLE, str(tmp_path / "large.tif")]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 1.2 * RASTER_CACHE

@@ -25,7 +25,8 @@ from oil_storage.annotations.tally import Tally
 from oil_storage.errors import UserError
 from oil_storage.files import write_json
 from oil_storage.findings import Finding, Severity
-from oil_storage.georeference import PIXELS, Georeference, read_georeference
+from oil_storage.georeference import PIXELS, Georeference
+from oil_storage.imagery import read_georeference
 from oil_storage.scene import CLASS_NAME, Scene
 from oil_storage.tiling import MIN_VISIBLE
 

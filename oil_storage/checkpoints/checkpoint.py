@@ -13,6 +13,7 @@ from torch import Tensor
 from oil_storage.checkpoints import pickled, trained_config, weights_file
 from oil_storage.checkpoints.trained_config import Settings
 from oil_storage.errors import UserError
+from oil_storage.imagery import AS_STORED, Reading
 from oil_storage.preparation import manifest
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -46,14 +47,6 @@ class DataIdentity:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How scenes were read in training; see ``--bands`` and ``--stretch`` of ``tools/prepare_dataset.py``."""
-
-    bands: tuple[int, int, int] | None = None
-    stretch: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
 class Trained:
     """How weights were trained.
 
@@ -66,7 +59,7 @@ class Trained:
         hardware: name of the processor or the GPUs.
         commit: short hash of the repository's commit.
         seconds: time of all iterations; None if not known.
-        reading: how the scenes were read.
+        reading: how the bands of the scenes became colours.
     """
 
     config: str
@@ -77,7 +70,7 @@ class Trained:
     hardware: str = ""
     commit: str = ""
     seconds: float | None = None
-    reading: Reading = field(default_factory=Reading)
+    reading: Reading = AS_STORED
 
 
 @dataclass(frozen=True)

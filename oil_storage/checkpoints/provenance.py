@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 
 from oil_storage.checkpoints.checkpoint import DataIdentity, Trained
+from oil_storage.imagery import AS_STORED
 from oil_storage.preparation import manifest
 
 
@@ -35,6 +36,7 @@ def describe(cfg: Config, before: Trained | None) -> Trained:
         processes=get_world_size(),
         hardware=hardware(),
         commit=head.stdout.strip(),
+        reading=manifest.reading(prepared) if prepared else AS_STORED,
     )
 
 

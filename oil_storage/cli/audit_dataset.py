@@ -41,6 +41,7 @@ def audit_dataset(args: argparse.Namespace) -> int:
     from oil_storage.annotations.classes import parse_class_map
     from oil_storage.files import check_apart
     from oil_storage.findings import Severity, gravest_last
+    from oil_storage.imagery import Reading
     from oil_storage.preparation.inspection import inspect
 
     class_map = parse_class_map(args.class_map)
@@ -58,7 +59,7 @@ def audit_dataset(args: argparse.Namespace) -> int:
         check_apart(args.source, args.fix)
         formats.check_is_free(args.fix)
     annotations = formats.read(args.source, args.format)
-    inspected = inspect(annotations, class_map)
+    inspected = inspect(annotations, class_map, Reading(args.bands, args.stretch))
     for finding in gravest_last(inspected.findings):
         print(finding)
     print(summary(inspected))
@@ -124,7 +125,7 @@ def fix(
 
     sizes = {scene.scene_id: (scene.width, scene.height) for scene in inspected.scenes}
     mended, undone = mend(annotations, inspected.alignment, sizes)
-    again = inspect(mended, class_map).alignment if undone else inspected.alignment
+    again = inspect(mended, class_map, inspected.reading).alignment if undone else inspected.alignment
     before = inspected.alignment.scenes
     wrong = {
         name
@@ -139,7 +140,7 @@ def fix(
         print(f"undone in {name}: {fault}")
     for name in sorted(robbed(undone)):
         print(f"left out: {name}: its boxes belong to another scene, and none of another to it")
-    scenes, _ = audit(mended, class_map)
+    scenes, _ = audit(mended, class_map, inspected.reading)
     formats.write(scenes, out, to)
     print(f"wrote {len(scenes)} scenes, {len(undone)} of them mended, to {out} ({to})")
 

@@ -32,13 +32,14 @@ def convert_dataset(args: argparse.Namespace) -> None:
     from oil_storage.annotations.classes import parse_class_map
     from oil_storage.files import check_apart
     from oil_storage.findings import gravest_last
+    from oil_storage.imagery import Reading
     from oil_storage.preparation.audit import audit, check_usable
 
     class_map = parse_class_map(args.class_map)
     check_apart(args.source, args.out)
     formats.check_is_free(args.out)
     annotations = formats.read(args.source, args.format)
-    scenes, findings = audit(annotations, class_map)
+    scenes, findings = audit(annotations, class_map, Reading(args.bands, args.stretch))
     for finding in gravest_last(findings):
         print(finding)
     check_usable(findings, args.source, args.allow, args.strict)

@@ -4,11 +4,11 @@ import argparse
 import glob
 import hashlib
 import json
-import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,8 @@ LONGEST_RUN = timedelta(days=365)
 
 def build_parser() -> argparse.ArgumentParser:
     """The tool's arguments."""
+    from oil_storage.cli.source import add_reading
+
     parser = argparse.ArgumentParser(prog="tools/detect.py", description=__doc__)
     parser.add_argument("config", type=Path, help="config file, e.g. configs/oil/ssd_lite0.py")
     parser.add_argument(
@@ -71,12 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="look at each tile also turned by 180 degrees, or as the config's tta_pipeline says, and merge",
     )
-    parser.add_argument("--bands", metavar="R,G,B", help="bands that are red, green and blue (default: by the file)")
-    parser.add_argument(
-        "--stretch",
-        metavar="LOW,HIGH",
-        help="percentiles of each band that become black and white (default: 2,98 of more than 8 bits, else none)",
-    )
+    add_reading(parser, default="as in the training of the weights")
     return parser
 
 
@@ -85,7 +82,6 @@ def detect(args: argparse.Namespace) -> int:
 
     Of several processes, which torchrun starts, each takes its share of the scenes; the first writes the summary.
     """
-    bands, stretch = _bands(args.bands), _stretch(args.stretch)
     for name in ("batch_size", "tile"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be at least 1")
@@ -122,8 +118,8 @@ def detect(args: argparse.Namespace) -> int:
         scale=args.scale,
         tta=args.tta,
         backend=args.backend,
-        bands=bands,
-        stretch=stretch,
+        bands=args.bands,
+        stretch=args.stretch,
     )
     if detector.made_with not in (None, args.config.stem) and is_first_process():
         print(
@@ -141,8 +137,7 @@ def detect(args: argparse.Namespace) -> int:
         "overlap": args.overlap,
         "scale": args.scale,
         "tta": args.tta,
-        "bands": bands,
-        "stretch": stretch,
+        **asdict(detector.reader.reading),
         "html": args.html,
     }
     (args.out / PICTURES).mkdir(parents=True, exist_ok=True)
@@ -156,6 +151,7 @@ def detect(args: argparse.Namespace) -> int:
         entries = [one for path in scenes if (one := _done(path, args.out, made_by)) is not None]
         write_json(args.out / "summary.json", {"made_by": made_by, "scenes": entries, "left_out": left_out})
         print(_table(entries))
+        _say_notes(entries)
         endings = ".geojson, .gpkg, .csv, .coco.json" + (", .html" if args.html else "")
         of_each = f", {PICTURES}/, and of each scene {endings}" if entries else ""
         print(f"written to {args.out}: summary.json{of_each}")
@@ -248,9 +244,9 @@ def _write(
 ) -> None:
     """All files of a scene, the one by which it is known to be done last."""
     from oil_storage.files import write_bytes, write_json, write_text
+    from oil_storage.imagery import open_scene
     from oil_storage.inference.map_files import summary, write
     from oil_storage.inference.picture import picture
-    from oil_storage.inference.scene_image import open_scene
     from oil_storage.inference.scene_page import scene_page
     from oil_storage.inference.sites import measure
 
@@ -258,7 +254,7 @@ def _write(
     about = {"source": str(source.resolve()), "file": _version(source)}
     (out / f"{source.stem}{DONE}").unlink(missing_ok=True)  # of another run
     write(found, measures, out)
-    image = open_scene(source, detector.reader.bands, detector.reader.stretch)
+    image = open_scene(source, detector.reader.reading)
     if made_by["html"]:
         write_text(out / f"{source.stem}.html", scene_page(image, found, measures, detector.threshold))
     else:
@@ -327,6 +323,17 @@ def _version(scene: Path) -> dict[str, list[int]]:
     return {name: [status.st_size, status.st_mtime_ns] for name, status in files.items()}
 
 
+def _say_notes(entries: Sequence[dict[str, Any]]) -> None:
+    """Say on stderr what was done to the stored pixels of scenes, a line for each kind."""
+    scenes: dict[str, list[str]] = {}
+    for one in entries:
+        for note in one["notes"].values():
+            scenes.setdefault(note, []).append(one["scene"])
+    for note, names in scenes.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        print(f"{names[0]}{more}: {note}", file=sys.stderr)
+
+
 def _table(entries: Sequence[dict[str, Any]]) -> str:
     width = max([len(one["scene"]) for one in entries] + [len("scene")])
     lines = [f"{'scene':<{width}}{'tanks':>8}{'sites':>8}  diameters"]
@@ -337,30 +344,6 @@ def _table(entries: Sequence[dict[str, Any]]) -> str:
     if len(entries) > 1:
         lines.append(f"{'all':<{width}}{sum(one['tanks'] for one in entries):>8}")
     return "\n".join(lines)
-
-
-def _bands(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        bands = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        bands = ()
-    if len(bands) != 3:
-        raise UserError(f"--bands {text}: must be three numbers from 1 up, as 3,2,1")
-    return bands
-
-
-def _stretch(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        low, high = math.nan, math.nan
-    if not 0 <= low < high <= 100:
-        raise UserError(f"--stretch {text}: must be two percentiles, as 2,98")
-    return low, high
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oil_storage import __version__
-from oil_storage.cli import configuration
+from oil_storage.cli import configuration, source
 from oil_storage.cli.command import run
 from oil_storage.errors import UserError
 
@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="detections below do not count for F1 and numbers of tanks"
         " (default: the threshold of the best F1 here, which flatters)",
     )
+    source.add_reading(parser)
     return parser
 
 
@@ -147,10 +148,13 @@ def _read_folder(args: argparse.Namespace) -> "tuple[dict[str, SceneResult], dic
     from oil_storage.annotations import formats
     from oil_storage.annotations.classes import parse_class_map
     from oil_storage.evaluation.scene_result import SceneResult
+    from oil_storage.imagery import Reading
     from oil_storage.preparation.audit import audit, check_usable
     from oil_storage.preparation.resampling import mean_ground_resolution
 
-    scenes, findings = audit(formats.read(args.truth, args.format), parse_class_map(args.class_map))
+    scenes, findings = audit(
+        formats.read(args.truth, args.format), parse_class_map(args.class_map), Reading(args.bands, args.stretch)
+    )
     check_usable(findings, args.truth, args.allow)
     for finding in findings:
         print(finding)

@@ -68,6 +68,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
         "config": args.config.stem,
         "checkpoint_sha256": sha256(args.checkpoint),
         "score_threshold": checkpoint.threshold(),
+        "reading": asdict(checkpoint.meta.trained.reading) if checkpoint.meta.trained else None,
     }
     exported = export(model, (height, width), about)
     write_bytes(out, exported)

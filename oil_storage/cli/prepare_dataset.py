@@ -63,6 +63,8 @@ def prepare_dataset(args: argparse.Namespace) -> None:
         folds=args.folds,
         fold=args.fold,
         split_file=args.split_file,
+        bands=args.bands,
+        stretch=args.stretch,
         min_side=args.min_side,
         max_aspect=args.max_aspect,
         gsd=args.gsd,

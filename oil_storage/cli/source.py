@@ -11,8 +11,54 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
+def bands(text: str) -> tuple[int, int, int]:
+    """Parse the value of ``--bands``."""
+    try:
+        red, green, blue = (int(part) for part in text.split(","))
+    except ValueError:
+        red = green = blue = 0
+    if min(red, green, blue) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be three numbers from 1 up, as 3,2,1")
+    return red, green, blue
+
+
+def stretch(text: str) -> tuple[float, float]:
+    """Parse the value of ``--stretch``."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not 0 <= low < high <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be two percentiles, as 2,98")
+    return low, high
+
+
+def add_reading(parser: argparse.ArgumentParser, default: str = "") -> None:
+    """Add ``--bands --stretch``, see :class:`oil_storage.imagery.Reading`.
+
+    Args:
+        parser: of the tool.
+        default: what is taken first without these options.
+    """
+    first = f"{default}, else " if default else ""
+    reading = parser.add_argument_group("bands")
+    reading.add_argument(
+        "--bands",
+        type=bands,
+        metavar="R,G,B",
+        help=f"bands that are red, green and blue, counted from 1 (default: {first}by the file)",
+    )
+    reading.add_argument(
+        "--stretch",
+        type=stretch,
+        metavar="LOW,HIGH",
+        help="percentiles of each band that become black and white "
+        f"(default: {first}2,98 for more than 8 bits, none for 8)",
+    )
+
+
 def add_source(parser: argparse.ArgumentParser) -> None:
-    """Add ``SOURCE --format --class-map``."""
+    """Add ``SOURCE --format --class-map --bands --stretch``."""
     from oil_storage.annotations.formats import FORMATS
 
     parser.add_argument("source", type=folder, metavar="SOURCE", help="folder with images and boxes")
@@ -22,6 +68,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=CLASS,...",
         help='which classes of SOURCE are tanks and which are left out: "Storage Tank=oil-storage-tank,ship=-"',
     )
+    add_reading(parser)
 
 
 def add_judging(parser: argparse.ArgumentParser) -> None:

@@ -144,6 +144,7 @@ def summary(found: SceneDetections, measures: Measures) -> dict[str, Any]:
         "height": found.height,
         "gsd": measures.gsd,
         "tanks": len(found.boxes),
+        "notes": dict(found.notes),
         "coordinates": "WGS 84" if _is_on_earth(found) else NOTE,
         f"diameters_{measures.unit}": {
             f"{low:g}-{high:g}": int(count) for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)

@@ -4,16 +4,46 @@ import json
 import tempfile
 import warnings
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 
+from oil_storage.imagery import Reading
 from oil_storage.inference.raw_detector import RawDetector
 
 OPSET = 17
 METADATA = "oil_storage"
-"""Key of the file's metadata: json of what :func:`export` is told, and how to go on from what the graph gives."""
+"""Key of the file's metadata: JSON of :class:`Metadata`."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What an exported detector says of itself, and how its raw output becomes detections.
+
+    Attributes:
+        size: height and width of tiles, pixels.
+        padding: RGB of what a smaller tile is filled up with.
+        clips: whether boxes are clipped to the tile.
+        levels: number of candidates on each level of the head; empty where there is one.
+        test_cfg: of the model in mmdet: score threshold, NMS and limits.
+        config: name of the config.
+        checkpoint_sha256: of the checkpoint that was exported.
+        score_threshold: chosen on the val split; None if none was chosen.
+        reading: how the bands of the training's scenes became colours.
+    """
+
+    size: tuple[int, int]
+    padding: list[float]
+    clips: bool
+    levels: list[int]
+    test_cfg: dict[str, Any]
+    config: str = ""
+    checkpoint_sha256: str = ""
+    score_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    reading: Reading | None = None
 
 
 def export(model: Any, size: tuple[int, int], about: Mapping[str, Any]) -> bytes:
@@ -22,7 +52,7 @@ def export(model: Any, size: tuple[int, int], about: Mapping[str, Any]) -> bytes
     Args:
         model: of mmdet, with its weights, in evaluation mode.
         size: height and width of tiles, pixels.
-        about: what the file's metadata is to say.
+        about: the attributes of :class:`Metadata` that have a default.
 
     Returns:
         bytes: of the file; see :class:`oil_storage.inference.raw_detector.RawDetector` for what it computes.
@@ -53,7 +83,7 @@ def export(model: Any, size: tuple[int, int], about: Mapping[str, Any]) -> bytes
     onnx.checker.check_model(graph)
     test_cfg = dict(model.test_cfg or {})
     levels = [] if raw.has_queries else raw.levels
-    used = {**about, "size": size, "padding": raw.padding(), "clips": raw.clips, "levels": levels, "test_cfg": test_cfg}
-    onnx.helper.set_model_props(graph, {METADATA: json.dumps(used)})
+    metadata = Metadata(size, raw.padding(), raw.clips, levels, test_cfg, **about)
+    onnx.helper.set_model_props(graph, {METADATA: json.dumps(asdict(metadata))})
     exported: bytes = graph.SerializeToString()
     return exported

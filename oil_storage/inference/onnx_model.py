@@ -1,6 +1,5 @@
 """A detector that ONNX Runtime runs, in the place of one of mmdet's."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,11 @@ import torch
 from mmcv.ops import batched_nms
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from oil_storage.errors import UserError
-from oil_storage.inference.onnx_export import METADATA
+from oil_storage.inference.onnx_export import METADATA, Metadata
 from oil_storage.models.box_voting import voted
 
 
@@ -25,7 +25,7 @@ class OnnxModel:
         device: ``cpu``, or ``cuda`` where ONNX Runtime is built for it.
 
     Attributes:
-        about: the file's metadata; see :func:`oil_storage.inference.onnx_export.export`.
+        about: the file's metadata.
 
     Raises:
         UserError: not such a file.
@@ -34,6 +34,7 @@ class OnnxModel:
     def __init__(self, path: Path, device: torch.device) -> None:
         import onnxruntime
 
+        self.path = path
         providers = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
         if (provider := providers[device.type]) not in onnxruntime.get_available_providers():
             raise UserError("--backend onnx: ONNX Runtime is built without CUDA here; use --device cpu")
@@ -42,7 +43,8 @@ class OnnxModel:
         options.log_severity_level = 3  # it warns of initializers that nothing reads
         try:
             self.session = onnxruntime.InferenceSession(path, options, providers=[provider])
-            self.about: Mapping[str, Any] = json.loads(self.session.get_modelmeta().custom_metadata_map[METADATA])
+            metadata = self.session.get_modelmeta().custom_metadata_map[METADATA]
+            self.about = TypeAdapter(Metadata).validate_json(metadata, strict=True)
         except Exception as error:  # its classes of errors have no public base
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(f"{path}: no detector that tools/export.py CONFIG CHECKPOINT wrote ({reason})") from error
@@ -53,14 +55,16 @@ class OnnxModel:
         Args:
             data: ``inputs``, each ``(3, H, W)`` uint8 BGR, no larger than the exported size, and ``data_samples``.
         """
-        height, width = self.about["size"]
+        height, width = self.about.size
         tiles = np.empty((len(data["inputs"]), 3, height, width), np.float32)
-        tiles[:] = np.reshape(self.about["padding"], (3, 1, 1))
+        tiles[:] = np.reshape(self.about.padding, (3, 1, 1))
         for tile, pixels in zip(tiles, data["inputs"], strict=True):
             if pixels.shape[1] > height or pixels.shape[2] > width:
                 raise UserError(f"--tile: the exported detector takes {width} x {height} px")
             tile[:, : pixels.shape[1], : pixels.shape[2]] = pixels.flip(0).numpy()
         boxes, scores = self.session.run(None, {"tiles": tiles})
+        if not np.isfinite(scores).all():
+            raise UserError(f"{self.path}: its scores are not finite; export an earlier checkpoint")
         samples = []
         for sample, of_tile, score in zip(data["data_samples"], torch.tensor(boxes), torch.tensor(scores), strict=True):
             sample.pred_instances = self._chosen(of_tile, score, sample)
@@ -69,16 +73,16 @@ class OnnxModel:
 
     def _chosen(self, boxes: Tensor, scores: Tensor, sample: DetDataSample) -> InstanceData:
         """The detections of a tile, by the rules of mmdet's heads."""
-        cfg = self.about["test_cfg"]
+        cfg = self.about.test_cfg
         kept = []
-        levels = self.about["levels"] or [len(scores)]
+        levels = self.about.levels or [len(scores)]
         for at, found in zip(np.cumsum([0, *levels[:-1]]).tolist(), torch.split(scores, levels), strict=True):
             above = (found > cfg.get("score_thr", 0)).nonzero()[:, 0]
             number = min(cfg.get("nms_pre", -1) if cfg.get("nms_pre", -1) > 0 else len(above), len(above))
             kept.append(at + above[found[above].topk(number).indices])
         index = torch.cat(kept)
         boxes, scores = boxes[index], scores[index]
-        if self.about["clips"]:
+        if self.about.clips:
             height, width = sample.img_shape
             boxes = torch.minimum(boxes, boxes.new_tensor([width, height, width, height]))
         boxes = boxes / boxes.new_tensor(sample.scale_factor).repeat(2)

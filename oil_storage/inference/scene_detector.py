@@ -1,9 +1,9 @@
 """Detects the tanks of whole scenes."""
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.channels_last import to_channels_last
 from oil_storage.errors import UserError
 from oil_storage.georeference import Georeference
+from oil_storage.imagery import AS_STORED, Reading, SceneImage
 from oil_storage.inference.flips import predict_flips
 from oil_storage.inference.fusing import fuse
 from oil_storage.inference.onnx_model import OnnxModel
-from oil_storage.inference.scene_image import SceneImage
 from oil_storage.inference.tile_reader import Source, TileReader
 from oil_storage.tiling import Detections, merge_tiles
 
@@ -48,6 +48,7 @@ class SceneDetections:
         boxes: ``(N, 4)`` float32 xyxy, pixels of the scene.
         scores: ``(N,)`` float32.
         georeference: where the scene lies; None where it does not say.
+        notes: what was done to the stored pixels, by the name of an audit's check.
     """
 
     file_name: str
@@ -56,6 +57,7 @@ class SceneDetections:
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     georeference: Georeference | None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -83,8 +85,8 @@ class SceneDetector:
         backend: ``torch``, or ``onnx`` for ONNX Runtime.
         fast: fold batch norms into convolutions, and drop faint detections of tiles before NMS; without, figures are
             those of ``tools/test.py`` to the last digits.
-        bands: see :class:`oil_storage.inference.scene_image.RasterImage`.
-        stretch: see there.
+        bands: see :class:`oil_storage.imagery.Reading`; None takes those that the weights were trained on.
+        stretch: see there; None takes that of the training.
 
     Attributes:
         threshold: least score of what is found.
@@ -109,7 +111,7 @@ class SceneDetector:
         tta: bool = False,
         backend: str = "torch",
         fast: bool = True,
-        bands: Sequence[int] | None = None,
+        bands: tuple[int, int, int] | None = None,
         stretch: tuple[float, float] | None = None,
     ) -> None:
         cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
@@ -127,16 +129,18 @@ class SceneDetector:
             raise UserError(f"{checkpoint}: runs with --backend onnx")
         if backend == "onnx":
             self.model: Any = OnnxModel(checkpoint, self.device)
-            made_with = self.model.about["config"]
+            made_with: str | None = self.model.about.config
             if cfg.filename and Path(cfg.filename).stem != made_with:  # its tiles may be made otherwise
                 raise UserError(
                     f"{checkpoint}: made with the config {made_with}, not {Path(cfg.filename).stem}; give that"
                 )
-            stored = self.model.about["score_threshold"]
+            stored = self.model.about.score_threshold
+            trained_with = self.model.about.reading or AS_STORED
         else:
             loaded = Checkpoint.read(checkpoint)
             stored = loaded.threshold(tta)
             made_with = loaded.meta.trained.config if loaded.meta.trained else None
+            trained_with = loaded.meta.trained.reading if loaded.meta.trained else AS_STORED
         chosen = stored if score_thr is None else score_thr
         if chosen is None:
             views = " --tta" if tta else ""
@@ -146,7 +150,7 @@ class SceneDetector:
             )
         self.threshold, self.made_with = chosen, made_with
         if fast and not tta:  # views are merged by all that they show
-            rules = self.model.about["test_cfg"] if backend == "onnx" else cfg.model.get("test_cfg")
+            rules = self.model.about.test_cfg if backend == "onnx" else cfg.model.get("test_cfg")
             _drop_faint(rules or {}, FAINT * chosen)
         if backend == "torch":
             self.model = build_model(cfg, loaded).to(self.device)
@@ -161,8 +165,7 @@ class SceneDetector:
             overlap,
             scale,
             batch_size or _usual_batch(int(loader.batch_size), self.device),
-            bands,
-            stretch,
+            Reading(bands or trained_with.bands, stretch or trained_with.stretch),
         )
         if not 0 <= overlap < self.reader.shown:
             raise UserError(
@@ -218,7 +221,13 @@ class SceneDetector:
         found = merge_tiles(np.stack(windows), tiles, image.width, image.height) if tiles else none
         kept = found.scores >= self.threshold
         return SceneDetections(
-            image.file_name, image.width, image.height, found.boxes[kept], found.scores[kept], image.georeference
+            image.file_name,
+            image.width,
+            image.height,
+            found.boxes[kept],
+            found.scores[kept],
+            image.georeference,
+            image.notes,
         )
 
     def _predict(self, windows: Sequence[NDArray[np.int64]], tiles: Sequence[dict[str, Any]]) -> list[Detections]:

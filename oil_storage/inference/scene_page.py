@@ -5,10 +5,10 @@ from importlib.resources import files
 import numpy as np
 
 from oil_storage import __version__
+from oil_storage.imagery import SceneImage
 from oil_storage.inference.map_files import places, summary
 from oil_storage.inference.picture import LONGEST
 from oil_storage.inference.scene_detector import SceneDetections
-from oil_storage.inference.scene_image import SceneImage
 from oil_storage.inference.sites import Measures
 from oil_storage.reporting.data_uri import jpeg_uri
 

@@ -14,7 +14,7 @@ from mmdet.registry import TRANSFORMS
 from numpy.typing import NDArray
 
 from oil_storage.errors import UserError
-from oil_storage.inference.scene_image import SceneImage, open_scene
+from oil_storage.imagery import Reading, SceneImage, open_scene
 from oil_storage.tiling import tile_grid
 
 AHEAD = 4
@@ -35,8 +35,7 @@ class TileReader:
         overlap: pixels of the scene that neighbouring tiles share.
         scale: scenes are magnified by it: a tile shows ``tile / scale`` pixels of them.
         batch_size: tiles at a time.
-        bands: see :class:`oil_storage.inference.scene_image.RasterImage`.
-        stretch: see there.
+        reading: how the bands of scenes become colours.
     """
 
     pipeline: Sequence[dict[str, Any]]
@@ -44,8 +43,7 @@ class TileReader:
     overlap: int
     scale: float
     batch_size: int
-    bands: Sequence[int] | None
-    stretch: tuple[float, float] | None
+    reading: Reading
 
     @property
     def shown(self) -> int:
@@ -102,7 +100,7 @@ class TileReader:
     def _read(self, source: Source, prepare: Compose) -> Iterator[Any]:
         """A scene with its image, then its batches; or a fault in place of what cannot be had."""
         try:
-            image = open_scene(source, self.bands, self.stretch)
+            image = open_scene(source, self.reading)
         except (UserError, OSError) as error:
             yield source, error if isinstance(error, UserError) else UserError(f"{source}: {error.strerror or error}")
             return

@@ -13,8 +13,7 @@ from oil_storage.annotations import Annotations, ImageRecord, Record
 from oil_storage.errors import UserError
 from oil_storage.files import sha256
 from oil_storage.findings import Finding, Severity
-from oil_storage.georeference import read_georeference
-from oil_storage.imagery import ImageHeader, read_header
+from oil_storage.imagery import AS_STORED, Reading, SceneImage, open_scene
 from oil_storage.scene import CLASS_NAME, Scene
 
 MIN_SIDE = 3.0
@@ -36,7 +35,9 @@ MISALIGNED = "misaligned"
 KEPT, DROPPED, LEFT = "kept", "dropped", "left out"
 
 
-def audit(annotations: Annotations, class_map: Mapping[str, str | None]) -> tuple[list[Scene], list[Finding]]:
+def audit(
+    annotations: Annotations, class_map: Mapping[str, str | None], reading: Reading = AS_STORED
+) -> tuple[list[Scene], list[Finding]]:
     """Turn what a reader found into scenes.
 
     Swapped corners are put in order and boxes over the border are clipped; boxes without area, outside the image or
@@ -48,6 +49,7 @@ def audit(annotations: Annotations, class_map: Mapping[str, str | None]) -> tupl
         annotations: images and boxes as written.
         class_map: class names of the source, and which are tanks: :data:`~oil_storage.scene.CLASS_NAME`, or None for
             those to be left out. Names that it lacks are errors.
+        reading: how the bands of the images become colours.
 
     Returns:
         tuple: scenes sorted by id, and the findings: images first, then boxes, each in the source's order.
@@ -56,7 +58,8 @@ def audit(annotations: Annotations, class_map: Mapping[str, str | None]) -> tupl
         UserError: no image has a usable box, or all coordinates are of other units than those of the format.
     """
     findings = list(annotations.findings)
-    headers = {image.name: _judge_image(image, findings) for image in _unique(annotations.images, findings)}
+    unique = _unique(annotations.images, findings)
+    headers = {image.name: _judge_image(image, reading, findings) for image in unique}
     by_image: dict[str, list[Record]] = defaultdict(list)
     for record in annotations.records:
         if class_map.get(record.class_name) == CLASS_NAME:
@@ -71,7 +74,7 @@ def audit(annotations: Annotations, class_map: Mapping[str, str | None]) -> tupl
     for name, (path, header) in usable:
         # what is said of all boxes is not said again of each
         boxes = _judge_boxes(by_image[name], header.width, header.height, [] if misread else findings)
-        scenes.append(Scene(path.stem, path, header.width, header.height, boxes, read_georeference(path)))
+        scenes.append(Scene(path.stem, path, header.width, header.height, boxes, header.georeference, reading))
         if not len(boxes):
             findings.append(_warning("no-boxes", str(path), "image without boxes", "kept as background"))
     if not any(len(scene.boxes) for scene in scenes):
@@ -103,7 +106,7 @@ def check_usable(findings: Sequence[Finding], source: Path, allow: bool = False,
         )
 
 
-def _check_units(written: Sequence[tuple[Record, ImageHeader]]) -> None:
+def _check_units(written: Sequence[tuple[Record, SceneImage]]) -> None:
     """Refuse shares where pixels are wanted, and pixels where a format wants shares."""
     boxes, sizes = _arrays(written)
     if not len(boxes):
@@ -122,7 +125,7 @@ def _check_units(written: Sequence[tuple[Record, ImageHeader]]) -> None:
         )
 
 
-def _misread(written: Sequence[tuple[Record, ImageHeader]]) -> list[Finding]:
+def _misread(written: Sequence[tuple[Record, SceneImage]]) -> list[Finding]:
     """One error where the order of the corners says that they are none, but a position and a size."""
     boxes, sizes = _arrays(written)
     swapped = (boxes[:, 2:] < boxes[:, :2]).all(axis=1)
@@ -136,7 +139,7 @@ def _misread(written: Sequence[tuple[Record, ImageHeader]]) -> list[Finding]:
     return [_error(NOT_CORNERS, "all scenes", problem, "write xmin, ymin, xmax, ymax; audit_dataset.py --fix can")]
 
 
-def _arrays(written: Sequence[tuple[Record, ImageHeader]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _arrays(written: Sequence[tuple[Record, SceneImage]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Boxes ``(N, 4)`` that are finite, and the sizes of their images ``(N, 2)``."""
     boxes = np.array([record.box for record, _ in written], np.float64).reshape(-1, 4)
     sizes = np.array([(header.width, header.height) for _, header in written], np.float64).reshape(-1, 2)
@@ -173,36 +176,24 @@ def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRec
     return list(names.values())
 
 
-def _judge_image(image: ImageRecord, findings: list[Finding]) -> tuple[Path, ImageHeader] | None:
-    """Return the file and its header; None, and why, where it cannot be used."""
+def _judge_image(image: ImageRecord, reading: Reading, findings: list[Finding]) -> tuple[Path, SceneImage] | None:
+    """Return the file and the scene in it; None, and why, where it cannot be used."""
     if image.path is None:
         findings.append(_error("missing-image", image.place, f"names the image {image.name!r}, which is missing", LEFT))
         return None
     place = str(image.path)
     try:
-        header = read_header(image.path)
+        scene = open_scene(image.path, reading)
     except UserError as error:
         findings.append(_error("unreadable-image", place, str(error).removeprefix(f"{place}: "), LEFT))
         return None
-    if header.unfit:
-        findings.append(_error("pixel-format", place, header.unfit, LEFT))
-        return None
-    if header.orientation != 1:
-        problem = (
-            f"EXIF orientation {header.orientation}: programs turn it or don't, and so do its boxes; save it upright"
-        )
-        findings.append(_error("exif-rotated", place, problem, LEFT))
-        return None
-    if image.size not in (None, (header.width, header.height)):
+    if image.size not in (None, (scene.width, scene.height)):
         stated = "{} x {}".format(*image.size)
-        problem = (
-            f"stated as {stated} px, the image has {header.width} x {header.height}: boxes may be of another scale"
-        )
+        problem = f"stated as {stated} px, the image has {scene.width} x {scene.height}: boxes may be of another scale"
         findings.append(_error("other-size", image.place, problem, LEFT))
         return None
-    if header.bands != 3:
-        findings.append(_warning("bands", place, f"has {header.bands} bands, not 3", "read as RGB, alpha ignored"))
-    return image.path, header
+    findings += [_warning(check, place, note, KEPT) for check, note in scene.notes.items()]
+    return image.path, scene
 
 
 def _unknown_classes(records: Sequence[Record], class_map: Mapping[str, str | None]) -> list[Finding]:

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from oil_storage.annotations import Annotations, Record
 from oil_storage.errors import UserError
 from oil_storage.findings import Finding, Severity
-from oil_storage.imagery import read_pixels
+from oil_storage.imagery import AS_STORED, Reading, read_pixels
 from oil_storage.parallel import in_processes
 from oil_storage.preparation.alignment import GradientField, SceneEvidence, examine, faults
 from oil_storage.preparation.alignment.dataset import DatasetVerdict, judge_dataset
@@ -31,7 +30,7 @@ OUTERMOST = 1e9
 SMALLEST = 192
 """Pixels: pictures of scenes with a shorter side show too little ground to be told from others."""
 Boxes = NDArray[np.float32]
-Job = tuple[str, Path, Boxes]
+Job = tuple[Scene, Boxes]
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,11 @@ class Inspected:
     written: Mapping[str, Boxes]
 
     @property
+    def reading(self) -> Reading:
+        """How the bands of the images become colours."""
+        return self.scenes[0].reading if self.scenes else AS_STORED
+
+    @property
     def fit(self) -> list[Scene]:
         """Scenes that nothing speaks against."""
         if self.alignment.answer == Answer.NO:
@@ -86,12 +90,13 @@ class _Seen:
     fingerprint: SceneFingerprint | None = None
 
 
-def inspect(annotations: Annotations, class_map: Mapping[str, str | None]) -> Inspected:
+def inspect(annotations: Annotations, class_map: Mapping[str, str | None], reading: Reading = AS_STORED) -> Inspected:
     """Audit annotations and images.
 
     Args:
         annotations: as read.
         class_map: see :func:`~oil_storage.preparation.audit.audit`.
+        reading: how the bands of the images become colours.
 
     Returns:
         Inspected: see there.
@@ -99,14 +104,14 @@ def inspect(annotations: Annotations, class_map: Mapping[str, str | None]) -> In
     Raises:
         UserError: see :func:`~oil_storage.preparation.audit.audit`.
     """
-    scenes, findings = audit(annotations, class_map)
+    scenes, findings = audit(annotations, class_map, reading)
     records = _records_by_scene(annotations, class_map)
     written = {
         name: np.array([one.box for one in of], np.float32).reshape(-1, 4).clip(-OUTERMOST, OUTERMOST)
         for name, of in records.items()
     }
     nothing = np.zeros((0, 4), np.float32)
-    jobs: list[Job] = [(one.scene_id, one.image, written.get(one.scene_id, nothing)) for one in scenes]
+    jobs: list[Job] = [(one, written.get(one.scene_id, nothing)) for one in scenes]
     looks = in_processes(_look, jobs, "looking at scenes", "scene")
     seen = {scene.scene_id: found for scene, found in zip(scenes, looks, strict=True)}
     for scene in scenes:
@@ -126,13 +131,13 @@ def inspect(annotations: Annotations, class_map: Mapping[str, str | None]) -> In
 
 
 def _look(job: Job) -> _Seen:
-    scene_id, path, boxes = job
+    scene, boxes = job
     try:
-        pixels = read_pixels(path)
+        pixels = read_pixels(scene.image, scene.reading)
     except UserError as error:
-        return _Seen(str(error).removeprefix(f"{path}: "))
-    mark = fingerprint(scene_id, pixels) if min(pixels.shape[:2]) >= SMALLEST else None
-    return _Seen(None, examine(scene_id, GradientField.of(pixels), boxes), mark)
+        return _Seen(str(error).removeprefix(f"{scene.image}: "))
+    mark = fingerprint(scene.scene_id, pixels) if min(pixels.shape[:2]) >= SMALLEST else None
+    return _Seen(None, examine(scene.scene_id, GradientField.of(pixels), boxes), mark)
 
 
 def _same_ground(scenes: list[Scene], marks: list[SceneFingerprint]) -> tuple[list[Overlap], list[Finding]]:
@@ -172,8 +177,8 @@ def _second_opinion(
         if alignment.scenes[one.scene_id].answer == Answer.UNKNOWN and one.boxes >= FEWEST
     ]
     scales = {verdict.fault for verdict in alignment.scenes.values() if verdict.fault.kind == faults.SCALED}
-    images = {scene.scene_id: scene.image for scene in scenes}
-    found = look_again(images, {name: written[name] for name in unknown}, sorted(scales, key=str)[:5])
+    by_id = {scene.scene_id: scene for scene in scenes}
+    found = look_again(by_id, {name: written[name] for name in unknown}, sorted(scales, key=str)[:5])
     again = {name: replace(alignment.scenes[name], answer=Answer.NO, fault=fault) for name, fault in found.items()}
     verdicts: dict[str, Verdict] = {**alignment.scenes, **again}
     return replace(alignment, scenes=verdicts)

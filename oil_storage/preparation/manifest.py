@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from oil_storage.errors import UserError
+from oil_storage.imagery import Reading
 from oil_storage.preparation.split import SPLITS
 
 NAME = "manifest.json"
@@ -72,6 +73,12 @@ def identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "split_seed": source["seed"],
         "sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
     }
+
+
+def reading(manifest: Mapping[str, Any]) -> Reading:
+    """Return how the bands of the scenes became colours when they were prepared."""
+    choices = manifest["source"].get("choices", {})
+    return Reading(*(None if (value := choices.get(key)) is None else tuple(value) for key in ("bands", "stretch")))
 
 
 def images(manifest: Mapping[str, Any], split: str) -> dict[str, str]:

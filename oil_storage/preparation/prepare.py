@@ -14,6 +14,7 @@ from oil_storage.annotations import Annotations, formats
 from oil_storage.errors import UserError
 from oil_storage.files import check_apart, is_partial, json_text, locked, remove_partial, sha256, write_json, write_text
 from oil_storage.findings import Finding, Severity
+from oil_storage.imagery import Reading
 from oil_storage.preparation import manifest as manifests
 from oil_storage.preparation.audit import audit, check_usable
 from oil_storage.preparation.coco import coco, image_entry
@@ -45,6 +46,8 @@ class Choices:
         gsd: ground resolution to which scenes are resampled, metres per pixel; None leaves them as they are. What is in
             pixels, ``min_side`` and the tile size, is in those of the resampled scenes.
         source_gsd: that of the scenes that are not georeferenced; None where nobody states it.
+        bands: see :class:`oil_storage.imagery.Reading`.
+        stretch: see there.
     """
 
     format: str | None = None
@@ -58,6 +61,13 @@ class Choices:
     max_aspect: float = 0.0
     gsd: float | None = None
     source_gsd: float | None = None
+    bands: tuple[int, int, int] | None = None
+    stretch: tuple[float, float] | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """How the bands of the scenes become colours."""
+        return Reading(self.bands, self.stretch)
 
     def as_recorded(self) -> dict[str, Any]:
         """Those that are not the default, as the manifest has them."""
@@ -123,7 +133,7 @@ def prepare(
     with _in_folder(out, name):
         if (out / manifests.NAME).is_file():
             manifest = manifests.read(out)
-            scenes, findings = audit(annotations, choices.class_map)
+            scenes, findings = audit(annotations, choices.class_map, choices.reading)
             _check_same(out, manifest, identity, scenes)
             check_usable(findings, source, choices.allow, choices.strict)
             scenes = [scene for scene in scenes if scene.scene_id in manifest["source"]["images_sha256"]]
@@ -132,8 +142,8 @@ def prepare(
             damaged = _first_damaged(out, name, manifest)
         else:
             if choices.gsd:  # what is missing is said before the pixels are looked at
-                resample(audit(annotations, choices.class_map)[0], choices.gsd, choices.source_gsd)
-            inspected = inspect(annotations, choices.class_map)
+                resample(audit(annotations, choices.class_map, choices.reading)[0], choices.gsd, choices.source_gsd)
+            inspected = inspect(annotations, choices.class_map, choices.reading)
             findings = inspected.findings
             check_usable(findings, source, choices.allow, choices.strict)
             scenes, resolutions, left_out = _as_chosen(inspected.scenes, choices)

@@ -159,7 +159,7 @@ def _thin_empty(tiles: dict[str, list[Tile]], seed: int) -> dict[str, list[Tile]
 def _cut_scene(job: tuple[Scene, list[Tile], Path, bool]) -> dict[str, str]:
     """Write the tiles of a scene; returns the SHA-256 of each, by its name in the tile set."""
     scene, tiles, folder, is_train = job
-    pixels = resized(read_pixels(scene.image), scene.width, scene.height)
+    pixels = resized(read_pixels(scene.image, scene.reading), scene.width, scene.height)
     image = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)  # the order that OpenCV writes
     suffix, encoding = TRAIN_ENCODING if is_train else EVAL_ENCODING
     digests = {}

@@ -54,9 +54,11 @@ def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "
         "plots": _plots(inspected),
         "undone": _undone(inspected),
         "random": random,
-        "random_sheet": jpeg_uri(contact_sheet(random)),
+        "random_sheet": jpeg_uri(contact_sheet(random, reading=inspected.reading)),
         "suspects": suspects,
-        "suspect_sheet": jpeg_uri(contact_sheet([(images[one.scene_id], one.record.box) for one in suspects])),
+        "suspect_sheet": jpeg_uri(
+            contact_sheet([(images[one.scene_id], one.record.box) for one in suspects], reading=inspected.reading)
+        ),
         "coverage": coverage,
         "min_side": MIN_SIDE,
         "max_aspect": MAX_ASPECT,
@@ -83,7 +85,7 @@ def _undone(inspected: Inspected) -> list[tuple[str, Fault, str, str]]:
         some = inside[np.linspace(0, len(inside) - 1, min(COLUMNS, len(inside))).astype(int)]
         pairs = ((scene.image, written[some]), (there.image, right[some]))
         sheets = [[(image, box) for box in boxes.tolist()] for image, boxes in pairs]
-        before, after = (jpeg_uri(contact_sheet(sheet)) for sheet in sheets)
+        before, after = (jpeg_uri(contact_sheet(sheet, reading=inspected.reading)) for sheet in sheets)
         shown.append((name, fault, before, after))
     return shown
 

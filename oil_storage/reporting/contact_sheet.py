@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.imagery import read_pixels
+from oil_storage.imagery import AS_STORED, Reading, read_pixels
 
 CELL = 120
 """Side of a picture, pixels."""
@@ -21,13 +21,16 @@ CONTEXT = 2.2
 
 
 def contact_sheet(
-    boxes: Sequence[tuple[Path, Sequence[float]]], beside: Sequence[Sequence[float] | None] = ()
+    boxes: Sequence[tuple[Path, Sequence[float]]],
+    beside: Sequence[Sequence[float] | None] = (),
+    reading: Reading = AS_STORED,
 ) -> NDArray[np.uint8]:
     """Draw each box on its image.
 
     Args:
         boxes: image files and boxes, xyxy in pixels of the image.
         beside: for each a second box to be drawn in another colour, or None; empty where none has one.
+        reading: how the bands of the images become colours.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB: rows of :data:`COLUMNS` pictures, in the order given and numbered from 1.
@@ -39,7 +42,7 @@ def contact_sheet(
     rows, columns = -(-len(boxes) // COLUMNS), min(COLUMNS, len(boxes))
     sheet = np.full((rows * pitch, columns * pitch, 3), 255, np.uint8)
     for path, indices in of_image.items():
-        pixels = read_pixels(path)
+        pixels = read_pixels(path, reading)
         for index in indices:
             y, x = (pitch * place for place in divmod(index, COLUMNS))
             second = beside[index] if beside else None

@@ -13,10 +13,9 @@ from PIL import Image
 from oil_storage.cli.detect import find_scenes, main
 from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
-from oil_storage.imagery import read_pixels
+from oil_storage.imagery import SceneImage, read_pixels
 from oil_storage.inference.picture import picture
 from oil_storage.inference.scene_detector import SceneDetections
-from oil_storage.inference.scene_image import SceneImage
 from tests.tiny_training import write_config, write_data
 
 

@@ -57,7 +57,7 @@ def test_an_exported_detector_computes_the_same_of_any_number_of_tiles(path: Pat
     with_statistics(model)
     (tmp_path / "a.onnx").write_bytes(export(model, (side, side), {"score_threshold": 0.25}))
     exported = OnnxModel(tmp_path / "a.onnx", torch.device("cpu"))
-    assert exported.about["score_threshold"] == 0.25
+    assert exported.about.score_threshold == 0.25
     raw = RawDetector(model, (side, side))
     for objects in ((3,), (3, 0, 7)):
         tiles = torch.stack(batch(objects, side)["inputs"]).float()
@@ -105,7 +105,7 @@ def test_a_tile_that_is_smaller_is_filled_up_as_mmdet_does(tmp_path: Path) -> No
     model, side = decided(path)
     (tmp_path / "a.onnx").write_bytes(export(model, (side, side), {}))
     small, padded = batch((1,), side // 2), batch((1,), side)
-    fill = OnnxModel(tmp_path / "a.onnx", torch.device("cpu")).about["padding"]
+    fill = OnnxModel(tmp_path / "a.onnx", torch.device("cpu")).about.padding
     padded["inputs"][0][:] = torch.tensor(fill).round().to(torch.uint8).flip(0)[:, None, None]
     padded["inputs"][0][:, : side // 2, : side // 2] = small["inputs"][0]
     with torch.no_grad():

@@ -12,7 +12,7 @@ from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
 from oil_storage.imagery import read_pixels
 from oil_storage.inference import SceneDetector
-from tests.inference.test_scene_image import noise, write_raster
+from tests.test_imagery import noise, write_raster
 from tests.tiny_training import write_config, write_data
 
 GRID = {"tile": 64, "overlap": 16}
@@ -182,7 +182,7 @@ def test_what_does_not_fit_gets_a_line(trained: tuple[Path, Path, Path], tmp_pat
     for arguments, said in (
         ((config, tmp_path / "none.pth"), "none.pth: no such checkpoint"),
         ((config, bare), "has no score threshold yet; give --score-thr"),
-        ((other, checkpoint), "not of this config: "),
+        ((other, checkpoint), "checkpoint of another model: "),
     ):
         with pytest.raises(UserError, match=said):
             SceneDetector(*arguments, **GRID)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from oil_storage.georeference import Georeference
-from oil_storage.inference.scene_image import open_scene
+from oil_storage.imagery import open_scene
 from oil_storage.inference.scene_page import scene_page
 from oil_storage.inference.sites import measure
 from tests.inference.test_map_files import TURNED, found

@@ -1,7 +1,6 @@
 """A second look at scenes of which the first said nothing: the scales of other scenes, and other scenes' images."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from oil_storage.preparation.alignment.chance import chance_of
 from oil_storage.preparation.alignment.faults import Fault, undo
 from oil_storage.preparation.alignment.roundness import GradientField, roundness, settled, tightened
 from oil_storage.preparation.alignment.verdict import SETTLED
+from oil_storage.scene import Scene
 
 SAMPLE = 60
 ON_ALL_IMAGES = 20
@@ -20,16 +20,16 @@ ON_ALL_IMAGES = 20
 CLEAR = 9.0
 """Standard deviations of the mean by which a place must be rounder than chance, and most boxes must be round there."""
 
-Job = tuple[str, Path, dict[str, NDArray[np.float32]], tuple[Fault, ...]]
+Job = tuple[Scene, dict[str, NDArray[np.float32]], tuple[Fault, ...]]
 
 
 def look_again(
-    images: Mapping[str, Path], boxes: Mapping[str, NDArray[np.float32]], scales: Sequence[Fault]
+    scenes: Mapping[str, Scene], boxes: Mapping[str, NDArray[np.float32]], scales: Sequence[Fault]
 ) -> dict[str, Fault]:
     """Try boxes on other scenes' images, and on their own under scales that were found elsewhere.
 
     Args:
-        images: of all scenes, by scene id.
+        scenes: all, by scene id.
         boxes: ``(N, 4)`` as written, of the scenes that need it.
         scales: faults of kind :data:`faults.SCALED`.
 
@@ -39,8 +39,8 @@ def look_again(
     if not boxes:
         return {}
     few = {name: _sample(written) for name, written in boxes.items()}
-    tried = images if len(boxes) <= ON_ALL_IMAGES else {name: images[name] for name in boxes}
-    jobs: list[Job] = [(name, path, few, tuple(scales)) for name, path in tried.items()]
+    tried = scenes if len(boxes) <= ON_ALL_IMAGES else {name: scenes[name] for name in boxes}
+    jobs: list[Job] = [(scene, few, tuple(scales)) for scene in tried.values()]
     best: dict[str, tuple[float, Fault]] = {}
     for found in in_processes(_try, jobs, "looking again at what sits on nothing", "image"):
         for name, (above, fault) in found.items():
@@ -51,14 +51,14 @@ def look_again(
 
 def _try(job: Job) -> dict[str, tuple[float, Fault]]:
     """Of each set of boxes, by how many deviations it is rounder than chance on this image, and under which fault."""
-    image, path, boxes, scales = job
-    pixels = read_pixels(path)
+    scene, boxes, scales = job
+    pixels = read_pixels(scene.image, scene.reading)
     height, width = pixels.shape[:2]
     field = GradientField.of(pixels)
     rng = np.random.default_rng(0)
     found: dict[str, tuple[float, Fault]] = {}
     for name, written in boxes.items():
-        candidates = scales if name == image else (Fault(faults.ELSEWHERE, image=image),)
+        candidates = scales if name == scene.scene_id else (Fault(faults.ELSEWHERE, image=scene.scene_id),)
         for fault in candidates:
             undone = undo(fault, written, width, height)
             chance, deviation = chance_of(field, undone[:, 2:] - undone[:, :2], width, height, rng)
