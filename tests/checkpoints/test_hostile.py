@@ -1,0 +1,242 @@
+"""No tool runs code from a checkpoint: not from its pickle, and not from the config text in it."""
+
+import json
+import os
+import pickle
+import re
+import shutil
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from oil_storage.checkpoints import pickled
+from oil_storage.checkpoints.checkpoint import Checkpoint
+from oil_storage.cli import detect, export, test, train
+from oil_storage.errors import UserError
+from tests.raw_data import write_raw_data
+from tests.tiny_training import write_config, write_data
+
+
+class Payload:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a tiny detector: its config, prepared data, a work dir and a scene."""
+    folder = tmp_path_factory.mktemp("hostile")
+    config = write_config(folder, write_data(folder))
+    config.rename(folder / "tiny.py")
+    assert train.main([str(folder / "tiny.py"), "--work-dir", str(folder / "work")]) == 0
+    assert test.main([*map(str, (folder / "tiny.py", folder / "work" / "iter_4.pth")), "--split", "val"]) == 0
+    write_raw_data(folder / "scenes", scenes=1, size=128, tanks=3)
+    return folder
+
+
+Entry = Callable[[Path, Path, Path], int]
+"""Runs a tool with a checkpoint: the folder, the checkpoint and an empty folder for output."""
+
+
+def resume_in_work_dir(folder: Path, checkpoint: Path, out: Path) -> int:
+    shutil.copy(checkpoint, out / "iter_4.pth")
+    return train.main([str(folder / "tiny.py"), "--work-dir", str(out), "--resume"])
+
+
+def detect_with(*options: str) -> Entry:
+    def run(folder: Path, checkpoint: Path, out: Path) -> int:
+        arguments = [folder / "tiny.py", checkpoint, folder / "scenes" / "images", "--out", out / "found"]
+        return detect.main([*map(str, arguments), "--score-thr", "0.1", "--overlap", "16", *options])
+
+    return run
+
+
+def init_cfg(folder: Path, checkpoint: Path, out: Path) -> int:
+    backbone = {"type": "Pretrained", "checkpoint": str(checkpoint), "prefix": "backbone."}
+    config = write_config(out, folder / "prepared", model__backbone__init_cfg=backbone)
+    return train.main([str(config), "--work-dir", str(out / "work")])
+
+
+PICKLES: dict[str, Entry] = {
+    "train --load-from": lambda folder, checkpoint, out: train.main(
+        [str(folder / "tiny.py"), "--work-dir", str(out), "--load-from", str(checkpoint)]
+    ),
+    "train --resume PATH": lambda folder, checkpoint, out: train.main(
+        [str(folder / "tiny.py"), "--work-dir", str(out), "--resume", str(checkpoint)]
+    ),
+    "train --resume": resume_in_work_dir,
+    "train init_cfg": init_cfg,
+    "test": lambda folder, checkpoint, out: test.main(
+        [str(folder / "tiny.py"), str(checkpoint), "--split", "val", "--work-dir", str(out)]
+    ),
+    "test --tta": lambda folder, checkpoint, out: test.main(
+        [str(folder / "tiny.py"), str(checkpoint), "--split", "val", "--work-dir", str(out), "--tta"]
+    ),
+    "detect": detect_with(),
+    "detect --tta": detect_with("--tta"),
+    "export": lambda folder, checkpoint, out: export.main(
+        [str(folder / "tiny.py"), str(checkpoint), "--out", str(out / "a.onnx")]
+    ),
+    "export --to safetensors": lambda folder, checkpoint, out: export.main(
+        [str(folder / "tiny.py"), str(checkpoint), "--to", "safetensors", "--out", str(out / "a.safetensors")]
+    ),
+}
+SAFETENSORS = {name: PICKLES[name] for name in ("train --load-from", "test", "detect")}
+
+
+def test_every_tool_and_option_that_takes_a_checkpoint_is_in_the_table() -> None:
+    modules = {
+        path.stem: import_module(f"oil_storage.cli.{path.stem}")
+        for path in Path("tools").glob("*.py")
+        if path.stem != "install"
+    }
+    taking = {
+        " ".join([name, *action.option_strings])
+        for name, module in modules.items()
+        for action in module.build_parser()._actions
+        if re.search("checkpoint|CKPT", f"{action.dest} {action.metavar}") or action.dest in ("resume", "load_from")
+    }
+    assert taking == {"detect", "export", "test", "train --resume", "train --load-from"}
+    assert taking <= PICKLES.keys()
+
+
+def with_payload(folder: Path, kind: str, created: Path) -> tuple[dict[str, Any], str]:
+    """Return a checkpoint that would create a file, and what is said of it."""
+    content = torch.load(folder / "work" / "iter_4.pth", weights_only=True)
+    match kind:
+        case "system":
+            return {**content, "more": Payload(os.system, f"touch {created}")}, "system"
+        case "getattr":
+            inner = Payload(getattr, Payload(getattr, Path(created), "touch"), "__call__")
+            return {**content, "meta": {**content["meta"], "note": inner}}, "PosixPath"
+        case "eval":
+            return {**content, "message_hub": Payload(eval, f"open({str(created)!r}, 'w')")}, "eval"
+        case "config text":
+            text = f"import pathlib\npathlib.Path({str(created)!r}).touch()\n"
+            return {**content, "meta": {**content["meta"], "cfg": text}}, "its config holds code"
+        case "call in config text":
+            text = f"model = dict(type=open({str(created)!r}, 'w'))\n"
+            return {**content, "meta": {**content["meta"], "cfg": text}}, "its config holds code"
+    raise AssertionError(kind)
+
+
+@pytest.mark.parametrize("entry", PICKLES)
+@pytest.mark.parametrize("kind", ["system", "config text"])
+def test_no_tool_runs_a_payload(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], entry: str, kind: str
+) -> None:
+    content, reason = with_payload(folder, kind, tmp_path / "created")
+    torch.save(content, tmp_path / "iter_4.pth")
+    (tmp_path / "out").mkdir()
+    capsys.readouterr()
+    status = PICKLES[entry](folder, tmp_path / "iter_4.pth", tmp_path / "out")
+    said = capsys.readouterr().err
+    assert not (tmp_path / "created").exists()
+    assert status == 2
+    assert "iter_4.pth: " in said
+    assert reason in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", ["getattr", "eval", "call in config text"])
+def test_other_payloads_are_refused_too(folder: Path, tmp_path: Path, kind: str) -> None:
+    content, reason = with_payload(folder, kind, tmp_path / "created")
+    torch.save(content, tmp_path / "iter_4.pth")
+    with pytest.raises(UserError, match=reason):
+        Checkpoint.read(tmp_path / "iter_4.pth")
+    assert not (tmp_path / "created").exists()
+
+
+@pytest.mark.parametrize("entry", PICKLES)
+def test_checkpoint_without_a_payload_loads(folder: Path, tmp_path: Path, entry: str) -> None:
+    shutil.copy(folder / "work" / "iter_4.pth", tmp_path / "iter_4.pth")
+    (tmp_path / "out").mkdir()
+    assert PICKLES[entry](folder, tmp_path / "iter_4.pth", tmp_path / "out") == 0
+
+
+@pytest.mark.parametrize("entry", SAFETENSORS)
+def test_no_tool_runs_the_config_text_of_safetensors(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], entry: str
+) -> None:
+    weights = torch.load(folder / "work" / "iter_4.pth", weights_only=True)["state_dict"]
+    text = f"import pathlib\npathlib.Path({str(tmp_path / 'created')!r}).touch()\n"
+    (tmp_path / "out").mkdir()
+    for cfg, status in ((text, 2), ("a = 1", 0)):
+        meta = {"oil_storage": json.dumps({"cfg": cfg})}
+        save_file({key: value.contiguous() for key, value in weights.items()}, tmp_path / "a.safetensors", meta)
+        capsys.readouterr()
+        assert SAFETENSORS[entry](folder, tmp_path / "a.safetensors", tmp_path / "out") == status
+        assert not (tmp_path / "created").exists()
+        if status:
+            assert "a.safetensors: its config holds code" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fault", ["code", "threshold", "size"])
+def test_metadata_of_onnx_are_data(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    assert PICKLES["export"](folder, folder / "work" / "iter_4.pth", tmp_path) == 0
+    run = detect_with("--backend", "onnx")
+    assert run(folder, tmp_path / "a.onnx", tmp_path / "out") == 0
+    graph = onnx.load(tmp_path / "a.onnx")
+    metadata = json.loads(graph.metadata_props[0].value)
+    text = f"__import__('pathlib').Path({str(tmp_path / 'created')!r}).touch()"
+    changed = {
+        "code": text,
+        "threshold": json.dumps({**metadata, "score_threshold": "high"}),
+        "size": json.dumps({**metadata, "size": [64]}),
+    }
+    graph.metadata_props[0].value = changed[fault]
+    onnx.save(graph, tmp_path / "a.onnx")
+    capsys.readouterr()
+    assert run(folder, tmp_path / "a.onnx", tmp_path / "out") == 2
+    assert not (tmp_path / "created").exists()
+    assert "a.onnx: no detector that tools/export.py CONFIG CHECKPOINT wrote" in capsys.readouterr().err
+
+
+def test_getattr_and_other_functions_are_not_on_the_list() -> None:
+    names = [
+        entry[1] if isinstance(entry, tuple) else f"{entry.__module__}.{entry.__qualname__}"
+        for entry in pickled.ALLOWED
+    ]
+    functions = [entry[0] if isinstance(entry, tuple) else entry for entry in pickled.ALLOWED]
+    assert getattr not in functions
+    assert "builtins.getattr" in names  # a stand-in that looks nothing up
+    assert functions[names.index("builtins.getattr")](Path, "touch") is None
+    assert getattr not in torch.serialization.get_safe_globals(), "reading a checkpoint leaves torch's own list alone"
+
+
+def test_checkpoint_of_an_older_version_is_read(folder: Path, tmp_path: Path) -> None:
+    from mmengine.logging import HistoryBuffer
+
+    content = torch.load(folder / "work" / "iter_4.pth", weights_only=True)
+    losses = HistoryBuffer([3.0, 2.0], [1, 1])
+    content["message_hub"]["log_scalars"] = {"train/loss": losses}
+    content["meta"]["cfg"] = "model = dict(type='RetinaNet')\n"
+    torch.save(content, tmp_path / "old.pth")
+    assert b"getattr" in pickle.dumps(losses, protocol=2), "older checkpoints name the methods of a history"
+    checkpoint = Checkpoint.read(tmp_path / "old.pth")
+    assert checkpoint.trained_settings() == {"model": {"type": "RetinaNet"}}
+    stored = checkpoint.content["message_hub"]["log_scalars"]["train/loss"]
+    assert stored["log_history"].tolist() == [3, 2]
+    hub = pickled.restored(checkpoint.content["message_hub"], tmp_path)
+    assert hub["log_scalars"]["train/loss"].mean() == 2.5
+
+
+@pytest.mark.parametrize(
+    "hub", [None, {}, {"log_scalars": {"a": 1}}, {"log_scalars": {"a": {"log_history": 1}}}], ids=str
+)
+def test_damaged_log_is_refused(hub: Any) -> None:
+    with pytest.raises(UserError, match=r"a\.pth: message_hub is damaged"):
+        pickled.restored(hub, Path("a.pth"))
