@@ -193,9 +193,11 @@ class FileImage:
             chosen = [kinds.index(colour) + 1 for colour in colours]
         else:
             chosen = [1, 1, 1] if without_alpha < 3 else [1, 2, 3]
-        if (count, chosen) not in ((3, [1, 2, 3]), (1, [1, 1, 1])):
-            read = ", ".join(map(str, chosen))
-            self.notes["bands"] = f"has {count} bands, of which {read} are read as red, green and blue"
+        if (count, chosen) != (3, [1, 2, 3]):
+            numbers = (
+                "the first is read as grey" if chosen == [1, 1, 1] else f"{chosen} are read as red, green and blue"
+            )
+            self.notes["bands"] = f"has {count} band{'s' if count > 1 else ''}; {numbers}"
         return chosen
 
     def _check_kind(self) -> None:

@@ -100,7 +100,7 @@ def detect(args: argparse.Namespace) -> int:
     import torch
     from torch import distributed
 
-    from oil_storage.files import sha256, write_json
+    from oil_storage.files import remove_partial, sha256, write_json
     from oil_storage.inference.scene_detector import SceneDetector
 
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -141,6 +141,8 @@ def detect(args: argparse.Namespace) -> int:
         "html": args.html,
     }
     (args.out / PICTURES).mkdir(parents=True, exist_ok=True)
+    for folder in (args.out, args.out / PICTURES):
+        remove_partial(folder)
     left_out = _detect(detector, scenes[rank::processes], args.out, made_by)
     if processes > 1:
         of_all: list[dict[str, str]] = [{}] * processes

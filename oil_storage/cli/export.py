@@ -46,7 +46,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
 
     from oil_storage.checkpoints import weights_file
     from oil_storage.checkpoints.checkpoint import Checkpoint
-    from oil_storage.checkpoints.matching import build_model
+    from oil_storage.checkpoints.model_weights import build_model
     from oil_storage.files import sha256, write_bytes
     from oil_storage.inference.onnx_export import export
     from oil_storage.inference.tile_reader import for_arrays

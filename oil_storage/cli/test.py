@@ -5,7 +5,6 @@ import copy
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -82,7 +81,7 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.evaluation.scene_metric import SceneMetric
     from oil_storage.evaluation.scene_result import truth_sha256
     from oil_storage.evaluation.scene_score import coco_detections, results_of, score_scenes
-    from oil_storage.files import partial_path, remove_partial, sha256, write_json, write_text
+    from oil_storage.files import atomic_file, partial_path, remove_partial, sha256, write_json, write_text
     from oil_storage.inference.flips import predict_flips
     from oil_storage.preparation import manifest
     from oil_storage.reporting.figure_text import scene_table, shown
@@ -127,6 +126,7 @@ def test(args: argparse.Namespace) -> int:
         cfg.default_hooks.picture_folder = {"type": "PictureFolderHook", "folder": str(args.show_dir)}
     if args.out is not None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
+        remove_partial(args.out.parent, args.out.name)
 
     with nothing_left(Path(cfg.work_dir)), plain_errors(args.config, args.cfg_options):
         runner = ConciseRunner.from_cfg(cfg)
@@ -140,7 +140,8 @@ def test(args: argparse.Namespace) -> int:
         metrics = runner.test()
     if is_main_process():
         if args.out is not None:
-            os.replace(partial_path(args.out), args.out)
+            with atomic_file(args.out):  # DumpDetResults has written it under the partial name
+                pass
         scenes = match_scenes(scene_metric.merged)
         kept = checkpoint.threshold(args.tta)
         threshold = curve(scenes).best_threshold() if args.split == "val" else kept

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from oil_storage.annotations.images import scene_name
 from oil_storage.checkpoints.checkpoint import Checkpoint
-from oil_storage.checkpoints.matching import build_model
+from oil_storage.checkpoints.model_weights import build_model
 from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.channels_last import to_channels_last
 from oil_storage.errors import UserError

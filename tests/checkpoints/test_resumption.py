@@ -90,10 +90,12 @@ def test_data_prepared_anew_in_the_same_place_is_other_data(
 def test_the_same_training_goes_on_without_its_pointer(resume: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     work = Path(resume[2])
     (work / "last_checkpoint").unlink()
+    (work / ".iter_8.pth.partial").write_bytes(b"left by a killed process")
     options = ["train_dataloader.num_workers=1", "val_dataloader.batch_size=1", "default_hooks.logger.interval=2"]
     assert main([*resume, "--cfg-options", *options]) == 0
     assert f"resuming {work / 'iter_4.pth'}" in capsys.readouterr().out
     assert max(losses(work)) == 8
+    assert not list(work.glob(".*.partial*"))
 
 
 def test_data_may_move(resume: list[str], begun: tuple[Path, Path], tmp_path: Path) -> None:

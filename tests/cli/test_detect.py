@@ -215,8 +215,6 @@ def test_sixteen_bits_are_drawn_on(trained: tuple[list[str], Path], tmp_path: Pa
     ("flags", "said"),
     [
         ([], "iter_8.pth: has no score threshold yet; give --score-thr"),
-        ([*FLAGS, "--bands", "1,2"], "--bands 1,2: must be three numbers"),
-        ([*FLAGS, "--stretch", "9"], "--stretch 9: must be two percentiles"),
         ([*FLAGS, "--overlap", "64"], "--overlap 64: must be 0 to 63"),
         ([*FLAGS, "--scale", "4"], "--overlap 16: must be 0 to 15"),
         ([*FLAGS, "--scale", "0"], "--scale 0: must be from 0.1 to 10"),
@@ -231,6 +229,23 @@ def test_what_cannot_be_done_leaves_nothing(
     assert main([*model, str(images), "--out", str(tmp_path / "out"), *flags]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--bands", "1,2", "'1,2': must be three numbers"),
+        ("--bands", "0,1,2", "'0,1,2': must be three numbers from 1 up"),
+        ("--stretch", "9", "'9': must be two percentiles"),
+        ("--stretch", "98,2", "'98,2': must be two percentiles"),
+    ],
+)
+def test_bands_and_stretch_are_refused_when_malformed(
+    option: str, value: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["a.py", "b.pth", "c.tif", "--out", "out", option, value])
+    assert said in capsys.readouterr().err
 
 
 def test_processes_share_the_scenes(trained: tuple[list[str], Path], tmp_path: Path) -> None:

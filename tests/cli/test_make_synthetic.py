@@ -43,7 +43,7 @@ def start(out: Path) -> subprocess.Popen[str]:
     options = ["--scenes", "500", "--size", "512"]
     tool = subprocess.Popen([sys.executable, TOOL, out, *options], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not list(out.rglob("*.jpg")):
+    while not list(out.parent.rglob("*.jpg")):
         assert tool.poll() is None, tool.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)

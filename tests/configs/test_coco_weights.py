@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
 from oil_storage.checkpoints.download import model_url
-from oil_storage.checkpoints.matching import fit
+from oil_storage.checkpoints.model_weights import fit
 from oil_storage.engine.from_scratch import from_scratch
 
 INDEX = Path(mmdet.__file__).parent / ".mim"

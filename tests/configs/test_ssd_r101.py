@@ -21,7 +21,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from oil_storage.checkpoints.download import model_url
-from oil_storage.checkpoints.matching import fit
+from oil_storage.checkpoints.model_weights import fit
 
 LEAF = Path(__file__).parents[2] / "configs" / "oil" / "ssd_r101.py"
 STRIDES = (8, 16, 32, 64, 128)

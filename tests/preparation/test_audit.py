@@ -1,8 +1,10 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 
 from oil_storage.annotations import Annotations, ImageRecord, Record
@@ -202,12 +204,16 @@ def write_sixteen_bits(path: Path) -> None:
     cv2.imwrite(str(path), np.zeros((80, 100, 3), np.uint16))
 
 
+def write_six_bands(path: Path) -> None:
+    with rasterio.open(path, "w", driver="GTiff", width=100, height=80, count=6, dtype="uint8"):
+        pass
+
+
 @pytest.mark.parametrize(
     ("name", "write", "check"),
     [
         ("c.jpg", lambda path: path.write_bytes(b"no image"), "unreadable-image"),
-        ("c.jpg", write_turned, "exif-rotated"),
-        ("c.tif", write_sixteen_bits, "pixel-format"),
+        ("c.tif", write_six_bands, "unreadable-image"),
         ("a.png", lambda path: Image.new("RGB", (100, 80)).save(path), "duplicate-image"),
     ],
 )
@@ -224,12 +230,34 @@ def test_an_image_of_another_size_than_stated_is_left_out(images: Path) -> None:
     assert checks(judged(images, record(), size=(100, 80))[1], Severity.ERROR) == []
 
 
-@pytest.mark.parametrize(("mode", "bands"), [("L", 1), ("RGBA", 4)])
-def test_grey_and_alpha_are_said(images: Path, mode: str, bands: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "write", "check", "words", "size"),
+    [
+        ("c.jpg", write_turned, "exif-rotated", "EXIF orientation 6: turned upright", (80, 100)),
+        ("c.tif", write_sixteen_bits, "stretched", "percentiles 2 and 98 of each band become 0 and 255", (100, 80)),
+    ],
+)
+def test_image_that_is_turned_or_stretched_is_kept_with_a_warning(
+    images: Path, name: str, write: Callable[[Path], None], check: str, words: str, size: tuple[int, int]
+) -> None:
+    write(images / name)
+    scenes, findings = judged(images, record(image="b"))
+    assert (scenes[2].width, scenes[2].height) == size
+    assert [one.problem for one in findings if one.check == check] == [words]
+
+
+@pytest.mark.parametrize(
+    ("mode", "bands"),
+    [
+        ("L", "has 1 band; the first is read as grey"),
+        ("RGBA", "has 4 bands; [1, 2, 3] are read as red, green and blue"),
+    ],
+)
+def test_grey_and_alpha_are_said(images: Path, mode: str, bands: str) -> None:
     Image.new(mode, (100, 80)).save(images / "c.png")
     scenes, findings = judged(images, record(image="c"))
     assert [scene.scene_id for scene in scenes] == ["a", "b", "c"]
-    assert f"has {bands} bands" in next(finding.problem for finding in findings if finding.check == "bands")
+    assert bands in next(finding.problem for finding in findings if finding.check == "bands")
 
 
 def test_the_real_defects_are_found(airbus: Path) -> None:

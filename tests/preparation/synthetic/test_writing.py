@@ -8,10 +8,10 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from oil_storage.errors import UserError
-from oil_storage.files import locked
+from oil_storage.files import partial_path
 from oil_storage.preparation.synthetic import writing
 from oil_storage.preparation.synthetic.rendering import render_scene
-from oil_storage.preparation.synthetic.writing import UNFINISHED, make_synthetic
+from oil_storage.preparation.synthetic.writing import make_synthetic
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -99,12 +99,16 @@ def test_a_file_or_a_name_below_one_is_refused(tmp_path):
     assert files(tmp_path) == {"file": b"mine"}
 
 
-def test_a_folder_that_another_process_fills_is_refused_and_left_alone(tmp_path):
-    (tmp_path / UNFINISHED).mkdir()
-    (tmp_path / UNFINISHED / "half.jpg").write_bytes(b"half")
-    with locked(tmp_path), pytest.raises(UserError, match="another process"):
-        make_synthetic(tmp_path, scenes=1, size=256, seed=0)
-    assert list(files(tmp_path)) == [f"{UNFINISHED}/half.jpg"]
+def test_folder_that_another_process_fills_meanwhile_is_kept(tmp_path, monkeypatch):
+    def fill(*_: object) -> list[object]:
+        (tmp_path / "raw").mkdir()
+        (tmp_path / "raw" / "note.txt").write_text("mine")
+        return []
+
+    monkeypatch.setattr(writing, "in_processes", fill)
+    with pytest.raises(UserError, match="is not empty"):
+        make_synthetic(tmp_path / "raw", scenes=1, size=256, seed=0)
+    assert files(tmp_path) == {"raw/note.txt": b"mine"}
 
 
 def test_an_empty_folder_is_filled(tmp_path):
@@ -113,17 +117,12 @@ def test_an_empty_folder_is_filled(tmp_path):
     assert "annotations.csv" in files(tmp_path / "raw")
 
 
-@pytest.mark.parametrize("exists", [False, True])
-def test_nothing_is_left_of_a_run_that_fails(tmp_path, monkeypatch, exists):
-    out = tmp_path / "new" / "raw"
-    if exists:
-        out.mkdir(parents=True)
-
+def test_nothing_is_left_of_a_run_that_fails(tmp_path, monkeypatch):
     def fail(*_: object) -> None:
-        (out / UNFINISHED / "images" / "half.jpg").write_bytes(b"half")
+        (partial_path(tmp_path / "raw") / "images" / "half.jpg").write_bytes(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(writing, "in_processes", fail)
     with pytest.raises(KeyboardInterrupt):
-        make_synthetic(out, scenes=1, size=256, seed=0)
-    assert list(tmp_path.rglob("*")) == ([tmp_path / "new", out] if exists else [])
+        make_synthetic(tmp_path / "raw", scenes=1, size=256, seed=0)
+    assert not list(tmp_path.iterdir())

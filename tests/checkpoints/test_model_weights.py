@@ -10,7 +10,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from oil_storage.checkpoints.matching import check_matches, fit
+from oil_storage.checkpoints.model_weights import check_matches, fit
 from oil_storage.errors import UserError
 
 
