@@ -30,6 +30,8 @@ WINDOWED = "GTiff"
 """The driver whose files are read window by window; files of others are decoded once, as a whole."""
 STRETCH = (2.0, 98.0)
 """Percentiles that become 0 and 255 where a band has more than 8 bits and nothing else is asked for."""
+MOST_PIXELS = 2**40
+"""An image whose header claims more, a million a side, is damaged."""
 SAMPLE_SIDE = 1024
 """Longest side, in pixels, of the reduced scene that percentiles are taken from."""
 RASTER_CACHE = 256
@@ -158,14 +160,14 @@ class FileImage:
         self._raster = _open(path)
         header = _header(path, self._raster)
         self.width, self.height, self.georeference = header.width, header.height, header.georeference
-        self._orientation = header.orientation
+        self._orientation, self._structure = header.orientation, self._raster.tags(ns="IMAGE_STRUCTURE")
         self.notes: dict[str, str] = {}
         self._bands = self._chosen_bands(reading)
         self._check_kind()
-        self._palette = self._colours() if reading.bands is None else None
+        self._palette = self._colours() if set(self._bands) == {1} else None
         if reading.stretch and self._palette is not None:
             raise UserError(f"{path}: has the colours of a palette, which cannot be stretched; leave out --stretch")
-        is_deep = {self._raster.dtypes[band - 1] for band in self._bands} != {"uint8"}
+        is_deep = self._palette is None and {self._raster.dtypes[band - 1] for band in self._bands} != {"uint8"}
         self._stretch = reading.stretch or (STRETCH if is_deep else None)
         self._ends: NDArray[np.float64] | None = None
         self._pixels: NDArray[Any] | None = None
@@ -202,24 +204,29 @@ class FileImage:
 
     def _check_kind(self) -> None:
         """Refuse pixels that are not the brightness of one picture."""
-        if (pages := len(self._raster.subdatasets)) > 1:
+        frames = self._raster.count if self._raster.driver == "GIF" else 1
+        if (pages := max(len(self._raster.subdatasets), frames)) > 1:
             raise UserError(f"{self.path}: {pages} pages; save the one that is the scene as a file of its own")
         if any(self._raster.dtypes[band - 1].startswith("complex") for band in self._bands):
             raise UserError(f"{self.path}: complex numbers, which are not a brightness; save their amplitude")
         if self._bits() == 1:
             raise UserError(f"{self.path}: 1 bit a pixel, as masks have; give the scene itself")
+        space = self._structure.get("SOURCE_COLOR_SPACE")
+        if self._orientation != 1 and self._raster.driver == WINDOWED and space:  # libtiff would turn each strip
+            raise UserError(f"{self.path}: a TIFF in {space} with orientation {self._orientation}; save it upright")
 
     def _bits(self) -> int:
         """Return the bits of a value where they are fewer than those of its type, else 0."""
         return int(self._raster.tags(self._bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 0))
 
     def _colours(self) -> NDArray[np.uint8] | None:
-        """Return the colours ``(256, 3)`` that the values of the only band stand for; None where it has no palette."""
+        """Return the colours ``(N, 3)`` that the values of the first band stand for; None where it has no palette."""
         from rasterio.enums import ColorInterp
 
-        if self._raster.colorinterp[0] != ColorInterp.palette or self._raster.dtypes[0] != "uint8":
+        kind = self._raster.dtypes[0]
+        if self._raster.colorinterp[0] != ColorInterp.palette or kind not in ("uint8", "uint16"):
             return None
-        colours = np.zeros((256, 3), np.uint8)
+        colours = np.zeros((np.iinfo(kind).max + 1, 3), np.uint8)
         for value, colour in self._raster.colormap(1).items():
             colours[value] = colour[:3]
         return colours
@@ -248,16 +255,24 @@ class FileImage:
         return self._coloured(self._decode(out_shape=(3, *self._sample_shape(longest))))
 
     def shows(self, window: NDArray[np.int64]) -> bool:
-        """See :class:`SceneImage`."""
+        """See :class:`SceneImage`.
+
+        Raises:
+            UserError: the file is damaged there.
+        """
         from rasterio.enums import MaskFlags
+        from rasterio.errors import RasterioError
 
         if all(MaskFlags.all_valid in self._raster.mask_flag_enums[band - 1] for band in self._bands):
             return True
         x1, y1, x2, y2 = self._stored(window)
-        if self._raster.driver == WINDOWED:
-            return bool(self._raster.dataset_mask(window=((y1, y2), (x1, x2))).any())
-        if self._mask is None:
-            self._mask = self._raster.dataset_mask()
+        try:
+            if self._raster.driver == WINDOWED:
+                return bool(self._raster.dataset_mask(window=((y1, y2), (x1, x2))).any())
+            if self._mask is None:
+                self._mask = self._raster.dataset_mask()
+        except RasterioError as error:
+            raise self._damaged(error) from error
         return bool(self._mask[y1:y2, x1:x2].any())
 
     def _stored(self, window: NDArray[np.int64]) -> tuple[int, int, int, int]:
@@ -274,19 +289,20 @@ class FileImage:
         import simplejpeg
         from rasterio.errors import RasterioError
 
-        is_plain_jpeg = self._raster.driver == "JPEG" and self._raster.tags(ns="IMAGE_STRUCTURE").get(
-            "SOURCE_COLOR_SPACE"
-        ) not in ("CMYK", "YCCK")
+        is_inked = self._structure.get("SOURCE_COLOR_SPACE") in ("CMYK", "YCCK")
         try:
-            if is_plain_jpeg and not arguments:
+            if self._raster.driver == "JPEG" and not is_inked and not arguments:
                 decoded = simplejpeg.decode_jpeg(self.path.read_bytes(), "RGB", strict=True)
                 return np.moveaxis(decoded, 2, 0)[[band - 1 for band in self._bands]]
             return self._raster.read(self._bands, **arguments)
         except MemoryError as error:
             raise UserError(f"{self.path}: its pixels do not fit into memory; cut it, or mend its header") from error
         except (RasterioError, ValueError) as error:
-            reason = error.__cause__ or error  # rasterio only points at the reason
-            raise UserError(f"{self.path}: cannot be decoded ({reason}); the file is damaged, replace it") from error
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> UserError:
+        reason = error.__cause__ or error  # rasterio only points at the reason
+        return UserError(f"{self.path}: cannot be decoded ({reason}); the file is damaged, replace it")
 
     def _coloured(self, bands: NDArray[Any]) -> NDArray[np.uint8]:
         """Turn stored bands ``(3, H, W)`` into upright pixels ``(H, W, 3)`` of 8 bits."""
@@ -296,11 +312,12 @@ class FileImage:
             pixels = np.moveaxis(bands, 0, 2)
             if self._stretch:
                 low, high = self._limits(self._stretch)
-                scaled = (pixels - low) / (high - low) * 255
-                pixels = np.clip(np.nan_to_num(scaled, nan=0.0), 0, 255).astype(np.uint8)
+                with np.errstate(invalid="ignore"):  # infinity less infinity
+                    scaled = (pixels - low) / (high - low) * 255
+                pixels = np.clip(np.nan_to_num(scaled, nan=0.0, posinf=0.0), 0, 255).astype(np.uint8)
             elif bits := self._bits():
                 pixels = np.rint(pixels * (255 / (2**bits - 1))).astype(np.uint8)
-            if self._raster.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES":
+            if self._structure.get("MINISWHITE") == "YES":
                 pixels = 255 - pixels
         if self._orientation in TRANSPOSED:
             pixels = pixels.swapaxes(0, 1)
@@ -355,7 +372,7 @@ def _open(path: Path) -> Any:
         raise UserError(f"{path}: not an image that can be opened; replace or remove it")
     try:
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
-            return rasterio.open(path, driver=driver)
+            raster = rasterio.open(path, driver=driver)
     except RasterioError as error:
         before, missing, codec = str(error).partition("missing codec ")
         if missing:
@@ -365,6 +382,9 @@ def _open(path: Path) -> Any:
             ) from error
         reason = before.removeprefix(f"{path}: ").removeprefix(f"{path.name}: ")
         raise UserError(f"{path}: not an image that can be opened ({reason}); replace or remove it") from error
+    if raster.width * raster.height > MOST_PIXELS:
+        raise UserError(f"{path}: its header claims {raster.width} x {raster.height} pixels; replace it")
+    return raster
 
 
 def _header(path: Path, raster: Any) -> ImageHeader:

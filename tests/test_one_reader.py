@@ -70,6 +70,20 @@ def unknown_compression(path: Path) -> None:
     path.write_bytes(content)
 
 
+def huge(path: Path) -> None:
+    Image.fromarray(PIXELS).save(path)
+    content = bytearray(path.read_bytes())
+    for tag in (256, 257):  # width and height
+        at = content.index(struct.pack("<HHI", tag, 4, 1))
+        content[at + 8 : at + 12] = struct.pack("<I", 2_000_000_000)
+    path.write_bytes(content)
+
+
+def frames(path: Path) -> None:
+    first, second = (Image.fromarray(one).quantize(32) for one in (PIXELS, 255 - PIXELS))
+    first.save(path, format="GIF", save_all=True, append_images=[second])
+
+
 def truncated(path: Path) -> None:
     Image.fromarray(PIXELS).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -110,6 +124,7 @@ READ = {
     "white_is_zero.tif": gdal(RGB[:1], photometric="MINISWHITE"),
     "alpha.tif": gdal(np.concatenate([RGB, HALF[None]]), photometric="RGB", alpha="yes"),
     "palette.tif": palette(),
+    "palette_16_bits.tif": gdal(RGB[:1].astype(np.uint16) * 100, photometric="PALETTE"),
     "cmyk.tif": pillow("CMYK"),
     "ycbcr_jpeg.tif": gdal(RGB, photometric="YCBCR", compress="jpeg", **BLOCKS),
     "jpeg_in_tiff.tif": gdal(RGB, photometric="RGB", compress="jpeg"),
@@ -142,6 +157,9 @@ REFUSED = {
     "one_bit.png": (pillow("1"), "1 bit a pixel"),
     "complex.tif": (gdal(RGB[:1].astype(np.complex64)), "complex numbers"),
     "pages.tif": (pages, "2 pages"),
+    "frames.png": (frames, "2 pages"),
+    "huge.tif": (huge, "2000000000"),
+    "cmyk_turned.tif": (pillow("CMYK", tiffinfo={0x0112: 6}), "a TIFF in CMYK with orientation 6; save it upright"),
     "four_bands.tif": (gdal(NIR, photometric="MINISBLACK", alpha="no"), "4 bands; say which are red, green and blue"),
     "six_bands.tif": (gdal(np.concatenate([RGB, RGB])), "6 bands; say which are red, green and blue"),
     "unknown_compression.tif": (unknown_compression, "its compression is not read here"),
