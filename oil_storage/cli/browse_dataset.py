@@ -69,6 +69,7 @@ def browse_dataset(args: argparse.Namespace) -> None:
         from oil_storage.annotations.formats import check_is_free
 
         check_is_free(args.out)
+    configuration.check_files(args.config)
     configuration.quieten()
     cfg = configuration.load(args)
     seed = args.seed if args.seed is not None else cfg.get("randomness", {}).get("seed") or 0

@@ -87,6 +87,27 @@ def load(args: argparse.Namespace) -> "Config":
     return cfg
 
 
+def check_files(config: Path, *checkpoints: str | Path | None) -> None:
+    """Refuse files that do not exist, before the imports that take seconds.
+
+    Args:
+        config: of the command line.
+        checkpoints: of the command line; None and addresses pass.
+
+    Raises:
+        UserError: no such config or checkpoint.
+    """
+    if not config.is_file():
+        raise UserError(f"{config}: no such config{_suggest(config)}")
+    if config.suffix != ".py":
+        raise UserError(f"{config}: not a config, which ends in .py; give CONFIG before CHECKPOINT")
+    for checkpoint in checkpoints:
+        if checkpoint is not None and "://" not in str(checkpoint) and not Path(checkpoint).expanduser().is_file():
+            raise UserError(f"{checkpoint}: no such checkpoint file")
+    if os.environ.get("OIL_STORAGE_DATA") == "":
+        raise UserError("OIL_STORAGE_DATA is empty; name the prepared folder, or unset it for data/oil_storage")
+
+
 def read(path: Path) -> "Config":
     """Read a config that can be trained and tested.
 
@@ -95,12 +116,7 @@ def read(path: Path) -> "Config":
     """
     from mmengine.config import Config
 
-    if not path.is_file():
-        raise UserError(f"{path}: no such config{_suggest(path)}")
-    if os.environ.get("OIL_STORAGE_DATA") == "":
-        raise UserError("OIL_STORAGE_DATA is empty; name the prepared folder, or unset it for data/oil_storage")
-    if path.suffix != ".py":
-        raise UserError(f"{path}: no config, which ends in .py; give CONFIG before CHECKPOINT")
+    check_files(path)
     try:
         cfg = Config.fromfile(path)
     except SyntaxError as error:

@@ -43,6 +43,7 @@ def crossval(args: argparse.Namespace) -> int:
         raise UserError(f"--resume {args.resume}: each fold has a checkpoint of its own; give --resume alone")
     if args.launcher != "none":
         raise UserError(f"--launcher {args.launcher}: folds are trained in one process, one after another")
+    configuration.check_files(args.config, args.load_from)
     configuration.choose_device(args.device)
     configuration.quieten()
     work_dir = args.work_dir or Path("work_dirs", f"{args.config.stem}_{args.folds}_folds")

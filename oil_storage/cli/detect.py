@@ -89,6 +89,7 @@ def detect(args: argparse.Namespace) -> int:
         raise UserError(f"--score-thr {args.score_thr:g}: must be from 0 to 1")
     if not 0.1 <= args.scale <= 10:
         raise UserError(f"--scale {args.scale:g}: must be from 0.1 to 10")
+    configuration.check_files(args.config, args.checkpoint)
     scenes = find_scenes(args.scenes)
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: is a file; name a folder")

@@ -28,8 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def export_checkpoint(args: argparse.Namespace) -> None:
     """Write the file, whole or not at all."""
-    if not args.checkpoint.is_file():
-        raise UserError(f"{args.checkpoint}: no such checkpoint file")
+    configuration.check_files(args.config, args.checkpoint)
     out: Path = args.out or args.checkpoint.with_suffix(f".{args.to}")
     if out.suffix != f".{args.to}":
         raise UserError(f"--out {out}: must end in .{args.to}")

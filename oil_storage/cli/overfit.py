@@ -40,6 +40,8 @@ def overfit(args: argparse.Namespace) -> int:
     """Train what is not trained yet; exit status 1 where a config has not learnt."""
     if not args.minutes > 0:
         raise UserError(f"--minutes {args.minutes:g}: must be more than 0")
+    for path in args.configs:
+        configuration.check_files(path)
     configuration.quieten()
 
     from oil_storage.preparation.few_tiles import write_few_tiles

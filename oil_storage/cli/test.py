@@ -57,8 +57,7 @@ def test(args: argparse.Namespace) -> int:
         raise UserError(f"--out {args.out}: must end in .pkl")
     if args.out is not None and args.out.is_dir():
         raise UserError(f"--out {args.out}: is a folder; name a file in it")
-    if not args.checkpoint.is_file():
-        raise UserError(f"{args.checkpoint}: no such checkpoint file")
+    configuration.check_files(args.config, args.checkpoint)
     configuration.choose_device(args.device)
     configuration.quieten()
     cfg = configuration.load(args)

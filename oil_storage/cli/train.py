@@ -46,6 +46,7 @@ def train(args: argparse.Namespace) -> int:
     """Run the training that ``args`` describe; returns the exit status."""
     if args.load_from and args.resume not in (None, "auto"):
         raise UserError(f"--resume {args.resume} --load-from {args.load_from}: two checkpoints to start from; give one")
+    configuration.check_files(args.config, args.load_from, None if args.resume == "auto" else args.resume)
     configuration.choose_device(args.device)
     configuration.quieten()
     cfg = configuration.load(args)

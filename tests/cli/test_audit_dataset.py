@@ -113,7 +113,7 @@ def test_what_counts_most_is_said_last(right: Path, tmp_path: Path, capsys: pyte
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        (["--config", "annotations.csv"], "annotations.csv: no config, which ends in .py"),
+        (["--config", "annotations.csv"], "annotations.csv: not a config, which ends in .py"),
         (["--report", "images"], "--report images: is a folder"),
         (["--report", "nowhere/audit.html"], "there is no folder nowhere"),
     ],

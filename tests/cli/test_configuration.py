@@ -1,5 +1,7 @@
 import argparse
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +174,34 @@ def test_a_schedule_that_is_shortened_keeps_its_shape() -> None:
     assert (epochs.param_scheduler[1].begin, epochs.param_scheduler[1].end) == (6, 12)
     explicit = load_with(path, "train_cfg.max_iters=3000", "param_scheduler.1.end=3000")
     assert [(one.begin, one.end) for one in explicit.param_scheduler] == [(0, 1500), (1500, 3000)]
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules.update(dict.fromkeys(("torch", "mmengine", "mmcv", "mmdet", "cv2", "rasterio"), None))
+from importlib import import_module
+sys.exit(import_module(f"oil_storage.cli.{sys.argv[1]}").main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("train configs/oil/none.py", "configs/oil/none.py: no such config"),
+        ("train configs/oil/ssd_lite0.py --load-from none.pth", "none.pth: no such checkpoint"),
+        ("train configs/oil/ssd_lite0.py --resume none.pth", "none.pth: no such checkpoint"),
+        ("crossval configs/oil/none.py --folds 3", "configs/oil/none.py: no such config"),
+        ("test configs/oil/none.py none.pth", "configs/oil/none.py: no such config"),
+        ("test configs/oil/ssd_lite0.py none.pth", "none.pth: no such checkpoint"),
+        ("export configs/oil/ssd_lite0.py none.pth", "none.pth: no such checkpoint"),
+        ("overfit configs/oil/none.py", "configs/oil/none.py: no such config"),
+        ("browse_dataset configs/oil/none.py --out none", "configs/oil/none.py: no such config"),
+        ("detect configs/oil/none.py none.pth none.jpg --out none", "configs/oil/none.py: no such config"),
+        ("detect configs/oil/ssd_lite0.py none.pth none.jpg --out none", "none.pth: no such checkpoint"),
+    ],
+)
+def test_missing_file_is_told_before_torch_is_imported(command: str, said: str) -> None:
+    script = [sys.executable, "-c", WITHOUT_TORCH, *command.split()]
+    run = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert run.returncode == 2, run.stderr
+    assert said in run.stderr

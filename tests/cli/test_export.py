@@ -79,7 +79,7 @@ def test_what_does_not_fit_gets_a_line(
     assert detect([*argv, "--backend", "onnx"]) == 2
     assert "no detector that tools/export.py CONFIG CHECKPOINT wrote" in capsys.readouterr().err
     assert detect([str(checkpoint), str(config), *argv[2:]]) == 2
-    assert "iter_8.pth: no config, which ends in .py; give CONFIG before CHECKPOINT" in capsys.readouterr().err
+    assert "iter_8.pth: not a config, which ends in .py; give CONFIG before CHECKPOINT" in capsys.readouterr().err
     exported = tmp_path / "a.onnx"
     assert main([str(config), str(checkpoint), "--out", str(exported)]) == 0
     assert detect([str(config), str(exported), *argv[2:]]) == 2
