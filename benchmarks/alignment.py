@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.annotations import formats
+from oil_storage.audit.alignment import GradientField, SceneEvidence, examine, faults
+from oil_storage.audit.alignment.dataset import judge_dataset
+from oil_storage.audit.alignment.faults import Fault, plant
+from oil_storage.audit.alignment.second_look import look_again
+from oil_storage.audit.alignment.verdict import FEWEST, Answer, judge_scene
+from oil_storage.audit.records import audit
 from oil_storage.imagery import read_pixels
 from oil_storage.parallel import in_processes
-from oil_storage.preparation.alignment import GradientField, SceneEvidence, examine, faults
-from oil_storage.preparation.alignment.dataset import judge_dataset
-from oil_storage.preparation.alignment.faults import Fault, plant
-from oil_storage.preparation.alignment.second_look import look_again
-from oil_storage.preparation.alignment.verdict import FEWEST, Answer, judge_scene
-from oil_storage.preparation.audit import audit
 from oil_storage.scene import CLASS_NAME, Scene
 
 PLANTED = [

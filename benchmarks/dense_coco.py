@@ -19,7 +19,7 @@ SIDE = 640
 
 def made_up(tiles: int, detections: int, seed: int = 0) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Ground truth of up to 60 objects a tile, and as many detections in each as asked."""
-    from oil_storage.preparation.coco import coco, image_entry
+    from oil_storage.coco import coco, image_entry
 
     rng = np.random.default_rng(seed)
 

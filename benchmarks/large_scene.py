@@ -20,7 +20,7 @@ import rasterio
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
-from oil_storage.preparation.synthetic import make_synthetic
+from oil_storage.synthetic import make_synthetic
 
 SIDE = 2560
 GSD = 1.5

@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from oil_storage.audit.fingerprint import SceneFingerprint, fingerprint
+from oil_storage.audit.same_ground import MIN_SCORE, Overlap, find_same_ground, groups
 from oil_storage.imagery import SUFFIXES, read_pixels
 from oil_storage.parallel import in_processes
-from oil_storage.preparation.fingerprint import SceneFingerprint, fingerprint
-from oil_storage.preparation.same_ground import MIN_SCORE, Overlap, find_same_ground, groups
 
 Image = NDArray[np.uint8]
 Change = Callable[[Image, np.random.Generator], tuple[Image, NDArray[np.float64]]]

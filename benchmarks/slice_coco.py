@@ -26,10 +26,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from oil_storage import manifest
 from oil_storage.annotations import formats
-from oil_storage.preparation import manifest
-from oil_storage.preparation.audit import audit
-from oil_storage.preparation.coco import coco, image_entry
+from oil_storage.audit.records import audit
+from oil_storage.coco import coco, image_entry
 from oil_storage.scene import CLASS_NAME, Scene
 
 TILE, OVERLAP = 640, 64

@@ -1,7 +1,7 @@
 """Trains the network that measures by how much boxes miss their objects.
 
     python tools/make_synthetic.py synthetic --scenes 240 --seed 100
-    python benchmarks/train_box_error.py synthetic --out oil_storage/preparation/alignment/box_error.onnx
+    python benchmarks/train_box_error.py synthetic --out oil_storage/audit/alignment/box_error.onnx
 
 Boxes are moved aside and resized at random, and the network is to tell by how much. It has seen no real scene: their
 boxes are what it judges, and none is as exact as a rendered one's. Five minutes on one core.
@@ -20,9 +20,9 @@ from torch import nn
 from tqdm import trange
 
 from oil_storage.annotations import formats
+from oil_storage.audit.alignment.box_error import SIDE, patches
+from oil_storage.audit.records import audit
 from oil_storage.imagery import read_pixels
-from oil_storage.preparation.alignment.box_error import SIDE, patches
-from oil_storage.preparation.audit import audit
 from oil_storage.scene import CLASS_NAME
 
 PER_SCENE = 200

@@ -18,6 +18,13 @@ LARGEST_MISS = 1.0
 """Pixels by which a raster's place may miss a ground control point."""
 
 
+SEMI_MAJOR, ECCENTRICITY_SQUARED = 6_378_137.0, 0.00669437999014
+"""The ellipsoid of WGS 84, metres."""
+
+Resolution = tuple[float, float]
+"""Metres of ground per pixel, along a row and along a column."""
+
+
 @dataclass(frozen=True)
 class Georeference:
     """The way from pixels to the coordinates of a raster.
@@ -85,6 +92,32 @@ def _affine_through(points: "Sequence[GroundControlPoint]") -> "Affine":
         return Affine.identity()
     missed = Georeference(None, tuple(found)[:6]).to_pixels(placed) - seen[:, :2]
     return found if np.hypot(*missed.T).max() <= LARGEST_MISS else Affine.identity()
+
+
+def resolution_of(place: Georeference | None, width: int, height: int) -> Resolution | None:
+    """Measure how much ground a pixel shows at the centre of a scene, in any coordinate system.
+
+    Degrees are metres at that latitude, and the metres of a projection that stretches (Web Mercator does, twofold at
+    60 degrees) are those of the ground.
+
+    Returns:
+        Resolution | None: None where the scene does not say where on earth it lies.
+    """
+    if place is None or place.crs is None:
+        return None
+    from rasterio.warp import transform
+
+    x, y = width / 2, height / 2
+    points = place.to_world(np.array([(x, y), (x + 1, y), (x, y + 1)]))
+    longitudes, latitudes = np.radians(transform(place.crs, "OGC:CRS84", points[:, 0], points[:, 1]))
+    east = (longitudes[1:] - longitudes[0] + np.pi) % (2 * np.pi) - np.pi  # also across the date line
+    north = latitudes[1:] - latitudes[0]
+    bulge = np.sqrt(1 - ECCENTRICITY_SQUARED * np.sin(latitudes[0]) ** 2)
+    metres = np.hypot(
+        east * np.cos(latitudes[0]) * SEMI_MAJOR / bulge,
+        north * SEMI_MAJOR * (1 - ECCENTRICITY_SQUARED) / bulge**3,
+    )
+    return (float(metres[0]), float(metres[1])) if np.isfinite(metres).all() else None
 
 
 def sidecars(path: Path) -> list[Path]:

@@ -17,7 +17,7 @@ CLASS_NAME = "oil-storage-tank"
 class Scene:
     """One whole image with its boxes, judged fit for use.
 
-    Only :mod:`oil_storage.preparation.audit` makes a scene from files.
+    Only :mod:`oil_storage.audit.records` makes a scene from files.
 
     Attributes:
         scene_id: the image's file name without its suffix; unique in a data set.

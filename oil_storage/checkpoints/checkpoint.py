@@ -10,11 +10,11 @@ import torch
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
+from oil_storage import manifest
 from oil_storage.checkpoints import pickled, trained_config, weights_file
 from oil_storage.checkpoints.trained_config import Settings
 from oil_storage.errors import UserError
 from oil_storage.imagery import AS_STORED, Reading
-from oil_storage.preparation import manifest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -37,7 +37,7 @@ class ChosenThreshold:
 
 @dataclass(frozen=True)
 class DataIdentity:
-    """The data set that weights were trained on; see :func:`oil_storage.preparation.manifest.identity`."""
+    """The data set that weights were trained on; see :func:`oil_storage.manifest.identity`."""
 
     name: str
     scenes: Count

@@ -11,9 +11,9 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
+from oil_storage import manifest
 from oil_storage.checkpoints.checkpoint import DataIdentity, Trained
 from oil_storage.imagery import AS_STORED
-from oil_storage.preparation import manifest
 
 
 def describe(cfg: Config, before: Trained | None) -> Trained:

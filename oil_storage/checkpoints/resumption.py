@@ -9,11 +9,11 @@ from dataclasses import asdict
 
 from mmengine.config import Config
 
+from oil_storage import manifest
 from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.checkpoints.provenance import data_root
 from oil_storage.checkpoints.trained_config import differences, to_settings
 from oil_storage.errors import UserError
-from oil_storage.preparation import manifest
 
 SETTINGS = (
     *("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr", "custom_hooks"),

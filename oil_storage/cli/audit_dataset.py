@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
     from oil_storage.annotations import Annotations
-    from oil_storage.preparation.inspection import Inspected
+    from oil_storage.audit.inspection import Inspected
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,10 +39,10 @@ def audit_dataset(args: argparse.Namespace) -> int:
     """Audit, print what was found, and write what was asked for."""
     from oil_storage.annotations import formats
     from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.audit.inspection import inspect
     from oil_storage.files import check_apart
     from oil_storage.findings import Severity, gravest_last
     from oil_storage.imagery import Reading
-    from oil_storage.preparation.inspection import inspect
 
     class_map = parse_class_map(args.class_map)
     cfg = None
@@ -104,7 +104,7 @@ def summary(inspected: "Inspected") -> str:
 
 def coverage(cfg: "Config", inspected: "Inspected") -> str:
     """What the priors of a config can match, in lines."""
-    from oil_storage.preparation.coverage import anchor_coverage
+    from oil_storage.audit.coverage import anchor_coverage
 
     return str(anchor_coverage(cfg, inspected.scenes))
 
@@ -118,10 +118,10 @@ def fix(
 ) -> None:
     """Write the mended data set and say what was undone; what is wrong after mending, too, is left as it was."""
     from oil_storage.annotations import formats
-    from oil_storage.preparation.alignment.verdict import Answer
-    from oil_storage.preparation.audit import audit
-    from oil_storage.preparation.inspection import inspect
-    from oil_storage.preparation.mending import mend, robbed
+    from oil_storage.audit.alignment.verdict import Answer
+    from oil_storage.audit.inspection import inspect
+    from oil_storage.audit.records import audit
+    from oil_storage.audit.repair import mend, robbed
 
     sizes = {scene.scene_id: (scene.width, scene.height) for scene in inspected.scenes}
     mended, undone = mend(annotations, inspected.alignment, sizes)

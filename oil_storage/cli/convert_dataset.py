@@ -30,10 +30,10 @@ def convert_dataset(args: argparse.Namespace) -> None:
     """Convert and print what was found and written."""
     from oil_storage.annotations import formats
     from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.audit.records import audit, check_usable
     from oil_storage.files import check_apart
     from oil_storage.findings import gravest_last
     from oil_storage.imagery import Reading
-    from oil_storage.preparation.audit import audit, check_usable
 
     class_map = parse_class_map(args.class_map)
     check_apart(args.source, args.out)

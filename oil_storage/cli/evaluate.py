@@ -147,9 +147,9 @@ def _read_folder(args: argparse.Namespace) -> "tuple[dict[str, SceneResult], dic
 
     from oil_storage.annotations import formats
     from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.audit.records import audit, check_usable
     from oil_storage.evaluation.scene_result import SceneResult
     from oil_storage.imagery import Reading
-    from oil_storage.preparation.audit import audit, check_usable
     from oil_storage.preparation.resampling import mean_ground_resolution
 
     scenes, findings = audit(

@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _body(args: argparse.Namespace) -> None:
-    from oil_storage.preparation.synthetic import make_synthetic
+    from oil_storage.synthetic import make_synthetic
 
     boxes = make_synthetic(args.out, args.scenes, args.size, args.seed)
     print(f"{args.out}: {args.scenes} scenes of {args.size} px, {boxes} tanks")

@@ -52,8 +52,8 @@ def prepare_dataset(args: argparse.Namespace) -> None:
     """Prepare and print what was found, repaired and written."""
     from oil_storage.annotations.classes import parse_class_map
     from oil_storage.findings import gravest_last
+    from oil_storage.manifest import SPLITS
     from oil_storage.preparation.prepare import Choices, prepare
-    from oil_storage.preparation.split import SPLITS
 
     choices = Choices(
         format=args.format,

@@ -72,7 +72,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
 
 
 def add_judging(parser: argparse.ArgumentParser) -> None:
-    """Add ``--allow --strict``; see :func:`oil_storage.preparation.audit.check_usable`."""
+    """Add ``--allow --strict``; see :func:`oil_storage.audit.records.check_usable`."""
     judging = parser.add_argument_group("errors")
     judging.add_argument(
         "--allow",

@@ -65,6 +65,7 @@ def test(args: argparse.Namespace) -> int:
     from mmdet.evaluation import DumpDetResults
     from mmengine.dist import is_main_process
 
+    from oil_storage import manifest
     from oil_storage.checkpoints import weights_file
     from oil_storage.checkpoints.checkpoint import Checkpoint, ChosenThreshold, store_threshold
     from oil_storage.datasets.oil_storage import check_prepared
@@ -82,7 +83,6 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.evaluation.scene_score import coco_detections, results_of, score_scenes
     from oil_storage.files import atomic_file, partial_path, remove_partial, sha256, write_json, write_text
     from oil_storage.inference.flips import predict_flips
-    from oil_storage.preparation import manifest
     from oil_storage.reporting.figure_text import scene_table, shown
     from oil_storage.reporting.score_files import DETECTIONS, METRICS, TILE_DETECTIONS
     from oil_storage.reporting.score_report import PAGE, from_tiles, write_report

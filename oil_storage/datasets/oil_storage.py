@@ -10,8 +10,8 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 
+from oil_storage import manifest
 from oil_storage.errors import UserError
-from oil_storage.preparation import manifest
 from oil_storage.preparation.split import check_apart
 
 ENDINGS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}

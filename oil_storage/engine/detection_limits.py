@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from oil_storage import manifest
 from oil_storage.errors import UserError
-from oil_storage.preparation import manifest
 
 SHARES = {"score_thr": (0.0, 1.0), "iou_threshold": (0.0, 1.0), "vote_iou": (0.0, 1.0)}
 """Keys of ``test_cfg`` at any depth, with the least and the greatest value that can be meant."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from oil_storage.coco import coco, image_entry
 from oil_storage.evaluation import dense_coco
 from oil_storage.evaluation.counting import count_errors, geometry_errors
 from oil_storage.evaluation.curves import at_threshold, voc_ap
@@ -12,7 +13,6 @@ from oil_storage.evaluation.errors import Errors, Kind, classify, count_by_size,
 from oil_storage.evaluation.matching import Matched
 from oil_storage.evaluation.scene_result import SceneResult
 from oil_storage.evaluation.uncertainty import intervals
-from oil_storage.preparation.coco import coco, image_entry
 from oil_storage.tiling import Detections
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.annotations.geojson import WGS84, transformed
+from oil_storage.coco import coco, image_entry
 from oil_storage.files import json_text, write_bytes
 from oil_storage.georeference import PIXELS
 from oil_storage.inference.scene_detector import SceneDetections
 from oil_storage.inference.sites import Measures
-from oil_storage.preparation.coco import coco, image_entry
 
 CSV_HEADER = ("scene", "xmin", "ymin", "xmax", "ymax", "score", "diameter", "unit", "site", "longitude", "latitude")
 NOTE = "coordinates are pixels of the image, x to the right and y down: where on earth it lies is not known"

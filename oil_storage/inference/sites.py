@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oil_storage.georeference import resolution_of
 from oil_storage.inference.scene_detector import SceneDetections
-from oil_storage.preparation.resampling import resolution_of
 
 APART = 150.0
 """Metres between the roofs of neighbours in one site: dikes and roads between tanks are narrower."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from oil_storage.preparation.prepare import Choices, prepare
-from oil_storage.preparation.synthetic.rendering import render_scene
 from oil_storage.scene import CLASS_NAME
+from oil_storage.synthetic.rendering import render_scene
 from oil_storage.tiling import cut_boxes, tile_grid
 
 TILE = 256

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from oil_storage import manifest as manifests
 from oil_storage.errors import UserError
-from oil_storage.preparation import manifest as manifests
 from oil_storage.preparation.prepare import Choices, Prepared, prepare
 
 

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from oil_storage import __version__
+from oil_storage import manifest as manifests
 from oil_storage.annotations import Annotations, formats
+from oil_storage.audit.inspection import Inspected, inspect
+from oil_storage.audit.records import audit, check_usable
+from oil_storage.audit.same_ground import Overlap, groups
+from oil_storage.coco import coco, image_entry
 from oil_storage.errors import UserError
 from oil_storage.files import check_apart, is_partial, json_text, locked, remove_partial, sha256, write_json, write_text
 from oil_storage.findings import Finding, Severity
+from oil_storage.georeference import Resolution
 from oil_storage.imagery import Reading
-from oil_storage.preparation import manifest as manifests
-from oil_storage.preparation.audit import audit, check_usable
-from oil_storage.preparation.coco import coco, image_entry
-from oil_storage.preparation.inspection import Inspected, inspect
-from oil_storage.preparation.resampling import Resolution, mean_ground_resolution, resample
-from oil_storage.preparation.same_ground import Overlap, groups
-from oil_storage.preparation.split import SPLITS, Split, fold_scenes, read_split_file, split_scenes
+from oil_storage.manifest import SPLITS
+from oil_storage.preparation.resampling import mean_ground_resolution, resample
+from oil_storage.preparation.split import Split, fold_scenes, read_split_file, split_scenes
 from oil_storage.preparation.tile_sets import check_geometry, first_damaged, write_tile_set
 from oil_storage.scene import CLASS_NAME, Scene
 
@@ -35,7 +37,7 @@ class Choices:
 
     Attributes:
         format: of the source; None takes the one that it has.
-        class_map: see :func:`oil_storage.preparation.audit.audit`.
+        class_map: see :func:`oil_storage.audit.records.audit`.
         allow: go on in spite of errors: images that cannot be used are left out, boxes that seem misplaced are taken.
         strict: refuse repairs and warnings as errors are refused.
         folds: cut into so many folds instead of 70 : 15 : 15.

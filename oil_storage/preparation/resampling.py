@@ -8,49 +8,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from oil_storage.errors import UserError
-from oil_storage.georeference import Georeference
+from oil_storage.georeference import Georeference, Resolution, resolution_of
 from oil_storage.scene import Scene
 
 SAME = 0.01
 """Resolutions that differ by less, relatively, are one: map projections stretch the ground by as much."""
 FACTORS = (1 / 32, 8)
 """Between these, a scene may be made larger: beyond, metres and something else were mixed up."""
-SEMI_MAJOR, ECCENTRICITY_SQUARED = 6_378_137.0, 0.00669437999014
-"""The ellipsoid of WGS 84, metres."""
-
-Resolution = tuple[float, float]
-"""Metres of ground per pixel, along a row and along a column."""
 
 
 def ground_resolution(scene: Scene) -> Resolution | None:
     """:func:`resolution_of` a scene."""
     return resolution_of(scene.georeference, scene.width, scene.height)
-
-
-def resolution_of(place: Georeference | None, width: int, height: int) -> Resolution | None:
-    """Measure how much ground a pixel shows at the centre of a scene, in any coordinate system.
-
-    Degrees are metres at that latitude, and the metres of a projection that stretches (Web Mercator does, twofold at
-    60 degrees) are those of the ground.
-
-    Returns:
-        Resolution | None: None where the scene does not say where on earth it lies.
-    """
-    if place is None or place.crs is None:
-        return None
-    from rasterio.warp import transform
-
-    x, y = width / 2, height / 2
-    points = place.to_world(np.array([(x, y), (x + 1, y), (x, y + 1)]))
-    longitudes, latitudes = np.radians(transform(place.crs, "OGC:CRS84", points[:, 0], points[:, 1]))
-    east = (longitudes[1:] - longitudes[0] + np.pi) % (2 * np.pi) - np.pi  # also across the date line
-    north = latitudes[1:] - latitudes[0]
-    bulge = np.sqrt(1 - ECCENTRICITY_SQUARED * np.sin(latitudes[0]) ** 2)
-    metres = np.hypot(
-        east * np.cos(latitudes[0]) * SEMI_MAJOR / bulge,
-        north * SEMI_MAJOR * (1 - ECCENTRICITY_SQUARED) / bulge**3,
-    )
-    return (float(metres[0]), float(metres[1])) if np.isfinite(metres).all() else None
 
 
 def mean_ground_resolution(scene: Scene) -> float | None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from oil_storage.errors import UserError
+from oil_storage.manifest import SPLITS
 
-SPLITS = ("train", "val", "test")
 FRACTIONS = (0.7, 0.15, 0.15)
 
 Split = dict[str, list[str]]

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from oil_storage.coco import coco, image_entry
 from oil_storage.errors import UserError
 from oil_storage.files import atomic_folder, sha256, write_json, write_text
 from oil_storage.imagery import read_pixels
+from oil_storage.manifest import SPLITS
 from oil_storage.parallel import in_processes
-from oil_storage.preparation.coco import coco, image_entry
 from oil_storage.preparation.resampling import resized
-from oil_storage.preparation.split import SPLITS
 from oil_storage.scene import Scene
 from oil_storage.tiling import MIN_VISIBLE, cut_boxes, tile_grid
 

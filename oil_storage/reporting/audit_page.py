@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from oil_storage import __version__
+from oil_storage.audit.alignment.faults import Fault, undo
+from oil_storage.audit.alignment.roundness import SUSPECT
+from oil_storage.audit.alignment.verdict import Answer
+from oil_storage.audit.inspection import SMALLEST, Inspected
+from oil_storage.audit.records import MAX_ASPECT, MIN_SIDE, NEAR_DUPLICATE_IOU
+from oil_storage.audit.repair import fault_of
 from oil_storage.files import write_text
-from oil_storage.preparation.alignment.faults import Fault, undo
-from oil_storage.preparation.alignment.roundness import SUSPECT
-from oil_storage.preparation.alignment.verdict import Answer
-from oil_storage.preparation.audit import MAX_ASPECT, MIN_SIDE, NEAR_DUPLICATE_IOU
-from oil_storage.preparation.inspection import SMALLEST, Inspected
-from oil_storage.preparation.mending import fault_of
 from oil_storage.reporting.contact_sheet import COLUMNS, contact_sheet
 from oil_storage.reporting.data_uri import jpeg_uri, png_uri
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from oil_storage.annotations import formats
+from oil_storage.audit.records import audit
 from oil_storage.errors import UserError
-from oil_storage.preparation.audit import audit
 from oil_storage.scene import CLASS_NAME, Scene
 from tests.labelled_scenes import assert_same_scenes, make_scenes
 from tests.tf_records import example, image_features, write_records

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from oil_storage.annotations.formats import read
+from oil_storage.audit.alignment.faults import Fault
+from oil_storage.audit.alignment.verdict import Answer
+from oil_storage.audit.inspection import Inspected, inspect
+from oil_storage.audit.records import audit
 from oil_storage.cli.audit_dataset import main
-from oil_storage.preparation.alignment.faults import Fault
-from oil_storage.preparation.alignment.verdict import Answer
-from oil_storage.preparation.audit import audit
-from oil_storage.preparation.inspection import Inspected, inspect
 from oil_storage.scene import CLASS_NAME
-from tests.preparation.alignment.sources import write_source
+from tests.audit.alignment.sources import write_source
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_what_is_wrong_after_mending_too_is_left_as_it_was(
         scenes = {**found.alignment.scenes, "scene_0": verdict}
         return replace(found, alignment=replace(found.alignment, scenes=scenes))
 
-    monkeypatch.setattr("oil_storage.preparation.inspection.inspect", wrong_at_first)
+    monkeypatch.setattr("oil_storage.audit.inspection.inspect", wrong_at_first)
     source = write_source(tmp_path / "source", 3, {})
     main([str(source), "--fix", str(tmp_path / "mended")])
     assert "left as it is: scene_0: transposed, but undoing that makes boxes no righter" in capsys.readouterr().out
@@ -122,7 +122,7 @@ def test_what_cannot_be_is_said_before_the_pixels_are_looked_at(
     right: Path, option: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(right)
-    monkeypatch.setattr("oil_storage.preparation.inspection.inspect", None)
+    monkeypatch.setattr("oil_storage.audit.inspection.inspect", None)
     assert main([".", *option]) == 2
     assert words in capsys.readouterr().err
 

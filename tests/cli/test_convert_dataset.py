@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from oil_storage.annotations import formats
+from oil_storage.audit.records import audit
 from oil_storage.cli.convert_dataset import main
-from oil_storage.preparation.audit import audit
 from oil_storage.scene import CLASS_NAME
 from tests.cli.stopped_tools import start_and_wait, stop_by
 from tests.labelled_scenes import assert_same_scenes, make_scenes

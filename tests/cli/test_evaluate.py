@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from oil_storage.cli.evaluate import main
+from oil_storage.coco import coco, image_entry
 from oil_storage.evaluation.scene_score import coco_results
-from oil_storage.preparation.coco import coco, image_entry
 from tests.raw_data import write_raw_data
 from tests.scored_scenes import perfect, scored_scenes
 
@@ -78,7 +78,7 @@ def test_ground_truth_may_be_a_folder_of_any_format(tmp_path: Path, capsys: pyte
     source = write_raw_data(tmp_path / "raw")
     from oil_storage.annotations import formats
     from oil_storage.annotations.classes import parse_class_map
-    from oil_storage.preparation.audit import audit
+    from oil_storage.audit.records import audit
 
     scenes, _ = audit(formats.read(source), parse_class_map(None))
     rows = [(one.scene_id, *box, 0.9) for one in scenes for box in one.boxes.tolist()]

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from oil_storage import manifest
 from oil_storage.engine.detection_limits import check, too_few
 from oil_storage.errors import UserError
-from oil_storage.preparation import manifest
 from tests.tiny_training import write_config, write_data
 
 

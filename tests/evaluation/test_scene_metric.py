@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from oil_storage.coco import coco, image_entry
 from oil_storage.errors import UserError
 from oil_storage.evaluation.scene_metric import SceneMetric, read_scenes
-from oil_storage.preparation.coco import coco, image_entry
 from oil_storage.tiling import cut_boxes, tile_grid
 
 WIDTH, HEIGHT, TILE, OVERLAP = 900, 700, 300, 60

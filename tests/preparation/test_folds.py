@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from oil_storage import manifest
 from oil_storage.errors import UserError
-from oil_storage.preparation import manifest
 from oil_storage.preparation.folds import fold_folder, prepare_fold
 from oil_storage.preparation.prepare import Choices, prepare
 from tests.raw_data import write_raw_data

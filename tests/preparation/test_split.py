@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from oil_storage.errors import UserError
-from oil_storage.preparation.split import FRACTIONS, SPLITS, fold_scenes, read_split_file, split_scenes
+from oil_storage.manifest import SPLITS
+from oil_storage.preparation.split import FRACTIONS, fold_scenes, read_split_file, split_scenes
 
 PAIR = ("scene_3", "scene_17")
 

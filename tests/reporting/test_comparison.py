@@ -7,11 +7,11 @@ import pytest
 
 from oil_storage.cli.evaluate import main as evaluate
 from oil_storage.cli.report import main
+from oil_storage.coco import coco, image_entry
 from oil_storage.errors import UserError
 from oil_storage.evaluation.matching import match_scenes
 from oil_storage.evaluation.scene_result import SceneResult
 from oil_storage.evaluation.scene_score import coco_detections, score_scenes
-from oil_storage.preparation.coco import coco, image_entry
 from oil_storage.reporting.comparison import HEADER, experiments, rows
 from oil_storage.reporting.tested_run import read_run
 from tests.scored_scenes import scored_scenes, with_detections

@@ -1,0 +1,99 @@
+"""The layers a scene is painted on before light and sensor turn them into an image."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage.synthetic.climate import Climate, Colour, shade
+from oil_storage.synthetic.geometry import Array, sweep
+
+_SHIFT = 4  # OpenCV's fixed-point coordinates: 1/16 px
+
+
+def _fixed(points: Array) -> NDArray[np.int32]:
+    # OpenCV puts the centre of pixel i at i, we at i + 0.5.
+    return np.asarray(np.round((points - 0.5) * 2**_SHIFT), np.int32)
+
+
+class Canvas:
+    """Layers ``(size, size)``, uint8.
+
+    Attributes:
+        albedo: ``(size, size, 3)`` RGB.
+        grain: strength of the fine mottling of a surface.
+        bump: strength of the relief of tree crowns.
+        shadow: share of a pixel that the sun does not reach.
+    """
+
+    def __init__(self, size: int, climate: Climate) -> None:
+        self.size = size
+        self.climate = climate
+        self.albedo = np.zeros((size, size, 3), np.uint8)
+        self.grain = np.zeros((size, size), np.uint8)
+        self.bump = np.zeros((size, size), np.uint8)
+        self.shadow = np.zeros((size, size), np.uint8)
+
+    def sees(self, centre: Array, reach: float) -> bool:
+        """Whether anything within ``reach`` px of ``centre`` ``(2,)`` may show."""
+        return bool(-reach < centre[0] < self.size + reach and -reach < centre[1] < self.size + reach)
+
+    def polygon(self, points: Array, colour: Colour, grain: int = 20, bump: int = 0) -> None:
+        """Fill the outline ``points`` ``(n, 2)`` with a surface; it lies in the sun until a shadow is cast on it."""
+        fixed = [_fixed(points)]
+        cv2.fillPoly(self.albedo, fixed, colour, cv2.LINE_AA, _SHIFT)
+        for layer, value in ((self.grain, grain), (self.bump, bump), (self.shadow, 0)):
+            cv2.fillPoly(layer, fixed, value, cv2.LINE_AA, _SHIFT)
+
+    def line(self, points: Array, colour: Colour, width: float = 1.0, grain: int = 12, closed: bool = False) -> None:
+        """Draw a line of ``width`` px through ``points`` ``(n, 2)``; if wider than one, it lies above older shadows."""
+        fixed, thickness = [_fixed(points)], max(1, round(width))
+        cv2.polylines(self.albedo, fixed, closed, colour, thickness, cv2.LINE_AA, _SHIFT)
+        if thickness > 1:
+            for layer, value in ((self.grain, grain), (self.bump, 0), (self.shadow, 0)):
+                cv2.polylines(layer, fixed, closed, value, thickness, cv2.LINE_AA, _SHIFT)
+
+    def cast(self, footprint: Array, height: float) -> None:
+        """Cast the shadow of a convex ``footprint`` ``(n, 2)`` that stands ``height`` m high."""
+        outline = sweep(footprint, self.climate.shadow * height)
+        cv2.fillConvexPoly(self.shadow, _fixed(outline), 255, cv2.LINE_AA, _SHIFT)
+
+    def cast_edge(self, outline: Array, height: float) -> None:
+        """Cast the shadow of an outline of any shape that stands ``height`` m high, as that of its shifted self."""
+        for share in (0.5, 1.0):
+            shifted = outline + self.climate.shadow * height * share
+            cv2.fillPoly(self.shadow, [_fixed(shifted)], 255, cv2.LINE_AA, _SHIFT)
+
+    def block(self, footprint: Array, height: float, roof: Colour, grain: int = 10) -> Array:
+        """Stand a convex block on the ground: shadow, the walls that the view shows, roof.
+
+        Returns:
+            ndarray: outline ``(n, 2)`` of the roof as the view displaces it.
+        """
+        self.cast(footprint, height)
+        top = footprint + self.climate.lean * height
+        self.polygon(sweep(footprint, self.climate.lean * height), shade(roof, 0.6), grain=grain)
+        self.polygon(top, roof, grain=grain)
+        return top
+
+    def window(self, centre: Array, radius: float) -> tuple[tuple[slice, slice], Array, Array] | None:
+        """Pixels around a disc.
+
+        Returns:
+            The slices ``(rows, columns)`` of the window and the offsets ``dx``, ``dy`` of its pixels from ``centre``,
+            or None where nothing of it lies in the scene.
+        """
+        x0, y0 = np.maximum(np.floor(np.asarray(centre) - radius).astype(int), 0)
+        x1, y1 = np.minimum(np.ceil(np.asarray(centre) + radius).astype(int), self.size)
+        if x1 <= x0 or y1 <= y0:
+            return None
+        dx = np.arange(x0, x1)[None, :] + 0.5 - centre[0]
+        dy = np.arange(y0, y1)[:, None] + 0.5 - centre[1]
+        return (slice(y0, y1), slice(x0, x1)), dx, dy
+
+    def blend(self, where: tuple[slice, slice], cover: Array, colour: Array, grain: int, shadow: Array) -> None:
+        """Lay ``colour`` ``(h, w, 3)`` with its ``shadow`` ``(h, w)`` in 0..1 over the window by ``cover`` in 0..1."""
+        soft = cover[..., None]
+        self.albedo[where] = np.clip(self.albedo[where] * (1 - soft) + colour * soft, 0, 255).astype(np.uint8)
+        self.grain[where] = (self.grain[where] * (1 - cover) + grain * cover).astype(np.uint8)
+        self.bump[where] = (self.bump[where] * (1 - cover)).astype(np.uint8)
+        self.shadow[where] = (self.shadow[where] * (1 - cover) + 255 * shadow * cover).astype(np.uint8)

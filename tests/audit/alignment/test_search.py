@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from oil_storage.audit.alignment import GradientField
+from oil_storage.audit.alignment.box_error import BoxError
+from oil_storage.audit.alignment.roundness import tightened
+from oil_storage.audit.alignment.search import best_scale, best_scales, best_shift, roundest_near
+from tests.audit.alignment.discs import scene_of_discs
+
+
+@pytest.mark.parametrize("corner", [4096, 250])
+def test_scales_of_both_axes_are_found_from_the_corner_of_a_large_scene(
+    monkeypatch: pytest.MonkeyPatch, corner: int
+) -> None:
+    monkeypatch.setattr("oil_storage.audit.alignment.search.CORNER", corner)
+    pixels, boxes = scene_of_discs(0, width=900, height=900, discs=120)
+    written = boxes * np.float32([0.8, 1.1, 0.8, 1.1])
+    found = best_scales(GradientField.of(pixels), written, 900, 900).parameters
+    assert found == pytest.approx((0.8, 1.1), rel=3e-4)  # a quarter of a pixel at the far side
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.97, 2.0])
+def test_a_common_scale_is_found_to_a_part_of_a_pixel(scale: float) -> None:
+    pixels, boxes = scene_of_discs(0)
+    found = best_scale(GradientField.of(pixels), boxes * np.float32(scale), 900, 700)
+    assert found.parameters == pytest.approx((scale, scale), rel=3e-4)
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (3.0, -2.0), (-20.0, 11.0), (0.0, 40.0)])
+def test_a_shift_is_found_by_the_roundest_place(shift: tuple[float, float]) -> None:
+    pixels, boxes = scene_of_discs(0)
+    found = best_shift(GradientField.of(pixels), tightened(boxes + np.float32(shift * 2)))
+    assert found.parameters == pytest.approx(shift, abs=0.5)
+
+
+@pytest.mark.parametrize(("shift", "size"), [((0.0, 0.0), (1.0, 1.0)), ((4.0, -7.0), (1.5, 0.75))])
+def test_the_nearest_round_place_is_found(shift: tuple[float, float], size: tuple[float, float]) -> None:
+    pixels, boxes = scene_of_discs(0)
+    edges = tightened(boxes)
+    centre, half = (edges[:, :2] + edges[:, 2:]) / 2 + shift, (edges[:, 2:] - edges[:, :2]) / 2 * size
+    written = np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+    seen = BoxError((shift[0] + 1.5, shift[1] - 1.5), (size[0] * 1.12, size[1] * 1.12))
+    found = roundest_near(GradientField.of(pixels), written, seen)
+    assert found.shift == pytest.approx(shift, abs=0.2)
+    assert found.size == pytest.approx(size, rel=0.03)
+    np.testing.assert_allclose(found.undone(written), edges, atol=0.7)

@@ -1,0 +1,282 @@
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from oil_storage.audit.alignment import GradientField, SceneEvidence, examine, faults
+from oil_storage.audit.alignment.box_error import BoxError
+from oil_storage.audit.alignment.dataset import judge_dataset
+from oil_storage.audit.alignment.faults import Fault, plant
+from oil_storage.audit.alignment.verdict import NATURAL_SIZE, SURE, Answer, judge_scene
+from oil_storage.audit.repair import fault_of
+from tests.audit.alignment.discs import scene_of_discs
+
+PLANTED = [
+    *map(Fault, faults.DISCRETE),
+    *(Fault(faults.SCALED, scale) for scale in [(0.5, 0.5), (0.8, 0.8), (0.97, 0.97), (1.25, 1.25), (2.0, 2.0)]),
+    Fault(faults.SCALED, (1.25, 0.8)),
+    *(Fault(faults.RESIZED, (size, size)) for size in (0.5, 0.8, 1.35, 2.0)),
+    *(Fault(faults.SHIFTED, shift) for shift in [(3.0, -3.0), (9.0, -7.0), (-20.0, 10.0), (0.0, 40.0)]),
+]
+
+
+@cache
+def evidence(fault: Fault, seed: int) -> SceneEvidence:
+    pixels, boxes = scene_of_discs(seed)
+    if fault.kind == faults.ELSEWHERE:
+        boxes = scene_of_discs(seed + 100)[1]
+    height, width = pixels.shape[:2]
+    return examine(f"scene_{seed}", GradientField.of(pixels), plant(fault, boxes, width, height))
+
+
+def seeming(right: SceneEvidence, roundness: dict[Fault, float], settled: float = 1.0, **other: Any) -> SceneEvidence:
+    """Evidence of boxes that are as round as said after each fault is undone, so many of them at their places."""
+    return replace(right, roundness=roundness, settled=dict.fromkeys(roundness, settled), **other)
+
+
+def test_right_boxes_are_right() -> None:
+    for seed in range(3):
+        verdict = judge_scene(evidence(Fault(), seed))
+        assert verdict.answer == Answer.YES
+        assert np.hypot(*verdict.shift) < 0.6
+
+
+@pytest.mark.parametrize("fault", PLANTED, ids=str)
+def test_a_planted_fault_is_named(fault: Fault) -> None:
+    verdict = judge_scene(evidence(fault, 0))
+    assert verdict.answer == Answer.NO
+    assert verdict.fault.kind == fault.kind
+    tolerance = {faults.SCALED: {"rel": 0.01}, faults.RESIZED: {"rel": 0.12}, faults.SHIFTED: {"abs": 0.75}}
+    assert verdict.fault.parameters == pytest.approx(fault.parameters, **tolerance.get(fault.kind, {}))
+
+
+def test_of_boxes_of_another_image_nothing_is_guessed() -> None:
+    for seed in range(3):
+        assert judge_scene(evidence(Fault(faults.ELSEWHERE), seed)).answer == Answer.UNKNOWN
+
+
+def test_of_objects_that_are_not_round_nothing_is_guessed() -> None:
+    for seed in range(3):
+        pixels, boxes = scene_of_discs(seed, square=True)
+        for fault in (Fault(), Fault("transposed"), Fault(faults.SCALED, (0.8, 0.8))):
+            found = judge_scene(examine("scene", GradientField.of(pixels), plant(fault, boxes, 900, 700)))
+            assert found.answer != Answer.NO or found.fault.kind == fault.kind
+
+
+@pytest.mark.parametrize("boxes", [0, 1, 4])
+def test_a_few_boxes_are_no_evidence(boxes: int) -> None:
+    pixels, right = scene_of_discs(0)
+    assert judge_scene(examine("scene", GradientField.of(pixels), right[:boxes])).answer == Answer.UNKNOWN
+
+
+def test_a_few_wrong_scenes_are_named_and_the_rest_is_right() -> None:
+    scenes = [evidence(Fault("transposed") if seed == 2 else Fault(), seed) for seed in range(6)]
+    verdict = judge_dataset(scenes)
+    assert verdict.answer == Answer.YES
+    wrong = {name: found.fault.kind for name, found in verdict.scenes.items() if found.answer != Answer.YES}
+    assert wrong == {"scene_2": "transposed"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("transposed"), Fault(faults.SCALED, (0.97, 0.97)), Fault(faults.SHIFTED, (2.0, 0.0)), Fault()],
+    ids=str,
+)
+def test_a_fault_of_all_scenes_is_the_data_set_s(fault: Fault) -> None:
+    verdict = judge_dataset([evidence(fault, seed) for seed in range(5)])
+    assert verdict.fault.kind == fault.kind
+    assert verdict.answer == (Answer.YES if fault.kind == faults.NONE else Answer.NO)
+    if fault.kind == faults.SHIFTED:
+        assert verdict.fault.parameters == pytest.approx(fault.parameters, abs=0.5)
+    if fault.kind == faults.SCALED:
+        assert verdict.fault.parameters == pytest.approx(fault.parameters, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("shifts", "answer"),
+    [
+        ([(1.8, 1.8)] * 5, Answer.NO),
+        ([(1.8, 1.8)] * 4, Answer.YES),
+        ([(0.0, 2.7), (2.7, 0.0), (1.9, 1.9), (-1.9, 1.9), (1.9, -1.9), (2.3, 1.5)], Answer.YES),
+    ],
+    ids=["alike", "few", "unlike"],
+)
+def test_a_small_shift_is_a_fault_where_enough_scenes_agree(shifts: list[tuple[float, float]], answer: Answer) -> None:
+    scenes = [
+        replace(evidence(Fault(), seed % 3), scene_id=str(seed), shift=shift) for seed, shift in enumerate(shifts)
+    ]
+    assert judge_dataset(scenes).answer == answer
+
+
+def test_one_scene_of_another_hand_is_no_fault_of_size() -> None:
+    drawn = replace(evidence(Fault(), 0), boxes=100, size=(1.1 * NATURAL_SIZE, 1.1 * NATURAL_SIZE))
+    assert judge_dataset([drawn]).answer == Answer.YES
+
+
+@pytest.mark.parametrize(("gain", "answer"), [(0.05, Answer.YES), (0.1, Answer.NO)])
+def test_boxes_are_too_large_where_smaller_ones_are_rounder(gain: float, answer: Answer) -> None:
+    right = replace(evidence(Fault(), 0), boxes=100, size=(1.4 * NATURAL_SIZE, 1.4 * NATURAL_SIZE))
+    changed = replace(right, fitted=right.roundness[Fault()] + gain)
+    assert judge_scene(changed).answer == answer
+
+
+@pytest.mark.parametrize("fault", [Fault(faults.RESIZED, (0.75, 0.75)), Fault(faults.SHIFTED, (6.0, 0.0))], ids=str)
+@pytest.mark.parametrize(("fitted", "answer"), [(0.35, Answer.YES), (0.6, Answer.NO)])
+def test_what_the_network_says_counts_where_fitted_boxes_are_round(fault: Fault, fitted: float, answer: Answer) -> None:
+    right = replace(evidence(Fault(), 0), boxes=100, chance=(0.2, 0.1))
+    size = (0.75 * NATURAL_SIZE, 0.75 * NATURAL_SIZE) if fault.kind == faults.RESIZED else right.size
+    shift = (6.0, 0.0) if fault.kind == faults.SHIFTED else right.shift
+    found = judge_scene(replace(right, size=size, shift=shift, fitted=fitted, roundness={Fault(): 0.5}))
+    assert found.answer == answer
+    assert found.fault.kind == (fault.kind if answer == Answer.NO else faults.NONE)
+
+
+@pytest.mark.parametrize(("boxes", "answer"), [(12, Answer.YES), (100, Answer.NO)])
+def test_few_boxes_need_a_clearer_shift(boxes: int, answer: Answer) -> None:
+    right = evidence(Fault(), 0)
+    roundness = {Fault(): 0.5, Fault(faults.SHIFTED, (9.0, 9.0)): 0.8}
+    changed = seeming(right, roundness, boxes=boxes, chance=(0.2, 0.16), fitted=0.3)
+    assert judge_scene(changed).answer == answer
+
+
+@pytest.mark.parametrize(("fitted", "answer"), [(0.5, Answer.NO), (0.7, Answer.YES)])
+def test_another_place_must_be_much_rounder_than_the_one_that_the_network_sees(fitted: float, answer: Answer) -> None:
+    right = evidence(Fault(), 0)
+    roundness = {Fault(): 0.5, Fault(faults.SHIFTED, (9.0, 9.0)): 0.85}
+    changed = seeming(right, roundness, boxes=100, chance=(0.2, 0.1), fitted=fitted)
+    assert judge_scene(changed).answer == answer
+
+
+@pytest.mark.parametrize(
+    ("shift", "boxes", "answer"), [(4.0, 100, Answer.NO), (4.0, 8, Answer.YES), (2.5, 100, Answer.YES)]
+)
+def test_a_hand_s_shift_is_no_fault_of_a_scene(shift: float, boxes: int, answer: Answer) -> None:
+    right = replace(evidence(Fault(), 0), boxes=boxes, shift=(shift, 0.0))
+    assert judge_scene(right).answer == answer
+
+
+@pytest.mark.parametrize(("along", "kind"), [(10.0, "centre read as corner"), (14.0, faults.SHIFTED)])
+def test_half_a_side_is_a_corner_taken_for_a_centre(along: float, kind: str) -> None:
+    roundness = {Fault(): 0.2, Fault("centre read as corner"): 0.5}
+    changed = seeming(evidence(Fault(), 0), roundness, boxes=100, side=20.0, shift=(along, along), fitted=0.6)
+    assert judge_scene(changed).fault.kind == kind
+
+
+def test_boxes_without_a_size_are_no_evidence() -> None:
+    pixels, boxes = scene_of_discs(0)
+    points = np.concatenate([boxes[:, :2], boxes[:, :2]], axis=1)
+    assert judge_scene(examine("scene", GradientField.of(pixels), points)).answer == Answer.UNKNOWN
+    roundness = {Fault(): 0.1, Fault("centre read as corner"): 0.9}
+    assert judge_scene(seeming(evidence(Fault(), 0), roundness, side=0.0)).fault.kind == "centre read as corner"
+
+
+def test_no_scenes_are_no_evidence() -> None:
+    assert judge_dataset([]).answer == Answer.UNKNOWN
+
+
+@pytest.mark.parametrize("size", [0.87, 1.15])
+def test_few_boxes_tell_a_size_less_surely(size: float) -> None:
+    drawn = replace(evidence(Fault(), 0), size=(size * NATURAL_SIZE, size * NATURAL_SIZE))
+    drawn = replace(drawn, roundness={Fault(): 0.6}, fitted=0.9)
+    assert judge_scene(replace(drawn, boxes=SURE)).fault.kind == faults.RESIZED
+    assert judge_scene(replace(drawn, boxes=13)).answer == Answer.YES
+
+
+def test_where_the_network_sees_an_inner_rim_the_nearest_round_place_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(90, 110, (700, 900, 3)).astype(np.uint8)
+    centres = np.array([(x, y) for x in range(90, 900, 120) for y in range(90, 700, 120)], np.float32) + 0.5
+    for x, y in centres.astype(int).tolist():
+        cv2.circle(pixels, (x, y), 40, (220, 220, 220), -1)
+    boxes = np.concatenate([centres - 41, centres + 41], axis=1)
+    inner = BoxError((2.0, -2.0), (2.4, 2.4))  # where the roof is even
+    monkeypatch.setattr("oil_storage.audit.alignment.evidence.common_error", lambda *_: inner)
+    field = GradientField.of(pixels)
+    found = examine("scene", field, plant(Fault(faults.RESIZED, (2.0, 2.0)), boxes, 900, 700))
+    assert found.shift == pytest.approx((0, 0), abs=0.2)
+    assert found.size == pytest.approx((2.04, 2.04), rel=0.02)
+    nothing = examine("scene", field, plant(Fault(faults.SHIFTED, (60.0, 60.0)), boxes, 900, 700))
+    assert (nothing.shift, nothing.size) == (inner.shift, inner.size)
+
+
+def shifted(right: SceneEvidence, number: int, shift: tuple[float, float], side: float = 60.0) -> SceneEvidence:
+    return replace(right, scene_id=f"scene_{number}", shift=shift, side=side)
+
+
+def test_half_a_side_is_a_shift_where_the_others_are_shifted_so() -> None:
+    right = evidence(Fault(), 0)
+    others = [shifted(right, number, (8.0, 8.5)) for number in range(4)]
+    corner = Fault("centre read as corner")
+    odd = shifted(right, 9, (8.0, 8.0), side=16.0)
+    odd = seeming(odd, {Fault(): 0.2, corner: right.fitted - 0.05})
+    assert judge_dataset([odd]).scenes["scene_9"].fault == corner
+    verdict = judge_dataset([*others, odd])
+    assert verdict.fault == Fault(faults.SHIFTED, (8.0, 8.5))
+    assert verdict.scenes["scene_9"].fault == Fault(faults.SHIFTED, (8.0, 8.0))
+    far = replace(odd, shift=(8.0, -8.0))
+    assert judge_dataset([*others, far]).scenes["scene_9"].fault.kind != corner.kind
+
+
+def test_a_shift_of_its_own_is_undone_as_it_is() -> None:
+    right = evidence(Fault(), 0)
+    verdict = judge_dataset([shifted(right, number, (8.0, 8.5)) for number in range(4)] + [shifted(right, 9, (0, 20))])
+    assert fault_of("scene_0", verdict) == verdict.fault
+    assert fault_of("scene_9", verdict) == Fault(faults.SHIFTED, (0, 20))
+
+
+@pytest.mark.parametrize(
+    ("planted", "statement"),
+    [
+        ([Fault(), Fault()], "yes"),
+        ([Fault(), Fault("transposed"), Fault("mirrored top-bottom")], "not in 2 of 3 scenes"),
+        ([Fault("transposed")] * 3, "no, transposed"),
+        ([], "not enough evidence"),
+    ],
+)
+def test_the_answer_in_words(planted: list[Fault], statement: str) -> None:
+    verdict = judge_dataset([evidence(fault, seed) for seed, fault in enumerate(planted)])
+    assert verdict.statement == statement
+    assert (verdict.shift is not None) == (Fault() in planted)
+
+
+@pytest.mark.parametrize(("settled", "answer"), [(1.0, Answer.NO), (0.8, Answer.NO), (0.7, Answer.UNKNOWN)])
+def test_nearly_every_box_must_be_round_where_it_is_said_to_belong(settled: float, answer: Answer) -> None:
+    roundness = {Fault(): 0.2, Fault("transposed"): 0.6}
+    changed = seeming(evidence(Fault(), 0), roundness, settled, chance=(0.2, 0.1), fitted=0.3)
+    assert judge_scene(changed).answer == answer
+
+
+@pytest.mark.parametrize(("settled", "answer"), [(1.0, Answer.NO), (0.8, Answer.UNKNOWN)])
+def test_the_best_of_many_places_must_be_rounder_where_not_all_boxes_are(settled: float, answer: Answer) -> None:
+    roundness = {Fault(): 0.2, Fault(faults.SCALED, (0.8, 0.8)): 0.45}
+    changed = seeming(evidence(Fault(), 0), roundness, settled, chance=(0.2, 0.1), fitted=0.25, fitted_settled=0.4)
+    assert judge_scene(changed).answer == answer
+
+
+def test_what_the_network_says_counts_where_the_boxes_are_round_one_by_one() -> None:
+    right = replace(evidence(Fault(), 0), size=(0.5, 0.5))
+    assert judge_scene(right).fault.kind == faults.RESIZED
+    assert judge_scene(replace(right, fitted_settled=0.5)).answer == Answer.YES
+
+
+@pytest.mark.parametrize("wrong", [{"size": (0.9, 1.1)}, {"shift": (4.0, 4.0)}])
+@pytest.mark.parametrize(("fitted", "answer"), [(0.7, Answer.NO), (0.5, Answer.YES)])
+def test_boxes_that_are_rounder_as_written_are_right(fitted: float, answer: Answer, wrong: dict[str, Any]) -> None:
+    changed = seeming(evidence(Fault(), 0), {Fault(): 0.65}, fitted=fitted, **wrong)
+    assert judge_scene(changed).answer == answer
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "rounder"),
+    [
+        (Fault(faults.SHIFTED, (0.0, 12.0)), Fault(faults.SCALED, (1.0, 1.009)), 0.02),
+        (Fault(faults.SCALED, (0.5, 0.5)), Fault(faults.SCALED, (0.499, 0.497)), 0.08),
+    ],
+)
+def test_of_faults_that_explain_as_much_the_simpler_is_named(one: Fault, other: Fault, rounder: float) -> None:
+    right = replace(evidence(Fault(), 0), chance=(0.2, 0.1), fitted=0.25, fitted_settled=0.4)
+    assert judge_scene(seeming(right, {Fault(): 0.2, one: 0.7, other: 0.7 + rounder})).fault == one
+    assert judge_scene(seeming(right, {Fault(): 0.2, one: 0.5, other: 0.7})).fault == other

@@ -1,0 +1,270 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+
+from oil_storage.annotations import Annotations, ImageRecord, Record
+from oil_storage.audit.records import audit
+from oil_storage.errors import UserError
+from oil_storage.findings import Finding, Severity
+from oil_storage.scene import CLASS_NAME, Scene
+
+CLASSES = {CLASS_NAME: CLASS_NAME}
+Box = tuple[float, float, float, float]
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    for name in ("a", "b"):
+        Image.new("RGB", (100, 80), (ord(name), 0, 0)).save(tmp_path / f"{name}.jpg")
+    return tmp_path
+
+
+def record(box: Box = (1, 2, 9, 9), image: str = "a", class_name: str = CLASS_NAME) -> Record:
+    return Record(image, class_name, box, "f.csv:9")
+
+
+def judged(folder: Path, *records: Record, size: tuple[int, int] | None = None) -> tuple[list[Scene], list[Finding]]:
+    images = [ImageRecord(path.stem, path, size, str(path)) for path in sorted(folder.iterdir())]
+    named = {image.name for image in images}
+    missing = [ImageRecord(one.image, None, None, one.place) for one in records if one.image not in named]
+    return audit(Annotations([*images, *missing], list(records), []), CLASSES)
+
+
+def checks(findings: list[Finding], severity: Severity) -> list[str]:
+    return [finding.check for finding in findings if finding.severity == severity]
+
+
+@pytest.mark.parametrize(
+    ("box", "kept", "check"),
+    [
+        ((10, 20, 30, 40), [10, 20, 30, 40], None),
+        ((10, 40, 30, 20), [10, 20, 30, 40], "swapped-corners"),
+        ((30, 40, 10, 20), [10, 20, 30, 40], "swapped-corners"),
+        ((-5, 50, 30, 95), [0, 50, 30, 80], "over-the-border"),
+        ((10, 20, 30, 20), None, "no-area"),
+        ((100, 20, 110, 30), None, "outside"),
+        ((10, -9, 30, 0), None, "outside"),
+        ((10, float("nan"), 30, 9), None, "not-finite"),
+        ((10, 20, float("inf"), 40), None, "not-finite"),
+        ((10, 20, 1e39, 40), None, "not-finite"),  # infinite in float32
+        ((50, 20, 50.000001, 40), None, "no-area"),  # in float32
+        ((10, 20, 12.5, 24), [10, 20, 12.5, 24], "tiny"),
+        ((10, 20, 40, 30), [10, 20, 40, 30], "aspect"),
+        ((0, 20, 10, 60), [0, 20, 10, 60], None),  # cut by the border
+    ],
+)
+def test_a_box_is_kept_repaired_or_dropped_and_that_is_said(
+    images: Path, box: Box, kept: list[float] | None, check: str | None
+) -> None:
+    scenes, findings = judged(images, record(box), record(image="b"))
+    assert scenes[0].boxes.tolist() == ([] if kept is None else [kept])
+    assert scenes[0].boxes.dtype == np.float32
+    about_box = [finding for finding in findings if finding.place == "f.csv:9"]
+    assert [finding.check for finding in about_box] == ([] if check is None else [check])
+    assert all(f"{box[0]:g}" in finding.problem for finding in about_box)
+    assert checks(findings, Severity.ERROR) == []
+
+
+@pytest.mark.parametrize(
+    ("second", "kept", "check"),
+    [
+        ((10, 20, 40, 50), 1, "duplicate-box"),
+        ((10, 20, 40, 50.000001), 1, "duplicate-box"),
+        ((40, 50, 10, 20), 1, "duplicate-box"),
+        ((11, 20, 40, 50), 2, "near-duplicate"),
+        ((30, 20, 60, 50), 2, None),
+    ],
+)
+def test_a_box_written_again_is_said(images: Path, second: Box, kept: int, check: str | None) -> None:
+    scenes, findings = judged(images, record((10, 20, 40, 50)), record(second), record((10, 20, 40, 50), "b"))
+    assert [len(scene.boxes) for scene in scenes] == [kept, 1]
+    assert checks(findings, Severity.WARNING) == ([] if check is None else [check])
+
+
+def test_an_image_without_boxes_is_a_scene(images: Path) -> None:
+    scenes, findings = judged(images, record())
+    assert [(scene.scene_id, scene.width, scene.height) for scene in scenes] == [("a", 100, 80), ("b", 100, 80)]
+    assert scenes[1].boxes.shape == (0, 4)
+    assert "b.jpg: image without boxes" in str(findings[0])
+
+
+@pytest.mark.parametrize(
+    ("bad", "check", "words"),
+    [
+        (record(image="c"), "missing-image", "f.csv:9: names the image 'c'"),
+        (record(class_name="ship"), "unknown-class", "f.csv:9: class 'ship' is unknown"),
+    ],
+)
+def test_what_cannot_be_used_is_an_error_with_its_place(images: Path, bad: Record, check: str, words: str) -> None:
+    scenes, findings = judged(images, record(), bad)
+    assert [len(scene.boxes) for scene in scenes] == [1, 0]
+    assert checks(findings, Severity.ERROR) == [check]
+    assert any(words in str(finding) for finding in findings)
+
+
+def test_a_class_that_is_mapped_is_taken_or_left(images: Path) -> None:
+    annotations = Annotations(
+        [ImageRecord("a", images / "a.jpg", None, "a")],
+        [record((1, 2, 9, 9), class_name="tank"), record((20, 20, 30, 30), class_name="ship")],
+        [],
+    )
+    scenes, findings = audit(annotations, {"tank": CLASS_NAME, "ship": None})
+    assert scenes[0].boxes.tolist() == [[1, 2, 9, 9]]
+    assert findings == []
+
+
+def test_no_usable_box_is_the_end(images: Path) -> None:
+    with pytest.raises(UserError, match=r"no image has a usable box.*\n.*f\.csv:9: .*no area"):
+        judged(images, record((1, 2, 1, 9)))
+
+
+def written(fault: str, width: int = 100, height: int = 80) -> list[Record]:
+    """Boxes all over two images, as one who is wrong about the format writes them."""
+    rng = np.random.default_rng(0)
+    records = []
+    for index in range(40):
+        (x, y), (w, h) = rng.uniform(5, 60, 2), rng.uniform(3, 20, 2)
+        box = {
+            "right": (x, y, x + w, y + h),
+            "shares": (x / width, y / height, (x + w) / width, (y + h) / height),
+            "shares, xywh": (x / width, y / height, w / width, h / height),
+            "xywh": (x, y, w, h),
+            "centre and size": (x + w / 2, y + h / 2, w, h),
+            "pixels as shares": (x * width, y * height, (x + w) * width, (y + h) * height),
+            "last corner first": (x + w, y + h, x, y),
+            "y upwards": (x, y + h, x + w, y),
+        }[fault]
+        records.append(record(box, "ab"[index % 2]))
+    return records
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("shares", "look normalised to 0..1"),
+        ("shares, xywh", "look normalised to 0..1"),
+        ("pixels as shares", "look like pixels where this format has shares"),
+    ],
+)
+def test_other_units_are_one_error(images: Path, fault: str, words: str) -> None:
+    # one box is right, or has slipped over the border
+    with pytest.raises(UserError, match=rf"40 of 41 boxes .*\n.*{words}"):
+        judged(images, *written(fault), record((-10, 10, 30, 30)))
+
+
+@pytest.mark.parametrize("fault", ["xywh", "centre and size"])
+def test_positions_and_sizes_are_one_error(images: Path, fault: str) -> None:
+    _, findings = judged(images, *written(fault))
+    assert [finding.check for finding in findings] == ["not-corners"]
+    assert "x, y, width, height" in findings[0].problem
+
+
+@pytest.mark.parametrize("fault", ["last corner first", "y upwards"])
+def test_corners_in_another_order_are_repaired(images: Path, fault: str) -> None:
+    scenes, findings = judged(images, *written(fault))
+    right, _ = judged(images, *written("right"))
+    assert {finding.check for finding in findings} <= {"swapped-corners", "aspect", "near-duplicate"}
+    for scene, other in zip(scenes, right, strict=True):
+        assert np.array_equal(scene.boxes, other.boxes)
+
+
+def test_broken_images_say_nothing_of_units(images: Path) -> None:
+    (images / "b.jpg").write_bytes(b"no image")  # what is read as shares stays shares there
+    _, findings = judged(images, record(), *(record((0.1, 0.1, 0.2, 0.2), "b") for _ in range(40)))
+    assert checks(findings, Severity.ERROR) == ["unreadable-image"]
+
+
+def test_an_image_under_two_names_is_said(images: Path) -> None:
+    (images / "c.jpg").write_bytes((images / "a.jpg").read_bytes())
+    _, findings = judged(images, record(), record(image="b"), record((2, 2, 8, 8), image="c"))
+    assert [finding.check for finding in findings] == ["same-image"]
+    assert str(findings[0]).startswith(f"warning: {images}/c.jpg: is the same image as {images}/a.jpg")
+
+
+def test_images_of_one_length_differ(images: Path) -> None:
+    for name in ("c", "d"):
+        Image.new("RGB", (100, 80), (ord(name), 0, 0)).save(images / f"{name}.tif")
+    (images / "b.jpg").unlink()
+    _, findings = judged(images, record(), record(image="c"), record(image="d"))
+    assert findings == []
+
+
+def write_turned(path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (100, 80)).save(path, exif=exif)
+
+
+def write_sixteen_bits(path: Path) -> None:
+    cv2.imwrite(str(path), np.zeros((80, 100, 3), np.uint16))
+
+
+def write_six_bands(path: Path) -> None:
+    with rasterio.open(path, "w", driver="GTiff", width=100, height=80, count=6, dtype="uint8"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "check"),
+    [
+        ("c.jpg", lambda path: path.write_bytes(b"no image"), "unreadable-image"),
+        ("c.tif", write_six_bands, "unreadable-image"),
+        ("a.png", lambda path: Image.new("RGB", (100, 80)).save(path), "duplicate-image"),
+    ],
+)
+def test_an_image_that_cannot_be_trusted_is_left_out(images: Path, name: str, write: object, check: str) -> None:
+    write(images / name)  # type: ignore[operator]
+    scenes, findings = judged(images, record(image="b"))
+    assert checks(findings, Severity.ERROR) == [check]
+    assert [scene.scene_id for scene in scenes] == ["a", "b"]
+
+
+def test_an_image_of_another_size_than_stated_is_left_out(images: Path) -> None:
+    with pytest.raises(UserError, match="stated as 50 x 80 px"):
+        judged(images, record(), size=(50, 80))
+    assert checks(judged(images, record(), size=(100, 80))[1], Severity.ERROR) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "check", "words", "size"),
+    [
+        ("c.jpg", write_turned, "exif-rotated", "EXIF orientation 6: turned upright", (80, 100)),
+        ("c.tif", write_sixteen_bits, "stretched", "percentiles 2 and 98 of each band become 0 and 255", (100, 80)),
+    ],
+)
+def test_image_that_is_turned_or_stretched_is_kept_with_a_warning(
+    images: Path, name: str, write: Callable[[Path], None], check: str, words: str, size: tuple[int, int]
+) -> None:
+    write(images / name)
+    scenes, findings = judged(images, record(image="b"))
+    assert (scenes[2].width, scenes[2].height) == size
+    assert [one.problem for one in findings if one.check == check] == [words]
+
+
+@pytest.mark.parametrize(
+    ("mode", "bands"),
+    [
+        ("L", "has 1 band; the first is read as grey"),
+        ("RGBA", "has 4 bands; [1, 2, 3] are read as red, green and blue"),
+    ],
+)
+def test_grey_and_alpha_are_said(images: Path, mode: str, bands: str) -> None:
+    Image.new(mode, (100, 80)).save(images / "c.png")
+    scenes, findings = judged(images, record(image="c"))
+    assert [scene.scene_id for scene in scenes] == ["a", "b", "c"]
+    assert bands in next(finding.problem for finding in findings if finding.check == "bands")
+
+
+def test_the_real_defects_are_found(airbus: Path) -> None:
+    from oil_storage.annotations.airbus import read
+
+    scenes, findings = audit(read(airbus), CLASSES)
+    assert len(scenes) == 78
+    assert checks(findings, Severity.ERROR) == []
+    assert checks(findings, Severity.REPAIR) == ["swapped-corners"]
+    assert "no-area" in checks(findings, Severity.WARNING)
