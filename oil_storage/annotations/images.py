@@ -1,5 +1,6 @@
 """The image files of a data set."""
 
+import glob
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,9 @@ from oil_storage.errors import UserError
 from oil_storage.georeference import sidecars
 from oil_storage.imagery import SUFFIXES, read_header
 from oil_storage.scene import Scene
+
+LIST = ".txt"
+"""Suffix of a file that lists scenes."""
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -64,6 +68,46 @@ def image_size(path: Path) -> tuple[int, int] | None:
     except UserError:
         return None
     return header.width, header.height
+
+
+def find_scenes(named: Sequence[str]) -> list[Path]:
+    """Return the image files that file names, folders, patterns and lists mean, in order.
+
+    Args:
+        named: image files, folders of images, patterns, and ``.txt`` files that name one image a line.
+
+    Raises:
+        UserError: something that is not there, nothing at all, or two scenes of one name.
+    """
+    found: list[Path] = []
+    for name in named:
+        path = Path(name)
+        if path.is_dir():
+            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES and one.name[0] != ".")
+            if not inside:
+                raise UserError(f"{path}: no image in it; scenes end in {', '.join(SUFFIXES)}")
+            found += inside
+        elif path.suffix.lower() == LIST and path.is_file():
+            try:
+                lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+            except UnicodeDecodeError as error:
+                raise UserError(f"{path}: a list of scenes must be UTF-8 text ({error}); save it as that") from error
+            if not any(lines):
+                raise UserError(f"{path}: no scene in it; a list names one a line")
+            found += [path.parent / line for line in lines if line]
+        elif path.exists():
+            found.append(path)
+        else:
+            matching = sorted(map(Path, glob.glob(name)))
+            if not matching:
+                raise UserError(f"{name}: no such file, folder, or file of this pattern")
+            found += matching
+    by_name: dict[str, Path] = {}
+    for one in found:
+        other = by_name.setdefault(one.stem, one)
+        if other.resolve() != one.resolve():
+            raise UserError(f"{other} and {one}: results are called by the scene's name; run one of them elsewhere")
+    return list(by_name.values())
 
 
 def scene_name(file_name: str) -> str:

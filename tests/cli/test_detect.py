@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oil_storage.cli.detect import find_scenes, main
+from oil_storage.annotations.images import find_scenes
+from oil_storage.cli.detect import main
 from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
 from oil_storage.imagery import SceneImage, read_pixels
@@ -162,7 +163,7 @@ def test_a_scene_that_cannot_be_drawn_is_told_and_the_rest_done(
             raise ValueError("no such brush")
         return picture(image, found)
 
-    monkeypatch.setattr("oil_storage.inference.picture.picture", failing)
+    monkeypatch.setattr("oil_storage.inference.output_folder.picture", failing)
     out = tmp_path / "out"
     assert main([*model, str(images), "--out", str(out), *FLAGS]) == 1
     assert f"left out: {images / 'scene_1.jpg'}: ValueError: no such brush" in capsys.readouterr().out
@@ -193,7 +194,7 @@ def test_a_full_disk_ends_the_run_in_a_line(
     def failing(image: SceneImage, found: SceneDetections) -> bytes:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("oil_storage.inference.picture.picture", failing)
+    monkeypatch.setattr("oil_storage.inference.output_folder.picture", failing)
     assert main([*model, str(images), "--out", str(tmp_path / "out"), *FLAGS]) == 2
     said = capsys.readouterr().err
     assert f"scene_0.jpg: what was found cannot be written to {tmp_path / 'out'}: [Errno 28] No space left" in said
