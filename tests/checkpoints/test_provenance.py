@@ -9,6 +9,7 @@ from oil_storage.checkpoints.provenance import describe, initialised
 from oil_storage.checkpoints.trained_config import recipe_sha256
 from oil_storage.engine.from_scratch import from_scratch
 from oil_storage.errors import UserError
+from oil_storage.imagery import Reading
 
 
 @pytest.fixture
@@ -61,3 +62,13 @@ def test_seeds_and_places_make_no_other_recipe_and_settings_do() -> None:
     assert recipe_sha256(cfg) == first
     cfg.merge_from_dict({"optim_wrapper.optimizer.lr": 1e-9})
     assert recipe_sha256(cfg) != first
+
+
+def test_bands_and_stretch_of_the_prepared_data_are_noted(prepared: Path) -> None:
+    cfg = Config.fromfile("configs/oil/ssd_lite0.py")
+    cfg.train_dataloader.dataset.data_root = str(prepared)
+    assert describe(cfg, None).reading == Reading()
+    content = json.loads((prepared / "manifest.json").read_text())
+    content["source"]["choices"] = {"bands": [5, 3, 2], "stretch": [1.0, 99.0]}
+    (prepared / "manifest.json").write_text(json.dumps(content))
+    assert describe(cfg, None).reading == Reading((5, 3, 2), (1.0, 99.0))

@@ -7,10 +7,11 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from oil_storage.cli.export import main as export
 from oil_storage.cli.test import main as score
 from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
-from oil_storage.imagery import read_pixels
+from oil_storage.imagery import Reading, read_pixels
 from oil_storage.inference import SceneDetector
 from tests.test_imagery import noise, write_raster
 from tests.tiny_training import write_config, write_data
@@ -190,3 +191,22 @@ def test_what_does_not_fit_gets_a_line(trained: tuple[Path, Path, Path], tmp_pat
         SceneDetector(config, checkpoint, tile=64, overlap=64)
     with pytest.raises(UserError, match=r"an array of shape \(4, 4\) and float64"):
         SceneDetector(config, checkpoint, **GRID).detect(np.zeros((4, 4)))
+
+
+def test_bands_and_stretch_of_the_training_are_kept_with_the_weights(
+    trained: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    config, checkpoint, _ = trained
+    content = torch.load(checkpoint, weights_only=True)
+    assert content["meta"]["trained"]["reading"] == {"bands": None, "stretch": None}
+    content["meta"]["trained"]["reading"] = {"bands": (5, 3, 2), "stretch": (1.0, 99.0)}
+    torch.save(content, tmp_path / "a.pth")
+    for kind in ("safetensors", "onnx"):
+        out = ["--to", kind, "--out", str(tmp_path / f"a.{kind}")]
+        assert export([str(config), str(tmp_path / "a.pth"), *out]) == 0
+    for name in ("a.pth", "a.safetensors", "a.onnx"):
+        backend = "onnx" if name == "a.onnx" else "torch"
+        detector = SceneDetector(config, tmp_path / name, backend=backend, **GRID)
+        assert detector.reader.reading == Reading((5, 3, 2), (1.0, 99.0))
+    detector = SceneDetector(config, tmp_path / "a.pth", bands=(3, 2, 1), **GRID)
+    assert detector.reader.reading == Reading((3, 2, 1), (1.0, 99.0))
