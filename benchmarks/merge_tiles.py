@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from oil_storage.tiling import Detections, cut_boxes, merge_tiles, tile_grid
+from oil_storage.merging import Detections, merge_tiles
+from oil_storage.tiling import cut_boxes, tile_grid
 
 SIDE, TILE, OVERLAP, TANKS = 20_480, 640, 128, 62_000
 SAHI = """

@@ -12,7 +12,7 @@ from oil_storage.errors import UserError
 
 if TYPE_CHECKING:
     from oil_storage.evaluation.scene_result import SceneResult
-    from oil_storage.tiling import Detections
+    from oil_storage.merging import Detections
 
 NAMED = 5
 """Scenes that are named where many are meant."""

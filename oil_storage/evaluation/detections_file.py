@@ -15,7 +15,7 @@ from oil_storage.annotations.folders import visible
 from oil_storage.annotations.images import scene_name
 from oil_storage.annotations.json_file import is_number
 from oil_storage.errors import UserError
-from oil_storage.tiling import Detections
+from oil_storage.merging import Detections
 
 CSV_COLUMNS = ("scene", "xmin", "ymin", "xmax", "ymax", "score")
 """Boxes in pixels of the scene; other columns may be there too."""

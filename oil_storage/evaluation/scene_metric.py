@@ -16,7 +16,7 @@ from oil_storage.annotations.json_file import is_number, load_object
 from oil_storage.errors import UserError
 from oil_storage.evaluation.scene_result import SceneResult
 from oil_storage.evaluation.scene_score import average_precisions
-from oil_storage.tiling import Detections, merge_tiles
+from oil_storage.merging import Detections, merge_tiles
 
 
 @METRICS.register_module()

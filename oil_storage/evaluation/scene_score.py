@@ -13,7 +13,7 @@ from oil_storage.evaluation.errors import Errors, Kind, classify, count_by_size,
 from oil_storage.evaluation.matching import Matched
 from oil_storage.evaluation.scene_result import SceneResult
 from oil_storage.evaluation.uncertainty import intervals
-from oil_storage.tiling import Detections
+from oil_storage.merging import Detections
 
 
 def average_precisions(scenes: Sequence[SceneResult]) -> dict[str, float]:

@@ -27,7 +27,7 @@ from oil_storage.inference.flips import predict_flips
 from oil_storage.inference.fusing import fuse
 from oil_storage.inference.onnx_model import OnnxModel
 from oil_storage.inference.tile_reader import Source, TileReader
-from oil_storage.tiling import Detections, merge_tiles
+from oil_storage.merging import Detections, merge_tiles
 
 OVERLAP = 128
 """Pixels that neighbouring tiles share: larger than nearly all tanks, so that some tile sees each whole."""
