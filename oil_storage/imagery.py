@@ -365,6 +365,8 @@ def _open(path: Path) -> Any:
 
     if path.is_fifo():  # nobody knows where it ends
         raise UserError(f"{path}: not a file, but a named pipe; remove it")
+    if not path.is_file():
+        raise UserError(f"{path}: no such image file")
     with path.open("rb") as file:
         start = file.read(4)
     driver = next((driver for magic, driver in DRIVERS.items() if start.startswith(magic)), None)
@@ -445,10 +447,6 @@ def open_scene(scene: Path | NDArray[np.uint8], reading: Reading = AS_STORED) ->
         if scene.dtype != np.uint8 or not (grey or (scene.ndim == 3 and scene.shape[2] == 3)) or not scene.size:
             raise UserError(f"an array of shape {scene.shape} and {scene.dtype}: a scene is (H, W, 3) RGB uint8")
         return ArrayImage(np.repeat(scene[..., None], 3, axis=2) if grey else scene)
-    if not scene.exists():
-        raise UserError(f"{scene}: no such image file")
-    if scene.suffix.lower() not in SUFFIXES:
-        raise UserError(f"{scene}: not an image; scenes end in {', '.join(SUFFIXES)}")
     return FileImage(scene, reading)
 
 

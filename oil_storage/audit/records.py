@@ -4,6 +4,7 @@ import math
 import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from oil_storage.annotations import Annotations, ImageRecord, Record
 from oil_storage.errors import UserError
 from oil_storage.files import sha256
 from oil_storage.findings import Finding, Severity
-from oil_storage.imagery import AS_STORED, Reading, SceneImage, open_scene
+from oil_storage.georeference import Georeference
+from oil_storage.imagery import AS_STORED, Reading, open_scene
 from oil_storage.scene import CLASS_NAME, Scene
 
 MIN_SIDE = 3.0
@@ -33,6 +35,16 @@ NOT_CORNERS = "not-corners"
 MISALIGNED = "misaligned"
 """The check of whether boxes sit on the objects."""
 KEPT, DROPPED, LEFT = "kept", "dropped", "left out"
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image that can be used: its file, its size in pixels, and its place."""
+
+    path: Path
+    width: int
+    height: int
+    georeference: Georeference | None
 
 
 def audit(
@@ -59,22 +71,23 @@ def audit(
     """
     findings = list(annotations.findings)
     unique = _unique(annotations.images, findings)
-    headers = {image.name: _judge_image(image, reading, findings) for image in unique}
+    images = {image.name: _judge_image(image, reading, findings) for image in unique}
     by_image: dict[str, list[Record]] = defaultdict(list)
     for record in annotations.records:
         if class_map.get(record.class_name) == CLASS_NAME:
             by_image[record.image].append(record)
     findings += _unknown_classes(annotations.records, class_map)
-    usable = sorted((name, found) for name, found in headers.items() if found)
-    boxes_as_written = [(record, header) for name, (_, header) in usable for record in by_image[name]]
+    usable = [(name, image) for name, image in sorted(images.items()) if image]
+    boxes_as_written = [(record, image) for name, image in usable for record in by_image[name]]
     _check_units(boxes_as_written)
     misread = _misread(boxes_as_written)
     findings += misread
     scenes = []
-    for name, (path, header) in usable:
+    for name, image in usable:
         # what is said of all boxes is not said again of each
-        boxes = _judge_boxes(by_image[name], header.width, header.height, [] if misread else findings)
-        scenes.append(Scene(path.stem, path, header.width, header.height, boxes, header.georeference, reading))
+        boxes = _judge_boxes(by_image[name], image.width, image.height, [] if misread else findings)
+        path, place = image.path, image.georeference
+        scenes.append(Scene(path.stem, path, image.width, image.height, boxes, place, reading))
         if not len(boxes):
             findings.append(_warning("no-boxes", str(path), "image without boxes", "kept as background"))
     if not any(len(scene.boxes) for scene in scenes):
@@ -106,7 +119,7 @@ def check_usable(findings: Sequence[Finding], source: Path, allow: bool = False,
         )
 
 
-def _check_units(written: Sequence[tuple[Record, SceneImage]]) -> None:
+def _check_units(written: Sequence[tuple[Record, _Image]]) -> None:
     """Refuse shares where pixels are wanted, and pixels where a format wants shares."""
     boxes, sizes = _arrays(written)
     if not len(boxes):
@@ -125,7 +138,7 @@ def _check_units(written: Sequence[tuple[Record, SceneImage]]) -> None:
         )
 
 
-def _misread(written: Sequence[tuple[Record, SceneImage]]) -> list[Finding]:
+def _misread(written: Sequence[tuple[Record, _Image]]) -> list[Finding]:
     """One error where the order of the corners says that they are none, but a position and a size."""
     boxes, sizes = _arrays(written)
     swapped = (boxes[:, 2:] < boxes[:, :2]).all(axis=1)
@@ -139,10 +152,10 @@ def _misread(written: Sequence[tuple[Record, SceneImage]]) -> list[Finding]:
     return [_error(NOT_CORNERS, "all scenes", problem, "write xmin, ymin, xmax, ymax; audit_dataset.py --fix can")]
 
 
-def _arrays(written: Sequence[tuple[Record, SceneImage]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _arrays(written: Sequence[tuple[Record, _Image]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Boxes ``(N, 4)`` that are finite, and the sizes of their images ``(N, 2)``."""
     boxes = np.array([record.box for record, _ in written], np.float64).reshape(-1, 4)
-    sizes = np.array([(header.width, header.height) for _, header in written], np.float64).reshape(-1, 2)
+    sizes = np.array([(image.width, image.height) for _, image in written], np.float64).reshape(-1, 2)
     finite = np.isfinite(boxes).all(axis=1)
     return boxes[finite], sizes[finite]
 
@@ -176,8 +189,8 @@ def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRec
     return list(names.values())
 
 
-def _judge_image(image: ImageRecord, reading: Reading, findings: list[Finding]) -> tuple[Path, SceneImage] | None:
-    """Return the file and the scene in it; None, and why, where it cannot be used."""
+def _judge_image(image: ImageRecord, reading: Reading, findings: list[Finding]) -> _Image | None:
+    """Open an image as detection does; return what is known of it, or None, and why, where it cannot be used."""
     if image.path is None:
         findings.append(_error("missing-image", image.place, f"names the image {image.name!r}, which is missing", LEFT))
         return None
@@ -190,10 +203,12 @@ def _judge_image(image: ImageRecord, reading: Reading, findings: list[Finding]) 
     if image.size not in (None, (scene.width, scene.height)):
         stated = "{} x {}".format(*image.size)
         problem = f"stated as {stated} px, the image has {scene.width} x {scene.height}: boxes may be of another scale"
+        if image.size == (scene.height, scene.width) and "exif-rotated" in scene.notes:
+            problem = f"stated as {stated} px, the size before {scene.notes['exif-rotated']}: so may be its boxes"
         findings.append(_error("other-size", image.place, problem, LEFT))
         return None
     findings += [_warning(check, place, note, KEPT) for check, note in scene.notes.items()]
-    return image.path, scene
+    return _Image(image.path, scene.width, scene.height, scene.georeference)
 
 
 def _unknown_classes(records: Sequence[Record], class_map: Mapping[str, str | None]) -> list[Finding]:

@@ -1,5 +1,6 @@
 """Prepares the folds of a data set that is prepared already: for cross-validation."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from oil_storage import manifest as manifests
@@ -30,11 +31,12 @@ def prepare_fold(prepared: Path, folds: int, fold: int, tile: int, overlap: int)
     """
     if not (prepared / manifests.NAME).is_file():
         raise UserError(f"{prepared}: no prepared data; run: python tools/prepare_dataset.py SOURCE {prepared}")
-    whole = manifests.read(prepared)["source"]
+    manifest = manifests.read(prepared)
+    whole, reading = manifest["source"], asdict(manifests.reading(manifest))
     source = Path(whole["path"])
     if not source.exists():
         raise UserError(f"{source}: is gone; {prepared} was prepared from it, and its folds must be")
-    choices = Choices(**{**whole.get("choices", {}), "split_file": None, "folds": folds, "fold": fold})
+    choices = Choices(**{**whole.get("choices", {}), **reading, "split_file": None, "folds": folds, "fold": fold})
     made = prepare(source, fold_folder(prepared, folds, fold), tile, overlap, whole["seed"], choices)
     for key in ("annotations_sha256", "images_sha256"):
         if made.manifest["source"][key] != whole[key]:

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -268,3 +269,18 @@ def test_the_real_defects_are_found(airbus: Path) -> None:
     assert checks(findings, Severity.ERROR) == []
     assert checks(findings, Severity.REPAIR) == ["swapped-corners"]
     assert "no-area" in checks(findings, Severity.WARNING)
+
+
+def test_audit_leaves_no_image_open(images: Path) -> None:
+    for number in range(20):
+        Image.new("RGB", (100, 80)).save(images / f"more_{number}.tif")
+    before = len(os.listdir("/proc/self/fd"))
+    scenes, _ = judged(images, record(image="b"))
+    assert len(scenes) == 22
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_size_stated_of_the_unturned_image_is_told(images: Path) -> None:
+    write_turned(images / "a.jpg")
+    with pytest.raises(UserError, match="stated as 100 x 80 px, the size before EXIF orientation 6: turned upright"):
+        judged(images, record(), size=(100, 80))
