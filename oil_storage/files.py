@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 
 from oil_storage.errors import UserError
 
-_PARTIAL = re.compile(r"\.(?P<name>.+?)(?:\.(?P<process>\d+))?\.partial(?:\.\w+)?")
+_HOST = socket.gethostname().replace(".", "-")
+_PARTIAL = re.compile(r"\.(?P<name>.+?)(?:\.(?P<host>[^.]+)\.(?P<process>\d+))?\.partial(?:\.\w+)?")
 """Names that :func:`partial_path` gives, and those of earlier versions, which had no process id."""
 
 
@@ -22,7 +24,7 @@ def partial_path(path: Path) -> Path:
 
     The suffix stays, because some libraries choose the format by it.
     """
-    return path.with_name(f".{path.name}.{os.getpid()}.partial{path.suffix}")
+    return path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.partial{path.suffix}")
 
 
 @contextmanager
@@ -35,11 +37,16 @@ def atomic_file(path: Path) -> Iterator[Path]:
     partial = partial_path(path)
     try:
         yield partial
-        _flush(partial)
-        os.replace(partial, path)
+        publish(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def publish(partial: Path, path: Path) -> None:
+    """Flush a complete file to disk and move it to ``path``."""
+    _flush(partial)
+    os.replace(partial, path)
     _flush(path.parent)
 
 
@@ -69,7 +76,7 @@ def is_partial(path: Path) -> bool:
 
 
 def remove_partial(folder: Path, name: str | None = None) -> None:
-    """Remove the partial files and folders that dead processes left in ``folder``.
+    """Remove the partial files and folders that dead processes of this machine left in ``folder``.
 
     Args:
         folder: need not exist.
@@ -79,16 +86,12 @@ def remove_partial(folder: Path, name: str | None = None) -> None:
         match = _PARTIAL.fullmatch(path.name)
         if match is None or name not in (None, match["name"]):
             continue
-        if match["process"] and _is_alive(int(match["process"])):
+        if match["process"] and (match["host"] != _HOST or Path("/proc", match["process"]).exists()):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    return process != os.getpid() and Path("/proc", str(process)).exists()
 
 
 def _flush(path: Path) -> None:

@@ -4,7 +4,9 @@ GDAL opens every file. JPEGs of grey or RGB are decoded by libjpeg-turbo, which 
 """
 
 import os
+import struct
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +36,8 @@ MOST_PIXELS = 2**40
 """An image whose header claims more, a million a side, is damaged."""
 SAMPLE_SIDE = 1024
 """Longest side, in pixels, of the reduced scene that percentiles are taken from."""
+ROWS = 256
+"""Rows of a scene that are stretched at a time."""
 RASTER_CACHE = 256
 """MiB of decoded blocks that GDAL keeps: two rows of tiles of a scene 60,000 px wide. Its own limit, a twentieth of the
 machine's memory, fills up with blocks that no tile needs again."""
@@ -59,6 +63,17 @@ class Reading:
 
     bands: tuple[int, int, int] | None = None
     stretch: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: a band below 1, or percentiles that do not rise from 0 to 100.
+        """
+        if self.bands and min(self.bands) < 1:
+            raise ValueError("bands must be three numbers from 1 up, as 3,2,1")
+        if self.stretch and not 0 <= self.stretch[0] < self.stretch[1] <= 100:
+            raise ValueError("stretch must be two percentiles, as 2,98")
 
 
 AS_STORED = Reading()
@@ -166,7 +181,7 @@ class FileImage:
         self._check_kind()
         self._palette = self._colours() if set(self._bands) == {1} else None
         if reading.stretch and self._palette is not None:
-            raise UserError(f"{path}: has the colours of a palette, which cannot be stretched; leave out --stretch")
+            raise UserError(f"{path}: has the colours of a palette, which cannot be stretched; give --stretch none")
         is_deep = self._palette is None and {self._raster.dtypes[band - 1] for band in self._bands} != {"uint8"}
         self._stretch = reading.stretch or (STRETCH if is_deep else None)
         self._ends: NDArray[np.float64] | None = None
@@ -195,7 +210,8 @@ class FileImage:
             chosen = [kinds.index(colour) + 1 for colour in colours]
         else:
             chosen = [1, 1, 1] if without_alpha < 3 else [1, 2, 3]
-        if (count, chosen) != (3, [1, 2, 3]):
+        is_palette = chosen == [1, 1, 1] and self._has_palette()
+        if (count, chosen) != (3, [1, 2, 3]) and not is_palette:
             numbers = (
                 "the first is read as grey" if chosen == [1, 1, 1] else f"{chosen} are read as red, green and blue"
             )
@@ -219,14 +235,16 @@ class FileImage:
         """Return the bits of a value where they are fewer than those of its type, else 0."""
         return int(self._raster.tags(self._bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 0))
 
-    def _colours(self) -> NDArray[np.uint8] | None:
-        """Return the colours ``(N, 3)`` that the values of the first band stand for; None where it has no palette."""
+    def _has_palette(self) -> bool:
         from rasterio.enums import ColorInterp
 
-        kind = self._raster.dtypes[0]
-        if self._raster.colorinterp[0] != ColorInterp.palette or kind not in ("uint8", "uint16"):
+        return self._raster.colorinterp[0] == ColorInterp.palette and self._raster.dtypes[0] in ("uint8", "uint16")
+
+    def _colours(self) -> NDArray[np.uint8] | None:
+        """Return the colours ``(N, 3)`` that the values of the first band stand for; None where it has no palette."""
+        if not self._has_palette():
             return None
-        colours = np.zeros((np.iinfo(kind).max + 1, 3), np.uint8)
+        colours = np.zeros((np.iinfo(self._raster.dtypes[0]).max + 1, 3), np.uint8)
         for value, colour in self._raster.colormap(1).items():
             colours[value] = colour[:3]
         return colours
@@ -261,7 +279,6 @@ class FileImage:
             UserError: the file is damaged there.
         """
         from rasterio.enums import MaskFlags
-        from rasterio.errors import RasterioError
 
         if all(MaskFlags.all_valid in self._raster.mask_flag_enums[band - 1] for band in self._bands):
             return True
@@ -271,7 +288,7 @@ class FileImage:
                 return bool(self._raster.dataset_mask(window=((y1, y2), (x1, x2))).any())
             if self._mask is None:
                 self._mask = self._raster.dataset_mask()
-        except RasterioError as error:
+        except Exception as error:  # see _decode
             raise self._damaged(error) from error
         return bool(self._mask[y1:y2, x1:x2].any())
 
@@ -287,7 +304,6 @@ class FileImage:
     def _decode(self, **arguments: Any) -> Any:
         """Decode the chosen bands, ``(3, H, W)`` as stored."""
         import simplejpeg
-        from rasterio.errors import RasterioError
 
         is_inked = self._structure.get("SOURCE_COLOR_SPACE") in ("CMYK", "YCCK")
         try:
@@ -297,7 +313,7 @@ class FileImage:
             return self._raster.read(self._bands, **arguments)
         except MemoryError as error:
             raise UserError(f"{self.path}: its pixels do not fit into memory; cut it, or mend its header") from error
-        except (RasterioError, ValueError) as error:
+        except Exception as error:  # GDAL's errors have no public base
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> UserError:
@@ -311,10 +327,7 @@ class FileImage:
         else:
             pixels = np.moveaxis(bands, 0, 2)
             if self._stretch:
-                low, high = self._limits(self._stretch)
-                with np.errstate(invalid="ignore"):  # infinity less infinity
-                    scaled = (pixels - low) / (high - low) * 255
-                pixels = np.clip(np.nan_to_num(scaled, nan=0.0, posinf=0.0), 0, 255).astype(np.uint8)
+                pixels = _stretched(bands, self._limits(self._stretch))
             elif bits := self._bits():
                 pixels = np.rint(pixels * (255 / (2**bits - 1))).astype(np.uint8)
             if self._structure.get("MINISWHITE") == "YES":
@@ -338,17 +351,15 @@ class FileImage:
         return self._ends
 
     def _percentiles(self, values: Any, number: int, stretch: tuple[float, float]) -> tuple[float, float]:
-        """Return the percentiles of a band; a value that fills it so far that both are that value is left out."""
+        """Return the percentiles of a band. If they are equal, leave this value out and compute them again."""
         kept = values.compressed()
         kept = kept[np.isfinite(kept)].astype(np.float64)
-        for fill in (None, "left out"):
-            if not len(kept):
-                break
+        if len(kept):
             low, high = np.percentile(kept, stretch)
+            if low == high and (others := kept[kept != low]).size:  # a fill that nobody declared
+                low, high = np.percentile(others, stretch)
             if low < high:
                 return float(low), float(high)
-            if fill is None:
-                kept = kept[kept != low]
         raise UserError(
             f"{self.path}: band {number} has too few different values to be stretched; say which value is no data "
             "(gdal_edit.py -a_nodata VALUE FILE), or give --stretch 0,100"
@@ -359,14 +370,32 @@ class FileImage:
         return _reduced_size(self._raster.height, self._raster.width, longest)
 
 
+def _stretched(bands: NDArray[Any], limits: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Scale bands ``(3, H, W)`` to pixels ``(H, W, 3)`` of 8 bits, some rows at a time to save memory.
+
+    Args:
+        bands: of any type of numbers; what is not finite becomes 0.
+        limits: values that become 0 and 255, ``(2, 3)``.
+    """
+    pixels = np.empty((*bands.shape[1:], 3), np.uint8)
+    for band, low, high in zip(range(3), *limits, strict=True):
+        for top in range(0, len(pixels), ROWS):
+            rows = slice(top, top + ROWS)
+            with np.errstate(invalid="ignore", over="ignore"):  # infinity less infinity
+                scaled = (bands[band, rows] - low) / (high - low) * 255
+            pixels[rows, :, band] = np.clip(np.nan_to_num(scaled, nan=0.0, posinf=0.0), 0, 255)
+    return pixels
+
+
 def _open(path: Path) -> Any:
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import NotGeoreferencedWarning
 
     if path.is_fifo():  # nobody knows where it ends
         raise UserError(f"{path}: not a file, but a named pipe; remove it")
     if not path.is_file():
-        raise UserError(f"{path}: no such image file")
+        raise UserError(f"{path}: {'a folder, not an image' if path.is_dir() else 'no such image file'}")
     with path.open("rb") as file:
         start = file.read(4)
     driver = next((driver for magic, driver in DRIVERS.items() if start.startswith(magic)), None)
@@ -375,7 +404,11 @@ def _open(path: Path) -> Any:
     try:
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
             raster = rasterio.open(path, driver=driver)
-    except RasterioError as error:
+            with suppress(CPLE_BaseError):  # damaged EXIF is told at the first use of metadata; the pixels are sound
+                raster.tags()
+            with suppress(CPLE_BaseError):
+                raster.colorinterp  # noqa: B018
+    except Exception as error:  # GDAL's errors have no public base
         before, missing, codec = str(error).partition("missing codec ")
         if missing:
             raise UserError(
@@ -415,7 +448,7 @@ def _orientation(path: Path, raster: Any) -> int:
         else:
             with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
                 found = Image.Image.getexif(image).get(ORIENTATION, 1)  # PNG's own would decode the pixels
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError, struct.error):
         return 1  # tags that cannot be read turn nothing; GDAL has opened the image
     return found if found in range(1, 9) else 1
 

@@ -49,8 +49,10 @@ def test_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
 def test_parts_left_by_dead_processes_are_removed_and_others_stay(tmp_path: Path) -> None:
     with subprocess.Popen(["true"]) as dead:
         pass
-    gone = [f".a.pth.{dead.pid}.partial.pth", ".a.pth.partial", f".out.{dead.pid}.partial"]
-    kept = [f".a.pth.{os.getppid()}.partial.pth", "a.pth", ".hidden", "notes.partial"]
+    host = partial_path(Path("a")).name.split(".")[2]
+    gone = [f".a.pth.{host}.{dead.pid}.partial.pth", ".a.pth.partial", f".out.{host}.{dead.pid}.partial"]
+    alive = [f".a.pth.{host}.{pid}.partial.pth" for pid in (os.getpid(), os.getppid())]
+    kept = [*alive, f".a.pth.elsewhere.{dead.pid}.partial.pth", "a.pth", ".hidden", "notes.partial"]
     for name in [*gone[:2], *kept]:
         (tmp_path / name).touch()
     (tmp_path / gone[2]).mkdir()

@@ -70,6 +70,14 @@ def unknown_compression(path: Path) -> None:
     path.write_bytes(content)
 
 
+def damaged_exif(path: Path) -> None:
+    Image.fromarray(PIXELS).save(path, exif=b"Exif\0\0" + bytes(64))
+
+
+def big_and_big_endian(path: Path) -> None:
+    gdal(RGB, photometric="RGB", BIGTIFF="YES", ENDIANNESS="BIG")(path)
+
+
 def huge(path: Path) -> None:
     Image.fromarray(PIXELS).save(path)
     content = bytearray(path.read_bytes())
@@ -118,6 +126,8 @@ READ = {
     "blocks.tif": gdal(RGB, photometric="RGB", **BLOCKS),
     "planes.tif": gdal(RGB, photometric="RGB", interleave="band"),
     "big.tif": gdal(RGB, photometric="RGB", BIGTIFF="YES"),
+    "big_and_big_endian.tif": big_and_big_endian,
+    "damaged_exif.jpg": damaged_exif,
     "big_endian.tif": gdal(RGB, photometric="RGB", ENDIANNESS="BIG"),
     "grey.tif": gdal(RGB[:1]),
     "grey_4_bits.tif": gdal(RGB[:1] % 16, nbits=4),

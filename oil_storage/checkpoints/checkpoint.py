@@ -95,6 +95,13 @@ class Meta:
 
 
 _META = TypeAdapter(Meta)
+DTYPES = (
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+    *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+)
+"""Types of the numbers in weights."""
+LARGEST_VIEW = 2**30
+"""Bytes that a tensor may claim beyond those of its storage, as an expanded view does."""
 
 
 @dataclass(frozen=True)
@@ -217,8 +224,10 @@ def read_meta(stored: Any, path: Path) -> Meta:
     try:
         if "cfg" in known:
             known["cfg"] = trained_config.parse(known["cfg"])
-    except (ValueError, SyntaxError, RecursionError) as error:
+    except trained_config.CodeError as error:
         raise UserError(f"{path}: its config holds code, which is not run ({error}); do not use this file") from error
+    except ValueError as error:
+        raise UserError(f"{path}: its config is damaged ({error}); take another checkpoint") from error
     try:
         return _META.validate_json(json.dumps(known, default=repr), strict=True)
     except ValidationError as error:
@@ -230,14 +239,28 @@ def read_meta(stored: Any, path: Path) -> Meta:
 
 
 def _check_weights(weights: Any, key: str, path: Path) -> None:
-    """Refuse weights that are not named tensors of finite values."""
+    """Refuse weights that are not named tensors of finite numbers."""
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
         raise UserError(f"{path}: {key} is not a dict of tensors; the file is damaged, or of another program")
-    if no_tensor := next((name for name, value in weights.items() if not isinstance(value, Tensor)), None):
-        raise UserError(f"{path}: {key}: {no_tensor} is not a tensor; the file is damaged, or of another program")
-    broken = [name for name, value in weights.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    for name, value in weights.items():
+        if not isinstance(value, Tensor):
+            raise UserError(f"{path}: {key}: {name!r} is not a tensor; the file is damaged, or of another program")
+        if not _is_plain(value):
+            kind = f"{value.dtype}, {value.layout}, on {value.device.type}"
+            raise UserError(f"{path}: {key}: {name!r} is not a plain tensor of numbers ({kind}); save it as float32")
+    broken = [name for name, value in weights.items() if not torch.isfinite(value.float()).all()]
     if broken:
         raise UserError(
-            f"{path}: {key}: {len(broken)} of {len(weights)} tensors hold values that are not finite ({broken[0]}); "
+            f"{path}: {key}: {len(broken)} of {len(weights)} tensors hold values that are not finite ({broken[0]!r}); "
             "the training diverged: take an earlier checkpoint"
         )
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Return whether a tensor is dense, of numbers, and as large as it claims."""
+    return (
+        value.dtype in DTYPES
+        and value.layout == torch.strided
+        and not (value.is_nested or value.is_quantized or value.is_meta)
+        and value.numel() * value.element_size() <= max(value.untyped_storage().nbytes(), LARGEST_VIEW)
+    )

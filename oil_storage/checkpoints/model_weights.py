@@ -122,11 +122,11 @@ def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str 
     """
     source = {key.removeprefix("module."): value for key, value in state_dict.items()}
     target = _unwrapped(model).state_dict()
-    same = {key for key in source if key in target and source[key].shape == target[key].shape}
+    same = {key for key in source if key in target and _is_like(source[key], target[key])}
     faults = {
         "missing": [key for key in target if key not in source and not _is_counter(key)],
         "unexpected": [key for key in source if key not in target],
-        "of another shape": [key for key in source if key in target and key not in same],
+        "of another shape or type": [key for key in source if key in target and key not in same],
     }
     found = [f"{len(keys)} {fault} ({modules(keys, same)})" for fault, keys in faults.items() if keys]
     if found:
@@ -193,6 +193,10 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 def _module(key: str) -> str:
     """The module that owns a tensor; a tensor of the model itself stands for itself."""
     return key.rpartition(".")[0] or key
+
+
+def _is_like(old: Tensor, new: Tensor) -> bool:
+    return old.shape == new.shape and old.is_floating_point() == new.is_floating_point()
 
 
 def _is_counter(key: str) -> bool:

@@ -7,6 +7,7 @@ of. Files of this project need the first two only, because :func:`write` stores 
 import collections
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,23 +64,19 @@ def read(path: Path, map_location: Any = "cpu") -> Any:
     check_whole(path)
     try:
         with torch.serialization.safe_globals(ALLOWED):
-            content = torch.load(
-                path,
-                map_location=map_location,
-                weights_only=True,
-                mmap=map_location == "cpu" and zipfile.is_zipfile(path),
-            )
+            mmap = map_location == "cpu" and zipfile.is_zipfile(path)
+            return plain(torch.load(path, map_location=map_location, weights_only=True, mmap=mmap))
     except OSError:
         raise
     except Exception as error:  # a broken pickle raises anything
-        reason = (str(error).splitlines() or [repr(error)])[0]
+        told = re.search("WeightsUnpickler error: (.+)", str(error))  # behind torch's advice to load without care
+        reason = told[1].strip() if told else (str(error).splitlines() or [repr(error)])[0]
         if refused := _REFUSED.search(str(error)):
             raise UserError(
                 f"{path}: holds a Python object of type {refused[1]}, which could run code and is not loaded; "
                 "ask for the weights as safetensors, or saved by torch.save({'state_dict': model.state_dict()}, FILE)"
             ) from error
         raise UserError(f"{path}: not a checkpoint ({reason}); replace it") from error
-    return plain(content)
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
@@ -99,6 +96,8 @@ def plain(content: Any) -> Any:
         }
     if isinstance(content, np.generic):
         return content.item()
+    if isinstance(content, Mapping) and content and all(isinstance(value, torch.Tensor) for value in content.values()):
+        return content  # a state dict, which has attributes of its own
     if isinstance(content, collections.OrderedDict):
         return collections.OrderedDict((key, plain(value)) for key, value in content.items())
     if isinstance(content, Mapping):
@@ -139,8 +138,12 @@ def check_whole(path: Path) -> None:
         if start != b"\x80\x02":
             raise UserError(f"{path}: {'a truncated' if start == b'PK' else 'not a'} checkpoint; replace it")
         return
-    with zipfile.ZipFile(path) as archive:
-        if not any(name.endswith("/data.pkl") for name in archive.namelist()):
-            raise UserError(f"{path}: not a checkpoint; it is another zip archive")
-        if archive.testzip() is not None:  # torch does not look at the checksums
-            raise UserError(f"{path}: a damaged checkpoint; replace it")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names, damaged = archive.namelist(), archive.testzip()  # torch does not look at the checksums
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise UserError(f"{path}: a damaged checkpoint ({error}); replace it") from error
+    if not any(name.endswith("/data.pkl") for name in names):
+        raise UserError(f"{path}: not a checkpoint; it is another zip archive")
+    if damaged is not None:
+        raise UserError(f"{path}: a damaged checkpoint; replace it")

@@ -26,7 +26,6 @@ def describe(cfg: Config, before: Trained | None) -> Trained:
     root = data_root(cfg)
     prepared = manifest.read(root) if root else None
     own = manifest.images(prepared, _dataset(cfg)["split"]).values() if prepared else ()
-    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     before_resuming = before.initialised if before else None
     return Trained(
         config=Path(cfg.filename or "unnamed").stem,
@@ -35,7 +34,7 @@ def describe(cfg: Config, before: Trained | None) -> Trained:
         images=sorted({*(before.images if before else ()), *own}),
         processes=get_world_size(),
         hardware=hardware(),
-        commit=head.stdout.strip(),
+        commit=commit(),
         reading=manifest.reading(prepared) if prepared else AS_STORED,
     )
 
@@ -61,6 +60,17 @@ def _dataset(cfg: Config) -> Mapping[str, Any]:
     while "dataset" in dataset:  # mmdet's wrappers
         dataset = dataset["dataset"]
     return dataset
+
+
+def commit() -> str:
+    """Return the short hash of the commit of this code; empty where it is not a git checkout."""
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
+        )
+    except FileNotFoundError:  # no git
+        return ""
+    return head.stdout.strip()
 
 
 def hardware() -> str:

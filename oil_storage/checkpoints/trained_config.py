@@ -18,6 +18,10 @@ ELSEWHERE = ("data_root", "ann_file", "num_workers", "persistent_workers", "pref
 """Keys that may differ between two runs of one experiment: where the data is, and how it is fetched."""
 
 
+class CodeError(ValueError):
+    """A config text that is code where data is expected."""
+
+
 def to_settings(cfg: Config) -> Settings:
     """Return a config as JSON data; tuples become lists."""
     settings: Settings = json.loads(json.dumps(cfg.to_dict(), default=str))
@@ -32,13 +36,17 @@ def parse(stored: Any) -> Settings:
             not run: it assigns literals and ``dict(key=literal)`` to names.
 
     Raises:
+        CodeError: the text is code.
         ValueError: something else.
     """
-    if isinstance(stored, str):
-        stored = json.loads(stored) if stored.lstrip().startswith("{") else _parse_python(stored)
-    if not isinstance(stored, dict) or not all(isinstance(key, str) for key in stored):
-        raise ValueError("it is not a dict")
-    settings: Settings = json.loads(json.dumps(stored))
+    try:
+        if isinstance(stored, str):
+            stored = json.loads(stored) if stored.lstrip().startswith("{") else _parse_python(stored)
+        if not isinstance(stored, dict) or not all(isinstance(key, str) for key in stored):
+            raise ValueError("it is not a dict")
+        settings: Settings = json.loads(json.dumps(stored))
+    except (SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
     return settings
 
 
@@ -49,7 +57,7 @@ def _parse_python(text: str) -> Settings:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 settings[name] = _literal(value)
             case _:
-                raise ValueError(f"line {statement.lineno}: {ast.unparse(statement)[:40]!r}")
+                raise CodeError(f"line {statement.lineno}: {ast.unparse(statement)[:40]!r}")
     return settings
 
 
@@ -57,8 +65,10 @@ def _literal(node: ast.expr) -> Any:
     match node:
         case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(word.arg for word in keywords):
             return {word.arg: _literal(word.value) for word in keywords}
-        case ast.Dict(keys=keys, values=values):
+        case ast.Dict(keys=keys, values=values) if None not in keys:
             return {str(_literal(key)): _literal(value) for key, value in zip(keys, values, strict=True) if key}
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Name(id="inf" | "nan" as number)):
+            return -float(number)
         case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
             return [_literal(element) for element in elements]
         case ast.Name() | ast.Attribute():  # inf, nan, and the types of mmengine's lazy configs
@@ -66,7 +76,7 @@ def _literal(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except ValueError as error:
-        raise ValueError(f"line {node.lineno}: {ast.unparse(node)[:40]!r}") from error
+        raise CodeError(f"line {node.lineno}: {ast.unparse(node)[:40]!r}") from error
 
 
 def recipe_sha256(settings: Mapping[str, Any]) -> str:

@@ -92,8 +92,8 @@ def find_last(work_dir: Path) -> Path | None:
     It is the one that ``last_checkpoint`` names, if it is intact. Otherwise it is the newest intact one of
     ``iter_*.pth`` and ``epoch_*.pth`` by their numbers; ``interrupted.pth``, whose name has no number, comes last.
     """
-    numbered = {int(match[2]): path for path in work_dir.glob("*.pth") if (match := _NUMBERED.fullmatch(path.name))}
-    found = [numbered[number] for number in sorted(numbered, reverse=True)] + [work_dir / INTERRUPTED]
+    numbered = [(int(match[2]), path) for path in work_dir.glob("*.pth") if (match := _NUMBERED.fullmatch(path.name))]
+    found = [path for _, path in sorted(numbered, reverse=True)] + [work_dir / INTERRUPTED]
     pointer = work_dir / LAST
     if pointer.is_file():
         found.insert(0, work_dir / Path(pointer.read_text(encoding="utf-8").strip()).name)

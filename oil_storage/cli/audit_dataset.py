@@ -59,7 +59,7 @@ def audit_dataset(args: argparse.Namespace) -> int:
         check_apart(args.source, args.fix)
         formats.check_is_free(args.fix)
     annotations = formats.read(args.source, args.format)
-    inspected = inspect(annotations, class_map, Reading(args.bands, args.stretch))
+    inspected = inspect(annotations, class_map, Reading(args.bands or None, args.stretch or None))
     for finding in gravest_last(inspected.findings):
         print(finding)
     print(summary(inspected))

@@ -39,7 +39,7 @@ def convert_dataset(args: argparse.Namespace) -> None:
     check_apart(args.source, args.out)
     formats.check_is_free(args.out)
     annotations = formats.read(args.source, args.format)
-    scenes, findings = audit(annotations, class_map, Reading(args.bands, args.stretch))
+    scenes, findings = audit(annotations, class_map, Reading(args.bands or None, args.stretch or None))
     for finding in gravest_last(findings):
         print(finding)
     check_usable(findings, args.source, args.allow, args.strict)

@@ -9,14 +9,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oil_storage.cli import configuration
 from oil_storage.cli.command import is_first_process, run
 from oil_storage.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 LONGEST_RUN = timedelta(days=365)
 """For which the first of several processes waits for the others."""
@@ -66,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="look at each tile also turned by 180 degrees, or as the config's tta_pipeline says, and merge",
     )
-    add_reading(parser, default="as in the training of the weights")
+    add_reading(parser, default="as in training")
     return parser
 
 

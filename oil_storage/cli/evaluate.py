@@ -72,6 +72,7 @@ def evaluate(args: argparse.Namespace) -> None:
     from oil_storage.evaluation.scene_result import truth_sha256
     from oil_storage.evaluation.scene_score import coco_detections, coco_truth, score_scenes
     from oil_storage.files import write_json
+    from oil_storage.imagery import Reading
     from oil_storage.reporting.figure_text import scene_table
     from oil_storage.reporting.score_files import DETECTIONS, METRICS, TRUTH
     from oil_storage.reporting.score_report import PAGE, from_scenes, write_report
@@ -103,6 +104,7 @@ def evaluate(args: argparse.Namespace) -> None:
         scenes,
         figures,
         from_scenes(images),
+        Reading(args.bands or None, args.stretch or None),
     )
     write_json(path, {**head, **figures})  # the last, so that where it is, all is
     boxes = sum(len(one.result.truth) for one in scenes)
@@ -115,8 +117,8 @@ def evaluate(args: argparse.Namespace) -> None:
 def _check_truth(args: argparse.Namespace) -> None:
     if not args.truth.exists():
         raise UserError(f"{args.truth}: no such file or folder")
-    if args.truth.is_file() and (args.format or args.class_map or args.allow):
-        raise UserError(f"{args.truth}: is a file; --format, --class-map and --allow are for folders")
+    if args.truth.is_file() and (args.format or args.class_map or args.allow or args.bands or args.stretch):
+        raise UserError(f"{args.truth}: is a file; --format, --class-map, --allow, --bands, --stretch are for folders")
     if (args.truth / "manifest.json").is_file():
         raise UserError(
             f"{args.truth}: is prepared data; name the split to score on: {args.truth / 'scenes' / 'val.json'}"
@@ -153,7 +155,9 @@ def _read_folder(args: argparse.Namespace) -> "tuple[dict[str, SceneResult], dic
     from oil_storage.preparation.resampling import mean_ground_resolution
 
     scenes, findings = audit(
-        formats.read(args.truth, args.format), parse_class_map(args.class_map), Reading(args.bands, args.stretch)
+        formats.read(args.truth, args.format),
+        parse_class_map(args.class_map),
+        Reading(args.bands or None, args.stretch or None),
     )
     check_usable(findings, args.truth, args.allow)
     for finding in findings:

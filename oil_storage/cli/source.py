@@ -11,8 +11,10 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
-def bands(text: str) -> tuple[int, int, int]:
-    """Parse the value of ``--bands``."""
+def bands(text: str) -> tuple[int, int, int] | tuple[()]:
+    """Parse the value of ``--bands``; ``file`` gives ``()``."""
+    if text == "file":
+        return ()
     try:
         red, green, blue = (int(part) for part in text.split(","))
     except ValueError:
@@ -22,8 +24,10 @@ def bands(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def stretch(text: str) -> tuple[float, float]:
-    """Parse the value of ``--stretch``."""
+def stretch(text: str) -> tuple[float, float] | tuple[()]:
+    """Parse the value of ``--stretch``; ``none`` gives ``()``."""
+    if text == "none":
+        return ()
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
@@ -33,27 +37,26 @@ def stretch(text: str) -> tuple[float, float]:
     return low, high
 
 
-def add_reading(parser: argparse.ArgumentParser, default: str = "") -> None:
+def add_reading(parser: argparse.ArgumentParser, default: str = "by the file") -> None:
     """Add ``--bands --stretch``, see :class:`oil_storage.imagery.Reading`.
 
     Args:
         parser: of the tool.
-        default: what is taken first without these options.
+        default: what is done without these options.
     """
-    first = f"{default}, else " if default else ""
     reading = parser.add_argument_group("bands")
     reading.add_argument(
         "--bands",
         type=bands,
         metavar="R,G,B",
-        help=f"bands that are red, green and blue, counted from 1 (default: {first}by the file)",
+        help=f"bands that are red, green and blue, counted from 1; 'file' takes those of the file (default: {default})",
     )
     reading.add_argument(
         "--stretch",
         type=stretch,
         metavar="LOW,HIGH",
-        help="percentiles of each band that become black and white "
-        f"(default: {first}2,98 for more than 8 bits, none for 8)",
+        help="percentiles of each band that become black and white; 'none' leaves 8 bits as they are and stretches "
+        f"others by 2,98 (default: {'none' if default == 'by the file' else default})",
     )
 
 

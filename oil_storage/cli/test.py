@@ -81,7 +81,7 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.evaluation.scene_metric import SceneMetric
     from oil_storage.evaluation.scene_result import truth_sha256
     from oil_storage.evaluation.scene_score import coco_detections, results_of, score_scenes
-    from oil_storage.files import atomic_file, partial_path, remove_partial, sha256, write_json, write_text
+    from oil_storage.files import partial_path, publish, remove_partial, sha256, write_json, write_text
     from oil_storage.inference.flips import predict_flips
     from oil_storage.reporting.figure_text import scene_table, shown
     from oil_storage.reporting.score_files import DETECTIONS, METRICS, TILE_DETECTIONS
@@ -139,8 +139,7 @@ def test(args: argparse.Namespace) -> int:
         metrics = runner.test()
     if is_main_process():
         if args.out is not None:
-            with atomic_file(args.out):  # DumpDetResults has written it under the partial name
-                pass
+            publish(partial_path(args.out), args.out)
         scenes = match_scenes(scene_metric.merged)
         kept = checkpoint.threshold(args.tta)
         threshold = curve(scenes).best_threshold() if args.split == "val" else kept

@@ -1,6 +1,7 @@
 """A detector that ONNX Runtime runs, in the place of one of mmdet's."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class OnnxModel:
 
     Attributes:
         about: the file's metadata.
+        rules: how its output becomes detections, as mmdet's ``test_cfg``.
 
     Raises:
         UserError: not such a file.
@@ -45,6 +47,7 @@ class OnnxModel:
             self.session = onnxruntime.InferenceSession(path, options, providers=[provider])
             metadata = self.session.get_modelmeta().custom_metadata_map[METADATA]
             self.about = TypeAdapter(Metadata).validate_json(metadata, strict=True)
+            self.rules = {name: rule for name, rule in asdict(self.about.test_cfg).items() if rule is not None}
         except Exception as error:  # its classes of errors have no public base
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(f"{path}: no detector that tools/export.py CONFIG CHECKPOINT wrote ({reason})") from error
@@ -73,9 +76,11 @@ class OnnxModel:
 
     def _chosen(self, boxes: Tensor, scores: Tensor, sample: DetDataSample) -> InstanceData:
         """The detections of a tile, by the rules of mmdet's heads."""
-        cfg = self.about.test_cfg
+        cfg = self.rules
         kept = []
         levels = self.about.levels or [len(scores)]
+        if sum(levels) != len(scores):
+            raise UserError(f"{self.path}: its metadata tell of {sum(levels)} candidates, it gives {len(scores)}")
         for at, found in zip(np.cumsum([0, *levels[:-1]]).tolist(), torch.split(scores, levels), strict=True):
             above = (found > cfg.get("score_thr", 0)).nonzero()[:, 0]
             number = min(cfg.get("nms_pre", -1) if cfg.get("nms_pre", -1) > 0 else len(above), len(above))

@@ -49,11 +49,11 @@ class RawDetector(nn.Module):
         self.register_buffer("mean", pixels.mean.clone() if normalised else torch.zeros(3, 1, 1))
         self.register_buffer("std", pixels.std.clone() if normalised else torch.ones(3, 1, 1))
 
-    def padding(self) -> list[float]:
+    def padding(self) -> tuple[float, float, float]:
         """Red, green and blue with which mmdet fills up a tile that is too small."""
         colour = (self.mean + self.model.data_preprocessor.pad_value * self.std).flatten()
-        filling: list[float] = (colour.flip(0) if self.wants_bgr else colour).tolist()
-        return filling
+        red, green, blue = (colour.flip(0) if self.wants_bgr else colour).tolist()
+        return red, green, blue
 
     def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
         """Predict.

@@ -85,8 +85,9 @@ class SceneDetector:
         backend: ``torch``, or ``onnx`` for ONNX Runtime.
         fast: fold batch norms into convolutions, and drop faint detections of tiles before NMS; without, figures are
             those of ``tools/test.py`` to the last digits.
-        bands: see :class:`oil_storage.imagery.Reading`; None takes those that the weights were trained on.
-        stretch: see there; None takes that of the training.
+        bands: see :class:`oil_storage.imagery.Reading`; None takes those that the weights were trained on, ``()`` those
+            that the file names.
+        stretch: see there; None takes that of the training, ``()`` the default.
 
     Attributes:
         threshold: least score of what is found.
@@ -111,8 +112,8 @@ class SceneDetector:
         tta: bool = False,
         backend: str = "torch",
         fast: bool = True,
-        bands: tuple[int, int, int] | None = None,
-        stretch: tuple[float, float] | None = None,
+        bands: tuple[int, int, int] | tuple[()] | None = None,
+        stretch: tuple[float, float] | tuple[()] | None = None,
     ) -> None:
         cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
         checkpoint = Path(checkpoint)
@@ -135,7 +136,7 @@ class SceneDetector:
                     f"{checkpoint}: made with the config {made_with}, not {Path(cfg.filename).stem}; give that"
                 )
             stored = self.model.about.score_threshold
-            trained_with = self.model.about.reading or AS_STORED
+            trained_with = self.model.about.reading
         else:
             loaded = Checkpoint.read(checkpoint)
             stored = loaded.threshold(tta)
@@ -150,7 +151,7 @@ class SceneDetector:
             )
         self.threshold, self.made_with = chosen, made_with
         if fast and not tta:  # views are merged by all that they show
-            rules = self.model.about.test_cfg if backend == "onnx" else cfg.model.get("test_cfg")
+            rules = self.model.rules if backend == "onnx" else cfg.model.get("test_cfg")
             _drop_faint(rules or {}, FAINT * chosen)
         if backend == "torch":
             self.model = build_model(cfg, loaded).to(self.device)
@@ -165,7 +166,10 @@ class SceneDetector:
             overlap,
             scale,
             batch_size or _usual_batch(int(loader.batch_size), self.device),
-            Reading(bands or trained_with.bands, stretch or trained_with.stretch),
+            Reading(
+                trained_with.bands if bands is None else (bands or None),
+                trained_with.stretch if stretch is None else (stretch or None),
+            ),
         )
         if not 0 <= overlap < self.reader.shown:
             raise UserError(

@@ -11,7 +11,7 @@ from oil_storage.evaluation.curves import curve
 from oil_storage.evaluation.errors import Kind
 from oil_storage.evaluation.matching import Matched
 from oil_storage.files import write_bytes, write_text
-from oil_storage.imagery import SUFFIXES
+from oil_storage.imagery import AS_STORED, SUFFIXES, Reading
 from oil_storage.reporting import galleries, score_plots
 from oil_storage.reporting.contact_sheet import contact_sheet
 from oil_storage.reporting.data_uri import jpeg, jpeg_uri, png, png_uri
@@ -80,6 +80,7 @@ def write_report(
     scenes: Sequence[Matched],
     figures: Mapping[str, Any],
     picture_of: PictureOf,
+    reading: Reading = AS_STORED,
 ) -> None:
     """Write plots, galleries, suspects and the page into ``folder``.
 
@@ -90,6 +91,7 @@ def write_report(
         scenes: from :func:`oil_storage.evaluation.matching.match_scenes`.
         figures: of these scenes, from :func:`oil_storage.evaluation.scene_score.score_scenes`.
         picture_of: where galleries take their pictures from.
+        reading: how the bands of these pictures become colours.
     """
     from jinja2 import Environment, PackageLoader, select_autoescape
 
@@ -117,7 +119,7 @@ def write_report(
             galleries.loosest(scenes, threshold),
         ),
     ]
-    gallery_parts = [_gallery(folder, *each, picture_of) for each in worst]
+    gallery_parts = [_gallery(folder, *each, picture_of, reading) for each in worst]
     spans = figures.get("intervals", {})
     content = {
         "title": title,
@@ -144,6 +146,7 @@ def _gallery(
     unit: str,
     found: Sequence[galleries.Shown],
     picture_of: PictureOf,
+    reading: Reading,
 ) -> dict[str, Any]:
     """A part of the page; its sheet is written beside, too."""
     placed = []
@@ -152,7 +155,7 @@ def _gallery(
             placed.append((each, *picture))
     moved = [(path, _moved(each.box, origin)) for each, path, origin in placed]
     beside = [None if each.beside is None else _moved(each.beside, origin) for each, _, origin in placed]
-    sheet = contact_sheet(moved, beside)
+    sheet = contact_sheet(moved, beside, reading)
     path = folder / f"{name}.jpg"
     if sheet.size:
         write_bytes(path, jpeg(sheet))

@@ -7,6 +7,7 @@ import pytest
 from oil_storage.annotations import formats
 from oil_storage.audit.records import audit
 from oil_storage.errors import UserError
+from oil_storage.files import partial_path
 from oil_storage.scene import CLASS_NAME, Scene
 from tests.labelled_scenes import assert_same_scenes, make_scenes
 from tests.tf_records import example, image_features, write_records
@@ -122,7 +123,8 @@ def test_a_folder_with_something_in_it_is_never_written_to(scenes: list[Scene], 
 
 
 def test_partial_folder_of_another_living_process_stays(scenes: list[Scene], tmp_path: Path) -> None:
-    partial = tmp_path / f".out.{os.getppid()}.partial"
+    host = partial_path(tmp_path / "out").name.split(".")[2]
+    partial = tmp_path / f".out.{host}.{os.getppid()}.partial"
     partial.mkdir()
     formats.write(scenes, tmp_path / "out", "coco")
     assert sorted(os.listdir(tmp_path)) == [partial.name, "out"]

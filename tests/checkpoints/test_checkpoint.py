@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -71,11 +72,16 @@ TRAINED = {"config": "ssd_lite0", "images": ["0"], "processes": 1}
     [
         ({"state_dict": None}, "state_dict is not a dict of tensors"),
         ({"state_dict": [1]}, "state_dict is not a dict of tensors"),
-        ({"state_dict": {"w": 3}}, "state_dict: w is not a tensor"),
+        ({"state_dict": {"w": 3}}, "state_dict: 'w' is not a tensor"),
         ({"state_dict": {3: torch.ones(1)}}, "state_dict is not a dict of tensors"),
         ({"state_dict": {"w": torch.tensor([1, float("nan")])}}, "state_dict: 1 of 1 tensors hold values that are not"),
-        ({"state_dict": {"w": torch.tensor(float("inf")), "v": torch.ones(1)}}, "1 of 2 tensors hold .* \\(w\\)"),
+        ({"state_dict": {"w": torch.tensor(float("inf")), "v": torch.ones(1)}}, "1 of 2 tensors hold .* \\('w'\\)"),
         ({"ema_state_dict": {"w": torch.tensor(float("nan"))}}, "ema_state_dict: 1 of 1 tensors hold"),
+        ({"state_dict": {"w": torch.ones(2).to_sparse()}}, "'w' is not a plain tensor of numbers .*sparse"),
+        ({"state_dict": {"w": torch.ones(2, dtype=torch.complex64)}}, "'w' is not a plain tensor .*complex64"),
+        ({"state_dict": {"w": torch.ones(2).to(torch.float8_e4m3fn)}}, "'w' is not a plain tensor .*float8"),
+        ({"state_dict": {"w": torch.ones(1).expand(2**40)}}, "'w' is not a plain tensor of numbers"),
+        ({"state_dict": {"w": torch.tensor(1e300, dtype=torch.float64)}}, "1 of 1 tensors hold values that are not"),
         ({"meta": None}, "meta is not a dict"),
         ({"meta": [1]}, "meta is not a dict"),
         ({"meta": {"iter": "2"}}, "meta.iter: Input should be a valid integer"),
@@ -89,12 +95,16 @@ TRAINED = {"config": "ssd_lite0", "images": ["0"], "processes": 1}
         ({"meta": {"trained": {**TRAINED, "seconds": torch.ones(1)}}}, "meta.trained.seconds: Input should be a valid"),
         ({"meta": {"trained": {**TRAINED, "data": {"name": "x"}}}}, "meta.trained.data.scenes: Field required"),
         ({"meta": {"trained": {**TRAINED, "reading": {"bands": [1]}}}}, "meta.trained.reading.bands"),
+        ({"meta": {"trained": {**TRAINED, "reading": {"stretch": [98.0, 2.0]}}}}, "stretch must be two percentiles"),
+        ({"meta": {"trained": {**TRAINED, "reading": {"bands": [0, 1, 2]}}}}, "bands must be three numbers from 1"),
         ({"meta": {"score_threshold": 0.5}}, "meta.score_threshold: Input should be"),
         ({"meta": {"score_threshold": {"threshold": 2.0, "f1": 1.0, "data": ""}}}, "threshold.threshold: Input should"),
         ({"meta": {"score_threshold": {"threshold": float("nan"), "f1": 1.0, "data": ""}}}, "threshold: Input should"),
         ({"meta": {"score_threshold_tta": {"threshold": 0.5}}}, "meta.score_threshold_tta.f1: Field required"),
-        ({"meta": {"cfg": 3}}, "its config holds code, .* not a dict"),
-        ({"meta": {"cfg": {1: 2}}}, "its config holds code, .* not a dict"),
+        ({"meta": {"cfg": 3}}, "its config is damaged .*not a dict"),
+        ({"meta": {"cfg": "a = ..."}}, "its config is damaged .*TypeError"),
+        ({"meta": {"cfg": '{"a": 1'}}, "its config is damaged"),
+        ({"meta": {"cfg": {1: 2}}}, "its config is damaged .*not a dict"),
     ],
     ids=str,
 )
@@ -103,3 +113,12 @@ def test_malformed_checkpoint_is_refused_in_one_line(tmp_path: Path, content: di
     with pytest.raises(UserError, match=rf"iter_2\.pth: .*{words}") as refusal:
         Checkpoint.read(path)
     assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_deeply_nested_content_is_refused_in_one_line(tmp_path: Path) -> None:
+    depth = 3000  # torch.save would not write it
+    with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
+        archive.writestr("a/data.pkl", b"\x80\x02" + b"]" * depth + b"a" * (depth - 1) + b".")
+        archive.writestr("a/version", "3\n")
+    with pytest.raises(UserError, match=r"a\.pth: not a checkpoint .*recursion"):
+        Checkpoint.read(tmp_path / "a.pth")

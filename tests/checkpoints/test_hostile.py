@@ -180,7 +180,7 @@ def test_no_tool_runs_the_config_text_of_safetensors(
             assert "a.safetensors: its config holds code" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("fault", ["code", "threshold", "size"])
+@pytest.mark.parametrize("fault", ["code", "threshold", "size", "nms", "nms value", "padding", "rules"])
 def test_metadata_of_onnx_are_data(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str
 ) -> None:
@@ -189,11 +189,18 @@ def test_metadata_of_onnx_are_data(
     assert run(folder, tmp_path / "a.onnx", tmp_path / "out") == 0
     graph = onnx.load(tmp_path / "a.onnx")
     metadata = json.loads(graph.metadata_props[0].value)
+    rules = metadata["test_cfg"]
     text = f"__import__('pathlib').Path({str(tmp_path / 'created')!r}).touch()"
     changed = {
         "code": text,
         "threshold": json.dumps({**metadata, "score_threshold": "high"}),
-        "size": json.dumps({**metadata, "size": [64]}),
+        "size": json.dumps({**metadata, "size": [-1, 64]}),
+        "nms": json.dumps(
+            {**metadata, "test_cfg": {**rules, "nms": {"type": f"({text}, nms)[1]", "iou_threshold": 0.5}}}
+        ),
+        "nms value": json.dumps({**metadata, "test_cfg": {**rules, "nms": {"type": "nms", "iou_threshold": "x"}}}),
+        "padding": json.dumps({**metadata, "padding": [1.0, float("nan"), 1.0]}),
+        "rules": json.dumps({**metadata, "test_cfg": {**rules, "score_thr": "a"}}),
     }
     graph.metadata_props[0].value = changed[fault]
     onnx.save(graph, tmp_path / "a.onnx")

@@ -43,6 +43,7 @@ def test_python_text_of_older_checkpoints_is_parsed_without_running_it() -> None
         "a = dict(b=__import__('os').system('touch x'))",
         "a = [x for x in ()]",
         "a = dict(**{})",
+        "a = {**{}, 1: 2}",
         "a = f'{1}'",
         "def f(): pass",
         "a = 1 if True else 2",
@@ -55,5 +56,5 @@ def test_code_in_a_config_is_refused(text: str) -> None:
 
 
 def test_names_and_types_of_lazy_configs_are_text() -> None:
-    parsed = parse("a = dict(type=mmdet.models.RetinaNet, b=inf)")
-    assert parsed == {"a": {"type": "mmdet.models.RetinaNet", "b": float("inf")}}
+    parsed = parse("a = dict(type=mmdet.models.RetinaNet, b=inf, c=-inf)")
+    assert parsed == {"a": {"type": "mmdet.models.RetinaNet", "b": float("inf"), "c": -float("inf")}}

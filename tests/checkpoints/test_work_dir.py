@@ -92,3 +92,13 @@ def test_an_argument_that_saving_does_not_know_is_refused_before_training() -> N
     CheckpointAtValidationHook(save_optimizer=False, max_keep_ckpts=1)
     with pytest.raises(TypeError, match="unexpected keyword argument 'max_kept'"):
         CheckpointAtValidationHook(max_kept=1)
+
+
+def test_checkpoint_whose_zip_directory_is_damaged_is_passed_over(tmp_path: Path) -> None:
+    old, new = save(tmp_path / "iter_1.pth"), save(tmp_path / "iter_2.pth")
+    content = bytearray(new.read_bytes())
+    content[content.rindex(b"PK\x01\x02")] ^= 255  # the last entry of the directory
+    new.write_bytes(content)
+    with pytest.raises(UserError, match=r"iter_2\.pth: a damaged checkpoint"):
+        check_whole(new)
+    assert find_last(tmp_path) == old

@@ -156,7 +156,7 @@ def test_what_the_ground_truth_is_not_is_said(truth: Path, tmp_path: Path, capsy
     for argv, said in (
         (
             [str(found), str(truth), "--class-map", "a=-"],
-            "is a file; --format, --class-map and --allow are for folders",
+            "is a file; --format, --class-map, --allow, --bands, --stretch are for folders",
         ),
         ([str(found), str(prepared)], f"is prepared data; name the split to score on: {prepared}/scenes/val.json"),
         ([str(found), str(tmp_path / "none")], "none: no such file or folder"),
