@@ -1,6 +1,6 @@
-"""Read the pixels, the size and the place of a scene: the one reader of audit, preparation, detection and their pages.
+"""Read pixels, size and georeference of scenes; audit, preparation, detection and reports use this module.
 
-GDAL opens every file. JPEGs of grey or RGB are decoded by libjpeg-turbo, which tells damage that GDAL passes over.
+GDAL opens every file. libjpeg-turbo decodes grey and RGB JPEGs, because it reports damage that GDAL ignores.
 """
 
 import os
@@ -76,8 +76,8 @@ class Reading:
             raise ValueError("stretch must be two percentiles, as 2,98")
 
 
-AS_STORED = Reading()
-"""Colours by the file's colour interpretation, 8 bits unchanged."""
+DEFAULT_READING = Reading()
+"""Colours by the file's colour interpretation, 8 bits unchanged, others stretched."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ class ImageHeader:
     """What an image file says of itself.
 
     Attributes:
-        width: of the upright image, pixels.
-        height: of the upright image, pixels.
+        width: width of the upright image, pixels.
+        height: height of the upright image, pixels.
         bands: number of bands.
-        orientation: EXIF's, 1 to 8; 1 is upright.
-        georeference: where the image lies; None where the file does not say.
+        orientation: EXIF orientation, 1 to 8; 1 is upright.
+        georeference: place on the ground; None where the file has none.
     """
 
     width: int
@@ -103,11 +103,11 @@ class SceneImage(Protocol):
     """An open scene.
 
     Attributes:
-        file_name: of the scene, without folders.
-        width: pixels.
-        height: pixels.
-        georeference: where the scene lies; None where its file does not say.
-        notes: what was done to the stored pixels, by the name of an audit's check.
+        file_name: file name without folders.
+        width: width of the upright image, pixels.
+        height: height of the upright image, pixels.
+        georeference: place on the ground; None where the file has none.
+        notes: changes made to the stored pixels, by the name of an audit's check.
     """
 
     file_name: str
@@ -170,15 +170,15 @@ class FileImage:
             named, a mask of 1 bit, complex numbers, or a palette that is to be stretched.
     """
 
-    def __init__(self, path: Path, reading: Reading = AS_STORED) -> None:
+    def __init__(self, path: Path, reading: Reading = DEFAULT_READING) -> None:
         self.file_name, self.path = path.name, path
         self._raster = _open(path)
         header = _header(path, self._raster)
         self.width, self.height, self.georeference = header.width, header.height, header.georeference
         self._orientation, self._structure = header.orientation, self._raster.tags(ns="IMAGE_STRUCTURE")
         self.notes: dict[str, str] = {}
-        self._bands = self._chosen_bands(reading)
-        self._check_kind()
+        self._bands = self._select_bands(reading)
+        self._check_supported()
         self._palette = self._colours() if set(self._bands) == {1} else None
         if reading.stretch and self._palette is not None:
             raise UserError(f"{path}: has the colours of a palette, which cannot be stretched; give --stretch none")
@@ -192,7 +192,7 @@ class FileImage:
         if self._orientation != 1:
             self.notes["exif-rotated"] = f"EXIF orientation {self._orientation}: turned upright"
 
-    def _chosen_bands(self, reading: Reading) -> list[int]:
+    def _select_bands(self, reading: Reading) -> list[int]:
         from rasterio.enums import ColorInterp
 
         count = self._raster.count
@@ -212,13 +212,11 @@ class FileImage:
             chosen = [1, 1, 1] if without_alpha < 3 else [1, 2, 3]
         is_palette = chosen == [1, 1, 1] and self._has_palette()
         if (count, chosen) != (3, [1, 2, 3]) and not is_palette:
-            numbers = (
-                "the first is read as grey" if chosen == [1, 1, 1] else f"{chosen} are read as red, green and blue"
-            )
-            self.notes["bands"] = f"has {count} band{'s' if count > 1 else ''}; {numbers}"
+            colour = "the first is read as grey" if chosen == [1, 1, 1] else f"{chosen} are read as red, green and blue"
+            self.notes["bands"] = f"has {count} band{'s' if count > 1 else ''}; {colour}"
         return chosen
 
-    def _check_kind(self) -> None:
+    def _check_supported(self) -> None:
         """Refuse pixels that are not the brightness of one picture."""
         frames = self._raster.count if self._raster.driver == "GIF" else 1
         if (pages := max(len(self._raster.subdatasets), frames)) > 1:
@@ -226,7 +224,7 @@ class FileImage:
         if any(self._raster.dtypes[band - 1].startswith("complex") for band in self._bands):
             raise UserError(f"{self.path}: complex numbers, which are not a brightness; save their amplitude")
         if self._bits() == 1:
-            raise UserError(f"{self.path}: 1 bit a pixel, as masks have; give the scene itself")
+            raise UserError(f"{self.path}: 1 bit a pixel, probably a mask; give the scene itself")
         space = self._structure.get("SOURCE_COLOR_SPACE")
         if self._orientation != 1 and self._raster.driver == WINDOWED and space:  # libtiff would turn each strip
             raise UserError(f"{self.path}: a TIFF in {space} with orientation {self._orientation}; save it upright")
@@ -257,10 +255,10 @@ class FileImage:
         """
         x1, y1, x2, y2 = self._stored(window)
         if self._raster.driver == WINDOWED:
-            return self._coloured(self._decode(window=((y1, y2), (x1, x2))))
+            return self._to_rgb(self._decode(window=((y1, y2), (x1, x2))))
         if self._pixels is None:
             self._pixels = self._decode()
-        return self._coloured(self._pixels[:, y1:y2, x1:x2])
+        return self._to_rgb(self._pixels[:, y1:y2, x1:x2])
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return the whole scene as ``(H, W, 3)`` RGB; see :meth:`read`."""
@@ -270,7 +268,7 @@ class FileImage:
         """See :class:`SceneImage`; raises what :meth:`read` raises."""
         if self._raster.driver != WINDOWED:
             return _shrunk(self.pixels(), longest)
-        return self._coloured(self._decode(out_shape=(3, *self._sample_shape(longest))))
+        return self._to_rgb(self._decode(out_shape=(3, *self._sample_shape(longest))))
 
     def shows(self, window: NDArray[np.int64]) -> bool:
         """See :class:`SceneImage`.
@@ -320,7 +318,7 @@ class FileImage:
         reason = error.__cause__ or error  # rasterio only points at the reason
         return UserError(f"{self.path}: cannot be decoded ({reason}); the file is damaged, replace it")
 
-    def _coloured(self, bands: NDArray[Any]) -> NDArray[np.uint8]:
+    def _to_rgb(self, bands: NDArray[Any]) -> NDArray[np.uint8]:
         """Turn stored bands ``(3, H, W)`` into upright pixels ``(H, W, 3)`` of 8 bits."""
         if self._palette is not None:
             pixels: NDArray[Any] = self._palette[bands[0]]
@@ -393,11 +391,14 @@ def _open(path: Path) -> Any:
     from rasterio.errors import NotGeoreferencedWarning
 
     if path.is_fifo():  # nobody knows where it ends
-        raise UserError(f"{path}: not a file, but a named pipe; remove it")
+        raise UserError(f"{path}: a named pipe, not a file; remove it")
     if not path.is_file():
         raise UserError(f"{path}: {'a folder, not an image' if path.is_dir() else 'no such image file'}")
-    with path.open("rb") as file:
-        start = file.read(4)
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); mend that or remove it") from error
     driver = next((driver for magic, driver in DRIVERS.items() if start.startswith(magic)), None)
     if driver is None:
         raise UserError(f"{path}: not an image that can be opened; replace or remove it")
@@ -418,7 +419,8 @@ def _open(path: Path) -> Any:
         reason = before.removeprefix(f"{path}: ").removeprefix(f"{path.name}: ")
         raise UserError(f"{path}: not an image that can be opened ({reason}); replace or remove it") from error
     if raster.width * raster.height > MOST_PIXELS:
-        raise UserError(f"{path}: its header claims {raster.width} x {raster.height} pixels; replace it")
+        size = f"{raster.width} x {raster.height} pixels, more than {MOST_PIXELS:,}"
+        raise UserError(f"{path}: its header claims {size}; the file is damaged, replace it")
     return raster
 
 
@@ -465,7 +467,7 @@ def _shrunk(pixels: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def open_scene(scene: Path | NDArray[np.uint8], reading: Reading = AS_STORED) -> SceneImage:
+def open_scene(scene: Path | NDArray[np.uint8], reading: Reading = DEFAULT_READING) -> SceneImage:
     """Open a scene.
 
     Args:
@@ -502,7 +504,7 @@ def read_georeference(path: Path) -> Georeference | None:
     return read_header(path).georeference if path.suffix.lower() in TIFF_SUFFIXES else None
 
 
-def read_pixels(path: Path, reading: Reading = AS_STORED) -> NDArray[np.uint8]:
+def read_pixels(path: Path, reading: Reading = DEFAULT_READING) -> NDArray[np.uint8]:
     """Read a whole scene as ``(H, W, 3)`` RGB.
 
     Raises:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.georeference import Georeference
-from oil_storage.imagery import AS_STORED, Reading
+from oil_storage.imagery import DEFAULT_READING, Reading
 
 CLASS_NAME = "oil-storage-tank"
 """The one class; a source's own names are mapped to it."""
@@ -35,4 +35,4 @@ class Scene:
     height: int
     boxes: NDArray[np.float32]
     georeference: Georeference | None = None
-    reading: Reading = AS_STORED
+    reading: Reading = DEFAULT_READING

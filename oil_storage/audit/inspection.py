@@ -19,7 +19,7 @@ from oil_storage.audit.records import MISALIGNED, NOT_CORNERS, audit
 from oil_storage.audit.same_ground import Overlap, find_same_ground, from_coordinates
 from oil_storage.errors import UserError
 from oil_storage.findings import Finding, Severity
-from oil_storage.imagery import AS_STORED, Reading, read_pixels
+from oil_storage.imagery import DEFAULT_READING, Reading, read_pixels
 from oil_storage.parallel import in_processes
 from oil_storage.scene import CLASS_NAME, Scene
 
@@ -71,7 +71,7 @@ class Inspected:
     @property
     def reading(self) -> Reading:
         """How the bands of the images become colours."""
-        return self.scenes[0].reading if self.scenes else AS_STORED
+        return self.scenes[0].reading if self.scenes else DEFAULT_READING
 
     @property
     def fit(self) -> list[Scene]:
@@ -90,7 +90,9 @@ class _Seen:
     fingerprint: SceneFingerprint | None = None
 
 
-def inspect(annotations: Annotations, class_map: Mapping[str, str | None], reading: Reading = AS_STORED) -> Inspected:
+def inspect(
+    annotations: Annotations, class_map: Mapping[str, str | None], reading: Reading = DEFAULT_READING
+) -> Inspected:
     """Audit annotations and images.
 
     Args:

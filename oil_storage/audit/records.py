@@ -15,7 +15,7 @@ from oil_storage.errors import UserError
 from oil_storage.files import sha256
 from oil_storage.findings import Finding, Severity
 from oil_storage.georeference import Georeference
-from oil_storage.imagery import AS_STORED, Reading, open_scene
+from oil_storage.imagery import DEFAULT_READING, Reading, open_scene
 from oil_storage.scene import CLASS_NAME, Scene
 
 MIN_SIDE = 3.0
@@ -48,7 +48,7 @@ class _Image:
 
 
 def audit(
-    annotations: Annotations, class_map: Mapping[str, str | None], reading: Reading = AS_STORED
+    annotations: Annotations, class_map: Mapping[str, str | None], reading: Reading = DEFAULT_READING
 ) -> tuple[list[Scene], list[Finding]]:
     """Turn what a reader found into scenes.
 

@@ -14,7 +14,7 @@ from oil_storage import manifest
 from oil_storage.checkpoints import pickled, trained_config, weights_file
 from oil_storage.checkpoints.trained_config import Settings
 from oil_storage.errors import UserError
-from oil_storage.imagery import AS_STORED, Reading
+from oil_storage.imagery import DEFAULT_READING, Reading
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -70,7 +70,7 @@ class Trained:
     hardware: str = ""
     commit: str = ""
     seconds: float | None = None
-    reading: Reading = AS_STORED
+    reading: Reading = DEFAULT_READING
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def load_from_file_or_url(filename: str, map_location: Any = None) -> dict[str, 
     content = dict(checkpoint.content)
     content["meta"] = {key: value for key, value in content["meta"].items() if key != "config"}  # mmengine executes it
     if "message_hub" in content:
-        content["message_hub"] = pickled.restored(content["message_hub"], checkpoint.path)
+        content["message_hub"] = pickled.restore_message_hub(content["message_hub"], checkpoint.path)
     return content
 
 

@@ -61,7 +61,7 @@ def read(path: Path, map_location: Any = "cpu") -> Any:
     Raises:
         UserError: the file is damaged, is no checkpoint, or names a type that is not on the list.
     """
-    check_whole(path)
+    check_complete(path)
     try:
         with torch.serialization.safe_globals(ALLOWED):
             mmap = map_location == "cpu" and zipfile.is_zipfile(path)
@@ -109,7 +109,7 @@ def plain(content: Any) -> Any:
     return content
 
 
-def restored(message_hub: Any, path: Path) -> dict[str, Any]:
+def restore_message_hub(message_hub: Any, path: Path) -> dict[str, Any]:
     """Return what mmengine logged as its ``MessageHub`` takes it: with the histories that :func:`plain` replaced.
 
     Raises:
@@ -126,7 +126,7 @@ def _history(log_history: torch.Tensor, count_history: torch.Tensor, max_length:
     return HistoryBuffer(log_history.numpy(), count_history.numpy(), max_length)
 
 
-def check_whole(path: Path) -> None:
+def check_complete(path: Path) -> None:
     """Refuse a file that cannot be a checkpoint, or is the beginning of one.
 
     Raises:

@@ -13,7 +13,7 @@ from mmengine.dist import get_world_size
 
 from oil_storage import manifest
 from oil_storage.checkpoints.checkpoint import DataIdentity, Trained
-from oil_storage.imagery import AS_STORED
+from oil_storage.imagery import DEFAULT_READING
 
 
 def describe(cfg: Config, before: Trained | None) -> Trained:
@@ -35,7 +35,7 @@ def describe(cfg: Config, before: Trained | None) -> Trained:
         processes=get_world_size(),
         hardware=hardware(),
         commit=commit(),
-        reading=manifest.reading(prepared) if prepared else AS_STORED,
+        reading=manifest.reading(prepared) if prepared else DEFAULT_READING,
     )
 
 

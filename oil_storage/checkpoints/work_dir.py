@@ -104,7 +104,7 @@ def _is_intact(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        pickled.check_whole(path)
+        pickled.check_complete(path)
     except UserError:
         return False
     return True

@@ -47,7 +47,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     from oil_storage.checkpoints.checkpoint import Checkpoint
     from oil_storage.checkpoints.model_weights import build_model
     from oil_storage.files import sha256, write_bytes
-    from oil_storage.imagery import AS_STORED
+    from oil_storage.imagery import DEFAULT_READING
     from oil_storage.inference.onnx_export import export
     from oil_storage.inference.tile_reader import for_arrays
 
@@ -68,7 +68,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
         "config": args.config.stem,
         "checkpoint_sha256": sha256(args.checkpoint),
         "score_threshold": checkpoint.threshold(),
-        "reading": checkpoint.meta.trained.reading if checkpoint.meta.trained else AS_STORED,
+        "reading": checkpoint.meta.trained.reading if checkpoint.meta.trained else DEFAULT_READING,
     }
     exported = export(model, (height, width), about)
     write_bytes(out, exported)

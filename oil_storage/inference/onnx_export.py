@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 
-from oil_storage.imagery import AS_STORED, Reading
+from oil_storage.imagery import DEFAULT_READING, Reading
 from oil_storage.inference.raw_detector import RawDetector
 
 OPSET = 17
@@ -76,7 +76,7 @@ class Metadata:
     config: str = ""
     checkpoint_sha256: str = ""
     score_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
-    reading: Reading = AS_STORED
+    reading: Reading = DEFAULT_READING
 
 
 def export(model: Any, size: tuple[int, int], about: Mapping[str, Any]) -> bytes:

@@ -22,7 +22,7 @@ from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.channels_last import to_channels_last
 from oil_storage.errors import UserError
 from oil_storage.georeference import Georeference
-from oil_storage.imagery import AS_STORED, Reading, SceneImage
+from oil_storage.imagery import DEFAULT_READING, Reading, SceneImage
 from oil_storage.inference.flips import predict_flips
 from oil_storage.inference.fusing import fuse
 from oil_storage.inference.onnx_model import OnnxModel
@@ -141,7 +141,7 @@ class SceneDetector:
             loaded = Checkpoint.read(checkpoint)
             stored = loaded.threshold(tta)
             made_with = loaded.meta.trained.config if loaded.meta.trained else None
-            trained_with = loaded.meta.trained.reading if loaded.meta.trained else AS_STORED
+            trained_with = loaded.meta.trained.reading if loaded.meta.trained else DEFAULT_READING
         chosen = stored if score_thr is None else score_thr
         if chosen is None:
             views = " --tta" if tta else ""

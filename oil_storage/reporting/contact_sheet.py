@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.imagery import AS_STORED, Reading, read_pixels
+from oil_storage.imagery import DEFAULT_READING, Reading, read_pixels
 
 CELL = 120
 """Side of a picture, pixels."""
@@ -23,7 +23,7 @@ CONTEXT = 2.2
 def contact_sheet(
     boxes: Sequence[tuple[Path, Sequence[float]]],
     beside: Sequence[Sequence[float] | None] = (),
-    reading: Reading = AS_STORED,
+    reading: Reading = DEFAULT_READING,
 ) -> NDArray[np.uint8]:
     """Draw each box on its image.
 

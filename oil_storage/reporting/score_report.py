@@ -11,7 +11,7 @@ from oil_storage.evaluation.curves import curve
 from oil_storage.evaluation.errors import Kind
 from oil_storage.evaluation.matching import Matched
 from oil_storage.files import write_bytes, write_text
-from oil_storage.imagery import AS_STORED, SUFFIXES, Reading
+from oil_storage.imagery import DEFAULT_READING, SUFFIXES, Reading
 from oil_storage.reporting import galleries, score_plots
 from oil_storage.reporting.contact_sheet import contact_sheet
 from oil_storage.reporting.data_uri import jpeg, jpeg_uri, png, png_uri
@@ -80,7 +80,7 @@ def write_report(
     scenes: Sequence[Matched],
     figures: Mapping[str, Any],
     picture_of: PictureOf,
-    reading: Reading = AS_STORED,
+    reading: Reading = DEFAULT_READING,
 ) -> None:
     """Write plots, galleries, suspects and the page into ``folder``.
 

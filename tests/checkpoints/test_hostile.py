@@ -235,7 +235,7 @@ def test_checkpoint_of_an_older_version_is_read(folder: Path, tmp_path: Path) ->
     assert checkpoint.trained_settings() == {"model": {"type": "RetinaNet"}}
     stored = checkpoint.content["message_hub"]["log_scalars"]["train/loss"]
     assert stored["log_history"].tolist() == [3, 2]
-    hub = pickled.restored(checkpoint.content["message_hub"], tmp_path)
+    hub = pickled.restore_message_hub(checkpoint.content["message_hub"], tmp_path)
     assert hub["log_scalars"]["train/loss"].mean() == 2.5
 
 
@@ -244,4 +244,4 @@ def test_checkpoint_of_an_older_version_is_read(folder: Path, tmp_path: Path) ->
 )
 def test_damaged_log_is_refused(hub: Any) -> None:
     with pytest.raises(UserError, match=r"a\.pth: message_hub is damaged"):
-        pickled.restored(hub, Path("a.pth"))
+        pickled.restore_message_hub(hub, Path("a.pth"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from oil_storage.checkpoints.pickled import check_whole
+from oil_storage.checkpoints.pickled import check_complete
 from oil_storage.checkpoints.work_dir import AtomicBackend, CheckpointAtValidationHook, find_last
 from oil_storage.errors import UserError
 
@@ -30,13 +30,13 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
 def test_torchs_formats_pass_and_pieces_of_them_do_not(tmp_path: Path, new_format: bool) -> None:
     path = tmp_path / "a.pth"
     torch.save({"state_dict": torch.zeros(100)}, path, _use_new_zipfile_serialization=new_format)
-    check_whole(path)
+    check_complete(path)
     path.write_bytes(b"<html>not found</html>")
     with pytest.raises(UserError, match=r"a\.pth: not a checkpoint"):
-        check_whole(path)
+        check_complete(path)
     path.write_bytes(b"")
     with pytest.raises(UserError, match=r"a\.pth: not a checkpoint"):
-        check_whole(path)
+        check_complete(path)
 
 
 def test_a_zip_of_something_else_and_flipped_bytes_are_refused(tmp_path: Path) -> None:
@@ -44,14 +44,14 @@ def test_a_zip_of_something_else_and_flipped_bytes_are_refused(tmp_path: Path) -
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "no checkpoint")
     with pytest.raises(UserError, match=r"a\.pth: not a checkpoint"):
-        check_whole(path)
+        check_complete(path)
     torch.save({"state_dict": torch.ones(1000)}, path)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255
     path.write_bytes(content)
     assert not torch.equal(torch.load(path)["state_dict"], torch.ones(1000)), "torch itself takes no notice"
     with pytest.raises(UserError, match=r"a\.pth: a damaged checkpoint"):
-        check_whole(path)
+        check_complete(path)
 
 
 def save(path: Path) -> Path:
@@ -100,5 +100,5 @@ def test_checkpoint_whose_zip_directory_is_damaged_is_passed_over(tmp_path: Path
     content[content.rindex(b"PK\x01\x02")] ^= 255  # the last entry of the directory
     new.write_bytes(content)
     with pytest.raises(UserError, match=r"iter_2\.pth: a damaged checkpoint"):
-        check_whole(new)
+        check_complete(new)
     assert find_last(tmp_path) == old
