@@ -147,16 +147,20 @@ def check_apart(source: Path, out: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, wait: bool = False) -> Iterator[None]:
     """Keep other processes that ask for the same folder out of it.
 
+    Args:
+        folder: to be locked.
+        wait: wait until no other process is in it.
+
     Raises:
-        UserError: another process is in it.
+        UserError: another process is in it, and ``wait`` is not set.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"{folder}: another process is writing to it; wait until it has ended") from error
         yield

@@ -23,7 +23,7 @@ from oil_storage.annotations.outline import bounds, is_upright_box
 from oil_storage.annotations.record import Annotations, ImageRecord, Record
 from oil_storage.annotations.tally import Tally
 from oil_storage.errors import UserError
-from oil_storage.files import write_json
+from oil_storage.files import json_text
 from oil_storage.findings import Finding, Severity
 from oil_storage.georeference import PIXELS, Georeference
 from oil_storage.imagery import read_georeference
@@ -209,7 +209,7 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
         ]
         own = {} if georeference.crs else {"crs": None}
         content = {"type": "FeatureCollection", **own, "features": features}
-        write_json(folder / f"{scene.scene_id}.geojson", content)
+        (folder / f"{scene.scene_id}.geojson").write_text(json_text(content), encoding="utf-8")
 
 
 def _image_folder(source: Path) -> Path:

@@ -16,7 +16,6 @@ from oil_storage.annotations.reading import Reading
 from oil_storage.annotations.record import Annotations, Record
 from oil_storage.annotations.tally import Tally
 from oil_storage.errors import UserError
-from oil_storage.files import write_text
 from oil_storage.findings import Finding, Severity
 from oil_storage.scene import CLASS_NAME, Scene
 
@@ -86,8 +85,9 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
             shares = (x1 + x2) / 2 / scene.width, (y1 + y2) / 2 / scene.height
             sides = (x2 - x1) / scene.width, (y2 - y1) / scene.height
             lines.append(f"0 {' '.join(f'{share:.10f}' for share in (*shares, *sides))}\n")
-        write_text(out / LABELS / f"{scene.scene_id}.txt", "".join(lines))
-    write_text(out / "data.yaml", f"path: .\ntrain: {IMAGES}\nval: {IMAGES}\nnames:\n  0: {CLASS_NAME}\n")
+        (out / LABELS / f"{scene.scene_id}.txt").write_text("".join(lines), encoding="utf-8")
+    names = f"path: .\ntrain: {IMAGES}\nval: {IMAGES}\nnames:\n  0: {CLASS_NAME}\n"
+    (out / "data.yaml").write_text(names, encoding="utf-8")
 
 
 def _folders(source: Path) -> list[tuple[Path, Path]]:

@@ -1,12 +1,10 @@
 """Find or download the checkpoint that a config names, and load it for mmengine without running code from it."""
 
-import fcntl
-import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from torch.hub import download_url_to_file
 from oil_storage.checkpoints import pickled
 from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.errors import UserError
-from oil_storage.files import atomic_file, sha256
+from oil_storage.files import atomic_file, locked, sha256
 
 FOLDER = Path("checkpoints")
 INDEX = Path(mmdet.__file__).parent / ".mim" / "configs"
@@ -85,7 +83,7 @@ def resolve(load_from: str) -> Path:
     if not target.is_file():
         FOLDER.mkdir(parents=True, exist_ok=True)
         try:
-            with _alone_in(FOLDER):  # the processes of one machine start together
+            with locked(FOLDER, wait=True):  # the processes of one machine start together
                 if not target.is_file():
                     _download(url, target)
         except BaseException:
@@ -120,16 +118,6 @@ CheckpointLoader.register_scheme(
     load_from_file_or_url,
     force=True,
 )
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _digest_in_name(path: Path) -> str | None:
