@@ -156,14 +156,14 @@ def test_missing_data_names_the_prepare_command(tmp_path: Path, capsys: pytest.C
     assert "tools/prepare_dataset.py SOURCE" in error_of(capsys, [str(config), "--work-dir", str(tmp_path / "work")])
 
 
-def test_data_is_missed_before_a_checkpoint(
+def test_data_is_missed_before_a_checkpoint_is_fetched(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = {f"{loader}_dataloader__dataset__tile": 128 for loader in ("train", "val")}
     evaluator = {"val_evaluator__ann_file": str(data / "tiles" / "128_16" / "val.json")}
     config = str(write_config(tmp_path, data, **changes, **evaluator))
     monkeypatch.chdir(tmp_path)
-    assert "the config wants 128_16" in error_of(capsys, [config, "--load-from", "absent.pth"])
+    assert "the config wants 128_16" in error_of(capsys, [config, "--load-from", "http://127.0.0.1:9/absent.pth"])
     assert "the config wants 128_16" in error_of(capsys, [config, "--load-from", "mmdet://no_such_model"])
     assert {path.name for path in tmp_path.iterdir()} == {Path(config).name}
 
