@@ -1,6 +1,7 @@
 """The image files of a data set."""
 
 import glob
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,7 +106,7 @@ def find_scenes(named: Sequence[str]) -> list[Path]:
     by_name: dict[str, Path] = {}
     for one in found:
         other = by_name.setdefault(one.stem, one)
-        if other.resolve() != one.resolve():
+        if os.path.realpath(other) != os.path.realpath(one):  # which a link to itself does not upset
             raise UserError(f"{other} and {one}: results are called by the scene's name; run one of them elsewhere")
     return list(by_name.values())
 

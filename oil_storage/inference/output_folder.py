@@ -1,6 +1,7 @@
 """Detect in many scenes and write what is found into a folder; finished scenes are skipped on re-runs."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class OutputFolder:
                     self._leave_out(source, str(found), left_out)
                     continue
                 before = self._source_of(source.stem)
-                if before not in (None, str(source.resolve())):
+                if before not in (None, os.path.realpath(source)):
                     tqdm.write(f"{source}: takes the place of {before}, of the same name, in {self.path}")
                 if writing is not None:
                     self._end_writing(*writing, left_out)  # no more than one waits
@@ -103,7 +104,7 @@ class OutputFolder:
     def _write(self, source: Path, found: SceneDetections, detector: SceneDetector) -> None:
         """Write all files of a scene, and last the one by which it is known to be finished."""
         measures = measure(found)
-        about = {"source": str(source.resolve()), "file": _version(source)}
+        about = {"source": os.path.realpath(source), "file": _version(source)}
         (self.path / f"{source.stem}{DONE}").unlink(missing_ok=True)  # of another run
         write(found, measures, self.path)
         image = open_scene(source, detector.reader.reading)
@@ -129,7 +130,7 @@ class OutputFolder:
         """Note and say why a scene is left out, and remove what is there of it, but not another file's results."""
         left_out[str(source)] = why
         tqdm.write(f"left out: {why}")
-        if written or self._source_of(source.stem) == str(source.resolve()):
+        if written or self._source_of(source.stem) == os.path.realpath(source):
             for ending in (DONE, *FORMATS, PAGE):
                 (self.path / f"{source.stem}{ending}").unlink(missing_ok=True)
             (self.path / PICTURES / f"{source.stem}.jpg").unlink(missing_ok=True)

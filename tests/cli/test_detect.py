@@ -298,3 +298,10 @@ def test_scenes_are_files_folders_patterns_and_lists(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=said):
             find_scenes(named)
+
+
+def test_link_to_itself_leaves_the_other_scenes_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / "loop.tif").symlink_to("loop.tif")
+    assert [path.name for path in find_scenes([str(tmp_path)])] == ["a.png", "loop.tif"]
+    assert [path.name for path in find_scenes([str(tmp_path), str(tmp_path)])] == ["a.png", "loop.tif"]
