@@ -53,7 +53,7 @@ os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")  # the fast path takes
 
 @dataclass(frozen=True)
 class Reading:
-    """How the bands of a scene become red, green and blue of 8 bits.
+    """Choice of bands and stretch that turns a scene into RGB of 8 bits.
 
     Attributes:
         bands: which bands are red, green and blue, counted from 1; None takes those that the file calls so.
@@ -82,7 +82,7 @@ DEFAULT_READING = Reading()
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What an image file says of itself.
+    """Header of an image file.
 
     Attributes:
         width: width of the upright image, pixels.

@@ -70,7 +70,7 @@ class Inspected:
 
     @property
     def reading(self) -> Reading:
-        """How the bands of the images become colours."""
+        """Bands and stretch by which the images are read."""
         return self.scenes[0].reading if self.scenes else DEFAULT_READING
 
     @property

@@ -48,7 +48,7 @@ class DataIdentity:
 
 @dataclass(frozen=True)
 class Trained:
-    """How weights were trained.
+    """Provenance of trained weights.
 
     Attributes:
         config: name of the config.
@@ -75,7 +75,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Meta:
-    """What a checkpoint says of itself, as far as it is used here.
+    """Metadata of a checkpoint, as far as they are used here.
 
     Attributes:
         cfg: the config of the training, see :mod:`oil_storage.checkpoints.trained_config`.
@@ -106,7 +106,7 @@ LARGEST_VIEW = 2**30
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose schema and weights were found sound.
+    """A validated checkpoint.
 
     Attributes:
         path: of the file.

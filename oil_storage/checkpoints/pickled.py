@@ -45,7 +45,7 @@ ALLOWED: list[Any] = [
     (_OldHistory, "mmengine.logging.history_buffer.HistoryBuffer"),
     (_ignored_attribute, "builtins.getattr"),
 ]
-"""What a pickle may name beside torch's own list of tensors and containers. The last two names lead to stand-ins."""
+"""Types that a pickle may name beside torch's own list of tensors and containers. The last two are stand-ins."""
 
 
 def read(path: Path, map_location: Any = "cpu") -> Any:

@@ -1,4 +1,4 @@
-"""Where the weights of a training come from and how they are trained: what is noted in its checkpoints."""
+"""Describe a training for its checkpoints: first weights, data, hardware and commit."""
 
 import os
 import platform

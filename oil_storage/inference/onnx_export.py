@@ -33,7 +33,7 @@ class Suppression:
 
 @dataclass(frozen=True)
 class Rules:
-    """How the raw output of a detector becomes detections: mmdet's ``test_cfg``.
+    """Rules that turn raw output into detections: mmdet's ``test_cfg``.
 
     Attributes:
         score_thr: detections with lower scores are dropped.
@@ -54,7 +54,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What an exported detector says of itself, and how its raw output becomes detections.
+    """Metadata of an exported detector.
 
     Attributes:
         size: height and width of tiles, pixels.

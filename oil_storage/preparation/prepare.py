@@ -68,7 +68,7 @@ class Choices:
 
     @property
     def reading(self) -> Reading:
-        """How the bands of the scenes become colours."""
+        """Bands and stretch by which the scenes are read."""
         return Reading(self.bands, self.stretch)
 
     def as_recorded(self) -> dict[str, Any]:
