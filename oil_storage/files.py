@@ -1,4 +1,4 @@
-"""Write files and folders that are complete or absent, also after a crash or a power loss."""
+"""Read text and JSON; write files and folders that are complete or absent, also after a crash or a power loss."""
 
 import fcntl
 import hashlib
@@ -10,9 +10,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from oil_storage.errors import UserError
+
+T = TypeVar("T")
 
 _HOST = socket.gethostname().replace(".", "-")
 _PARTIAL = re.compile(r"\.(?P<name>.+?)(?:\.(?P<host>[^.]+)\.(?P<process>\d+))?\.partial(?:\.\w+)?")
@@ -121,6 +125,53 @@ def write_json(path: Path, content: Any) -> None:
 def json_text(content: Any) -> str:
     """What :func:`write_json` writes."""
     return json.dumps(content, indent=1) + "\n"
+
+
+def read_text(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        UserError: not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON in UTF-8 or UTF-16.
+
+    Raises:
+        UserError: not JSON; the line is named.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}:{error.lineno}: not JSON ({error.msg}); the file is cut short or was edited by hand"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: JSON that cannot be read ({error}); is it the right file?") from error
+
+
+def validated(content: Any, kind: type[T], path: Path) -> T:
+    """Make what was read from ``path`` an instance of a type that pydantic knows.
+
+    Raises:
+        UserError: it does not fit; the first entry that does not is named.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        keys = [key for key in fault["loc"] if key not in ("int", "str")]  # these are members of a union
+        entry = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
+        place = f"{path}: {entry}" if entry else str(path)
+        value = "" if fault["type"] == "missing" else f", not {fault['input']!r:.200}"
+        raise UserError(f"{place}: {fault['msg']}{value}; correct it, or name the right file") from error
 
 
 def sha256(path: Path) -> str:

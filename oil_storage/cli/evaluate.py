@@ -95,8 +95,8 @@ def evaluate(args: argparse.Namespace) -> None:
         "threshold_is": chosen,
         "oil_storage": __version__,
     }
-    write_json(args.out / DETECTIONS, coco_detections(results))
-    write_json(args.out / TRUTH, coco_truth(results))
+    coco_detections(results).save(args.out / DETECTIONS)
+    coco_truth(results).save(args.out / TRUTH)
     write_report(
         args.out,
         args.detections.name,
@@ -170,11 +170,11 @@ def _read_folder(args: argparse.Namespace) -> "tuple[dict[str, SceneResult], dic
     return results, {one.scene_id: one.image for one in scenes}
 
 
-def _image_ids(truth: Path) -> dict[int, str]:
+def _image_ids(truth: Path) -> dict[int | str, str]:
     from oil_storage.annotations.images import scene_name
-    from oil_storage.annotations.json_file import load_object
+    from oil_storage.coco import CocoFile
 
-    return {image["id"]: scene_name(image["file_name"]) for image in load_object(truth)["images"]}
+    return {image.id: scene_name(image.file_name) for image in CocoFile.load(truth).images}
 
 
 def _beside(truth: "Mapping[str, SceneResult]", found: "Mapping[str, Detections]", path: Path) -> "list[SceneResult]":

@@ -68,6 +68,7 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage import manifest
     from oil_storage.checkpoints import weights_file
     from oil_storage.checkpoints.checkpoint import Checkpoint, ChosenThreshold, store_threshold
+    from oil_storage.coco import CocoFile
     from oil_storage.datasets.oil_storage import check_prepared
     from oil_storage.engine import distributed
     from oil_storage.engine.bf16 import compute_as_configured
@@ -156,8 +157,8 @@ def test(args: argparse.Namespace) -> int:
         ]
         published = {}
         if report["tiles"] == PUBLISHED_TILES:
-            tiles_truth = json.loads(Path(cfg.test_evaluator.ann_file).read_text(encoding="utf-8"))
-            published = published_score(tiles_truth, of_tiles)
+            tiles_truth = CocoFile.load(Path(cfg.test_evaluator.ann_file))
+            published = published_score(tiles_truth.to_dict(), of_tiles)
         report |= {
             "ground_truth_sha256": truth_sha256(scene_metric.merged),
             "checkpoint_sha256": sha256(args.checkpoint),
@@ -168,7 +169,7 @@ def test(args: argparse.Namespace) -> int:
         }
         folder, tiles = Path(cfg.work_dir), Path(cfg.test_evaluator.ann_file).with_suffix("")
         (folder / METRICS).unlink(missing_ok=True)  # of an earlier test, whose other files are about to go
-        write_json(folder / DETECTIONS, coco_detections([one.result for one in scenes]))
+        coco_detections([one.result for one in scenes]).save(folder / DETECTIONS)
         write_text(folder / TILE_DETECTIONS, json.dumps(of_tiles))
         title = f"{args.config.stem}, {args.split} split"
         write_report(folder, title, facts(report), scenes, figures, from_tiles(tiles, scenes))

@@ -1,20 +1,19 @@
 """Detections of any tool, read from a file: COCO json, COCO results, CSV, or GeoJSON of each scene."""
 
 import csv
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from oil_storage.annotations import geojson
 from oil_storage.annotations.folders import visible
 from oil_storage.annotations.images import scene_name
-from oil_storage.annotations.json_file import is_number
+from oil_storage.coco import CocoAnnotation, CocoFile
 from oil_storage.errors import UserError
+from oil_storage.files import read_json, validated
 from oil_storage.merging import Detections
 
 CSV_COLUMNS = ("scene", "xmin", "ymin", "xmax", "ymax", "score")
@@ -27,7 +26,7 @@ Found = tuple[str, str, list[float], float]
 """Where it is written, scene, xyxy, score."""
 
 
-def read_detections(path: Path, names: Mapping[int, str], images: Mapping[str, Path]) -> dict[str, Detections]:
+def read_detections(path: Path, names: Mapping[int | str, str], images: Mapping[str, Path]) -> dict[str, Detections]:
     """Read detections by scene.
 
     Args:
@@ -108,46 +107,27 @@ def _from_geojson(path: Path, images: Mapping[str, Path]) -> Iterator[Found]:
             yield place.removeprefix(f"{path}: ").removeprefix(f"{path}/"), file.stem, box, score
 
 
-def _from_json(path: Path, names: Mapping[Any, str]) -> Iterator[Found]:
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (RecursionError, ValueError) as error:
-        raise UserError(f"{path}: not json ({error}); write it again") from error
-    owner = "the ground truth"
-    results = content
-    if isinstance(content, dict):
-        names, owner = _named_images(path, content), "its own images"
-        results = content.get("annotations")
-    if not isinstance(results, list) or not all(isinstance(one, dict) for one in results):
-        raise UserError(f"{path}: neither COCO with a score in each annotation nor a list of COCO results")
-    if results and not names:
-        raise UserError(
-            f"{path}: a list of results, whose image_id are those of a COCO json; name that as ground truth"
-        )
-    if len(classes := {str(one.get("category_id")) for one in results}) > 1:
+def _from_json(path: Path, names: Mapping[int | str, str]) -> Iterator[Found]:
+    content, owner = read_json(path), "the ground truth"
+    if isinstance(content, list):
+        results = validated(content, list[CocoAnnotation], path)
+        if results and not names:
+            raise UserError(
+                f"{path}: a list of results, whose image_id are those of a COCO json; name that as ground truth"
+            )
+    else:
+        coco_file, owner = validated(content, CocoFile, path), "its own images"
+        if not coco_file.model_fields_set >= {"images", "annotations"}:
+            raise UserError(f"{path}: neither COCO with images and annotations nor a list of COCO results")
+        names, results = {image.id: scene_name(image.file_name) for image in coco_file.images}, coco_file.annotations
+        if len(set(names.values())) < len(coco_file.images):
+            raise UserError(f"{path}: images of one name or id; they must differ, without folder and suffix")
+    if len(classes := {result.category_id for result in results}) > 1:
         raise UserError(f"{path}: has detections of {len(classes)} categories; leave those of tanks alone")
-    for number, one in enumerate(results):
+    for number, result in enumerate(results):
         place = f"result {number}"
-        if absent := [key for key in ("image_id", "bbox", "score") if key not in one]:
-            raise UserError(f"{path}, {place}: has no {absent[0]}")
-        numbers = [*one["bbox"], one["score"]] if isinstance(one["bbox"], list) else []
-        if len(numbers) != 5 or not all(map(is_number, numbers)):
-            raise UserError(f"{path}, {place}: needs a bbox of four numbers and a score: {one['bbox']}, {one['score']}")
-        image_id: Any = one["image_id"]
-        if not isinstance(image_id, int | str) or image_id not in names:
-            raise UserError(f"{path}, {place}: image_id {image_id!r} is none of {owner}")
-        x, y, width, height, score = numbers
-        yield place, names[image_id], [x, y, x + width, y + height], score
-
-
-def _named_images(path: Path, content: Mapping[str, Any]) -> dict[Any, str]:
-    """The scene of each image id of COCO json."""
-    try:
-        names = {image["id"]: scene_name(image["file_name"]) for image in content["images"]}
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: neither COCO nor a list of COCO results: no images with id and file_name ({error!r})"
-        ) from error
-    if len(set(names.values())) < len(content["images"]):
-        raise UserError(f"{path}: images of one name or id; they must differ, without folder and suffix")
-    return names
+        if result.score is None:
+            raise UserError(f"{path}, {place}: has no score")
+        if result.image_id not in names:
+            raise UserError(f"{path}, {place}: image_id {result.image_id!r} is none of {owner}")
+        yield place, names[result.image_id], list(result.box), result.score

@@ -12,7 +12,7 @@ from mmengine.evaluator import BaseMetric
 from numpy.typing import NDArray
 
 from oil_storage.annotations.images import scene_name
-from oil_storage.annotations.json_file import is_number, load_object
+from oil_storage.coco import CocoAnnotation, CocoFile, CocoImage
 from oil_storage.errors import UserError
 from oil_storage.evaluation.scene_result import SceneResult
 from oil_storage.evaluation.scene_score import average_precisions
@@ -38,9 +38,9 @@ class SceneMetric(BaseMetric):
     def __init__(self, tiles: str, scenes: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scenes = read_scenes(Path(scenes))
-        images = load_object(Path(tiles))["images"]
-        self.scene_of = {image["id"]: image["scene_id"] for image in images}
-        self.window_of = {image["id"]: window(image) for image in images}
+        images = CocoFile.load(Path(tiles)).images
+        self.scene_of = {image.id: str(image.scene_id) for image in images}
+        self.window_of = {image.id: window(image) for image in images}
         self.merged: list[SceneResult] = []
         self.found: dict[int, Detections] = {}
 
@@ -75,48 +75,42 @@ def read_scenes(path: Path) -> dict[str, SceneResult]:
     Raises:
         UserError: not COCO of one class, two images of one name or id, or a box that is no box of an object.
     """
-    content = load_object(path)
-    try:
-        boxes: dict[Any, list[tuple[float, ...]]] = {image["id"]: [] for image in content["images"]}
-        if len(boxes) < len(content["images"]):
-            raise UserError(f"{path}: {len(content['images'])} images have {len(boxes)} ids; they must differ")
-        for number, annotation in enumerate(content["annotations"]):
-            boxes[annotation["image_id"]].append(_object(annotation, f"{path}, annotation {number}"))
-        if len(classes := {annotation.get("category_id") for annotation in content["annotations"]}) > 1:
-            raise UserError(f"{path}: has boxes of {len(classes)} categories; leave those of tanks alone")
-        scenes = [
-            SceneResult(
-                scene_name(image["file_name"]),
-                int(image["width"]),
-                int(image["height"]),
-                np.array(boxes[image["id"]], np.float32).reshape(-1, 4),
-                np.zeros((0, 4), np.float32),
-                np.zeros(0, np.float32),
-                gsd=image.get("gsd"),
-            )
-            for image in content["images"]
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: no COCO json of scenes ({type(error).__name__}: {error})") from error
+    content = CocoFile.load(path)
+    boxes: dict[int | str, list[tuple[float, ...]]] = {image.id: [] for image in content.images}
+    if len(boxes) < len(content.images):
+        raise UserError(f"{path}: {len(content.images)} images have {len(boxes)} ids; they must differ")
+    if len(classes := {annotation.category_id for annotation in content.annotations}) > 1:
+        raise UserError(f"{path}: has boxes of {len(classes)} categories; leave those of tanks alone")
+    for index, annotation in enumerate(content.annotations):
+        place = f"{path}: annotations[{index}]"
+        if annotation.image_id not in boxes:
+            raise UserError(f"{place}: image_id {annotation.image_id!r} is none of its images; remove it")
+        boxes[annotation.image_id].append(_object(annotation, place))
+    scenes = []
+    for index, image in enumerate(content.images):
+        if image.width is None or image.height is None:
+            raise UserError(f"{path}: images[{index}]: has no width and height; state them in pixels")
+        truth = np.array(boxes[image.id], np.float32).reshape(-1, 4)
+        none = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        scenes.append(SceneResult(scene_name(image.file_name), image.width, image.height, truth, *none, gsd=image.gsd))
     by_name = {scene.scene_id: scene for scene in scenes}
     if len(by_name) < len(scenes):
         raise UserError(f"{path}: {len(scenes)} images have {len(by_name)} names; they must differ, without suffix")
     return by_name
 
 
-def _object(annotation: dict[str, Any], place: str) -> tuple[float, ...]:
+def _object(annotation: CocoAnnotation, place: str) -> tuple[float, ...]:
     """The box of an annotation, xyxy."""
-    x, y, width, height = annotation["bbox"]
-    if not all(is_number(value) and math.isfinite(value) for value in (x, y, width, height)):
-        raise UserError(f"{place}: a box that is no four finite numbers: {annotation['bbox']}")
-    if width <= 0 or height <= 0 or annotation.get("iscrowd"):
+    if not all(map(math.isfinite, annotation.bbox)):
+        raise UserError(f"{place}: bbox {annotation.bbox} has numbers that are not finite; correct it")
+    if min(annotation.bbox[2:]) <= 0 or annotation.iscrowd:
         raise UserError(
-            f"{place}: {'a crowd' if annotation.get('iscrowd') else 'a box without area'}, no object to find; remove it"
+            f"{place}: {'a crowd' if annotation.iscrowd else 'a box without area'}, no object to find; remove it"
         )
-    return (x, y, x + width, y + height)
+    return annotation.box
 
 
-def window(tile: dict[str, Any]) -> NDArray[np.int64]:
+def window(tile: CocoImage) -> NDArray[np.int64]:
     """Where a tile lies, ``(4,)`` xyxy, pixels of the scene; its file's name ends in ``_<x>_<y>``."""
-    _, x, y = Path(tile["file_name"]).stem.rsplit("_", 2)
-    return np.array([int(x), int(y), int(x) + tile["width"], int(y) + tile["height"]])
+    _, x, y = Path(tile.file_name).stem.rsplit("_", 2)
+    return np.array([int(x), int(y), int(x) + (tile.width or 0), int(y) + (tile.height or 0)])

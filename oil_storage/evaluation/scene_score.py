@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from oil_storage.coco import coco, image_entry
+from oil_storage.coco import CocoAnnotation, CocoFile, CocoImage
 from oil_storage.evaluation import dense_coco
 from oil_storage.evaluation.counting import count_errors, geometry_errors
 from oil_storage.evaluation.curves import at_threshold, voc_ap
@@ -23,7 +23,7 @@ def average_precisions(scenes: Sequence[SceneResult]) -> dict[str, float]:
         dict: ``ap``, ``ap50``, ``ap75``, ``ap_s`` and so on, ``ar``.
     """
     ordered = sorted(scenes, key=lambda one: one.scene_id)
-    figures = dense_coco.score(coco_truth(ordered), coco_results(ordered))
+    figures = dense_coco.score(coco_truth(ordered).to_dict(), coco_results(ordered))
     return {_key(name): value for name, value in figures.items()}
 
 
@@ -46,18 +46,26 @@ def results_of(image_id: int, found: Detections) -> list[dict[str, Any]]:
     ]
 
 
-def coco_detections(scenes: Sequence[SceneResult]) -> dict[str, Any]:
+def coco_detections(scenes: Sequence[SceneResult]) -> CocoFile:
     """Detections as COCO json that names its images, as ``tools/evaluate.py`` reads it."""
-    return {**coco(_images(scenes), []), "annotations": coco_results(scenes)}
+    detections = [CocoAnnotation(**result) for result in coco_results(scenes)]
+    return coco_truth(scenes).model_copy(update={"annotations": detections})
 
 
-def coco_truth(scenes: Sequence[SceneResult]) -> dict[str, Any]:
-    """What is there, as COCO json."""
-    return coco(_images(scenes), [one.truth for one in scenes])
-
-
-def _images(scenes: Sequence[SceneResult]) -> list[dict[str, Any]]:
-    return [image_entry(one.scene_id, one.scene_id, one.width, one.height, one.gsd) for one in scenes]
+def coco_truth(scenes: Sequence[SceneResult]) -> CocoFile:
+    """Labelled boxes as COCO json."""
+    images = [
+        CocoImage(
+            id=number,
+            file_name=scene.scene_id,
+            width=scene.width,
+            height=scene.height,
+            scene_id=scene.scene_id,
+            gsd=scene.gsd,
+        )
+        for number, scene in enumerate(scenes, start=1)
+    ]
+    return CocoFile.of_boxes(images, [scene.truth for scene in scenes])
 
 
 def score_scenes(scenes: Sequence[Matched], threshold: float | None) -> dict[str, Any]:

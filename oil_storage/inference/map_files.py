@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.annotations.geojson import WGS84, transformed
-from oil_storage.coco import coco, image_entry
+from oil_storage.coco import CocoFile, CocoImage
 from oil_storage.files import json_text, write_bytes
 from oil_storage.georeference import PIXELS
 from oil_storage.inference.scene_detector import SceneDetections
@@ -94,10 +94,20 @@ def table(found: SceneDetections, measures: Measures) -> str:
 
 def coco_json(found: SceneDetections, measures: Measures) -> str:
     """COCO json with a ``score`` in each annotation: ``tools/evaluate.py`` reads it."""
-    content = coco([image_entry(found.name, found.file_name, found.width, found.height, measures.gsd)], [found.boxes])
-    for annotation, score in zip(content["annotations"], found.scores.tolist(), strict=True):
-        annotation["score"] = score
-    return json_text(content)
+    image = CocoImage(
+        id=1,
+        file_name=found.file_name,
+        width=found.width,
+        height=found.height,
+        scene_id=found.name,
+        gsd=measures.gsd,
+    )
+    content = CocoFile.of_boxes([image], [found.boxes])
+    scored = [
+        annotation.model_copy(update={"score": score})
+        for annotation, score in zip(content.annotations, found.scores.tolist(), strict=True)
+    ]
+    return content.model_copy(update={"annotations": scored}).text()
 
 
 FORMATS: Mapping[str, Callable[[SceneDetections, Measures], str | bytes]] = {

@@ -15,9 +15,9 @@ from oil_storage.annotations import Annotations, formats
 from oil_storage.audit.inspection import Inspected, inspect
 from oil_storage.audit.records import audit, check_usable
 from oil_storage.audit.same_ground import Overlap, groups
-from oil_storage.coco import coco, image_entry
+from oil_storage.coco import CocoFile, CocoImage
 from oil_storage.errors import UserError
-from oil_storage.files import check_apart, is_partial, json_text, locked, remove_partial, sha256, write_json, write_text
+from oil_storage.files import check_apart, is_partial, locked, remove_partial, sha256, write_json, write_text
 from oil_storage.findings import Finding, Severity
 from oil_storage.georeference import Resolution
 from oil_storage.imagery import Reading
@@ -289,12 +289,17 @@ def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split, gsd: float |
     for name in SPLITS:
         members = [by_id[scene_id] for scene_id in split[name]]
         images = [
-            image_entry(
-                scene.scene_id, scene.image.name, scene.width, scene.height, gsd or mean_ground_resolution(scene)
+            CocoImage(
+                id=number,
+                file_name=scene.image.name,
+                width=scene.width,
+                height=scene.height,
+                scene_id=scene.scene_id,
+                gsd=gsd or mean_ground_resolution(scene),
             )
-            for scene in members
+            for number, scene in enumerate(members, start=1)
         ]
-        text = json_text(coco(images, [scene.boxes for scene in members]))
+        text = CocoFile.of_boxes(images, [scene.boxes for scene in members]).text()
         path = out / "scenes" / f"{name}.json"
         if not path.is_file() or path.read_bytes() != text.encode():
             write_text(path, text)

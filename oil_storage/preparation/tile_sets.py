@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.coco import coco, image_entry
+from oil_storage.coco import CocoFile, CocoImage
 from oil_storage.errors import UserError
-from oil_storage.files import atomic_folder, sha256, write_json, write_text
+from oil_storage.files import atomic_folder, sha256, write_text
 from oil_storage.imagery import read_pixels
 from oil_storage.manifest import SPLITS
 from oil_storage.parallel import in_processes
@@ -125,8 +125,8 @@ def _write_tiles(
         if name == "train":
             tiles = _thin_empty(tiles, seed)
         jobs += [(by_id[scene_id], cut, folder / name, name == "train") for scene_id, cut in tiles.items()]
-        coco = _tile_coco(tiles, TRAIN_ENCODING[0] if name == "train" else EVAL_ENCODING[0])
-        write_json(folder / f"{name}.json", coco)
+        coco_file = _tile_coco(tiles, TRAIN_ENCODING[0] if name == "train" else EVAL_ENCODING[0])
+        coco_file.save(folder / f"{name}.json")
         digests[f"{name}.json"] = sha256(folder / f"{name}.json")
         per_tile = [len(one.boxes) for cut in tiles.values() for one in cut]
         entry[name] = {"tiles": len(per_tile), "boxes": sum(per_tile), "densest": max(per_tile, default=0)}
@@ -176,17 +176,22 @@ def _tile_name(scene_id: str, x: int, y: int, suffix: str) -> str:
     return f"{scene_id}_{x}_{y}{suffix}"
 
 
-def _tile_coco(tiles: dict[str, list[Tile]], suffix: str) -> dict[str, Any]:
-    images, boxes = [], []
-    for scene_id, one in _in_order(tiles):
-        x1, y1, x2, y2 = (int(value) for value in one.window)
-        image = image_entry(scene_id, _tile_name(scene_id, x1, y1, suffix), x2 - x1, y2 - y1)
-        images.append({**image, "x": x1, "y": y1})
-        boxes.append(one.boxes)
-    return coco(images, boxes)
-
-
-def _in_order(tiles: dict[str, list[Tile]]) -> Iterator[tuple[str, Tile]]:
+def _tile_coco(tiles: dict[str, list[Tile]], suffix: str) -> CocoFile:
+    images: list[CocoImage] = []
+    boxes: list[NDArray[np.float32]] = []
     for scene_id, cut in tiles.items():
-        for one in cut:
-            yield scene_id, one
+        for tile in cut:
+            x1, y1, x2, y2 = tile.window.tolist()
+            images.append(
+                CocoImage(
+                    id=len(images) + 1,
+                    file_name=_tile_name(scene_id, x1, y1, suffix),
+                    width=x2 - x1,
+                    height=y2 - y1,
+                    scene_id=scene_id,
+                    x=x1,
+                    y=y1,
+                )
+            )
+            boxes.append(tile.boxes)
+    return CocoFile.of_boxes(images, boxes)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from oil_storage.cli.evaluate import main
-from oil_storage.coco import coco, image_entry
-from oil_storage.evaluation.scene_score import coco_results
+from oil_storage.evaluation.scene_score import coco_results, coco_truth
 from tests.raw_data import write_raw_data
 from tests.scored_scenes import perfect, scored_scenes
 
@@ -29,8 +28,7 @@ print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 def truth(tmp_path: Path) -> Path:
     scenes = scored_scenes()
     path = tmp_path / "truth.json"
-    images = [image_entry(one.scene_id, f"{one.scene_id}.jpg", one.width, one.height) for one in scenes]
-    path.write_text(json.dumps(coco(images, [one.truth for one in scenes])))
+    coco_truth(scenes).save(path)
     return path
 
 
@@ -170,9 +168,8 @@ def test_what_the_ground_truth_is_not_is_said(truth: Path, tmp_path: Path, capsy
 
 def test_twenty_scenes_of_a_thousand_detections_take_seconds_and_less_than_a_gibibyte(tmp_path: Path) -> None:
     scenes = scored_scenes(tuple(np.random.default_rng(0).integers(14, 300, 20).tolist()), noise=800)
-    images = [image_entry(one.scene_id, f"{one.scene_id}.jpg", one.width, one.height) for one in scenes]
     path = tmp_path / "truth.json"
-    path.write_text(json.dumps(coco(images, [one.truth for one in scenes])))
+    coco_truth(scenes).save(path)
     argv = [results(tmp_path, coco_results(scenes)), path, "--out", tmp_path / "out"]
     command = [sys.executable, "-c", MEASURED, sys.executable, "tools/evaluate.py", *map(str, argv)]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout

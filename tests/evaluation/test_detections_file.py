@@ -103,8 +103,8 @@ def test_nothing_found_is_no_error(tmp_path: Path) -> None:
     ("name", "content", "said"),
     [
         ("a.pkl", "", "detections are read from .json"),
-        ("a.json", "{", "not json"),
-        ("a.json", {"images": []}, "neither COCO with a score"),
+        ("a.json", "{", "a.json:1: not JSON"),
+        ("a.json", {"images": []}, "neither COCO with images"),
         (
             "a.json",
             [{"image_id": 1, "category_id": kind, "bbox": [1, 2, 3, 4], "score": 1} for kind in (1, 2)],
@@ -122,13 +122,17 @@ def test_nothing_found_is_no_error(tmp_path: Path) -> None:
             "result 0: a box or score that is no finite",
         ),
         ("a.json", [{"image_id": 1, "bbox": [1, 2, 0, 4], "score": 1}], "result 0: a box without area"),
-        ("a.json", [{"image_id": 1, "bbox": "1234", "score": 1}], "result 0: needs a bbox of four numbers"),
+        (
+            "a.json",
+            [{"image_id": 1, "bbox": "1234", "score": 1}],
+            r"\[0\].bbox: .* valid list, not '1234'",
+        ),
         (
             "a.json",
             [{"image_id": 1, "bbox": [1, 2, 3, 4], "score": True}],
-            "result 0: needs a bbox of four numbers and a score",
+            r"\[0\].score: Input should be a valid number, not True",
         ),
-        ("a.json", "[" * 100_000, "not json"),
+        ("a.json", "[" * 100_000, "JSON that cannot be read"),
         (
             "a.json",
             {"images": [{"id": i, "file_name": f"{i}/a.jpg"} for i in (1, 2)], "annotations": []},
@@ -142,8 +146,8 @@ def test_nothing_found_is_no_error(tmp_path: Path) -> None:
             },
             "result 0: image_id '4' is none of its own images",
         ),
-        ("a.json", {"annotations": []}, "no images with id and file_name"),
-        ("a.json", [None], "neither COCO with a score"),
+        ("a.json", {"images": [{"id": 1}]}, r"images\[0\].file_name: Field required"),
+        ("a.json", [None], r"\[0\]: Input should be a valid dictionary"),
         ("a.csv", f"scene,xmin,ymin,xmax,ymax,score\n{'a' * 200_000},1,2,3,4,1\n", "not CSV .field larger"),
         ("a.csv", "xmin,ymin,xmax,ymax,score,scene\n1,2,3,4,1\n", "line 2: no scene"),
         ("a.csv", "scene,xmin\na,1\n", "has no column ymin, xmax, ymax, score"),

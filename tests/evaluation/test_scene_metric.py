@@ -1,3 +1,4 @@
+import itertools
 import json
 import tracemalloc
 from pathlib import Path
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from oil_storage.coco import coco, image_entry
+from oil_storage.coco import CocoFile, CocoImage
 from oil_storage.errors import UserError
 from oil_storage.evaluation.scene_metric import SceneMetric, read_scenes
 from oil_storage.tiling import cut_boxes, tile_grid
@@ -14,23 +15,28 @@ from oil_storage.tiling import cut_boxes, tile_grid
 WIDTH, HEIGHT, TILE, OVERLAP = 900, 700, 300, 60
 
 
+def coco_image(number: int, file_name: str, width: int, height: int, scene_id: str | None = None) -> CocoImage:
+    return CocoImage(id=number, file_name=file_name, width=width, height=height, scene_id=scene_id)
+
+
 @pytest.fixture
 def prepared(tmp_path: Path) -> tuple[Path, Path, list[dict[str, object]]]:
     """Return the json of tiles and of scenes, and perfect predictions of the tiles."""
     rng = np.random.default_rng(0)
-    tiles, boxes_of_tiles, scenes = [], [], []
+    tiles: list[CocoImage] = []
+    boxes_of_tiles, scenes = [], []
     for name in ("first_1", "second"):
         grid = np.stack(np.meshgrid(np.arange(20, WIDTH - 60, 61), np.arange(20, HEIGHT - 60, 61)), -1).reshape(-1, 2)
         boxes = np.hstack([grid, grid + rng.integers(5, 55, grid.shape)]).astype(np.float32)
         scenes.append(boxes)
         for window in tile_grid(WIDTH, HEIGHT, TILE, OVERLAP):
             x1, y1, x2, y2 = window.tolist()
-            tiles.append(image_entry(name, f"{name}_{x1}_{y1}.jpg", x2 - x1, y2 - y1))
+            tiles.append(coco_image(len(tiles) + 1, f"{name}_{x1}_{y1}.jpg", x2 - x1, y2 - y1, name))
             boxes_of_tiles.append(cut_boxes(boxes, window)[0])
-    images = [image_entry(name, f"{name}.tif", WIDTH, HEIGHT) for name in ("first_1", "second")]
+    images = [coco_image(number, f"{name}.tif", WIDTH, HEIGHT) for number, name in enumerate(("first_1", "second"), 1)]
     tiles_path, scenes_path = tmp_path / "tiles.json", tmp_path / "scenes.json"
-    tiles_path.write_text(json.dumps(coco(tiles, boxes_of_tiles)))
-    scenes_path.write_text(json.dumps(coco(images, scenes)))
+    CocoFile.of_boxes(tiles, boxes_of_tiles).save(tiles_path)
+    CocoFile.of_boxes(images, scenes).save(scenes_path)
     samples: list[dict[str, object]] = [
         {"img_id": number, "pred_instances": {"bboxes": torch.tensor(boxes), "scores": torch.full((len(boxes),), 0.9)}}
         for number, boxes in enumerate(boxes_of_tiles, start=1)
@@ -66,7 +72,7 @@ def test_the_order_of_tiles_does_not_matter(prepared: tuple[Path, Path, list[dic
 def test_what_is_no_json_of_scenes_is_said(tmp_path: Path) -> None:
     path = tmp_path / "scenes.json"
     path.write_text('{"images": [{"id": 1}], "annotations": []}')
-    with pytest.raises(UserError, match=r"scenes.json: no COCO json of scenes \(KeyError: 'file_name'\)"):
+    with pytest.raises(UserError, match=r"scenes.json: images\[0\].file_name: Field required"):
         read_scenes(path)
     image = {"width": 9, "height": 9}
     path.write_text(
@@ -81,18 +87,18 @@ def test_what_is_no_json_of_scenes_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("annotation", "said"),
     [
-        ({"bbox": ["2", "30", "15", "15"]}, "annotation 1: a box that is no four finite numbers"),
-        ({"bbox": [2, 3, float("nan"), 4]}, "annotation 1: a box that is no four finite numbers"),
-        ({"bbox": [2, 3, -4, 4]}, "annotation 1: a box without area, no object to find"),
-        ({"iscrowd": 1}, "annotation 1: a crowd, no object to find"),
-        ({"image_id": 7}, "no COCO json of scenes .KeyError: 7"),
+        ({"bbox": ["2", "30", "15", "15"]}, r"annotations\[1\].bbox\[0\]: Input should be a valid number, not '2'"),
+        ({"bbox": [2, 3, float("nan"), 4]}, r"annotations\[1\]: bbox .* not finite"),
+        ({"bbox": [2, 3, -4, 4]}, r"annotations\[1\]: a box without area, no object to find"),
+        ({"iscrowd": 1}, r"annotations\[1\]: a crowd, no object to find"),
+        ({"image_id": 7}, r"annotations\[1\]: image_id 7 is none of its images"),
         ({"category_id": 2}, "has boxes of 2 categories"),
     ],
 )
 def test_boxes_that_are_no_objects_to_find_are_refused(
     annotation: dict[str, object], said: str, tmp_path: Path
 ) -> None:
-    content = coco([image_entry("a", "a.jpg", 90, 90)], [np.array([[5, 5, 9, 9], [20, 20, 30, 30]], np.float32)])
+    content = CocoFile.of_boxes([coco_image(1, "a.jpg", 90, 90)], [[[5, 5, 9, 9], [20, 20, 30, 30]]]).to_dict()
     content["annotations"][1] |= annotation
     path = tmp_path / "scenes.json"
     path.write_text(json.dumps(content))
@@ -101,11 +107,8 @@ def test_boxes_that_are_no_objects_to_find_are_refused(
 
 
 def test_two_images_of_one_id_are_refused(tmp_path: Path) -> None:
-    none = np.zeros((0, 4), np.float32)
-    content = coco([image_entry(name, f"{name}.jpg", 90, 90) for name in "ab"], [none, none])
-    content["images"][1]["id"] = 1
     path = tmp_path / "scenes.json"
-    path.write_text(json.dumps(content))
+    CocoFile(images=[coco_image(1, f"{name}.jpg", 90, 90) for name in "ab"]).save(path)
     with pytest.raises(UserError, match="2 images have 1 ids"):
         read_scenes(path)
 
@@ -114,10 +117,13 @@ def test_merging_and_scoring_twenty_scenes_of_a_thousand_detections_take_little_
     side, tile, number = 2560, 640, 20
     windows = tile_grid(side, side, tile, 64)
     names = [f"scene_{index}" for index in range(number)]
-    tiles = [image_entry(name, f"{name}_{x}_{y}.jpg", tile, tile) for name in names for x, y, *_ in windows.tolist()]
-    images = [image_entry(name, f"{name}.jpg", side, side) for name in names]
+    tiles = [
+        coco_image(number, f"{name}_{x}_{y}.jpg", tile, tile, name)
+        for number, (name, (x, y, *_)) in enumerate(itertools.product(names, windows.tolist()), 1)
+    ]
+    images = [coco_image(number, f"{name}.jpg", side, side) for number, name in enumerate(names, 1)]
     for path, entries in ((tmp_path / "tiles.json", tiles), (tmp_path / "scenes.json", images)):
-        path.write_text(json.dumps(coco(entries, [np.zeros((0, 4), np.float32)] * len(entries))))
+        CocoFile(images=entries).save(path)
     metric = SceneMetric(str(tmp_path / "tiles.json"), str(tmp_path / "scenes.json"))
     rng = np.random.default_rng(0)
     found = []

@@ -7,11 +7,10 @@ import pytest
 
 from oil_storage.cli.evaluate import main as evaluate
 from oil_storage.cli.report import main
-from oil_storage.coco import coco, image_entry
 from oil_storage.errors import UserError
 from oil_storage.evaluation.matching import match_scenes
 from oil_storage.evaluation.scene_result import SceneResult
-from oil_storage.evaluation.scene_score import coco_detections, score_scenes
+from oil_storage.evaluation.scene_score import coco_detections, coco_truth, score_scenes
 from oil_storage.reporting.comparison import HEADER, experiments, rows
 from oil_storage.reporting.tested_run import read_run
 from tests.scored_scenes import scored_scenes, with_detections
@@ -36,11 +35,10 @@ def write_run(folder: Path, name: str, scenes: list[SceneResult], seed: int = 0,
     """Write what a test leaves, on data that all of ``folder`` share unless their ``scenes`` differ."""
     data = folder / f"data_{sum(len(one.truth) for one in scenes)}"
     (data / "scenes").mkdir(parents=True, exist_ok=True)
-    images = [image_entry(one.scene_id, f"{one.scene_id}.jpg", one.width, one.height) for one in scenes]
-    (data / "scenes" / "val.json").write_text(json.dumps(coco(images, [one.truth for one in scenes])))
+    coco_truth(scenes).save(data / "scenes" / "val.json")
     run = folder / name
     (run / "val").mkdir(parents=True)
-    (run / "val" / "detections.json").write_text(json.dumps(coco_detections(scenes)))
+    coco_detections(scenes).save(run / "val" / "detections.json")
     trained = {"seed": seed, "iterations": 80, "seconds": 600.0, "hardware": "2 cores", "initialised": "ImageNet"}
     tested = {
         "config": f"configs/oil/{config or name}.py",
@@ -129,7 +127,7 @@ def test_another_tools_detections_stand_in_the_same_table(tmp_path: Path, capsys
     scenes = scored_scenes(NUMBERS)
     run = write_run(tmp_path, "a", thinned(scenes, 2))
     found = tmp_path / "yolo.json"
-    found.write_text(json.dumps(coco_detections(scenes)))
+    coco_detections(scenes).save(found)
     truth = next(tmp_path.glob("data_*")) / "scenes" / "val.json"
     argv = [str(found), str(truth), "--out", str(tmp_path / "yolo")]
     assert evaluate([*argv, "--score-thr", "0.4"]) == 0
