@@ -127,6 +127,19 @@ def json_text(content: Any) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
+def visible(folder: Path, *patterns: str) -> list[Path]:
+    """Return files and folders that match glob patterns, sorted within each, without hidden ones.
+
+    Archives bring hidden files that nobody wrote: ``._a.txt``, ``.ipynb_checkpoints``.
+    """
+    return [
+        path
+        for pattern in patterns
+        for path in sorted(folder.glob(pattern))
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+
+
 def read_text(path: Path) -> str:
     """Read a text file.
 

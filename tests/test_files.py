@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from oil_storage.files import atomic_folder, partial_path, remove_partial, write_bytes, write_text
+from oil_storage.errors import UserError
+from oil_storage.files import (
+    atomic_folder,
+    partial_path,
+    read_json,
+    remove_partial,
+    visible,
+    write_bytes,
+    write_text,
+)
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -62,3 +71,36 @@ def test_parts_left_by_dead_processes_are_removed_and_others_stay(tmp_path: Path
     remove_partial(tmp_path)
     remove_partial(tmp_path / "none")
     assert sorted(os.listdir(tmp_path)) == sorted(kept)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_json_is_read_in_every_encoding(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"ö": 1}', encoding=encoding)
+    assert read_json(path) == {"ö": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"a":\n 1', r"a\.json:2: not JSON"),
+        (b"", r"a\.json:1: not JSON"),
+        (b'{"a": "\xff"}', "not UTF-8"),
+        (b"[" * 100_000, "cannot be read"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "cannot be read"),
+    ],
+)
+def test_file_that_is_not_json_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(UserError, match=words):
+        read_json(tmp_path / "a.json")
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
+    source = tmp_path / ".hidden" / "source"  # hidden above the source does not count
+    for name in ("b.txt", "a.txt", "._a.txt", ".cache/c.txt", "sub/d.txt", "sub/.e.txt"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).touch()
+    found = visible(source, "*.txt", "*/*.txt")
+    assert [str(path.relative_to(source)) for path in found] == ["a.txt", "b.txt", "sub/d.txt"]
+    assert visible(source / "nowhere", "*") == []

@@ -1,7 +1,6 @@
-"""The formats by name, and which one a folder has."""
+"""The formats by name, and the one that a folder has."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -14,60 +13,55 @@ from oil_storage.files import atomic_folder
 if TYPE_CHECKING:
     from oil_storage.scene import Scene
 
-
-@dataclass(frozen=True)
-class Format:
-    """One way to keep boxes; its code is the module of this package that has its name.
-
-    Attributes:
-        signs: the files by which it is known.
-        is_writable: whether it can be written, too.
-    """
-
-    signs: str
-    is_writable: bool = True
-
-
 FORMATS = {
-    "airbus": Format("annotations.csv"),
-    "coco": Format("*.json, annotations/*.json"),
-    "voc": Format("*.xml, */*.xml"),
-    "yolo": Format("labels/, */labels/, classes.txt"),
-    "tfrecord": Format("*.record, *.tfrecord", is_writable=False),
-    "geojson": Format("*.geojson, images/*.geojson"),
+    "airbus": "annotations.csv",
+    "coco": "*.json, annotations/*.json",
+    "voc": "*.xml, */*.xml",
+    "yolo": "labels/, */labels/, classes.txt",
+    "tfrecord": "*.record, *.tfrecord",
+    "geojson": "*.geojson, images/*.geojson",
 }
-WRITABLE = tuple(name for name, one in FORMATS.items() if one.is_writable)
+"""The files by which a format is known.
+
+The module of this package that has its name finds them (``annotation_files(source)``), reads them
+(``read(source, files)``) and, unless it is TFRecord, writes a data set (``write(scenes, out)``).
+"""
+WRITABLE = tuple(name for name in FORMATS if name != "tfrecord")
 
 
 def detect(source: Path) -> str:
-    """The name of the format that ``source`` has.
+    """Return the name of the format that ``source`` has.
 
     Raises:
-        UserError: no such folder, or the signs of none or of several formats in it.
+        UserError: no such folder, or the files of none or of several formats in it.
     """
     if not source.is_dir():
         raise UserError(f"{source}: {'is a file' if source.exists() else 'no such folder'}; SOURCE must be a folder")
-    fitting = [name for name in FORMATS if _module(name).is_format_of(source)]
-    if len(fitting) > 1:
-        raise UserError(f"{source}: {' and '.join(fitting)} would fit; choose one with --format")
-    if not fitting:
-        signs = "; ".join(f"{name}: {one.signs}" for name, one in FORMATS.items())
+    names = [name for name in FORMATS if _module(name).annotation_files(source)]
+    if len(names) > 1:
+        raise UserError(f"{source}: {' and '.join(names)} would fit; choose one with --format")
+    if not names:
+        signs = "; ".join(f"{name}: {files}" for name, files in FORMATS.items())
         raise UserError(f"{source}: has none of the formats that are known; looked for\n{signs}")
-    return fitting[0]
+    return names[0]
 
 
 def read(source: Path, name: str | None = None) -> Annotations:
     """Read ``source`` in the format called ``name``, or in the one that it has.
 
     Raises:
-        UserError: see :func:`detect` and ``read`` of the format's module.
+        UserError: see :func:`detect`; no such files; or something in them that cannot be read, with its place.
     """
-    annotations: Annotations = _module(name or detect(source)).read(source)
+    name = name or detect(source)
+    files = _module(name).annotation_files(source)
+    if not files:
+        raise UserError(f"{source}: has no {name} annotations; looked for {FORMATS[name]}")
+    annotations: Annotations = _module(name).read(source, files)
     return annotations
 
 
 def write(scenes: Sequence["Scene"], out: Path, name: str) -> None:
-    """Write scenes, images and boxes, to ``out``, which appears when all of it is there.
+    """Write images and boxes to ``out``, which appears when it is complete.
 
     Raises:
         UserError: ``out`` exists and is not an empty folder.
@@ -80,10 +74,10 @@ def write(scenes: Sequence["Scene"], out: Path, name: str) -> None:
 
 
 def check_is_free(out: Path) -> None:
-    """Refuse what is there and not an empty folder.
+    """Check that a path does not exist or is an empty folder.
 
     Raises:
-        UserError: says so.
+        UserError: a file, or a folder that is not empty.
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; name a folder")

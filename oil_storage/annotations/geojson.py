@@ -10,21 +10,17 @@ Source: https://www.rfc-editor.org/rfc/rfc7946, https://geojson.org/geojson-spec
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
-from oil_storage.annotations.decimals import decimals, rounded
-from oil_storage.annotations.folders import visible
+from oil_storage.annotations.boxes import bounds, is_upright_box, rounded, shortest
 from oil_storage.annotations.images import copy_images, image_files, image_size
-from oil_storage.annotations.json_file import is_number, load_object
-from oil_storage.annotations.outline import bounds, is_upright_box
-from oil_storage.annotations.record import Annotations, ImageRecord, Record
-from oil_storage.annotations.tally import Tally
+from oil_storage.annotations.record import Annotations, Record
 from oil_storage.errors import UserError
-from oil_storage.files import json_text
-from oil_storage.findings import Finding, Severity
+from oil_storage.files import json_text, read_json, validated, visible
 from oil_storage.georeference import PIXELS, Georeference
 from oil_storage.imagery import read_georeference
 from oil_storage.scene import CLASS_NAME, Scene
@@ -36,8 +32,36 @@ CLASS_KEYS = ("class", "class_name", "label", "category")
 NO_CLASS = "unnamed"
 """The class of a feature without such a property."""
 OWN = ""
-"""In place of a coordinate system: the own coordinates of the raster."""
+"""In place of a coordinate system: the raster's own coordinates."""
 WGS84 = "OGC:CRS84"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+Position = Annotated[list[Coordinate], Field(min_length=2)]
+Rings = Annotated[list[Annotated[list[Position], Field(min_length=4)]], Field(min_length=1)]
+
+
+def _polygons(geometry: Any) -> Any:
+    """Return the coordinates of each polygon of a geometry, unvalidated; of others, none."""
+    kind = geometry.get("type") if isinstance(geometry, dict) else None
+    if kind == "Polygon":
+        return [geometry.get("coordinates")]
+    return geometry.get("coordinates") if kind == "MultiPolygon" else []
+
+
+class _Feature(_Strict):
+    properties: Any = None
+    polygons: Annotated[list[Rings], BeforeValidator(_polygons), Field(alias="geometry")] = []
+
+
+class _FeatureCollection(_Strict):
+    type: Literal["FeatureCollection"]
+    features: Annotated[list[_Feature], FailFast()]
+    crs: Any = None
 
 
 @dataclass(frozen=True)
@@ -63,19 +87,22 @@ class _Layer:
     """All polygons of a file.
 
     Attributes:
-        file: the file.
-        shapes: its polygons.
-        crs: the coordinate system that the file names, :data:`OWN` for the raster's; None where it is silent.
+        file: GeoJSON file.
+        shapes: polygons of the file.
+        crs: coordinate system that the file names, :data:`OWN` for the raster's; None where it names none.
     """
 
-    def __init__(self, file: Path, shapes: Sequence[_Shape], crs: str | None) -> None:
-        self.file, self.shapes, self.crs = file, shapes, crs
-        self._points = np.concatenate([shape.ring for shape in shapes] or [np.empty((0, 2))])
-        self._starts = np.cumsum([0, *(len(shape.ring) for shape in shapes)])
+    def __init__(self, file: Path, annotations: Annotations) -> None:
+        content = validated(read_json(file), _FeatureCollection, file)
+        self.file = file
+        self.shapes = list(_shapes(content.features, file, annotations))
+        self.crs = _named_crs(content.crs, file) if "crs" in content.model_fields_set else None
+        self._points = np.concatenate([shape.ring for shape in self.shapes] or [np.empty((0, 2))])
+        self._starts = np.cumsum([0, *(len(shape.ring) for shape in self.shapes)])
         self._transformed: dict[tuple[str, str], NDArray[np.float64]] = {}
 
     def crs_for(self, raster: _Raster) -> str:
-        """The coordinate system of the polygons: :data:`OWN`, or one that can be transformed to the raster's.
+        """Return the coordinate system of the polygons: :data:`OWN`, or one that can be transformed to the raster's.
 
         Raises:
             UserError: the raster names none, and the coordinates are not its own.
@@ -92,32 +119,34 @@ class _Layer:
         return OWN if (np.abs(self._points) > (180, 90)).any() else WGS84
 
     def in_pixels(self, raster: _Raster) -> NDArray[np.float64]:
-        """All points, ``(M, 2)``, in the pixels of an image."""
+        """Return all points, ``(M, 2)``, in the pixels of an image."""
         source, target = self.crs_for(raster), raster.georeference.crs
         points = self._points
         if source != OWN and target:
-            key = source, target
-            if key not in self._transformed:
-                self._transformed[key] = transformed(points, source, target)
-            points = self._transformed[key]
+            if (source, target) not in self._transformed:
+                self._transformed[source, target] = transformed(points, source, target)
+            points = self._transformed[source, target]
         return raster.georeference.to_pixels(points)
 
-    def bounds(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The xyxy bounds ``(N, 4)`` of each polygon among all points."""
+    def shown(self, points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return which polygons an image shows enough of; of one without area, whether it lies inside."""
         starts = self._starts[:-1]
-        return np.hstack([np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)])
+        low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+        sides = np.minimum(high, size) - np.maximum(low, 0)
+        shares = (sides >= 0).all(axis=1) & (sides.prod(axis=1) >= MIN_VISIBLE * (high - low).prod(axis=1))
+        return np.asarray(shares, np.bool_)
 
     def ring(self, points: NDArray[np.float64], index: int) -> NDArray[np.float64]:
-        """The points of one polygon among all."""
+        """Return the points of one polygon among all."""
         return points[self._starts[index] : self._starts[index + 1]]
 
 
-def is_format_of(source: Path) -> bool:
-    """Whether ``source`` looks like this format."""
-    return bool(_annotation_files(source))
+def annotation_files(source: Path) -> list[Path]:
+    """Return the GeoJSON files of ``source``."""
+    return visible(source, "*.geojson", f"{IMAGES}/*.geojson")
 
 
-def read(source: Path) -> Annotations:
+def read(source: Path, files: list[Path]) -> Annotations:
     """Read every GeoJSON of ``source``; a polygon becomes its bounds in the pixels of the image.
 
     A GeoJSON that is called like an image, ``a.geojson`` beside ``a.tif``, is that image's. The boxes of any other
@@ -126,35 +155,33 @@ def read(source: Path) -> Annotations:
 
     Args:
         source: folder with images in ``images/``, or itself, and GeoJSON files in either.
+        files: files of :func:`annotation_files`.
 
     Returns:
         Annotations: images by name; records in the order of files, images and features.
 
     Raises:
-        UserError: no such file, one that is no GeoJSON, coordinates that do not fit the raster; the feature is named.
+        UserError: no GeoJSON, coordinates that do not fit the raster; the feature is named.
     """
-    files = _annotation_files(source)
-    if not files:
-        raise UserError(f"{source}: no *.geojson in it, nor in its {IMAGES}/")
-    images = image_files(_image_folder(source))
-    sizes = {path: image_size(path) for path in images}
-    rasters = {
-        path.stem: _Raster(path, read_georeference(path) or PIXELS, size) for path, size in sizes.items() if size
-    }
-    found = Annotations([ImageRecord(path.stem, path, None, str(path)) for path in images], [], files)
-    tally = Tally()
-    broken = {path.stem for path, size in sizes.items() if not size}  # the audit says so
+    annotations = Annotations([], [], files)
+    rasters: dict[str, _Raster] = {}
+    broken = set()  # the audit reports them
+    for path in image_files(source / IMAGES if (source / IMAGES).is_dir() else source):
+        annotations.add_image(path.stem, path, None, str(path))
+        if size := image_size(path):
+            rasters[path.stem] = _Raster(path, read_georeference(path) or PIXELS, size)
+        else:
+            broken.add(path.stem)
     for file in files:
-        layer = _read_layer(file, found.findings, tally)
+        layer = _Layer(file, annotations)
         if not layer.shapes or not rasters or file.stem in broken:
             continue
         if file.stem in rasters:
-            pixels = layer.in_pixels(rasters[file.stem])
-            _add(layer, pixels, range(len(layer.shapes)), file.stem, found, tally)
+            points = layer.in_pixels(rasters[file.stem])
+            _add_boxes(layer, points, range(len(layer.shapes)), file.stem, annotations)
         else:
-            _deal(layer, rasters, found, tally)
-    found.findings.extend(tally.findings())
-    return found
+            _share_out(layer, rasters, annotations)
+    return annotations
 
 
 def read_scored(file: Path, image: Path | None) -> Iterator[tuple[str, list[float], float]]:
@@ -162,7 +189,8 @@ def read_scored(file: Path, image: Path | None) -> Iterator[tuple[str, list[floa
 
     Args:
         file: GeoJSON.
-        image: of the scene; None where it is not at hand, which does for a file in its pixels (``"crs": null``).
+        image: image file of the scene; None where it is not at hand, which suffices for a file in its pixels
+            (``"crs": null``).
 
     Yields:
         tuple: place in the file, xyxy bounds in pixels of the scene, score.
@@ -170,10 +198,10 @@ def read_scored(file: Path, image: Path | None) -> Iterator[tuple[str, list[floa
     Raises:
         UserError: no GeoJSON, a feature without polygon or score, or coordinates that cannot be brought to pixels.
     """
-    findings: list[Finding] = []
-    layer = _read_layer(file, findings, Tally())
-    if findings:
-        raise UserError(f"{findings[0].place}: {findings[0].problem}")
+    annotations = Annotations([], [], [file])
+    layer = _Layer(file, annotations)
+    if annotations.findings:
+        raise UserError(f"{annotations.findings[0].place}: {annotations.findings[0].problem}")
     if image is None and layer.crs != OWN:
         raise UserError(
             f"{file}: coordinates are in {layer.crs or 'WGS 84'}, and the ground truth has no image of {file.stem}; "
@@ -183,7 +211,7 @@ def read_scored(file: Path, image: Path | None) -> Iterator[tuple[str, list[floa
     raster = _Raster(image or file, georeference or PIXELS, (0, 0))
     points = layer.in_pixels(raster)
     for index, shape in enumerate(layer.shapes):
-        if not is_number(shape.score):
+        if isinstance(shape.score, bool) or not isinstance(shape.score, int | float):
             raise UserError(f"{shape.place}: has no number as property score, but {shape.score!r}")
         yield shape.place, list(bounds(layer.ring(points, index))), float(shape.score)
 
@@ -194,7 +222,7 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
     copy_images(scenes, folder)
     for scene in scenes:
         georeference = scene.georeference or PIXELS
-        boxes = np.array(decimals(scene.boxes)).reshape(-1, 4)
+        boxes = np.array(shortest(scene.boxes)).reshape(-1, 4)
         corners = boxes[:, [0, 1, 0, 3, 2, 3, 2, 1, 0, 1]].reshape(-1, 2)
         points = georeference.to_world(corners)
         if georeference.crs:
@@ -212,77 +240,37 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
         (folder / f"{scene.scene_id}.geojson").write_text(json_text(content), encoding="utf-8")
 
 
-def _image_folder(source: Path) -> Path:
-    return source / IMAGES if (source / IMAGES).is_dir() else source
-
-
-def _annotation_files(source: Path) -> list[Path]:
-    return visible(source, "*.geojson", f"{IMAGES}/*.geojson")
-
-
-def _stated_crs(content: dict[str, Any], file: Path) -> str | None:
-    """The coordinate system that a file names, :data:`OWN` for that of the raster; None where it is silent."""
-    if "crs" not in content:
-        return None
-    if content["crs"] is None:
-        return OWN
+def _named_crs(crs: Any, file: Path) -> str:
+    """Return the coordinate system of a ``crs`` member, :data:`OWN` for null."""
     from rasterio.crs import CRS
     from rasterio.errors import CRSError
 
     try:
-        name = content["crs"]["properties"]["name"]
-        return str(CRS.from_user_input(name).to_string())
+        return OWN if crs is None else str(CRS.from_user_input(crs["properties"]["name"]).to_string())
     except (KeyError, TypeError, CRSError) as error:
         raise UserError(
-            f"{file}: crs {content['crs']!r} is none that is known; "
+            f"{file}: crs {crs!r} is none that is known; "
             'name one, as {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32631"}}, or write WGS 84'
         ) from error
 
 
-def _read_layer(file: Path, findings: list[Finding], tally: Tally) -> _Layer:
-    content = load_object(file)
-    return _Layer(file, list(_shapes(content, file, findings, tally)), _stated_crs(content, file))
-
-
-def _shapes(content: dict[str, Any], file: Path, findings: list[Finding], tally: Tally) -> Iterator[_Shape]:
-    features = content.get("features")
-    if content.get("type") != "FeatureCollection" or not isinstance(features, list):
-        raise UserError(f"{file}: not a FeatureCollection with a list of features; its type is {content.get('type')!r}")
+def _shapes(features: Sequence[_Feature], file: Path, annotations: Annotations) -> Iterator[_Shape]:
     for index, feature in enumerate(features):
         place = f"{file}: features[{index}]"
-        if not isinstance(feature, dict):
-            raise UserError(f"{place}: {feature!r} is not an object {{...}}")
-        properties = feature.get("properties")
-        properties = properties if isinstance(properties, dict) else {}
+        properties = feature.properties if isinstance(feature.properties, dict) else {}
         class_name = next((str(properties[key]) for key in CLASS_KEYS if properties.get(key) is not None), NO_CLASS)
-        geometry = feature.get("geometry")
-        kind = geometry.get("type") if isinstance(geometry, dict) else None
-        if not isinstance(geometry, dict) or kind not in ("Polygon", "MultiPolygon"):
-            problem = f"geometry is a {kind}, not a polygon" if kind else "has no geometry"
-            findings.append(Finding(Severity.WARNING, "no-polygon", place, problem, "left out"))
-            continue
-        polygons = geometry.get("coordinates")
-        polygons = [polygons] if kind == "Polygon" else polygons
-        if not isinstance(polygons, list):
-            raise UserError(f"{place}: coordinates are {polygons!r}; they must be lists of positions")
-        if len(polygons) > 1:
-            tally.add(file, "several-polygons", place, f"has {len(polygons)} polygons", "each is read as a box")
-        for polygon in polygons:
-            yield _Shape(place, class_name, properties.get("score"), _outer_ring(polygon, place))
-
-
-def _outer_ring(polygon: Any, place: str) -> NDArray[np.float64]:
-    ring = polygon[0] if isinstance(polygon, list) and polygon else None
-    if not isinstance(ring, list) or len(ring) < 4:
-        raise UserError(f"{place}: {polygon!r} is no polygon; its first ring needs four positions or more")
-    for position in ring:
-        if not isinstance(position, list) or len(position) < 2 or not all(map(is_number, position)):
-            raise UserError(f"{place}: {position!r} is no position [x, y]")
-    return np.array([position[:2] for position in ring], dtype=np.float64)
+        if not feature.polygons:
+            annotations.warn("no-polygon", place, "has no polygon", "left out")
+        if len(feature.polygons) > 1:
+            problem = f"has {len(feature.polygons)} polygons"
+            annotations.warn_once(file, "several-polygons", place, problem, "each is read as a box")
+        for outer_ring, *_ in feature.polygons:
+            ring = np.array([position[:2] for position in outer_ring])
+            yield _Shape(place, class_name, properties.get("score"), ring)
 
 
 def transformed(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
-    """``(N, 2)`` points, x or longitude first, from one coordinate system to another."""
+    """Transform ``(N, 2)`` points, x or longitude first, from one coordinate system to another."""
     if not len(points):
         return points
     from rasterio.warp import transform
@@ -290,7 +278,7 @@ def transformed(points: NDArray[np.float64], source: str, target: str) -> NDArra
     return np.array(transform(source, target, points[:, 0], points[:, 1])).T
 
 
-def _deal(layer: _Layer, rasters: Mapping[str, _Raster], found: Annotations, tally: Tally) -> None:
+def _share_out(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annotations) -> None:
     """Give every polygon to the images that show it."""
     systems = {
         name if raster.georeference == PIXELS else raster.georeference.crs or OWN for name, raster in rasters.items()
@@ -303,9 +291,9 @@ def _deal(layer: _Layer, rasters: Mapping[str, _Raster], found: Annotations, tal
     shown_once = np.zeros(len(layer.shapes), dtype=bool)
     for name, raster in rasters.items():
         points = layer.in_pixels(raster)
-        shown = _shown(layer.bounds(points), raster.size)
+        shown = layer.shown(points, raster.size)
         shown_once |= shown
-        _add(layer, points, np.flatnonzero(shown).tolist(), name, found, tally)
+        _add_boxes(layer, points, np.flatnonzero(shown), name, annotations)
     if not shown_once.any():
         x, y = layer.shapes[0].ring[0].tolist()
         raise UserError(
@@ -316,25 +304,16 @@ def _deal(layer: _Layer, rasters: Mapping[str, _Raster], found: Annotations, tal
         shape = layer.shapes[index]
         x, y = shape.ring[0].tolist()
         problem = f"no image shows {MIN_VISIBLE:.0%} of the box at ({x:g}, {y:g})"
-        found.findings.append(Finding(Severity.WARNING, "in-no-scene", shape.place, problem, "left out"))
+        annotations.warn("in-no-scene", shape.place, problem, "left out")
 
 
-def _shown(boxes: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which of ``(N, 4)`` boxes an image shows enough of; of one without area, whether it lies inside."""
-    sides = np.minimum(boxes[:, 2:], size) - np.maximum(boxes[:, :2], 0)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    enough: NDArray[np.bool_] = (sides >= 0).all(axis=1) & (sides.prod(axis=1) >= MIN_VISIBLE * areas)
-    return enough
-
-
-def _add(
-    layer: _Layer, points: NDArray[np.float64], indices: Iterable[int], image: str, found: Annotations, tally: Tally
+def _add_boxes(
+    layer: _Layer, points: NDArray[np.float64], indices: Iterable[int], image: str, annotations: Annotations
 ) -> None:
-    """Make records of the polygons ``indices`` in an image, of whose pixels ``points`` are."""
+    """Make records of the polygons ``indices`` in an image, whose pixels ``points`` are in."""
     for index in indices:
         shape, ring = layer.shapes[index], layer.ring(points, index)
         if not is_upright_box(ring):
-            tally.add(
-                layer.file, "outline", shape.place, "polygon is not an upright box in pixels", "read as its bounds"
-            )
-        found.records.append(Record(image, shape.class_name, rounded(bounds(ring)), shape.place))
+            problem = "polygon is not an upright box in pixels"
+            annotations.warn_once(layer.file, "outline", shape.place, problem, "read as its bounds")
+        annotations.records.append(Record(image, shape.class_name, rounded(bounds(ring)), shape.place))

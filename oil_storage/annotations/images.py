@@ -1,4 +1,4 @@
-"""The image files of a data set."""
+"""Image files of a data set."""
 
 import glob
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from oil_storage.errors import UserError
+from oil_storage.files import read_text
 from oil_storage.georeference import sidecars
 from oil_storage.imagery import SUFFIXES, read_header
 from oil_storage.scene import Scene
@@ -17,53 +18,51 @@ LIST = ".txt"
 """Suffix of a file that lists scenes."""
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Images of ``folder`` itself, sorted by name; hidden files and other kinds are passed over.
-
-    Raises:
-        UserError: no such folder, no image in it, or two images whose names differ in the suffix alone.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; the images must be there")
-    files = images_by_stem(folder)
-    if not files:
-        raise UserError(f"{folder}: no image in it; wanted are {', '.join(SUFFIXES)}")
-    return list(files.values())
-
-
-def images_by_stem(folder: Path) -> dict[str, Path]:
-    """As :func:`image_files`, by name without suffix, of a folder that may have none, or be none.
-
-    Raises:
-        UserError: two images whose names differ in the suffix alone.
-    """
-    files: dict[str, Path] = {}
-    for path in images_in(folder):
-        if path.stem in files:
-            raise UserError(f"{path}: has the same name as {files[path.stem].name}; a scene's name must be unique")
-        files[path.stem] = path
-    return files
-
-
 def images_in(folder: Path) -> list[Path]:
-    """Images of ``folder`` itself, sorted by name; none where there is no such folder.
+    """Return the images of ``folder`` itself, sorted by name, without hidden files; none where there is no folder.
 
     Raises:
         UserError: a name that is not UTF-8, which no annotation file could hold.
     """
     if not folder.is_dir():
         return []
-    found = [
+    images = [
         path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     ]
-    for path in found:
+    for path in images:
         if path.name != path.name.encode(errors="ignore").decode():
             raise UserError(f"{folder}: the file name {path.name!a} is not UTF-8; rename it")
-    return found
+    return images
+
+
+def images_by_stem(folder: Path) -> dict[str, Path]:
+    """Return the images of ``folder`` by name without suffix; see :func:`images_in`.
+
+    Raises:
+        UserError: two images whose names differ in the suffix alone.
+    """
+    images: dict[str, Path] = {}
+    for path in images_in(folder):
+        if path.stem in images:
+            raise UserError(f"{path}: has the same name as {images[path.stem].name}; a scene's name must be unique")
+        images[path.stem] = path
+    return images
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the images of a folder that must have some, sorted by name.
+
+    Raises:
+        UserError: no image in it, or two whose names differ in the suffix alone.
+    """
+    if images := images_by_stem(folder):
+        return list(images.values())
+    problem = "no image in it" if folder.is_dir() else "no such folder"
+    raise UserError(f"{folder}: {problem}; put the images there ({', '.join(SUFFIXES)})")
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Width and height, by which shares become pixels; None where the image does not open, as the audit will say."""
+    """Return width and height; None where the image does not open, which the audit reports."""
     try:
         header = read_header(path)
     except UserError:
@@ -78,41 +77,33 @@ def find_scenes(named: Sequence[str]) -> list[Path]:
         named: image files, folders of images, patterns, and ``.txt`` files that name one image a line.
 
     Raises:
-        UserError: something that is not there, nothing at all, or two scenes of one name.
+        UserError: a name that matches nothing, or two scenes of one name.
     """
-    found: list[Path] = []
-    for name in named:
-        path = Path(name)
-        if path.is_dir():
-            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES and one.name[0] != ".")
-            if not inside:
-                raise UserError(f"{path}: no image in it; scenes end in {', '.join(SUFFIXES)}")
-            found += inside
-        elif path.suffix.lower() == LIST and path.is_file():
-            try:
-                lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-            except UnicodeDecodeError as error:
-                raise UserError(f"{path}: a list of scenes must be UTF-8 text ({error}); save it as that") from error
-            if not any(lines):
-                raise UserError(f"{path}: no scene in it; a list names one a line")
-            found += [path.parent / line for line in lines if line]
-        elif path.exists():
-            found.append(path)
-        else:
-            matching = sorted(map(Path, glob.glob(name)))
-            if not matching:
-                raise UserError(f"{name}: no such file, folder, or file of this pattern")
-            found += matching
-    by_name: dict[str, Path] = {}
-    for one in found:
-        other = by_name.setdefault(one.stem, one)
-        if os.path.realpath(other) != os.path.realpath(one):  # which a link to itself does not upset
-            raise UserError(f"{other} and {one}: results are called by the scene's name; run one of them elsewhere")
-    return list(by_name.values())
+    scenes: dict[str, Path] = {}
+    for path in (path for name in named for path in _matches(name)):
+        other = scenes.setdefault(path.stem, path)
+        if os.path.realpath(other) != os.path.realpath(path):  # which a link to itself does not upset
+            raise UserError(f"{other} and {path}: results are called by the scene's name; run one of them elsewhere")
+    return list(scenes.values())
+
+
+def _matches(name: str) -> list[Path]:
+    path = Path(name)
+    if path.is_dir():
+        return image_files(path)
+    if path.suffix.lower() == LIST and path.is_file():
+        lines = [line.strip() for line in read_text(path).splitlines()]
+        if not any(lines):
+            raise UserError(f"{path}: no scene in it; a list names one a line")
+        return [path.parent / line for line in lines if line]
+    paths = [path] if path.exists() else sorted(map(Path, glob.glob(name)))
+    if not paths:
+        raise UserError(f"{name}: no such file, folder, or file of this pattern")
+    return paths
 
 
 def scene_name(file_name: str) -> str:
-    """A file name without its suffix where that is an image's; ``a.v2`` stays whole."""
+    """Return a file name without its suffix where that is an image's; ``a.v2`` stays whole."""
     path = Path(file_name)
     return path.stem if path.suffix.lower() in SUFFIXES else path.name
 

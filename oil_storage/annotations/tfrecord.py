@@ -1,47 +1,94 @@
-"""TFRecord files of TensorFlow's Object Detection API: a ``tf.train.Example`` an image, which is inside, encoded.
+"""TFRecord files of TensorFlow's Object Detection API: a ``tf.train.Example`` for each image, which is inside, encoded.
 
-Boxes are shares of the image's sides, in the keys ``image/object/bbox/{ymin,xmin,ymax,xmax}``. Read only.
+Boxes are shares of the image's sides, in the keys ``image/object/bbox/{ymin,xmin,ymax,xmax}``. A TFRecord is a sequence
+of byte strings: length (uint64), checksum of the length, bytes, checksum of the bytes, all little endian. A checksum is
+CRC-32C, rotated right by 15 bits, plus a constant. The whole file may be gzip. TensorFlow is not needed. Read only.
 
-Source: https://github.com/tensorflow/models/blob/master/research/object_detection/g3doc/using_your_own_dataset.md
+Sources: https://github.com/tensorflow/models/blob/master/research/object_detection/g3doc/using_your_own_dataset.md,
+https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details,
+https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/example/feature.proto,
+https://github.com/tensorflow/models/blob/master/research/object_detection/protos/string_int_label_map.proto
 """
 
 import atexit
+import gzip
+import itertools
 import re
 import shutil
+import struct
 import tempfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
-from oil_storage.annotations.decimals import rounded
-from oil_storage.annotations.folders import visible
+from oil_storage.annotations.boxes import rounded
 from oil_storage.annotations.images import image_size, scene_name
-from oil_storage.annotations.reading import Reading
 from oil_storage.annotations.record import Annotations, Record
-from oil_storage.annotations.record_file import read_records
-from oil_storage.annotations.tally import Tally
-from oil_storage.annotations.tf_messages import parse_example, parse_label_map
 from oil_storage.errors import UserError
+from oil_storage.files import visible
 from oil_storage.findings import Finding, Severity
 
 FILE_NAME = re.compile(r".+\.(tf)?records?(-\d{5}-of-\d{5})?(\.gz)?", re.IGNORECASE)
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.gz)?")
 LABEL_MAPS = ("*label_map*.pbtxt", "*.pbtxt")
-BBOX = "image/object/bbox/"
-GROUPS = {"image/object/is_crowd": "a crowd (is_crowd)", "image/object/group_of": "a group (group_of)"}
-MAGIC = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"II*\0": ".tif", b"MM\0*": ".tif"}
-STATED = {"png": ".png", "tif": ".tif", "tiff": ".tif"}
+OBJECT = "image/object/"
+GROUPS = {f"{OBJECT}is_crowd": "a crowd (is_crowd)", f"{OBJECT}group_of": "a group (group_of)"}
+DIFFICULT = f"{OBJECT}difficult"
+SUFFIXES = {b"\x89PNG": ".png", b"II*\0": ".tif", b"MM\0*": ".tif"}
+"""File suffixes by the first bytes of an image; others are JPEG, or broken."""
+
+HEADER = struct.Struct("<QI")
+CHECKSUM = struct.Struct("<I")
+MASK_DELTA = 0xA282EAD8
+GZIP_MAGIC = b"\x1f\x8b"
+
+SCHEMA = """
+name: "oil_storage_tfrecord.proto"
+message_type { name: "BytesList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
+message_type { name: "FloatList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_FLOAT } }
+message_type { name: "Int64List" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
+message_type {
+  name: "Feature"
+  field { name: "bytes_list" number: 1 type_name: "BytesList" }
+  field { name: "float_list" number: 2 type_name: "FloatList" }
+  field { name: "int64_list" number: 3 type_name: "Int64List" }
+}
+message_type {
+  name: "FeatureEntry"
+  field { name: "key" number: 1 type: TYPE_STRING }
+  field { name: "value" number: 2 type_name: "Feature" }
+}
+message_type {
+  name: "Features"
+  field { name: "feature" number: 1 label: LABEL_REPEATED type_name: "FeatureEntry" }
+}
+message_type { name: "Example" field { name: "features" number: 1 type_name: "Features" } }
+message_type {
+  name: "StringIntLabelMapItem"
+  field { name: "name" number: 1 type: TYPE_STRING }
+  field { name: "id" number: 2 type: TYPE_INT32 }
+  field { name: "display_name" number: 3 type: TYPE_STRING }
+}
+message_type {
+  name: "StringIntLabelMap"
+  field { name: "item" number: 1 label: LABEL_REPEATED type_name: "StringIntLabelMapItem" }
+}
+"""
+"""What is needed of TensorFlow's messages; a map is a list of entries in the encoded form."""
 
 
-def is_format_of(source: Path) -> bool:
-    """Whether ``source`` looks like this format."""
-    return bool(_record_files(source))
+def annotation_files(source: Path) -> list[Path]:
+    """Return the TFRecords of ``source`` and of the folders in it."""
+    return [file for file in visible(source, "*", "*/*") if FILE_NAME.fullmatch(file.name) and file.is_file()]
 
 
-def read(source: Path) -> Annotations:
+def read(source: Path, files: list[Path]) -> Annotations:
     """Read every TFRecord of ``source`` and of the folders in it.
 
     The images go to a temporary folder (under ``TMPDIR``), which is removed when the process ends. Boxes of crowds and
@@ -51,27 +98,25 @@ def read(source: Path) -> Annotations:
         source: folder with ``*.record`` or ``*.tfrecord`` files, in shards (``train.record-00000-of-00010``) or not,
             gzip or not; classes that have no ``image/object/class/text`` are named by a ``label_map.pbtxt`` beside the
             file or in ``source``, else called by their number.
+        files: files of :func:`annotation_files`.
 
     Returns:
         Annotations: in the order of file names and records.
 
     Raises:
-        UserError: no such file, a damaged one, or a record that is no Example of an image; it is named.
+        UserError: a damaged file, or a record that is no Example of an image; it is named.
     """
-    files = _record_files(source)
-    if not files:
-        raise UserError(f"{source}: no TFRecord in it; looked for *.record and *.tfrecord, shards and .gz among them")
-    reading = Reading(list(files))
-    reading.found.findings.extend(_missing_shards(files))
+    annotations = Annotations([], [], list(files))
+    annotations.findings.extend(_missing_shards(files))
     images = Path(tempfile.mkdtemp(dir=_temporary_folder()))
     for file in files:
         map_files, classes = _label_map(file.parent, source)
-        reading.found.files.extend(map_file for map_file in map_files if map_file not in reading.found.files)
+        annotations.files.extend(map_file for map_file in map_files if map_file not in annotations.files)
         records = tqdm(read_records(file), desc=f"reading {file.name}", unit="record", delay=2)
         for number, data in enumerate(records, start=1):
             folder = images / file.relative_to(source) / str(number)
-            _read_record(data, file, number, folder, classes, reading)
-    return reading.finish()
+            _read_record(data, file, f"{file}: record {number}", folder, classes, annotations)
+    return annotations
 
 
 @cache
@@ -81,19 +126,15 @@ def _temporary_folder() -> Path:
     return folder
 
 
-def _record_files(source: Path) -> list[Path]:
-    return [file for file in visible(source, "*", "*/*") if FILE_NAME.fullmatch(file.name) and file.is_file()]
-
-
 def _missing_shards(files: list[Path]) -> list[Finding]:
     shards: dict[tuple[Path, str, int], set[int]] = {}
     for file in files:
         if match := SHARD.fullmatch(file.name):
             shards.setdefault((file.parent, match[1], int(match[3])), set()).add(int(match[2]))
     findings = []
-    for (folder, name, total), there in shards.items():
-        if absent := sorted(set(range(total)) - there):
-            problem = f"{len(there)} of {total} shards are there; the first that is missing is {absent[0]:05d}"
+    for (folder, name, total), numbers in shards.items():
+        if absent := sorted(set(range(total)) - numbers):
+            problem = f"{len(numbers)} of {total} shards are there; the first that is missing is {absent[0]:05d}"
             findings.append(Finding(Severity.ERROR, "missing-shard", str(folder / name), problem, "others are read"))
     return findings
 
@@ -112,91 +153,171 @@ def _label_map(folder: Path, source: Path) -> tuple[list[Path], dict[int, str]]:
     return files, classes
 
 
+def read_records(file: Path) -> Iterator[bytes]:
+    """Yield the byte strings of a TFRecord, gzip or not.
+
+    Raises:
+        UserError: the file is no TFRecord, cut short or damaged; the record, counted from 1, is named.
+    """
+    with file.open("rb") as plain:
+        head = plain.read(HEADER.size)
+        plain.seek(0)
+        # two bytes are a weak sign of gzip: they may be a length, too
+        is_gzip = head.startswith(GZIP_MAGIC) and head[8:] != _masked_checksum(head[:8])
+        with gzip.open(plain) if is_gzip else nullcontext(plain) as content:
+            for number in itertools.count(1):
+                place = f"{file}: record {number}"
+                try:
+                    header = content.read(HEADER.size)
+                    if not header:
+                        return
+                    length, _ = HEADER.unpack(header)
+                    if header[8:] != _masked_checksum(header[:8]):
+                        raise UserError(f"{place}: its length has a wrong checksum; the file is damaged or no TFRecord")
+                    data, checksum = content.read(length), content.read(CHECKSUM.size)
+                    CHECKSUM.unpack(checksum)
+                except struct.error as error:
+                    raise UserError(f"{place}: the file ends inside it; copy it again") from error
+                except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                    raise UserError(
+                        f"{place}: the gzip file is cut short or damaged ({error}); copy it again"
+                    ) from error
+                if checksum != _masked_checksum(data):
+                    raise UserError(f"{place}: has a wrong checksum; the file is damaged, copy it again")
+                yield data
+
+
+def _masked_checksum(data: bytes) -> bytes:
+    import google_crc32c
+
+    checksum: int = google_crc32c.value(data)
+    return CHECKSUM.pack(((checksum >> 15 | checksum << 17) + MASK_DELTA) & 0xFFFFFFFF)
+
+
+def parse_example(data: bytes) -> dict[str, list[Any]]:
+    """Return the lists of a serialized ``tf.train.Example`` by key: of bytes, floats or ints.
+
+    Raises:
+        ValueError: not such a message.
+    """
+    from google.protobuf.message import DecodeError
+
+    example = _message("Example")
+    try:
+        example.ParseFromString(data)
+    except DecodeError as error:
+        raise ValueError(str(error)) from error
+    lists = {entry.key: entry.value.ListFields() for entry in example.features.feature}
+    return {key: list(fields[0][1].value) if fields else [] for key, fields in lists.items()}
+
+
+def parse_label_map(text: str) -> dict[int, str]:
+    """Return class names by number, as a ``label_map.pbtxt`` states them.
+
+    Raises:
+        ValueError: not such a text, with line and column.
+    """
+    from google.protobuf import text_format
+
+    label_map = _message("StringIntLabelMap")
+    try:
+        text_format.Parse(text, label_map, allow_unknown_field=True)
+    except text_format.ParseError as error:
+        raise ValueError(str(error)) from error
+    return {item.id: item.name or item.display_name for item in label_map.item}
+
+
+def _message(name: str) -> Any:
+    from google.protobuf import message_factory
+
+    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(name))()
+
+
+@cache
+def _pool() -> Any:
+    from google.protobuf import descriptor_pb2, descriptor_pool, text_format
+
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(text_format.Parse(SCHEMA, descriptor_pb2.FileDescriptorProto()))
+    return pool
+
+
 def _read_record(
-    data: bytes,
-    file: Path,
-    number: int,
-    folder: Path,
-    classes: Mapping[int, str],
-    reading: Reading,
+    data: bytes, file: Path, place: str, folder: Path, classes: Mapping[int, str], annotations: Annotations
 ) -> None:
-    place = f"{file}: record {number}"
     try:
         lists = parse_example(data)
     except ValueError as error:
-        raise UserError(f"{place}: not a tf.train.Example ({error})") from error
+        raise UserError(f"{place}: not a tf.train.Example ({error}); the file holds other records") from error
     encoded = lists.get("image/encoded")
     if not encoded or not isinstance(encoded[0], bytes):
         raise UserError(f"{place}: has no image/encoded; the image must be inside")
-    stated_name = _text(lists, "image/filename") or _text(lists, "image/source_id") or f"{file.name}_{number}"
-    path = _extract(encoded[0], stated_name, _text(lists, "image/format"), folder)
-    size = _size(lists, place)
-    name = reading.add_image(stated_name, path, size, place)
+    names = [*lists.get("image/filename", []), *lists.get("image/source_id", [])]
+    file_name = next(filter(None, map(_decoded, names)), f"{file.name}_{folder.name}")
+    path = _extract(encoded[0], file_name, folder)
+    width, height = (_numbers(lists, f"image/{side}", place) for side in ("width", "height"))
+    size = (int(width[0]), int(height[0])) if width and height else None
+    image = annotations.add_image(file_name, path, size, place)
 
-    edges = [_numbers(lists, f"{BBOX}{edge}", place) for edge in ("xmin", "ymin", "xmax", "ymax")]
+    edges = [_numbers(lists, f"{OBJECT}bbox/{edge}", place) for edge in ("xmin", "ymin", "xmax", "ymax")]
     if len(lengths := {len(edge) for edge in edges}) != 1:
-        raise UserError(f"{place}: {BBOX}* have different lengths, {sorted(lengths)}; a box needs all four")
-    boxes = list(zip(*edges, strict=True))
-    width, height = size or image_size(path) or (1, 1)
-    class_names = _class_names(lists, len(boxes), classes, file, place, reading.tally)
-    flags = {key: _flags(lists, key, len(boxes), place) for key in (*GROUPS, "image/object/difficult")}
-    if lists.get("image/object/mask"):
-        reading.tally.add(file, "outline", place, "has masks", "the boxes are read, the masks are not")
-    for index, (xmin, ymin, xmax, ymax) in enumerate(boxes):
-        box = (xmin * width, ymin * height, xmax * width, ymax * height)
-        at = f"{place}: object {index + 1}"
-        if kinds := [kind for key, kind in GROUPS.items() if flags[key][index]]:
-            problem = f"box {box} is that of {kinds[0]}, not of one object"
-            reading.found.findings.append(Finding(Severity.WARNING, "crowd", at, problem, "left out"))
+        raise UserError(f"{place}: {OBJECT}bbox/* have different lengths, {sorted(lengths)}; a box needs all four")
+    count = lengths.pop()
+    class_names = _class_names(lists, count, classes, file, place, annotations)
+    flags = {key: lists.get(key) or [0] * count for key in (*GROUPS, DIFFICULT)}
+    for key, values in flags.items():
+        if len(values) != count:
+            raise UserError(f"{place}: {key} has {len(values)} values for {count} boxes; each box needs one")
+    if lists.get(f"{OBJECT}mask"):
+        annotations.warn_once(file, "outline", place, "has masks", "the boxes are read, the masks are not")
+    scale = np.array((size or image_size(path) or (1, 1)) * 2)
+    for index, shares in enumerate(zip(*edges, strict=True)):
+        x1, y1, x2, y2 = (scale * shares).tolist()
+        object_place = f"{place}: object {index + 1}"
+        if group := next((group for key, group in GROUPS.items() if flags[key][index]), None):
+            problem = f"box {(x1, y1, x2, y2)} is that of {group}, not of one object"
+            annotations.warn("crowd", object_place, problem, "left out")
             continue
-        if flags["image/object/difficult"][index]:
-            reading.tally.add(file, "difficult", at, "object is marked difficult", "kept, the mark is not")
-        reading.found.records.append(Record(name, class_names[index], rounded(box), at))
+        if flags[DIFFICULT][index]:
+            annotations.warn_once(
+                file, "difficult", object_place, "object is marked difficult", "kept, the mark is not"
+            )
+        annotations.records.append(Record(image, class_names[index], rounded((x1, y1, x2, y2)), object_place))
 
 
-def _extract(encoded: bytes, stated_name: str, stated_format: str, folder: Path) -> Path:
+def _extract(encoded: bytes, file_name: str, folder: Path) -> Path:
     """Write the bytes as they are; the name keeps no folders, and its suffix is that of what the bytes are."""
-    suffix = MAGIC.get(encoded[:4]) or MAGIC.get(encoded[:3]) or STATED.get(stated_format.lower(), ".jpg")
-    stem = scene_name(re.split(r"[/\\]", stated_name)[-1]).replace("\0", "").lstrip(".") or "image"
+    stem = scene_name(re.split(r"[/\\]", file_name)[-1]).replace("\0", "").lstrip(".") or "image"
     folder.mkdir(parents=True)
-    path = folder / f"{stem}{suffix}"
+    path = folder / f"{stem}{SUFFIXES.get(encoded[:4], '.jpg')}"
     path.write_bytes(encoded)
     return path
 
 
 def _class_names(
-    lists: Mapping[str, list[Any]], count: int, classes: Mapping[int, str], file: Path, place: str, tally: Tally
+    lists: Mapping[str, list[Any]],
+    count: int,
+    classes: Mapping[int, str],
+    file: Path,
+    place: str,
+    annotations: Annotations,
 ) -> list[str]:
-    """The name of each box's class: its text, or that of its number."""
-    texts = [_decoded(text) for text in lists.get("image/object/class/text", [])]
-    numbers = lists.get("image/object/class/label", [])
-    if count and len(texts) != count and len(numbers) != count:
+    """Return the name of each box's class: its text, or that of its number."""
+    texts = [_decoded(text) for text in lists.get(f"{OBJECT}class/text", [])]
+    numbers = lists.get(f"{OBJECT}class/label", [])
+    by_number = [classes.get(number) or str(number) for number in numbers]
+    if len(texts) == len(numbers) == count:
+        for text, number in zip(texts, numbers, strict=True):
+            if text and classes.get(number, text) != text:
+                problem = f"class is {text!r}, its number {number} is {classes[number]!r} in the label map"
+                annotations.warn_once(file, "class-differs", place, problem, f"{text!r} is taken")
+        return [text or name for text, name in zip(texts, by_number, strict=True)]
+    if count and count not in (len(texts), len(numbers)):
         raise UserError(
-            f"{place}: {count} boxes, but {len(texts)} image/object/class/text and {len(numbers)} .../label; "
+            f"{place}: {count} boxes, but {len(texts)} {OBJECT}class/text and {len(numbers)} .../label; "
             "each box needs its class"
         )
-    if len(numbers) != count:
-        return texts
-    by_number = [classes.get(number) or str(number) for number in numbers]
-    if len(texts) != count:
-        return by_number
-    for text, number in zip(texts, numbers, strict=True):
-        if text and classes.get(number, text) != text:
-            problem = f"class is {text!r}, its number {number} is {classes[number]!r} in the label map"
-            tally.add(file, "class-differs", place, problem, f"{text!r} is taken")
-    return [text or name for text, name in zip(texts, by_number, strict=True)]
-
-
-def _flags(lists: Mapping[str, list[Any]], key: str, count: int, place: str) -> list[Any]:
-    values = lists.get(key) or [0] * count
-    if len(values) != count:
-        raise UserError(f"{place}: {key} has {len(values)} values for {count} boxes")
-    return values
-
-
-def _size(lists: Mapping[str, list[Any]], place: str) -> tuple[int, int] | None:
-    width, height = (_numbers(lists, f"image/{side}", place) for side in ("width", "height"))
-    return (int(width[0]), int(height[0])) if width and height else None
+    return texts if len(texts) == count else by_number
 
 
 def _numbers(lists: Mapping[str, list[Any]], key: str, place: str) -> list[float]:
@@ -204,11 +325,6 @@ def _numbers(lists: Mapping[str, list[Any]], key: str, place: str) -> list[float
     if any(isinstance(value, bytes) for value in values):
         raise UserError(f"{place}: {key} holds bytes; it must hold numbers")
     return values
-
-
-def _text(lists: Mapping[str, list[Any]], key: str) -> str:
-    values = lists.get(key)
-    return _decoded(values[0]) if values else ""
 
 
 def _decoded(value: Any) -> str:

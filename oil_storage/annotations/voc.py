@@ -13,13 +13,11 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
-from oil_storage.annotations.decimals import decimals, text
-from oil_storage.annotations.folders import visible
+from oil_storage.annotations.boxes import plain_text, shortest
 from oil_storage.annotations.images import copy_images, images_by_stem, scene_name
-from oil_storage.annotations.reading import Reading
 from oil_storage.annotations.record import Annotations, Record
-from oil_storage.annotations.tally import Tally
 from oil_storage.errors import UserError
+from oil_storage.files import visible
 from oil_storage.scene import CLASS_NAME, Scene
 
 LAYOUTS = ("*.xml", "*/*.xml")
@@ -30,12 +28,14 @@ HEAD = 4096
 ROOT = re.compile(rb"<annotation[\s>]")
 
 
-def is_format_of(source: Path) -> bool:
-    """Whether ``source`` looks like this format."""
-    return any(_is_voc(file) for file in visible(source, *LAYOUTS))
+def annotation_files(source: Path) -> list[Path]:
+    """Return all xml of the folders that hold one of VOC's, so that a broken one is reported; no sidecar of GDAL."""
+    files = [file for file in visible(source, *LAYOUTS) if not file.name.endswith(".aux.xml")]
+    folders = {file.parent for file in files if _is_voc(file)}
+    return [file for file in files if file.parent in folders]
 
 
-def read(source: Path) -> Annotations:
+def read(source: Path, files: list[Path]) -> Annotations:
     """Read every xml of ``source`` and of its folders, ``Annotations`` or others, that hold such files.
 
     An image is that of the xml's own name, as VOC has it; where there is none, that of its ``filename``. It is looked
@@ -44,28 +44,25 @@ def read(source: Path) -> Annotations:
 
     Args:
         source: folder with ``Annotations/*.xml`` and ``JPEGImages/``, or the like.
+        files: files of :func:`annotation_files`.
 
     Returns:
         Annotations: in the order of the xml files' names, images without one last.
 
     Raises:
-        UserError: no such file, or one that is no VOC xml; the line or the object is named.
+        UserError: no VOC xml; the line or the object is named.
     """
-    files = _annotation_files(source)
-    if not files:
-        raise UserError(f"{source}: no VOC xml in it; looked for {', '.join(LAYOUTS)} with an <annotation> inside")
-    reading = Reading(files)
+    annotations = Annotations([], [], files)
     folders: dict[Path, dict[str, Path]] = {}
     for file in files:
-        _read_file(file, source, reading, folders)
-    used = {image.path for image in reading.found.images}
+        _read_file(file, source, annotations, folders)
+    used = {image.path for image in annotations.images}
     for images in folders.values():
-        if used.isdisjoint(images.values()):
-            continue
-        for path in images.values():
-            if path not in used:
-                reading.add_image(path.name, path, None, str(path))
-    return reading.finish()
+        if not used.isdisjoint(images.values()):
+            for path in images.values():
+                if path not in used:
+                    annotations.add_image(path.name, path, None, str(path))
+    return annotations
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
@@ -77,10 +74,10 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
         _add(root, folder=IMAGE_FOLDERS[0], filename=scene.image.name)
         _add(ET.SubElement(root, "size"), width=str(scene.width), height=str(scene.height), depth="3")
         _add(root, segmented="0")
-        for box in decimals(scene.boxes):
+        for box in shortest(scene.boxes):
             item = ET.SubElement(root, "object")
             _add(item, name=CLASS_NAME, pose="Unspecified", truncated="0", difficult="0")
-            _add(ET.SubElement(item, "bndbox"), **dict(zip(EDGES, map(text, box), strict=True)))
+            _add(ET.SubElement(item, "bndbox"), **dict(zip(EDGES, map(plain_text, box), strict=True)))
         ET.indent(root)
         ET.ElementTree(root).write(out / "Annotations" / f"{scene.scene_id}.xml", encoding="utf-8")
 
@@ -90,34 +87,27 @@ def _add(parent: ET.Element, **texts: str) -> None:
         ET.SubElement(parent, tag).text = content
 
 
-def _annotation_files(source: Path) -> list[Path]:
-    """All xml of the folders where one is VOC's, so that a broken one is not passed over; GDAL's sidecars aside."""
-    files = [file for file in visible(source, *LAYOUTS) if not file.name.endswith(".aux.xml")]
-    folders = {file.parent for file in files if _is_voc(file)}
-    return [file for file in files if file.parent in folders]
-
-
 def _is_voc(file: Path) -> bool:
     with file.open("rb") as content:
         return ROOT.search(content.read(HEAD)) is not None
 
 
-def _read_file(file: Path, source: Path, reading: Reading, folders: dict[Path, dict[str, Path]]) -> None:
+def _read_file(file: Path, source: Path, annotations: Annotations, folders: dict[Path, dict[str, Path]]) -> None:
     root = _parse(file)
-    stated = (root.findtext("filename") or "").strip()
-    path = _image_path(file, stated, source, folders)
-    if path and stated and path.stem not in (scene_name(stated), stated):
-        problem = f"filename is {stated!r}, the image of the xml's name is {path.name}"
-        reading.tally.add(file, "other-file-name", str(file), problem, f"{path.name} is taken")
-    name = reading.add_image(stated or file.stem, path, _size(root, file), str(file))
+    file_name = root.findtext("filename", "").strip()
+    path = _image_path(file, file_name, source, folders)
+    if path and file_name and path.stem not in (scene_name(file_name), file_name):
+        problem = f"filename is {file_name!r}, the image of the xml's name is {path.name}"
+        annotations.warn_once(file, "other-file-name", str(file), problem, f"{path.name} is taken")
+    image = annotations.add_image(file_name or file.stem, path, _size(root, file), str(file))
     for number, item in enumerate(root.findall("object"), start=1):
         place = f"{file}: object {number}"
-        class_name = (item.findtext("name") or "").strip()
+        class_name = item.findtext("name", "").strip()
         if not class_name:
             raise UserError(f"{place}: has no name; an object needs its class there")
-        reading.found.records.append(Record(name, class_name, _box(item, file, place, reading.tally), place))
-        if (item.findtext("difficult") or "").strip() == "1":
-            reading.tally.add(file, "difficult", place, "object is marked difficult", "kept, the mark is not")
+        annotations.records.append(Record(image, class_name, _box(item, file, place, annotations), place))
+        if item.findtext("difficult", "").strip() == "1":
+            annotations.warn_once(file, "difficult", place, "object is marked difficult", "kept, the mark is not")
 
 
 def _parse(file: Path) -> ET.Element:
@@ -134,9 +124,9 @@ def _parse(file: Path) -> ET.Element:
     return root
 
 
-def _image_path(file: Path, stated: str, source: Path, folders: dict[Path, dict[str, Path]]) -> Path | None:
+def _image_path(file: Path, file_name: str, source: Path, folders: dict[Path, dict[str, Path]]) -> Path | None:
     near = [parent / name for parent in (file.parent.parent, file.parent, source) for name in IMAGE_FOLDERS]
-    for stem in dict.fromkeys((file.stem, scene_name(stated), stated)):
+    for stem in dict.fromkeys((file.stem, scene_name(file_name), file_name)):
         for folder in dict.fromkeys((*near, file.parent, source)):
             if folder not in folders:
                 folders[folder] = images_by_stem(folder)
@@ -146,10 +136,10 @@ def _image_path(file: Path, stated: str, source: Path, folders: dict[Path, dict[
 
 
 def _size(root: ET.Element, file: Path) -> tuple[int, int] | None:
-    """The stated size; none is stated by 0 x 0, which some labellers write before they have seen the image."""
+    """Return the stated size; 0 x 0, which some labellers write before they have seen the image, states none."""
     sides = root.findtext("size/width") or "0", root.findtext("size/height") or "0"
     try:
-        width, height = int(sides[0]), int(sides[1])
+        width, height = map(int, sides)
     except ValueError:
         raise UserError(
             f"{file}: size is {sides[0]!r} x {sides[1]!r}; width and height must be whole numbers"
@@ -157,9 +147,9 @@ def _size(root: ET.Element, file: Path) -> tuple[int, int] | None:
     return (width, height) if width or height else None
 
 
-def _box(item: ET.Element, file: Path, place: str, tally: Tally) -> tuple[float, float, float, float]:
+def _box(item: ET.Element, file: Path, place: str, annotations: Annotations) -> tuple[float, float, float, float]:
     if (turned := item.find("robndbox")) is not None:  # roLabelImg's
-        tally.add(file, "turned-box", place, "box is turned (robndbox)", "read as its bounds")
+        annotations.warn_once(file, "turned-box", place, "box is turned (robndbox)", "read as its bounds")
         x, y, width, height, angle = _numbers(turned, ("cx", "cy", "w", "h", "angle"), place)
         cosine, sine = abs(math.cos(angle)), abs(math.sin(angle))
         half_width, half_height = (width * cosine + height * sine) / 2, (width * sine + height * cosine) / 2
@@ -168,7 +158,7 @@ def _box(item: ET.Element, file: Path, place: str, tally: Tally) -> tuple[float,
     if edges is None:
         raise UserError(f"{place}: has no bndbox; an object needs one with {', '.join(EDGES)}")
     if item.find("polygon") is not None:
-        tally.add(file, "outline", place, "has a polygon", "its bndbox is read, the polygon is not")
+        annotations.warn_once(file, "outline", place, "has a polygon", "its bndbox is read, the polygon is not")
     x1, y1, x2, y2 = _numbers(edges, EDGES, place)
     return x1, y1, x2, y2
 

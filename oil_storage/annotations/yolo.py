@@ -1,22 +1,20 @@
-"""YOLO's text files: one an image, a line a box, ``class x y width height``; centre and sides as shares of the image.
+"""YOLO's text files: one for each image, a line for each box.
+
+A line is ``class x y width height``, centre and sides as shares of the image.
 
 Source: https://docs.ultralytics.com/datasets/detect/
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from oil_storage.annotations.decimals import decimals, rounded
-from oil_storage.annotations.folders import visible
+from oil_storage.annotations.boxes import bounds, is_upright_box, rounded, shortest
 from oil_storage.annotations.images import copy_images, image_size, images_by_stem
-from oil_storage.annotations.outline import bounds, is_upright_box
-from oil_storage.annotations.reading import Reading
 from oil_storage.annotations.record import Annotations, Record
-from oil_storage.annotations.tally import Tally
 from oil_storage.errors import UserError
-from oil_storage.findings import Finding, Severity
+from oil_storage.files import read_text, visible
 from oil_storage.scene import CLASS_NAME, Scene
 
 IMAGES, LABELS = "images", "labels"
@@ -26,53 +24,48 @@ BOX, OUTLINE = 5, 7
 """Words of a line that is a box, and of one that is an outline: so many or more, and an odd number."""
 
 
-def is_format_of(source: Path) -> bool:
-    """Whether ``source`` looks like this format."""
-    return any(visible(labels, "*.txt") for _, labels in _folders(source))
+def annotation_files(source: Path) -> list[Path]:
+    """Return the text files of the folders with labels."""
+    return [file for _, labels in _folders(source) for file in visible(labels, "*.txt")]
 
 
-def read(source: Path) -> Annotations:
+def read(source: Path, files: list[Path]) -> Annotations:
     """Read every label file of ``source`` and find every image.
 
     An image without a label file, or with an empty one, has no boxes; images that have no folder of labels are left
-    out, for nobody says that they show no tank. Outlines and turned boxes are read as their
-    bounds. Where the image of a label file is missing or broken, its boxes stay shares.
+    out, for nobody says that they show no tank. Outlines and turned boxes are read as their bounds. Where the image of
+    a label file is missing or broken, its boxes stay shares.
 
     Args:
         source: folder with ``images/`` and ``labels/``, both perhaps with ``train/``, ``val/`` and others inside or
             each inside of those; or with images, their label files and ``classes.txt`` side by side. Classes are named
             by ``data.yaml`` (or another ``*.yaml`` with ``names``), ``classes.txt`` or ``obj.names``, else called by
             their number.
+        files: files of :func:`annotation_files`.
 
     Returns:
         Annotations: in the order of folders and names.
 
     Raises:
-        UserError: no such folder, or a line that is no box; the line is named.
+        UserError: a line that is no box; the line is named.
     """
     folders = _folders(source)
-    if not folders:
-        raise UserError(f"{source}: no {LABELS}/ in it, nor a {NAME_LISTS[0]} beside images and label files (YOLO)")
     names_file, classes = _class_names(source, folders)
-    reading = Reading([names_file] if names_file else [])
+    annotations = Annotations([], [], [names_file] if names_file else [])
     for images_folder, labels_folder in folders:
         images = images_by_stem(images_folder)
         if images and not labels_folder.is_dir():
             problem = f"{len(images)} images, and no {labels_folder} that would say what they show"
-            reading.found.findings.append(
-                Finding(Severity.WARNING, "unlabelled-folder", str(images_folder), problem, "left out")
-            )
+            annotations.warn("unlabelled-folder", str(images_folder), problem, "left out")
             continue
-        labels = {file.stem: file for file in visible(labels_folder, "*.txt") if file.name not in NAME_LISTS}
+        labels = {file.stem: file for file in files if file.parent == labels_folder and file.name not in NAME_LISTS}
         for stem in sorted(images.keys() | labels.keys()):
-            path, file = images.get(stem), labels.get(stem)
-            place = str(file or path)
-            name = reading.add_image(stem, path, None, place)
+            image, file = images.get(stem), labels.get(stem)
+            name = annotations.add_image(stem, image, None, str(file or image))
             if file:
-                reading.found.files.append(file)
-                size = (path and image_size(path)) or (1, 1)
-                reading.found.records.extend(_records(file, name, classes, size, reading.tally))
-    return reading.finish()
+                annotations.files.append(file)
+                _read_boxes(file, name, classes, (image and image_size(image)) or (1, 1), annotations)
+    return annotations
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
@@ -81,7 +74,7 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
     (out / LABELS).mkdir()
     for scene in scenes:
         lines = []
-        for x1, y1, x2, y2 in decimals(scene.boxes):
+        for x1, y1, x2, y2 in shortest(scene.boxes):
             shares = (x1 + x2) / 2 / scene.width, (y1 + y2) / 2 / scene.height
             sides = (x2 - x1) / scene.width, (y2 - y1) / scene.height
             lines.append(f"0 {' '.join(f'{share:.10f}' for share in (*shares, *sides))}\n")
@@ -91,7 +84,7 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
 
 
 def _folders(source: Path) -> list[tuple[Path, Path]]:
-    """Pairs of a folder with images and one with their labels."""
+    """Return pairs of a folder with images and one with their labels."""
     if (source / LABELS).is_dir():
         inside = {folder.name for folder in visible(source, f"{IMAGES}/*", f"{LABELS}/*") if folder.is_dir()}
         return [(source / IMAGES / name, source / LABELS / name) for name in ("", *sorted(inside))]
@@ -108,39 +101,37 @@ def _class_names(source: Path, folders: list[tuple[Path, Path]]) -> tuple[Path |
     for folder in dict.fromkeys((source, *(labels for _, labels in folders))):
         for file in (folder / name for name in NAME_LISTS):
             if file.is_file():
-                return file, dict(enumerate(line.strip() for line in _text(file).splitlines()))
+                return file, dict(enumerate(line.strip() for line in read_text(file).splitlines()))
     return None, {}
 
 
 def _yaml_names(file: Path) -> dict[int, str]:
-    """The classes by number; empty where the file has no ``names``."""
+    """Return the classes by number; empty where the file has no ``names``."""
     import yaml
 
     try:
-        content = yaml.safe_load(_text(file))
+        content = yaml.safe_load(read_text(file))
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise UserError(f"{file}{line}: not YAML; mend it, or remove it to have classes called by number") from error
     names = content.get("names") if isinstance(content, dict) else None
-    if names is None:
-        return {}
     if isinstance(names, list):
         names = dict(enumerate(names))
-    if not isinstance(names, dict) or not all(isinstance(number, int) for number in names):
+    if not isinstance(names or {}, dict) or not all(isinstance(number, int) for number in names or {}):
         raise UserError(f"{file}: names is {names!r}; it must be a list, or a mapping of numbers to names")
-    return {number: str(name) for number, name in names.items()}
+    return {number: str(name) for number, name in (names or {}).items()}
 
 
-def _records(
-    file: Path, image: str, classes: Mapping[int, str], size: tuple[int, int], tally: Tally
-) -> Iterator[Record]:
+def _read_boxes(
+    file: Path, image: str, classes: Mapping[int, str], size: tuple[int, int], annotations: Annotations
+) -> None:
     width, height = size
-    for number, line in enumerate(_text(file).splitlines(), start=1):
-        place = f"{file}:{number}"
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
         if not line.strip():
             continue
-        class_id, values = _numbers(line, place)
+        place = f"{file}:{number}"
+        class_id, values = _numbers(line.split(), place)
         if len(values) == BOX - 1:
             x, y, w, h = values
             box = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
@@ -148,27 +139,20 @@ def _records(
             points = np.array(values).reshape(-1, 2) * size
             box = bounds(points)
             if not is_upright_box(points):
-                tally.add(file, "outline", place, f"outline of {len(points)} points, not an upright box", "bounds read")
-        yield Record(image, classes.get(class_id, str(class_id)), rounded(box), place)
+                problem = f"outline of {len(points)} points, not an upright box"
+                annotations.warn_once(file, "outline", place, problem, "bounds read")
+        annotations.records.append(Record(image, classes.get(class_id, str(class_id)), rounded(box), place))
 
 
-def _numbers(line: str, place: str) -> tuple[int, list[float]]:
-    words = line.split()
+def _numbers(words: Sequence[str], place: str) -> tuple[int, list[float]]:
     if len(words) == BOX + 1:
         raise UserError(f"{place}: 6 numbers, as predictions with a confidence have them; labels have {BOX}")
     if len(words) != BOX and (len(words) < OUTLINE or len(words) % 2 == 0):
         raise UserError(f"{place}: {len(words)} words; a box is: class x y width height")
     try:
-        class_id, values = float(words[0]), [float(word) for word in words[1:]]
+        class_id, *values = map(float, words)
     except ValueError as error:
         raise UserError(f"{place}: {error}; a box is five numbers: class x y width height") from None
     if not class_id.is_integer() or class_id < 0:
         raise UserError(f"{place}: class is {words[0]}; it must be 0, 1, 2, ...")
     return int(class_id), values
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error

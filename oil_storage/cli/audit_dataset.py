@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
 def audit_dataset(args: argparse.Namespace) -> int:
     """Audit, print what was found, and write what was asked for."""
     from oil_storage.annotations import formats
-    from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.annotations.record import parse_class_map
     from oil_storage.audit.inspection import inspect
     from oil_storage.files import check_apart
     from oil_storage.findings import Severity, gravest_last

@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
 def convert_dataset(args: argparse.Namespace) -> None:
     """Convert and print what was found and written."""
     from oil_storage.annotations import formats
-    from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.annotations.record import parse_class_map
     from oil_storage.audit.records import audit, check_usable
     from oil_storage.files import check_apart
     from oil_storage.findings import gravest_last

@@ -148,7 +148,7 @@ def _read_folder(args: argparse.Namespace) -> "tuple[dict[str, SceneResult], dic
     import numpy as np
 
     from oil_storage.annotations import formats
-    from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.annotations.record import parse_class_map
     from oil_storage.audit.records import audit, check_usable
     from oil_storage.evaluation.scene_result import SceneResult
     from oil_storage.imagery import Reading

@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def prepare_dataset(args: argparse.Namespace) -> None:
     """Prepare and print what was found, repaired and written."""
-    from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.annotations.record import parse_class_map
     from oil_storage.findings import gravest_last
     from oil_storage.manifest import SPLITS
     from oil_storage.preparation.prepare import Choices, prepare

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from oil_storage.annotations import geojson
-from oil_storage.annotations.folders import visible
 from oil_storage.annotations.images import scene_name
 from oil_storage.coco import CocoAnnotation, CocoFile
 from oil_storage.errors import UserError
-from oil_storage.files import read_json, validated
+from oil_storage.files import read_json, validated, visible
 from oil_storage.merging import Detections
 
 CSV_COLUMNS = ("scene", "xmin", "ymin", "xmax", "ymax", "score")

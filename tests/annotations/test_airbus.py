@@ -3,9 +3,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from oil_storage.annotations import ImageRecord, Record
-from oil_storage.annotations.airbus import is_format_of, read
+from oil_storage.annotations import Annotations, ImageRecord, Record, formats
 from oil_storage.errors import UserError
+
+
+def read(source: Path) -> Annotations:
+    return formats.read(source, "airbus")
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_rows_are_read_as_written_with_their_line(source: Path) -> None:
     write(source, 'image_id,class,bounds\na,tank,"(1, 2, 3, 4)"\nb,other,"(9, -8.5, 7, 1e1)"\n')
-    assert is_format_of(source)
+    assert formats.detect(source) == "airbus"
     found = read(source)
     assert found.records == [
         Record("a", "tank", (1, 2, 3, 4), f"{source}/annotations.csv:2"),
@@ -89,17 +92,13 @@ def test_broken_bounds_are_named_by_line(source: Path, bounds: str) -> None:
         read(source)
 
 
-@pytest.mark.parametrize(
-    ("header", "missing"), [("image_id,class", "bounds"), ("a,b,c", "image_id, class, bounds"), ("", "bounds")]
-)
-def test_missing_columns_are_named(source: Path, header: str, missing: str) -> None:
-    with pytest.raises(UserError, match=f"annotations.csv:1: no column .*{missing}"):
+@pytest.mark.parametrize("header", ["image_id,class", "a,b,c", "", "image_id,class,bounds,bounds"])
+def test_header_without_each_column_once_is_refused(source: Path, header: str) -> None:
+    with pytest.raises(UserError, match=r"annotations\.csv:1: the header must name image_id, class, bounds once each"):
         read(write(source, header + "\n"))
 
 
-def test_a_column_that_is_there_twice_is_named(source: Path) -> None:
-    with pytest.raises(UserError, match=r"annotations\.csv:1: more than one column bounds"):
-        read(write(source, 'image_id,class,bounds,bounds\na,tank,"(1, 2, 3, 4)","(5, 6, 7, 8)"\n'))
+def test_other_columns_may_repeat(source: Path) -> None:
     assert len(read(write(source, 'x,x,image_id,class,bounds\n1,2,a,tank,"(1, 2, 3, 4)"\n')).records) == 1
 
 
@@ -111,7 +110,7 @@ def test_a_row_of_more_or_fewer_fields_is_named(source: Path, row: str) -> None:
 
 
 def test_no_file_no_text_and_no_images_get_a_line_each(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match=r"has no airbus annotations; looked for annotations\.csv"):
         read(source)
     (source / "annotations.csv").write_bytes(b"image_id,class,bounds\n\xff\xfe\n")
     with pytest.raises(UserError, match="UTF-8"):

@@ -1,4 +1,5 @@
 import base64
+import gzip
 import io
 import subprocess
 import sys
@@ -9,11 +10,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from oil_storage.annotations import Record
-from oil_storage.annotations.tfrecord import is_format_of, read
+from oil_storage.annotations import Annotations, Record, formats
+from oil_storage.annotations.tfrecord import annotation_files, parse_example, parse_label_map, read_records
 from oil_storage.errors import UserError
 from oil_storage.findings import Severity
-from tests.tf_records import example, image_features, write_records
+from tests.tf_records import example, framed, image_features, write_records
 
 BY_TENSORFLOW = (
     "c-p(c$N&b*nal0Dt}=5abMa>8CZ?zAr{*Q+r=+F`1#ty%`E>^Px$|;KaRC+bdV0770ckcMX5nB0l1gbeMSzs3r;B3<$IRrEgp?#VRvjlNrxZ>`2I"
@@ -22,6 +23,10 @@ BY_TENSORFLOW = (
     "6{E*>tHlEl1hE|%hq%mOY6E`Es8;{4L0<ka}g6d_>va50*5iEwd4WXdyBN-`k9!*<U0)r~etG&2-1%EoXtGtwuXWiZ{z$pwtd)ZBuS%H=P5+5z_Up^N"
 )
 """A file that TensorFlow 2.21 wrote: a 6 x 4 PNG with two boxes, and the same without name, size and boxes."""
+
+
+def read(source: Path) -> Annotations:
+    return formats.read(source, "tfrecord")
 
 
 def encoded(kind: str = "PNG", size: tuple[int, int] = (20, 10)) -> bytes:
@@ -77,11 +82,11 @@ def test_what_tensorflow_wrote_is_read(tmp_path: Path) -> None:
 )
 def test_files_are_known_by_their_names(tmp_path: Path, name: str, fits: bool) -> None:
     write(tmp_path, features(), name=name)
-    assert is_format_of(tmp_path) == fits
+    assert bool(annotation_files(tmp_path)) == fits
     if fits:
         assert len(read(tmp_path).records) == 2
     else:
-        with pytest.raises(UserError, match="no TFRecord"):
+        with pytest.raises(UserError, match="has no tfrecord annotations"):
             read(tmp_path)
 
 
@@ -96,7 +101,7 @@ def test_files_are_known_by_their_names(tmp_path: Path, name: str, fits: bool) -
         ("../../a.jpg", encoded("JPEG"), "a.jpg"),
         ("..", encoded("JPEG"), "image.jpg"),
         ("a.tif", encoded("TIFF"), "a.tif"),
-        ("a.png", b"no image", "a.png"),
+        ("a.png", b"no image", "a.jpg"),
     ],
 )
 def test_images_are_extracted_as_they_are(tmp_path: Path, stated: str, data: bytes, name: str) -> None:
@@ -110,7 +115,7 @@ def test_images_are_extracted_as_they_are(tmp_path: Path, stated: str, data: byt
 
 def test_the_images_are_gone_when_the_process_ends(tmp_path: Path) -> None:
     write(tmp_path, features())
-    code = "import sys, pathlib; from oil_storage.annotations.tfrecord import read; "
+    code = "import sys, pathlib; from oil_storage.annotations.formats import read; "
     code += "path = read(pathlib.Path(sys.argv[1])).images[0].path; print(path.is_file(), path)"
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     there, path = done.stdout.strip().split(" ", 1)
@@ -209,3 +214,102 @@ def test_no_example_and_no_label_map_are_named(tmp_path: Path) -> None:
     (tmp_path / "z_label_map.pbtxt").write_text("item { id: 1 name: 'b' }")
     with pytest.raises(UserError, match=r"z_label_map\.pbtxt: id 1 is 'b', in label_map\.pbtxt 'a'"):
         read(tmp_path)
+
+
+RECORDS = [b"first", b"", b"third" * 5000]
+
+
+@pytest.mark.parametrize("name", ["a.record", "a.record.gz"])
+def test_records_come_back_gzip_or_not(tmp_path: Path, name: str) -> None:
+    assert list(read_records(write_records(tmp_path / name, RECORDS))) == RECORDS
+
+
+def test_gzip_is_known_by_its_bytes_and_not_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.record"
+    path.write_bytes(gzip.compress(b"".join(map(framed, RECORDS))))
+    assert list(read_records(path)) == RECORDS
+
+
+def test_a_length_that_looks_like_gzip_is_none(tmp_path: Path) -> None:
+    record = bytes(0x8B1F)
+    path = write_records(tmp_path / "a.record", [record])
+    assert path.read_bytes()[:2] == b"\x1f\x8b"
+    assert list(read_records(path)) == [record]
+
+
+def test_an_empty_file_has_no_records(tmp_path: Path) -> None:
+    assert list(read_records(write_records(tmp_path / "a.record", []))) == []
+
+
+def test_what_tensorboard_writes_is_read(tmp_path: Path) -> None:
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    path = tmp_path / "a.record"
+    with path.open("wb") as file:
+        writer = RecordWriter(file)
+        for record in RECORDS:
+            writer.write(record)
+        writer.flush()
+    assert list(read_records(path)) == RECORDS
+
+
+@pytest.mark.parametrize("cut", range(1, len(framed(b"second")), 3))
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_cut_file_names_the_record(tmp_path: Path, cut: int, packed: bool) -> None:
+    content = framed(b"first") + framed(b"second")
+    path = tmp_path / "a.record"
+    path.write_bytes(gzip.compress(content[:-cut]) if packed else content[:-cut])
+    with pytest.raises(UserError, match=r"a\.record: record 2: the file ends inside it"):
+        list(read_records(path))
+
+
+def test_a_cut_gzip_file_names_the_record(tmp_path: Path) -> None:
+    path = write_records(tmp_path / "a.record.gz", RECORDS)
+    path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(UserError, match=r"record \d: the gzip file is cut short"):
+        list(read_records(path))
+
+
+@pytest.mark.parametrize("at", range(len(framed(b"second"))))
+def test_every_damaged_byte_is_found(tmp_path: Path, at: int) -> None:
+    second = bytearray(framed(b"second"))
+    second[at] ^= 0x10
+    path = tmp_path / "a.record"
+    path.write_bytes(framed(b"first") + second)
+    with pytest.raises(UserError, match=r"record 2: .*wrong checksum"):
+        list(read_records(path))
+
+
+def test_another_kind_of_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.record"
+    path.write_text("image_id,class,bounds\n")
+    with pytest.raises(UserError, match=r"record 1: .*no TFRecord"):
+        list(read_records(path))
+
+
+def test_lists_of_every_kind_come_back() -> None:
+    lists = {"a": [b"x", b"", "ö".encode()], "b": [0.5, -1.0], "c": [1, -1, 2**40], "d": []}
+    assert parse_example(example(lists)) == lists
+
+
+def test_no_example_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_example(b"\xff no message")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "item {\n  id: 1\n  name: 'tank'\n}\nitem {\n  id: 2\n  name: 'ship'\n}\n",
+        'item: { name: "tank", id: 1, display_name: "Tank" } item { id: 2; display_name: "ship" }  # Roboflow',
+        "item { id: 1 name: 'tank' keypoints { id: 3 label: 'x' } } item { id: 2 name: 'ship' frequency: RARE }",
+    ],
+)
+def test_label_maps_are_read_as_they_are_met(text: str) -> None:
+    assert parse_label_map(text) == {1: "tank", 2: "ship"}
+
+
+@pytest.mark.parametrize("text", ["item { id: x }", "item { id: 1", "tank"])
+def test_what_is_no_label_map_is_named_by_line(text: str) -> None:
+    with pytest.raises(ValueError, match=r"2:\d+"):
+        parse_label_map(f"\n{text}")

@@ -4,11 +4,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from oil_storage.annotations import ImageRecord, Record
-from oil_storage.annotations.voc import is_format_of, read
+from oil_storage.annotations import Annotations, ImageRecord, Record, formats
 from oil_storage.errors import UserError
 
 BOX = "<bndbox><xmin>1</xmin><ymin>2.5</ymin><xmax>9</xmax><ymax>8</ymax></bndbox>"
+
+
+def read(source: Path) -> Annotations:
+    return formats.read(source, "voc")
 
 
 def picture(path: Path) -> Path:
@@ -28,7 +31,7 @@ def write(path: Path, *objects: str, filename: str = "a.jpg", size: tuple[object
 def test_objects_are_read_as_written_with_their_place(tmp_path: Path) -> None:
     image = picture(tmp_path / "JPEGImages/a.jpg")
     file = write(tmp_path / "Annotations/a.xml", f"<name> tank </name>{BOX}", f"<name>ship</name>{BOX}")
-    assert is_format_of(tmp_path)
+    assert formats.detect(tmp_path) == "voc"
     found = read(tmp_path)
     assert found.images == [ImageRecord("a.jpg", image, (20, 10), str(file))]
     assert found.records == [
@@ -150,5 +153,5 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, text: str, words: str) -> 
 
 
 def test_no_voc_xml_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no VOC xml"):
+    with pytest.raises(UserError, match="has no voc annotations"):
         read(tmp_path)

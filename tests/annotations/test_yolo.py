@@ -4,9 +4,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from oil_storage.annotations import ImageRecord, Record
-from oil_storage.annotations.yolo import is_format_of, read
+from oil_storage.annotations import Annotations, ImageRecord, Record, formats
 from oil_storage.errors import UserError
+
+
+def read(source: Path) -> Annotations:
+    return formats.read(source, "yolo")
 
 
 def picture(path: Path) -> Path:
@@ -25,7 +28,7 @@ def test_lines_become_pixels_with_their_place(tmp_path: Path) -> None:
     image = picture(tmp_path / "images/a.v2.jpg")
     file = write(tmp_path / "labels/a.v2.txt", "0 0.5 0.5 0.1 0.2\n\n1 0.25 0.25 -0.1 0.5\r\n")
     names = write(tmp_path / "data.yaml", "names: [tank, ship]\n")
-    assert is_format_of(tmp_path)
+    assert formats.detect(tmp_path) == "yolo"
     found = read(tmp_path)
     assert found.images == [ImageRecord("a.v2", image, None, str(file))]
     assert found.records == [
@@ -177,5 +180,5 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, file: str, text: bytes, wo
 
 
 def test_no_labels_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no labels/"):
+    with pytest.raises(UserError, match="has no yolo annotations; looked for labels/"):
         read(tmp_path)

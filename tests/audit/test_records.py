@@ -262,7 +262,7 @@ def test_grey_and_alpha_are_said(images: Path, mode: str, bands: str) -> None:
 
 
 def test_the_real_defects_are_found(airbus: Path) -> None:
-    from oil_storage.annotations.airbus import read
+    from oil_storage.annotations.formats import read
 
     scenes, findings = audit(read(airbus), CLASSES)
     assert len(scenes) == 78

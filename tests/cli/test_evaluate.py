@@ -75,7 +75,7 @@ def test_perfect_and_empty_detections(truth: Path, tmp_path: Path, capsys: pytes
 def test_ground_truth_may_be_a_folder_of_any_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write_raw_data(tmp_path / "raw")
     from oil_storage.annotations import formats
-    from oil_storage.annotations.classes import parse_class_map
+    from oil_storage.annotations.record import parse_class_map
     from oil_storage.audit.records import audit
 
     scenes, _ = audit(formats.read(source), parse_class_map(None))

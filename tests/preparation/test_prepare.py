@@ -264,7 +264,7 @@ def boxes_of(raw: Path, out: Path, choices: Choices) -> list[dict[str, Any]]:
 
 
 def test_no_real_tile_is_denser_than_the_data_sheet_states(airbus: Path) -> None:
-    from oil_storage.annotations.airbus import read
+    from oil_storage.annotations.formats import read
     from oil_storage.audit.records import audit
     from oil_storage.datasets import OilStorageDataset
     from oil_storage.tiling import cut_boxes

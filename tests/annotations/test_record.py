@@ -1,8 +1,35 @@
+from pathlib import Path
+
 import pytest
 
-from oil_storage.annotations.classes import parse_class_map
+from oil_storage.annotations import Annotations, ImageRecord
+from oil_storage.annotations.record import parse_class_map
 from oil_storage.errors import UserError
+from oil_storage.findings import Finding, Severity
 from oil_storage.scene import CLASS_NAME
+
+
+def test_a_name_that_is_taken_gets_its_place() -> None:
+    annotations = Annotations([], [], [])
+    assert [annotations.add_image("a", None, (4, 3), place) for place in ("x:1", "x:2")] == ["a", "a (x:2)"]
+    assert annotations.images == [ImageRecord("a", None, (4, 3), "x:1"), ImageRecord("a (x:2)", None, (4, 3), "x:2")]
+
+
+def test_first_warning_of_a_check_in_a_file_counts_the_others() -> None:
+    annotations = Annotations([], [], [])
+    for file, check, place in (
+        ("a", "x", "a:1"),
+        ("a", "x", "a:2"),
+        ("b", "x", "b:1"),
+        ("a", "y", "a:3"),
+        ("a", "x", "a:4"),
+    ):
+        annotations.warn_once(Path(file), check, place, "problem", "action")
+    assert annotations.findings == [
+        Finding(Severity.WARNING, "x", "a:1", "problem; 2 more", "action"),
+        Finding(Severity.WARNING, "x", "b:1", "problem", "action"),
+        Finding(Severity.WARNING, "y", "a:3", "problem", "action"),
+    ]
 
 
 @pytest.mark.parametrize(
