@@ -26,10 +26,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from oil_storage import manifest
 from oil_storage.annotations import formats
 from oil_storage.audit.records import audit
 from oil_storage.coco import coco, image_entry
+from oil_storage.manifest import Manifest
 from oil_storage.scene import CLASS_NAME, Scene
 
 TILE, OVERLAP = 640, 64
@@ -142,7 +142,7 @@ def main() -> int:
             for title, run in zip(("prepare", "tiles alone"), ours(args.source, work / "ours"), strict=True):
                 runs.setdefault(title, []).append(run)
                 tiles[title] = tiles_in(work / "ours" / "tiles")
-            train = set(manifest.read(work / "ours")["split"]["train"])
+            train = set(Manifest.load(work / "ours").split["train"])
             for title, suffixes, is_ours in (
                 ("SAHI, the same kinds", {True: ".jpg", False: ".png"}, True),
                 ("SAHI, JPEG 95", {True: ".jpg", False: ".jpg"}, True),

@@ -2,86 +2,216 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from oil_storage.errors import UserError
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, field_serializer, model_validator
+
+from oil_storage.errors import UserError, first_problem
+from oil_storage.files import sha256, write_json
 from oil_storage.imagery import Reading
+from oil_storage.scene import CLASS_NAME
 
 NAME = "manifest.json"
 SPLITS = ("train", "val", "test")
-KEYS = ("source", "split", "counts", "tiles")
+
+Split = dict[str, list[str]]
+"""Sorted scene ids for each of ``train``, ``val``, ``test``; disjoint."""
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """Read the manifest of a prepared folder.
+class Choices(BaseModel, frozen=True):
+    """Options of a preparation.
 
-    Raises:
-        UserError: it is not whole, or no manifest of ours.
-        FileNotFoundError: there is none.
+    Attributes:
+        format: format of the source; None detects it.
+        class_map: see :func:`oil_storage.audit.records.audit`.
+        allow: go on in spite of errors: leave out images that cannot be used, keep boxes that seem misplaced.
+        strict: refuse repairs and warnings as errors are refused; a manifest does not record it.
+        folds: number of folds to cut the scenes into; None splits 70 : 15 : 15.
+        fold: the fold that is tested on.
+        split_file: file with a given split; a manifest records its SHA-256.
+        min_side: boxes with a shorter side, pixels, are left out.
+        max_aspect: boxes that are more times as long as wide are left out; 0 leaves none out.
+        gsd: ground resolution to which scenes are resampled, metres per pixel; None leaves them as they are. What is in
+            pixels, ``min_side`` and the tile size, is in those of the resampled scenes.
+        source_gsd: ground resolution of the scenes that are not georeferenced; None where nobody states it.
+        bands: see :class:`oil_storage.imagery.Reading`.
+        stretch: see there.
     """
-    path = folder / NAME
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not json ({error}); delete {folder} and prepare it again") from error
-    if absent := _first_absent(content):
-        raise UserError(f"{path}: not a manifest, it has no {absent!r}; delete {folder} and prepare it again")
-    manifest: dict[str, Any] = content
-    return manifest
+
+    format: str | None = None
+    class_map: Mapping[str, str | None] = {CLASS_NAME: CLASS_NAME}
+    allow: bool = False
+    strict: bool = False
+    folds: int | None = None
+    fold: int = 0
+    split_file: Path | None = None
+    min_side: float = 0.0
+    max_aspect: float = 0.0
+    gsd: float | None = None
+    source_gsd: float | None = None
+    bands: tuple[int, int, int] | None = None
+    stretch: tuple[float, float] | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """Bands and stretch by which the scenes are read."""
+        return Reading(self.bands, self.stretch)
+
+    def recorded(self) -> "Choices":
+        """Return the choices as a manifest records them."""
+        digest = self.split_file and Path(sha256(self.split_file))
+        return self.model_copy(update={"strict": False, "split_file": digest})
 
 
-def _first_absent(manifest: Any) -> str | None:
-    """The first part that a manifest should have and this has not, or not of the right kind; None where it is whole."""
-    wanted: dict[tuple[str, ...], type] = dict.fromkeys(((key,) for key in KEYS), dict)
-    wanted |= {("source", "path"): str, ("source", "annotations_sha256"): str, ("source", "seed"): int}
-    wanted |= {("source", "images_sha256"): dict}
-    tile_sets = manifest["tiles"] if _has(manifest, ("tiles",), dict) else ()
-    for split in SPLITS:
-        wanted[("split", split)] = list
-        wanted |= {("counts", split, count): int for count in ("scenes", "boxes")}
-        wanted |= {("tiles", name, split, count): int for name in tile_sets for count in ("tiles", "boxes", "densest")}
-    if absent := next((keys for keys, kind in wanted.items() if not _has(manifest, keys, kind)), None):
-        return ".".join(absent)
-    hashes = manifest["source"]["images_sha256"]
-    scenes = [scene for split in SPLITS for scene in manifest["split"][split]]
-    return next((f"source.images_sha256.{scene}" for scene in scenes if scene not in hashes), None)
+class Source(BaseModel, frozen=True):
+    """The source of a prepared folder, and the choices by which it was prepared; hashes are SHA-256."""
+
+    path: Path
+    annotations_sha256: str
+    seed: int
+    choices: Choices = Choices()
+    images_sha256: dict[str, str]
+
+    @field_serializer("choices")
+    def _chosen(self, choices: Choices) -> dict[str, Any]:
+        return choices.model_dump(mode="json", exclude_defaults=True)
 
 
-def _has(content: Any, keys: Sequence[str], kind: type) -> bool:
-    for key in keys:
-        if not isinstance(content, dict) or key not in content:
-            return False
-        content = content[key]
-    return isinstance(content, kind)
+class Alignment(BaseModel, frozen=True):
+    """The audit's verdict on the boxes."""
+
+    answer: str
+    fault: str
 
 
-def identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells one prepared data set and split from another, in a few words: for checkpoints and records of runs.
+class SharedGround(BaseModel, frozen=True):
+    """Two scenes that show the same ground, and its share of the smaller scene."""
 
-    ``sha256`` is of all that decides what is in which split - images, boxes, seed and choices - wherever they stand;
-    the other entries are for people.
+    scenes: tuple[str, str]
+    shared: float
+
+
+class SceneCounts(BaseModel, frozen=True):
+    """Numbers of scenes and of their boxes in a split."""
+
+    scenes: int
+    boxes: int
+
+
+class TileCounts(BaseModel, frozen=True):
+    """Numbers of tiles and of their boxes in a split, and the most boxes in one tile."""
+
+    tiles: int
+    boxes: int
+    densest: int
+
+
+class TileSet(BaseModel, frozen=True):
+    """A complete tile set; ``sha256`` is that of its list of files, which older versions did not write."""
+
+    tile: int
+    overlap: int
+    min_visible: float
+    keep_empty: float
+    train: TileCounts
+    val: TileCounts
+    test: TileCounts
+    sha256: str | None = None
+
+    def counts(self, split: str) -> TileCounts:
+        """Return the numbers of a split."""
+        return {"train": self.train, "val": self.val, "test": self.test}[split]
+
+
+@dataclass(frozen=True)
+class DataIdentity:
+    """A few words that tell one prepared data set and split from another, for checkpoints and records of runs.
+
+    ``sha256`` covers all that decides what is in which split (images, boxes, seed and choices), wherever they are
+    stored; the other entries are for people.
     """
-    source = manifest["source"]
-    choices = {name: value for name, value in source.get("choices", {}).items() if name != "split_file"}
-    content = {**source, "choices": choices, "path": None, "split": manifest["split"]}  # the split, however it came
-    return {
-        "name": Path(source["path"]).name,
-        "scenes": len(source["images_sha256"]),
-        "annotations_sha256": source["annotations_sha256"],
-        "split_seed": source["seed"],
-        "sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
-    }
+
+    name: str
+    scenes: NonNegativeInt
+    annotations_sha256: str
+    split_seed: int
+    sha256: str
 
 
-def reading(manifest: Mapping[str, Any]) -> Reading:
-    """Return how the bands of the scenes became colours when they were prepared."""
-    choices = manifest["source"].get("choices", {})
-    return Reading(*(None if (value := choices.get(key)) is None else tuple(value) for key in ("bands", "stretch")))
+class Manifest(BaseModel, frozen=True):
+    """The content of :data:`NAME`.
 
+    Attributes:
+        version: of this package when the folder was prepared.
+        source: what the folder was made from.
+        class_name: the one class.
+        alignment: the audit's verdict on the boxes.
+        same_ground: pairs of scenes that overlap.
+        split: scenes of each split.
+        counts: their numbers, by split.
+        resampled_from: resolution of each scene before resampling, metres per pixel; None without resampling.
+        tiles: complete tile sets by name, ``640_64``.
+    """
 
-def images(manifest: Mapping[str, Any], split: str) -> dict[str, str]:
-    """SHA-256 of each scene's image in a split, by scene."""
-    hashes = manifest["source"]["images_sha256"]
-    return {scene: hashes[scene] for scene in manifest["split"][split]}
+    version: str = Field(default="", alias="oil_storage")
+    source: Source
+    class_name: str = Field(default=CLASS_NAME, alias="class")
+    alignment: Alignment | None = None
+    same_ground: list[SharedGround] = []
+    split: Split
+    counts: dict[str, SceneCounts]
+    resampled_from: dict[str, tuple[float, float]] | None = None
+    tiles: dict[str, TileSet]
+
+    @model_validator(mode="after")
+    def _check_splits(self) -> "Manifest":
+        if missing := [split for split in SPLITS if split not in self.split or split not in self.counts]:
+            raise ValueError(f"split and counts have no {missing[0]!r}")
+        if unknown := [scene for split in SPLITS for scene in self.split[split] if scene not in self.images]:
+            raise ValueError(f"source.images_sha256 has no {unknown[0]!r}")
+        return self
+
+    @classmethod
+    def load(cls, folder: Path) -> "Manifest":
+        """Read the manifest of a prepared folder.
+
+        Raises:
+            UserError: it is not a whole manifest.
+            FileNotFoundError: there is none.
+        """
+        path = folder / NAME
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            problem = f"not a manifest ({first_problem(error)})"
+            raise UserError(f"{path}: {problem}; delete {folder} and prepare it again") from error
+
+    def save(self, folder: Path) -> None:
+        """Write the manifest of a prepared folder."""
+        write_json(folder / NAME, self.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+    @property
+    def images(self) -> dict[str, str]:
+        """SHA-256 of the image of each scene."""
+        return self.source.images_sha256
+
+    def images_of(self, split: str) -> dict[str, str]:
+        """Return the SHA-256 of the image of each scene in a split."""
+        return {scene: self.images[scene] for scene in self.split[split]}
+
+    @property
+    def identity(self) -> DataIdentity:
+        """Identity of the data and its split."""
+        source = self.source.model_dump(mode="json")
+        source["choices"].pop("split_file", None)  # the split counts, however it came about
+        content = {**source, "path": None, "split": self.split}
+        return DataIdentity(
+            name=self.source.path.name,
+            scenes=len(self.images),
+            annotations_sha256=self.source.annotations_sha256,
+            split_seed=self.source.seed,
+            sha256=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+        )

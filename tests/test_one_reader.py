@@ -14,7 +14,8 @@ from PIL import Image
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading
 from oil_storage.inference.tile_reader import TileReader
-from oil_storage.preparation.prepare import Choices, prepare
+from oil_storage.manifest import Choices
+from oil_storage.preparation.prepare import prepare
 
 SIDE = 64
 RGB = np.stack([np.add.outer(np.arange(SIDE) * a, np.arange(SIDE) * b) % 256 for a, b in ((1, 2), (3, 1), (2, 3))])

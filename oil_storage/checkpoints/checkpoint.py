@@ -10,11 +10,11 @@ import torch
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
-from oil_storage import manifest
 from oil_storage.checkpoints import pickled, trained_config, weights_file
 from oil_storage.checkpoints.trained_config import Settings
 from oil_storage.errors import UserError
 from oil_storage.imagery import DEFAULT_READING, Reading
+from oil_storage.manifest import DataIdentity, Manifest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -33,17 +33,6 @@ class ChosenThreshold:
     threshold: Share
     f1: Share
     data: str
-
-
-@dataclass(frozen=True)
-class DataIdentity:
-    """The data set that weights were trained on; see :func:`oil_storage.manifest.identity`."""
-
-    name: str
-    scenes: Count
-    annotations_sha256: str
-    split_seed: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -179,7 +168,7 @@ class Checkpoint:
             UserError: names the first such scene.
         """
         seen = set(self.meta.trained.images) if self.meta.trained else set()
-        scenes = manifest.images(manifest.read(data_root), split)
+        scenes = Manifest.load(data_root).images_of(split)
         if known := [scene for scene, digest in scenes.items() if digest in seen]:
             raise UserError(
                 f"{self.path}: was trained on {len(known)} of the {len(scenes)} scenes in the {split} split of "

@@ -11,9 +11,9 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
-from oil_storage import manifest
-from oil_storage.checkpoints.checkpoint import DataIdentity, Trained
+from oil_storage.checkpoints.checkpoint import Trained
 from oil_storage.imagery import DEFAULT_READING
+from oil_storage.manifest import Manifest
 
 
 def describe(cfg: Config, before: Trained | None) -> Trained:
@@ -24,18 +24,18 @@ def describe(cfg: Config, before: Trained | None) -> Trained:
         before: description of the weights that it starts from; None where there are none, or it is not known.
     """
     root = data_root(cfg)
-    prepared = manifest.read(root) if root else None
-    own = manifest.images(prepared, _dataset(cfg)["split"]).values() if prepared else ()
+    prepared = Manifest.load(root) if root else None
+    own = prepared.images_of(_dataset(cfg)["split"]).values() if prepared else ()
     before_resuming = before.initialised if before else None
     return Trained(
         config=Path(cfg.filename or "unnamed").stem,
         initialised=before_resuming if cfg.get("resume") else initialised(cfg),
-        data=DataIdentity(**manifest.identity(prepared)) if prepared else None,
+        data=prepared.identity if prepared else None,
         images=sorted({*(before.images if before else ()), *own}),
         processes=get_world_size(),
         hardware=hardware(),
         commit=commit(),
-        reading=manifest.reading(prepared) if prepared else DEFAULT_READING,
+        reading=prepared.source.choices.reading if prepared else DEFAULT_READING,
     )
 
 

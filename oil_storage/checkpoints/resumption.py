@@ -9,11 +9,11 @@ from dataclasses import asdict
 
 from mmengine.config import Config
 
-from oil_storage import manifest
 from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.checkpoints.provenance import data_root
 from oil_storage.checkpoints.trained_config import differences, to_settings
 from oil_storage.errors import UserError
+from oil_storage.manifest import Manifest
 
 SETTINGS = (
     *("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr", "custom_hooks"),
@@ -49,9 +49,10 @@ def _differences(cfg: Config, checkpoint: Checkpoint, processes: int) -> Iterato
     trained = checkpoint.meta.trained
     root = data_root(cfg)
     if root and trained and trained.data:  # older checkpoints did not note it
-        data = manifest.identity(manifest.read(root))
-        if data["sha256"] != trained.data.sha256:
-            yield from differences({**asdict(trained.data), "name": None}, {**data, "name": None}, f"{root}: data")
+        data = Manifest.load(root).identity
+        if data.sha256 != trained.data.sha256:
+            before, now = ({**asdict(identity), "name": None} for identity in (trained.data, data))
+            yield from differences(before, now, f"{root}: data")
     if trained and trained.processes != processes:
         yield f"it ran in {trained.processes} processes, would in {processes}"
     before, now = checkpoint.trained_settings(), to_settings(cfg)

@@ -71,9 +71,9 @@ def prepare_data(args: argparse.Namespace, fold: int) -> Path:
 
     Raises:
         UserError: the config does not find its data through :data:`DATA`, or see
-            :func:`oil_storage.preparation.folds.prepare_fold`.
+            :func:`oil_storage.preparation.prepare.prepare_fold`.
     """
-    from oil_storage.preparation.folds import fold_folder, prepare_fold
+    from oil_storage.preparation.prepare import fold_folder, prepare_fold
 
     dataset = configuration.load(args).train_dataloader.dataset
     out = fold_folder(Path(dataset.data_root), args.folds, fold)
@@ -84,8 +84,8 @@ def prepare_data(args: argparse.Namespace, fold: int) -> Path:
             remedy = f"write '{{{{${DATA}:data/oil_storage}}}}', so that folds can take turns"
             raise UserError(f"{args.config}: {loader}.dataset.data_root={cfg[loader].dataset.data_root}; {remedy}")
     prepared = prepare_fold(Path(dataset.data_root), args.folds, fold, dataset.tile, dataset.overlap)
-    counts = prepared.manifest["counts"]
-    print(f"{out}: " + "; ".join(f"{s} {counts[s]['scenes']} scenes, {counts[s]['boxes']} boxes" for s in counts))
+    counts = prepared.manifest.counts
+    print(f"{out}: " + "; ".join(f"{s} {counts[s].scenes} scenes, {counts[s].boxes} boxes" for s in counts))
     return out
 
 

@@ -44,12 +44,12 @@ def overfit(args: argparse.Namespace) -> int:
         configuration.check_files(path)
     configuration.quieten()
 
-    from oil_storage.preparation.few_tiles import write_few_tiles
+    from oil_storage.preparation.overfit_tiles import write_overfit_tiles
     from oil_storage.reporting.results import record
 
     for path in args.configs:
         configuration.read(path)
-    data = write_few_tiles(args.work_dir / "data")
+    data = write_overfit_tiles(args.work_dir / "data")
     learnt = True
     for path in args.configs:
         reached = learn(path, data, args.work_dir / path.stem, args.minutes)

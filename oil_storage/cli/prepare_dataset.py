@@ -52,8 +52,8 @@ def prepare_dataset(args: argparse.Namespace) -> None:
     """Prepare and print what was found, repaired and written."""
     from oil_storage.annotations.record import parse_class_map
     from oil_storage.findings import gravest_last
-    from oil_storage.manifest import SPLITS
-    from oil_storage.preparation.prepare import Choices, prepare
+    from oil_storage.manifest import SPLITS, Choices
+    from oil_storage.preparation.prepare import prepare
 
     choices = Choices(
         format=args.format,
@@ -73,21 +73,21 @@ def prepare_dataset(args: argparse.Namespace) -> None:
     prepared = prepare(args.source, args.out, args.tile, args.overlap, args.seed, choices)
     for finding in gravest_last(prepared.findings):
         print(finding)
-    for pair in prepared.manifest.get("same_ground", []):
-        print(f"same ground: {' and '.join(pair['scenes'])} share {pair['shared']:.0%}; they are in one split")
-    if before := prepared.manifest.get("resampled_from"):
+    for pair in prepared.manifest.same_ground:
+        print(f"same ground: {' and '.join(pair.scenes)} share {pair.shared:.0%}; they are in one split")
+    if before := prepared.manifest.resampled_from:
         sides = [side for resolution in before.values() for side in resolution]
         print(f"{len(before)} scenes of {min(sides):g} to {max(sides):g} m per pixel are taken at {args.gsd:g}")
     if prepared.left_out:
         print(
             f"{prepared.left_out} boxes left out by --min-side {args.min_side:g} and --max-aspect {args.max_aspect:g}"
         )
-    tile_set = prepared.manifest["tiles"][prepared.tiles]
+    tile_set = prepared.manifest.tiles[prepared.tiles]
     for split in SPLITS:
-        scenes, tiles = prepared.manifest["counts"][split], tile_set[split]
+        scenes, tiles = prepared.manifest.counts[split], tile_set.counts(split)
         print(
-            f"{split:5} {scenes['scenes']:4} scenes {scenes['boxes']:6} boxes | "
-            f"{tiles['tiles']:5} tiles {tiles['boxes']:6} boxes, at most {tiles['densest']} in one"
+            f"{split:5} {scenes.scenes:4} scenes {scenes.boxes:6} boxes | "
+            f"{tiles.tiles:5} tiles {tiles.boxes:6} boxes, at most {tiles.densest} in one"
         )
     for path in prepared.mended:
         print(f"{args.out / path}: was missing or changed; made again")

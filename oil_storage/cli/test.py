@@ -65,7 +65,6 @@ def test(args: argparse.Namespace) -> int:
     from mmdet.evaluation import DumpDetResults
     from mmengine.dist import is_main_process
 
-    from oil_storage import manifest
     from oil_storage.checkpoints import weights_file
     from oil_storage.checkpoints.checkpoint import Checkpoint, ChosenThreshold, store_threshold
     from oil_storage.coco import CocoFile
@@ -84,6 +83,7 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.evaluation.scene_score import coco_detections, results_of, score_scenes
     from oil_storage.files import partial_path, publish, remove_partial, sha256, write_json, write_text
     from oil_storage.inference.flips import predict_flips
+    from oil_storage.manifest import Manifest
     from oil_storage.reporting.figure_text import scene_table, shown
     from oil_storage.reporting.score_files import DETECTIONS, METRICS, TILE_DETECTIONS
     from oil_storage.reporting.score_report import PAGE, from_tiles, write_report
@@ -111,7 +111,7 @@ def test(args: argparse.Namespace) -> int:
         "changes": changes,
         "cfg_options": list(args.cfg_options),
         "data_root": str(data_root),
-        "data": manifest.identity(manifest.read(data_root)),
+        "data": asdict(Manifest.load(data_root).identity),
         "tiles": f"{dataset.tile}_{dataset.overlap}",
         "split": args.split,
         "tta": args.tta,

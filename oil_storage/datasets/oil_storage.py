@@ -10,8 +10,8 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 
-from oil_storage import manifest
 from oil_storage.errors import UserError
+from oil_storage.manifest import NAME, Manifest
 from oil_storage.preparation.split import check_apart
 
 ENDINGS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
@@ -115,7 +115,7 @@ def check_prepared(data_root: Path, tiles: str) -> None:
     """
     tile, overlap = tiles.split("_")
     remedy = f"run: python tools/prepare_dataset.py SOURCE {data_root} --tile {tile} --overlap {overlap}"
-    path = data_root / manifest.NAME
+    path = data_root / NAME
     if not path.is_file():
         if (data_root / "images").is_dir():
             raise UserError(
@@ -123,15 +123,14 @@ def check_prepared(data_root: Path, tiles: str) -> None:
                 f"python tools/prepare_dataset.py {data_root} data/oil_storage --tile {tile} --overlap {overlap}"
             )
         raise UserError(f"{data_root}: no prepared data (OIL_STORAGE_DATA names another folder);\n{remedy}")
-    content = manifest.read(data_root)
-    there = content["tiles"]
-    if tiles not in there:
+    manifest = Manifest.load(data_root)
+    if tiles not in manifest.tiles:
         raise UserError(
-            f"{path}: has tiles of {', '.join(sorted(there)) or 'no geometry'} (size_overlap), "
+            f"{path}: has tiles of {', '.join(sorted(manifest.tiles)) or 'no geometry'} (size_overlap), "
             f"the config wants {tiles};\n{remedy}"
         )
-    split_of = {scene: split for split, scenes in content["split"].items() for scene in scenes}
-    check_apart(split_of, [pair["scenes"] for pair in content.get("same_ground", [])], str(path))
+    split_of = {scene: split for split, scenes in manifest.split.items() for scene in scenes}
+    check_apart(split_of, [pair.scenes for pair in manifest.same_ground], str(path))
 
 
 def _is_whole(image: str) -> bool:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from oil_storage import manifest
 from oil_storage.errors import UserError
+from oil_storage.manifest import Manifest
 
 SHARES = {"score_thr": (0.0, 1.0), "iou_threshold": (0.0, 1.0), "vote_iou": (0.0, 1.0)}
 """Keys of ``test_cfg`` at any depth, with the least and the greatest value that can be meant."""
@@ -42,8 +42,8 @@ def too_few(cfg: Any, loader: str) -> str | None:
     dataset: Any = (cfg.get(loader) or {}).get("dataset") or {}
     if dataset.get("type") != "OilStorageDataset":
         return None
-    tiles = manifest.read(Path(dataset.data_root))["tiles"][f"{dataset.tile}_{dataset.overlap}"]
-    densest = tiles[dataset.split]["densest"]
+    tiles = Manifest.load(Path(dataset.data_root)).tiles[f"{dataset.tile}_{dataset.overlap}"]
+    densest = tiles.counts(dataset.split).densest
     numbers = _numbers(cfg.model.get("test_cfg") or {}, "model.test_cfg")
     for place, key, value in numbers:
         if key == MOST and value is not None and value < densest and ".rpn." not in place:

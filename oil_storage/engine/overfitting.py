@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from oil_storage.engine.shrinking import shrink
-from oil_storage.preparation.few_tiles import COUNT, TILE
+from oil_storage.preparation.overfit_tiles import COUNT, TILE
 
 BATCH = 2
 """On CPUs many small steps teach more than few large ones, but for :func:`_needs_all_tiles`."""
@@ -33,7 +33,7 @@ def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
 
     Args:
         cfg: of ``configs/oil/``; not changed.
-        data: see :func:`oil_storage.preparation.few_tiles.write_few_tiles`.
+        data: see :func:`oil_storage.preparation.overfit_tiles.write_overfit_tiles`.
         ap50: score on the training tiles at which training ends.
         minutes: after which it ends in any case.
 

@@ -1,18 +1,25 @@
 """Splits a data set by scene, never by tile."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import BaseModel, Field, ValidationError
 
-from oil_storage.errors import UserError
-from oil_storage.manifest import SPLITS
+from oil_storage.errors import UserError, first_problem
+from oil_storage.manifest import SPLITS, Split
 
 FRACTIONS = (0.7, 0.15, 0.15)
+FORM = '{"train": [scene ids], "val": [scene ids], "test": [scene ids]}'
 
-Split = dict[str, list[str]]
-"""Sorted scene ids for each of ``train``, ``val``, ``test``; disjoint."""
+Members = Annotated[list[str], Field(min_length=1)]
+
+
+class _SplitFile(BaseModel, extra="forbid"):
+    train: Members
+    val: Members
+    test: Members
 
 
 def split_scenes(boxes_per_scene: Mapping[str, int], seed: int, same_ground: Sequence[Sequence[str]] = ()) -> Split:
@@ -34,7 +41,7 @@ def split_scenes(boxes_per_scene: Mapping[str, int], seed: int, same_ground: Seq
     """
     groups = _groups(sorted(boxes_per_scene), same_ground)
     if len(groups) < len(SPLITS):
-        raise ValueError(f"{_independent(groups)} cannot make {len(SPLITS)} splits")
+        raise ValueError(f"{_count(groups)} cannot make {len(SPLITS)} splits")
     parts = _deal(groups, boxes_per_scene, FRACTIONS, seed)
     return {split: sorted(part) for split, part in zip(SPLITS, parts, strict=True)}
 
@@ -48,8 +55,8 @@ def fold_scenes(
 
     Args:
         boxes_per_scene: number of boxes of each scene.
-        folds: how many, at least 3.
-        fold: which of them is tested on, counted from 0.
+        folds: number of folds, at least 3.
+        fold: the fold that is tested on, counted from 0.
         seed: of the folds; the same for all values of ``fold``.
         same_ground: groups of scenes that must stay together.
 
@@ -63,7 +70,7 @@ def fold_scenes(
         raise ValueError(f"fold {fold} of {folds}: there must be at least {len(SPLITS)}, counted from 0")
     groups = _groups(sorted(boxes_per_scene), same_ground)
     if len(groups) < folds:
-        raise ValueError(f"{_independent(groups)} cannot make {folds} folds")
+        raise ValueError(f"{_count(groups)} cannot make {folds} folds")
     parts = _deal(groups, boxes_per_scene, [1 / folds] * folds, seed)
     validating = (fold + 1) % folds
     training = [scene for index, part in enumerate(parts) if index not in (fold, validating) for scene in part]
@@ -86,26 +93,19 @@ def read_split_file(path: Path, scenes: Sequence[str], same_ground: Sequence[Seq
             same ground are in different splits.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not json ({error})") from error
-    wanted = '{"train": [scene ids], "val": [scene ids], "test": [scene ids]}'
-    if not isinstance(content, dict) or sorted(content) != sorted(SPLITS):
-        raise UserError(f"{path}: must be {wanted}")
+        split: Split = _SplitFile.model_validate_json(path.read_bytes()).model_dump()
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_problem(error)}; must be {FORM}") from error
     split_of: dict[str, str] = {}
-    for split in SPLITS:
-        if not isinstance(content[split], list) or not content[split]:
-            raise UserError(f"{path}: {split!r} names no scene; must be {wanted}")
-        for scene in content[split]:
-            if not isinstance(scene, str):
-                raise UserError(f"{path}: {scene!r:.80} in {split!r} is no scene id; must be {wanted}")
+    for name, members in split.items():
+        for scene in members:
             if scene in split_of:
-                raise UserError(f"{path}: names {scene!r} in {split_of[scene]!r} and again in {split!r}")
-            split_of[scene] = split
+                raise UserError(f"{path}: names {scene!r} in {split_of[scene]!r} and again in {name!r}")
+            split_of[scene] = name
     if absent := sorted(set(split_of) - set(scenes)):
         raise UserError(f"{path}: names {len(absent)} scenes that are not there, {absent[0]!r} first")
     check_apart(split_of, same_ground, str(path))
-    return {split: sorted(content[split]) for split in SPLITS}
+    return {name: sorted(members) for name, members in split.items()}
 
 
 def check_apart(split_of: Mapping[str, str], same_ground: Sequence[Sequence[str]], place: str) -> None:
@@ -120,17 +120,17 @@ def check_apart(split_of: Mapping[str, str], same_ground: Sequence[Sequence[str]
         UserError: scenes of a group are in different splits.
     """
     for group in same_ground:
-        found = {split_of[scene]: scene for scene in group if scene in split_of}
-        if len(found) > 1:
-            (one, first), (other, second) = list(found.items())[:2]
-            raise UserError(f"{place}: {first!r} ({one}) and {second!r} ({other}) show the same ground; keep together")
+        members = {split_of[scene]: scene for scene in group if scene in split_of}
+        if len(members) > 1:
+            first, second = (f"{scene!r} ({split})" for split, scene in list(members.items())[:2])
+            raise UserError(f"{place}: {first} and {second} show the same ground; keep together")
 
 
 def _deal(
     groups: Sequence[Sequence[str]], boxes_per_scene: Mapping[str, int], fractions: Sequence[float], seed: int
 ) -> list[list[str]]:
     """Deal groups of scenes to parts of these fractions, none empty."""
-    # one run of the deal long: shuffling inside it leaves each part's densities alike
+    # shuffling within windows of one round of the deal keeps the densities of the parts alike
     window = round(1 / min(fractions))
     rng = np.random.default_rng(seed)
     rank = np.argsort([sum(boxes_per_scene[scene] for scene in group) for group in groups], kind="stable")
@@ -148,12 +148,13 @@ def _deal(
     return dealt
 
 
-def _independent(groups: Sequence[Sequence[str]]) -> str:
+def _count(groups: Sequence[Sequence[str]]) -> str:
     scenes = sum(len(group) for group in groups)
     return f"{scenes} scenes" if scenes == len(groups) else f"{scenes} scenes on {len(groups)} grounds, some the same,"
 
 
 def _groups(scenes: list[str], same_ground: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Group scenes that must stay together; the others stand alone."""
     together = {scene: group[0] for group in same_ground for scene in group}
     groups: dict[str, list[str]] = {}
     for scene in scenes:

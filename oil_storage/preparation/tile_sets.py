@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +14,7 @@ from oil_storage.coco import CocoFile, CocoImage
 from oil_storage.errors import UserError
 from oil_storage.files import atomic_folder, sha256, write_text
 from oil_storage.imagery import read_pixels
-from oil_storage.manifest import SPLITS
+from oil_storage.manifest import SPLITS, Split, TileCounts, TileSet
 from oil_storage.parallel import in_processes
 from oil_storage.preparation.resampling import resized
 from oil_storage.scene import Scene
@@ -46,7 +45,7 @@ MOST_OVERLAP = 0.75
 """Share of a tile that its neighbour may show, too: every pixel is then cut 16 times."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tile:
     """One tile to be cut.
 
@@ -74,7 +73,7 @@ def check_geometry(tile: int, overlap: int) -> None:
 
 
 def first_damaged(folder: Path, digest: str | None) -> str | None:
-    """The first file of a tile set that is missing or not as it was written; None where all are.
+    """Return the first file of a tile set that is missing or was changed; None where all are whole.
 
     Args:
         folder: of the tile set.
@@ -91,13 +90,11 @@ def first_damaged(folder: Path, digest: str | None) -> str | None:
     return None
 
 
-def write_tile_set(
-    scenes: Sequence[Scene], split: dict[str, list[str]], folder: Path, tile: int, overlap: int, seed: int
-) -> dict[str, Any]:
+def write_tile_set(scenes: Sequence[Scene], split: Split, folder: Path, tile: int, overlap: int, seed: int) -> TileSet:
     """Cut every scene; ``folder`` appears only when all of it is written.
 
     Returns:
-        dict: its entry in the manifest.
+        TileSet: its entry in the manifest.
 
     Raises:
         UserError: half of the boxes are larger than a tile, no train tile has a box, or a scene cannot be decoded.
@@ -112,30 +109,37 @@ def write_tile_set(
         return _write_tiles(scenes, split, partial, tile, overlap, seed)
 
 
-def _write_tiles(
-    scenes: Sequence[Scene], split: dict[str, list[str]], folder: Path, tile: int, overlap: int, seed: int
-) -> dict[str, Any]:
+def _write_tiles(scenes: Sequence[Scene], split: Split, folder: Path, tile: int, overlap: int, seed: int) -> TileSet:
     by_id = {scene.scene_id: scene for scene in scenes}
     jobs: list[tuple[Scene, list[Tile], Path, bool]] = []
     digests: dict[str, str] = {}
-    entry: dict[str, Any] = {"tile": tile, "overlap": overlap, "min_visible": MIN_VISIBLE, "keep_empty": KEEP_EMPTY}
+    counts: dict[str, TileCounts] = {}
     for name in SPLITS:
         (folder / name).mkdir(parents=True)
         tiles = {scene_id: _tiles(by_id[scene_id], tile, overlap) for scene_id in split[name]}
         if name == "train":
             tiles = _thin_empty(tiles, seed)
         jobs += [(by_id[scene_id], cut, folder / name, name == "train") for scene_id, cut in tiles.items()]
-        coco_file = _tile_coco(tiles, TRAIN_ENCODING[0] if name == "train" else EVAL_ENCODING[0])
-        coco_file.save(folder / f"{name}.json")
+        suffix, _ = TRAIN_ENCODING if name == "train" else EVAL_ENCODING
+        _tile_coco(tiles, suffix).save(folder / f"{name}.json")
         digests[f"{name}.json"] = sha256(folder / f"{name}.json")
-        per_tile = [len(one.boxes) for cut in tiles.values() for one in cut]
-        entry[name] = {"tiles": len(per_tile), "boxes": sum(per_tile), "densest": max(per_tile, default=0)}
-    if not entry["train"]["boxes"]:
+        boxes = [len(cut.boxes) for of_scene in tiles.values() for cut in of_scene]
+        counts[name] = TileCounts(tiles=len(boxes), boxes=sum(boxes), densest=max(boxes, default=0))
+    if not counts["train"].boxes:
         raise UserError(f"--tile {tile}: no train tile has a box; nothing to train on in {', '.join(split['train'])}")
-    for cut in in_processes(_cut_scene, jobs, f"cutting {tile}_{overlap}", "scene"):
-        digests |= cut
+    for of_scene in in_processes(_cut_scene, jobs, f"cutting {tile}_{overlap}", "scene"):
+        digests |= of_scene
     write_text(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))
-    return {**entry, "sha256": sha256(folder / SUMS)}
+    return TileSet(
+        tile=tile,
+        overlap=overlap,
+        min_visible=MIN_VISIBLE,
+        keep_empty=KEEP_EMPTY,
+        train=counts["train"],
+        val=counts["val"],
+        test=counts["test"],
+        sha256=sha256(folder / SUMS),
+    )
 
 
 def _tiles(scene: Scene, tile: int, overlap: int) -> list[Tile]:
@@ -145,14 +149,13 @@ def _tiles(scene: Scene, tile: int, overlap: int) -> list[Tile]:
 
 def _thin_empty(tiles: dict[str, list[Tile]], seed: int) -> dict[str, list[Tile]]:
     """Keep ``KEEP_EMPTY`` of the tiles without boxes, drawn over all scenes."""
-    empty = [(scene_id, i) for scene_id, cut in tiles.items() for i, one in enumerate(cut) if not len(one.boxes)]
+    empty = [tile for of_scene in tiles.values() for tile in of_scene if not len(tile.boxes)]
+    if not empty:
+        return tiles
     rng = np.random.default_rng(seed)
-    chosen = (
-        {empty[i] for i in rng.choice(len(empty), round(KEEP_EMPTY * len(empty)), replace=False)} if empty else set()
-    )
+    kept = {empty[i] for i in rng.choice(len(empty), round(KEEP_EMPTY * len(empty)), replace=False)}
     return {
-        scene_id: [one for i, one in enumerate(cut) if len(one.boxes) or (scene_id, i) in chosen]
-        for scene_id, cut in tiles.items()
+        scene_id: [tile for tile in of_scene if len(tile.boxes) or tile in kept] for scene_id, of_scene in tiles.items()
     }
 
 

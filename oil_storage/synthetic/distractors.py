@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 
 from oil_storage.synthetic.canvas import Canvas
-from oil_storage.synthetic.climate import Climate, Colour, shade, tint
+from oil_storage.synthetic.climate import Colour, shade, tint
 from oil_storage.synthetic.geometry import Array, circle, unit, wobbly_circle
-from oil_storage.synthetic.occupancy import Occupancy
+from oil_storage.synthetic.layout import Occupancy
 
 DistractorKind = Literal["roundabout", "pond", "irrigation", "clarifier", "silo", "tree", "pad"]
 
@@ -36,31 +36,29 @@ class Distractor:
     radius: float
 
 
-def plan_distractors(tanks: int, taken: Occupancy, climate: Climate, rng: np.random.Generator) -> list[Distractor]:
+def plan_distractors(tanks: int, taken: Occupancy, rng: np.random.Generator) -> list[Distractor]:
     """Scatter round things on free ground, at least a quarter of the number of ``tanks``."""
     wanted = int(np.ceil(tanks * rng.uniform(0.29, 0.55))) + 1
     kinds = list(_KINDS)
-    found: list[Distractor] = []
+    distractors: list[Distractor] = []
     for _ in range(wanted * 60):
-        if len(found) >= wanted:
+        if len(distractors) >= wanted:
             break
         kind = kinds[rng.choice(len(kinds), p=[share for share, _ in _KINDS.values()])]
         low, high = _KINDS[kind][1]
         radius = float(np.exp(rng.uniform(np.log(low), np.log(min(high, taken.size / 6)))))
-        count = min(int(rng.integers(2, 9)), wanted - len(found)) if kind in ("silo", "clarifier") else 1
+        count = min(int(rng.integers(2, 9)), wanted - len(distractors)) if kind in ("silo", "clarifier") else 1
         if kind == "clarifier":
             count = min(count, 4)
-        centre, step = (
-            rng.uniform(0, taken.size, 2),
-            unit(rng.uniform(0, np.pi)) * radius * (2.04 if kind == "silo" else 2.5),
-        )
+        centre = rng.uniform(0, taken.size, 2)
+        step = unit(rng.uniform(0, np.pi)) * radius * (2.04 if kind == "silo" else 2.5)
         centres = [centre + step * k for k in range(count)]
         if not all(taken.is_free(circle(c, radius + 6)) and _inside(c, radius, taken.size) for c in centres):
             continue
         for c in centres:
             taken.take(circle(c, radius + 4))
-            found.append(Distractor(kind, c, radius))
-    return found
+            distractors.append(Distractor(kind, c, radius))
+    return distractors
 
 
 def _inside(centre: Array, radius: float, size: int) -> bool:

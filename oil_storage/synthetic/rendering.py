@@ -1,22 +1,27 @@
-"""One synthetic scene: planned first, then painted."""
+"""Synthetic scenes, planned first, then painted, and data sets of them in the raw layout of the Airbus set."""
 
-from dataclasses import dataclass
+import csv
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from oil_storage.synthetic.canvas import Canvas
+from oil_storage.annotations.formats import check_is_free
+from oil_storage.errors import UserError
+from oil_storage.files import atomic_folder
+from oil_storage.parallel import in_processes
+from oil_storage.scene import CLASS_NAME
+from oil_storage.synthetic.canvas import Canvas, expose
 from oil_storage.synthetic.climate import Climate, draw_climate
 from oil_storage.synthetic.distractors import Distractor, draw_distractor, draw_setting, plan_distractors
-from oil_storage.synthetic.farms import draw_site, draw_terminal
 from oil_storage.synthetic.geometry import Field
-from oil_storage.synthetic.ground import draw_land
-from oil_storage.synthetic.occupancy import Occupancy
-from oil_storage.synthetic.parcels import plan_parcels
-from oil_storage.synthetic.population import tank_diameters
-from oil_storage.synthetic.sensor import expose
-from oil_storage.synthetic.terminals import Tank, Terminal, plan_terminals
+from oil_storage.synthetic.land import draw_land, plan_parcels
+from oil_storage.synthetic.layout import Occupancy, Tank, Terminal, plan_terminals, tank_diameters
+from oil_storage.synthetic.terminals import draw_site, draw_terminal
 from oil_storage.synthetic.water import draw_water, plan_water
 
 
@@ -41,7 +46,7 @@ class ScenePlan:
 
 
 def _streams(seed: int, index: int) -> list[np.random.Generator]:
-    # One stream for the plan, one for each later stage: what one stage draws does not move the others.
+    """Make a stream for the plan and one for each later stage, so that no stage's draws move those of another."""
     return [np.random.default_rng(s) for s in np.random.SeedSequence([seed, index]).spawn(4)]
 
 
@@ -64,8 +69,8 @@ def plan_scene(seed: int, index: int, size: int) -> ScenePlan:
     if water is not None:
         taken.take_where(water < 2)
     terminals = plan_terminals(diameters, taken, climate, rng)
-    tanks = sum(len(cell.tanks) for terminal in terminals for cell in terminal.cells)
-    return ScenePlan(size, climate, water, terminals, plan_distractors(tanks, taken, climate, rng))
+    plan = ScenePlan(size, climate, water, terminals, [])
+    return replace(plan, distractors=plan_distractors(len(plan.tanks), taken, rng))
 
 
 def render_scene(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]:
@@ -92,3 +97,46 @@ def render_scene(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], l
     for terminal in plan.terminals:
         draw_terminal(canvas, terminal, things)
     return expose(canvas, sensor), plan.boxes()
+
+
+LIMITS = {"scenes": (1, 99_999), "size": (256, 8192), "seed": (0, 2**32 - 1)}
+
+
+def make_synthetic(out: Path, scenes: int, size: int, seed: int) -> int:
+    """Render scenes into ``out/images/<image_id>.jpg`` and their boxes into ``out/annotations.csv``.
+
+    The folder appears when it is complete. Bytes depend on ``seed``, ``size`` and the index of a scene alone.
+
+    Args:
+        out: folder to make; may exist if it is empty.
+        scenes: how many, >= 1.
+        size: side of a scene in px, >= 256.
+        seed: >= 0.
+
+    Returns:
+        int: the number of boxes written.
+
+    Raises:
+        UserError: an argument is out of range, ``out`` holds something already, or the memory does not suffice.
+    """
+    for name, value in (("scenes", scenes), ("size", size), ("seed", seed)):
+        least, most = LIMITS[name]
+        if not least <= value <= most:
+            raise UserError(f"--{name} {value}: must be {least} to {most}")
+    check_is_free(out)
+    with atomic_folder(out) as folder:
+        (folder / "images").mkdir()
+        write = partial(_write_scene, seed=seed, size=size, folder=folder / "images")
+        rows = [row for of_scene in in_processes(write, range(scenes), "rendering", "scene") for row in of_scene]
+        with (folder / "annotations.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("image_id", "class", "bounds"))
+            writer.writerows(rows)
+    return len(rows)
+
+
+def _write_scene(index: int, seed: int, size: int, folder: Path) -> list[tuple[str, str, str]]:
+    image, boxes = render_scene(seed, index, size)
+    image_id = f"synthetic-{seed}-{index:05d}"
+    Image.fromarray(image).save(folder / f"{image_id}.jpg", quality=95, subsampling=0)
+    return [(image_id, CLASS_NAME, str(box)) for box in boxes]

@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from oil_storage.cli.overfit import LEARNT, main
 from oil_storage.engine.overfitting import overfitting
-from oil_storage.preparation.few_tiles import write_few_tiles
+from oil_storage.preparation.overfit_tiles import write_overfit_tiles
 from tests.tiny_training import write_config, write_data
 
 CONFIGS = sorted(Path("configs/oil").glob("*.py"))
@@ -18,7 +18,7 @@ KEPT = Path("work_dirs/overfit")
 def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that holds the prepared tiles as ``data``."""
     folder = tmp_path_factory.mktemp("tiles")
-    write_few_tiles(folder / "data")
+    write_overfit_tiles(folder / "data")
     return folder
 
 

@@ -11,7 +11,8 @@ from mmengine.config import Config
 from oil_storage.cli.test import TABLE, main, table
 from oil_storage.cli.train import main as train
 from oil_storage.evaluation import dense_coco
-from oil_storage.preparation.prepare import Choices, prepare
+from oil_storage.manifest import Choices
+from oil_storage.preparation.prepare import prepare
 from tests.tiny_training import write_config, write_data
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from oil_storage import manifest
 from oil_storage.engine.detection_limits import check, too_few
 from oil_storage.errors import UserError
+from oil_storage.manifest import Manifest
 from tests.tiny_training import write_config, write_data
 
 
@@ -33,7 +33,7 @@ def test_a_denser_tile_than_the_detector_can_answer_is_told(tmp_path: Path) -> N
     data = write_data(tmp_path)
     cfg = Config.fromfile(write_config(tmp_path, data))
     dataset = cfg.val_dataloader.dataset
-    densest = manifest.read(data)["tiles"][f"{dataset.tile}_{dataset.overlap}"]["val"]["densest"]
+    densest = Manifest.load(data).tiles[f"{dataset.tile}_{dataset.overlap}"].val.densest
     assert densest > 1
     cfg.model.test_cfg.max_per_img = densest
     assert too_few(cfg, "val_dataloader") is None

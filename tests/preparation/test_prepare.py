@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 
 from oil_storage.errors import UserError
 from oil_storage.files import locked
-from oil_storage.preparation.prepare import Choices, prepare
+from oil_storage.manifest import Choices, Manifest, SceneCounts
+from oil_storage.preparation.prepare import fold_folder, prepare, prepare_fold
 from oil_storage.preparation.tile_sets import KEEP_EMPTY
 from oil_storage.scene import CLASS_NAME
 from oil_storage.tiling import tile_grid
@@ -148,31 +150,6 @@ def test_a_broken_manifest_is_named(raw: Path, tmp_path: Path, content: str) -> 
         prepare(raw, tmp_path / "out", tile=64, overlap=16)
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [
-        ("source", "images_sha256"),
-        ("source", "seed"),
-        ("split", "val"),
-        ("counts", "test"),
-        ("counts", "val", "boxes"),
-        ("tiles", "64_16"),
-        ("tiles", "64_16", "train"),
-        ("tiles", "64_16", "val", "densest"),
-    ],
-)
-def test_a_manifest_that_lacks_a_part_is_named(raw: Path, out: Path, tmp_path: Path, keys: tuple[str, ...]) -> None:
-    manifest = load(out / "manifest.json")
-    part = manifest
-    for key in keys[:-1]:
-        part = part[key]
-    part[keys[-1]] = None
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match=rf"manifest\.json: not a manifest, it has no '{'.'.join(keys)}"):
-        prepare(raw, tmp_path / "out", tile=64, overlap=16)
-
-
 def test_other_choices_are_other_data(raw: Path, out: Path) -> None:
     with pytest.raises(UserError, match="choices differ"):
         prepare(raw, out, tile=64, overlap=16, choices=Choices(min_side=5))
@@ -183,8 +160,8 @@ def test_a_given_split_is_made(raw: Path, tmp_path: Path) -> None:
     (tmp_path / "split.json").write_text(json.dumps(given))
     choices = Choices(split_file=tmp_path / "split.json")
     prepared = prepare(raw, tmp_path / "out", tile=128, overlap=0, choices=choices)
-    assert prepared.manifest["split"] == given
-    assert prepared.manifest["counts"]["train"] == {"scenes": 2, "boxes": 8}
+    assert prepared.manifest.split == given
+    assert prepared.manifest.counts["train"] == SceneCounts(scenes=2, boxes=8)
     assert not prepare(raw, tmp_path / "out", tile=128, overlap=0, choices=choices).is_new
 
 
@@ -193,7 +170,7 @@ def test_folds_test_every_scene_once(raw: Path, tmp_path: Path) -> None:
     for fold in range(3):
         choices = Choices(folds=3, fold=fold)
         prepared = prepare(raw, tmp_path / f"fold_{fold}", tile=128, overlap=0, choices=choices)
-        tested += prepared.manifest["split"]["test"]
+        tested += prepared.manifest.split["test"]
     assert sorted(tested) == [f"scene_{index}" for index in range(8)]
 
 
@@ -204,7 +181,7 @@ def test_errors_stop_unless_allowed(tmp_path: Path) -> None:
         prepare(raw, tmp_path / "out", tile=64, overlap=0)
     assert not (tmp_path / "out").exists()
     prepared = prepare(raw, tmp_path / "out", tile=64, overlap=0, choices=Choices(allow=True))
-    assert sum(prepared.manifest["counts"][split]["scenes"] for split in ("train", "val", "test")) == 4
+    assert sum(prepared.manifest.counts[split].scenes for split in ("train", "val", "test")) == 4
 
 
 def test_odd_boxes_are_left_out_on_request(raw: Path, tmp_path: Path) -> None:
@@ -218,13 +195,13 @@ def test_odd_boxes_are_left_out_on_request(raw: Path, tmp_path: Path) -> None:
     for choices, left_out in ((Choices(), 0), (Choices(min_side=2.5), 1), (Choices(min_side=2.5, max_aspect=3), 2)):
         prepared = prepare(tmp_path / "raw", tmp_path / str(left_out), tile=64, overlap=16, choices=choices)
         assert prepared.left_out == left_out
-        assert sum(prepared.manifest["counts"][split]["boxes"] for split in ("train", "val", "test")) == 34 - left_out
+        assert sum(prepared.manifest.counts[split].boxes for split in ("train", "val", "test")) == 34 - left_out
 
 
 def test_boxes_sit_on_the_tanks_of_resampled_scenes(raw: Path, tmp_path: Path) -> None:
     choices = Choices(gsd=1.5, source_gsd=1.2)
     prepared = prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=choices)
-    assert prepared.manifest["resampled_from"] == {f"scene_{index}": [1.2, 1.2] for index in range(8)}
+    assert prepared.manifest.resampled_from == {f"scene_{index}": (1.2, 1.2) for index in range(8)}
     coco = load(tmp_path / "out" / "scenes" / "val.json")
     sizes = {(image["width"], image["height"], image["gsd"]) for image in coco["images"]}
     assert sizes == {(205, 205, 1.5)}  # 256 px * 1.2 / 1.5
@@ -327,3 +304,34 @@ def test_choices_that_mean_nothing_are_refused(raw: Path, tmp_path: Path, choice
     with pytest.raises(UserError, match=words):
         prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=choices)
     assert not (tmp_path / "out").exists()
+
+
+def test_folds_test_every_scene_once_and_keep_the_choices(tmp_path: Path) -> None:
+    raw = write_raw_data(tmp_path / "raw", scenes=6, size=128, tanks=4)
+    whole = prepare(raw, tmp_path / "whole", 64, 16, seed=3, choices=Choices(min_side=13.0)).manifest
+    folds = [prepare_fold(tmp_path / "whole", 3, fold, 64, 16) for fold in range(3)]
+    tested = Counter(scene for fold in folds for scene in fold.manifest.split["test"])
+    assert tested == dict.fromkeys(whole.images, 1)
+    boxes = sum(counts.boxes for counts in whole.counts.values())
+    for number, fold in enumerate(folds):
+        source = fold.manifest.source
+        assert source.seed == 3
+        assert source.choices == Choices(min_side=13.0, folds=3, fold=number)
+        assert sum(counts.boxes for counts in fold.manifest.counts.values()) == boxes
+        assert Manifest.load(fold_folder(tmp_path / "whole", 3, number)) == fold.manifest
+    assert not prepare_fold(tmp_path / "whole", 3, 0, 64, 16).is_new
+
+
+def test_a_source_that_is_gone_or_another_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"absent: no prepared data; run: python tools/prepare_dataset.py"):
+        prepare_fold(tmp_path / "absent", 3, 0, 64, 16)
+    raw = write_raw_data(tmp_path / "raw", scenes=6, size=128, tanks=4)
+    prepare(raw, tmp_path / "whole", 64, 16)
+    table = raw / "annotations.csv"
+    header, _, *rest = table.read_text().splitlines(keepends=True)
+    table.write_text("".join([header, *rest]))
+    with pytest.raises(UserError, match=r"raw: has changed since .*whole was prepared"):
+        prepare_fold(tmp_path / "whole", 3, 0, 64, 16)
+    raw.rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"raw: is gone; .*whole was prepared from it"):
+        prepare_fold(tmp_path / "whole", 3, 1, 64, 16)

@@ -84,8 +84,8 @@ def test_a_given_split_is_taken(tmp_path: Path) -> None:
     ("content", "words"),
     [
         ([], "must be"),
-        ({"train": ["a"], "val": ["b"]}, "must be"),
-        ({"train": ["a"], "val": ["b"], "test": []}, "'test' names no scene"),
+        ({"train": ["a"], "val": ["b"]}, "test: Field required; must be"),
+        ({"train": ["a"], "val": ["b"], "test": []}, "test: List should have at least 1 item"),
         ({"train": ["a"], "val": ["b"], "test": ["a"]}, "'a' in 'train' and again in 'test'"),
         ({"train": ["a"], "val": ["b"], "test": ["x"]}, "1 scenes that are not there, 'x'"),
         ({"train": ["a"], "val": ["b"], "test": ["c"]}, "'b' \\(val\\) and 'c' \\(test\\) show the same ground"),

@@ -1,7 +1,16 @@
+import csv
+import os
+from ast import literal_eval
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image, JpegImagePlugin
 
-from oil_storage.synthetic.rendering import plan_scene, render_scene
+from oil_storage.errors import UserError
+from oil_storage.files import partial_path
+from oil_storage.synthetic import rendering
+from oil_storage.synthetic.rendering import make_synthetic, plan_scene, render_scene
 
 
 @pytest.fixture(scope="module", params=[256, 640, 2560])
@@ -89,3 +98,117 @@ def test_every_tank_stands_out_from_its_surroundings():
             around = grey[max(ymin - 3, 0) : ymax + 3, max(xmin - 3, 0) : xmax + 3]
             seen.append(np.ptp(np.percentile(around, [2, 98])))
     assert min(seen) > 20
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("synthetic") / "raw"
+    make_synthetic(out, scenes=3, size=256, seed=4)
+    return out
+
+
+def test_layout_is_that_of_the_airbus_set(made):
+    assert sorted(path.name for path in made.iterdir()) == ["annotations.csv", "images"]
+    with (made / "annotations.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["image_id", "class", "bounds"]
+    assert {row["class"] for row in rows} == {"oil-storage-tank"}
+    assert {f"{row['image_id']}.jpg" for row in rows} == {path.name for path in (made / "images").iterdir()}
+    for index, image_id in enumerate(sorted({row["image_id"] for row in rows})):
+        assert [literal_eval(row["bounds"]) for row in rows if row["image_id"] == image_id] == (
+            render_scene(4, index, 256)[1]
+        )
+
+
+def test_images_are_jpeg_of_quality_95_with_full_chroma(made, tmp_path):
+    Image.new("RGB", (16, 16)).save(tmp_path / "reference.jpg", quality=95)
+    with Image.open(tmp_path / "reference.jpg") as reference:
+        tables = reference.quantization
+    for index, path in enumerate(sorted((made / "images").iterdir())):
+        with Image.open(path) as image:
+            assert image.size == (256, 256)
+            assert JpegImagePlugin.get_sampling(image) == 0
+            assert image.quantization == tables
+            pixels = np.asarray(image, float)
+        assert np.abs(pixels - render_scene(4, index, 256)[0]).mean() < 3
+
+
+def test_same_bytes_whatever_the_number_of_processes(made, tmp_path, monkeypatch):
+    cores = len(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(2 if cores == 1 else 1)))
+    make_synthetic(tmp_path / "raw", scenes=3, size=256, seed=4)
+    assert files(tmp_path / "raw") == files(made)
+
+
+def test_a_scene_does_not_depend_on_how_many_are_made(made, tmp_path):
+    make_synthetic(tmp_path / "raw", scenes=2, size=256, seed=4)
+    fewer, more = files(tmp_path / "raw"), files(made)
+    assert more.pop("annotations.csv").startswith(fewer.pop("annotations.csv"))
+    assert len(fewer) == 2
+    assert fewer.items() <= more.items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"scenes": 0}, "--scenes 0: must be 1 to 99999"),
+        ({"scenes": 100_000}, "--scenes 100000"),
+        ({"size": 255}, "--size 255"),
+        ({"size": 10**6}, "--size 1000000"),
+        ({"seed": -1}, "--seed -1"),
+        ({"seed": 2**32}, "--seed 4294967296"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(tmp_path, arguments, named):
+    with pytest.raises(UserError, match=named):
+        make_synthetic(tmp_path / "raw", **{"scenes": 1, "size": 256, "seed": 0, **arguments})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(UserError, match="not empty"):
+        make_synthetic(tmp_path, scenes=1, size=256, seed=0)
+    assert files(tmp_path) == {"note.txt": b"mine"}
+
+
+def test_a_file_or_a_name_below_one_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="is a file"):
+        make_synthetic(tmp_path / "file", scenes=1, size=256, seed=0)
+    with pytest.raises(NotADirectoryError):
+        make_synthetic(tmp_path / "file" / "raw", scenes=1, size=256, seed=0)
+    assert files(tmp_path) == {"file": b"mine"}
+
+
+def test_folder_that_another_process_fills_meanwhile_is_kept(tmp_path, monkeypatch):
+    def fill(*_: object) -> list[object]:
+        (tmp_path / "raw").mkdir()
+        (tmp_path / "raw" / "note.txt").write_text("mine")
+        return []
+
+    monkeypatch.setattr(rendering, "in_processes", fill)
+    with pytest.raises(OSError, match="not empty"):
+        make_synthetic(tmp_path / "raw", scenes=1, size=256, seed=0)
+    assert files(tmp_path) == {"raw/note.txt": b"mine"}
+
+
+def test_an_empty_folder_is_filled(tmp_path):
+    (tmp_path / "raw").mkdir()
+    make_synthetic(tmp_path / "raw", scenes=1, size=256, seed=0)
+    assert "annotations.csv" in files(tmp_path / "raw")
+
+
+def test_nothing_is_left_of_a_run_that_fails(tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        (partial_path(tmp_path / "raw") / "images" / "half.jpg").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rendering, "in_processes", fail)
+    with pytest.raises(KeyboardInterrupt):
+        make_synthetic(tmp_path / "raw", scenes=1, size=256, seed=0)
+    assert not list(tmp_path.iterdir())

@@ -4,8 +4,7 @@ import pytest
 from oil_storage.synthetic.canvas import Canvas
 from oil_storage.synthetic.climate import draw_climate
 from oil_storage.synthetic.distractors import Distractor
-from oil_storage.synthetic.ground import draw_land
-from oil_storage.synthetic.parcels import plan_parcels
+from oil_storage.synthetic.land import draw_land, plan_parcels
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from oil_storage.synthetic.canvas import Canvas
+from oil_storage.synthetic.canvas import Canvas, expose
 from oil_storage.synthetic.climate import draw_climate
 from oil_storage.synthetic.geometry import circle
-from oil_storage.synthetic.sensor import expose
 
 
 @pytest.fixture(params=range(4))

@@ -1,4 +1,4 @@
-"""Eight synthetic tiles, dense with tanks, on which a detector shows that it can learn at all."""
+"""Eight synthetic tiles, dense with tanks, that a detector must be able to overfit."""
 
 import csv
 import itertools
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from oil_storage.preparation.prepare import Choices, prepare
+from oil_storage.manifest import Choices
+from oil_storage.preparation.prepare import prepare
 from oil_storage.scene import CLASS_NAME
 from oil_storage.synthetic.rendering import render_scene
 from oil_storage.tiling import cut_boxes, tile_grid
@@ -18,13 +19,13 @@ from oil_storage.tiling import cut_boxes, tile_grid
 TILE = 256
 COUNT = 8
 TANKS = (5, 40)
-"""A tile has at least and at most so many."""
+"""Least and greatest number of tanks in a tile."""
 SCENE = 1280
 NAMES = {"train": [f"tile_{number}" for number in range(COUNT)], "val": ["tile_8"], "test": ["tile_9"]}
-"""Every split must hold a scene; of these the first is meant."""
+"""Scenes of each split; val and test have one, because no split may be empty."""
 
 
-def write_few_tiles(folder: Path, seed: int = 0) -> Path:
+def write_overfit_tiles(folder: Path, seed: int = 0) -> Path:
     """Render scenes, cut tiles out of them and prepare these, each as a scene of its own.
 
     Args:

@@ -4,7 +4,7 @@ from ast import literal_eval
 import numpy as np
 import pytest
 
-from oil_storage.synthetic.population import REFERENCE_AREA, tank_diameters
+from oil_storage.synthetic.layout import REFERENCE_AREA, tank_diameters
 from oil_storage.synthetic.rendering import ScenePlan, plan_scene
 
 QUARTILES = (12, 18, 31)  # px, of the real set

@@ -5,8 +5,8 @@ import pytest
 
 from oil_storage.synthetic.canvas import Canvas
 from oil_storage.synthetic.climate import PALETTES, Climate, draw_climate
-from oil_storage.synthetic.tanks import TankStyle, cast_tank_shadow, draw_style, draw_tank
-from oil_storage.synthetic.terminals import Tank
+from oil_storage.synthetic.layout import Tank
+from oil_storage.synthetic.terminals import TankStyle, cast_tank_shadow, draw_style, draw_tank
 
 OVERHEAD = Climate(PALETTES["arid"], shadow=np.array([-0.6, -0.3]), lean=np.zeros(2))
 WHITE = (240.0, 240.0, 240.0)

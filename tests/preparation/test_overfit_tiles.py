@@ -2,11 +2,11 @@ from pathlib import Path
 
 from pycocotools.coco import COCO
 
-from oil_storage.preparation.few_tiles import COUNT, TANKS, TILE, write_few_tiles
+from oil_storage.preparation.overfit_tiles import COUNT, TANKS, TILE, write_overfit_tiles
 
 
 def test_the_tiles_are_few_small_and_full_of_tanks(tmp_path: Path) -> None:
-    prepared = write_few_tiles(tmp_path)
+    prepared = write_overfit_tiles(tmp_path)
     tiles = COCO(prepared / "tiles" / f"{TILE}_0" / "train.json")
     assert len(tiles.imgs) == COUNT
     assert {(image["width"], image["height"]) for image in tiles.imgs.values()} == {(TILE, TILE)}
@@ -14,5 +14,5 @@ def test_the_tiles_are_few_small_and_full_of_tanks(tmp_path: Path) -> None:
     assert all(TANKS[0] <= count <= TANKS[1] for count in counts)
     assert len(set(counts)) > 2
     again = prepared.stat().st_mtime
-    assert write_few_tiles(tmp_path) == prepared
+    assert write_overfit_tiles(tmp_path) == prepared
     assert prepared.stat().st_mtime == again
