@@ -4,12 +4,12 @@ GDAL opens every file. libjpeg-turbo decodes grey and RGB JPEGs, because it repo
 """
 
 import os
-import struct
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -99,38 +99,8 @@ class ImageHeader:
     georeference: Georeference | None
 
 
-class SceneImage(Protocol):
-    """An open scene.
-
-    Attributes:
-        file_name: file name without folders.
-        width: width of the upright image, pixels.
-        height: height of the upright image, pixels.
-        georeference: place on the ground; None where the file has none.
-        notes: changes made to the stored pixels, by the name of an audit's check.
-    """
-
-    file_name: str
-    width: int
-    height: int
-    georeference: Georeference | None
-    notes: dict[str, str]
-
-    def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return a window as ``(H, W, 3)`` RGB; the window is ``(4,)`` xyxy within the scene."""
-        ...
-
-    def shows(self, window: NDArray[np.int64]) -> bool:
-        """Return whether any pixel of a window has data."""
-        ...
-
-    def reduced(self, longest: int) -> NDArray[np.uint8]:
-        """Return the whole scene as ``(H, W, 3)`` RGB, its longer side at most ``longest`` pixels."""
-        ...
-
-
 class ArrayImage:
-    """A scene whose pixels are in memory.
+    """A scene whose pixels are in memory; see :class:`FileImage`.
 
     Args:
         pixels: ``(H, W, 3)`` uint8 RGB.
@@ -145,16 +115,16 @@ class ArrayImage:
         self.notes: dict[str, str] = {}
 
     def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """See :class:`SceneImage`."""
+        """Return a window as ``(H, W, 3)`` RGB."""
         x1, y1, x2, y2 = window.tolist()
         return self.pixels[y1:y2, x1:x2]
 
     def shows(self, window: NDArray[np.int64]) -> bool:
-        """See :class:`SceneImage`."""
+        """Return whether any pixel of a window has data; here every pixel has."""
         return True
 
     def reduced(self, longest: int) -> NDArray[np.uint8]:
-        """See :class:`SceneImage`."""
+        """Return the whole scene, its longer side at most ``longest`` pixels."""
         return _shrunk(self.pixels, longest)
 
 
@@ -165,6 +135,13 @@ class FileImage:
         path: of the file.
         reading: how its bands become colours.
 
+    Attributes:
+        file_name: file name without folders.
+        width: width of the upright image, pixels.
+        height: height of the upright image, pixels.
+        georeference: place on the ground; None where the file has none.
+        notes: changes made to the stored pixels, by the name of an audit's check.
+
     Raises:
         UserError: not an image, a compression that is not read, several pages, bands that do not exist or must be
             named, a mask of 1 bit, complex numbers, or a palette that is to be stretched.
@@ -172,47 +149,47 @@ class FileImage:
 
     def __init__(self, path: Path, reading: Reading = DEFAULT_READING) -> None:
         self.file_name, self.path = path.name, path
+        self.notes: dict[str, str] = {}
         self._raster = _open(path)
+        self._structure = self._raster.tags(ns="IMAGE_STRUCTURE")
         header = _header(path, self._raster)
         self.width, self.height, self.georeference = header.width, header.height, header.georeference
-        self._orientation, self._structure = header.orientation, self._raster.tags(ns="IMAGE_STRUCTURE")
-        self.notes: dict[str, str] = {}
-        self._bands = self._select_bands(reading)
+        self._orientation = header.orientation
+        palette = _palette(self._raster)
+        self._bands = self._select_bands(reading.bands, palette is not None)
+        self._palette = palette if set(self._bands) == {1} else None
+        # 0 if a value has all bits of its type
+        self._bits = int(self._raster.tags(self._bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 0))
         self._check_supported()
-        self._palette = self._colours() if set(self._bands) == {1} else None
         if reading.stretch and self._palette is not None:
             raise UserError(f"{path}: has the colours of a palette, which cannot be stretched; give --stretch none")
         is_deep = self._palette is None and {self._raster.dtypes[band - 1] for band in self._bands} != {"uint8"}
         self._stretch = reading.stretch or (STRETCH if is_deep else None)
-        self._ends: NDArray[np.float64] | None = None
-        self._pixels: NDArray[Any] | None = None
-        self._mask: NDArray[np.uint8] | None = None
         if self._stretch:
             self.notes["stretched"] = "percentiles {:g} and {:g} of each band become 0 and 255".format(*self._stretch)
         if self._orientation != 1:
             self.notes["exif-rotated"] = f"EXIF orientation {self._orientation}: turned upright"
 
-    def _select_bands(self, reading: Reading) -> list[int]:
+    def _select_bands(self, bands: tuple[int, int, int] | None, has_palette: bool) -> list[int]:
         from rasterio.enums import ColorInterp
 
         count = self._raster.count
-        if reading.bands is not None:
-            if absent := [band for band in reading.bands if not 1 <= band <= count]:
+        if bands is not None:
+            if absent := [band for band in bands if band > count]:
                 raise UserError(f"{self.path}: has no band {absent[0]}; there are 1 to {count}, name three of them")
-            return list(reading.bands)
+            return list(bands)
         kinds = list(self._raster.colorinterp)
         colours = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
-        has_colours = all(colour in kinds for colour in colours)
         without_alpha = count - (ColorInterp.alpha in kinds)
-        if not has_colours and without_alpha > 3:  # sensors of four bands begin with blue as a rule
-            raise UserError(f"{self.path}: {count} bands; say which are red, green and blue with --bands, as 3,2,1")
-        if has_colours:
+        if set(colours) <= set(kinds):
             chosen = [kinds.index(colour) + 1 for colour in colours]
+        elif without_alpha > 3:  # the first band of a sensor of four is usually blue
+            raise UserError(f"{self.path}: {count} bands; say which are red, green and blue with --bands, as 3,2,1")
         else:
             chosen = [1, 1, 1] if without_alpha < 3 else [1, 2, 3]
-        is_palette = chosen == [1, 1, 1] and self._has_palette()
-        if (count, chosen) != (3, [1, 2, 3]) and not is_palette:
-            colour = "the first is read as grey" if chosen == [1, 1, 1] else f"{chosen} are read as red, green and blue"
+        is_grey = chosen == [1, 1, 1]
+        if (count, chosen) != (3, [1, 2, 3]) and not (is_grey and has_palette):
+            colour = "the first is read as grey" if is_grey else f"{chosen} are read as red, green and blue"
             self.notes["bands"] = f"has {count} band{'s' if count > 1 else ''}; {colour}"
         return chosen
 
@@ -223,32 +200,14 @@ class FileImage:
             raise UserError(f"{self.path}: {pages} pages; save the one that is the scene as a file of its own")
         if any(self._raster.dtypes[band - 1].startswith("complex") for band in self._bands):
             raise UserError(f"{self.path}: complex numbers, which are not a brightness; save their amplitude")
-        if self._bits() == 1:
+        if self._bits == 1:
             raise UserError(f"{self.path}: 1 bit a pixel, probably a mask; give the scene itself")
         space = self._structure.get("SOURCE_COLOR_SPACE")
         if self._orientation != 1 and self._raster.driver == WINDOWED and space:  # libtiff would turn each strip
             raise UserError(f"{self.path}: a TIFF in {space} with orientation {self._orientation}; save it upright")
 
-    def _bits(self) -> int:
-        """Return the bits of a value where they are fewer than those of its type, else 0."""
-        return int(self._raster.tags(self._bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 0))
-
-    def _has_palette(self) -> bool:
-        from rasterio.enums import ColorInterp
-
-        return self._raster.colorinterp[0] == ColorInterp.palette and self._raster.dtypes[0] in ("uint8", "uint16")
-
-    def _colours(self) -> NDArray[np.uint8] | None:
-        """Return the colours ``(N, 3)`` that the values of the first band stand for; None where it has no palette."""
-        if not self._has_palette():
-            return None
-        colours = np.zeros((np.iinfo(self._raster.dtypes[0]).max + 1, 3), np.uint8)
-        for value, colour in self._raster.colormap(1).items():
-            colours[value] = colour[:3]
-        return colours
-
     def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """See :class:`SceneImage`.
+        """Return a window as ``(H, W, 3)`` RGB; the window is ``(4,)`` xyxy within the scene.
 
         Raises:
             UserError: the file is damaged there, or a band that is to be stretched has one value only.
@@ -256,22 +215,20 @@ class FileImage:
         x1, y1, x2, y2 = self._stored(window)
         if self._raster.driver == WINDOWED:
             return self._to_rgb(self._decode(window=((y1, y2), (x1, x2))))
-        if self._pixels is None:
-            self._pixels = self._decode()
-        return self._to_rgb(self._pixels[:, y1:y2, x1:x2])
+        return self._to_rgb(self._decoded[:, y1:y2, x1:x2])
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return the whole scene as ``(H, W, 3)`` RGB; see :meth:`read`."""
         return self.read(np.array([0, 0, self.width, self.height]))
 
     def reduced(self, longest: int) -> NDArray[np.uint8]:
-        """See :class:`SceneImage`; raises what :meth:`read` raises."""
+        """Return the whole scene, its longer side at most ``longest`` pixels; raises what :meth:`read` raises."""
         if self._raster.driver != WINDOWED:
             return _shrunk(self.pixels(), longest)
-        return self._to_rgb(self._decode(out_shape=(3, *self._sample_shape(longest))))
+        return self._to_rgb(self._decode(out_shape=(3, *_reduced_size(self._raster.shape, longest))))
 
     def shows(self, window: NDArray[np.int64]) -> bool:
-        """See :class:`SceneImage`.
+        """Return whether any pixel of a window has data.
 
         Raises:
             UserError: the file is damaged there.
@@ -284,11 +241,17 @@ class FileImage:
         try:
             if self._raster.driver == WINDOWED:
                 return bool(self._raster.dataset_mask(window=((y1, y2), (x1, x2))).any())
-            if self._mask is None:
-                self._mask = self._raster.dataset_mask()
+            return bool(self._mask[y1:y2, x1:x2].any())
         except Exception as error:  # see _decode
             raise self._damaged(error) from error
-        return bool(self._mask[y1:y2, x1:x2].any())
+
+    @cached_property
+    def _decoded(self) -> Any:
+        return self._decode()
+
+    @cached_property
+    def _mask(self) -> Any:
+        return self._raster.dataset_mask()
 
     def _stored(self, window: NDArray[np.int64]) -> tuple[int, int, int, int]:
         """Return where a window of the upright scene is stored, xyxy."""
@@ -325,9 +288,9 @@ class FileImage:
         else:
             pixels = np.moveaxis(bands, 0, 2)
             if self._stretch:
-                pixels = _stretched(bands, self._limits(self._stretch))
-            elif bits := self._bits():
-                pixels = np.rint(pixels * (255 / (2**bits - 1))).astype(np.uint8)
+                pixels = _stretched(bands, self._limits)
+            elif self._bits:
+                pixels = np.rint(pixels * (255 / (2**self._bits - 1))).astype(np.uint8)
             if self._structure.get("MINISWHITE") == "YES":
                 pixels = 255 - pixels
         if self._orientation in TRANSPOSED:
@@ -338,34 +301,43 @@ class FileImage:
             pixels = pixels[::-1]
         return np.ascontiguousarray(pixels, np.uint8)
 
-    def _limits(self, stretch: tuple[float, float]) -> NDArray[np.float64]:
-        """Return the values that become 0 and 255, ``(2, 3)``, from a reduced view of the whole scene."""
-        if self._ends is None:
-            shape = (3, *self._sample_shape(SAMPLE_SIDE))
-            sample = self._decode(out_shape=shape, masked=True)
-            self._ends = np.array(
-                [self._percentiles(values, number, stretch) for values, number in zip(sample, self._bands, strict=True)]
-            ).T
-        return self._ends
+    @cached_property
+    def _limits(self) -> NDArray[np.float64]:
+        """Values that become 0 and 255, ``(2, 3)``, from a reduced view of the whole scene."""
+        sample = self._decode(out_shape=(3, *_reduced_size(self._raster.shape, SAMPLE_SIDE)), masked=True)
+        return np.array([self._percentiles(band, number) for band, number in zip(sample, self._bands, strict=True)]).T
 
-    def _percentiles(self, values: Any, number: int, stretch: tuple[float, float]) -> tuple[float, float]:
+    def _percentiles(self, band: Any, number: int) -> NDArray[np.float64]:
         """Return the percentiles of a band. If they are equal, leave this value out and compute them again."""
-        kept = values.compressed()
-        kept = kept[np.isfinite(kept)].astype(np.float64)
-        if len(kept):
-            low, high = np.percentile(kept, stretch)
-            if low == high and (others := kept[kept != low]).size:  # a fill that nobody declared
-                low, high = np.percentile(others, stretch)
-            if low < high:
-                return float(low), float(high)
+        assert self._stretch is not None
+        values = band.compressed()
+        values = values[np.isfinite(values)].astype(np.float64)
+        for _ in range(2):  # the second time without a fill value that the file does not declare
+            if values.size:
+                limits: NDArray[np.float64] = np.percentile(values, self._stretch)
+                if limits[0] < limits[1]:
+                    return limits
+                values = values[values != limits[0]]
         raise UserError(
             f"{self.path}: band {number} has too few different values to be stretched; say which value is no data "
             "(gdal_edit.py -a_nodata VALUE FILE), or give --stretch 0,100"
         )
 
-    def _sample_shape(self, longest: int) -> tuple[int, int]:
-        """Return height and width of the scene as stored when its longer side is at most ``longest``."""
-        return _reduced_size(self._raster.height, self._raster.width, longest)
+
+SceneImage = ArrayImage | FileImage
+"""An open scene."""
+
+
+def _palette(raster: Any) -> NDArray[np.uint8] | None:
+    """Return the colours ``(N, 3)`` that the values of the first band stand for; None where it has no palette."""
+    from rasterio.enums import ColorInterp
+
+    if raster.colorinterp[0] != ColorInterp.palette or raster.dtypes[0] not in ("uint8", "uint16"):
+        return None
+    colours = np.zeros((np.iinfo(raster.dtypes[0]).max + 1, 3), np.uint8)
+    for value, colour in raster.colormap(1).items():
+        colours[value] = colour[:3]
+    return colours
 
 
 def _stretched(bands: NDArray[Any], limits: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -390,10 +362,8 @@ def _open(path: Path) -> Any:
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import NotGeoreferencedWarning
 
-    if path.is_fifo():  # nobody knows where it ends
-        raise UserError(f"{path}: a named pipe, not a file; remove it")
-    if not path.is_file():
-        raise UserError(f"{path}: {'a folder, not an image' if path.is_dir() else 'no such image file'}")
+    if not path.is_file():  # reading a named pipe would wait for ever
+        raise UserError(f"{path}: {'not an image file' if path.exists() else 'no such image file'}")
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -405,7 +375,7 @@ def _open(path: Path) -> Any:
     try:
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
             raster = rasterio.open(path, driver=driver)
-            with suppress(CPLE_BaseError):  # damaged EXIF is told at the first use of metadata; the pixels are sound
+            with suppress(CPLE_BaseError):  # damaged EXIF fails at the first use of metadata; the pixels are sound
                 raster.tags()
             with suppress(CPLE_BaseError):
                 raster.colorinterp  # noqa: B018
@@ -425,7 +395,7 @@ def _open(path: Path) -> Any:
 
 
 def _header(path: Path, raster: Any) -> ImageHeader:
-    georeference = georeference_of(raster) if raster.driver == "GTiff" else None
+    georeference = georeference_of(raster) if raster.driver == WINDOWED else None
     orientation = 1 if georeference else _orientation(path, raster)  # a place refers to the pixels as stored
     width, height = raster.width, raster.height
     if orientation in TRANSPOSED:
@@ -437,31 +407,31 @@ def _orientation(path: Path, raster: Any) -> int:
     from PIL import Image
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-    Image.MAX_IMAGE_PIXELS = None  # a scene may be larger than what Pillow takes for an attack
+    Image.MAX_IMAGE_PIXELS = None  # Pillow takes a large scene for an attack
     try:
-        if raster.driver == "GTiff":  # Pillow does not open every TIFF, but finds its tags
+        if raster.driver == WINDOWED:  # Pillow does not open every TIFF, but finds its tags
             with path.open("rb") as file:
                 start = file.read(8)
-                is_big = b"+" in start[:4]
-                tags = ImageFileDirectory_v2(start + file.read(8) if is_big else start)
+                tags = ImageFileDirectory_v2(start + file.read(8) if b"+" in start[:4] else start)  # BigTIFF
                 file.seek(tags.next)
                 tags.load(file)
-                found = tags.get(ORIENTATION, 1)
+                orientation = tags.get(ORIENTATION, 1)
         else:
             with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-                found = Image.Image.getexif(image).get(ORIENTATION, 1)  # PNG's own would decode the pixels
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError, struct.error):
-        return 1  # tags that cannot be read turn nothing; GDAL has opened the image
-    return found if found in range(1, 9) else 1
+                orientation = Image.Image.getexif(image).get(ORIENTATION, 1)  # PNG's own would decode the pixels
+    except Exception:  # Pillow raises many kinds at damaged tags; GDAL has opened the image
+        return 1
+    return orientation if orientation in range(1, 9) else 1
 
 
-def _reduced_size(height: int, width: int, longest: int) -> tuple[int, int]:
+def _reduced_size(shape: tuple[int, ...], longest: int) -> tuple[int, int]:
+    height, width = shape[:2]
     scale = max(1.0, max(height, width) / longest)
     return max(1, round(height / scale)), max(1, round(width / scale))
 
 
 def _shrunk(pixels: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
-    height, width = _reduced_size(pixels.shape[0], pixels.shape[1], longest)
+    height, width = _reduced_size(pixels.shape, longest)
     if (height, width) == pixels.shape[:2]:
         return pixels
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -4,7 +4,6 @@ import re
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -52,14 +51,14 @@ NAMED: dict[str, Callable[[str], str]] = {
     **dict.fromkeys(("torchvision", "modelzoo"), lambda name: str(get_torchvision_models()[name])),
     **dict.fromkeys(("open-mmlab", "openmmlab"), lambda name: str(get_external_models()[name])),
 }
-"""Schemes under which models have names, and how a name becomes an address."""
+"""Functions that return the address of a model, by the scheme of its name."""
 
 
 def resolve(load_from: str) -> Path:
-    """Return a local file for what a config's ``load_from`` says.
+    """Return the local file of a config's ``load_from``.
 
-    ``mmdet://NAME`` and other names of models, and URLs, are looked up in ``checkpoints/`` by file name, and downloaded
-    to there if absent. MMDetection ends a file's name in the first 8 hex digits of its SHA-256, which are checked.
+    Names of models, as ``mmdet://NAME``, and URLs are looked up in ``checkpoints/`` by file name, and downloaded there
+    if absent. MMDetection ends a file's name in the first 8 hex digits of its SHA-256, which are checked.
 
     Raises:
         UserError: no such name or file, a scheme that is not supported, no network, or a damaged file.
@@ -80,17 +79,17 @@ def resolve(load_from: str) -> Path:
     else:
         raise UserError(f"{load_from}: {scheme}:// is not supported; download the file and name it")
     target = FOLDER / url.rpartition("/")[2]
+    match = re.search(r"-([0-9a-f]{8})\.pth$", target.name)
+    expected = match[1] if match else ""
     if not target.is_file():
         FOLDER.mkdir(parents=True, exist_ok=True)
-        try:
-            with locked(FOLDER, wait=True):  # the processes of one machine start together
-                if not target.is_file():
-                    _download(url, target)
-        except BaseException:
-            with suppress(OSError):  # it holds others
-                FOLDER.rmdir()
-            raise
-    _verify(target)
+        with locked(FOLDER, wait=True):  # the processes of one machine start together
+            if not target.is_file():
+                _download(url, target, expected)
+    if expected and not (digest := sha256(target)).startswith(expected):
+        raise UserError(
+            f"{target}: damaged (its SHA-256 begins with {digest[:8]}, not {expected}); delete it and run again"
+        )
     return target
 
 
@@ -105,8 +104,8 @@ def load_from_file_or_url(filename: str, map_location: Any = None) -> dict[str, 
         UserError: see :func:`resolve` and :meth:`Checkpoint.read`.
     """
     checkpoint = Checkpoint.read(resolve(filename), map_location or "cpu")
-    content = dict(checkpoint.content)
-    content["meta"] = {key: value for key, value in content["meta"].items() if key != "config"}  # mmengine executes it
+    meta = {key: value for key, value in checkpoint.content["meta"].items() if key != "config"}  # mmengine executes it
+    content = {**checkpoint.content, "meta": meta}
     if "message_hub" in content:
         content["message_hub"] = pickled.restore_message_hub(content["message_hub"], checkpoint.path)
     return content
@@ -120,19 +119,14 @@ CheckpointLoader.register_scheme(
 )
 
 
-def _digest_in_name(path: Path) -> str | None:
-    match = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
-    return match and match[1]
-
-
-def _download(url: str, target: Path) -> None:
-    """Download and check a file; ``target`` is complete or absent."""
+def _download(url: str, target: Path, digest: str) -> None:
+    """Download a file and check its SHA-256; ``target`` is complete or absent."""
     print_log(f"Downloading {url} to {target}", logger="current")
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
         with atomic_file(target) as partial:
-            download_url_to_file(url, str(partial), _digest_in_name(target), progress=sys.stderr.isatty())
+            download_url_to_file(url, str(partial), digest, progress=sys.stderr.isatty())
     except (OSError, HTTPException, RuntimeError) as error:
         raise UserError(
             f"cannot download {url} ({error})\n"
@@ -141,14 +135,3 @@ def _download(url: str, target: Path) -> None:
         ) from error
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _verify(path: Path) -> None:
-    expected = _digest_in_name(path)
-    if expected is None:
-        return
-    found = sha256(path)
-    if not found.startswith(expected):
-        raise UserError(
-            f"{path}: damaged (its SHA-256 begins with {found[:8]}, not {expected}); delete it and run again"
-        )

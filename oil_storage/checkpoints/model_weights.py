@@ -1,4 +1,4 @@
-"""Match the weights of a checkpoint to a model: all of them, or, to start a training, those that fit."""
+"""Match the weights of a checkpoint to a model: all of them, or those that fit when a training starts."""
 
 import re
 from collections import OrderedDict
@@ -20,19 +20,24 @@ from torch import Tensor, nn
 from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.errors import UserError
 
-LISTED = 12  # modules named in a line before "and N more"
+LISTED = 12
+"""Modules named in a line before "and N more"."""
 QUERIES = re.compile(r"(^|\.)query_embedding\.weight$")
-"""DETR's learnt queries, ``(N, C)``: of the tensors of another shape the only ones that are worth keeping."""
+"""DETR's learnt queries, ``(N, C)``, the only tensors that are kept if their shape differs."""
 JITTER = 0.1
-"""Standard deviation of the noise that tells repeated queries apart, as a multiple of the queries' own."""
+"""Standard deviation of the noise in repeated queries, as a multiple of the queries' own."""
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of a checkpoint, by the keys of the model's state dict.
+    """Keys of a checkpoint and a model, after matching.
 
-    Invariant: ``loaded`` and ``reinitialised`` are disjoint and, but for BN's step counters, all of the model's keys;
-    ``renamed`` and ``tiled`` are parts of ``loaded``; ``unused`` are the checkpoint's other keys, after renaming.
+    Attributes:
+        loaded: keys of the model that the checkpoint fills.
+        renamed: those of them that the checkpoint has by another name.
+        tiled: those of them that are repeated queries.
+        reinitialised: the model's other keys, without the step counters of batch norm.
+        unused: the checkpoint's other keys, after renaming.
     """
 
     loaded: Sequence[str]
@@ -51,17 +56,17 @@ class LoadReport:
         )
 
 
-def fit(
+def match_weights(
     state_dict: Mapping[str, Tensor], model: nn.Module, renames: Sequence[tuple[str, str]] = ()
-) -> tuple["OrderedDict[str, Tensor]", LoadReport]:
-    """Keep of a checkpoint what fits a model.
+) -> tuple[OrderedDict[str, Tensor], LoadReport]:
+    """Select the tensors of a checkpoint that fit a model.
 
-    A module of which one tensor has another shape is left as the model initialised it, whole: the old bias of a new
-    convolution would be noise. DETR's queries are repeated, with noise, or cut off where the model has more or fewer.
+    If one tensor of a module has another shape, none of the module's is taken: the old bias of a new convolution would
+    be noise. DETR's queries are repeated, with noise, or cut off if the model has more or fewer.
 
     Args:
         state_dict: the checkpoint's tensors.
-        model: what they are for; it is not changed.
+        model: the model to fill; it is not changed.
         renames: ``(pattern, replacement)`` of :func:`re.sub`; the first pattern found in a key renames it.
 
     Returns:
@@ -72,8 +77,7 @@ def fit(
     """
     source: OrderedDict[str, Tensor] = OrderedDict()
     renamed = set()
-    for key, value in state_dict.items():
-        old = key.removeprefix("module.")
+    for old, value in _bare(state_dict).items():
         new = next((re.sub(*rename, old) for rename in renames if re.search(rename[0], old)), old)
         if new in source:
             raise UserError(f"renames={list(renames)}: two tensors of the checkpoint become {new}")
@@ -81,10 +85,11 @@ def fit(
         if new != old:
             renamed.add(new)
     target = model.state_dict()
-    tiled = [key for key in source if key in target and _is_tiled(key, source[key], target[key])]
+    shared = [key for key in source if key in target]
+    tiled = [key for key in shared if QUERIES.search(key) and _is_tiled(source[key], target[key])]
     source.update((key, _tile(source[key], len(target[key]))) for key in tiled)
-    refused = {_module(key) for key in source if key in target and source[key].shape != target[key].shape}
-    fitting = OrderedDict((key, v) for key, v in source.items() if key in target and _module(key) not in refused)
+    refused = {_module(key) for key in shared if source[key].shape != target[key].shape}
+    fitting = OrderedDict((key, source[key]) for key in shared if _module(key) not in refused)
     return fitting, LoadReport(
         loaded=list(fitting),
         renamed=[key for key in fitting if key in renamed],
@@ -94,12 +99,12 @@ def fit(
     )
 
 
-def _is_tiled(key: str, old: Tensor, new: Tensor) -> bool:
-    return QUERIES.search(key) is not None and old.shape[1:] == new.shape[1:] and len(old) != len(new)
+def _is_tiled(old: Tensor, new: Tensor) -> bool:
+    return old.shape[1:] == new.shape[1:] and len(old) != len(new)
 
 
 def _tile(queries: Tensor, number: int) -> Tensor:
-    """Map ``(N, C)`` to ``(number, C)``: the queries, and then they again with noise."""
+    """Repeat queries ``(N, C)`` to ``(number, C)``, with noise in all but the first N."""
     times = -(-number // len(queries))
     tiled = queries.repeat(times, 1)[:number]
     noise = torch.randn(tiled.shape, generator=torch.Generator().manual_seed(0), dtype=tiled.dtype)
@@ -110,7 +115,7 @@ def _tile(queries: Tensor, number: int) -> Tensor:
 def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str | Path) -> None:
     """Refuse weights that are not exactly those of a model; mmengine only warns.
 
-    The step counters of batch norm may be absent, as in old checkpoints: they do not change a prediction.
+    The step counters of batch norm may be absent, as in old checkpoints.
 
     Args:
         model: bare, or wrapped for distributed or test-time-augmented use.
@@ -120,18 +125,18 @@ def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str 
     Raises:
         UserError: a tensor is missing, unexpected, or of another shape.
     """
-    source = {key.removeprefix("module."): value for key, value in state_dict.items()}
-    target = _unwrapped(model).state_dict()
-    same = {key for key in source if key in target and _is_like(source[key], target[key])}
-    faults = {
+    source, target = _bare(state_dict), _unwrapped(model).state_dict()
+    shared = [key for key in source if key in target]
+    same = {key for key in shared if _kind(source[key]) == _kind(target[key])}
+    mismatches = {
         "missing": [key for key in target if key not in source and not _is_counter(key)],
         "unexpected": [key for key in source if key not in target],
-        "of another shape or type": [key for key in source if key in target and key not in same],
+        "of another shape or type": [key for key in shared if key not in same],
     }
-    found = [f"{len(keys)} {fault} ({modules(keys, same)})" for fault, keys in faults.items() if keys]
-    if found:
+    counts = [f"{len(keys)} {mismatch} ({modules(keys, same)})" for mismatch, keys in mismatches.items() if keys]
+    if counts:
         raise UserError(
-            f"{name}: checkpoint of another model: {', '.join(found)}\nuse the config that it was trained with"
+            f"{name}: checkpoint of another model: {', '.join(counts)}\nuse the config that it was trained with"
         )
 
 
@@ -147,19 +152,18 @@ def build_model(cfg: Config, checkpoint: Checkpoint) -> nn.Module:
     """
     model: nn.Module = MODELS.build(cfg.model)
     check_matches(model, checkpoint.state_dict, checkpoint.path)
-    weights = {key.removeprefix("module."): value for key, value in checkpoint.state_dict.items()}
-    _unwrapped(model).load_state_dict(weights, strict=False)
+    _unwrapped(model).load_state_dict(_bare(checkpoint.state_dict), strict=False)
     return model.eval()
 
 
 @HOOKS.register_module()
 class PretrainedReportHook(Hook):
-    """Fit a checkpoint to the model that starts from it, and log the :class:`LoadReport`.
+    """Match a checkpoint to the model that starts from it, and log the :class:`LoadReport`.
 
-    In testing and resuming the checkpoint must be the model's own: it is checked and left as it is.
+    In testing and resuming the checkpoint must be the model's own: it is checked and not changed.
 
     Args:
-        renames: see :func:`fit`.
+        renames: see :func:`match_weights`.
     """
 
     priority = "ABOVE_NORMAL"  # before EMAHook (NORMAL) copies what is loaded
@@ -175,10 +179,10 @@ class PretrainedReportHook(Hook):
         if runner._resume or not isinstance(runner.optim_wrapper, BaseOptimWrapper):
             check_matches(model, checkpoint["state_dict"], name)
             return
-        fitting, report = fit(checkpoint["state_dict"], model, self.renames)
+        fitting, report = match_weights(checkpoint["state_dict"], model, self.renames)
         if not fitting:
             raise UserError(f"{name}: checkpoint of another model: not one of its tensors fits this config's")
-        # Filled up with the model's own tensors, so that mmengine finds nothing missing and EMAHook copies those too.
+        # The model's own tensors are added: mmengine finds nothing missing, and EMAHook copies them too.
         checkpoint["state_dict"] = model.state_dict()
         checkpoint["state_dict"].update(fitting)
         runner.logger.info(f"{name}: {report}")
@@ -190,22 +194,27 @@ def _unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
+def _bare(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors by the names that they have in a model that is not wrapped for distributed training."""
+    return {key.removeprefix("module."): value for key, value in state_dict.items()}
+
+
 def _module(key: str) -> str:
-    """The module that owns a tensor; a tensor of the model itself stands for itself."""
+    """Return the module that owns a tensor; a tensor of the model itself stands for itself."""
     return key.rpartition(".")[0] or key
 
 
-def _is_like(old: Tensor, new: Tensor) -> bool:
-    return old.shape == new.shape and old.is_floating_point() == new.is_floating_point()
+def _kind(tensor: Tensor) -> tuple[torch.Size, bool]:
+    return tensor.shape, tensor.is_floating_point()
 
 
 def _is_counter(key: str) -> bool:
-    """BN counts its steps for a momentum of None alone; old checkpoints lack the counter."""
+    """Return whether a tensor counts the steps of a batch norm, which uses them only if its momentum is None."""
     return key.endswith("num_batches_tracked")
 
 
 def modules(keys: Iterable[str], others: Iterable[str]) -> str:
-    """The outermost modules that hold all of ``keys`` and none of ``others``, for a log line."""
+    """Return the outermost modules that hold all of ``keys`` and none of ``others``, for a log line."""
 
     def nested(key: str) -> list[str]:
         parts = key.split(".")

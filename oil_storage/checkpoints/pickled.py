@@ -1,13 +1,13 @@
 """Read and write ``.pth`` files as data.
 
-A pickle can name any function and have it called. Here it may name tensors, containers, and what NumPy arrays are made
-of. Files of this project need the first two only, because :func:`write` stores what mmengine logs as plain data.
+A pickle can call any function that it names. Here it may name tensors, containers and the parts of NumPy arrays. Files
+of this project need only the first two, because :func:`write` stores the logs of mmengine as plain data.
 """
 
-import collections
 import re
 import zipfile
 import zlib
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,6 @@ from mmengine.logging import HistoryBuffer
 
 from oil_storage.errors import UserError
 from oil_storage.files import atomic_file
-
-_REFUSED = re.compile(r"(?:GLOBAL|function|class|but got) <?(?:(?:built-in )?(?:function|class) )?'?([\w.]+)")
-"""The name of a type in the messages of torch's restricted unpickler."""
-
 
 _multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]
 
@@ -69,14 +65,12 @@ def read(path: Path, map_location: Any = "cpu") -> Any:
     except OSError:
         raise
     except Exception as error:  # a broken pickle raises anything
-        told = re.search("WeightsUnpickler error: (.+)", str(error))  # behind torch's advice to load without care
-        reason = told[1].strip() if told else (str(error).splitlines() or [repr(error)])[0]
-        if refused := _REFUSED.search(str(error)):
-            raise UserError(
-                f"{path}: holds a Python object of type {refused[1]}, which could run code and is not loaded; "
-                "ask for the weights as safetensors, or saved by torch.save({'state_dict': model.state_dict()}, FILE)"
-            ) from error
-        raise UserError(f"{path}: not a checkpoint ({reason}); replace it") from error
+        match = re.search("WeightsUnpickler error: (.+)", str(error))  # after torch's advice on weights_only
+        reason = match[1].strip() if match else (str(error).splitlines() or [repr(error)])[0]
+        raise UserError(
+            f"{path}: not a checkpoint of plain data, which alone is loaded ({reason}); replace it, "
+            "or ask for the weights as safetensors, or saved by torch.save({'state_dict': model.state_dict()}, FILE)"
+        ) from error
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
@@ -89,41 +83,34 @@ def plain(content: Any) -> Any:
     """Replace logged histories and NumPy scalars by dicts, tensors and numbers; the rest is returned as it is."""
     if isinstance(content, HistoryBuffer | _OldHistory):
         log, count = vars(content)["_log_history"], vars(content)["_count_history"]
-        return {
-            "log_history": torch.tensor(log),
-            "count_history": torch.tensor(count),
-            "max_length": vars(content)["max_length"],
-        }
+        stored = {"log_history": torch.tensor(log), "count_history": torch.tensor(count)}
+        return {**stored, "max_length": vars(content)["max_length"]}
     if isinstance(content, np.generic):
         return content.item()
-    if isinstance(content, Mapping) and content and all(isinstance(value, torch.Tensor) for value in content.values()):
-        return content  # a state dict, which has attributes of its own
-    if isinstance(content, collections.OrderedDict):
-        return collections.OrderedDict((key, plain(value)) for key, value in content.items())
     if isinstance(content, Mapping):
-        return {key: plain(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [plain(value) for value in content]
-    if type(content) is tuple:
-        return tuple(plain(value) for value in content)
+        if content and all(isinstance(value, torch.Tensor) for value in content.values()):
+            return content  # a state dict, which has attributes of its own
+        kind = OrderedDict if isinstance(content, OrderedDict) else dict
+        return kind((key, plain(value)) for key, value in content.items())
+    if type(content) in (list, tuple):
+        return type(content)(plain(value) for value in content)
     return content
 
 
 def restore_message_hub(message_hub: Any, path: Path) -> dict[str, Any]:
-    """Return what mmengine logged as its ``MessageHub`` takes it: with the histories that :func:`plain` replaced.
+    """Return mmengine's ``MessageHub`` with the histories that :func:`plain` replaced.
 
     Raises:
-        UserError: it is something else.
+        UserError: it has another content.
     """
     try:
-        scalars = {name: _history(**stored) for name, stored in message_hub["log_scalars"].items()}
-        return {**message_hub, "log_scalars": collections.OrderedDict(scalars)}
+        scalars = OrderedDict(
+            (name, HistoryBuffer(stored["log_history"].numpy(), stored["count_history"].numpy(), stored["max_length"]))
+            for name, stored in message_hub["log_scalars"].items()
+        )
     except (AttributeError, KeyError, TypeError, AssertionError) as error:
         raise UserError(f"{path}: message_hub is damaged ({error}); take an earlier checkpoint") from error
-
-
-def _history(log_history: torch.Tensor, count_history: torch.Tensor, max_length: int) -> HistoryBuffer:
-    return HistoryBuffer(log_history.numpy(), count_history.numpy(), max_length)
+    return {**message_hub, "log_scalars": scalars}
 
 
 def check_complete(path: Path) -> None:

@@ -1,9 +1,15 @@
-"""Describe a training for its checkpoints: first weights, data, hardware and commit."""
+"""Describe a training for its checkpoints, and check that a checkpoint is resumed by the training that wrote it.
+
+A checkpoint holds the state of the optimiser, the schedules, averaged weights and the position in the data. They belong
+to one data set and config. With others mmengine would train a mixture, or fail with an error of torch.
+"""
 
 import os
 import platform
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +17,17 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
-from oil_storage.checkpoints.checkpoint import Trained
+from oil_storage.checkpoints.checkpoint import Checkpoint, Trained
+from oil_storage.checkpoints.trained_config import differences, to_settings
+from oil_storage.errors import UserError
 from oil_storage.imagery import DEFAULT_READING
 from oil_storage.manifest import Manifest
+
+SETTINGS = (
+    *("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr", "custom_hooks"),
+    *("randomness", "val_cfg", "val_evaluator"),
+)
+"""Keys of a config that define a training, and its validation, which chooses the best checkpoint."""
 
 
 def describe(cfg: Config, before: Trained | None) -> Trained:
@@ -77,7 +91,47 @@ def hardware() -> str:
     """Name the GPU, or the processor with the number of cores in use and the instructions that torch uses."""
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    cpuinfo = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-    name = names[0] if names else platform.machine()
+    match = re.search(r"^model name\s*: (.+)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    name = match[1].strip() if match else platform.machine()
     return f"{len(os.sched_getaffinity(0))} cores of {name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def check_resumable(cfg: Config, checkpoint: Checkpoint, processes: int) -> None:
+    """Refuse a checkpoint of another training, or of weights alone.
+
+    Args:
+        cfg: config of the training that is to go on, set up for its launcher.
+        checkpoint: to be resumed.
+        processes: number of processes that are to train.
+
+    Raises:
+        UserError: the checkpoint holds weights alone, or another training wrote it; names the first difference.
+    """
+    path = checkpoint.path
+    if not checkpoint.is_resumable:
+        raise UserError(f"{path}: holds weights alone, as best_*.pth does; resume from iter_*.pth, or --load-from it")
+    difference = next(_differences(cfg, checkpoint, processes), None)
+    if difference:
+        raise UserError(
+            f"{path}: of another training: {difference}\n"
+            "resume with the data, config and flags that it was started with, or start a new training\n"
+            "from its weights, under the new settings: --load-from, with a --work-dir of its own"
+        )
+
+
+def _differences(cfg: Config, checkpoint: Checkpoint, processes: int) -> Iterator[str]:
+    trained = checkpoint.meta.trained
+    root = data_root(cfg)
+    if root and trained and trained.data:  # older checkpoints did not note it
+        data = Manifest.load(root).identity
+        if data.sha256 != trained.data.sha256:
+            before, now = ({**asdict(identity), "name": None} for identity in (trained.data, data))
+            yield from differences(before, now, f"{root}: data")
+    if trained and trained.processes != processes:
+        yield f"it ran in {trained.processes} processes, would in {processes}"
+    stored, own = checkpoint.trained_settings(), to_settings(cfg)
+    for key in SETTINGS:
+        yield from differences(stored.get(key), own.get(key), key)
+    for key in ("dataset", "sampler"):  # in batches of any size
+        old, new = ((settings.get("val_dataloader") or {}).get(key) for settings in (stored, own))
+        yield from differences(old, new, f"val_dataloader.{key}")

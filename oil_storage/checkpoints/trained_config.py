@@ -18,10 +18,6 @@ ELSEWHERE = ("data_root", "ann_file", "num_workers", "persistent_workers", "pref
 """Keys that may differ between two runs of one experiment: where the data is, and how it is fetched."""
 
 
-class CodeError(ValueError):
-    """A config text that is code where data is expected."""
-
-
 def to_settings(cfg: Config) -> Settings:
     """Return a config as JSON data; tuples become lists."""
     settings: Settings = json.loads(json.dumps(cfg.to_dict(), default=str))
@@ -32,21 +28,20 @@ def parse(stored: Any) -> Settings:
     """Read a config as a checkpoint stores it.
 
     Args:
-        stored: JSON text or data; or, in older checkpoints, the Python text that mmengine writes, which is parsed and
-            not run: it assigns literals and ``dict(key=literal)`` to names.
+        stored: JSON text or data; or, in older checkpoints, the Python text that mmengine writes. The text is parsed,
+            not run: it may only assign literals and ``dict(key=literal)`` to names.
 
     Raises:
-        CodeError: the text is code.
-        ValueError: something else.
+        ValueError: the text is code, or damaged.
     """
     try:
         if isinstance(stored, str):
             stored = json.loads(stored) if stored.lstrip().startswith("{") else _parse_python(stored)
         if not isinstance(stored, dict) or not all(isinstance(key, str) for key in stored):
-            raise ValueError("it is not a dict")
+            raise TypeError("it is not a dict")
         settings: Settings = json.loads(json.dumps(stored))
-    except (SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+    except (SyntaxError, TypeError, json.JSONDecodeError, RecursionError, MemoryError) as error:
+        raise ValueError(f"its config is damaged ({type(error).__name__}: {error})") from error
     return settings
 
 
@@ -57,7 +52,7 @@ def _parse_python(text: str) -> Settings:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 settings[name] = _literal(value)
             case _:
-                raise CodeError(f"line {statement.lineno}: {ast.unparse(statement)[:40]!r}")
+                raise _code_error(statement)
     return settings
 
 
@@ -71,16 +66,22 @@ def _literal(node: ast.expr) -> Any:
             return -float(number)
         case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
             return [_literal(element) for element in elements]
-        case ast.Name() | ast.Attribute():  # inf, nan, and the types of mmengine's lazy configs
-            return float(node.id) if isinstance(node, ast.Name) and node.id in ("inf", "nan") else ast.unparse(node)
+        case ast.Name(id="inf" | "nan" as number):
+            return float(number)
+        case ast.Name() | ast.Attribute():  # the types of mmengine's lazy configs
+            return ast.unparse(node)
     try:
         return ast.literal_eval(node)
     except ValueError as error:
-        raise CodeError(f"line {node.lineno}: {ast.unparse(node)[:40]!r}") from error
+        raise _code_error(node) from error
+
+
+def _code_error(node: ast.expr | ast.stmt) -> ValueError:
+    return ValueError(f"its config holds code, which is not run (line {node.lineno}: {ast.unparse(node)[:40]!r})")
 
 
 def recipe_sha256(settings: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of what makes two trainings one experiment; seeds, folds and places are left out."""
+    """Return the SHA-256 of the :data:`RECIPE`, which two runs of one experiment share whatever their seed and fold."""
     kept = json.dumps([_without_places(settings.get(key)) for key in RECIPE], sort_keys=True, default=str)
     return hashlib.sha256(kept.encode()).hexdigest()
 
@@ -92,7 +93,7 @@ def _without_places(node: Any) -> Any:
 
 
 def differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
-    """Yield where two configs differ, as ``train_cfg.max_iters was 4, would be 8``; see :data:`ELSEWHERE`."""
+    """Yield the differences of two configs, as ``train_cfg.max_iters was 4, would be 8``, without :data:`ELSEWHERE`."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in [*old, *(key for key in new if key not in old)]:
             if key not in ELSEWHERE:
@@ -101,9 +102,5 @@ def differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
         for index, (before, now) in enumerate(zip(old, new, strict=True)):
             yield from differences(before, now, f"{place}.{index}")
     elif old != new:
-        yield f"{place} was {_short(old)}, would be {_short(new)}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:56]} ..."
+        short = [text if len(text) <= 60 else f"{text[:56]} ..." for text in (repr(old), repr(new))]
+        yield f"{place} was {short[0]}, would be {short[1]}"

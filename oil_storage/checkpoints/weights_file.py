@@ -24,8 +24,8 @@ def to_bytes(state_dict: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) ->
         meta: what the file says of them; JSON data.
     """
     weights = {name: _halved(value).contiguous() for name, value in state_dict.items()}
-    written: bytes = save(weights, metadata={META: json.dumps(meta)})
-    return written
+    content: bytes = save(weights, metadata={META: json.dumps(meta)})
+    return content
 
 
 def _halved(value: torch.Tensor) -> torch.Tensor:
@@ -43,8 +43,7 @@ def read(path: Path) -> dict[str, Any]:
             meta = json.loads((file.metadata() or {})[META])
             values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
     except (SafetensorError, KeyError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path}: damaged, or not written by tools/export.py ({type(error).__name__}: {error})"
-        ) from error
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}: damaged, or not written by tools/export.py ({reason})") from error
     weights = {name: value.float() if value.dtype == torch.half else value for name, value in values.items()}
     return {"meta": meta, "state_dict": weights}

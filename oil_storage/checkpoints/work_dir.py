@@ -1,6 +1,5 @@
 """Write the checkpoints of a training into its work dir, and find the newest intact one."""
 
-import inspect
 import json
 import re
 from dataclasses import asdict, replace
@@ -51,9 +50,6 @@ class CheckpointAtValidationHook(CheckpointHook):
     Args:
         interval: iterations or epochs between checkpoints; as validation if left out.
         **kwargs: of :class:`mmengine.hooks.CheckpointHook`, or of ``Runner.save_checkpoint``.
-
-    Raises:
-        TypeError: an argument of neither; mmengine would find out when it saves.
     """
 
     interval: int
@@ -61,8 +57,6 @@ class CheckpointAtValidationHook(CheckpointHook):
 
     def __init__(self, interval: int = -1, **kwargs: Any) -> None:
         super().__init__(interval=interval, **{"backend_args": ATOMIC, **kwargs})
-        if unknown := self.args.keys() - inspect.signature(Runner.save_checkpoint).parameters:
-            raise TypeError(f"{type(self).__name__}: unexpected keyword argument {unknown.pop()!r}")
 
     def before_train(self, runner: Runner) -> None:
         """Take the unit and the interval from the train loop."""
@@ -93,18 +87,16 @@ def find_last(work_dir: Path) -> Path | None:
     ``iter_*.pth`` and ``epoch_*.pth`` by their numbers; ``interrupted.pth``, whose name has no number, comes last.
     """
     numbered = [(int(match[2]), path) for path in work_dir.glob("*.pth") if (match := _NUMBERED.fullmatch(path.name))]
-    found = [path for _, path in sorted(numbered, reverse=True)] + [work_dir / INTERRUPTED]
+    candidates = [path for _, path in sorted(numbered, reverse=True)] + [work_dir / INTERRUPTED]
     pointer = work_dir / LAST
     if pointer.is_file():
-        found.insert(0, work_dir / Path(pointer.read_text(encoding="utf-8").strip()).name)
-    return next((path for path in found if _is_intact(path)), None)
+        candidates.insert(0, work_dir / Path(pointer.read_text(encoding="utf-8").strip()).name)
+    return next((path for path in candidates if _is_intact(path)), None)
 
 
 def _is_intact(path: Path) -> bool:
-    if not path.is_file():
-        return False
     try:
         pickled.check_complete(path)
-    except UserError:
+    except (OSError, UserError):  # absent, or damaged
         return False
     return True

@@ -53,8 +53,7 @@ def train(args: argparse.Namespace) -> int:
 
     from oil_storage.checkpoints.checkpoint import Checkpoint
     from oil_storage.checkpoints.download import resolve
-    from oil_storage.checkpoints.provenance import data_root
-    from oil_storage.checkpoints.resumption import check_resumable
+    from oil_storage.checkpoints.provenance import check_resumable, data_root
     from oil_storage.checkpoints.work_dir import INTERRUPTED, find_last
     from oil_storage.datasets.oil_storage import check_prepared
     from oil_storage.engine import distributed

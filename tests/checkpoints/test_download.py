@@ -146,7 +146,7 @@ def test_a_failed_download_leaves_nothing_and_says_what_to_do(tmp_path, monkeypa
     assert f"{address}/{name}" in lines[0]
     assert f"checkpoints/{name}" in str(caught.value)
     assert "--from-scratch" in str(caught.value)
-    assert not os.path.exists("checkpoints")
+    assert os.listdir("checkpoints") == []
 
 
 def test_ctrl_c_leaves_nothing(tmp_path, monkeypatch, served):
@@ -160,7 +160,7 @@ def test_ctrl_c_leaves_nothing(tmp_path, monkeypatch, served):
     monkeypatch.setattr("torch.hub.tqdm.update", interrupt)
     with pytest.raises(KeyboardInterrupt):
         resolve("mmdet://tiny")
-    assert not os.path.exists("checkpoints")
+    assert os.listdir("checkpoints") == []
 
 
 def test_without_network_the_error_has_url_place_and_switch(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from oil_storage.checkpoints.model_weights import check_matches, fit
+from oil_storage.checkpoints.model_weights import check_matches, match_weights
 from oil_storage.errors import UserError
 
 
@@ -47,7 +47,7 @@ def names(keys):
 def test_a_checkpoint_of_the_same_model_fits_whole():
     net = Net()
     state = checkpoint_of(net)
-    fitting, report = fit(state, net)
+    fitting, report = match_weights(state, net)
     assert fitting.keys() == net.state_dict().keys()
     assert (report.renamed, report.reinitialised, report.unused) == ([], [], [])
 
@@ -55,7 +55,7 @@ def test_a_checkpoint_of_the_same_model_fits_whole():
 def test_keys_fall_into_disjoint_lists_that_are_complete():
     state = checkpoint_of(Net(classes=80, necks=3))
     net = Net()
-    fitting, report = fit(state, net)
+    fitting, report = match_weights(state, net)
     counters = {k for k in net.state_dict() if k.endswith("num_batches_tracked")}
     assert not set(report.loaded) & set(report.reinitialised)
     assert set(report.loaded) | set(report.reinitialised) | counters == net.state_dict().keys()
@@ -66,28 +66,28 @@ def test_keys_fall_into_disjoint_lists_that_are_complete():
 def test_a_module_is_taken_whole_or_not_at_all():
     state = checkpoint_of(Net())
     state["neck.convs.1.weight"] = torch.rand(4, 8, 1, 1)  # its bias still has the right shape
-    _, report = fit(state, Net())
+    _, report = match_weights(state, Net())
     assert set(report.reinitialised) == set(report.unused) == {"neck.convs.1.weight", "neck.convs.1.bias"}
 
 
 def test_a_parameter_of_the_model_itself_stands_alone():
     state = checkpoint_of(Net())
     state["scale"] = torch.rand(3)
-    _, report = fit(state, Net())
+    _, report = match_weights(state, Net())
     assert report.reinitialised == ["scale"]
 
 
 def test_old_checkpoints_without_counters_leave_nothing_to_report():
     state = checkpoint_of(Net())
     del state["backbone.bn.num_batches_tracked"]
-    _, report = fit(state, Net())
+    _, report = match_weights(state, Net())
     assert report.reinitialised == []
 
 
 def test_renames_shift_a_list_up_and_only_the_first_match_counts():
     state = checkpoint_of(Net(necks=2))
     renames = [(r"^neck\.convs\.0\.", "neck.convs.1."), (r"^neck\.convs\.1\.", "neck.convs.2.")]
-    fitting, report = fit(state, Net(necks=3), renames)
+    fitting, report = match_weights(state, Net(necks=3), renames)
     for old, new in ((0, 1), (1, 2)):
         assert torch.equal(fitting[f"neck.convs.{new}.weight"], state[f"neck.convs.{old}.weight"])
     assert names(report.renamed) == {"neck.convs.1", "neck.convs.2"}
@@ -97,11 +97,11 @@ def test_renames_shift_a_list_up_and_only_the_first_match_counts():
 
 def test_two_tensors_of_one_name_are_refused():
     with pytest.raises(UserError, match=r"become neck\.convs\.1\.weight"):
-        fit(checkpoint_of(Net()), Net(), [(r"convs\.0", "convs.1")])
+        match_weights(checkpoint_of(Net()), Net(), [(r"convs\.0", "convs.1")])
 
 
 def test_report_names_the_outermost_modules():
-    _, report = fit(checkpoint_of(Net(classes=80, necks=3)), Net())
+    _, report = match_weights(checkpoint_of(Net(classes=80, necks=3)), Net())
     text = str(report)
     assert "2 re-initialised: head.cls\n" in text
     assert "4 unused in the checkpoint: neck.convs.2, head.cls" in text
@@ -243,7 +243,7 @@ class Queries(nn.Module):
 
 def test_more_queries_are_the_old_ones_again_but_not_the_same():
     state = checkpoint_of(Queries(100, classes=80))
-    fitting, report = fit(state, Queries(250))
+    fitting, report = match_weights(state, Queries(250))
     old, new = state["query_embedding.weight"], fitting["query_embedding.weight"]
     assert torch.equal(new[:100], old)
     assert len(new.unique(dim=0)) == 250
@@ -255,4 +255,6 @@ def test_more_queries_are_the_old_ones_again_but_not_the_same():
 
 def test_fewer_queries_are_the_first_ones():
     state = checkpoint_of(Queries(100))
-    assert torch.equal(fit(state, Queries(30))[0]["query_embedding.weight"], state["query_embedding.weight"][:30])
+    assert torch.equal(
+        match_weights(state, Queries(30))[0]["query_embedding.weight"], state["query_embedding.weight"][:30]
+    )

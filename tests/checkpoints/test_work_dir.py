@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from oil_storage.checkpoints.pickled import check_complete
-from oil_storage.checkpoints.work_dir import AtomicBackend, CheckpointAtValidationHook, find_last
+from oil_storage.checkpoints.work_dir import AtomicBackend, find_last
 from oil_storage.errors import UserError
 
 
@@ -86,12 +86,6 @@ def test_without_a_pointer_that_holds_the_newest_whole_checkpoint_is_the_last(
     assert find_last(tmp_path) == new
     new.write_bytes(new.read_bytes()[:100])
     assert find_last(tmp_path) == old
-
-
-def test_an_argument_that_saving_does_not_know_is_refused_before_training() -> None:
-    CheckpointAtValidationHook(save_optimizer=False, max_keep_ckpts=1)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'max_kept'"):
-        CheckpointAtValidationHook(max_kept=1)
 
 
 def test_checkpoint_whose_zip_directory_is_damaged_is_passed_over(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
 from oil_storage.checkpoints.download import model_url
-from oil_storage.checkpoints.model_weights import fit
+from oil_storage.checkpoints.model_weights import match_weights
 from oil_storage.engine.from_scratch import from_scratch
 
 INDEX = Path(mmdet.__file__).parent / ".mim"
@@ -79,7 +79,7 @@ def test_what_is_loaded_renamed_repeated_and_initialised_anew(name: str) -> None
     coco = upstream(cfg.load_from.removeprefix("mmdet://"))
     from_scratch(coco)  # its weights are of torchvision
     renames = cfg.default_hooks.pretrained.get("renames", [])
-    _, report = fit(MODELS.build(coco.model).state_dict(), MODELS.build(cfg.model), renames)
+    _, report = match_weights(MODELS.build(coco.model).state_dict(), MODELS.build(cfg.model), renames)
     anew = REINITIALISED[name]
     assert all(any(key.startswith(f"{module}.") or key == module for module in anew) for key in report.reinitialised)
     assert all(any(key.startswith(module) for key in report.reinitialised) for module in anew)

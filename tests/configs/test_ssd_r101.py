@@ -21,7 +21,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from oil_storage.checkpoints.download import model_url
-from oil_storage.checkpoints.model_weights import fit
+from oil_storage.checkpoints.model_weights import match_weights
 
 LEAF = Path(__file__).parents[2] / "configs" / "oil" / "ssd_r101.py"
 STRIDES = (8, 16, 32, 64, 128)
@@ -344,7 +344,7 @@ def test_coco_checkpoint_gives_backbone_and_fpn(cfg, model):
     upstream = get_config(f"mmdet::retinanet/{name}.py").model
     upstream.backbone.init_cfg = None
     checkpoint = MODELS.build(upstream).state_dict()
-    fitting, report = fit(checkpoint, model)
+    fitting, report = match_weights(checkpoint, model)
     own = model.state_dict()
     body = {key for key in own if not key.startswith(("bbox_head.", "neck.fpn_convs.3."))}
     assert fitting.keys() == set(report.loaded) == body

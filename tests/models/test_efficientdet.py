@@ -1,7 +1,8 @@
 import pytest
 import torch
+from mmengine.config import ConfigDict
 
-from oil_storage.models.bifpn import BiFPN, BiFPNLayer, WeightedSum
+from oil_storage.models.efficientdet import PRIOR, BiFPN, BiFPNLayer, EfficientDetHead, WeightedSum
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (60, 52), (33, 47)])
@@ -41,3 +42,46 @@ def test_a_batch_is_its_images() -> None:
     maps = [torch.rand(2, 8, 16, 16), torch.rand(2, 12, 8, 8)]
     for both, first in zip(neck(maps), neck([x[:1] for x in maps]), strict=True):
         assert torch.allclose(both[:1], first, atol=1e-6)
+
+
+HEAD = {
+    "num_classes": 1,
+    "num_ins": 3,
+    "in_channels": 8,
+    "feat_channels": 12,
+    "stacked_convs": 2,
+    "anchor_generator": {
+        "type": "AnchorGenerator",
+        "octave_base_scale": 2,
+        "scales_per_octave": 2,
+        "ratios": [1.0],
+        "strides": [4, 8, 16],
+    },
+    "train_cfg": ConfigDict(assigner={"type": "MaxIoUAssigner", "pos_iou_thr": 0.5, "neg_iou_thr": 0.5}),
+}
+
+
+def make_head() -> EfficientDetHead:
+    head = EfficientDetHead(**HEAD)
+    head.init_weights()
+    return head
+
+
+def test_convolutions_are_shared_over_levels_and_norms_are_not() -> None:
+    head = make_head()
+    for towers in (head.cls_convs, head.reg_convs):
+        assert len({id(tower[0][0]) for tower in towers}) == 1
+        assert len({id(tower[0][1]) for tower in towers}) == 3
+    assert head.cls_convs[0][0][0] is not head.reg_convs[0][0][0]
+
+
+def test_every_level_gives_a_score_and_a_box_an_anchor() -> None:
+    maps = [torch.rand(2, 8, side, side) for side in (16, 8, 4)]
+    scores, boxes = make_head().eval()(maps)
+    assert [tuple(level.shape) for level in scores] == [(2, 2, side, side) for side in (16, 8, 4)]
+    assert [tuple(level.shape) for level in boxes] == [(2, 8, side, side) for side in (16, 8, 4)]
+
+
+def test_before_training_every_score_is_about_the_prior() -> None:
+    scores, _ = make_head().eval()([torch.rand(1, 8, 16, 16)])
+    assert torch.allclose(scores[0].sigmoid(), torch.tensor(PRIOR), atol=0.01)

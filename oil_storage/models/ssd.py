@@ -1,8 +1,9 @@
-"""SSD's VGG with fewer channels, for trainings in small."""
+"""SSD's backbone with fewer channels, and its head able to predict."""
 
 from typing import Any
 
 from mmdet.models.backbones import SSDVGG
+from mmdet.models.dense_heads import SSDHead
 from mmdet.registry import MODELS
 from torch import nn
 
@@ -26,3 +27,13 @@ class NarrowSSDVGG(SSDVGG):
                 narrow = nn.Conv2d(channels, width, kernel, padding=padding, dilation=dilation)
                 self.features.register_module(name, narrow)
                 channels = width
+
+
+@MODELS.register_module()
+class PredictingSSDHead(SSDHead):
+    """SSDHead as in mmdet; arguments are the same.
+
+    mmdet's prediction asks ``loss_cls`` of a head for an activation of its own, and SSDHead has no such attribute.
+    """
+
+    loss_cls = None

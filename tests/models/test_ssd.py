@@ -1,7 +1,7 @@
 import torch
 from mmdet.models.backbones import SSDVGG
 
-from oil_storage.models.narrow_ssd_vgg import NarrowSSDVGG
+from oil_storage.models.ssd import NarrowSSDVGG
 
 
 def test_maps_are_those_of_the_vgg_with_a_fraction_of_its_channels() -> None:

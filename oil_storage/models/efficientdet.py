@@ -1,20 +1,27 @@
-"""EfficientDet's neck: a feature pyramid that is walked both ways, with learnt weights where maps meet."""
+"""EfficientDet's neck and head.
+
+Source: Tan, Pang and Le, "EfficientDet", https://arxiv.org/abs/1911.09070, sections 3 and 4.
+"""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
+from mmdet.models.dense_heads import RetinaSepBNHead
 from mmdet.registry import MODELS
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, bias_init_with_prob, normal_init
 from torch import Tensor, nn
 from torch.nn import functional
 
 EPSILON = 1e-4
 NORM_CFG = {"type": "BN", "momentum": 0.01, "eps": 1e-3}
+PRIOR = 0.01
+"""Score of every anchor before training."""
 
 
-def halved(x: Tensor) -> Tensor:
-    """The next coarser map, ``(B, C, ceil(H / 2), ceil(W / 2))``."""
+def halve(x: Tensor) -> Tensor:
+    """Return the next coarser map, ``(B, C, ceil(H / 2), ceil(W / 2))``."""
     return functional.max_pool2d(x, 3, stride=2, padding=1)
 
 
@@ -62,7 +69,7 @@ class BiFPNLayer(nn.Module):
         up = [down[0]]
         for level, fuse in enumerate(self.up, 1):
             own = [maps[level], down[level]] if level < len(maps) - 1 else [maps[level]]
-            up.append(fuse([*own, halved(up[-1])]))
+            up.append(fuse([*own, halve(up[-1])]))
         return up
 
 
@@ -70,8 +77,7 @@ class BiFPNLayer(nn.Module):
 class BiFPN(BaseModule):
     """Bidirectional feature pyramid.
 
-    Source: Tan, Pang and Le, "EfficientDet", https://arxiv.org/abs/1911.09070, section 3. As in the paper, each map of
-    the backbone is projected once; the authors' code projects it again for the walk up.
+    As in the paper, each map of the backbone is projected once; the authors' code projects it again for the walk up.
 
     Args:
         in_channels: of the backbone's maps, the finest first.
@@ -92,5 +98,40 @@ class BiFPN(BaseModule):
         """Map the backbone's ``(B, C_i, H_i, W_i)`` to ``num_outs`` maps of ``out_channels``."""
         out = [project(x) for project, x in zip(self.projections, maps, strict=True)]
         while len(out) < self.num_outs:
-            out.append(halved(out[-1]))
+            out.append(halve(out[-1]))
         return tuple(self.walks(out))
+
+
+@MODELS.register_module()
+class EfficientDetHead(RetinaSepBNHead):
+    """Classification and box towers of separable convolutions, shared over levels but for their batch norms.
+
+    Arguments are those of :class:`mmdet.models.dense_heads.RetinaSepBNHead`.
+    """
+
+    def _init_layers(self) -> None:
+        self.cls_convs, self.reg_convs = self._towers(), self._towers()
+        self.retina_cls = self._separable(self.feat_channels, self.num_base_priors * self.cls_out_channels)
+        self.retina_reg = self._separable(self.feat_channels, self.num_base_priors * 4)
+
+    def init_weights(self) -> None:
+        """Initialise the last layers, so that every anchor's score is :data:`PRIOR` and every box its anchor."""
+        super(RetinaSepBNHead, self).init_weights()
+        normal_init(self.retina_cls.pointwise_conv.conv, std=0.01, bias=bias_init_with_prob(PRIOR))
+        normal_init(self.retina_reg.pointwise_conv.conv, std=0.01)
+
+    def _towers(self) -> nn.ModuleList:
+        """Return a tower for each level, ``(num_ins, stacked_convs)``, which share their convolutions."""
+        channels = [self.in_channels] + [self.feat_channels] * self.stacked_convs
+        convs = [self._separable(*pair) for pair in pairwise(channels)]
+        return nn.ModuleList(
+            nn.ModuleList(
+                nn.Sequential(conv, nn.BatchNorm2d(self.feat_channels, eps=1e-3, momentum=0.01), nn.SiLU(inplace=True))
+                for conv in convs
+            )
+            for _ in range(self.num_ins)
+        )
+
+    @staticmethod
+    def _separable(inputs: int, outputs: int) -> DepthwiseSeparableConvModule:
+        return DepthwiseSeparableConvModule(inputs, outputs, 3, padding=1, act_cfg=None, bias=True)
