@@ -144,7 +144,7 @@ def draw(sample: Sample, longest: int | None = None) -> "NDArray[np.uint8]":
     import cv2
     import numpy as np
 
-    from oil_storage.engine.pictures import TRUTH, draw_boxes, title
+    from oil_storage.drawing import TRUTH, draw_boxes, title
 
     height, width = sample.image.shape[:2]
     scale = min(1.0, longest / max(height, width)) if longest else 1.0

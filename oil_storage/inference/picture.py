@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from oil_storage.engine.pictures import PREDICTION, draw_boxes
+from oil_storage.drawing import PREDICTION, draw_boxes, jpeg
 from oil_storage.imagery import SceneImage
 from oil_storage.inference.scene_detector import SceneDetections
-from oil_storage.reporting.data_uri import jpeg
 
 LONGEST = 4096
 """Pixels of a picture's longer side, at most."""

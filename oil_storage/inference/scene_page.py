@@ -10,7 +10,7 @@ from oil_storage.inference.map_files import places, summary
 from oil_storage.inference.picture import LONGEST
 from oil_storage.inference.scene_detector import SceneDetections
 from oil_storage.inference.sites import Measures
-from oil_storage.reporting.data_uri import jpeg_uri
+from oil_storage.reporting.pages import jpeg_uri
 
 
 def scene_page(image: SceneImage, found: SceneDetections, measures: Measures, threshold: float) -> str:

@@ -1,20 +1,19 @@
-"""The audit as a page that stands alone: figures and pictures inside, no network."""
+"""The audit as a page that stands alone."""
 
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from oil_storage import __version__
 from oil_storage.audit.alignment.faults import Fault, undo
 from oil_storage.audit.alignment.roundness import SUSPECT
 from oil_storage.audit.alignment.verdict import Answer
 from oil_storage.audit.inspection import SMALLEST, Inspected
 from oil_storage.audit.records import MAX_ASPECT, MIN_SIDE, NEAR_DUPLICATE_IOU
 from oil_storage.audit.repair import fault_of
+from oil_storage.drawing import COLUMNS, Crop, contact_sheet
 from oil_storage.files import write_text
-from oil_storage.reporting.contact_sheet import COLUMNS, contact_sheet
-from oil_storage.reporting.data_uri import jpeg_uri, png_uri
+from oil_storage.reporting.pages import jpeg_uri, png_uri, render
 
 RANDOM_BOXES = 96
 SUSPECTS = 64
@@ -29,19 +28,16 @@ def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "
     """Write the page.
 
     Args:
-        path: the html file; appears when it is whole.
-        source: what was audited; named on the page.
-        inspected: what was found.
-        coverage: what a config's anchors can match, in lines.
+        path: the HTML file.
+        source: folder that was audited.
+        inspected: result of the audit.
+        coverage: how many boxes a config's anchors can match, in lines.
     """
-    from jinja2 import Environment, PackageLoader, select_autoescape
-
-    environment = Environment(loader=PackageLoader("oil_storage.reporting"), autoescape=select_autoescape())
     images = {scene.scene_id: scene.image for scene in inspected.scenes}
-    suspects = [one for one in inspected.suspects if one.scene_id in images][:SUSPECTS]
+    suspects = [suspect for suspect in inspected.suspects if suspect.scene_id in images][:SUSPECTS]
+    suspect_crops = [Crop(images[suspect.scene_id], suspect.record.box) for suspect in suspects]
     random = _random_boxes(inspected)
     content = {
-        "version": __version__,
         "source": source,
         "inspected": inspected,
         "boxes": sum(len(scene.boxes) for scene in inspected.scenes),
@@ -54,11 +50,9 @@ def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "
         "plots": _plots(inspected),
         "undone": _undone(inspected),
         "random": random,
-        "random_sheet": jpeg_uri(contact_sheet(random, reading=inspected.reading)),
+        "random_sheet": jpeg_uri(contact_sheet(random, inspected.reading)),
         "suspects": suspects,
-        "suspect_sheet": jpeg_uri(
-            contact_sheet([(images[one.scene_id], one.record.box) for one in suspects], reading=inspected.reading)
-        ),
+        "suspect_sheet": jpeg_uri(contact_sheet(suspect_crops, inspected.reading)),
         "coverage": coverage,
         "min_side": MIN_SIDE,
         "max_aspect": MAX_ASPECT,
@@ -66,68 +60,57 @@ def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "
         "suspect": SUSPECT,
         "smallest": SMALLEST,
     }
-    write_text(path, environment.get_template("audit.html").render(content))
+    write_text(path, render("audit.html", content))
 
 
 def _undone(inspected: Inspected) -> list[tuple[str, Fault, str, str]]:
-    """Some scenes with a fault: id, fault, and pictures of some boxes as written and with the fault undone.
+    """Draw boxes of some scenes with a fault, as written and with the fault undone.
 
-    Boxes that do not lie in the image then, wild ones among them, are not shown.
+    Boxes that do not lie in the image then, wild ones among them, are left out.
+
+    Returns:
+        list: scene, fault, and both pictures.
     """
     scenes = {scene.scene_id: scene for scene in inspected.scenes}
-    faulty = [(name, fault_of(name, inspected.alignment)) for name in scenes if name in inspected.written]
+    faults = {name: fault_of(name, inspected.alignment) for name in scenes if name in inspected.written}
     shown = []
-    for name, fault in [one for one in faulty if one[1] != Fault()][:FAULTY]:
+    for name, fault in [(name, fault) for name, fault in faults.items() if fault != Fault()][:FAULTY]:
         scene, written = scenes[name], inspected.written[name]
-        there = scenes.get(fault.image, scene)
-        right = undo(fault, written, scene.width, scene.height)
-        inside = np.flatnonzero(((right >= 0) & (right <= np.tile((there.width, there.height), 2))).all(axis=1))
+        target = scenes.get(fault.image, scene)
+        mended = undo(fault, written, scene.width, scene.height)
+        inside = np.flatnonzero(((mended >= 0) & (mended <= np.tile((target.width, target.height), 2))).all(axis=1))
         some = inside[np.linspace(0, len(inside) - 1, min(COLUMNS, len(inside))).astype(int)]
-        pairs = ((scene.image, written[some]), (there.image, right[some]))
-        sheets = [[(image, box) for box in boxes.tolist()] for image, boxes in pairs]
-        before, after = (jpeg_uri(contact_sheet(sheet, reading=inspected.reading)) for sheet in sheets)
+        before, after = (
+            jpeg_uri(contact_sheet([Crop(image, box) for box in boxes[some].tolist()], inspected.reading))
+            for image, boxes in ((scene.image, written), (target.image, mended))
+        )
         shown.append((name, fault, before, after))
     return shown
 
 
-def _random_boxes(inspected: Inspected) -> list[tuple[Path, list[float]]]:
-    every = [(scene.image, box) for scene in inspected.scenes for box in scene.boxes.tolist()]
-    chosen = np.random.default_rng(0).choice(len(every), min(RANDOM_BOXES, len(every)), replace=False)
-    return [every[index] for index in sorted(chosen)]
+def _random_boxes(inspected: Inspected) -> list[Crop]:
+    boxes = [Crop(scene.image, box) for scene in inspected.scenes for box in scene.boxes.tolist()]
+    chosen = np.random.default_rng(0).choice(len(boxes), min(RANDOM_BOXES, len(boxes)), replace=False)
+    return [boxes[index] for index in sorted(chosen)]
 
 
 def _plots(inspected: Inspected) -> list[tuple[str, str]]:
-    """Titles and pictures: sizes, densities, positions."""
+    """Plot sizes, densities and positions; returns titles and pictures."""
     from matplotlib.figure import Figure
 
-    boxes = [scene.boxes for scene in inspected.scenes if len(scene.boxes)]
-    if not boxes:
+    scenes = [scene for scene in inspected.scenes if len(scene.boxes)]
+    if not scenes:
         return []
-    sides = np.sqrt(np.concatenate([(one[:, 2:] - one[:, :2]).prod(axis=1) for one in boxes]))
-    positions = np.concatenate(
-        [
-            (scene.boxes[:, :2] + scene.boxes[:, 2:]) / 2 / [scene.width, scene.height]
-            for scene in inspected.scenes
-            if len(scene.boxes)
-        ]
-    )
-    plots = []
-    for title, label in (
-        ("Sizes", "side of a box, px"),
-        ("Densities", "boxes in a scene"),
-        ("Positions", "boxes in each part of the scenes, brighter is more"),
-    ):
-        figure = Figure(figsize=(4.2, 3), layout="constrained")
-        axes = figure.subplots()
-        if title == "Sizes":
-            axes.hist(sides, bins=SIZE_BINS, color="#4a6fa5")
-        elif title == "Densities":
-            axes.hist([len(scene.boxes) for scene in inspected.scenes], bins=20, color="#4a6fa5")
-        else:
-            counts, _, _ = np.histogram2d(positions[:, 1], positions[:, 0], bins=16, range=((0, 1), (0, 1)))
-            axes.imshow(counts, cmap="viridis")
-            axes.set_xticks([])
-            axes.set_yticks([])
-        axes.set_xlabel(label)
-        plots.append((title, png_uri(figure)))
-    return plots
+    sides = np.concatenate([np.sqrt((scene.boxes[:, 2:] - scene.boxes[:, :2]).prod(axis=1)) for scene in scenes])
+    x, y = np.concatenate(
+        [(scene.boxes[:, :2] + scene.boxes[:, 2:]) / 2 / [scene.width, scene.height] for scene in scenes]
+    ).T
+    figures = [Figure(figsize=(4.2, 3), layout="constrained") for _ in range(3)]
+    sizes, densities, positions = (figure.subplots() for figure in figures)
+    sizes.hist(sides, bins=SIZE_BINS, color="#4a6fa5")
+    sizes.set_xlabel("side of a box, px")
+    densities.hist([len(scene.boxes) for scene in inspected.scenes], bins=20, color="#4a6fa5")
+    densities.set_xlabel("boxes in a scene")
+    positions.imshow(np.histogram2d(y, x, bins=16, range=((0, 1), (0, 1)))[0], cmap="viridis")
+    positions.set(xticks=[], yticks=[], xlabel="boxes in each part of the scenes, brighter is more")
+    return list(zip(("Sizes", "Densities", "Positions"), map(png_uri, figures), strict=True))

@@ -14,8 +14,8 @@ from oil_storage.errors import UserError
 from oil_storage.evaluation.curves import curve
 from oil_storage.evaluation.uncertainty import Scored, differences, intervals
 from oil_storage.files import write_bytes, write_text
-from oil_storage.reporting.data_uri import png, png_uri
 from oil_storage.reporting.figure_text import brief, shown, span
+from oil_storage.reporting.pages import png, png_uri
 from oil_storage.reporting.tested_run import TestedRun
 
 HEADER = (

@@ -10,78 +10,83 @@ from oil_storage.evaluation.errors import Kind
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BLUE, RED = "#4a6fa5", "#b03a2e"
+BLUE, PALE, SAND, RED, GREY = "#4a6fa5", "#8aa6c8", "#c8b08a", "#b03a2e", "#999999"
 SIZE = (4.6, 3.4)
 """Of a figure, inches."""
+BIN_LABELS = ("< 8", "8-16", "16-32", "32-64", "64 +")
 
 
-def precision_recall(one: Curve, at: Mapping[str, Any]) -> "Figure":
-    """Precision over recall, and the place of the threshold; ``at`` is of a score's figures."""
-    figure, axes = _new()
-    axes.plot(one.recall, one.precision, color=BLUE)
-    if at.get("precision") is not None and at.get("recall") is not None:
-        axes.plot(at["recall"], at["precision"], "o", color=RED, label=f"score {at['threshold']:.2f}")
-        axes.legend(loc="lower left")
-    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
-    return figure
+def plots(curve: Curve, figures: Mapping[str, Any]) -> "dict[str, Figure]":
+    """Plot a score.
 
+    Args:
+        curve: of all scenes.
+        figures: of these scenes, from :func:`oil_storage.evaluation.scene_score.score_scenes`; without a threshold
+            there is no plot of errors or of counts.
 
-def f1_over_threshold(one: Curve, at: Mapping[str, Any]) -> "Figure":
-    """Precision, recall and F1 over the score threshold."""
-    figure, axes = _new()
-    for values, name, colour in (
-        (one.precision, "precision", "#8aa6c8"),
-        (one.recall, "recall", "#c8b08a"),
-        (one.f1, "F1", BLUE),
-    ):
-        axes.plot(one.thresholds, values, label=name, color=colour)
-    if "threshold" in at:
-        axes.axvline(at["threshold"], color=RED, linewidth=1)
-    axes.set(xlabel="score threshold", xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(loc="lower center")
-    return figure
-
-
-def ap_by_size(figures: Mapping[str, Any]) -> "Figure":
-    """Average precision of the objects in each size bin; an empty place where there are none."""
-    figure, axes = _new()
-    values = [figures[f"ap_{name}"] for name in BINS]
-    axes.bar(range(len(BINS)), [value or 0 for value in values], color=BLUE)
-    for place, value in enumerate(values):
-        axes.annotate("none" if value is None else f"{value:.2f}", (place, value or 0), ha="center", va="bottom")
-    axes.set_xticks(range(len(BINS)), ["< 8", "8-16", "16-32", "32-64", "64 +"])
-    axes.set(xlabel="side of a tank, px", ylabel="AP", ylim=(0, 1.05))
-    return figure
-
-
-def errors_by_size(figures: Mapping[str, Any]) -> "Figure":
-    """Numbers of errors by kind in each size bin."""
-    figure, axes = _new()
-    base = [0] * len(BINS)
-    for kind, colour in zip(Kind, ("#4a6fa5", "#8aa6c8", "#c8b08a", "#b03a2e", "#999999"), strict=True):
-        counts = [figures["errors_by_size"][name][kind] for name in BINS]
-        axes.bar(range(len(BINS)), counts, bottom=base, label=str(kind), color=colour)
-        base = [before + count for before, count in zip(base, counts, strict=True)]
-    axes.set_xticks(range(len(BINS)), ["< 8", "8-16", "16-32", "32-64", "64 +"])
-    axes.set(xlabel="side of a tank or of a detection, px", ylabel="errors", ylim=(0, 1.05 * max(*base, 1)))
-    axes.legend(fontsize="small")
-    return figure
-
-
-def counts(figures: Mapping[str, Any]) -> "Figure":
-    """Tanks found over tanks there, a point a scene."""
-    figure, axes = _new()
-    true = [one["tanks"] for one in figures["scenes"].values()]
-    found = [one["found"] for one in figures["scenes"].values()]
-    most = max([*true, *found, 1]) * 1.05
-    axes.plot([0, most], [0, most], color="#999999", linewidth=1)
-    axes.plot(true, found, "o", color=BLUE, markersize=4)
-    axes.set(xlabel="tanks in a scene", ylabel="found", xlim=(0, most), ylim=(0, most))
-    return figure
-
-
-def _new() -> "tuple[Figure, Any]":
+    Returns:
+        dict: figures by their names.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=SIZE, layout="constrained")
-    return figure, figure.subplots()
+    plotters = {"precision_recall": _precision_recall, "f1": _f1, "ap_by_size": _ap_by_size}
+    if "scenes" in figures:
+        plotters |= {"errors_by_size": _errors_by_size, "counts": _counts}
+    drawn = {}
+    for name, plotter in plotters.items():
+        drawn[name] = Figure(figsize=SIZE, layout="constrained")
+        plotter(drawn[name].subplots(), curve, figures)
+    return drawn
+
+
+def _precision_recall(axes: Any, curve: Curve, figures: Mapping[str, Any]) -> None:
+    """Plot precision over recall, and the point of the threshold."""
+    axes.plot(curve.recall, curve.precision, color=BLUE)
+    if figures.get("precision") is not None and figures.get("recall") is not None:
+        label = f"score {figures['threshold']:.2f}"
+        axes.plot(figures["recall"], figures["precision"], "o", color=RED, label=label)
+        axes.legend(loc="lower left")
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
+
+
+def _f1(axes: Any, curve: Curve, figures: Mapping[str, Any]) -> None:
+    """Plot precision, recall and F1 over the score threshold."""
+    axes.plot(curve.thresholds, curve.precision, label="precision", color=PALE)
+    axes.plot(curve.thresholds, curve.recall, label="recall", color=SAND)
+    axes.plot(curve.thresholds, curve.f1, label="F1", color=BLUE)
+    if "threshold" in figures:
+        axes.axvline(figures["threshold"], color=RED, linewidth=1)
+    axes.set(xlabel="score threshold", xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(loc="lower center")
+
+
+def _ap_by_size(axes: Any, curve: Curve, figures: Mapping[str, Any]) -> None:
+    """Plot the average precision of the objects in each size bin."""
+    values = [figures[f"ap_{name}"] for name in BINS]
+    axes.bar(range(len(BINS)), [value or 0 for value in values], color=BLUE)
+    for x, value in enumerate(values):
+        axes.annotate("none" if value is None else f"{value:.2f}", (x, value or 0), ha="center", va="bottom")
+    axes.set_xticks(range(len(BINS)), BIN_LABELS)
+    axes.set(xlabel="side of a tank, px", ylabel="AP", ylim=(0, 1.05))
+
+
+def _errors_by_size(axes: Any, curve: Curve, figures: Mapping[str, Any]) -> None:
+    """Plot numbers of errors by kind in each size bin."""
+    base = [0] * len(BINS)
+    for kind, colour in zip(Kind, (BLUE, PALE, SAND, RED, GREY), strict=True):
+        counts = [figures["errors_by_size"][name][kind] for name in BINS]
+        axes.bar(range(len(BINS)), counts, bottom=base, label=str(kind), color=colour)
+        base = [below + count for below, count in zip(base, counts, strict=True)]
+    axes.set_xticks(range(len(BINS)), BIN_LABELS)
+    axes.set(xlabel="side of a tank or of a detection, px", ylabel="errors", ylim=(0, 1.05 * max(*base, 1)))
+    axes.legend(fontsize="small")
+
+
+def _counts(axes: Any, curve: Curve, figures: Mapping[str, Any]) -> None:
+    """Plot the detections over the tanks of each scene."""
+    tanks = [scene["tanks"] for scene in figures["scenes"].values()]
+    detections = [scene["found"] for scene in figures["scenes"].values()]
+    limit = max([*tanks, *detections, 1]) * 1.05
+    axes.plot([0, limit], [0, limit], color=GREY, linewidth=1)
+    axes.plot(tanks, detections, "o", color=BLUE, markersize=4)
+    axes.set(xlabel="tanks in a scene", ylabel="found", xlim=(0, limit), ylim=(0, limit))

@@ -1,21 +1,23 @@
-"""What a test leaves for people: curves, galleries of the worst, and one page that stands alone."""
+"""Report of a score: curves, galleries of the worst boxes, and one page that stands alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from oil_storage import __version__
+from oil_storage.drawing import Crop, contact_sheet, jpeg
 from oil_storage.evaluation.curves import curve
-from oil_storage.evaluation.errors import Kind
+from oil_storage.evaluation.errors import Kind, classify
 from oil_storage.evaluation.matching import Matched
 from oil_storage.files import write_bytes, write_text
 from oil_storage.imagery import DEFAULT_READING, SUFFIXES, Reading
-from oil_storage.reporting import galleries, score_plots
-from oil_storage.reporting.contact_sheet import contact_sheet
-from oil_storage.reporting.data_uri import jpeg, jpeg_uri, png, png_uri
+from oil_storage.reporting import score_plots
 from oil_storage.reporting.figure_text import shown, span
+from oil_storage.reporting.pages import jpeg_uri, png, png_uri, render
 
 PAGE, SUSPECTS = "report.html", "suspect_labels.csv"
 
@@ -41,36 +43,92 @@ ROWS = {
     "error of the diameter, m": "diameter_m",
 }
 """Figures of the page, and what :func:`oil_storage.evaluation.scene_score.score_scenes` calls them."""
+GALLERY_BOXES = 48
+"""Boxes of a gallery, at most."""
 
 PictureOf = Callable[[str, Sequence[float]], tuple[Path, tuple[int, int]] | None]
-"""Of a scene and a box: an image that shows the box, and the image's origin in the scene; None where there is none."""
+"""Finds, for a scene and a box, an image that shows the box and the image's origin in the scene; None for none."""
+
+
+@dataclass(frozen=True)
+class GalleryBox:
+    """A box that a person should look at.
+
+    Attributes:
+        scene_id: of the scene.
+        box: xyxy, pixels of the scene.
+        value: score of a false detection, side in pixels of a missed object, IoU of a right detection.
+        truth: the object that it was matched with; None where there is none.
+    """
+
+    scene_id: str
+    box: list[float]
+    value: float
+    truth: list[float] | None = None
+
+
+def false_positives(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
+    """List detections of nothing from ``threshold`` up, best score first: errors, or tanks without a label."""
+    boxes = [
+        GalleryBox(scene.result.scene_id, scene.boxes[index].tolist(), float(scene.scores[index]))
+        for scene in scenes
+        for index, kind in enumerate(classify(scene, threshold).false)
+        if kind is Kind.BACKGROUND
+    ]
+    return sorted(boxes, key=lambda box: -box.value)
+
+
+def misses(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
+    """List objects that no detection from ``threshold`` up finds, the largest first."""
+    boxes = []
+    for scene in scenes:
+        matched = scene.at[0][scene.right & (scene.scores >= threshold)]
+        for x1, y1, x2, y2 in np.delete(scene.result.truth, matched, axis=0).tolist():
+            side = float(np.sqrt((x2 - x1) * (y2 - y1)))
+            boxes.append(GalleryBox(scene.result.scene_id, [x1, y1, x2, y2], side))
+    return sorted(boxes, key=lambda box: (-box.value, box.scene_id, box.box))
+
+
+def loosest(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
+    """List right detections, the least IoU first."""
+    boxes = []
+    for scene in scenes:
+        for index in np.flatnonzero(scene.right & (scene.scores >= threshold)):
+            number = scene.at[0][index]
+            box, truth = scene.boxes[index].tolist(), scene.result.truth[number].tolist()
+            boxes.append(GalleryBox(scene.result.scene_id, box, float(scene.ious[index, number]), truth))
+    return sorted(boxes, key=lambda box: box.value)
+
+
+def suspect_labels(boxes: Iterable[GalleryBox]) -> str:
+    """Write false positives as CSV; a person judges which are tanks without a label."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("scene", "xmin", "ymin", "xmax", "ymax", "score"))
+    for box in boxes:
+        writer.writerow((box.scene_id, *(round(value, 1) for value in box.box), round(box.value, 4)))
+    return text.getvalue()
 
 
 def from_tiles(folder: Path, scenes: Sequence[Matched]) -> PictureOf:
-    """Pictures out of the folder of tiles that were looked at: of those that show a box, that with most around it."""
-    windows = {one.result.scene_id: one.result.windows for one in scenes}
+    """Take pictures from a folder of tiles: of the tiles that show a box, the one that shows most around it."""
+    windows_by_scene = {scene.result.scene_id: scene.result.windows for scene in scenes}
 
     def picture_of(scene_id: str, box: Sequence[float]) -> tuple[Path, tuple[int, int]] | None:
-        of_scene = windows[scene_id]
-        if of_scene is None:
+        windows = windows_by_scene[scene_id]
+        if windows is None:
             return None
-        margins = np.concatenate(
-            [np.asarray(box)[None, :2] - of_scene[:, :2], of_scene[:, 2:] - np.asarray(box)[2:]], 1
-        )
-        x, y = of_scene[margins.min(axis=1).argmax(), :2].tolist()
-        found = (path for ending in SUFFIXES if (path := folder / f"{scene_id}_{x}_{y}{ending}").is_file())
-        return next(((path, (x, y)) for path in found), None)
+        margins = np.concatenate([np.asarray(box)[None, :2] - windows[:, :2], windows[:, 2:] - np.asarray(box)[2:]], 1)
+        x, y = windows[margins.min(axis=1).argmax(), :2].tolist()
+        paths = (folder / f"{scene_id}_{x}_{y}{suffix}" for suffix in SUFFIXES)
+        return next(((path, (x, y)) for path in paths if path.is_file()), None)
 
     return picture_of
 
 
 def from_scenes(images: Mapping[str, Path]) -> PictureOf:
-    """Pictures out of whole scenes, whose files are given by their names."""
-
-    def picture_of(scene_id: str, _: Sequence[float]) -> tuple[Path, tuple[int, int]] | None:
-        return (images[scene_id], (0, 0)) if scene_id in images else None
-
-    return picture_of
+    """Take pictures from whole scenes; ``images`` holds the file of each."""
+    return lambda scene_id, _: (images[scene_id], (0, 0)) if scene_id in images else None
 
 
 def write_report(
@@ -87,91 +145,61 @@ def write_report(
     Args:
         folder: exists.
         title: of the page.
-        facts: what was scored on what, in the order of the page.
+        facts: data and detector that were scored, in the order of the page.
         scenes: from :func:`oil_storage.evaluation.matching.match_scenes`.
         figures: of these scenes, from :func:`oil_storage.evaluation.scene_score.score_scenes`.
-        picture_of: where galleries take their pictures from.
+        picture_of: finds pictures for the galleries.
         reading: how the bands of these pictures become colours.
     """
-    from jinja2 import Environment, PackageLoader, select_autoescape
-
     threshold = figures.get("threshold", 0.0)
-    one = curve(scenes)
-    plots = {
-        "precision_recall": score_plots.precision_recall(one, figures),
-        "f1": score_plots.f1_over_threshold(one, figures),
-        "ap_by_size": score_plots.ap_by_size(figures),
-    }
-    if "scenes" in figures:
-        plots |= {"errors_by_size": score_plots.errors_by_size(figures), "counts": score_plots.counts(figures)}
+    plots = score_plots.plots(curve(scenes), figures)
     for name, figure in plots.items():
         write_bytes(folder / f"{name}.png", png(figure))
-    false = galleries.false_positives(scenes, threshold)
-    write_text(folder / SUSPECTS, galleries.suspect_labels(false))
-    worst = [
-        ("false_positives", "Surest detections of nothing", "Errors, or tanks without a label.", "score", false),
-        ("misses", "Largest tanks that were missed", "", "side in px", galleries.misses(scenes, threshold)),
-        (
-            "loosest",
+    false = false_positives(scenes, threshold)
+    write_text(folder / SUSPECTS, suspect_labels(false))
+    galleries = {
+        "false_positives": (false, "Surest detections of nothing", "Errors, or tanks without a label.", "score"),
+        "misses": (misses(scenes, threshold), "Largest tanks that were missed", "", "side in px"),
+        "loosest": (
+            loosest(scenes, threshold),
             "Right detections that fit worst",
             "Red is the detection, green the label.",
             "IoU",
-            galleries.loosest(scenes, threshold),
         ),
-    ]
-    gallery_parts = [_gallery(folder, *each, picture_of, reading) for each in worst]
+    }
     spans = figures.get("intervals", {})
     content = {
         "title": title,
-        "version": __version__,
         "facts": facts.items(),
         "scenes": len(scenes),
-        "tanks": sum(len(each.result.truth) for each in scenes),
+        "tanks": sum(len(scene.result.truth) for scene in scenes),
         "rows": [(name, shown(figures.get(key)), span(spans.get(key))) for name, key in ROWS.items()],
         "plots": [(name, png_uri(figure)) for name, figure in plots.items()],
-        "gains": sorted(figures["lost_ap50"].items(), key=lambda each: -(each[1] or 0)),
+        "gains": sorted(figures["lost_ap50"].items(), key=lambda item: -(item[1] or 0)),
         "kinds": [str(kind) for kind in Kind],
-        "by_scene": sorted(figures.get("scenes", {}).items(), key=lambda each: each[1]["f1"] or 0),
-        "galleries": gallery_parts,
+        "by_scene": sorted(figures.get("scenes", {}).items(), key=lambda item: item[1]["f1"] or 0),
+        "galleries": [
+            {"title": title, "note": note, "unit": unit, "number": len(boxes)}
+            | _write_sheet(folder / f"{name}.jpg", boxes[:GALLERY_BOXES], picture_of, reading)
+            for name, (boxes, title, note, unit) in galleries.items()
+        ],
     }
-    environment = Environment(loader=PackageLoader("oil_storage.reporting"), autoescape=select_autoescape())
-    write_text(folder / PAGE, environment.get_template("score.html").render(content))
+    write_text(folder / PAGE, render("score.html", content))
 
 
-def _gallery(
-    folder: Path,
-    name: str,
-    title: str,
-    note: str,
-    unit: str,
-    found: Sequence[galleries.Shown],
-    picture_of: PictureOf,
-    reading: Reading,
-) -> dict[str, Any]:
-    """A part of the page; its sheet is written beside, too."""
-    placed = []
-    for each in found[: galleries.SHOWN]:
-        if (picture := picture_of(each.scene_id, each.box)) is not None:
-            placed.append((each, *picture))
-    moved = [(path, _moved(each.box, origin)) for each, path, origin in placed]
-    beside = [None if each.beside is None else _moved(each.beside, origin) for each, _, origin in placed]
-    sheet = contact_sheet(moved, beside, reading)
-    path = folder / f"{name}.jpg"
+def _write_sheet(path: Path, boxes: Sequence[GalleryBox], picture_of: PictureOf, reading: Reading) -> dict[str, Any]:
+    """Write the contact sheet of a gallery; returns it and its boxes for the page."""
+    pictures = [(box, picture) for box in boxes if (picture := picture_of(box.scene_id, box.box)) is not None]
+    crops = [
+        Crop(image, _moved(box.box, origin), None if box.truth is None else _moved(box.truth, origin))
+        for box, (image, origin) in pictures
+    ]
+    sheet = contact_sheet(crops, reading)
     if sheet.size:
         write_bytes(path, jpeg(sheet))
     else:
         path.unlink(missing_ok=True)  # of an earlier score
-    return {
-        "title": title,
-        "note": note,
-        "unit": unit,
-        "number": len(found),
-        "sheet": jpeg_uri(sheet),
-        "shown": [
-            {"scene_id": each.scene_id, "where": [round(value) for value in each.box], "value": each.value}
-            for each in (found[: galleries.SHOWN] if not placed else [each for each, _, _ in placed])
-        ],
-    }
+    return {"sheet": jpeg_uri(sheet), "boxes": [box for box, _ in pictures] or boxes}
 
 
 def _moved(box: Sequence[float], origin: tuple[int, int]) -> list[float]:

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from oil_storage.cli.browse_dataset import Sample, contact_sheet, draw, main, read_samples
-from oil_storage.engine.pictures import LINE, TRUTH
+from oil_storage.drawing import LINE, TRUTH
 from tests.tiny_training import WITH_WORKERS, write_config, write_data
 
 TOOL = Path(__file__).parents[2] / "tools" / "browse_dataset.py"

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 
 from oil_storage.cli.train import main
-from oil_storage.engine.pictures import LINE, MAGNIFIED
+from oil_storage.drawing import LINE, MAGNIFIED
 from oil_storage.manifest import Choices
 from oil_storage.preparation.prepare import prepare
 from tests.tiny_training import WITH_WORKERS, losses, same_training, write_config

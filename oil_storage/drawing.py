@@ -1,0 +1,154 @@
+"""Pictures of boxes: drawn on a tile or a scene, truth beside predictions, and sheets of small crops."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage.imagery import DEFAULT_READING, Reading, read_pixels
+
+TRUTH, PREDICTION = (80, 220, 100), (255, 64, 64)
+"""Colours, RGB."""
+MAGNIFIED = 2
+"""Pixels of a picture by those of its tile: a line around a tank of 5 px leaves the tank to be seen."""
+LINE = 16
+"""Height of a line of text, pixels."""
+CELL = 120
+"""Side of a crop in a contact sheet, pixels."""
+GAP = 4
+"""White between two crops, pixels."""
+COLUMNS = 8
+"""Crops in a row."""
+CONTEXT = 2.2
+"""A crop shows so many times the box's longer side, but no fewer than 24 px."""
+
+
+class Crop(NamedTuple):
+    """A box to be shown with some ground around it.
+
+    Attributes:
+        image: file that shows it.
+        box: xyxy, pixels of the image.
+        truth: box that is drawn as ground truth beside it; None for none.
+    """
+
+    image: Path
+    box: Sequence[float]
+    truth: Sequence[float] | None = None
+
+
+def jpeg(pixels: NDArray[np.uint8], quality: int = 88) -> bytes:
+    """Encode RGB pixels ``(H, W, 3)`` as a JPEG file."""
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return encoded.tobytes()
+
+
+def draw_boxes(canvas: NDArray[np.uint8], boxes: NDArray[np.float32], colour: Sequence[int]) -> None:
+    """Draw boxes on ``canvas``, 1 px wide, on their own outermost pixels.
+
+    Args:
+        canvas: ``(H, W, 3)``, changed in place.
+        boxes: ``(N, 4)`` xyxy, pixels of the canvas counted as edges; boxes that are not finite, as a detector's may be
+            at the beginning of its training, are left out.
+        colour: in the canvas's order of channels.
+    """
+    limits = np.tile(canvas.shape[1::-1], 2) + 1  # OpenCV fails on coordinates that are very far out
+    for x1, y1, x2, y2 in np.clip(boxes[np.isfinite(boxes).all(axis=1)], -1, limits).round().astype(int).tolist():
+        cv2.rectangle(canvas, (x1, y1), (max(x1, x2 - 1), max(y1, y2 - 1)), colour, 1)
+
+
+def title(text: str, width: int) -> NDArray[np.uint8]:
+    """Draw a text, white on black and shrunk to fit: ``(16, width, 3)``."""
+    band = np.zeros((LINE, width, 3), np.uint8)
+    (length, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_PLAIN, 1, 1)
+    font_scale = min(1.0, (width - 8) / length)
+    cv2.putText(band, text, (4, LINE - 4), cv2.FONT_HERSHEY_PLAIN, font_scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return band
+
+
+def side_by_side(
+    image: NDArray[np.uint8], truth: NDArray[np.float32], predictions: NDArray[np.float32], score_threshold: float
+) -> NDArray[np.uint8]:
+    """Draw ground truth (left) beside predictions (right), each below a title with their number, magnified.
+
+    Args:
+        image: RGB ``(H, W, 3)``.
+        truth: ``(N, 4)`` xyxy pixels.
+        predictions: ``(M, 4)`` xyxy pixels, of scores above the threshold.
+        score_threshold: for the title.
+
+    Returns:
+        RGB ``(16 + 2 * H, 4 * W + 4, 3)``, a white line between the halves.
+    """
+    height, width = (MAGNIFIED * side for side in image.shape[:2])
+    halves = []
+    for text, boxes, colour in (
+        (f"ground truth: {len(truth)}", truth, TRUTH),
+        (f"predicted with a score above {score_threshold:g}: {len(predictions)}", predictions, PREDICTION),
+    ):
+        canvas = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+        draw_boxes(canvas, boxes * MAGNIFIED, colour)
+        halves.append(np.concatenate([title(text, width), canvas]))
+    line = np.full((LINE + height, 4, 3), 255, np.uint8)
+    return np.concatenate([halves[0], line, halves[1]], axis=1)
+
+
+def contact_sheet(crops: Sequence[Crop], reading: Reading = DEFAULT_READING) -> NDArray[np.uint8]:
+    """Draw crops in rows of :data:`COLUMNS`, in the order given and numbered from 1.
+
+    Args:
+        crops: boxes on their images.
+        reading: how the bands of the images become colours.
+
+    Returns:
+        ``(H, W, 3)`` uint8 RGB.
+    """
+    by_image: dict[Path, list[int]] = defaultdict(list)
+    for index, crop in enumerate(crops):
+        by_image[crop.image].append(index)
+    pitch = CELL + GAP
+    rows, columns = -(-len(crops) // COLUMNS), min(COLUMNS, len(crops))
+    sheet = np.full((rows * pitch, columns * pitch, 3), 255, np.uint8)
+    for path, indices in by_image.items():
+        pixels = read_pixels(path, reading)
+        for index in indices:
+            row, column = divmod(index, COLUMNS)
+            y, x = row * pitch, column * pitch
+            sheet[y : y + CELL, x : x + CELL] = _cell(pixels, crops[index], str(index + 1))
+    return sheet
+
+
+def _cell(pixels: NDArray[np.uint8], crop: Crop, number: str) -> NDArray[np.uint8]:
+    x1, y1, x2, y2 = crop.box
+    side = max(24.0, CONTEXT * max(abs(x2 - x1), abs(y2 - y1)))
+    scale = CELL / side
+    corner = (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
+    # what is shown and some pixels to interpolate: cv2.warpAffine takes no image with a side of 2 ** 15
+    left, top = (int(min(max(0, value - 4), pixels.shape[1 - axis])) for axis, value in enumerate(corner))
+    right, bottom = (int(max(0, value + side + 4)) for value in corner)
+    window = pixels[top:bottom, left:right]
+    # pixel centres lie half a pixel inside
+    shift = [scale * (start + 0.5 - value) - 0.5 for start, value in zip((left, top), corner, strict=True)]
+    cell = np.zeros((CELL, CELL, 3), np.uint8)
+    if window.size:
+        matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+        cv2.warpAffine(window, matrix, (CELL, CELL), cell, flags=cv2.INTER_CUBIC)
+    for box, colour in ((crop.truth, TRUTH), (crop.box, PREDICTION)):
+        if box is not None:
+            _draw_corners(cell, [round((value - corner[index % 2]) * scale) for index, value in enumerate(box)], colour)
+    for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(cell, number, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, width, cv2.LINE_AA)
+    return cell
+
+
+def _draw_corners(cell: NDArray[np.uint8], box: Sequence[int], colour: tuple[int, int, int]) -> None:
+    """Draw the four corners of a box; whole sides would hide the edge that is to be judged."""
+    left, top, right, bottom = box
+    for x, other_x in ((left, right), (right, left)):
+        for y, other_y in ((top, bottom), (bottom, top)):
+            cv2.line(cell, (x, y), (x + round((other_x - x) / 4), y), colour, 1)
+            cv2.line(cell, (x, y), (x, y + round((other_y - y) / 4)), colour, 1)

@@ -1,0 +1,44 @@
+"""Pages that stand alone: templates of this folder, with pictures inside."""
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage import __version__
+from oil_storage.drawing import jpeg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def render(template: str, content: Mapping[str, Any]) -> str:
+    """Fill a template of ``templates/`` with ``content`` and this package's ``version``."""
+    from jinja2 import Environment, PackageLoader, select_autoescape
+
+    environment = Environment(loader=PackageLoader("oil_storage.reporting"), autoescape=select_autoescape())
+    return environment.get_template(template).render(content, version=__version__)
+
+
+def jpeg_uri(pixels: NDArray[np.uint8]) -> str:
+    """Return RGB pixels ``(H, W, 3)`` as a data URI; empty where there are none."""
+    return _uri(jpeg(pixels), "jpeg") if pixels.size else ""
+
+
+def png_uri(figure: "Figure") -> str:
+    """Return a figure as a data URI."""
+    return _uri(png(figure), "png")
+
+
+def png(figure: "Figure") -> bytes:
+    """Encode a figure as a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return file.getvalue()
+
+
+def _uri(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
