@@ -56,8 +56,7 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
     """Write ``out/images/`` and ``out/annotations.json``; ids count from 1."""
     copy_images(scenes, out / "images")
     images = [
-        CocoImage(id=number, file_name=scene.image.name, width=scene.width, height=scene.height)
-        for number, scene in enumerate(scenes, start=1)
+        CocoImage(number, scene.image.name, scene.width, scene.height) for number, scene in enumerate(scenes, start=1)
     ]
     boxes = [shortest(scene.boxes) for scene in scenes]
     CocoFile.of_boxes(images, boxes, is_rounded=True).save(out / "annotations.json")

@@ -7,14 +7,14 @@ the raster's own coordinates: its pixels, where it is not georeferenced.
 Source: https://www.rfc-editor.org/rfc/rfc7946, https://geojson.org/geojson-spec.html#coordinate-reference-system-objects
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
+from pydantic import BaseModel, BeforeValidator, FailFast, Field, StrictFloat
 
 from oil_storage.annotations.boxes import bounds, is_upright_box, rounded, shortest
 from oil_storage.annotations.images import copy_images, image_files, image_size
@@ -36,11 +36,7 @@ OWN = ""
 WGS84 = "OGC:CRS84"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+Coordinate = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 Position = Annotated[list[Coordinate], Field(min_length=2)]
 Rings = Annotated[list[Annotated[list[Position], Field(min_length=4)]], Field(min_length=1)]
 
@@ -53,12 +49,12 @@ def _polygons(geometry: Any) -> Any:
     return geometry.get("coordinates") if kind == "MultiPolygon" else []
 
 
-class _Feature(_Strict):
+class _Feature(BaseModel):
     properties: Any = None
     polygons: Annotated[list[Rings], BeforeValidator(_polygons), Field(alias="geometry")] = []
 
 
-class _FeatureCollection(_Strict):
+class _FeatureCollection(BaseModel):
     type: Literal["FeatureCollection"]
     features: Annotated[list[_Feature], FailFast()]
     crs: Any = None
@@ -95,7 +91,19 @@ class _Layer:
     def __init__(self, file: Path, annotations: Annotations) -> None:
         content = validated(read_json(file), _FeatureCollection, file)
         self.file = file
-        self.shapes = list(_shapes(content.features, file, annotations))
+        self.shapes: list[_Shape] = []
+        for index, feature in enumerate(content.features):
+            place = f"{file}: features[{index}]"
+            properties = feature.properties if isinstance(feature.properties, dict) else {}
+            names = [str(properties[key]) for key in CLASS_KEYS if properties.get(key) is not None]
+            if not feature.polygons:
+                annotations.warn("no-polygon", place, "has no polygon", "left out")
+            if len(feature.polygons) > 1:
+                problem = f"has {len(feature.polygons)} polygons"
+                annotations.warn_once(file, "several-polygons", place, problem, "each is read as a box")
+            for outer_ring, *_ in feature.polygons:
+                ring = np.array([position[:2] for position in outer_ring])
+                self.shapes.append(_Shape(place, (names or [NO_CLASS])[0], properties.get("score"), ring))
         self.crs = _named_crs(content.crs, file) if "crs" in content.model_fields_set else None
         self._points = np.concatenate([shape.ring for shape in self.shapes] or [np.empty((0, 2))])
         self._starts = np.cumsum([0, *(len(shape.ring) for shape in self.shapes)])
@@ -174,13 +182,8 @@ def read(source: Path, files: list[Path]) -> Annotations:
             broken.add(path.stem)
     for file in files:
         layer = _Layer(file, annotations)
-        if not layer.shapes or not rasters or file.stem in broken:
-            continue
-        if file.stem in rasters:
-            points = layer.in_pixels(rasters[file.stem])
-            _add_boxes(layer, points, range(len(layer.shapes)), file.stem, annotations)
-        else:
-            _share_out(layer, rasters, annotations)
+        if layer.shapes and rasters and file.stem not in broken:
+            _add_boxes(layer, rasters, annotations)
     return annotations
 
 
@@ -254,21 +257,6 @@ def _named_crs(crs: Any, file: Path) -> str:
         ) from error
 
 
-def _shapes(features: Sequence[_Feature], file: Path, annotations: Annotations) -> Iterator[_Shape]:
-    for index, feature in enumerate(features):
-        place = f"{file}: features[{index}]"
-        properties = feature.properties if isinstance(feature.properties, dict) else {}
-        class_name = next((str(properties[key]) for key in CLASS_KEYS if properties.get(key) is not None), NO_CLASS)
-        if not feature.polygons:
-            annotations.warn("no-polygon", place, "has no polygon", "left out")
-        if len(feature.polygons) > 1:
-            problem = f"has {len(feature.polygons)} polygons"
-            annotations.warn_once(file, "several-polygons", place, problem, "each is read as a box")
-        for outer_ring, *_ in feature.polygons:
-            ring = np.array([position[:2] for position in outer_ring])
-            yield _Shape(place, class_name, properties.get("score"), ring)
-
-
 def transformed(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
     """Transform ``(N, 2)`` points, x or longitude first, from one coordinate system to another."""
     if not len(points):
@@ -278,8 +266,11 @@ def transformed(points: NDArray[np.float64], source: str, target: str) -> NDArra
     return np.array(transform(source, target, points[:, 0], points[:, 1])).T
 
 
-def _share_out(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annotations) -> None:
-    """Give every polygon to the images that show it."""
+def _add_boxes(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annotations) -> None:
+    """Make records of the polygons in the image of the file's name, or else in all images that show them."""
+    is_of_one_image = layer.file.stem in rasters
+    if is_of_one_image:
+        rasters = {layer.file.stem: rasters[layer.file.stem]}
     systems = {
         name if raster.georeference == PIXELS else raster.georeference.crs or OWN for name, raster in rasters.items()
     }
@@ -288,12 +279,17 @@ def _share_out(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annot
             f"{layer.file}: coordinates are the raster's own, and the images have {len(systems)} systems; "
             "make a GeoJSON for each image, called like it, or name the crs"
         )
-    shown_once = np.zeros(len(layer.shapes), dtype=bool)
+    shown_once = np.full(len(layer.shapes), is_of_one_image)
     for name, raster in rasters.items():
         points = layer.in_pixels(raster)
-        shown = layer.shown(points, raster.size)
+        shown = shown_once if is_of_one_image else layer.shown(points, raster.size)
         shown_once |= shown
-        _add_boxes(layer, points, np.flatnonzero(shown), name, annotations)
+        for index in np.flatnonzero(shown):
+            shape, ring = layer.shapes[index], layer.ring(points, index)
+            if not is_upright_box(ring):
+                problem = "polygon is not an upright box in pixels"
+                annotations.warn_once(layer.file, "outline", shape.place, problem, "read as its bounds")
+            annotations.records.append(Record(name, shape.class_name, rounded(bounds(ring)), shape.place))
     if not shown_once.any():
         x, y = layer.shapes[0].ring[0].tolist()
         raise UserError(
@@ -305,15 +301,3 @@ def _share_out(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annot
         x, y = shape.ring[0].tolist()
         problem = f"no image shows {MIN_VISIBLE:.0%} of the box at ({x:g}, {y:g})"
         annotations.warn("in-no-scene", shape.place, problem, "left out")
-
-
-def _add_boxes(
-    layer: _Layer, points: NDArray[np.float64], indices: Iterable[int], image: str, annotations: Annotations
-) -> None:
-    """Make records of the polygons ``indices`` in an image, whose pixels ``points`` are in."""
-    for index in indices:
-        shape, ring = layer.shapes[index], layer.ring(points, index)
-        if not is_upright_box(ring):
-            problem = "polygon is not an upright box in pixels"
-            annotations.warn_once(layer.file, "outline", shape.place, problem, "read as its bounds")
-        annotations.records.append(Record(image, shape.class_name, rounded(bounds(ring)), shape.place))

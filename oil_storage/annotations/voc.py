@@ -13,6 +13,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
+from defusedxml import DefusedXmlException, ElementTree
+
 from oil_storage.annotations.boxes import plain_text, shortest
 from oil_storage.annotations.images import copy_images, images_by_stem, scene_name
 from oil_storage.annotations.record import Annotations, Record
@@ -111,8 +113,6 @@ def _read_file(file: Path, source: Path, annotations: Annotations, folders: dict
 
 
 def _parse(file: Path) -> ET.Element:
-    from defusedxml import DefusedXmlException, ElementTree
-
     try:
         root: ET.Element = ElementTree.parse(file).getroot()
     except ET.ParseError as error:

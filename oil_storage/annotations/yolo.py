@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from oil_storage.annotations.boxes import bounds, is_upright_box, rounded, shortest
 from oil_storage.annotations.images import copy_images, image_size, images_by_stem
@@ -73,12 +74,9 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
     copy_images(scenes, out / IMAGES)
     (out / LABELS).mkdir()
     for scene in scenes:
-        lines = []
-        for x1, y1, x2, y2 in shortest(scene.boxes):
-            shares = (x1 + x2) / 2 / scene.width, (y1 + y2) / 2 / scene.height
-            sides = (x2 - x1) / scene.width, (y2 - y1) / scene.height
-            lines.append(f"0 {' '.join(f'{share:.10f}' for share in (*shares, *sides))}\n")
-        (out / LABELS / f"{scene.scene_id}.txt").write_text("".join(lines), encoding="utf-8")
+        low, high = np.split(np.array(shortest(scene.boxes)).reshape(-1, 4), 2, axis=1)
+        shares = np.hstack([(low + high) / 2, high - low]) / ([scene.width, scene.height] * 2)
+        np.savetxt(out / LABELS / f"{scene.scene_id}.txt", shares, fmt="0 %.10f %.10f %.10f %.10f")
     names = f"path: .\ntrain: {IMAGES}\nval: {IMAGES}\nnames:\n  0: {CLASS_NAME}\n"
     (out / "data.yaml").write_text(names, encoding="utf-8")
 
@@ -107,8 +105,6 @@ def _class_names(source: Path, folders: list[tuple[Path, Path]]) -> tuple[Path |
 
 def _yaml_names(file: Path) -> dict[int, str]:
     """Return the classes by number; empty where the file has no ``names``."""
-    import yaml
-
     try:
         content = yaml.safe_load(read_text(file))
     except (yaml.YAMLError, RecursionError) as error:

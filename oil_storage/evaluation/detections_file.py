@@ -115,9 +115,9 @@ def _from_json(path: Path, names: Mapping[int | str, str]) -> Iterator[Found]:
                 f"{path}: a list of results, whose image_id are those of a COCO json; name that as ground truth"
             )
     else:
-        coco_file, owner = validated(content, CocoFile, path), "its own images"
-        if not coco_file.model_fields_set >= {"images", "annotations"}:
+        if not isinstance(content, dict) or not content.keys() >= {"images", "annotations"}:
             raise UserError(f"{path}: neither COCO with images and annotations nor a list of COCO results")
+        coco_file, owner = validated(content, CocoFile, path), "its own images"
         names, results = {image.id: scene_name(image.file_name) for image in coco_file.images}, coco_file.annotations
         if len(set(names.values())) < len(coco_file.images):
             raise UserError(f"{path}: images of one name or id; they must differ, without folder and suffix")
