@@ -15,6 +15,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, FailFast, Field, StrictFloat
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.warp import transform
 
 from oil_storage.annotations.boxes import bounds, is_upright_box, rounded, shortest
 from oil_storage.annotations.images import copy_images, image_files, image_size
@@ -36,8 +39,7 @@ OWN = ""
 WGS84 = "OGC:CRS84"
 
 
-Coordinate = Annotated[StrictFloat, Field(allow_inf_nan=False)]
-Position = Annotated[list[Coordinate], Field(min_length=2)]
+Position = Annotated[list[StrictFloat], Field(min_length=2)]
 Rings = Annotated[list[Annotated[list[Position], Field(min_length=4)]], Field(min_length=1)]
 
 
@@ -245,9 +247,6 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
 
 def _named_crs(crs: Any, file: Path) -> str:
     """Return the coordinate system of a ``crs`` member, :data:`OWN` for null."""
-    from rasterio.crs import CRS
-    from rasterio.errors import CRSError
-
     try:
         return OWN if crs is None else str(CRS.from_user_input(crs["properties"]["name"]).to_string())
     except (KeyError, TypeError, CRSError) as error:
@@ -261,8 +260,6 @@ def transformed(points: NDArray[np.float64], source: str, target: str) -> NDArra
     """Transform ``(N, 2)`` points, x or longitude first, from one coordinate system to another."""
     if not len(points):
         return points
-    from rasterio.warp import transform
-
     return np.array(transform(source, target, points[:, 0], points[:, 1])).T
 
 

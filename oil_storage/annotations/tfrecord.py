@@ -194,7 +194,7 @@ def parse_example(data: bytes) -> dict[str, list[Any]]:
     Raises:
         DecodeError: not such a message.
     """
-    example = _message("Example")
+    example = _message_class("Example")()
     example.ParseFromString(data)
     lists = {entry.key: entry.value.ListFields() for entry in example.features.feature}
     return {key: list(fields[0][1].value) if fields else [] for key, fields in lists.items()}
@@ -206,19 +206,15 @@ def parse_label_map(text: str) -> dict[int, str]:
     Raises:
         ParseError: not such a text; line and column are named.
     """
-    label_map = text_format.Parse(text, _message("StringIntLabelMap"), allow_unknown_field=True)
+    label_map = text_format.Parse(text, _message_class("StringIntLabelMap")(), allow_unknown_field=True)
     return {item.id: item.name or item.display_name for item in label_map.item}
 
 
-def _message(name: str) -> Any:
-    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(name))()
-
-
 @cache
-def _pool() -> Any:
+def _message_class(name: str) -> Any:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(text_format.Parse(SCHEMA, descriptor_pb2.FileDescriptorProto()))
-    return pool
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
 
 
 def _read_record(
@@ -258,9 +254,8 @@ def _read_record(
             annotations.warn("crowd", object_place, problem, "left out")
             continue
         if flags[DIFFICULT][index]:
-            annotations.warn_once(
-                file, "difficult", object_place, "object is marked difficult", "kept, the mark is not"
-            )
+            problem = "object is marked difficult"
+            annotations.warn_once(file, "difficult", object_place, problem, "kept, the mark is not")
         annotations.records.append(Record(image, class_names[index], rounded((x1, y1, x2, y2)), object_place))
 
 

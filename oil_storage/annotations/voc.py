@@ -164,11 +164,8 @@ def _box(item: ET.Element, file: Path, place: str, annotations: Annotations) -> 
 
 
 def _numbers(element: ET.Element, tags: Sequence[str], place: str) -> list[float]:
-    numbers = []
-    for tag in tags:
-        content = element.findtext(tag)
-        try:
-            numbers.append(float(content or ""))
-        except ValueError:
-            raise UserError(f"{place}: {tag} of {element.tag} is {content!r}; it must be a number") from None
-    return numbers
+    texts = {tag: element.findtext(tag) for tag in tags}
+    try:
+        return [float(text or "") for text in texts.values()]
+    except ValueError:
+        raise UserError(f"{place}: {element.tag} has {texts}; all of these must be numbers") from None
