@@ -30,18 +30,9 @@ def annotation_files(source: Path) -> list[Path]:
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every row of ``source/annotations.csv`` and find every image of ``source/images``.
+    """Read every row of ``source/annotations.csv``.
 
-    Args:
-        source: folder with ``images/`` and ``annotations.csv``.
-        files: that CSV.
-
-    Returns:
-        Annotations: images by name, those that only the CSV names last; records in the file's order.
-
-    Raises:
-        UserError: no such folder, a column is missing or there twice, a row has more or fewer fields than the
-            header, or ``bounds`` is not four numbers; the line is named.
+    Images are those of ``source/images`` by name, then those that only the CSV names.
     """
     images = {file.stem: ImageRecord(file.stem, file, None, str(file)) for file in image_files(source / "images")}
     records = []
@@ -52,7 +43,9 @@ def read(source: Path, files: list[Path]) -> Annotations:
                 f'{place}: a row needs an image_id, a class and bounds like "(12, 34, 56, 78)"; its bounds are '
                 f"{bounds!r}"
             )
-        image = image_id if image_id in images else _scene_name(image_id)
+        image = image_id
+        if image_id not in images and str(Path(image_id).parent) in (".", "images"):
+            image = scene_name(image_id)
         images.setdefault(image, ImageRecord(image, None, None, place))
         x1, y1, x2, y2 = map(float, match.groups())
         records.append(Record(image, class_name, (x1, y1, x2, y2), place))
@@ -89,8 +82,3 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str, str]]:
             yield place, image_id, class_name, bounds
     except csv.Error as error:
         raise UserError(f"{path}:{rows.line_num}: not a CSV ({error}); correct the line") from error
-
-
-def _scene_name(image_id: str) -> str:
-    """Return the scene of an id that may have the suffix of an image and the folder ``images``."""
-    return scene_name(image_id) if str(Path(image_id).parent) in (".", "images") else image_id

@@ -29,21 +29,11 @@ def annotation_files(source: Path) -> list[Path]:
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every COCO json of ``source``.
+    """Read every COCO json: of ``source``, of its ``annotations/``, or ``{train,valid,test}/_annotations.coco.json``.
 
     Boxes of crowds (``iscrowd``) are left out. Images that are not listed, in the folders of those that are, are left
-    out too: nobody says that they show no tank.
-
-    Args:
-        source: folder with ``*.json``, ``annotations/*.json`` or ``{train,valid,test}/_annotations.coco.json``. A
-            ``file_name`` is looked for beside its json, then in ``source``, in ``source/images`` and in their folders.
-        files: files of :func:`annotation_files`.
-
-    Returns:
-        Annotations: images and boxes in the files' order.
-
-    Raises:
-        UserError: no COCO json; the entry is named.
+    out too: nobody says that they show no tank. A ``file_name`` is looked for beside its json, then in ``source``, in
+    ``source/images`` and in their folders.
     """
     annotations = Annotations([], [], files)
     for file in files:

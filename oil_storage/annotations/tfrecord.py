@@ -93,22 +93,12 @@ def annotation_files(source: Path) -> list[Path]:
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every TFRecord of ``source`` and of the folders in it.
+    """Read every TFRecord, in shards (``train.record-00000-of-00010``) or not, gzip or not.
 
-    The images go to a temporary folder (under ``TMPDIR``), which is removed when the process ends. Boxes of crowds and
-    groups are left out. Where an image states no size and is broken, its boxes stay shares.
-
-    Args:
-        source: folder with ``*.record`` or ``*.tfrecord`` files, in shards (``train.record-00000-of-00010``) or not,
-            gzip or not; classes that have no ``image/object/class/text`` are named by a ``label_map.pbtxt`` beside the
-            file or in ``source``, else called by their number.
-        files: files of :func:`annotation_files`.
-
-    Returns:
-        Annotations: in the order of file names and records.
-
-    Raises:
-        UserError: a damaged file, or a record that is no Example of an image; it is named.
+    Classes that have no ``image/object/class/text`` are named by a ``label_map.pbtxt`` beside the file or in
+    ``source``, else called by their number. Boxes of crowds and groups are left out. Where an image states no size and
+    is broken, its boxes stay shares. The images go to a temporary folder (under ``TMPDIR``), which is removed when the
+    process ends.
     """
     annotations = Annotations([], [], list(files))
     _report_missing_shards(files, annotations)

@@ -42,17 +42,7 @@ def read(source: Path, files: list[Path]) -> Annotations:
 
     An image is that of the xml's own name, as VOC has it; where there is none, that of its ``filename``. It is looked
     for in ``JPEGImages`` and ``images`` beside the xml's folder, beside the xml, and in the same places of ``source``.
-    Images without an xml are images without boxes.
-
-    Args:
-        source: folder with ``Annotations/*.xml`` and ``JPEGImages/``, or the like.
-        files: files of :func:`annotation_files`.
-
-    Returns:
-        Annotations: in the order of the xml files' names, images without one last.
-
-    Raises:
-        UserError: no VOC xml; the line or the object is named.
+    Images without an xml are images without boxes and come last.
     """
     annotations = Annotations([], [], files)
     folders: dict[Path, dict[str, Path]] = {}

@@ -31,24 +31,15 @@ def annotation_files(source: Path) -> list[Path]:
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every label file of ``source`` and find every image.
+    """Read every label file of ``source``.
+
+    ``images/`` and ``labels/`` may have ``train/``, ``val/`` and others inside, or lie inside of those; or images,
+    their label files and ``classes.txt`` lie side by side. Classes are named by ``data.yaml`` (or another ``*.yaml``
+    with ``names``), ``classes.txt`` or ``obj.names``, else called by their number.
 
     An image without a label file, or with an empty one, has no boxes; images that have no folder of labels are left
     out, for nobody says that they show no tank. Outlines and turned boxes are read as their bounds. Where the image of
     a label file is missing or broken, its boxes stay shares.
-
-    Args:
-        source: folder with ``images/`` and ``labels/``, both perhaps with ``train/``, ``val/`` and others inside or
-            each inside of those; or with images, their label files and ``classes.txt`` side by side. Classes are named
-            by ``data.yaml`` (or another ``*.yaml`` with ``names``), ``classes.txt`` or ``obj.names``, else called by
-            their number.
-        files: files of :func:`annotation_files`.
-
-    Returns:
-        Annotations: in the order of folders and names.
-
-    Raises:
-        UserError: a line that is no box; the line is named.
     """
     folders = _folders(source)
     names_file, classes = _class_names(source, folders)
@@ -111,12 +102,11 @@ def _yaml_names(file: Path) -> dict[int, str]:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise UserError(f"{file}{line}: not YAML; mend it, or remove it to have classes called by number") from error
-    names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    if not isinstance(names or {}, dict) or not all(isinstance(number, int) for number in names or {}):
+    names = (content.get("names") if isinstance(content, dict) else None) or {}
+    names = dict(enumerate(names)) if isinstance(names, list) else names
+    if not isinstance(names, dict) or not all(isinstance(number, int) for number in names):
         raise UserError(f"{file}: names is {names!r}; it must be a list, or a mapping of numbers to names")
-    return {number: str(name) for number, name in (names or {}).items()}
+    return {number: str(name) for number, name in names.items()}
 
 
 def _read_boxes(
