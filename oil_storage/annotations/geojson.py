@@ -102,10 +102,10 @@ class _Layer:
             properties = feature.properties if isinstance(feature.properties, dict) else {}
             names = [str(properties[key]) for key in CLASS_KEYS if properties.get(key) is not None]
             if not feature.polygons:
-                annotations.warn("no-polygon", place, "has no polygon", "left out")
+                annotations.report("no-polygon", place, "has no polygon", "left out")
             if len(feature.polygons) > 1:
                 problem = f"has {len(feature.polygons)} polygons"
-                annotations.warn_once(file, "several-polygons", place, problem, "each is read as a box")
+                annotations.report_once(file, "several-polygons", place, problem, "each is read as a box")
             for outer_ring, *_ in feature.polygons:
                 ring = slice(len(points), len(points) + len(outer_ring))
                 points += [position[:2] for position in outer_ring]
@@ -273,7 +273,7 @@ def _add_boxes(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annot
             ring = points[shape.ring]
             if not is_upright_box(ring):
                 problem = "polygon is not an upright box in pixels"
-                annotations.warn_once(layer.file, "outline", shape.place, problem, "read as its bounds")
+                annotations.report_once(layer.file, "outline", shape.place, problem, "read as its bounds")
             annotations.records.append(Record(name, shape.class_name, rounded(bounds(ring)), shape.place))
     if not shown_once.any():
         x, y = layer.points[0].tolist()
@@ -285,4 +285,4 @@ def _add_boxes(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annot
         shape = layer.shapes[index]
         x, y = layer.points[shape.ring.start].tolist()
         problem = f"no image shows {MIN_VISIBLE:.0%} of the box at ({x:g}, {y:g})"
-        annotations.warn("in-no-scene", shape.place, problem, "left out")
+        annotations.report("in-no-scene", shape.place, problem, "left out")

@@ -36,7 +36,7 @@ from oil_storage.annotations.images import image_size, scene_name
 from oil_storage.annotations.record import Annotations, Record
 from oil_storage.errors import UserError
 from oil_storage.files import read_text, visible
-from oil_storage.findings import Finding, Severity
+from oil_storage.findings import Severity
 
 FILE_NAME = re.compile(r".+\.(tf)?records?(-\d{5}-of-\d{5})?(\.gz)?", re.IGNORECASE)
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.gz)?")
@@ -122,7 +122,7 @@ def _report_missing_shards(files: list[Path], annotations: Annotations) -> None:
     for (path, total), numbers in shards.items():
         if absent := set(range(total)) - numbers:
             problem = f"{len(numbers)} of {total} shards are there; the first that is missing is {min(absent):05d}"
-            annotations.findings.append(Finding(Severity.ERROR, "missing-shard", str(path), problem, "others are read"))
+            annotations.report("missing-shard", str(path), problem, "others are read", Severity.ERROR)
 
 
 def _label_map(folder: Path, source: Path) -> tuple[list[Path], dict[int, str]]:
@@ -219,7 +219,11 @@ def _read_record(
         raise UserError(f"{place}: has no image/encoded; the image must be inside")
     names = [*lists.get("image/filename", []), *lists.get("image/source_id", [])]
     file_name = next(filter(None, map(_decoded, names)), f"{file.name}_{folder.name}")
-    path = _extract(encoded[0], file_name, folder)
+    # folders of another machine are of no use, and suffixes may be wrong
+    stem = scene_name(re.split(r"[/\\]", file_name)[-1]).replace("\0", "").lstrip(".") or "image"
+    path = folder / f"{stem}{SUFFIXES.get(encoded[0][:4], '.jpg')}"
+    folder.mkdir(parents=True)
+    path.write_bytes(encoded[0])
     width, height = (_numbers(lists, f"image/{side}", place) for side in ("width", "height"))
     size = (int(width[0]), int(height[0])) if width and height else None
     image = annotations.add_image(file_name, path, size, place)
@@ -234,28 +238,19 @@ def _read_record(
         if len(values) != count:
             raise UserError(f"{place}: {key} has {len(values)} values for {count} boxes; each box needs one")
     if lists.get(f"{OBJECT}mask"):
-        annotations.warn_once(file, "outline", place, "has masks", "the boxes are read, the masks are not")
+        annotations.report_once(file, "outline", place, "has masks", "the boxes are read, the masks are not")
     scale = np.array((size or image_size(path) or (1, 1)) * 2)
     for index, shares in enumerate(zip(*edges, strict=True)):
         x1, y1, x2, y2 = (scale * shares).tolist()
         object_place = f"{place}: object {index + 1}"
         if group := next((group for key, group in GROUPS.items() if flags[key][index]), None):
             problem = f"box {(x1, y1, x2, y2)} is that of {group}, not of one object"
-            annotations.warn("crowd", object_place, problem, "left out")
+            annotations.report("crowd", object_place, problem, "left out")
             continue
         if flags[DIFFICULT][index]:
             problem = "object is marked difficult"
-            annotations.warn_once(file, "difficult", object_place, problem, "kept, the mark is not")
+            annotations.report_once(file, "difficult", object_place, problem, "kept, the mark is not")
         annotations.records.append(Record(image, class_names[index], rounded((x1, y1, x2, y2)), object_place))
-
-
-def _extract(encoded: bytes, file_name: str, folder: Path) -> Path:
-    """Write the bytes as they are; the name keeps no folders, and its suffix is that of what the bytes are."""
-    stem = scene_name(re.split(r"[/\\]", file_name)[-1]).replace("\0", "").lstrip(".") or "image"
-    folder.mkdir(parents=True)
-    path = folder / f"{stem}{SUFFIXES.get(encoded[:4], '.jpg')}"
-    path.write_bytes(encoded)
-    return path
 
 
 def _class_names(
@@ -280,7 +275,7 @@ def _class_names(
     for text, number in zip(texts, numbers, strict=True):
         if text and classes.get(number, text) != text:
             problem = f"class is {text!r}, its number {number} is {classes[number]!r} in the label map"
-            annotations.warn_once(file, "class-differs", place, problem, f"{text!r} is taken")
+            annotations.report_once(file, "class-differs", place, problem, f"{text!r} is taken")
     return [text or name for text, name in zip(texts, names, strict=True)]
 
 

@@ -48,7 +48,7 @@ def read(source: Path, files: list[Path]) -> Annotations:
         images = images_by_stem(images_folder)
         if images and not labels_folder.is_dir():
             problem = f"{len(images)} images, and no {labels_folder} that would say what they show"
-            annotations.warn("unlabelled-folder", str(images_folder), problem, "left out")
+            annotations.report("unlabelled-folder", str(images_folder), problem, "left out")
             continue
         labels = {file.stem: file for file in files if file.parent == labels_folder and file.name not in NAME_LISTS}
         for stem in sorted(images.keys() | labels.keys()):
@@ -126,7 +126,7 @@ def _read_boxes(
             box = bounds(points)
             if not is_upright_box(points):
                 problem = f"outline of {len(points)} points, not an upright box"
-                annotations.warn_once(file, "outline", place, problem, "bounds read")
+                annotations.report_once(file, "outline", place, problem, "bounds read")
         annotations.records.append(Record(image, classes.get(class_id, str(class_id)), rounded(box), place))
 
 
