@@ -72,8 +72,8 @@ class CocoCategory:
 class CocoFile:
     """The content of a COCO json."""
 
-    images: Annotated[list[CocoImage], FailFast()] = field(default_factory=list)
-    annotations: Annotated[list[CocoAnnotation], FailFast()] = field(default_factory=list)
+    images: Annotated[list[CocoImage], FailFast()]
+    annotations: Annotated[list[CocoAnnotation], FailFast()]
     categories: Annotated[list[CocoCategory], FailFast()] = field(default_factory=list)
 
     @classmethod

@@ -24,6 +24,8 @@ def test_noise_of_subtraction_is_removed_where_asked() -> None:
 
 
 def test_entry_that_does_not_fit_is_named(tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_text('{"images": [{"id": 1, "file_name": "a.jpg"}, {"id": [], "file_name": "b.jpg"}]}')
+    (tmp_path / "x.json").write_text(
+        '{"images": [{"id": 1, "file_name": "a.jpg"}, {"id": [], "file_name": "b.jpg"}], "annotations": []}'
+    )
     with pytest.raises(UserError, match=r"x\.json: images\[1\]\.id: Input should be a valid integer, not \[\];"):
         CocoFile.load(tmp_path / "x.json")

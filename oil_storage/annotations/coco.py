@@ -13,7 +13,7 @@ from oil_storage.annotations.images import copy_images, images_in
 from oil_storage.annotations.record import Annotations, Record
 from oil_storage.coco import CocoAnnotation, CocoFile, CocoImage, Identifier
 from oil_storage.errors import UserError
-from oil_storage.files import starts_with, visible
+from oil_storage.files import read_json, starts_with, validated, visible
 from oil_storage.findings import Severity
 from oil_storage.scene import Scene
 
@@ -53,7 +53,10 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
 
 
 def _read_file(file: Path, source: Path, annotations: Annotations) -> None:
-    content = CocoFile.load(file)
+    entries = read_json(file)
+    if isinstance(entries, dict):  # some tools leave out a list that would be empty
+        entries = {"images": [], "annotations": [], **entries}
+    content = validated(entries, CocoFile, file)
     classes: dict[Identifier, str] = {}
     for index, category in enumerate(content.categories):
         if classes.setdefault(category.id, category.name) != category.name:

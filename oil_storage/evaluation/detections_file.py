@@ -115,8 +115,6 @@ def _from_json(path: Path, names: Mapping[int | str, str]) -> Iterator[Found]:
                 f"{path}: a list of results, whose image_id are those of a COCO json; name that as ground truth"
             )
     else:
-        if not isinstance(content, dict) or not content.keys() >= {"images", "annotations"}:
-            raise UserError(f"{path}: neither COCO with images and annotations nor a list of COCO results")
         coco_file, owner = validated(content, CocoFile, path), "its own images"
         names, results = {image.id: scene_name(image.file_name) for image in coco_file.images}, coco_file.annotations
         if len(set(names.values())) < len(coco_file.images):

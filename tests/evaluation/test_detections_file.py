@@ -104,7 +104,7 @@ def test_nothing_found_is_no_error(tmp_path: Path) -> None:
     [
         ("a.pkl", "", "detections are read from .json"),
         ("a.json", "{", "a.json:1: not JSON"),
-        ("a.json", {"images": []}, "neither COCO with images and annotations"),
+        ("a.json", {"images": []}, "annotations: Field required"),
         (
             "a.json",
             [{"image_id": 1, "category_id": kind, "bbox": [1, 2, 3, 4], "score": 1} for kind in (1, 2)],

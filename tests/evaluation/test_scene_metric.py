@@ -104,7 +104,7 @@ def test_boxes_that_are_no_objects_to_find_are_refused(
 
 def test_two_images_of_one_id_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "scenes.json"
-    CocoFile(images=[CocoImage(1, f"{name}.jpg", 90, 90) for name in "ab"]).save(path)
+    CocoFile([CocoImage(1, f"{name}.jpg", 90, 90) for name in "ab"], []).save(path)
     with pytest.raises(UserError, match="2 images have 1 ids"):
         read_scenes(path)
 
@@ -119,7 +119,7 @@ def test_merging_and_scoring_twenty_scenes_of_a_thousand_detections_take_little_
     ]
     images = [CocoImage(number, f"{name}.jpg", side, side) for number, name in enumerate(names, 1)]
     for path, entries in ((tmp_path / "tiles.json", tiles), (tmp_path / "scenes.json", images)):
-        CocoFile(images=entries).save(path)
+        CocoFile(entries, []).save(path)
     metric = SceneMetric(str(tmp_path / "tiles.json"), str(tmp_path / "scenes.json"))
     rng = np.random.default_rng(0)
     found = []
