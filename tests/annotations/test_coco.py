@@ -188,3 +188,9 @@ def test_links_to_images_stay_in_their_folder(tmp_path: Path) -> None:
     (tmp_path / "source" / "images" / "a.jpg").symlink_to(tmp_path / "elsewhere" / "a.jpg")
     write(tmp_path / "source" / "x.json", content())
     assert read(tmp_path / "source").findings == []
+
+
+def test_list_that_is_left_out_is_empty(tmp_path: Path) -> None:
+    write(tmp_path / "x.json", {"images": content()["images"]})
+    assert [image.name for image in read(tmp_path).images] == ["a.jpg"]
+    assert read(tmp_path).records == []
