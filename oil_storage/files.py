@@ -140,6 +140,12 @@ def visible(folder: Path, *patterns: str) -> list[Path]:
     ]
 
 
+def starts_with(path: Path, pattern: re.Pattern[bytes], size: int) -> bool:
+    """Return whether the first ``size`` bytes of a file have a pattern in them."""
+    with path.open("rb") as file:
+        return pattern.search(file.read(size)) is not None
+
+
 def read_text(path: Path) -> str:
     """Read a text file.
 

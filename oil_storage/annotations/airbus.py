@@ -9,7 +9,7 @@ Source: https://www.kaggle.com/datasets/airbusgeo/airbus-oil-storage-detection-d
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from oil_storage.annotations.boxes import plain_text, shortest
@@ -30,48 +30,13 @@ def annotation_files(source: Path) -> list[Path]:
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every row of ``source/annotations.csv`` and find every image of ``source/images``.
+    """Read every row of ``source/annotations.csv``.
 
-    Args:
-        source: folder with ``images/`` and ``annotations.csv``.
-        files: that CSV.
-
-    Returns:
-        Annotations: images by name, those that only the CSV names last; records in the file's order.
-
-    Raises:
-        UserError: no such folder, a column is missing or there twice, a row has more or fewer fields than the
-            header, or ``bounds`` is not four numbers; the line is named.
+    Images are those of ``source/images`` by name, then those that only the CSV names.
     """
+    path = files[0]
     images = {file.stem: ImageRecord(file.stem, file, None, str(file)) for file in image_files(source / "images")}
     records = []
-    for place, image_id, class_name, bounds in _rows(files[0]):
-        match = BOUNDS.fullmatch(bounds)
-        if not image_id or not class_name or match is None:
-            raise UserError(
-                f'{place}: a row needs an image_id, a class and bounds like "(12, 34, 56, 78)"; its bounds are '
-                f"{bounds!r}"
-            )
-        image = image_id if image_id in images else _scene_name(image_id)
-        images.setdefault(image, ImageRecord(image, None, None, place))
-        x1, y1, x2, y2 = map(float, match.groups())
-        records.append(Record(image, class_name, (x1, y1, x2, y2), place))
-    return Annotations(list(images.values()), records, files)
-
-
-def write(scenes: Sequence[Scene], out: Path) -> None:
-    """Write ``out/images/`` and ``out/annotations.csv``; coordinates are whole numbers where the boxes' are."""
-    copy_images(scenes, out / "images")
-    with (out / "annotations.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(COLUMNS)
-        for scene in scenes:
-            for box in shortest(scene.boxes):
-                rows.writerow((scene.scene_id, CLASS_NAME, f"({', '.join(map(plain_text, box))})"))
-
-
-def _rows(path: Path) -> Iterator[tuple[str, str, str, str]]:
-    """Yield the place of each row and its :data:`COLUMNS`."""
     rows = csv.reader(io.StringIO(read_text(path)), strict=True)
     try:
         header = next(rows, [])
@@ -85,12 +50,29 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str, str]]:
                 raise UserError(
                     f"{place}: {len(row)} fields, the header has {len(header)}; put double quotes around bounds"
                 )
-            image_id, class_name, bounds = (row[header.index(column)] for column in COLUMNS)
-            yield place, image_id, class_name, bounds
+            image, class_name, bounds = (row[header.index(column)] for column in COLUMNS)
+            match = BOUNDS.fullmatch(bounds)
+            if not image or not class_name or match is None:
+                raise UserError(
+                    f"{place}: a row needs an image_id, a class and bounds like "
+                    f'"(12, 34, 56, 78)"; its bounds are {bounds!r}'
+                )
+            if image not in images and str(Path(image).parent) in (".", "images"):
+                image = scene_name(image)
+            images.setdefault(image, ImageRecord(image, None, None, place))
+            x1, y1, x2, y2 = map(float, match.groups())
+            records.append(Record(image, class_name, (x1, y1, x2, y2), place))
     except csv.Error as error:
         raise UserError(f"{path}:{rows.line_num}: not a CSV ({error}); correct the line") from error
+    return Annotations(list(images.values()), records, files)
 
 
-def _scene_name(image_id: str) -> str:
-    """Return the scene of an id that may have the suffix of an image and the folder ``images``."""
-    return scene_name(image_id) if str(Path(image_id).parent) in (".", "images") else image_id
+def write(scenes: Sequence[Scene], out: Path) -> None:
+    """Write ``out/images/`` and ``out/annotations.csv``; coordinates are whole numbers where the boxes' are."""
+    copy_images(scenes, out / "images")
+    with (out / "annotations.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for scene in scenes:
+            for box in shortest(scene.boxes):
+                rows.writerow((scene.scene_id, CLASS_NAME, f"({', '.join(map(plain_text, box))})"))

@@ -13,8 +13,8 @@ from oil_storage.annotations.images import copy_images, images_in
 from oil_storage.annotations.record import Annotations, Record
 from oil_storage.coco import CocoAnnotation, CocoFile, CocoImage, Identifier
 from oil_storage.errors import UserError
-from oil_storage.files import visible
-from oil_storage.findings import Finding, Severity
+from oil_storage.files import read_json, starts_with, validated, visible
+from oil_storage.findings import Severity
 from oil_storage.scene import Scene
 
 LAYOUTS = ("*.json", "annotations/*.json", "*/_annotations.coco.json")
@@ -25,30 +25,20 @@ OWN_LIST = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 
 def annotation_files(source: Path) -> list[Path]:
     """Return the COCO json files of ``source``."""
-    return [file for file in visible(source, *LAYOUTS) if file.is_file() and _is_coco(file)]
+    return [file for file in visible(source, *LAYOUTS) if file.is_file() and starts_with(file, OWN_LIST, HEAD)]
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every COCO json of ``source``.
+    """Read every COCO json: of ``source``, of its ``annotations/``, or ``{train,valid,test}/_annotations.coco.json``.
 
     Boxes of crowds (``iscrowd``) are left out. Images that are not listed, in the folders of those that are, are left
-    out too: nobody says that they show no tank.
-
-    Args:
-        source: folder with ``*.json``, ``annotations/*.json`` or ``{train,valid,test}/_annotations.coco.json``. A
-            ``file_name`` is looked for beside its json, then in ``source``, in ``source/images`` and in their folders.
-        files: files of :func:`annotation_files`.
-
-    Returns:
-        Annotations: images and boxes in the files' order.
-
-    Raises:
-        UserError: no COCO json; the entry is named.
+    out too: nobody says that they show no tank. A ``file_name`` is looked for beside its json, then in ``source``, in
+    ``source/images`` and in their folders.
     """
     annotations = Annotations([], [], files)
     for file in files:
         _read_file(file, source, annotations)
-    _warn_of_unlisted(annotations)
+    _report_unlisted(annotations)
     return annotations
 
 
@@ -56,20 +46,17 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
     """Write ``out/images/`` and ``out/annotations.json``; ids count from 1."""
     copy_images(scenes, out / "images")
     images = [
-        CocoImage(id=number, file_name=scene.image.name, width=scene.width, height=scene.height)
-        for number, scene in enumerate(scenes, start=1)
+        CocoImage(number, scene.image.name, scene.width, scene.height) for number, scene in enumerate(scenes, start=1)
     ]
     boxes = [shortest(scene.boxes) for scene in scenes]
     CocoFile.of_boxes(images, boxes, is_rounded=True).save(out / "annotations.json")
 
 
-def _is_coco(file: Path) -> bool:
-    with file.open("rb") as content:
-        return OWN_LIST.search(content.read(HEAD)) is not None
-
-
 def _read_file(file: Path, source: Path, annotations: Annotations) -> None:
-    content = CocoFile.load(file)
+    entries = read_json(file)
+    if isinstance(entries, dict):  # some tools leave out a list that would be empty
+        entries = {"images": [], "annotations": [], **entries}
+    content = validated(entries, CocoFile, file)
     classes: dict[Identifier, str] = {}
     for index, category in enumerate(content.categories):
         if classes.setdefault(category.id, category.name) != category.name:
@@ -84,7 +71,8 @@ def _read_file(file: Path, source: Path, annotations: Annotations) -> None:
         place = f"{file}: images[{index}]"
         first = first_places.setdefault(image.id, place)
         if first != place:
-            annotations.findings.append(_duplicate(place, f"image id {image.id!r}", first, "left out"))
+            problem = f"image id {image.id!r} is that of {first} too"
+            annotations.report("duplicate-id", place, problem, "left out", Severity.ERROR)
             continue
         size = None if image.width is None or image.height is None else (image.width, image.height)
         path = _image_path(image.file_name, folders)
@@ -97,30 +85,27 @@ def _read_file(file: Path, source: Path, annotations: Annotations) -> None:
         if annotation.id is not None:
             first = first_places.setdefault(annotation.id, place)
             if first != place:
-                annotations.findings.append(_duplicate(place, f"annotation id {annotation.id!r}", first, "kept"))
+                problem = f"annotation id {annotation.id!r} is that of {first} too"
+                annotations.report("duplicate-id", place, problem, "kept", Severity.ERROR)
         if annotation.image_id not in names:
             name = f"image_id {annotation.image_id}"
             names[annotation.image_id] = annotations.add_image(name, None, None, place)
         if annotation.iscrowd:
             problem = f"box {annotation.box} is that of a crowd (iscrowd), not of one object"
-            annotations.warn("crowd", place, problem, "left out")
+            annotations.report("crowd", place, problem, "left out")
             continue
-        _warn_of_outline(annotation, file, place, annotations)
+        _report_outline(annotation, file, place, annotations)
         class_name = classes.get(annotation.category_id, str(annotation.category_id))
         annotations.records.append(Record(names[annotation.image_id], class_name, annotation.box, place))
 
 
-def _warn_of_outline(annotation: CocoAnnotation, file: Path, place: str, annotations: Annotations) -> None:
+def _report_outline(annotation: CocoAnnotation, file: Path, place: str, annotations: Annotations) -> None:
     if annotation.segmentation:
-        annotations.warn_once(file, "outline", place, "has a segmentation", "its bbox is read, the outline is not")
+        annotations.report_once(file, "outline", place, "has a segmentation", "its bbox is read, the outline is not")
     rotation = annotation.attributes.get("rotation") if isinstance(annotation.attributes, dict) else None
     if isinstance(rotation, int | float) and rotation % 360:
         problem = f"box is turned by {rotation:g} degrees"
-        annotations.warn_once(file, "turned-box", place, problem, "read as if it were upright")
-
-
-def _duplicate(place: str, identifier: str, first: str, action: str) -> Finding:
-    return Finding(Severity.ERROR, "duplicate-id", place, f"{identifier} is that of {first} too", action)
+        annotations.report_once(file, "turned-box", place, problem, "read as if it were upright")
 
 
 def _image_folders(file: Path, source: Path) -> list[Path]:
@@ -137,10 +122,12 @@ def _image_path(file_name: str, folders: list[Path]) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _warn_of_unlisted(annotations: Annotations) -> None:
+def _report_unlisted(annotations: Annotations) -> None:
     # a link stays in its folder, wherever it leads
     listed = {Path(os.path.abspath(image.path)) for image in annotations.images if image.path}
     for folder in sorted({path.parent for path in listed}):
         for path in images_in(folder):
             if path not in listed:
-                annotations.warn_once(folder, "unlisted-image", str(path), "image that no COCO json lists", "left out")
+                annotations.report_once(
+                    folder, "unlisted-image", str(path), "image that no COCO json lists", "left out"
+                )

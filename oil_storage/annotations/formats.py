@@ -21,10 +21,11 @@ FORMATS = {
     "tfrecord": "*.record, *.tfrecord",
     "geojson": "*.geojson, images/*.geojson",
 }
-"""The files by which a format is known.
+"""The files by which a format is known; its code is the module of this package that has its name.
 
-The module of this package that has its name finds them (``annotation_files(source)``), reads them
-(``read(source, files)``) and, unless it is TFRecord, writes a data set (``write(scenes, out)``).
+``annotation_files(source)`` of a module returns the annotation files of a folder, none where it has another format.
+``read(source, files)`` returns what they state, in their order; it raises :class:`~oil_storage.errors.UserError` with
+the file and the line, or the entry, of what cannot be read. ``write(scenes, out)`` writes images and boxes to a folder.
 """
 WRITABLE = tuple(name for name in FORMATS if name != "tfrecord")
 

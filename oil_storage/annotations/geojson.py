@@ -7,14 +7,17 @@ the raster's own coordinates: its pixels, where it is not georeferenced.
 Source: https://www.rfc-editor.org/rfc/rfc7946, https://geojson.org/geojson-spec.html#coordinate-reference-system-objects
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
+from pydantic import BaseModel, BeforeValidator, FailFast, Field, StrictFloat
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.warp import transform
 
 from oil_storage.annotations.boxes import bounds, is_upright_box, rounded, shortest
 from oil_storage.annotations.images import copy_images, image_files, image_size
@@ -36,12 +39,7 @@ OWN = ""
 WGS84 = "OGC:CRS84"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-Coordinate = Annotated[float, Field(allow_inf_nan=False)]
-Position = Annotated[list[Coordinate], Field(min_length=2)]
+Position = Annotated[list[StrictFloat], Field(min_length=2)]
 Rings = Annotated[list[Annotated[list[Position], Field(min_length=4)]], Field(min_length=1)]
 
 
@@ -53,12 +51,12 @@ def _polygons(geometry: Any) -> Any:
     return geometry.get("coordinates") if kind == "MultiPolygon" else []
 
 
-class _Feature(_Strict):
+class _Feature(BaseModel):
     properties: Any = None
     polygons: Annotated[list[Rings], BeforeValidator(_polygons), Field(alias="geometry")] = []
 
 
-class _FeatureCollection(_Strict):
+class _FeatureCollection(BaseModel):
     type: Literal["FeatureCollection"]
     features: Annotated[list[_Feature], FailFast()]
     crs: Any = None
@@ -66,12 +64,12 @@ class _FeatureCollection(_Strict):
 
 @dataclass(frozen=True)
 class _Shape:
-    """One polygon of a feature: its outer ring, ``(N, 2)`` in the file's coordinates."""
+    """One polygon of a feature; its outer ring is that part of the file's points."""
 
     place: str
     class_name: str
     score: Any
-    ring: NDArray[np.float64]
+    ring: slice
 
 
 @dataclass(frozen=True)
@@ -89,16 +87,30 @@ class _Layer:
     Attributes:
         file: GeoJSON file.
         shapes: polygons of the file.
+        points: their points, ``(M, 2)`` in the file's coordinates.
         crs: coordinate system that the file names, :data:`OWN` for the raster's; None where it names none.
     """
 
     def __init__(self, file: Path, annotations: Annotations) -> None:
         content = validated(read_json(file), _FeatureCollection, file)
         self.file = file
-        self.shapes = list(_shapes(content.features, file, annotations))
         self.crs = _named_crs(content.crs, file) if "crs" in content.model_fields_set else None
-        self._points = np.concatenate([shape.ring for shape in self.shapes] or [np.empty((0, 2))])
-        self._starts = np.cumsum([0, *(len(shape.ring) for shape in self.shapes)])
+        self.shapes: list[_Shape] = []
+        points: list[list[float]] = []
+        for index, feature in enumerate(content.features):
+            place = f"{file}: features[{index}]"
+            properties = feature.properties if isinstance(feature.properties, dict) else {}
+            names = [str(properties[key]) for key in CLASS_KEYS if properties.get(key) is not None]
+            if not feature.polygons:
+                annotations.report("no-polygon", place, "has no polygon", "left out")
+            if len(feature.polygons) > 1:
+                problem = f"has {len(feature.polygons)} polygons"
+                annotations.report_once(file, "several-polygons", place, problem, "each is read as a box")
+            for outer_ring, *_ in feature.polygons:
+                ring = slice(len(points), len(points) + len(outer_ring))
+                points += [position[:2] for position in outer_ring]
+                self.shapes.append(_Shape(place, (names or [NO_CLASS])[0], properties.get("score"), ring))
+        self.points = np.array(points, np.float64).reshape(-1, 2)
         self._transformed: dict[tuple[str, str], NDArray[np.float64]] = {}
 
     def crs_for(self, raster: _Raster) -> str:
@@ -116,29 +128,24 @@ class _Layer:
             )
         if self.crs is not None:
             return self.crs
-        return OWN if (np.abs(self._points) > (180, 90)).any() else WGS84
+        return OWN if (np.abs(self.points) > (180, 90)).any() else WGS84
 
     def in_pixels(self, raster: _Raster) -> NDArray[np.float64]:
         """Return all points, ``(M, 2)``, in the pixels of an image."""
         source, target = self.crs_for(raster), raster.georeference.crs
-        points = self._points
-        if source != OWN and target:
-            if (source, target) not in self._transformed:
-                self._transformed[source, target] = transformed(points, source, target)
-            points = self._transformed[source, target]
-        return raster.georeference.to_pixels(points)
+        if source == OWN or target is None:
+            return raster.georeference.to_pixels(self.points)
+        if (source, target) not in self._transformed:
+            self._transformed[source, target] = transformed(self.points, source, target)
+        return raster.georeference.to_pixels(self._transformed[source, target])
 
     def shown(self, points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
         """Return which polygons an image shows enough of; of one without area, whether it lies inside."""
-        starts = self._starts[:-1]
+        starts = [shape.ring.start for shape in self.shapes]
         low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
         sides = np.minimum(high, size) - np.maximum(low, 0)
         shares = (sides >= 0).all(axis=1) & (sides.prod(axis=1) >= MIN_VISIBLE * (high - low).prod(axis=1))
         return np.asarray(shares, np.bool_)
-
-    def ring(self, points: NDArray[np.float64], index: int) -> NDArray[np.float64]:
-        """Return the points of one polygon among all."""
-        return points[self._starts[index] : self._starts[index + 1]]
 
 
 def annotation_files(source: Path) -> list[Path]:
@@ -147,21 +154,11 @@ def annotation_files(source: Path) -> list[Path]:
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every GeoJSON of ``source``; a polygon becomes its bounds in the pixels of the image.
+    """Read every GeoJSON of ``source``, or of its ``images/``; a polygon becomes its bounds in the pixels of the image.
 
     A GeoJSON that is called like an image, ``a.geojson`` beside ``a.tif``, is that image's. The boxes of any other
     belong to every image that shows at least :data:`~oil_storage.tiling.MIN_VISIBLE` of their area; those that no image
     shows are left out.
-
-    Args:
-        source: folder with images in ``images/``, or itself, and GeoJSON files in either.
-        files: files of :func:`annotation_files`.
-
-    Returns:
-        Annotations: images by name; records in the order of files, images and features.
-
-    Raises:
-        UserError: no GeoJSON, coordinates that do not fit the raster; the feature is named.
     """
     annotations = Annotations([], [], files)
     rasters: dict[str, _Raster] = {}
@@ -174,13 +171,8 @@ def read(source: Path, files: list[Path]) -> Annotations:
             broken.add(path.stem)
     for file in files:
         layer = _Layer(file, annotations)
-        if not layer.shapes or not rasters or file.stem in broken:
-            continue
-        if file.stem in rasters:
-            points = layer.in_pixels(rasters[file.stem])
-            _add_boxes(layer, points, range(len(layer.shapes)), file.stem, annotations)
-        else:
-            _share_out(layer, rasters, annotations)
+        if layer.shapes and rasters and file.stem not in broken:
+            _add_boxes(layer, rasters, annotations)
     return annotations
 
 
@@ -210,10 +202,10 @@ def read_scored(file: Path, image: Path | None) -> Iterator[tuple[str, list[floa
     georeference = read_georeference(image) if image is not None else None
     raster = _Raster(image or file, georeference or PIXELS, (0, 0))
     points = layer.in_pixels(raster)
-    for index, shape in enumerate(layer.shapes):
+    for shape in layer.shapes:
         if isinstance(shape.score, bool) or not isinstance(shape.score, int | float):
             raise UserError(f"{shape.place}: has no number as property score, but {shape.score!r}")
-        yield shape.place, list(bounds(layer.ring(points, index))), float(shape.score)
+        yield shape.place, list(bounds(points[shape.ring])), float(shape.score)
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
@@ -242,9 +234,6 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
 
 def _named_crs(crs: Any, file: Path) -> str:
     """Return the coordinate system of a ``crs`` member, :data:`OWN` for null."""
-    from rasterio.crs import CRS
-    from rasterio.errors import CRSError
-
     try:
         return OWN if crs is None else str(CRS.from_user_input(crs["properties"]["name"]).to_string())
     except (KeyError, TypeError, CRSError) as error:
@@ -254,32 +243,18 @@ def _named_crs(crs: Any, file: Path) -> str:
         ) from error
 
 
-def _shapes(features: Sequence[_Feature], file: Path, annotations: Annotations) -> Iterator[_Shape]:
-    for index, feature in enumerate(features):
-        place = f"{file}: features[{index}]"
-        properties = feature.properties if isinstance(feature.properties, dict) else {}
-        class_name = next((str(properties[key]) for key in CLASS_KEYS if properties.get(key) is not None), NO_CLASS)
-        if not feature.polygons:
-            annotations.warn("no-polygon", place, "has no polygon", "left out")
-        if len(feature.polygons) > 1:
-            problem = f"has {len(feature.polygons)} polygons"
-            annotations.warn_once(file, "several-polygons", place, problem, "each is read as a box")
-        for outer_ring, *_ in feature.polygons:
-            ring = np.array([position[:2] for position in outer_ring])
-            yield _Shape(place, class_name, properties.get("score"), ring)
-
-
 def transformed(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
     """Transform ``(N, 2)`` points, x or longitude first, from one coordinate system to another."""
     if not len(points):
         return points
-    from rasterio.warp import transform
-
     return np.array(transform(source, target, points[:, 0], points[:, 1])).T
 
 
-def _share_out(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annotations) -> None:
-    """Give every polygon to the images that show it."""
+def _add_boxes(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annotations) -> None:
+    """Make records of the polygons in the image of the file's name, or else in all images that show them."""
+    is_of_one_image = layer.file.stem in rasters
+    if is_of_one_image:
+        rasters = {layer.file.stem: rasters[layer.file.stem]}
     systems = {
         name if raster.georeference == PIXELS else raster.georeference.crs or OWN for name, raster in rasters.items()
     }
@@ -288,32 +263,26 @@ def _share_out(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annot
             f"{layer.file}: coordinates are the raster's own, and the images have {len(systems)} systems; "
             "make a GeoJSON for each image, called like it, or name the crs"
         )
-    shown_once = np.zeros(len(layer.shapes), dtype=bool)
+    shown_once = np.full(len(layer.shapes), is_of_one_image)
     for name, raster in rasters.items():
         points = layer.in_pixels(raster)
-        shown = layer.shown(points, raster.size)
+        shown = shown_once if is_of_one_image else layer.shown(points, raster.size)
         shown_once |= shown
-        _add_boxes(layer, points, np.flatnonzero(shown), name, annotations)
+        for index in np.flatnonzero(shown):
+            shape = layer.shapes[index]
+            ring = points[shape.ring]
+            if not is_upright_box(ring):
+                problem = "polygon is not an upright box in pixels"
+                annotations.report_once(layer.file, "outline", shape.place, problem, "read as its bounds")
+            annotations.records.append(Record(name, shape.class_name, rounded(bounds(ring)), shape.place))
     if not shown_once.any():
-        x, y = layer.shapes[0].ring[0].tolist()
+        x, y = layer.points[0].tolist()
         raise UserError(
             f"{layer.file}: no image shows any of its {len(layer.shapes)} boxes; the first is at ({x:g}, {y:g}): "
             "is the crs that of the images, and does longitude, or east, come first?"
         )
     for index in np.flatnonzero(~shown_once):
         shape = layer.shapes[index]
-        x, y = shape.ring[0].tolist()
+        x, y = layer.points[shape.ring.start].tolist()
         problem = f"no image shows {MIN_VISIBLE:.0%} of the box at ({x:g}, {y:g})"
-        annotations.warn("in-no-scene", shape.place, problem, "left out")
-
-
-def _add_boxes(
-    layer: _Layer, points: NDArray[np.float64], indices: Iterable[int], image: str, annotations: Annotations
-) -> None:
-    """Make records of the polygons ``indices`` in an image, whose pixels ``points`` are in."""
-    for index in indices:
-        shape, ring = layer.shapes[index], layer.ring(points, index)
-        if not is_upright_box(ring):
-            problem = "polygon is not an upright box in pixels"
-            annotations.warn_once(layer.file, "outline", shape.place, problem, "read as its bounds")
-        annotations.records.append(Record(image, shape.class_name, rounded(bounds(ring)), shape.place))
+        annotations.report("in-no-scene", shape.place, problem, "left out")

@@ -74,11 +74,11 @@ class Annotations:
         self.images.append(ImageRecord(unique, path, size, place))
         return unique
 
-    def warn(self, check: str, place: str, problem: str, action: str) -> None:
-        """Add a warning about something that is left out."""
-        self.findings.append(Finding(Severity.WARNING, check, place, problem, action))
+    def report(self, check: str, place: str, problem: str, action: str, severity: Severity = Severity.WARNING) -> None:
+        """Add a finding, about a box that is left out or a statement that cannot be right."""
+        self.findings.append(Finding(severity, check, place, problem, action))
 
-    def warn_once(self, file: Path, check: str, place: str, problem: str, action: str) -> None:
+    def report_once(self, file: Path, check: str, place: str, problem: str, action: str) -> None:
         """Add a warning about a box that is kept; one for each file and check shows the first box and their number."""
         finding = Finding(Severity.WARNING, check, place, problem, action)
         index, first, count = self._cases.get((file, check), (len(self.findings), finding, 0))

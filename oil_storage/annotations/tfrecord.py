@@ -18,21 +18,25 @@ import shutil
 import struct
 import tempfile
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf.message import DecodeError
 from tqdm import tqdm
 
 from oil_storage.annotations.boxes import rounded
 from oil_storage.annotations.images import image_size, scene_name
 from oil_storage.annotations.record import Annotations, Record
 from oil_storage.errors import UserError
-from oil_storage.files import visible
-from oil_storage.findings import Finding, Severity
+from oil_storage.files import read_text, visible
+from oil_storage.findings import Severity
 
 FILE_NAME = re.compile(r".+\.(tf)?records?(-\d{5}-of-\d{5})?(\.gz)?", re.IGNORECASE)
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.gz)?")
@@ -89,26 +93,17 @@ def annotation_files(source: Path) -> list[Path]:
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every TFRecord of ``source`` and of the folders in it.
+    """Read every TFRecord, in shards (``train.record-00000-of-00010``) or not, gzip or not.
 
-    The images go to a temporary folder (under ``TMPDIR``), which is removed when the process ends. Boxes of crowds and
-    groups are left out. Where an image states no size and is broken, its boxes stay shares.
-
-    Args:
-        source: folder with ``*.record`` or ``*.tfrecord`` files, in shards (``train.record-00000-of-00010``) or not,
-            gzip or not; classes that have no ``image/object/class/text`` are named by a ``label_map.pbtxt`` beside the
-            file or in ``source``, else called by their number.
-        files: files of :func:`annotation_files`.
-
-    Returns:
-        Annotations: in the order of file names and records.
-
-    Raises:
-        UserError: a damaged file, or a record that is no Example of an image; it is named.
+    Classes that have no ``image/object/class/text`` are named by a ``label_map.pbtxt`` beside the file or in
+    ``source``, else called by their number. Boxes of crowds and groups are left out. Where an image states no size and
+    is broken, its boxes stay shares. The images go to a temporary folder (under ``TMPDIR``), which is removed when the
+    process ends.
     """
     annotations = Annotations([], [], list(files))
-    annotations.findings.extend(_missing_shards(files))
-    images = Path(tempfile.mkdtemp(dir=_temporary_folder()))
+    _report_missing_shards(files, annotations)
+    images = Path(tempfile.mkdtemp(prefix="oil-storage-"))
+    atexit.register(shutil.rmtree, images, ignore_errors=True)
     for file in files:
         map_files, classes = _label_map(file.parent, source)
         annotations.files.extend(map_file for map_file in map_files if map_file not in annotations.files)
@@ -119,24 +114,15 @@ def read(source: Path, files: list[Path]) -> Annotations:
     return annotations
 
 
-@cache
-def _temporary_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="oil-storage-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _missing_shards(files: list[Path]) -> list[Finding]:
-    shards: dict[tuple[Path, str, int], set[int]] = {}
+def _report_missing_shards(files: list[Path], annotations: Annotations) -> None:
+    shards = defaultdict(set)
     for file in files:
         if match := SHARD.fullmatch(file.name):
-            shards.setdefault((file.parent, match[1], int(match[3])), set()).add(int(match[2]))
-    findings = []
-    for (folder, name, total), numbers in shards.items():
-        if absent := sorted(set(range(total)) - numbers):
-            problem = f"{len(numbers)} of {total} shards are there; the first that is missing is {absent[0]:05d}"
-            findings.append(Finding(Severity.ERROR, "missing-shard", str(folder / name), problem, "others are read"))
-    return findings
+            shards[file.parent / match[1], int(match[3])].add(int(match[2]))
+    for (path, total), numbers in shards.items():
+        if absent := set(range(total)) - numbers:
+            problem = f"{len(numbers)} of {total} shards are there; the first that is missing is {min(absent):05d}"
+            annotations.report("missing-shard", str(path), problem, "others are read", Severity.ERROR)
 
 
 def _label_map(folder: Path, source: Path) -> tuple[list[Path], dict[int, str]]:
@@ -144,8 +130,8 @@ def _label_map(folder: Path, source: Path) -> tuple[list[Path], dict[int, str]]:
     classes: dict[int, str] = {}
     for file in files:
         try:
-            items = parse_label_map(file.read_text(encoding="utf-8-sig"))
-        except ValueError as error:
+            items = parse_label_map(read_text(file))
+        except text_format.ParseError as error:
             raise UserError(f"{file}: not a label map ({error}); it is item {{ id: 1 name: '...' }}") from error
         for number, name in items.items():
             if classes.setdefault(number, name) != name:
@@ -188,8 +174,6 @@ def read_records(file: Path) -> Iterator[bytes]:
 
 
 def _masked_checksum(data: bytes) -> bytes:
-    import google_crc32c
-
     checksum: int = google_crc32c.value(data)
     return CHECKSUM.pack(((checksum >> 15 | checksum << 17) + MASK_DELTA) & 0xFFFFFFFF)
 
@@ -198,15 +182,10 @@ def parse_example(data: bytes) -> dict[str, list[Any]]:
     """Return the lists of a serialized ``tf.train.Example`` by key: of bytes, floats or ints.
 
     Raises:
-        ValueError: not such a message.
+        DecodeError: not such a message.
     """
-    from google.protobuf.message import DecodeError
-
-    example = _message("Example")
-    try:
-        example.ParseFromString(data)
-    except DecodeError as error:
-        raise ValueError(str(error)) from error
+    example = _message_class("Example")()
+    example.ParseFromString(data)
     lists = {entry.key: entry.value.ListFields() for entry in example.features.feature}
     return {key: list(fields[0][1].value) if fields else [] for key, fields in lists.items()}
 
@@ -215,31 +194,17 @@ def parse_label_map(text: str) -> dict[int, str]:
     """Return class names by number, as a ``label_map.pbtxt`` states them.
 
     Raises:
-        ValueError: not such a text, with line and column.
+        ParseError: not such a text; line and column are named.
     """
-    from google.protobuf import text_format
-
-    label_map = _message("StringIntLabelMap")
-    try:
-        text_format.Parse(text, label_map, allow_unknown_field=True)
-    except text_format.ParseError as error:
-        raise ValueError(str(error)) from error
+    label_map = text_format.Parse(text, _message_class("StringIntLabelMap")(), allow_unknown_field=True)
     return {item.id: item.name or item.display_name for item in label_map.item}
 
 
-def _message(name: str) -> Any:
-    from google.protobuf import message_factory
-
-    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(name))()
-
-
 @cache
-def _pool() -> Any:
-    from google.protobuf import descriptor_pb2, descriptor_pool, text_format
-
+def _message_class(name: str) -> Any:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(text_format.Parse(SCHEMA, descriptor_pb2.FileDescriptorProto()))
-    return pool
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
 
 
 def _read_record(
@@ -247,14 +212,18 @@ def _read_record(
 ) -> None:
     try:
         lists = parse_example(data)
-    except ValueError as error:
+    except DecodeError as error:
         raise UserError(f"{place}: not a tf.train.Example ({error}); the file holds other records") from error
     encoded = lists.get("image/encoded")
     if not encoded or not isinstance(encoded[0], bytes):
         raise UserError(f"{place}: has no image/encoded; the image must be inside")
     names = [*lists.get("image/filename", []), *lists.get("image/source_id", [])]
     file_name = next(filter(None, map(_decoded, names)), f"{file.name}_{folder.name}")
-    path = _extract(encoded[0], file_name, folder)
+    # folders of another machine are of no use, and suffixes may be wrong
+    stem = scene_name(re.split(r"[/\\]", file_name)[-1]).replace("\0", "").lstrip(".") or "image"
+    path = folder / f"{stem}{SUFFIXES.get(encoded[0][:4], '.jpg')}"
+    folder.mkdir(parents=True)
+    path.write_bytes(encoded[0])
     width, height = (_numbers(lists, f"image/{side}", place) for side in ("width", "height"))
     size = (int(width[0]), int(height[0])) if width and height else None
     image = annotations.add_image(file_name, path, size, place)
@@ -269,29 +238,19 @@ def _read_record(
         if len(values) != count:
             raise UserError(f"{place}: {key} has {len(values)} values for {count} boxes; each box needs one")
     if lists.get(f"{OBJECT}mask"):
-        annotations.warn_once(file, "outline", place, "has masks", "the boxes are read, the masks are not")
+        annotations.report_once(file, "outline", place, "has masks", "the boxes are read, the masks are not")
     scale = np.array((size or image_size(path) or (1, 1)) * 2)
     for index, shares in enumerate(zip(*edges, strict=True)):
         x1, y1, x2, y2 = (scale * shares).tolist()
         object_place = f"{place}: object {index + 1}"
         if group := next((group for key, group in GROUPS.items() if flags[key][index]), None):
             problem = f"box {(x1, y1, x2, y2)} is that of {group}, not of one object"
-            annotations.warn("crowd", object_place, problem, "left out")
+            annotations.report("crowd", object_place, problem, "left out")
             continue
         if flags[DIFFICULT][index]:
-            annotations.warn_once(
-                file, "difficult", object_place, "object is marked difficult", "kept, the mark is not"
-            )
+            problem = "object is marked difficult"
+            annotations.report_once(file, "difficult", object_place, problem, "kept, the mark is not")
         annotations.records.append(Record(image, class_names[index], rounded((x1, y1, x2, y2)), object_place))
-
-
-def _extract(encoded: bytes, file_name: str, folder: Path) -> Path:
-    """Write the bytes as they are; the name keeps no folders, and its suffix is that of what the bytes are."""
-    stem = scene_name(re.split(r"[/\\]", file_name)[-1]).replace("\0", "").lstrip(".") or "image"
-    folder.mkdir(parents=True)
-    path = folder / f"{stem}{SUFFIXES.get(encoded[:4], '.jpg')}"
-    path.write_bytes(encoded)
-    return path
 
 
 def _class_names(
@@ -305,19 +264,19 @@ def _class_names(
     """Return the name of each box's class: its text, or that of its number."""
     texts = [_decoded(text) for text in lists.get(f"{OBJECT}class/text", [])]
     numbers = lists.get(f"{OBJECT}class/label", [])
-    by_number = [classes.get(number) or str(number) for number in numbers]
-    if len(texts) == len(numbers) == count:
-        for text, number in zip(texts, numbers, strict=True):
-            if text and classes.get(number, text) != text:
-                problem = f"class is {text!r}, its number {number} is {classes[number]!r} in the label map"
-                annotations.warn_once(file, "class-differs", place, problem, f"{text!r} is taken")
-        return [text or name for text, name in zip(texts, by_number, strict=True)]
     if count and count not in (len(texts), len(numbers)):
         raise UserError(
             f"{place}: {count} boxes, but {len(texts)} {OBJECT}class/text and {len(numbers)} .../label; "
             "each box needs its class"
         )
-    return texts if len(texts) == count else by_number
+    names = [classes.get(number) or str(number) for number in numbers]
+    if len(texts) != count or len(numbers) != count:
+        return names if len(numbers) == count else texts
+    for text, number in zip(texts, numbers, strict=True):
+        if text and classes.get(number, text) != text:
+            problem = f"class is {text!r}, its number {number} is {classes[number]!r} in the label map"
+            annotations.report_once(file, "class-differs", place, problem, f"{text!r} is taken")
+    return [text or name for text, name in zip(texts, names, strict=True)]
 
 
 def _numbers(lists: Mapping[str, list[Any]], key: str, place: str) -> list[float]:

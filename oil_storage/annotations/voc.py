@@ -13,11 +13,13 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
+from defusedxml import DefusedXmlException, ElementTree
+
 from oil_storage.annotations.boxes import plain_text, shortest
 from oil_storage.annotations.images import copy_images, images_by_stem, scene_name
 from oil_storage.annotations.record import Annotations, Record
 from oil_storage.errors import UserError
-from oil_storage.files import visible
+from oil_storage.files import starts_with, visible
 from oil_storage.scene import CLASS_NAME, Scene
 
 LAYOUTS = ("*.xml", "*/*.xml")
@@ -31,7 +33,7 @@ ROOT = re.compile(rb"<annotation[\s>]")
 def annotation_files(source: Path) -> list[Path]:
     """Return all xml of the folders that hold one of VOC's, so that a broken one is reported; no sidecar of GDAL."""
     files = [file for file in visible(source, *LAYOUTS) if not file.name.endswith(".aux.xml")]
-    folders = {file.parent for file in files if _is_voc(file)}
+    folders = {file.parent for file in files if starts_with(file, ROOT, HEAD)}
     return [file for file in files if file.parent in folders]
 
 
@@ -40,17 +42,7 @@ def read(source: Path, files: list[Path]) -> Annotations:
 
     An image is that of the xml's own name, as VOC has it; where there is none, that of its ``filename``. It is looked
     for in ``JPEGImages`` and ``images`` beside the xml's folder, beside the xml, and in the same places of ``source``.
-    Images without an xml are images without boxes.
-
-    Args:
-        source: folder with ``Annotations/*.xml`` and ``JPEGImages/``, or the like.
-        files: files of :func:`annotation_files`.
-
-    Returns:
-        Annotations: in the order of the xml files' names, images without one last.
-
-    Raises:
-        UserError: no VOC xml; the line or the object is named.
+    Images without an xml are images without boxes and come last.
     """
     annotations = Annotations([], [], files)
     folders: dict[Path, dict[str, Path]] = {}
@@ -87,18 +79,13 @@ def _add(parent: ET.Element, **texts: str) -> None:
         ET.SubElement(parent, tag).text = content
 
 
-def _is_voc(file: Path) -> bool:
-    with file.open("rb") as content:
-        return ROOT.search(content.read(HEAD)) is not None
-
-
 def _read_file(file: Path, source: Path, annotations: Annotations, folders: dict[Path, dict[str, Path]]) -> None:
     root = _parse(file)
     file_name = root.findtext("filename", "").strip()
     path = _image_path(file, file_name, source, folders)
     if path and file_name and path.stem not in (scene_name(file_name), file_name):
         problem = f"filename is {file_name!r}, the image of the xml's name is {path.name}"
-        annotations.warn_once(file, "other-file-name", str(file), problem, f"{path.name} is taken")
+        annotations.report_once(file, "other-file-name", str(file), problem, f"{path.name} is taken")
     image = annotations.add_image(file_name or file.stem, path, _size(root, file), str(file))
     for number, item in enumerate(root.findall("object"), start=1):
         place = f"{file}: object {number}"
@@ -107,12 +94,10 @@ def _read_file(file: Path, source: Path, annotations: Annotations, folders: dict
             raise UserError(f"{place}: has no name; an object needs its class there")
         annotations.records.append(Record(image, class_name, _box(item, file, place, annotations), place))
         if item.findtext("difficult", "").strip() == "1":
-            annotations.warn_once(file, "difficult", place, "object is marked difficult", "kept, the mark is not")
+            annotations.report_once(file, "difficult", place, "object is marked difficult", "kept, the mark is not")
 
 
 def _parse(file: Path) -> ET.Element:
-    from defusedxml import DefusedXmlException, ElementTree
-
     try:
         root: ET.Element = ElementTree.parse(file).getroot()
     except ET.ParseError as error:
@@ -149,7 +134,7 @@ def _size(root: ET.Element, file: Path) -> tuple[int, int] | None:
 
 def _box(item: ET.Element, file: Path, place: str, annotations: Annotations) -> tuple[float, float, float, float]:
     if (turned := item.find("robndbox")) is not None:  # roLabelImg's
-        annotations.warn_once(file, "turned-box", place, "box is turned (robndbox)", "read as its bounds")
+        annotations.report_once(file, "turned-box", place, "box is turned (robndbox)", "read as its bounds")
         x, y, width, height, angle = _numbers(turned, ("cx", "cy", "w", "h", "angle"), place)
         cosine, sine = abs(math.cos(angle)), abs(math.sin(angle))
         half_width, half_height = (width * cosine + height * sine) / 2, (width * sine + height * cosine) / 2
@@ -158,17 +143,14 @@ def _box(item: ET.Element, file: Path, place: str, annotations: Annotations) -> 
     if edges is None:
         raise UserError(f"{place}: has no bndbox; an object needs one with {', '.join(EDGES)}")
     if item.find("polygon") is not None:
-        annotations.warn_once(file, "outline", place, "has a polygon", "its bndbox is read, the polygon is not")
+        annotations.report_once(file, "outline", place, "has a polygon", "its bndbox is read, the polygon is not")
     x1, y1, x2, y2 = _numbers(edges, EDGES, place)
     return x1, y1, x2, y2
 
 
 def _numbers(element: ET.Element, tags: Sequence[str], place: str) -> list[float]:
-    numbers = []
-    for tag in tags:
-        content = element.findtext(tag)
-        try:
-            numbers.append(float(content or ""))
-        except ValueError:
-            raise UserError(f"{place}: {tag} of {element.tag} is {content!r}; it must be a number") from None
-    return numbers
+    texts = {tag: element.findtext(tag) for tag in tags}
+    try:
+        return [float(text or "") for text in texts.values()]
+    except ValueError:
+        raise UserError(f"{place}: {element.tag} has {texts}; all of these must be numbers") from None

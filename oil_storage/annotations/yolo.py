@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from oil_storage.annotations.boxes import bounds, is_upright_box, rounded, shortest
 from oil_storage.annotations.images import copy_images, image_size, images_by_stem
@@ -30,24 +31,15 @@ def annotation_files(source: Path) -> list[Path]:
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every label file of ``source`` and find every image.
+    """Read every label file of ``source``.
+
+    ``images/`` and ``labels/`` may have ``train/``, ``val/`` and others inside, or lie inside of those; or images,
+    their label files and ``classes.txt`` lie side by side. Classes are named by ``data.yaml`` (or another ``*.yaml``
+    with ``names``), ``classes.txt`` or ``obj.names``, else called by their number.
 
     An image without a label file, or with an empty one, has no boxes; images that have no folder of labels are left
     out, for nobody says that they show no tank. Outlines and turned boxes are read as their bounds. Where the image of
     a label file is missing or broken, its boxes stay shares.
-
-    Args:
-        source: folder with ``images/`` and ``labels/``, both perhaps with ``train/``, ``val/`` and others inside or
-            each inside of those; or with images, their label files and ``classes.txt`` side by side. Classes are named
-            by ``data.yaml`` (or another ``*.yaml`` with ``names``), ``classes.txt`` or ``obj.names``, else called by
-            their number.
-        files: files of :func:`annotation_files`.
-
-    Returns:
-        Annotations: in the order of folders and names.
-
-    Raises:
-        UserError: a line that is no box; the line is named.
     """
     folders = _folders(source)
     names_file, classes = _class_names(source, folders)
@@ -56,7 +48,7 @@ def read(source: Path, files: list[Path]) -> Annotations:
         images = images_by_stem(images_folder)
         if images and not labels_folder.is_dir():
             problem = f"{len(images)} images, and no {labels_folder} that would say what they show"
-            annotations.warn("unlabelled-folder", str(images_folder), problem, "left out")
+            annotations.report("unlabelled-folder", str(images_folder), problem, "left out")
             continue
         labels = {file.stem: file for file in files if file.parent == labels_folder and file.name not in NAME_LISTS}
         for stem in sorted(images.keys() | labels.keys()):
@@ -73,12 +65,9 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
     copy_images(scenes, out / IMAGES)
     (out / LABELS).mkdir()
     for scene in scenes:
-        lines = []
-        for x1, y1, x2, y2 in shortest(scene.boxes):
-            shares = (x1 + x2) / 2 / scene.width, (y1 + y2) / 2 / scene.height
-            sides = (x2 - x1) / scene.width, (y2 - y1) / scene.height
-            lines.append(f"0 {' '.join(f'{share:.10f}' for share in (*shares, *sides))}\n")
-        (out / LABELS / f"{scene.scene_id}.txt").write_text("".join(lines), encoding="utf-8")
+        low, high = np.split(np.array(shortest(scene.boxes)).reshape(-1, 4), 2, axis=1)
+        shares = np.hstack([(low + high) / 2, high - low]) / ([scene.width, scene.height] * 2)
+        np.savetxt(out / LABELS / f"{scene.scene_id}.txt", shares, fmt="0 %.10f %.10f %.10f %.10f")
     names = f"path: .\ntrain: {IMAGES}\nval: {IMAGES}\nnames:\n  0: {CLASS_NAME}\n"
     (out / "data.yaml").write_text(names, encoding="utf-8")
 
@@ -107,20 +96,17 @@ def _class_names(source: Path, folders: list[tuple[Path, Path]]) -> tuple[Path |
 
 def _yaml_names(file: Path) -> dict[int, str]:
     """Return the classes by number; empty where the file has no ``names``."""
-    import yaml
-
     try:
         content = yaml.safe_load(read_text(file))
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise UserError(f"{file}{line}: not YAML; mend it, or remove it to have classes called by number") from error
-    names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    if not isinstance(names or {}, dict) or not all(isinstance(number, int) for number in names or {}):
+    names = (content.get("names") if isinstance(content, dict) else None) or {}
+    names = dict(enumerate(names)) if isinstance(names, list) else names
+    if not isinstance(names, dict) or not all(isinstance(number, int) for number in names):
         raise UserError(f"{file}: names is {names!r}; it must be a list, or a mapping of numbers to names")
-    return {number: str(name) for number, name in (names or {}).items()}
+    return {number: str(name) for number, name in names.items()}
 
 
 def _read_boxes(
@@ -140,7 +126,7 @@ def _read_boxes(
             box = bounds(points)
             if not is_upright_box(points):
                 problem = f"outline of {len(points)} points, not an upright box"
-                annotations.warn_once(file, "outline", place, problem, "bounds read")
+                annotations.report_once(file, "outline", place, problem, "bounds read")
         annotations.records.append(Record(image, classes.get(class_id, str(class_id)), rounded(box), place))
 
 

@@ -2,8 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +67,17 @@ class OilStorageDataset(CocoDataset):
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the annotations and see that every image is there, to its end."""
-        with prepared_annotations(self.ann_file), redirect_stdout(io.StringIO()):  # pycocotools prints
-            data_list: list[dict[str, Any]] = super().load_data_list()
+        try:
+            with redirect_stdout(io.StringIO()):  # pycocotools prints
+                data_list: list[dict[str, Any]] = super().load_data_list()
+        except FileNotFoundError as error:
+            raise UserError(f"{self.ann_file}: missing; delete the prepared folder and prepare it again") from error
+        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+            fault = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise UserError(
+                f"{self.ann_file}: damaged, or no annotations of tiles ({fault});\n"
+                "delete the prepared folder and prepare it again"
+            ) from error
         if not any(info["instances"] for info in data_list):
             raise UserError(
                 f"{self.ann_file}: no box of {', '.join(self.metainfo['classes'])} in {len(data_list)} tiles; "
@@ -82,25 +90,6 @@ class OilStorageDataset(CocoDataset):
                 f"it ({len(damaged)} of {len(data_list)} are);\ndelete {self.data_root} and prepare it again"
             )
         return data_list
-
-
-@contextmanager
-def prepared_annotations(ann_file: str) -> Iterator[None]:
-    """Blame what goes wrong while annotations are read on their file.
-
-    Raises:
-        UserError: the file is missing, truncated, or holds something else.
-    """
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise UserError(f"{ann_file}: missing; delete the prepared folder and prepare it again") from error
-    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-        fault = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(
-            f"{ann_file}: damaged, or no annotations of tiles ({fault});\n"
-            "delete the prepared folder and prepare it again"
-        ) from error
 
 
 def check_prepared(data_root: Path, tiles: str) -> None:

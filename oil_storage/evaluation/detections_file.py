@@ -116,8 +116,6 @@ def _from_json(path: Path, names: Mapping[int | str, str]) -> Iterator[Found]:
             )
     else:
         coco_file, owner = validated(content, CocoFile, path), "its own images"
-        if not coco_file.model_fields_set >= {"images", "annotations"}:
-            raise UserError(f"{path}: neither COCO with images and annotations nor a list of COCO results")
         names, results = {image.id: scene_name(image.file_name) for image in coco_file.images}, coco_file.annotations
         if len(set(names.values())) < len(coco_file.images):
             raise UserError(f"{path}: images of one name or id; they must differ, without folder and suffix")

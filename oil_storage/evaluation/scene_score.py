@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from oil_storage.coco import CocoAnnotation, CocoFile, CocoImage
@@ -49,20 +49,13 @@ def results_of(image_id: int, found: Detections) -> list[dict[str, Any]]:
 def coco_detections(scenes: Sequence[SceneResult]) -> CocoFile:
     """Detections as COCO json that names its images, as ``tools/evaluate.py`` reads it."""
     detections = [CocoAnnotation(**result) for result in coco_results(scenes)]
-    return coco_truth(scenes).model_copy(update={"annotations": detections})
+    return replace(coco_truth(scenes), annotations=detections)
 
 
 def coco_truth(scenes: Sequence[SceneResult]) -> CocoFile:
     """Labelled boxes as COCO json."""
     images = [
-        CocoImage(
-            id=number,
-            file_name=scene.scene_id,
-            width=scene.width,
-            height=scene.height,
-            scene_id=scene.scene_id,
-            gsd=scene.gsd,
-        )
+        CocoImage(number, scene.scene_id, scene.width, scene.height, scene.scene_id, scene.gsd)
         for number, scene in enumerate(scenes, start=1)
     ]
     return CocoFile.of_boxes(images, [scene.truth for scene in scenes])

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,20 +95,13 @@ def table(found: SceneDetections, measures: Measures) -> str:
 
 def coco_json(found: SceneDetections, measures: Measures) -> str:
     """COCO json with a ``score`` in each annotation: ``tools/evaluate.py`` reads it."""
-    image = CocoImage(
-        id=1,
-        file_name=found.file_name,
-        width=found.width,
-        height=found.height,
-        scene_id=found.name,
-        gsd=measures.gsd,
-    )
+    image = CocoImage(1, found.file_name, found.width, found.height, found.name, measures.gsd)
     content = CocoFile.of_boxes([image], [found.boxes])
     scored = [
-        annotation.model_copy(update={"score": score})
+        replace(annotation, score=score)
         for annotation, score in zip(content.annotations, found.scores.tolist(), strict=True)
     ]
-    return content.model_copy(update={"annotations": scored}).text()
+    return replace(content, annotations=scored).text()
 
 
 FORMATS: Mapping[str, Callable[[SceneDetections, Measures], str | bytes]] = {

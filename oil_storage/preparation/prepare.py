@@ -246,17 +246,10 @@ def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split, gsd: float |
     written = []
     for name in SPLITS:
         members = [by_id[scene_id] for scene_id in split[name]]
-        images = [
-            CocoImage(
-                id=number,
-                file_name=scene.image.name,
-                width=scene.width,
-                height=scene.height,
-                scene_id=scene.scene_id,
-                gsd=gsd or mean_ground_resolution(scene),
-            )
-            for number, scene in enumerate(members, start=1)
-        ]
+        images = []
+        for number, scene in enumerate(members, start=1):
+            resolution = gsd or mean_ground_resolution(scene)
+            images.append(CocoImage(number, scene.image.name, scene.width, scene.height, scene.scene_id, resolution))
         text = CocoFile.of_boxes(images, [scene.boxes for scene in members]).text()
         path = out / "scenes" / f"{name}.json"
         if not path.is_file() or path.read_bytes() != text.encode():

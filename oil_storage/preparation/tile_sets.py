@@ -185,16 +185,7 @@ def _tile_coco(tiles: dict[str, list[Tile]], suffix: str) -> CocoFile:
     for scene_id, cut in tiles.items():
         for tile in cut:
             x1, y1, x2, y2 = tile.window.tolist()
-            images.append(
-                CocoImage(
-                    id=len(images) + 1,
-                    file_name=_tile_name(scene_id, x1, y1, suffix),
-                    width=x2 - x1,
-                    height=y2 - y1,
-                    scene_id=scene_id,
-                    x=x1,
-                    y=y1,
-                )
-            )
+            name = _tile_name(scene_id, x1, y1, suffix)
+            images.append(CocoImage(len(images) + 1, name, x2 - x1, y2 - y1, scene_id, x=x1, y=y1))
             boxes.append(tile.boxes)
     return CocoFile.of_boxes(images, boxes)

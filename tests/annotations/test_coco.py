@@ -134,12 +134,12 @@ def test_odd_numbers_are_kept_for_the_audit(tmp_path: Path) -> None:
     ("entries", "words"),
     [
         (json.dumps(content(), indent=1)[:120], r"x\.json:\d+: not JSON"),
-        (json.dumps([content()]), r"x\.json: Input should be a valid dictionary .*, not \["),
+        (json.dumps([content()]), r"x\.json: Input should be a dictionary .*, not \["),
         (
             content(images={"id": 7}) | {"categories": [{"id": 1, "name": "x"}]},
             r"json: images: .* valid list, not {",
         ),
-        (content(images=[7]), r"images\[0\]: Input should be a valid dictionary .*, not 7"),
+        (content(images=[7]), r"images\[0\]: Input should be a dictionary .*, not 7"),
         (content(images=[{"id": 7}]), r"images\[0\]\.file_name: Field required"),
         (content(images=[{"file_name": "a.jpg"}]), r"images\[0\]\.id: Field required"),
         (
@@ -188,3 +188,9 @@ def test_links_to_images_stay_in_their_folder(tmp_path: Path) -> None:
     (tmp_path / "source" / "images" / "a.jpg").symlink_to(tmp_path / "elsewhere" / "a.jpg")
     write(tmp_path / "source" / "x.json", content())
     assert read(tmp_path / "source").findings == []
+
+
+def test_list_that_is_left_out_is_empty(tmp_path: Path) -> None:
+    write(tmp_path / "x.json", {"images": content()["images"]})
+    assert [image.name for image in read(tmp_path).images] == ["a.jpg"]
+    assert read(tmp_path).records == []

@@ -24,7 +24,7 @@ def test_first_warning_of_a_check_in_a_file_counts_the_others() -> None:
         ("a", "y", "a:3"),
         ("a", "x", "a:4"),
     ):
-        annotations.warn_once(Path(file), check, place, "problem", "action")
+        annotations.report_once(Path(file), check, place, "problem", "action")
     assert annotations.findings == [
         Finding(Severity.WARNING, "x", "a:1", "problem; 2 more", "action"),
         Finding(Severity.WARNING, "x", "b:1", "problem", "action"),

@@ -133,11 +133,11 @@ def test_turned_boxes_polygons_and_difficult_objects_are_said(tmp_path: Path) ->
         ("<annotation><object><name>t</name></object></annotation>", "object 1: has no bndbox"),
         (
             "<annotation><object><name>t</name><bndbox><xmin>1</xmin></bndbox></object></annotation>",
-            "object 1: ymin of bndbox is None",
+            "object 1: bndbox has .*'ymin': None",
         ),
         (
             f"<annotation><object><name>t</name>{BOX.replace('2.5', '2,5')}</object></annotation>",
-            "object 1: ymin of bndbox is '2,5'",
+            "object 1: bndbox has .*'ymin': '2,5'",
         ),
         ("<annotation><size><width>x</width><height>1</height></size></annotation>", "size is 'x' x '1'"),
         ('<!DOCTYPE a [<!ENTITY e "e">]><annotation>&e;</annotation>', "not read"),

@@ -62,10 +62,10 @@ def test_classes_become_the_one_or_are_left_out_and_that_is_said(
     [
         ("nowhere", [], "nowhere: no such folder"),
         ("empty", [], "none of the formats"),
-        ("raw", ["--format", "voc"], "no VOC xml"),
+        ("raw", ["--format", "voc"], "has no voc annotations; looked for *.xml"),
         ("raw", ["--class-map", "ship"], "--class-map ship"),
         ("raw", [], "out: is not empty"),
-        ("raw/images", ["--format", "coco"], "no COCO json"),
+        ("raw/images", ["--format", "coco"], "has no coco annotations; looked for *.json"),
     ],
 )
 def test_bad_input_is_status_2_and_writes_nothing(

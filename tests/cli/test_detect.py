@@ -292,7 +292,7 @@ def test_scenes_are_files_folders_patterns_and_lists(tmp_path: Path) -> None:
     for named, said in (
         ([str(tmp_path), str(tmp_path / "other")], "results are called by the scene's name"),
         ([str(tmp_path / "empty.txt")], r"empty\.txt: no scene in it"),
-        ([str(tmp_path / "latin.txt")], r"latin\.txt: a list of scenes must be UTF-8"),
+        ([str(tmp_path / "latin.txt")], r"latin\.txt: not UTF-8 text"),
         ([str(tmp_path / "*.gif")], "no such file, folder, or file of this pattern"),
         ([str(tmp_path / "nothing")], "no such file, folder"),
     ):

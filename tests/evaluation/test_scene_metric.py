@@ -15,10 +15,6 @@ from oil_storage.tiling import cut_boxes, tile_grid
 WIDTH, HEIGHT, TILE, OVERLAP = 900, 700, 300, 60
 
 
-def coco_image(number: int, file_name: str, width: int, height: int, scene_id: str | None = None) -> CocoImage:
-    return CocoImage(id=number, file_name=file_name, width=width, height=height, scene_id=scene_id)
-
-
 @pytest.fixture
 def prepared(tmp_path: Path) -> tuple[Path, Path, list[dict[str, object]]]:
     """Return the json of tiles and of scenes, and perfect predictions of the tiles."""
@@ -31,9 +27,9 @@ def prepared(tmp_path: Path) -> tuple[Path, Path, list[dict[str, object]]]:
         scenes.append(boxes)
         for window in tile_grid(WIDTH, HEIGHT, TILE, OVERLAP):
             x1, y1, x2, y2 = window.tolist()
-            tiles.append(coco_image(len(tiles) + 1, f"{name}_{x1}_{y1}.jpg", x2 - x1, y2 - y1, name))
+            tiles.append(CocoImage(len(tiles) + 1, f"{name}_{x1}_{y1}.jpg", x2 - x1, y2 - y1, name))
             boxes_of_tiles.append(cut_boxes(boxes, window)[0])
-    images = [coco_image(number, f"{name}.tif", WIDTH, HEIGHT) for number, name in enumerate(("first_1", "second"), 1)]
+    images = [CocoImage(number, f"{name}.tif", WIDTH, HEIGHT) for number, name in enumerate(("first_1", "second"), 1)]
     tiles_path, scenes_path = tmp_path / "tiles.json", tmp_path / "scenes.json"
     CocoFile.of_boxes(tiles, boxes_of_tiles).save(tiles_path)
     CocoFile.of_boxes(images, scenes).save(scenes_path)
@@ -98,7 +94,7 @@ def test_what_is_no_json_of_scenes_is_said(tmp_path: Path) -> None:
 def test_boxes_that_are_no_objects_to_find_are_refused(
     annotation: dict[str, object], said: str, tmp_path: Path
 ) -> None:
-    content = CocoFile.of_boxes([coco_image(1, "a.jpg", 90, 90)], [[[5, 5, 9, 9], [20, 20, 30, 30]]]).to_dict()
+    content = CocoFile.of_boxes([CocoImage(1, "a.jpg", 90, 90)], [[[5, 5, 9, 9], [20, 20, 30, 30]]]).to_dict()
     content["annotations"][1] |= annotation
     path = tmp_path / "scenes.json"
     path.write_text(json.dumps(content))
@@ -108,7 +104,7 @@ def test_boxes_that_are_no_objects_to_find_are_refused(
 
 def test_two_images_of_one_id_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "scenes.json"
-    CocoFile(images=[coco_image(1, f"{name}.jpg", 90, 90) for name in "ab"]).save(path)
+    CocoFile([CocoImage(1, f"{name}.jpg", 90, 90) for name in "ab"], []).save(path)
     with pytest.raises(UserError, match="2 images have 1 ids"):
         read_scenes(path)
 
@@ -118,12 +114,12 @@ def test_merging_and_scoring_twenty_scenes_of_a_thousand_detections_take_little_
     windows = tile_grid(side, side, tile, 64)
     names = [f"scene_{index}" for index in range(number)]
     tiles = [
-        coco_image(number, f"{name}_{x}_{y}.jpg", tile, tile, name)
+        CocoImage(number, f"{name}_{x}_{y}.jpg", tile, tile, name)
         for number, (name, (x, y, *_)) in enumerate(itertools.product(names, windows.tolist()), 1)
     ]
-    images = [coco_image(number, f"{name}.jpg", side, side) for number, name in enumerate(names, 1)]
+    images = [CocoImage(number, f"{name}.jpg", side, side) for number, name in enumerate(names, 1)]
     for path, entries in ((tmp_path / "tiles.json", tiles), (tmp_path / "scenes.json", images)):
-        CocoFile(images=entries).save(path)
+        CocoFile(entries, []).save(path)
     metric = SceneMetric(str(tmp_path / "tiles.json"), str(tmp_path / "scenes.json"))
     rng = np.random.default_rng(0)
     found = []
