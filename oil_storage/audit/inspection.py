@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 
 from oil_storage.annotations import Annotations, Record
 from oil_storage.audit.alignment import GradientField, SceneEvidence, examine, faults
-from oil_storage.audit.alignment.dataset import DatasetVerdict, judge_dataset
 from oil_storage.audit.alignment.roundness import SUSPECT
-from oil_storage.audit.alignment.second_look import look_again
-from oil_storage.audit.alignment.verdict import FEWEST, Answer, Verdict
+from oil_storage.audit.alignment.verdict import FEWEST, Answer, DatasetVerdict, Verdict, judge_dataset, reexamine
 from oil_storage.audit.fingerprint import SceneFingerprint, fingerprint
 from oil_storage.audit.footprints import footprints
 from oil_storage.audit.records import MISALIGNED, NOT_CORNERS, audit
@@ -180,7 +178,7 @@ def _second_opinion(
     ]
     scales = {verdict.fault for verdict in alignment.scenes.values() if verdict.fault.kind == faults.SCALED}
     by_id = {scene.scene_id: scene for scene in scenes}
-    found = look_again(by_id, {name: written[name] for name in unknown}, sorted(scales, key=str)[:5])
+    found = reexamine(by_id, {name: written[name] for name in unknown}, sorted(scales, key=str)[:5])
     again = {name: replace(alignment.scenes[name], answer=Answer.NO, fault=fault) for name, fault in found.items()}
     verdicts: dict[str, Verdict] = {**alignment.scenes, **again}
     return replace(alignment, scenes=verdicts)

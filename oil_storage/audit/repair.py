@@ -8,9 +8,8 @@ import numpy as np
 
 from oil_storage.annotations import Annotations, Record
 from oil_storage.audit.alignment import Fault, faults
-from oil_storage.audit.alignment.dataset import DatasetVerdict, agrees
 from oil_storage.audit.alignment.faults import undo
-from oil_storage.audit.alignment.verdict import Answer
+from oil_storage.audit.alignment.verdict import Answer, DatasetVerdict, agrees
 
 
 def mend(
