@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -15,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from oil_storage.audit.fingerprint import SceneFingerprint
+from oil_storage.scene import Scene
 
 MIN_SCORE = 0.35
 """Others score up to 0.1, among scenes of 192 px up to 0.33; see docs/same_ground.md."""
@@ -388,3 +390,31 @@ def _unmirrored(overlap: Overlap, width: int) -> Overlap:
     assert overlap.matrix is not None
     mirror = np.array([[-1, 0, width], [0, 1, 0], [0, 0, 1]])
     return Overlap(overlap.first, overlap.second, overlap.shared, overlap.score, overlap.matrix @ mirror)
+
+
+PIECES = 16
+"""Of each side; a side that is straight in one coordinate system is bent in another."""
+EARTH = "EPSG:4326"
+
+
+def footprints(scenes: Iterable[Scene]) -> dict[str, shapely.Geometry]:
+    """Areas that scenes cover, by scene id, as longitude and latitude.
+
+    Scenes whose files name no coordinate system of the earth's are left out: several may start at the same origin of
+    their own.
+    """
+    from rasterio.warp import transform
+
+    areas = {}
+    for scene in scenes:
+        place = scene.georeference
+        if place is None or place.crs is None:
+            continue
+        frame = shapely.box(0, 0, scene.width, scene.height)
+        frame = shapely.segmentize(frame, max(scene.width, scene.height) / PIECES)
+        outline = shapely.transform(frame, place.to_world)
+        to_earth = partial(transform, place.crs, EARTH)
+        area = shapely.transform(outline, lambda xy, to_earth=to_earth: np.column_stack(to_earth(xy[:, 0], xy[:, 1])))
+        if np.isfinite(area.bounds).all():
+            areas[scene.scene_id] = area
+    return areas
