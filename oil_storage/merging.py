@@ -82,8 +82,7 @@ def _shown_alone(windows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _inside(boxes: NDArray[np.float32], limits: NDArray[np.float32]) -> NDArray[np.bool_]:
     after, before = boxes[:2] > limits[:2], boxes[2:] < limits[2:]
-    inside: NDArray[np.bool_] = after[0] & after[1] & before[0] & before[1]
-    return inside
+    return np.asarray(after[0] & after[1] & before[0] & before[1])
 
 
 def _pairs(

@@ -68,8 +68,7 @@ def visible_share(boxes: NDArray[np.float32], window: NDArray[np.int64]) -> NDAr
     """
     clipped = np.concatenate([np.maximum(boxes[:, :2], window[:2]), np.minimum(boxes[:, 2:], window[2:])], axis=1)
     sides = np.clip(clipped[:, 2:] - clipped[:, :2], 0, None)
-    shares: NDArray[np.float32] = (sides.prod(axis=1) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)).astype(np.float32)
-    return shares
+    return np.asarray((sides.prod(axis=1) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)).astype(np.float32))
 
 
 def cut_boxes(

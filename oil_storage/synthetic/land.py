@@ -30,8 +30,7 @@ class Warp:
 
     def __call__(self, points: Array) -> Array:
         """Bend points ``(..., 2)``."""
-        bent: Array = points + np.sin(points @ self._waves.T + self._phases) @ self._reach
-        return bent
+        return np.asarray(points + np.sin(points @ self._waves.T + self._phases) @ self._reach)
 
 
 @dataclass(frozen=True)
@@ -359,8 +358,7 @@ def _course(size: int, bend: float, rng: np.random.Generator) -> Array:
     t = np.linspace(-1.5, 1.5, 80)
     waves = rng.normal(0, bend, 3) * size / (1, 2, 4)
     sway = sum(w * np.sin(k * t + p) for w, k, p in zip(waves, (2.0, 4.7, 9.0), rng.uniform(0, 7, 3), strict=True))
-    course: Array = start + np.outer(t * size, unit(turn)) + np.outer(sway, unit(turn + np.pi / 2))
-    return course
+    return np.asarray(start + np.outer(t * size, unit(turn)) + np.outer(sway, unit(turn + np.pi / 2)))
 
 
 # In the order of Palette.uses.

@@ -68,8 +68,7 @@ _LEANING_DEBT = 50.0
 
 
 def _quantile(table: tuple[tuple[float, ...], tuple[float, ...]], u: Array) -> Array:
-    value: Array = np.exp(np.interp(u, table[0], np.log(table[1])))
-    return value
+    return np.asarray(np.exp(np.interp(u, table[0], np.log(table[1]))))
 
 
 def _density(index: Array) -> Array:
