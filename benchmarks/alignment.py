@@ -20,10 +20,8 @@ from numpy.typing import NDArray
 
 from oil_storage.annotations import formats
 from oil_storage.audit.alignment import GradientField, SceneEvidence, examine, faults
-from oil_storage.audit.alignment.dataset import judge_dataset
 from oil_storage.audit.alignment.faults import Fault, plant
-from oil_storage.audit.alignment.second_look import look_again
-from oil_storage.audit.alignment.verdict import FEWEST, Answer, judge_scene
+from oil_storage.audit.alignment.verdict import FEWEST, Answer, judge_dataset, judge_scene, reexamine
 from oil_storage.audit.records import audit
 from oil_storage.imagery import read_pixels
 from oil_storage.parallel import in_processes
@@ -135,7 +133,7 @@ def single(scenes: Sequence[Scene], seen: Mapping[str, Seen]) -> Iterator[str]:
         if planted == EXCHANGED:
             follows = {one.scene_id: other for one, other in zip(scenes, [*scenes[1:], scenes[0]], strict=True)}
             images = {scene.scene_id: scene.image for scene in scenes}
-            found = look_again(images, {name: follows[name].boxes for name in unknown}, [])
+            found = reexamine(images, {name: follows[name].boxes for name in unknown}, [])
             true = {name for name, fault in found.items() if fault.image == follows[name].scene_id}
             called |= {name: expected if name in true else "of a wrong image" for name in found}
         counts = Counter(called.values())

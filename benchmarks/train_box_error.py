@@ -20,7 +20,7 @@ from torch import nn
 from tqdm import trange
 
 from oil_storage.annotations import formats
-from oil_storage.audit.alignment.box_error import SIDE, patches
+from oil_storage.audit.alignment.box_error import SIDE, cut_patches
 from oil_storage.audit.records import audit
 from oil_storage.imagery import read_pixels
 from oil_storage.scene import CLASS_NAME
@@ -86,7 +86,7 @@ def train(scenes: Sequence[tuple[NDArray[np.uint8], Floats]], epochs: int) -> nn
         for grey, boxes in scenes:
             some = boxes[rng.permutation(len(boxes))[:PER_SCENE]]
             moved, by = misplaced(some, rng)
-            seen.append(patches(grey, moved))
+            seen.append(cut_patches(grey, moved))
             errors.append(by)
         x, y = flipped(np.concatenate(seen), np.concatenate(errors), rng)
         order = rng.permutation(len(x))

@@ -1,15 +1,16 @@
-"""What is said about data: where, what is wrong, and what was done about it."""
+"""Findings about data: where, what is wrong, and what was done about it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 
 class Severity(StrEnum):
     """How much a finding weighs."""
 
     REPAIR = "repair"
-    """There was one safe way to mend it, and it was taken."""
+    """There was one safe way to mend it, which was taken."""
     WARNING = "warning"
     """A box was left out, or something is odd; training can go on."""
     ERROR = "error"
@@ -38,6 +39,11 @@ class Finding:
         return f"{self.severity}: {self.place}: {self.problem} -> {self.action}"
 
 
+repair = partial(Finding, Severity.REPAIR)
+warning = partial(Finding, Severity.WARNING)
+error = partial(Finding, Severity.ERROR)
+
+
 def gravest_last(findings: Sequence[Finding]) -> list[Finding]:
-    """Repairs, warnings, errors: what counts most stands next to what is said of them all."""
+    """Sort repairs before warnings before errors: on a terminal, the gravest stand next to the summary."""
     return sorted(findings, key=lambda finding: list(Severity).index(finding.severity))

@@ -6,6 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float32]
+Indices = NDArray[np.int32]
+Flags = NDArray[np.bool_]
+
 BORDER = 1.5
 """Pixels: a box that ends so near to the border between tiles may go on behind it."""
 SAME = 0.3
@@ -18,8 +22,8 @@ LEFT, TOP = np.int8(1), np.int8(2)
 class Detections(NamedTuple):
     """Boxes ``(N, 4)`` float32 xyxy, pixels, and their scores ``(N,)`` float32."""
 
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
+    boxes: Floats
+    scores: Floats
 
 
 def merge_tiles(
@@ -36,7 +40,7 @@ def merge_tiles(
 
     Args:
         windows: ``(T, 4)`` xyxy, pixels of the scene, of :func:`tile_grid`.
-        tiles: T, in the same order; boxes in pixels of the tile.
+        tiles: detections of each window, in pixels of the tile.
         width: of the scene, pixels.
         height: of the scene, pixels.
         same: least agreement of two boxes of one object, in (0, 1].
@@ -54,7 +58,7 @@ def merge_tiles(
     # a side is cut where it lies at its tile's border, unless the scene ends there
     inner = corners != np.array([[0], [0], [width], [height]])
     cut = (np.abs(boxes - limits) <= BORDER) & inner.take(tile_of, axis=1)
-    # what is no box, as a detector that diverges may give, is nobody's view: it has no cell and stays as it is
+    # a diverging detector may return what is no box: it has no cell and stays as it is
     is_box = np.isfinite(boxes).all(axis=0) & (boxes[2:] >= boxes[:2]).all(axis=0)
     shared = np.flatnonzero(is_box & ~_inside(boxes, _shown_alone(corners).take(tile_of, axis=1)))
     objects = 2 * len(shared) + np.arange(len(tile_of))
@@ -68,8 +72,8 @@ def merge_tiles(
 # Below, coordinates are (4, N) float32, a row for each of x1, y1, x2, y2: numpy is fastest along rows.
 
 
-def _shown_alone(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Ground of each tile whose boxes have none of another tile near; a side is negative where there is none."""
+def _shown_alone(windows: Floats) -> Floats:
+    """Return the ground of each tile whose boxes are far from other tiles; a side is negative where there is none."""
     ground = np.empty_like(windows)
     for axis in (0, 1):
         starts, which = np.unique(windows[axis], return_inverse=True)
@@ -80,41 +84,34 @@ def _shown_alone(windows: NDArray[np.float32]) -> NDArray[np.float32]:
     return ground
 
 
-def _inside(boxes: NDArray[np.float32], limits: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _inside(boxes: Floats, limits: Floats) -> Flags:
     after, before = boxes[:2] > limits[:2], boxes[2:] < limits[2:]
-    inside: NDArray[np.bool_] = after[0] & after[1] & before[0] & before[1]
-    return inside
+    return np.asarray(after[0] & after[1] & before[0] & before[1])
 
 
-def _pairs(
-    limits: NDArray[np.float32],
-    tile_of: NDArray[np.int32],
-    boxes: NDArray[np.float32],
-    cut: NDArray[np.bool_],
-    same: float,
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Boxes of neighbouring tiles that may be one object, ``(2, P)``, and how well they agree, ``(P,)``.
+def _pairs(limits: Floats, tile_of: Indices, boxes: Floats, cut: Flags, same: float) -> tuple[Indices, Floats]:
+    """Return boxes of neighbouring tiles that may be one object, ``(2, P)``, and how well they agree, ``(P,)``.
 
-    By area that is their IoU; of fragments that meet at a border it is the IoU along it, less 2: those come last.
+    The agreement is their IoU by area; for fragments that meet at a border it is the IoU along it, less 2.
     """
     pairs = _near(boxes, tile_of)
-    found = [_agreeing(pairs, limits, boxes, cut, same)]
+    kinds = [_agreeing(pairs, limits, boxes, cut, same)]
     for axis in (0, 1):
         for before, after in (pairs, pairs[::-1]):
             facing = np.flatnonzero(cut[axis + 2].take(before) & cut[axis].take(after))
             facing = facing[limits[axis, before[facing]] < limits[axis, after[facing]]]
-            found.append(_meeting(axis, np.stack([before[facing], after[facing]]), boxes, same))
-    joined, rank = zip(*found, strict=True)
+            kinds.append(_meeting(axis, np.stack([before[facing], after[facing]]), boxes, same))
+    joined, rank = zip(*kinds, strict=True)
     return np.concatenate(joined, axis=1), np.concatenate(rank)
 
 
-def _near(boxes: NDArray[np.float32], tile_of: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Boxes of two tiles that overlap, or nearly touch, ``(2, P)``, each pair once."""
+def _near(boxes: Floats, tile_of: Indices) -> Indices:
+    """Return boxes of two tiles that overlap, or nearly touch, ``(2, P)``, each pair once."""
     around = boxes + np.array([[-BORDER], [-BORDER], [BORDER], [BORDER]], np.float32)
     cell, index, corner = _by_cell(around)
     x1, y1, x2, y2 = around.take(index, axis=1)
     tile = tile_of.take(index)
-    found: list[NDArray[np.int32]] = [np.empty((2, 0), np.int32)]
+    pairs: list[Indices] = [np.empty((2, 0), np.int32)]
     for step in range(1, len(cell)):  # each entry beside the next of its cell, then the one after that, and so on
         near = cell[step:] == cell[:-step]
         if not near.any():
@@ -122,30 +119,28 @@ def _near(boxes: NDArray[np.float32], tile_of: NDArray[np.int32]) -> NDArray[np.
         near &= tile[step:] != tile[:-step]
         near &= (x1[step:] <= x2[:-step]) & (x1[:-step] <= x2[step:])
         near &= (y1[step:] <= y2[:-step]) & (y1[:-step] <= y2[step:])
-        # of the cells that two boxes share, the one where their common ground begins counts
+        # two boxes that share several cells are paired in the one where their common ground begins
         near &= (corner[step:] | corner[:-step]) == LEFT | TOP
-        here = np.flatnonzero(near)
-        found.append(index.take(np.stack([here, here + step])))
-    return np.concatenate(found, axis=1)
+        entries = np.flatnonzero(near)
+        pairs.append(index.take(np.stack([entries, entries + step])))
+    return np.concatenate(pairs, axis=1)
 
 
-def _by_cell(boxes: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]]:
-    """Boxes listed in each cell of a square grid that they touch, those of one cell one after the other.
-
-    Cells are some boxes wide: a box touches few, and a cell holds few.
+def _by_cell(boxes: Floats) -> tuple[Indices, Indices, NDArray[np.int8]]:
+    """List boxes in each cell of a square grid that they touch; cells are some boxes wide, and hold few.
 
     Returns:
-        tuple: of each of the ``L`` entries the number of the cell, increasing, the index of the box, and whether the
-        cell is in the box's ``LEFT`` column or ``TOP`` row.
+        tuple: the number of the cell of each of ``L`` entries, increasing, the index of its box, and whether the cell
+        is in the box's ``LEFT`` column or ``TOP`` row.
     """
     side = 2.5 * max(1.0, float((boxes[2:] - boxes[:2]).mean())) if boxes.size else 1.0
     left, top, right, bottom = np.floor(boxes / np.float32(side)).astype(np.int32)
     columns = right - left + 1
     count = columns * (bottom - top + 1)
     index = np.repeat(np.arange(len(count), dtype=np.int32), count)
-    place, across = _counted(count), columns.take(index)
-    row = place // across
-    column = place - row * across
+    entry, across = _counted(count), columns.take(index)
+    row = entry // across
+    column = entry - row * across
     corner = LEFT * (column == 0) | TOP * (row == 0)
     # in a scene of very many cells numbers wrap round: then some boxes that are compared lie far apart
     cell = (top.take(index) + row + 1) * (right.max(initial=0) + 2) + left.take(index) + column + 1
@@ -153,14 +148,8 @@ def _by_cell(boxes: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.
     return cell.take(order), index.take(order), corner.take(order)
 
 
-def _agreeing(
-    pairs: NDArray[np.int32],
-    limits: NDArray[np.float32],
-    boxes: NDArray[np.float32],
-    cut: NDArray[np.bool_],
-    same: float,
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Pairs whose IoU on the ground that both tiles show, or what a cut leaves of it, is enough, and that IoU."""
+def _agreeing(pairs: Indices, limits: Floats, boxes: Floats, cut: Flags, same: float) -> tuple[Indices, Floats]:
+    """Return pairs whose IoU on the ground of both tiles, or what a cut leaves of it, is enough, and that IoU."""
     first, second = pairs
     a, b = boxes.take(first, axis=1), boxes.take(second, axis=1)
     common = _common_area(a, b)
@@ -173,10 +162,8 @@ def _agreeing(
     return pairs.compress(agree, axis=1), common[agree] / union[agree]
 
 
-def _meeting(
-    axis: int, facing: NDArray[np.int32], boxes: NDArray[np.float32], same: float
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Of fragments before and behind borders across ``axis`` those that go on in each other, and their rank."""
+def _meeting(axis: int, facing: Indices, boxes: Floats, same: float) -> tuple[Indices, Floats]:
+    """Return fragments before and behind borders across ``axis`` that continue each other, and their rank."""
     a, b = boxes[:, facing[0]], boxes[:, facing[1]]
     along = 1 - axis
     common = np.minimum(a[along + 2], b[along + 2]) - np.maximum(a[along], b[along])
@@ -186,8 +173,8 @@ def _meeting(
     return facing[:, meet], common[meet] / whole[meet] - 2
 
 
-def _objects(pairs: NDArray[np.int32], rank: NDArray[np.float32], tile_of: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Number of each box's object, ``(N,)``, joining the best pairs first unless an object would get two of a tile."""
+def _objects(pairs: Indices, rank: Floats, tile_of: Indices) -> NDArray[np.int64]:
+    """Number the objects of boxes, ``(N,)``: join the best pairs first unless an object would get two of a tile."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -203,48 +190,43 @@ def _objects(pairs: NDArray[np.int32], rank: NDArray[np.float32], tile_of: NDArr
     pairs, rank = pairs.take(contested, axis=1), rank[contested]
     joined = {index: {tile: index} for index, tile in zip(members.tolist(), tile_of[members].tolist(), strict=True)}
     for first, second in pairs[:, np.lexsort((pairs[1], pairs[0], -rank))].T.tolist():
-        one, other = joined[first], joined[second]
-        if one is not other and one.keys().isdisjoint(other):
-            one |= other
+        into, other = joined[first], joined[second]
+        if into is not other and into.keys().isdisjoint(other):
+            into |= other
             for index in other.values():
-                joined[index] = one
+                joined[index] = into
     objects: NDArray[np.int64] = group_of.astype(np.int64)
     objects[members] = [count + next(iter(joined[index].values())) for index in members.tolist()]
     return objects
 
 
-def _counted(lengths: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Numbers from 0 on, as many as each of the lengths says, one after the other."""
+def _counted(lengths: Indices) -> Indices:
+    """Concatenate ``range(length)`` of all lengths."""
     ends = np.cumsum(lengths, dtype=np.int32)
     return np.arange(lengths.sum(), dtype=np.int32) - np.repeat(ends - lengths, lengths)
 
 
 def _order(keys: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """Indices that sort keys of 0 to 2**31, equal ones as they come; faster by far than a stable argsort."""
+    """Sort keys of 0 to 2**31 stably, and return the indices; much faster than a stable argsort."""
     return np.sort((keys.astype(np.int64) << 32) | np.arange(len(keys))) & 0xFFFFFFFF
 
 
-def _common_area(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    area: NDArray[np.float32] = _overlap(0, boxes, others)
+def _common_area(boxes: Floats, others: Floats) -> Floats:
+    area: Floats = _overlap(0, boxes, others)
     area *= _overlap(1, boxes, others)
     return area
 
 
-def _overlap(axis: int, boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Length along an axis that two boxes share, ``(N,)``."""
-    length: NDArray[np.float32] = np.minimum(boxes[axis + 2], others[axis + 2])
+def _overlap(axis: int, boxes: Floats, others: Floats) -> Floats:
+    """Return the length along an axis that two boxes share, ``(N,)``."""
+    length: Floats = np.minimum(boxes[axis + 2], others[axis + 2])
     length -= np.maximum(boxes[axis], others[axis])
     return np.maximum(length, 0, out=length)
 
 
-def _seen_whole(
-    boxes: NDArray[np.float32],
-    scores: NDArray[np.float32],
-    cut: NDArray[np.bool_],
-    objects: NDArray[np.int64],
-) -> Detections:
-    """Objects by their best box that no border cuts, or stitched where there is none; best scores first."""
-    in_part: NDArray[np.bool_] = cut[0] | cut[1] | cut[2] | cut[3]
+def _seen_whole(boxes: Floats, scores: Floats, cut: Flags, objects: NDArray[np.int64]) -> Detections:
+    """Return objects by their best box that no border cuts, or stitched where there is none; best scores first."""
+    in_part: Flags = cut[0] | cut[1] | cut[2] | cut[3]
     by_score = _order(np.float32(np.inf).view(np.int32) - scores.view(np.int32))  # floats above 0 order as their bits
     ranks = _order((2 * objects + in_part).take(by_score))  # of each object whole boxes first, each by score
     starts = np.flatnonzero(np.diff(objects.take(by_score.take(ranks)), prepend=-1))
@@ -258,9 +240,9 @@ def _seen_whole(
     return Detections(merged.T.astype(np.float32), scores[best])
 
 
-def _stitched(boxes: NDArray[np.float32], cut: NDArray[np.bool_], members: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Box of an object that no tile saw whole: each side from its best fragment that shows it."""
-    union: NDArray[np.float32] = np.concatenate([boxes[:2, members].min(axis=1), boxes[2:, members].max(axis=1)])
+def _stitched(boxes: Floats, cut: Flags, members: NDArray[np.int64]) -> Floats:
+    """Return the box of an object that no tile saw whole: each side from its best fragment that shows it."""
+    union: Floats = np.concatenate([boxes[:2, members].min(axis=1), boxes[2:, members].max(axis=1)])
     box = union.copy()
     for side in range(4):
         shown = members[~cut[side, members]]

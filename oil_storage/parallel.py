@@ -2,10 +2,11 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
 import cv2
@@ -41,3 +42,12 @@ def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], title: 
 def _initialise() -> None:
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first ends the others
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    """Exit when the parent was killed; an orphan would wait for jobs for ever, and keep the parent's pipes open."""
+    parent = parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)

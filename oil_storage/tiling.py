@@ -8,18 +8,10 @@ MIN_VISIBLE = 0.3
 
 
 def tile_origins(length: int, tile: int, overlap: int) -> list[int]:
-    """Starts of the tiles along one side of a scene.
+    """Return the increasing starts of the tiles along one side of a scene, pixels.
 
-    Neighbours overlap by ``overlap`` px; the last tile is moved back to end at the border, so that every tile is full
-    and no pixel is left out. A side shorter than a tile gets one tile of its own length.
-
-    Args:
-        length: side of the scene, pixels.
-        tile: side of a tile, pixels.
-        overlap: pixels shared by neighbours, ``0 <= overlap < tile``.
-
-    Returns:
-        list[int]: increasing starts, pixels, the first 0.
+    Neighbours share ``overlap`` px; the last tile is moved back to end at the border, so that every tile is full and no
+    pixel is left out. A side shorter than a tile gets one tile of its own length.
 
     Raises:
         ValueError: where the sizes are not ``0 <= overlap < tile`` and ``length > 0``.
@@ -30,22 +22,11 @@ def tile_origins(length: int, tile: int, overlap: int) -> list[int]:
         )
     if length <= tile:
         return [0]
-    starts = list(range(0, length - tile, tile - overlap))
-    return [*starts, length - tile]
+    return [*range(0, length - tile, tile - overlap), length - tile]
 
 
 def tile_grid(width: int, height: int, tile: int, overlap: int) -> NDArray[np.int64]:
-    """All tiles of a scene, row by row.
-
-    Args:
-        width: scene width, pixels.
-        height: scene height, pixels.
-        tile: tile side, pixels.
-        overlap: pixels shared by neighbours.
-
-    Returns:
-        ``(T, 4)`` int64, xyxy, pixels of the scene; together they cover the scene.
-    """
+    """Return all tiles of a scene, row by row, ``(T, 4)`` xyxy, pixels of the scene; together they cover it."""
     return np.array(
         [
             (x, y, min(x + tile, width), min(y + tile, height))
@@ -57,19 +38,10 @@ def tile_grid(width: int, height: int, tile: int, overlap: int) -> NDArray[np.in
 
 
 def visible_share(boxes: NDArray[np.float32], window: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Share of each box's area that lies inside a window.
-
-    Args:
-        boxes: ``(N, 4)`` xyxy, pixels, positive area.
-        window: ``(4,)`` xyxy in the same frame.
-
-    Returns:
-        ``(N,)`` in [0, 1].
-    """
+    """Return the share of the area of boxes ``(N, 4)`` xyxy that lies inside a window ``(4,)`` xyxy, ``(N,)``."""
     clipped = np.concatenate([np.maximum(boxes[:, :2], window[:2]), np.minimum(boxes[:, 2:], window[2:])], axis=1)
     sides = np.clip(clipped[:, 2:] - clipped[:, :2], 0, None)
-    shares: NDArray[np.float32] = (sides.prod(axis=1) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)).astype(np.float32)
-    return shares
+    return np.asarray((sides.prod(axis=1) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)).astype(np.float32))
 
 
 def cut_boxes(

@@ -111,14 +111,7 @@ def anchor_coverage(cfg: "Config", scenes: Iterable[Scene]) -> Coverage:
     1280 -> 1024 px and 41 % at native scale; anchors of 8 px and up, from stride 4, reach 97 %.
 
     Points match a box that holds one of them, whatever its level. Anchors that reach over the border count, as
-    ``allowed_border=-1`` has it.
-
-    Args:
-        cfg: with a ``test_dataloader`` of tiles, and a ``model``; two-stage detectors are judged by their RPN.
-        scenes: with boxes in pixels of the scene.
-
-    Returns:
-        Coverage: all boxes of the scenes, each counted once.
+    ``allowed_border=-1`` has it. Two-stage detectors are judged by their RPN.
 
     Raises:
         UserError: the config's data set does not say how scenes are cut.
@@ -146,21 +139,14 @@ def anchor_coverage(cfg: "Config", scenes: Iterable[Scene]) -> Coverage:
         sides.append(np.sqrt((scene.boxes[:, 2:] - scene.boxes[:, :2]).prod(axis=1)))
         hits.append(hit)
     side, hit = np.concatenate([np.zeros(0), *sides]), np.concatenate([np.zeros(0, bool), *hits])
-    members = [(side >= low) & (side < high) for low, high in pairwise(SIDES)]
-    return Coverage(
-        priors,
-        tuple(
-            SizeBin(low, high, int(member.sum()), int(hit[member].sum()))
-            for (low, high), member in zip(pairwise(SIDES), members, strict=True)
-        ),
-    )
+    boxes, _ = np.histogram(side, SIDES)
+    covered, _ = np.histogram(side[hit], SIDES)
+    bins = zip(pairwise(SIDES), boxes.tolist(), covered.tolist(), strict=True)
+    return Coverage(priors, tuple(SizeBin(*borders, *counts) for borders, *counts in bins))
 
 
 def read_priors(model: Any) -> tuple[Priors, list[Level]]:
-    """Build the head that proposes boxes and read its priors, so that a head's own defaults count.
-
-    Args:
-        model: config of a detector.
+    """Build the head of a detector's config that proposes boxes, so that its defaults count, and read its priors.
 
     Returns:
         tuple: their kind, and the levels, finest first; none for heads of another kind.
@@ -178,30 +164,21 @@ def read_priors(model: Any) -> tuple[Priors, list[Level]]:
 
 
 def is_covered(levels: Iterable[Level], boxes: Tensor, size: Tensor) -> Tensor:
-    """Whether some prior matches each box.
+    """Return whether some prior matches each box, ``(N,)`` bool.
 
-    Args:
-        levels: of anchors, or of points.
-        boxes: ``(N, 4)`` xyxy, pixels of the resized tile.
-        size: ``(2,)`` of that tile, width and height.
-
-    Returns:
-        ``(N,)`` bool.
+    Boxes ``(N, 4)`` are xyxy, pixels of the resized tile; ``size`` ``(2,)`` is width and height of that tile.
     """
     covered = torch.zeros(len(boxes), dtype=torch.bool)
     for level in levels:
-        if level.cell.shape[1] == 4:
-            covered |= best_iou(level, boxes, size) >= MATCH_IOU
-        else:
-            covered |= holds_a_point(level, boxes, size)
+        is_anchors = level.cell.shape[1] == 4
+        covered |= best_iou(level, boxes, size) >= MATCH_IOU if is_anchors else holds_a_point(level, boxes, size)
     return covered
 
 
 def best_iou(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
-    """The IoU of each box with the level's best anchor; arguments as for :func:`is_covered`, returns ``(N,)``.
+    """Return the IoU of each box with the level's best anchor, ``(N,)``; arguments as for :func:`is_covered`.
 
-    Of anchors of one shape that is the one whose centre is nearest, along x and along y: their overlap with the box
-    only shrinks with the distance.
+    Among anchors of one shape the nearest is the best, along x and along y: overlap only shrinks with the distance.
     """
     centres = (level.cell[:, :2] + level.cell[:, 2:]) / 2
     targets = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
@@ -212,7 +189,7 @@ def best_iou(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
 
 
 def holds_a_point(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
-    """Whether each box has a point of the level inside; arguments as for :func:`is_covered`, returns ``(N,)`` bool."""
+    """Return whether each box has a point of the level inside, ``(N,)``; arguments as for :func:`is_covered`."""
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     first = _cells(((low - level.cell) / level.stride).floor() + 1, level, size)
     points = level.cell + first * level.stride
@@ -225,7 +202,7 @@ def _cells(indices: Tensor, level: Level, size: Tensor) -> Tensor:
 
 
 def _resized(transforms: Iterable[Any], width: int, height: int) -> tuple[Tensor, Tensor]:
-    """Factors by which a tile's boxes are scaled, and its size thereafter, both ``(2,)``, x and y.
+    """Return the factors by which a tile's boxes are scaled, and its size thereafter, both ``(2,)``, x and y.
 
     Padding would add nothing: an anchor that is centred outside the image shares no more than half of itself with it.
     """

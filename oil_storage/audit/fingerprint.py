@@ -1,4 +1,4 @@
-"""What of a scene's pixels tells its ground from any other: a small picture and points that can be found again."""
+"""Fingerprints of scenes that tell their ground from any other: a small picture and points that can be found again."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -74,12 +74,7 @@ class SceneFingerprint:
 
 
 def fingerprint(scene_id: str, pixels: NDArray[np.uint8]) -> SceneFingerprint:
-    """Take the fingerprint of a scene.
-
-    Args:
-        scene_id: the scene.
-        pixels: ``(H, W, 3)`` uint8 RGB, at least 2 px a side.
-    """
+    """Take the fingerprint of a scene's pixels ``(H, W, 3)`` RGB, at least 2 px a side."""
     short, long = sorted(pixels.shape[:2])
     reduction = max(round(short / REDUCED_SIDE), -(-long // LONGEST_SIDE), 1)
     height, width = (side // (2 * reduction) * 2 * reduction for side in pixels.shape[:2])
@@ -95,17 +90,15 @@ def fingerprint(scene_id: str, pixels: NDArray[np.uint8]) -> SceneFingerprint:
 
 def _reduce(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     size = (image.shape[1] // factor, image.shape[0] // factor)
-    reduced: NDArray[np.uint8] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return reduced
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
 
 
 def _ground(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """255 where there is ground, 0 in and about large black or white areas."""
+    """Return 255 where there is ground, 0 in and about large black or white areas."""
     extreme = ((grey < 2) | (grey > 253)).astype(np.uint8)
     empty = cv2.morphologyEx(extreme, cv2.MORPH_OPEN, np.ones((EMPTY_SIDE, EMPTY_SIDE), np.uint8))
     empty = cv2.dilate(empty, np.ones((2 * RINGING + 1, 2 * RINGING + 1), np.uint8))
-    ground: NDArray[np.uint8] = (1 - empty) * np.uint8(255)
-    return ground
+    return np.asarray((1 - empty) * np.uint8(255))
 
 
 def _flatten(grey: NDArray[np.uint8], ground: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -113,32 +106,30 @@ def _flatten(grey: NDArray[np.uint8], ground: NDArray[np.uint8]) -> NDArray[np.u
     is_ground = (ground > 0).astype(np.float32)
 
     def local_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        mean: NDArray[np.float32] = cv2.GaussianBlur(values * is_ground, None, FLATTEN_SIGMA) / weight
-        return mean
+        return np.asarray(cv2.GaussianBlur(values * is_ground, None, FLATTEN_SIGMA) / weight)
 
     weight = np.maximum(cv2.GaussianBlur(is_ground, None, FLATTEN_SIGMA), np.float32(1e-6))
     values = grey.astype(np.float32)
     detail = (values - local_mean(values)) * is_ground
     detail *= CONTRAST / (np.sqrt(local_mean(detail * detail)) + FLATTEN_FLOOR)
-    flat: NDArray[np.uint8] = np.clip(detail + 128, 1, 255).astype(np.uint8)
-    return flat
+    return np.asarray(np.clip(detail + 128, 1, 255).astype(np.uint8))
 
 
 def _points(flat: NDArray[np.uint8], ground: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Points ``(N, 4)``, in reduced pixels, and their descriptors ``(N, 128)``."""
+    """Detect points ``(N, 4)``, in reduced pixels, and their descriptors ``(N, 128)``."""
     sift = cv2.SIFT.create(contrastThreshold=MIN_CONTRAST, enable_precise_upscale=True)
-    found = sorted(sift.detect(flat, ground), key=lambda point: -point.response)
-    if not found:
+    keypoints = sorted(sift.detect(flat, ground), key=lambda point: -point.response)
+    if not keypoints:
         return np.empty((0, 4), np.float32), np.empty((0, VECTOR), np.uint8)
-    coarse = _spread([point for point in found if point.size >= COARSE_SIZE], COARSE_POINTS)
-    fine = _spread([point for point in found if point.size < COARSE_SIZE], POINTS - len(coarse))
+    coarse = _spread([point for point in keypoints if point.size >= COARSE_SIZE], COARSE_POINTS)
+    fine = _spread([point for point in keypoints if point.size < COARSE_SIZE], POINTS - len(coarse))
     kept, descriptors = sift.compute(flat, fine + coarse)
     points = [(point.pt[0] + 0.5, point.pt[1] + 0.5, point.size, np.radians(point.angle)) for point in kept]
     return np.array(points, np.float32), descriptors.astype(np.uint8)
 
 
 def _spread(strongest_first: Sequence[cv2.KeyPoint], number: int) -> list[cv2.KeyPoint]:
-    """So many of the points: the strongest of each cell, then the second of each, and so on."""
+    """Choose ``number`` points: the strongest of each cell, then the second of each, and so on."""
     taken: Counter[tuple[int, int]] = Counter()
     ranks = []
     for point in strongest_first:

@@ -4,7 +4,7 @@ import math
 import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from oil_storage.annotations import Annotations, ImageRecord, Record
 from oil_storage.errors import UserError
 from oil_storage.files import sha256
-from oil_storage.findings import Finding, Severity
-from oil_storage.georeference import Georeference
+from oil_storage.findings import Finding, Severity, error, repair, warning
 from oil_storage.imagery import DEFAULT_READING, Reading, open_scene
 from oil_storage.scene import CLASS_NAME, Scene
 
@@ -35,16 +34,6 @@ NOT_CORNERS = "not-corners"
 MISALIGNED = "misaligned"
 """The check of whether boxes sit on the objects."""
 KEPT, DROPPED, LEFT = "kept", "dropped", "left out"
-
-
-@dataclass(frozen=True)
-class _Image:
-    """An image that can be used: its file, its size in pixels, and its place."""
-
-    path: Path
-    width: int
-    height: int
-    georeference: Georeference | None
 
 
 def audit(
@@ -84,42 +73,35 @@ def audit(
     findings += misread
     scenes = []
     for name, image in usable:
-        # what is said of all boxes is not said again of each
+        # an error of all boxes is not repeated for each
         boxes = _judge_boxes(by_image[name], image.width, image.height, [] if misread else findings)
-        path, place = image.path, image.georeference
-        scenes.append(Scene(path.stem, path, image.width, image.height, boxes, place, reading))
+        scenes.append(replace(image, boxes=boxes))
         if not len(boxes):
-            findings.append(_warning("no-boxes", str(path), "image without boxes", "kept as background"))
+            findings.append(warning("no-boxes", str(image.image), "image without boxes", "kept as background"))
     if not any(len(scene.boxes) for scene in scenes):
         stops = [str(finding) for finding in findings if finding.severity != Severity.REPAIR]
         raise UserError("\n".join(["no image has a usable box; nothing to train on, or to find", *stops[:2]]))
-    _say_same_images([scene.image for scene in scenes], findings)
+    _report_same_images([scene.image for scene in scenes], findings)
     return scenes, findings
 
 
 def check_usable(findings: Sequence[Finding], source: Path, allow: bool = False, strict: bool = False) -> None:
-    """Refuse a source with errors.
-
-    Args:
-        findings: all that was found in it.
-        source: named in the error.
-        allow: go on in spite of them.
-        strict: repairs and warnings count as errors.
+    """Refuse a source with errors unless ``allow`` is set; with ``strict``, repairs and warnings count as errors.
 
     Raises:
-        UserError: the first error, and how many there are.
+        UserError: names the first error, and how many there are.
     """
-    stopping = [one for one in findings if one.severity == Severity.ERROR or strict]
+    stopping = [finding for finding in findings if finding.severity == Severity.ERROR or strict]
     if stopping and not allow:
         errors = "1 error" if len(stopping) == 1 else f"{len(stopping)} errors"
-        fixes = ", and --fix OUT mends" if any(one.check == MISALIGNED for one in stopping) else ""
+        fixes = ", and --fix OUT mends" if any(finding.check == MISALIGNED for finding in stopping) else ""
         raise UserError(
             f"{stopping[0].place}: {stopping[0].problem}\n"
             f"{errors} in all: python tools/audit_dataset.py {source} lists{fixes} them; --allow goes on all the same"
         )
 
 
-def _check_units(written: Sequence[tuple[Record, _Image]]) -> None:
+def _check_units(written: Sequence[tuple[Record, Scene]]) -> None:
     """Refuse shares where pixels are wanted, and pixels where a format wants shares."""
     boxes, sizes = _arrays(written)
     if not len(boxes):
@@ -138,7 +120,7 @@ def _check_units(written: Sequence[tuple[Record, _Image]]) -> None:
         )
 
 
-def _misread(written: Sequence[tuple[Record, _Image]]) -> list[Finding]:
+def _misread(written: Sequence[tuple[Record, Scene]]) -> list[Finding]:
     """One error where the order of the corners says that they are none, but a position and a size."""
     boxes, sizes = _arrays(written)
     swapped = (boxes[:, 2:] < boxes[:, :2]).all(axis=1)
@@ -149,10 +131,10 @@ def _misread(written: Sequence[tuple[Record, _Image]]) -> list[Finding]:
         f"{swapped.sum()} of {len(boxes)} boxes have their second corner above and left of the first: they look like "
         "x, y, width, height where corners are wanted"
     )
-    return [_error(NOT_CORNERS, "all scenes", problem, "write xmin, ymin, xmax, ymax; audit_dataset.py --fix can")]
+    return [error(NOT_CORNERS, "all scenes", problem, "write xmin, ymin, xmax, ymax; audit_dataset.py --fix can")]
 
 
-def _arrays(written: Sequence[tuple[Record, _Image]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _arrays(written: Sequence[tuple[Record, Scene]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Boxes ``(N, 4)`` that are finite, and the sizes of their images ``(N, 2)``."""
     boxes = np.array([record.box for record, _ in written], np.float64).reshape(-1, 4)
     sizes = np.array([(image.width, image.height) for _, image in written], np.float64).reshape(-1, 2)
@@ -160,7 +142,7 @@ def _arrays(written: Sequence[tuple[Record, _Image]]) -> tuple[NDArray[np.float6
     return boxes[finite], sizes[finite]
 
 
-def _say_same_images(paths: Sequence[Path], findings: list[Finding]) -> None:
+def _report_same_images(paths: Sequence[Path], findings: list[Finding]) -> None:
     """Point out files of the same bytes; only those of one length are read."""
     by_length: dict[int, list[Path]] = defaultdict(list)
     for path in paths:
@@ -169,7 +151,7 @@ def _say_same_images(paths: Sequence[Path], findings: list[Finding]) -> None:
     for path in (path for alike in by_length.values() if len(alike) > 1 for path in alike):
         first = firsts.setdefault(sha256(path), path)
         if first != path:
-            findings.append(_warning("same-image", str(path), f"is the same image as {first}", KEPT))
+            findings.append(warning("same-image", str(path), f"is the same image as {first}", KEPT))
 
 
 def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRecord]:
@@ -179,9 +161,8 @@ def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRec
     for image in images:
         first = names.get(image.name) or (scene_ids.get(image.path.stem) if image.path else None)
         if first:
-            findings.append(
-                _error("duplicate-image", image.place, f"names {image.name!r} again, after {first.place}", "left out")
-            )
+            problem = f"names {image.name!r} again, after {first.place}"
+            findings.append(error("duplicate-image", image.place, problem, LEFT))
             continue
         names[image.name] = image
         if image.path:
@@ -189,26 +170,27 @@ def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRec
     return list(names.values())
 
 
-def _judge_image(image: ImageRecord, reading: Reading, findings: list[Finding]) -> _Image | None:
-    """Open an image as detection does; return what is known of it, or None, and why, where it cannot be used."""
+def _judge_image(image: ImageRecord, reading: Reading, findings: list[Finding]) -> Scene | None:
+    """Open an image as detection does; return a scene without boxes, or report why it cannot be used."""
     if image.path is None:
-        findings.append(_error("missing-image", image.place, f"names the image {image.name!r}, which is missing", LEFT))
+        findings.append(error("missing-image", image.place, f"names the image {image.name!r}, which is missing", LEFT))
         return None
     place = str(image.path)
     try:
         scene = open_scene(image.path, reading)
-    except UserError as error:
-        findings.append(_error("unreadable-image", place, str(error).removeprefix(f"{place}: "), LEFT))
+    except UserError as reason:
+        findings.append(error("unreadable-image", place, str(reason).removeprefix(f"{place}: "), LEFT))
         return None
     if image.size not in (None, (scene.width, scene.height)):
         stated = "{} x {}".format(*image.size)
         problem = f"stated as {stated} px, the image has {scene.width} x {scene.height}: boxes may be of another scale"
         if image.size == (scene.height, scene.width) and "exif-rotated" in scene.notes:
             problem = f"stated as {stated} px, the size before {scene.notes['exif-rotated']}: so may be its boxes"
-        findings.append(_error("other-size", image.place, problem, LEFT))
+        findings.append(error("other-size", image.place, problem, LEFT))
         return None
-    findings += [_warning(check, place, note, KEPT) for check, note in scene.notes.items()]
-    return _Image(image.path, scene.width, scene.height, scene.georeference)
+    findings += [warning(check, place, note, KEPT) for check, note in scene.notes.items()]
+    no_boxes = np.zeros((0, 4), np.float32)
+    return Scene(image.path.stem, image.path, scene.width, scene.height, no_boxes, scene.georeference, reading)
 
 
 def _unknown_classes(records: Sequence[Record], class_map: Mapping[str, str | None]) -> list[Finding]:
@@ -217,13 +199,13 @@ def _unknown_classes(records: Sequence[Record], class_map: Mapping[str, str | No
     for record in records:
         if record.class_name not in class_map:
             unknown[record.class_name].append(record)
-    found = []
+    errors = []
     for name, of_class in unknown.items():
         of_boxes = f", of {len(of_class)} boxes," if len(of_class) > 1 else ""
         is_tank, is_none = (shlex.quote(f"{name}={target}") for target in (CLASS_NAME, "-"))
         problem = f"class {name!r}{of_boxes} is unknown; --class-map {is_tank} makes it a tank, {is_none} leaves it out"
-        found.append(_error("unknown-class", of_class[0].place, problem, LEFT))
-    return found
+        errors.append(error("unknown-class", of_class[0].place, problem, LEFT))
+    return errors
 
 
 def _judge_boxes(records: list[Record], width: int, height: int, findings: list[Finding]) -> NDArray[np.float32]:
@@ -236,16 +218,15 @@ def _judge_boxes(records: list[Record], width: int, height: int, findings: list[
             continue
         if box in boxes:
             first = kept[boxes.index(box)].place
-            findings.append(
-                _warning("duplicate-box", record.place, f"box {record.box} is that of {first} again", DROPPED)
-            )
+            problem = f"box {record.box} is that of {first} again"
+            findings.append(warning("duplicate-box", record.place, problem, DROPPED))
             continue
         kept.append(record)
         boxes.append(box)
     array = np.array(boxes, dtype=np.float32).reshape(-1, 4)
     for first_index, second in _near_duplicates(array):
         problem = f"box {kept[second].box} is nearly that of {kept[first_index].place}"
-        findings.append(_warning("near-duplicate", kept[second].place, problem, KEPT))
+        findings.append(warning("near-duplicate", kept[second].place, problem, KEPT))
     return array
 
 
@@ -256,33 +237,30 @@ def _judge_box(
     with np.errstate(over="ignore"):
         x1, y1, x2, y2 = np.array(record.box, dtype=np.float32).tolist()
     if not all(map(math.isfinite, (x1, y1, x2, y2))):
-        findings.append(_warning("not-finite", record.place, f"coordinates {record.box} are not finite", DROPPED))
+        findings.append(warning("not-finite", record.place, f"coordinates {record.box} are not finite", DROPPED))
         return None
     if x1 > x2 or y1 > y2:
-        findings.append(
-            Finding(
-                Severity.REPAIR, "swapped-corners", record.place, f"corners of {record.box} are swapped", "put in order"
-            )
-        )
+        problem = f"corners of {record.box} are swapped"
+        findings.append(repair("swapped-corners", record.place, problem, "put in order"))
         x1, x2, y1, y2 = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
     if x1 == x2 or y1 == y2:
-        findings.append(_warning("no-area", record.place, f"box {record.box} has no area", DROPPED))
+        findings.append(warning("no-area", record.place, f"box {record.box} has no area", DROPPED))
         return None
     if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
         problem = f"box {record.box} lies outside the {width} x {height} image"
-        findings.append(_warning("outside", record.place, problem, DROPPED))
+        findings.append(warning("outside", record.place, problem, DROPPED))
         return None
     if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
         problem = f"box {record.box} reaches over the border of the {width} x {height} image"
-        findings.append(Finding(Severity.REPAIR, "over-the-border", record.place, problem, "clipped"))
+        findings.append(repair("over-the-border", record.place, problem, "clipped"))
         x1, y1, x2, y2 = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
     short, long = sorted((x2 - x1, y2 - y1))
     if short < MIN_SIDE:
         problem = f"box {record.box} is {short:g} px across, under {MIN_SIDE:g}"
-        findings.append(_warning("tiny", record.place, problem, KEPT))
+        findings.append(warning("tiny", record.place, problem, KEPT))
     elif long > MAX_ASPECT * short and x1 > 0 and y1 > 0 and x2 < width and y2 < height:  # not cut by the border
         problem = f"box {record.box} is {long / short:.1f} times as long as it is wide"
-        findings.append(_warning("aspect", record.place, problem, KEPT))
+        findings.append(warning("aspect", record.place, problem, KEPT))
     return x1, y1, x2, y2
 
 
@@ -298,11 +276,3 @@ def _near_duplicates(boxes: NDArray[np.float32]) -> list[tuple[int, int]]:
         if iou.max() > NEAR_DUPLICATE_IOU:
             pairs.append((int(iou.argmax()), second))
     return pairs
-
-
-def _warning(check: str, place: str, problem: str, action: str) -> Finding:
-    return Finding(Severity.WARNING, check, place, problem, action)
-
-
-def _error(check: str, place: str, problem: str, action: str) -> Finding:
-    return Finding(Severity.ERROR, check, place, problem, action)

@@ -8,9 +8,8 @@ import numpy as np
 
 from oil_storage.annotations import Annotations, Record
 from oil_storage.audit.alignment import Fault, faults
-from oil_storage.audit.alignment.dataset import DatasetVerdict, agrees
 from oil_storage.audit.alignment.faults import undo
-from oil_storage.audit.alignment.verdict import Answer
+from oil_storage.audit.alignment.verdict import Answer, DatasetVerdict, agrees
 
 
 def mend(
@@ -28,14 +27,17 @@ def mend(
         leave: scenes to leave as they are, and with them those whose boxes would go to them or come from them.
 
     Returns:
-        tuple: annotations with boxes moved, or given to the image on which they sit, without the images whose boxes
-            were given away and that got none; and the fault undone in each scene, by scene id.
+        tuple: annotations with boxes moved, or given to the image on which they sit, less the images of
+            :func:`without_boxes`; and the fault undone in each scene, by scene id.
     """
     scene_ids = {image.name: image.path.stem for image in annotations.images if image.path}
     names = {scene_id: name for name, scene_id in scene_ids.items()}
-    found = {name: fault for name in alignment.scenes if (fault := fault_of(name, alignment)).kind != faults.NONE}
-    left = _with_partners(leave, found)
-    undone = {name: fault for name, fault in found.items() if name not in left}
+    undone = {name: fault for name in alignment.scenes if (fault := fault_of(name, alignment)).kind != faults.NONE}
+    left = set(leave)
+    pairs = [{name, fault.image} for name, fault in undone.items() if fault.image]
+    while touched := [pair for pair in pairs if pair & left and not pair <= left]:
+        left.update(*touched)
+    undone = {name: fault for name, fault in undone.items() if name not in left}
     by_scene: dict[str, list[int]] = defaultdict(list)
     for index, record in enumerate(annotations.records):
         by_scene[scene_ids.get(record.image, "")].append(index)
@@ -48,25 +50,17 @@ def mend(
         image = names[fault.image or name]
         for index, (x1, y1, x2, y2) in zip(by_scene[name], right, strict=True):
             records[index] = replace(records[index], image=image, box=(x1, y1, x2, y2))
-    images = [image for image in annotations.images if scene_ids.get(image.name) not in robbed(undone)]
+    images = [image for image in annotations.images if scene_ids.get(image.name) not in without_boxes(undone)]
     return replace(annotations, images=images, records=records), undone
 
 
-def _with_partners(scenes: Collection[str], found: Mapping[str, Fault]) -> set[str]:
-    left = set(scenes)
-    pairs = [{name, fault.image} for name, fault in found.items() if fault.image]
-    while touched := [pair for pair in pairs if pair & left and not pair <= left]:
-        left.update(*touched)
-    return left
-
-
-def robbed(undone: Mapping[str, Fault]) -> set[str]:
-    """Scenes whose boxes were given to others, and that got none: their tanks are nobody's."""
+def without_boxes(undone: Mapping[str, Fault]) -> set[str]:
+    """Return the scenes whose boxes were given to others, and that got none in return."""
     return {name for name, fault in undone.items() if fault.image} - {fault.image for fault in undone.values()}
 
 
 def fault_of(scene_id: str, alignment: DatasetVerdict) -> Fault:
-    """What to undo in a scene: its own fault, unless it is the data set's, which is measured better."""
+    """Return the fault to undo in a scene: its own, unless it is the data set's, which is measured better."""
     verdict = alignment.scenes.get(scene_id)
     if verdict and verdict.answer == Answer.NO and not agrees(verdict.fault, alignment.fault):
         return verdict.fault

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -15,6 +16,10 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from oil_storage.audit.fingerprint import SceneFingerprint
+from oil_storage.scene import Scene
+
+Indices = NDArray[np.int64]
+Complex = NDArray[np.complex128]
 
 MIN_SCORE = 0.35
 """Others score up to 0.1, among scenes of 192 px up to 0.33; see docs/same_ground.md."""
@@ -43,7 +48,7 @@ LINEAR_TOLERANCE = 0.4
 DRIFT = 0.15
 """Of a position told by another match, relative to their distance, for the same reason."""
 MATCH_RADIUS = 3
-"""Reduced pixels, of the coarser scene; what is allowed besides."""
+"""Reduced pixels of the coarser scene that are allowed besides."""
 MIN_UPRIGHT = 2
 """As :data:`MIN_AGREEING`, of points that tell of no scale and of a turn by 0, 90, 180 or 270 degrees, no scene being
 mirrored: those of most scenes that overlap do, and few of others;"""
@@ -59,6 +64,11 @@ MIN_CELL_AREA = 100
 MIN_CELL_CONTRAST = 4.0
 """Pixels, and grey levels of the picture; cells that have less tell nothing."""
 MIN_CELLS = 3
+
+
+PIECES = 16
+"""Of each side; a side that is straight in one coordinate system is bent in another."""
+EARTH = "EPSG:4326"
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +104,7 @@ class Similarity:
     shift: complex
 
     def matrix(self) -> NDArray[np.float64]:
-        """The same as ``(2, 3)``."""
+        """Return the same as a matrix ``(2, 3)``."""
         a, b = self.linear.real, self.linear.imag
         return np.array([[a, -b, self.shift.real], [b, a, self.shift.imag]])
 
@@ -102,10 +112,7 @@ class Similarity:
 def find_same_ground(fingerprints: Sequence[SceneFingerprint], min_score: float = MIN_SCORE) -> list[Overlap]:
     """Find all pairs of scenes that show the same ground, whatever their shift, turn, mirroring and scale.
 
-    Time grows with the number of scenes, and with its logarithm, but for a share of 0.4 ms a pair.
-
-    Returns:
-        list: sorted by ids.
+    Pairs are sorted by ids. Time grows with n log n, but for a share of 0.4 ms a pair.
     """
     scenes = sorted(fingerprints, key=lambda scene: scene.scene_id)
     mirrored = [scene.mirrored() for scene in scenes]
@@ -113,28 +120,38 @@ def find_same_ground(fingerprints: Sequence[SceneFingerprint], min_score: float 
     if begins[-1] < 2 * NEIGHBOURS:
         return []
     search = _Search(_unit([scene.descriptors for scene in scenes]))
-    found: dict[tuple[int, int], Overlap] = {}
+    overlaps: dict[tuple[int, int], Overlap] = {}
     for seconds in (scenes, mirrored):
         matches = search.matches(_unit([scene.descriptors for scene in seconds]))
         for i, j, points in _by_pair(matches, begins):
             overlap = _overlap(scenes[i], seconds[j], points, seconds is mirrored, min_score)
-            if overlap and ((i, j) not in found or overlap.score > found[i, j].score):
-                if seconds is mirrored:
-                    overlap = _unmirrored(overlap, scenes[j].width)
-                found[i, j] = overlap
-    return [found[pair] for pair in sorted(found)]
+            if overlap and ((i, j) not in overlaps or overlap.score > overlaps[i, j].score):
+                overlaps[i, j] = _unmirrored(overlap, scenes[j].width) if seconds is mirrored else overlap
+    return [overlaps[pair] for pair in sorted(overlaps)]
+
+
+def footprints(scenes: Iterable[Scene]) -> dict[str, shapely.Geometry]:
+    """Return the areas that scenes cover, by scene id, as longitude and latitude.
+
+    Scenes whose files name no coordinate system of the earth's are left out: several may start at the same origin of
+    their own.
+    """
+    from rasterio.warp import transform
+
+    areas = {}
+    for scene in scenes:
+        place = scene.georeference
+        if place and place.crs:
+            frame = shapely.segmentize(_frame(scene), max(scene.width, scene.height) / PIECES)
+            outline = shapely.get_coordinates(shapely.transform(frame, place.to_world))
+            area = shapely.Polygon(np.column_stack(transform(place.crs, EARTH, outline[:, 0], outline[:, 1])))
+            if np.isfinite(area.bounds).all():
+                areas[scene.scene_id] = area
+    return areas
 
 
 def from_coordinates(footprints: Mapping[str, shapely.Geometry]) -> list[Overlap]:
-    """Find all pairs of scenes whose footprints overlap.
-
-    Args:
-        footprints: area that each scene covers, by scene id, all in one coordinate system; ``shapely.box(*bounds)``
-            where it is upright.
-
-    Returns:
-        list: sorted by ids.
-    """
+    """Find all pairs of scenes whose footprints, all in one coordinate system, overlap; sorted by ids."""
     scene_ids = sorted(footprints)
     areas = np.array([footprints[scene_id] for scene_id in scene_ids], dtype=object)
     overlaps = []
@@ -145,14 +162,9 @@ def from_coordinates(footprints: Mapping[str, shapely.Geometry]) -> list[Overlap
 
 
 def groups(overlaps: Iterable[Overlap], scene_ids: Iterable[str]) -> list[list[str]]:
-    """Scenes that must stay together, directly or through others: connected components.
+    """Group scenes that overlap, directly or through others; groups and their scenes are sorted.
 
-    Args:
-        overlaps: pairs that show the same ground.
-        scene_ids: all scenes, those of ``overlaps`` among them.
-
-    Returns:
-        list: every scene in one group, alone where it overlaps none; groups and their scenes are sorted.
+    Every scene of ``scene_ids`` is in one group, alone where it overlaps none.
     """
     names = sorted(scene_ids)
     index = {name: number for number, name in enumerate(names)}
@@ -177,34 +189,28 @@ class _Search:
         self._index = cv2.flann.Index(self._vectors, {"algorithm": 1, "trees": TREES})
 
     def _project(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        projected: NDArray[np.float32] = np.ascontiguousarray((vectors - self._mean) @ self._axes)
-        return projected
+        return np.asarray(np.ascontiguousarray((vectors - self._mean) @ self._axes))
 
-    def matches(self, queries: NDArray[np.float32]) -> NDArray[np.int64]:
+    def matches(self, queries: NDArray[np.float32]) -> Indices:
         """``(M, 2)`` indices: of a query, of a neighbour; nearest first."""
-
-        def nearest(some: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-            return self._index.knnSearch(some, min(NEIGHBOURS, len(self._vectors)), params={"checks": LEAVES})
-
         threads = len(os.sched_getaffinity(0))
+        nearest = partial(self._index.knnSearch, knn=min(NEIGHBOURS, len(self._vectors)), params={"checks": LEAVES})
         with ThreadPoolExecutor(threads) as pool:  # OpenCV searches with one
-            found = pool.map(nearest, np.array_split(self._project(queries), threads))
-            neighbours, distances = (np.concatenate(part) for part in zip(*found, strict=True))
+            results = pool.map(nearest, np.array_split(self._project(queries), threads))
+            neighbours, distances = (np.concatenate(part) for part in zip(*results, strict=True))
         asked = np.arange(len(queries)).repeat(neighbours.shape[1])
         order = np.argsort(distances, axis=None, kind="stable")
         order = order[distances.ravel()[order] < MAX_DISTANCE**2]
-        pairs: NDArray[np.int64] = np.stack([asked, neighbours.ravel()], axis=1)[order]
-        return pairs
+        return np.asarray(np.stack([asked, neighbours.ravel()], axis=1)[order])
 
 
 def _unit(descriptors: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Square roots of the shares (Arandjelović and Zisserman, 2012): their distance is Hellinger's."""
     values = np.concatenate(descriptors).astype(np.float32)
-    vectors: NDArray[np.float32] = np.sqrt(values / np.maximum(values.sum(1, keepdims=True), 1))
-    return vectors
+    return np.asarray(np.sqrt(values / np.maximum(values.sum(1, keepdims=True), 1)))
 
 
-def _by_pair(matches: NDArray[np.int64], begins: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
+def _by_pair(matches: Indices, begins: Indices) -> Iterator[tuple[int, int, Indices]]:
     """Yield each pair of scenes ``i < j`` and its matches ``(M, 2)``: point of ``i``, point of ``j``, each once."""
     matches = np.sort(matches, axis=1)  # that a point of the first is like one of the second says either of both
     scene_of = np.searchsorted(begins, matches, side="right") - 1
@@ -223,9 +229,9 @@ def _by_pair(matches: NDArray[np.int64], begins: NDArray[np.int64]) -> Iterator[
 
 
 def _overlap(
-    first: SceneFingerprint, second: SceneFingerprint, matches: NDArray[np.int64], is_mirrored: bool, min_score: float
+    first: SceneFingerprint, second: SceneFingerprint, matches: Indices, is_mirrored: bool, min_score: float
 ) -> Overlap | None:
-    """What two scenes share, going by like points; None where their pictures say that it is nothing."""
+    """Return the overlap that like points tell and the pictures confirm, if any."""
     best = None
     for similarity in _candidates(first, second, matches, is_mirrored):
         matrix = similarity.matrix()
@@ -238,9 +244,9 @@ def _overlap(
 
 
 def _candidates(
-    first: SceneFingerprint, second: SceneFingerprint, matches: NDArray[np.int64], is_mirrored: bool
+    first: SceneFingerprint, second: SceneFingerprint, matches: Indices, is_mirrored: bool
 ) -> Iterator[Similarity]:
-    """Similarities that enough matches agree on."""
+    """Yield similarities that enough matches agree on."""
     linear = _linear(first.points[matches[:, 0]], second.points[matches[:, 1]])
     agreeing = _consensus(first, second, matches, linear, DRIFT)
     if len(agreeing) >= MIN_AGREEING:
@@ -255,13 +261,9 @@ def _candidates(
 
 
 def _consensus(
-    first: SceneFingerprint,
-    second: SceneFingerprint,
-    matches: NDArray[np.int64],
-    linear: NDArray[np.complex128],
-    drift: float,
-) -> NDArray[np.int64]:
-    """Those of the matches that agree with the one with which most agree; each tells a similarity by itself."""
+    first: SceneFingerprint, second: SceneFingerprint, matches: Indices, linear: Complex, drift: float
+) -> Indices:
+    """Return the matches that agree with the one with which most agree; each tells a similarity by itself."""
     if not len(matches):
         return matches
     p, q = _positions(first)[matches[:, 0]], _positions(second)[matches[:, 1]]
@@ -270,14 +272,13 @@ def _consensus(
     unit = np.maximum(first.reduction, abs(linear[tried]) * second.reduction)
     agrees = abs(p - p[tried] - away) < MATCH_RADIUS * unit + drift * abs(away)
     agrees &= abs(linear / linear[tried] - 1) < LINEAR_TOLERANCE
-    agreeing: NDArray[np.int64] = matches[agrees[agrees.sum(1).argmax()]]
-    return agreeing
+    return np.asarray(matches[agrees[agrees.sum(1).argmax()]])
 
 
-def _fits(first: SceneFingerprint, second: SceneFingerprint, agreeing: NDArray[np.int64]) -> Iterator[Similarity]:
-    """The similarity that fits best, and the best of those that neither scale nor turn but by 90 degrees.
+def _fits(first: SceneFingerprint, second: SceneFingerprint, agreeing: Indices) -> Iterator[Similarity]:
+    """Yield the similarity that fits best, and the best of those that only shift and turn by multiples of 90 degrees.
 
-    Most scenes lie so, and a few points tell a shift far better than a similarity.
+    Most scenes lie so, and a shift is measured far better by few points than a similarity.
     """
     p, q = _positions(first)[agreeing[:, 0]], _positions(second)[agreeing[:, 1]]
     fitted = _fit(p, q)
@@ -321,7 +322,7 @@ def _refined(
     return similarity
 
 
-def _fit(p: NDArray[np.complex128], q: NDArray[np.complex128]) -> Similarity | None:
+def _fit(p: Complex, q: Complex) -> Similarity | None:
     """Least squares of ``p = linear * q + shift``; None where no likely scale fits."""
     p_mean, q_mean = p.mean(), q.mean()
     product, square = np.vdot(q - q_mean, p - p_mean), np.vdot(q - q_mean, q - q_mean).real
@@ -331,22 +332,20 @@ def _fit(p: NDArray[np.complex128], q: NDArray[np.complex128]) -> Similarity | N
     return Similarity(complex(linear), complex(p_mean - linear * q_mean))
 
 
-def _positions(scene: SceneFingerprint) -> NDArray[np.complex128]:
+def _positions(scene: SceneFingerprint) -> Complex:
     return scene.points[:, 0].astype(np.float64) + 1j * scene.points[:, 1]
 
 
-def _linear(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.complex128]:
-    """Scale and turn that take the second points to the first ``(N, 4)``."""
+def _linear(first: NDArray[np.float32], second: NDArray[np.float32]) -> Complex:
+    """Return the scale and turn that take the second points to the first ``(N, 4)``."""
     turn = (first[:, 3] - second[:, 3]).astype(np.float64)
-    linear: NDArray[np.complex128] = first[:, 2] / second[:, 2] * np.exp(1j * turn)
-    return linear
+    return np.asarray(first[:, 2] / second[:, 2] * np.exp(1j * turn))
 
 
 def _score(first: SceneFingerprint, second: SceneFingerprint, matrix: NDArray[np.float64]) -> float:
-    """Median correlation of the two pictures over the cells of the ground that both show.
+    """Return the median correlation of the two pictures over the cells of the ground that both show.
 
-    The median asks that half of the ground be alike: what is drawn into both images, or hidden by a cloud in one, does
-    not decide.
+    With the median, marks drawn into both images or a cloud in one do not decide.
     """
     scales = [2 * scene.reduction for scene in (first, second)]
     linear = matrix[:, :2] * scales[1] / scales[0]
@@ -374,17 +373,17 @@ def _score(first: SceneFingerprint, second: SceneFingerprint, matrix: NDArray[np
     return float(np.median(xy[tells] / np.sqrt(xx[tells] * yy[tells])))
 
 
-def _frame(scene: SceneFingerprint) -> shapely.Polygon:
+def _frame(scene: Scene | SceneFingerprint) -> shapely.Polygon:
     return shapely.box(0, 0, scene.width, scene.height)
 
 
 def _shared(first: shapely.Geometry, second: shapely.Geometry) -> float:
-    """Area of the intersection over that of the smaller."""
+    """Return the area of the intersection over that of the smaller."""
     return float(first.intersection(second).area / min(first.area, second.area))
 
 
 def _unmirrored(overlap: Overlap, width: int) -> Overlap:
-    """The overlap with the second scene as it is, from that with the second scene mirrored."""
+    """Turn an overlap with the mirrored second scene into one with the second scene."""
     assert overlap.matrix is not None
     mirror = np.array([[-1, 0, width], [0, 1, 0], [0, 0, 1]])
     return Overlap(overlap.first, overlap.second, overlap.shared, overlap.score, overlap.matrix @ mirror)

@@ -121,7 +121,7 @@ def fix(
     from oil_storage.audit.alignment.verdict import Answer
     from oil_storage.audit.inspection import inspect
     from oil_storage.audit.records import audit
-    from oil_storage.audit.repair import mend, robbed
+    from oil_storage.audit.repair import mend, without_boxes
 
     sizes = {scene.scene_id: (scene.width, scene.height) for scene in inspected.scenes}
     mended, undone = mend(annotations, inspected.alignment, sizes)
@@ -138,7 +138,7 @@ def fix(
         print(f"left as it is: {name}: {first[name]}, but undoing that makes boxes no righter; look at it")
     for name, fault in sorted(undone.items()):
         print(f"undone in {name}: {fault}")
-    for name in sorted(robbed(undone)):
+    for name in sorted(without_boxes(undone)):
         print(f"left out: {name}: its boxes belong to another scene, and none of another to it")
     scenes, _ = audit(mended, class_map, inspected.reading)
     formats.write(scenes, out, to)

@@ -29,14 +29,10 @@ def mean_ground_resolution(scene: Scene) -> float | None:
 
 
 def resample(scenes: Sequence[Scene], target: float, stated: float | None) -> tuple[list[Scene], dict[str, Resolution]]:
-    """Scenes as they are at another ground resolution: size, boxes and georeference; pixels follow in :func:`resized`.
+    """Bring size, boxes and georeference of scenes to another ground resolution; pixels follow in :func:`resized`.
 
-    A scene that is within :data:`SAME` of the target stays as it is.
-
-    Args:
-        scenes: as their files are.
-        target: metres per pixel.
-        stated: metres per pixel of the scenes that are not georeferenced; None where nobody states it.
+    A scene that is within :data:`SAME` of the target stays as it is. Resolutions are metres per pixel; scenes that are
+    not georeferenced have the one that is ``stated``.
 
     Returns:
         tuple: the scenes in their order, and the resolution that each had, by its id.
@@ -45,12 +41,12 @@ def resample(scenes: Sequence[Scene], target: float, stated: float | None) -> tu
         UserError: the resolution of a scene is unknown, or so far from the target that it cannot be meant.
     """
     known = {scene.scene_id: ground_resolution(scene) or (stated and (stated, stated)) for scene in scenes}
-    if unknown := [scene for scene in scenes if not known[scene.scene_id]]:
+    before = {scene_id: resolution for scene_id, resolution in known.items() if resolution}
+    if unknown := [scene for scene in scenes if scene.scene_id not in before]:
         raise UserError(
             f"{unknown[0].image}: does not say its ground resolution, nor do {len(unknown) - 1} others;\n"
             "--gsd needs it: state theirs with --source-gsd METRES"
         )
-    before = {scene_id: resolution for scene_id, resolution in known.items() if resolution}
     return [_at(scene, before[scene.scene_id], target) for scene in scenes], before
 
 

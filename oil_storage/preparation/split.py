@@ -28,13 +28,8 @@ def split_scenes(boxes_per_scene: Mapping[str, int], seed: int, same_ground: Seq
     Scenes are ordered by their number of boxes, shuffled among neighbours in that order, and each is dealt to the split
     that is furthest behind its share; so every split gets sparse and dense scenes alike.
 
-    Args:
-        boxes_per_scene: number of boxes of each scene.
-        seed: of the shuffle; equal seeds give equal splits, whatever the mapping's order.
-        same_ground: groups of scenes that must stay together.
-
-    Returns:
-        Split: together all scenes, none empty.
+    Equal seeds give equal splits, whatever the mapping's order. Groups of ``same_ground`` stay together. Every scene is
+    in a split, and no split is empty.
 
     Raises:
         ValueError: fewer than three groups of scenes.
@@ -51,17 +46,8 @@ def fold_scenes(
 ) -> Split:
     """Cut scenes into folds of like size and density; one is tested on, the next validates, the others train.
 
-    Over all values of ``fold``, every scene is in test once.
-
-    Args:
-        boxes_per_scene: number of boxes of each scene.
-        folds: number of folds, at least 3.
-        fold: the fold that is tested on, counted from 0.
-        seed: of the folds; the same for all values of ``fold``.
-        same_ground: groups of scenes that must stay together.
-
-    Returns:
-        Split: together all scenes, none empty.
+    Over all values of ``fold``, counted from 0, every scene is in test once, given one seed. Groups of ``same_ground``
+    stay together.
 
     Raises:
         ValueError: fewer than three folds, no such fold, or fewer groups of scenes than folds.
@@ -80,13 +66,7 @@ def fold_scenes(
 def read_split_file(path: Path, scenes: Sequence[str], same_ground: Sequence[Sequence[str]] = ()) -> Split:
     """Read a given split: json, ``{"train": [scene ids], "val": [...], "test": [...]}``.
 
-    Args:
-        path: the file.
-        scenes: ids of the scenes that there are; those that the file does not name are in no split.
-        same_ground: groups of scenes that must stay together.
-
-    Returns:
-        Split: as in the file, sorted.
+    Scenes that the file does not name are in no split.
 
     Raises:
         UserError: not such a file, a scene is named twice or is not there, a split is empty, or scenes that show the
@@ -109,15 +89,10 @@ def read_split_file(path: Path, scenes: Sequence[str], same_ground: Sequence[Seq
 
 
 def check_apart(split_of: Mapping[str, str], same_ground: Sequence[Sequence[str]], place: str) -> None:
-    """Refuse a split that leaks.
-
-    Args:
-        split_of: the split of each scene; others are in none.
-        same_ground: groups of scenes that show the same ground.
-        place: named in the error.
+    """Refuse a split that leaks: scenes of a group that show the same ground are in different splits.
 
     Raises:
-        UserError: scenes of a group are in different splits.
+        UserError: names ``place`` and the first two such scenes.
     """
     for group in same_ground:
         members = {split_of[scene]: scene for scene in group if scene in split_of}

@@ -67,17 +67,14 @@ def check_geometry(tile: int, overlap: int) -> None:
     if tile < SMALLEST:
         raise UserError(f"--tile {tile}: must be at least {SMALLEST} pixels")
     if not 0 <= overlap <= MOST_OVERLAP * tile:
-        raise UserError(
-            f"--overlap {overlap}: must be 0 to {int(MOST_OVERLAP * tile)}, {MOST_OVERLAP:.0%} of --tile {tile}"
-        )
+        most = int(MOST_OVERLAP * tile)
+        raise UserError(f"--overlap {overlap}: must be 0 to {most}, {MOST_OVERLAP:.0%} of --tile {tile}")
 
 
 def first_damaged(folder: Path, digest: str | None) -> str | None:
     """Return the first file of a tile set that is missing or was changed; None where all are whole.
 
-    Args:
-        folder: of the tile set.
-        digest: SHA-256 of its :data:`SUMS`, as the manifest has it.
+    ``digest`` is the SHA-256 of its :data:`SUMS` in the manifest.
     """
     sums = folder / SUMS
     if not sums.is_file() or sha256(sums) != digest:
@@ -160,7 +157,7 @@ def _thin_empty(tiles: dict[str, list[Tile]], seed: int) -> dict[str, list[Tile]
 
 
 def _cut_scene(job: tuple[Scene, list[Tile], Path, bool]) -> dict[str, str]:
-    """Write the tiles of a scene; returns the SHA-256 of each, by its name in the tile set."""
+    """Write the tiles of a scene; return the SHA-256 of each, by its name in the tile set."""
     scene, tiles, folder, is_train = job
     pixels = resized(read_pixels(scene.image, scene.reading), scene.width, scene.height)
     image = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)  # the order that OpenCV writes

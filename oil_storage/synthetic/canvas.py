@@ -75,11 +75,7 @@ class Canvas:
             cv2.fillPoly(self.shadow, [_fixed(shifted)], 255, cv2.LINE_AA, _SHIFT)
 
     def block(self, footprint: Array, height: float, roof: Colour, grain: int = 10) -> Array:
-        """Stand a convex block on the ground: shadow, the walls that the view shows, roof.
-
-        Returns:
-            ndarray: outline ``(n, 2)`` of the roof as the view displaces it.
-        """
+        """Stand a convex block on the ground; return the outline ``(n, 2)`` of its roof as the view displaces it."""
         self.cast(footprint, height)
         top = footprint + self.climate.lean * height
         self.polygon(sweep(footprint, self.climate.lean * height), shade(roof, 0.6), grain=grain)

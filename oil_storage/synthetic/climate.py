@@ -77,8 +77,7 @@ class Climate:
     @property
     def shadow_direction(self) -> Array:
         """Unit vector ``(2,)`` away from the sun."""
-        direction: Array = self.shadow / np.linalg.norm(self.shadow)
-        return direction
+        return np.asarray(self.shadow / np.linalg.norm(self.shadow))
 
 
 def draw_climate(rng: np.random.Generator) -> Climate:

@@ -29,8 +29,7 @@ def rectangle(centre: Array, width: float, height: float, angle: float) -> Array
 def circle(centre: Array, radius: float) -> Array:
     """Outline ``(n, 2)`` of a disc, fine enough for its size."""
     turns = np.linspace(0.0, 2 * np.pi, max(12, int(radius * 2.5)), endpoint=False)
-    outline: Array = centre + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    return outline
+    return np.asarray(centre + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1))
 
 
 def wobbly_circle(centre: Array, radius: float, wobble: float, rng: np.random.Generator) -> Array:
@@ -38,8 +37,7 @@ def wobbly_circle(centre: Array, radius: float, wobble: float, rng: np.random.Ge
     turns = np.linspace(0.0, 2 * np.pi, max(12, int(radius * 2)), endpoint=False)
     waves = np.cos(np.outer(turns, _WAVES) + rng.uniform(0, 2 * np.pi, 3))
     radii = radius * (1.0 + waves @ (rng.normal(0, wobble, 3) / _WAVES))
-    outline: Array = centre + radii[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    return outline
+    return np.asarray(centre + radii[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=1))
 
 
 def sweep(outline: Array, offset: Array) -> Array:

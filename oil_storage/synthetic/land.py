@@ -13,12 +13,7 @@ from oil_storage.synthetic.geometry import Array, rectangle, smooth_noise, unit,
 
 
 class Warp:
-    """A gentle bend of the plane, so that what is laid out on straight axes has curved borders.
-
-    Args:
-        size: side of the scene in px; sets the longest wave.
-        rng: of the bend.
-    """
+    """A gentle bend of the plane, so that what is laid out on straight axes has curved borders."""
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:
         lengths = np.array([max(size, 700) * 0.9, 420.0, 190.0, 90.0])
@@ -30,8 +25,7 @@ class Warp:
 
     def __call__(self, points: Array) -> Array:
         """Bend points ``(..., 2)``."""
-        bent: Array = points + np.sin(points @ self._waves.T + self._phases) @ self._reach
-        return bent
+        return np.asarray(points + np.sin(points @ self._waves.T + self._phases) @ self._reach)
 
 
 @dataclass(frozen=True)
@@ -90,13 +84,7 @@ class Parcel:
 def plan_parcels(size: int, uses: tuple[float, ...], rng: np.random.Generator) -> list[Parcel]:
     """Cut the land into parcels by splitting a turned square again and again; neighbours tend to share their use.
 
-    Args:
-        size: side of the scene in px.
-        uses: weight of each use.
-        rng: of the land.
-
-    Returns:
-        list[Parcel]: those that may show in the scene.
+    ``uses`` are the weights of the uses. Parcels that cannot show in the scene are left out.
     """
     angle, warp, typical = rng.uniform(0, np.pi / 2), Warp(size, rng), rng.uniform(90, 330)
     character = smooth_noise(64, 14, rng)
@@ -140,15 +128,7 @@ def draw_building(
 ) -> None:
     """Paint a building with a gabled roof, its ridge along ``angle``; wide halls get ribs and skylights.
 
-    Args:
-        canvas: to paint on.
-        centre: ``(2,)`` px, of the footprint.
-        width: px along ``angle``.
-        depth: px across it.
-        angle: radians.
-        height: m.
-        roof: its colour in full light.
-        rng: of the details.
+    The footprint has ``width`` px along ``angle`` and ``depth`` px across it; ``height`` is in metres.
     """
     if not canvas.sees(centre, width + depth + 40):
         return
@@ -359,8 +339,7 @@ def _course(size: int, bend: float, rng: np.random.Generator) -> Array:
     t = np.linspace(-1.5, 1.5, 80)
     waves = rng.normal(0, bend, 3) * size / (1, 2, 4)
     sway = sum(w * np.sin(k * t + p) for w, k, p in zip(waves, (2.0, 4.7, 9.0), rng.uniform(0, 7, 3), strict=True))
-    course: Array = start + np.outer(t * size, unit(turn)) + np.outer(sway, unit(turn + np.pi / 2))
-    return course
+    return np.asarray(start + np.outer(t * size, unit(turn)) + np.outer(sway, unit(turn + np.pi / 2)))
 
 
 # In the order of Palette.uses.
@@ -370,11 +349,7 @@ _USES = (draw_field, draw_forest, draw_town, draw_scrub, draw_bare)
 def draw_land(canvas: Canvas, parcels: list[Parcel], circles: list[Distractor], rng: np.random.Generator) -> None:
     """Paint the parcels, low things first so that crowns and houses stand over their neighbours' ground, then roads.
 
-    Args:
-        canvas: to paint on.
-        parcels: of the land; those that an irrigation circle reaches are farmed.
-        circles: of irrigation.
-        rng: of the land.
+    Parcels that a circle of irrigation reaches are farmed.
     """
     canvas.albedo[:] = np.asarray(tint(canvas.climate.palette.ground, rng), np.uint8)
     canvas.grain[:] = 90

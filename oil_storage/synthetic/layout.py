@@ -68,8 +68,7 @@ _LEANING_DEBT = 50.0
 
 
 def _quantile(table: tuple[tuple[float, ...], tuple[float, ...]], u: Array) -> Array:
-    value: Array = np.exp(np.interp(u, table[0], np.log(table[1])))
-    return value
+    return np.asarray(np.exp(np.interp(u, table[0], np.log(table[1]))))
 
 
 def _density(index: Array) -> Array:
@@ -95,17 +94,10 @@ def _leaning(seed: int, index: int) -> float:
 
 
 def tank_diameters(seed: int, index: int, size: int, rng: np.random.Generator) -> Array:
-    """Diameters of the tanks of one scene.
+    """Draw the diameters of the tanks of a scene, ``(n,)`` px, descending, ``n >= 1``.
 
-    Args:
-        seed: of the data set.
-        index: of the scene in the data set; decides its density and its leaning to small or to large tanks.
-        size: side of the scene in px; the number of tanks grows with its area.
-        rng: of the scene.
-
-    Returns:
-        ndarray: ``(n,)`` diameters in px, descending, ``n >= 1``. The box that encloses a disc at a random place is
-        one pixel wider than the disc on average, which these diameters allow for.
+    The index of the scene decides its density, which grows with its area, and its leaning to small or to large tanks.
+    The box that encloses a disc at a random place is one pixel wider than the disc on average; diameters allow for it.
     """
     expected = float(_density(np.array(index))) * size**2 / REFERENCE_AREA
     count = max(1, int(expected + rng.random()))
@@ -272,16 +264,9 @@ def _shows(tank: Tank, size: int) -> bool:
 
 
 def plan_terminals(diameters: Array, taken: Occupancy, climate: Climate, rng: np.random.Generator) -> list[Terminal]:
-    """Lay out terminals that hold tanks of the given diameters.
+    """Lay out terminals on free ground for tanks of the given diameters ``(n,)`` px, unless the scene is too full.
 
-    Args:
-        diameters: ``(n,)`` px. All are placed, unless the scene is too full for one.
-        taken: ground that is no longer free; the cells are taken from it.
-        climate: gives the displacement of roofs by the view.
-        rng: of the layout.
-
-    Returns:
-        list[Terminal]: with discs of tanks that do not overlap, each at least half in the scene.
+    The discs of tanks do not overlap, and each is at least half in the scene.
     """
     spread = 1 + int(rng.poisson(0.3 + len(diameters) / 110))
     terminals = [_found_terminal(taken.size, rng) for _ in range(spread)]

@@ -51,16 +51,7 @@ def _streams(seed: int, index: int) -> list[np.random.Generator]:
 
 
 def plan_scene(seed: int, index: int, size: int) -> ScenePlan:
-    """Plan scene ``index`` of the data set ``seed``; the same whatever other scenes are made.
-
-    Args:
-        seed: of the data set, >= 0.
-        index: of the scene, >= 0.
-        size: side in px, >= 256.
-
-    Returns:
-        ScenePlan: climate, water, tanks and round distractors.
-    """
+    """Plan scene ``index`` of the data set ``seed``; the same whatever other scenes are made."""
     rng = _streams(seed, index)[0]
     climate = draw_climate(rng)
     diameters = tank_diameters(seed, index, size, rng)

@@ -88,8 +88,7 @@ def _fixed(style: TankStyle, towards_sun: Array, reach: Array, paint: Colour, rn
         relief = style.slope * (1.4 * towards_sun - 0.25 * reach**2)
         relief = relief + 0.35 * np.exp(-((towards_sun - 0.45) ** 2 + reach**2 - towards_sun**2) / 0.035)
     relief = relief - 0.12 * np.clip((reach - 0.9) * 10, 0, 1) * rng.integers(0, 2)
-    light: Array = np.asarray(paint) * (1 + relief)[..., None]
-    return light
+    return np.asarray(np.asarray(paint) * (1 + relief)[..., None])
 
 
 def _floating(
@@ -243,8 +242,7 @@ def _draw_pipes(canvas: Canvas, cell: Cell, terminal: Terminal, rng: np.random.G
 
 def _within(cell: Cell, rng: np.random.Generator, inset: float = 0.85) -> Array:
     u, v = rng.uniform(-0.5, 0.5, 2) * inset
-    place: Array = cell.centre + u * cell.width * unit(cell.angle) + v * cell.height * unit(cell.angle + np.pi / 2)
-    return place
+    return np.asarray(cell.centre + u * cell.width * unit(cell.angle) + v * cell.height * unit(cell.angle + np.pi / 2))
 
 
 def _process(canvas: Canvas, cell: Cell, rng: np.random.Generator) -> None:

@@ -5,8 +5,7 @@ import pytest
 import shapely
 from rasterio.warp import transform
 
-from oil_storage.audit.footprints import footprints
-from oil_storage.audit.same_ground import from_coordinates
+from oil_storage.audit.same_ground import footprints, from_coordinates
 from oil_storage.georeference import Georeference
 from oil_storage.scene import Scene
 

@@ -12,7 +12,7 @@ from oil_storage.audit.alignment.faults import Fault
 from oil_storage.audit.alignment.verdict import Answer
 from oil_storage.audit.inspection import Inspected, inspect
 from oil_storage.audit.records import audit
-from oil_storage.audit.repair import mend, robbed
+from oil_storage.audit.repair import mend, without_boxes
 from oil_storage.cli.make_synthetic import main as make_synthetic
 from oil_storage.cli.prepare_dataset import main as prepare
 from oil_storage.findings import Severity
@@ -83,7 +83,7 @@ def test_boxes_that_are_given_away_leave_no_empty_scene(tmp_path: Path) -> None:
         for name, other in given.items()
     }
     mended, undone = mend(formats.read(source), replace(found, scenes={**found.scenes, **verdicts}), SIZES)
-    assert robbed(undone) == {"scene_0"}
+    assert without_boxes(undone) == {"scene_0"}
     assert [image.name for image in mended.images] == ["scene_1", "scene_2"]
     assert len(mended.records) == 120
 

@@ -1,4 +1,4 @@
-"""By how much boxes miss the objects they were drawn around, as a small network tells that has seen rendered tanks."""
+"""Error of boxes about their objects, as measured by a small network that was trained on rendered tanks."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -13,13 +13,13 @@ CONTEXT = 2.5
 SIDE = 40
 """Pixels of a patch."""
 FINEST = 8
-"""A patch is the mean of up to so many times as many pixels along a side; more only a box needs that holds no tank."""
+"""A patch is the mean of up to so many times as many pixels along a side; only boxes without a tank need more."""
 FAINT = 8.0
 """Grey levels: patches are brought to one contrast, but for those that vary by less."""
 SAMPLE = 60
 """Boxes whose median is known to 1 %."""
 ROUNDS = 3
-"""What is found is undone, and looked for again: large errors are underestimated at first."""
+"""The error is undone and measured again: large errors are underestimated at first."""
 NETWORK = "box_error.onnx"
 """Trained by ``benchmarks/train_box_error.py`` on rendered scenes alone."""
 
@@ -43,15 +43,10 @@ class BoxError:
 
 
 def common_error(grey: NDArray[np.uint8], boxes: NDArray[np.float32]) -> BoxError:
-    """Measure the shift and the size that boxes have in common.
+    """Measure the shift and the size that boxes ``(N, 4)`` xyxy, ``N > 0``, of an image ``(H, W)`` have in common.
 
-    Args:
-        grey: ``(H, W)``, the image.
-        boxes: ``(N, 4)`` xyxy, pixels, ``N > 0``; within half a side of their objects, and of a third to three times
-            their size. Of others the answer means nothing: see whether boxes are round where it is undone.
-
-    Returns:
-        BoxError: see there.
+    They must lie within half a side of their objects, and have a third to three times their size. For others the answer
+    means nothing: see whether boxes are round where it is undone.
     """
     if len(boxes) > SAMPLE:
         boxes = boxes[np.random.default_rng(0).choice(len(boxes), SAMPLE, replace=False)]
@@ -59,7 +54,7 @@ def common_error(grey: NDArray[np.uint8], boxes: NDArray[np.float32]) -> BoxErro
     shift: NDArray[np.float64] = np.zeros(2)
     size: NDArray[np.float64] = np.ones(2)
     for _ in range(ROUNDS):
-        errors, spreads = _errors(patches(grey, np.concatenate([centre - sides / 2, centre + sides / 2], axis=1)))
+        errors, spreads = _errors(cut_patches(grey, np.concatenate([centre - sides / 2, centre + sides / 2], axis=1)))
         moved = _median(errors[:, :2] * sides, spreads[:, :2] * sides)
         scaled = np.exp(_median(errors[:, 2:], spreads[:, 2:]))
         shift, size = shift + moved, size * scaled
@@ -67,18 +62,14 @@ def common_error(grey: NDArray[np.uint8], boxes: NDArray[np.float32]) -> BoxErro
     return BoxError((float(shift[0]), float(shift[1])), (float(size[0]), float(size[1])))
 
 
-def patches(grey: NDArray[np.uint8], boxes: NDArray[np.floating]) -> NDArray[np.float32]:
-    """What boxes show, and their surroundings, all at one size and contrast.
-
-    Args:
-        grey: ``(H, W)``, the image.
-        boxes: ``(N, 4)`` xyxy, pixels; they may reach, or lie, outside.
+def cut_patches(grey: NDArray[np.uint8], boxes: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Cut boxes ``(N, 4)`` xyxy, also those outside, and their surroundings out of an image ``(H, W)``.
 
     Returns:
-        ``(N, SIDE, SIDE)`` float32, of mean 0.
+        ``(N, SIDE, SIDE)`` float32, all at one contrast and of mean 0.
     """
-    found = np.zeros((len(boxes), SIDE, SIDE), dtype=np.float32)
-    for patch, (x1, y1, x2, y2) in zip(found, boxes.astype(np.float64), strict=True):
+    patches = np.zeros((len(boxes), SIDE, SIDE), dtype=np.float32)
+    for patch, (x1, y1, x2, y2) in zip(patches, boxes.astype(np.float64), strict=True):
         shown = np.array((x2 - x1, y2 - y1)) * CONTEXT
         first = np.array((x1 + x2, y1 + y2)) / 2 - shown / 2
         # cut out before, as OpenCV takes no image with a side of 2 ** 15
@@ -88,16 +79,14 @@ def patches(grey: NDArray[np.uint8], boxes: NDArray[np.floating]) -> NDArray[np.
             continue
         finer = SIDE * int(np.clip(np.ceil(shown.max() / SIDE), 1, FINEST))
         step = shown / finer
-        there = first + step / 2 - 0.5 - (left, top)  # OpenCV counts from the centre of the first pixel
-        warp = np.array([[step[0], 0, there[0]], [0, step[1], there[1]]])
-        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        fine = cv2.warpAffine(
-            grey[top:bottom, left:right], warp, (finer, finer), flags=how, borderMode=cv2.BORDER_REPLICATE
-        )
+        origin = first + step / 2 - 0.5 - (left, top)  # OpenCV counts from the centre of the first pixel
+        warp = np.array([[step[0], 0, origin[0]], [0, step[1], origin[1]]])
+        flags, image = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, grey[top:bottom, left:right]
+        fine = cv2.warpAffine(image, warp, (finer, finer), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         patch[:] = cv2.resize(fine, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    found -= found.mean(axis=(1, 2), keepdims=True)
-    found /= found.std(axis=(1, 2), keepdims=True) + FAINT
-    return found
+    patches -= patches.mean(axis=(1, 2), keepdims=True)
+    patches /= patches.std(axis=(1, 2), keepdims=True) + FAINT
+    return patches
 
 
 @cache
@@ -105,18 +94,17 @@ def _network() -> cv2.dnn.Net:
     return cv2.dnn.readNetFromONNX(np.frombuffer(files(__package__).joinpath(NETWORK).read_bytes(), dtype=np.uint8))
 
 
-def _errors(seen: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Errors ``(N, 4)`` of boxes and how far each may be off: shift over side, logarithm of size; x before y."""
+def _errors(patches: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return errors ``(N, 4)`` of boxes, shift over side and logarithm of size, x before y, and their spreads."""
     network = _network()
-    network.setInput(seen[:, None])
-    found = network.forward().astype(np.float64)
-    return found[:, :4], np.exp(found[:, 4:])
+    network.setInput(patches[:, None])
+    output = network.forward().astype(np.float64)
+    return output[:, :4], np.exp(output[:, 4:])
 
 
 def _median(values: NDArray[np.float64], spreads: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Median of each column; the surer a value is, the more it counts."""
+    """Return the median of each column, weighted by the inverse of the spreads."""
     order = np.argsort(values, axis=0)
     weights = np.take_along_axis(1 / spreads, order, axis=0).cumsum(axis=0)
     middle = (weights < weights[-1] / 2).sum(axis=0)
-    found: NDArray[np.float64] = np.take_along_axis(values, order, axis=0)[middle, np.arange(values.shape[1])]
-    return found
+    return np.asarray(np.take_along_axis(values, order, axis=0)[middle, np.arange(values.shape[1])])

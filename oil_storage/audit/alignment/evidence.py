@@ -1,23 +1,181 @@
-"""What one scene shows for and against each fault; small enough to be kept for every scene of a data set."""
+"""What one scene shows for and against each fault, and the searches for the shift or scale of its boxes.
+
+Boxes are (N, 4) float32 xyxy, pixels of the image, as written but with corners in order, N > 0, unless something else
+is said. Evidence is small enough to be kept for every scene of a data set.
+"""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.audit.alignment import faults
-from oil_storage.audit.alignment.box_error import common_error
-from oil_storage.audit.alignment.chance import chance_of
-from oil_storage.audit.alignment.faults import Fault, undo
-from oil_storage.audit.alignment.roundness import GradientField, roundness, roundness_nearby, settled, tightened
-from oil_storage.audit.alignment.search import best_scale, best_scales, best_shift, roundest_near
+from oil_storage.audit.alignment.box_error import BoxError, common_error
+from oil_storage.audit.alignment.faults import SCALED, SHIFTED, Fault, undo
+from oil_storage.audit.alignment.roundness import (
+    GradientField,
+    chance_of,
+    roundness,
+    roundness_nearby,
+    settled,
+    tightened,
+)
 
-SAMPLE = 150
-"""Boxes of a scene that are looked at for the whole scene's sake: more add time, not certainty."""
+REACH = 48
+"""Shifts up to that many pixels are tried."""
+SHIFT_SAMPLE = 40
+SCALE_SAMPLE = 30
+NEAR = ((0.04, 3, 5), (0.013, 2, 2), (0.004, 2, 2))
+"""Steps of the search for the nearest round place, in sides and in the logarithm of the size, and how many of them to
+either side: in x and in y, and in size."""
+SCALES = (0.2, 5.0)
+"""Scales between these are tried,"""
+OBJECT_SIDES = (6.0, 100.0)
+"""as long as they leave boxes whose middle side is between these, pixels: almost anything is round that is tiny."""
+FINEST = 1.5
+"""Pixels that the farthest box moves from one tried scale to the next: less than an edge is wide."""
+REFINED = (0.5, 0.12)
+"""Pixels, likewise, in the last rounds, that see all boxes."""
+CORNER = 4096
+"""Pixels: in larger scenes, scales of both axes are first sought by boxes so near to the origin; time grows with the
+square."""
+COARSER = 3.0
+"""Times by which the first round of a search in two directions is coarser."""
+LIKELY = 24
+"""Of the scales that the first round tries, so many are looked at closely."""
+RATIO_ERROR = 0.15
+"""Relative error of a mean box's ratio of sides; boxes drawn by hand are that far from square."""
+AT_ONCE = 2_000
+
+
+def best_shift(field: GradientField, boxes: NDArray[np.float32]) -> Fault:
+    """Return the shift up to :data:`REACH` without which boxes, else on the objects' edges, are roundest."""
+    # an edge is wide enough to be met in steps of 2 px
+    grid = np.arange(-REACH, REACH + 1, 2.0)
+    shifts = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
+    x, y = _best_of(field, _sample(boxes, SHIFT_SAMPLE), shifts)
+    for half, step in ((2.0, 1.0), (0.75, 0.25)):
+        fine = np.arange(-half, half + step / 2, step)
+        x, y = _best_of(field, boxes, np.array((x, y)) + np.stack(np.meshgrid(fine, fine), axis=-1).reshape(-1, 2))
+    return Fault(SHIFTED, (float(x), float(y)))
+
+
+def _best_of(field: GradientField, boxes: NDArray[np.float32], shifts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return which of ``(S, 2)`` shifts leaves boxes roundest when it is undone."""
+    undone = (boxes - np.tile(shifts, 2)[:, None]).reshape(-1, 4).astype(np.float32)
+    return np.asarray(shifts[roundness(field, undone).reshape(len(shifts), -1).mean(axis=1).argmax()])
+
+
+def roundest_near(field: GradientField, boxes: NDArray[np.float32], error: BoxError) -> BoxError:
+    """Return the error within 0.12 sides and 20 % in size of ``error`` without which boxes are roundest.
+
+    The ratio of its sizes in x and y stays.
+    """
+    few = _sample(error.undone(boxes), SHIFT_SAMPLE)
+    side = float(np.median(few[:, 2:] - few[:, :2]))
+    best = BoxError((0.0, 0.0), (1.0, 1.0))
+    for step, aside, larger in NEAR:
+        moves, sizes = (step * np.arange(-most, most + 1) for most in (aside, larger))
+        x, y = ((side * moves + shift).tolist() for shift in best.shift)
+        scales = (best.size[0] * np.exp(sizes)).tolist()
+        tried = [BoxError((dx, dy), (scale, scale)) for dx, dy, scale in product(x, y, scales)]
+        undone = np.concatenate([candidate.undone(few) for candidate in tried])
+        best = tried[int(roundness(field, undone).reshape(len(tried), len(few)).mean(axis=1).argmax())]
+    return BoxError(
+        (error.shift[0] + best.shift[0], error.shift[1] + best.shift[1]),
+        (error.size[0] * best.size[0], error.size[1] * best.size[1]),
+    )
+
+
+def best_scale(field: GradientField, boxes: NDArray[np.float32], width: int, height: int) -> Fault:
+    """Return the scale about the origin, the same for both axes, under which boxes are roundest."""
+    scales = _plausible(boxes, FINEST / max(width, height))
+    best = _roundest(field, _sample(boxes, SCALE_SAMPLE), np.stack([scales, scales], axis=1))
+    return _refined(field, boxes, best, max(width, height), axes=1)
+
+
+def best_scales(field: GradientField, boxes: NDArray[np.float32], width: int, height: int) -> Fault:
+    """Return the scales about the origin, one for each axis, under which boxes are roundest.
+
+    A tank's box is as wide as it is high, so the ratio of the axes' scales is nearly that of the boxes' sides.
+    """
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
+    ratio = np.exp(np.log(sides[:, 1] / sides[:, 0]).mean())
+    side = max(width, height)
+    reach = min(side, CORNER)
+    step = COARSER * FINEST / reach
+    coarse = _plausible(boxes, step)
+    ratios = ratio * np.exp(np.arange(-RATIO_ERROR, RATIO_ERROR, step))
+    pairs = np.stack([np.repeat(coarse, len(ratios)), np.outer(coarse, ratios).ravel()], axis=1)
+    few = _sample(boxes if reach == side else _nearest(boxes, reach), SCALE_SAMPLE)
+    scores = _scores(field.blurred(COARSER * FINEST / 2), few[: SCALE_SAMPLE // 2], pairs, sparse=2)
+    likely = pairs[np.argsort(-scores, kind="stable")[:LIKELY]]
+    while True:
+        near = np.exp(np.arange(-1.5, 1.6, 0.5 / COARSER) * COARSER * FINEST / reach)
+        best = _roundest(field, few, (likely[:, None] * np.array(list(product(near, near)))).reshape(-1, 2))
+        likely = np.array([best.parameters])
+        if reach == side:
+            return _refined(field, boxes, best, side, axes=2)
+        reach = min(2 * reach, side)  # farther boxes tell closer scales apart
+        few = _sample(boxes if reach == side else _nearest(boxes, reach), SCALE_SAMPLE)
+
+
+def _refined(field: GradientField, boxes: NDArray[np.float32], best: Fault, side: int, axes: int) -> Fault:
+    """Return the scales near those of ``best`` under which all boxes are roundest."""
+    for step in REFINED:
+        near = np.exp(np.arange(-4, 5) * step / side)
+        pairs = np.stack([near, near], axis=1) if axes == 1 else np.array(list(product(near, near)))
+        best = _roundest(field, boxes, pairs * best.parameters)
+    return best
+
+
+def _nearest(boxes: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
+    """Return the boxes within ``reach`` pixels of the origin; where there are few, the nearest."""
+    farthest = boxes.max(axis=1)
+    order = np.argsort(farthest, kind="stable")
+    return np.asarray(boxes[order[: max(SCALE_SAMPLE, int((farthest <= reach).sum()))]])
+
+
+def _plausible(boxes: NDArray[np.float32], step: float) -> NDArray[np.float64]:
+    """Return scales whose logarithms are ``step`` apart; at least one."""
+    side = float(np.median(boxes[:, 2:] - boxes[:, :2]))
+    lowest = max(SCALES[0], side / OBJECT_SIDES[1])
+    highest = max(min(SCALES[1], side / OBJECT_SIDES[0]), lowest * 1.001)
+    return np.asarray(np.exp(np.arange(np.log(lowest), np.log(highest), step)))
+
+
+def _roundest(field: GradientField, boxes: NDArray[np.float32], scales: NDArray[np.float64]) -> Fault:
+    """Return which of ``(S, 2)`` scales of x and y leaves boxes roundest when it is undone."""
+    x, y = scales[int(_scores(field, boxes, scales).argmax())]
+    return Fault(SCALED, (float(x), float(y)))
+
+
+def _scores(
+    field: GradientField, boxes: NDArray[np.float32], scales: NDArray[np.float64], sparse: int = 1
+) -> NDArray[np.float32]:
+    """Return the mean roundness of boxes after each of ``(S, 2)`` scales of x and y is undone, ``(S,)``."""
+    scores = []
+    for start in range(0, len(scales), AT_ONCE):
+        undone = boxes[None] / np.tile(scales[start : start + AT_ONCE], 2)[:, None]
+        tried = tightened(undone.reshape(-1, 4).astype(np.float32))
+        scores.append(roundness(field, tried, sparse).reshape(-1, len(boxes)).mean(axis=1))
+    return np.concatenate(scores)
+
+
+def _sample(boxes: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """Return at most ``most`` boxes, from the larger half: they meet their objects in coarser steps."""
+    order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(axis=1), kind="stable")
+    step = max(1, min(2, len(boxes) // most))
+    return np.asarray(boxes[order[: step * most : step]])
+
+
+SCENE_SAMPLE = 150
+"""Boxes that are examined to judge a whole scene: more add time, not certainty."""
 ABOVE_CHANCE = 0.15
-"""What is not rounder than chance by that much is no place for the boxes."""
+"""A place must be rounder than chance by so much to be one for the boxes."""
 CLEAR = 0.28
-"""Where a simpler place is rounder than chance by that much, no other is searched for."""
+"""Where a simpler place is rounder than chance by so much, no other is searched for."""
 MUCH = 0.15
 """By so much is the nearest round place rounder than boxes as written that have a fault."""
 CLEARER = 0.42
@@ -57,19 +215,10 @@ class SceneEvidence:
 
 
 def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> SceneEvidence:
-    """Look at one scene.
-
-    Args:
-        scene_id: of the scene.
-        field: of its image.
-        boxes: ``(N, 4)`` float32 as written, corners in any order, pixels of the scene; ``N`` may be 0.
-
-    Returns:
-        SceneEvidence: see there.
-    """
+    """Examine one scene; its boxes are as written, corners in any order, and ``N`` may be 0."""
     height, width = field.vectors.shape[:2]
     rng = np.random.default_rng(0)
-    sample = boxes if len(boxes) <= SAMPLE else boxes[rng.choice(len(boxes), SAMPLE, replace=False)]
+    sample = boxes if len(boxes) <= SCENE_SAMPLE else boxes[rng.choice(len(boxes), SCENE_SAMPLE, replace=False)]
     written = undo(Fault(), boxes, width, height)
     upright = undo(Fault(), sample, width, height)
     sides = upright[:, 2:] - upright[:, :2]
@@ -77,7 +226,7 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
     def mean(fault: Fault) -> float:
         return float(roundness(field, tightened(undo(fault, sample, width, height))).mean())
 
-    found: dict[Fault, float] = {}
+    scores: dict[Fault, float] = {}
     chance, shift, size, fitted, fitted_settled = (0.0, 0.0), (0.0, 0.0), (1.0, 1.0), 0.0, 0.0
     if len(sample):
         chance = chance_of(field, sides, width, height, rng)
@@ -85,31 +234,31 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
         error = common_error(field.grey, upright)
         simplest = fitted = float(roundness(field, error.undone(upright)).mean())
         for fault in (Fault(), *map(Fault, faults.DISCRETE)):
-            found[fault] = mean(fault)
+            scores[fault] = mean(fault)
         if fitted < clear:  # the network has seen an inner rim, or nothing
             nearest = roundest_near(field, upright, error)
             rounder = float(roundness(field, nearest.undone(upright)).mean())
-            if rounder > max(chance[0] + CLEARER, found[Fault()] + MUCH):
+            if rounder > max(chance[0] + CLEARER, scores[Fault()] + MUCH):
                 error, fitted = nearest, rounder
         shift, size, fitted_settled = error.shift, error.size, settled(field, error.undone(upright))
-        simplest = max(simplest, *found.values())
+        simplest = max(simplest, *scores.values())
         shifted = best_shift(field, tightened(upright))
-        found[shifted] = mean(shifted)
+        scores[shifted] = mean(shifted)
         for search in (best_scale, best_scales):
-            others = max(score for fault, score in found.items() if fault != shifted)
+            others = max(score for fault, score in scores.items() if fault != shifted)
             if simplest < clear and others < chance[0] + CLEARER:
                 scaled = search(field, upright, width, height)
-                found[scaled] = mean(scaled)
+                scores[scaled] = mean(scaled)
     above = chance[0] + ABOVE_CHANCE
     return SceneEvidence(
         scene_id,
         len(sample),
         chance,
-        found,
+        scores,
         shift,
         size,
         fitted,
-        {fault: settled(field, undo(fault, sample, width, height)) for fault, score in found.items() if score > above},
+        {fault: settled(field, undo(fault, sample, width, height)) for fault, score in scores.items() if score > above},
         fitted_settled,
         float(np.median(sides)) if len(sides) else 0.0,
         roundness_nearby(field, written),

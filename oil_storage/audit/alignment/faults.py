@@ -1,4 +1,4 @@
-"""The ways in which boxes go wrong, and how each is undone."""
+"""The ways in which boxes go wrong, and how each is undone. Sizes are pixels."""
 
 from dataclasses import dataclass
 
@@ -56,16 +56,9 @@ class Fault:
 
 
 def undo(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    """Boxes as they were before the fault.
+    """Return boxes as they were before the fault, ``(N, 4)`` float32 xyxy with corners in order.
 
-    Args:
-        fault: see :class:`Fault`; of :data:`ELSEWHERE` nothing can be undone.
-        boxes: ``(N, 4)`` as written: corners may be in any order, and lie outside the image.
-        width: of the image, pixels.
-        height: of the image, pixels.
-
-    Returns:
-        ``(N, 4)`` float32 xyxy, pixels, corners in order.
+    As written, corners may be in any order, and lie outside the image. :data:`ELSEWHERE` changes nothing.
     """
     a, b, c, d = boxes.T.astype(np.float32)
     match fault.kind:
@@ -115,17 +108,7 @@ OPPOSITE = {
 
 
 def plant(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    """Boxes as they are written with the fault: the inverse of :func:`undo`, for tests and benchmarks.
-
-    Args:
-        fault: see :class:`Fault`; :data:`ELSEWHERE` changes nothing.
-        boxes: ``(N, 4)`` xyxy, right.
-        width: of the image, pixels.
-        height: of the image, pixels.
-
-    Returns:
-        ``(N, 4)`` float32 as written; corners may be in any order.
-    """
+    """Return right boxes ``(N, 4)`` as they are written with the fault: the inverse of :func:`undo`, for tests."""
     if fault.kind == "xywh read as xyxy":  # leaves corners in the wrong order
         return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     if fault.kind == "xxyy read as xyxy":

@@ -1,6 +1,10 @@
-"""How round the image is where a box says that something round is."""
+"""How round the image is where a box says that something round is, and how round it is elsewhere.
+
+Boxes are (N, 4) float32 xyxy, pixels of the image, unless something else is said.
+"""
 
 from dataclasses import dataclass
+from itertools import product
 
 import cv2
 import numpy as np
@@ -16,8 +20,8 @@ NEARBY = (-0.1, 0.0, 0.1)
 """Sides by which a box may have been drawn aside, in x and in y,"""
 NEARBY_SIZES = (0.85, 1.0, 1.2)
 """and times by which it may be too large."""
-FEW = 60
-"""Boxes of which it is enough to look at so many for the share that are round."""
+SAMPLE = 60
+"""Boxes that suffice for the share that are round."""
 SUSPECT = 0.53
 """Boxes on nothing round: nowhere near them is roundness above that."""
 BLOCK = 30_000
@@ -59,24 +63,19 @@ class GradientField:
         if rows == columns == 1:  # as in most scenes; what follows takes as long again
             return np.asarray(cv2.remap(self.vectors, x - 0.5, y - 0.5, cv2.INTER_LINEAR), np.float32)
         row, column = (y / BLOCK).clip(0, rows - 1).astype(int), (x / BLOCK).clip(0, columns - 1).astype(int)
-        found = np.zeros((*x.shape, 2), dtype=np.float32)
+        gradients = np.zeros((*x.shape, 2), dtype=np.float32)
         for i, j in np.ndindex(rows, columns):
             top, left = max(0, i * BLOCK - 1), max(0, j * BLOCK - 1)  # neighbours between which to interpolate
             block = self.vectors[top : (i + 1) * BLOCK + 1, left : (j + 1) * BLOCK + 1]
             part = cv2.remap(block, x - 0.5 - left, y - 0.5 - top, cv2.INTER_LINEAR)
-            np.copyto(found, part, where=((row == i) & (column == j))[..., None])
-        return found
+            np.copyto(gradients, part, where=((row == i) & (column == j))[..., None])
+        return gradients
 
 
 def radial_gradients(
     field: GradientField, boxes: NDArray[np.float32], sparse: int = 1
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Gradients along the ellipses inscribed in boxes.
-
-    Args:
-        field: of the image.
-        boxes: ``(N, 4)`` xyxy, pixels of the image.
-        sparse: look at every so many of the angles.
+    """Measure gradients along the ellipses inscribed in boxes, at every ``sparse``-th angle.
 
     Returns:
         tuple: the part along the outward normal and the whole magnitude, each ``(N, ANGLES / sparse)``; quarters of
@@ -98,31 +97,22 @@ def radial_gradients(
 
 
 def roundness(field: GradientField, boxes: NDArray[np.float32], sparse: int = 1) -> NDArray[np.float32]:
-    """Share of the gradient along each inscribed ellipse that points to the centre, or away from it.
-
-    Args:
-        field: of the image.
-        boxes: ``(N, 4)`` xyxy, pixels of the image.
-        sparse: look at every so many of the angles.
+    """Measure the share of the gradient along each inscribed ellipse that points to the centre, or away from it.
 
     Returns:
-        ``(N,)`` in [0, 1]; of a perfect disc 1, of any other place about 0.2, outside the image 0.
+        ``(N,)`` in [0, 1]: 1 for a perfect disc, about 0.2 for any other place, 0 outside the image.
     """
     radial, magnitude = radial_gradients(field, boxes, sparse)
-    share: NDArray[np.float32] = np.abs(radial.mean(axis=1)) / (magnitude.mean(axis=1) + FLAT)
-    return share
+    return np.asarray(np.abs(radial.mean(axis=1)) / (magnitude.mean(axis=1) + FLAT))
 
 
 def tightened(boxes: NDArray[np.float32], margin: float = EDGE_MARGIN, size: float = 1.0) -> NDArray[np.float32]:
-    """Boxes on the edge: without the margin that people leave, at least 0.4 of the size.
+    """Shrink boxes to the edge about their centres.
 
     Args:
-        boxes: ``(N, 4)`` xyxy, pixels.
-        margin: pixels on each side.
-        size: how many times too large the boxes are.
-
-    Returns:
-        ``(N, 4)`` float32 xyxy about the same centres.
+        boxes: ``size`` times too large.
+        margin: pixels that people leave on each side; at most 0.6 of the half box are taken away.
+        size: see ``boxes``.
     """
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 / size
     half = np.maximum(half - margin, 0.4 * half)
@@ -130,26 +120,34 @@ def tightened(boxes: NDArray[np.float32], margin: float = EDGE_MARGIN, size: flo
 
 
 def roundness_nearby(field: GradientField, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Roundness of the roundest place by each box: people draw a little aside, a little large, a little small.
-
-    Args:
-        field: of the image.
-        boxes: ``(N, 4)`` xyxy, pixels of the image.
+    """Measure the roundest place by each box: people draw a little aside, a little large, a little small.
 
     Returns:
         ``(N,)`` in [0, 1], higher than :func:`roundness` by chance too.
     """
     best: NDArray[np.float32] = np.zeros(len(boxes), dtype=np.float32)
     sides = boxes[:, 2:] - boxes[:, :2]
-    for x in NEARBY:
-        for y in NEARBY:
-            moved = boxes + np.tile(sides * np.array([x, y], dtype=np.float32), 2)
-            for size in NEARBY_SIZES:
-                best = np.maximum(best, roundness(field, tightened(moved, size=size)))
+    for x, y, size in product(NEARBY, NEARBY, NEARBY_SIZES):
+        moved = boxes + np.tile(sides * np.array([x, y], dtype=np.float32), 2)
+        best = np.maximum(best, roundness(field, tightened(moved, size=size)))
     return best
 
 
 def settled(field: GradientField, boxes: NDArray[np.float32]) -> float:
-    """Share of ``(N, 4)`` boxes, ``N > 0``, that are round at or near their places; where they belong, nearly all."""
-    few = boxes[:: -(-len(boxes) // FEW)]
-    return float((roundness_nearby(field, few) >= SUSPECT).mean())
+    """Return the share of the boxes that are round at or near their places: nearly all where they belong."""
+    sample = boxes[:: -(-len(boxes) // SAMPLE)]
+    return float((roundness_nearby(field, sample) >= SUSPECT).mean())
+
+
+PLACES = 300
+"""Boxes at random places that tell the roundness by chance."""
+
+
+def chance_of(
+    field: GradientField, sides: NDArray[np.float32], width: int, height: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Return mean and standard deviation of the roundness of boxes with sides ``(N, 2)`` at random places."""
+    many = np.tile(sides, (max(1, PLACES // len(sides)), 1))
+    corner = rng.uniform(0, 1, many.shape) * np.maximum([width, height] - many, 1)
+    anywhere = roundness(field, tightened(np.concatenate([corner, corner + many], axis=1).astype(np.float32)))
+    return float(anywhere.mean()), float(anywhere.std())

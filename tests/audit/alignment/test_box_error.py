@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from oil_storage.audit.alignment import faults
-from oil_storage.audit.alignment.box_error import CONTEXT, SIDE, common_error, patches
+from oil_storage.audit.alignment.box_error import CONTEXT, SIDE, common_error, cut_patches
 from oil_storage.audit.alignment.faults import Fault, plant
 from tests.audit.alignment.discs import scene_of_discs
 
@@ -49,7 +49,7 @@ def test_a_tank_is_found_beside_a_shadow_that_is_rounder() -> None:
 def test_a_patch_shows_the_box_in_its_middle_and_what_is_about_it() -> None:
     grey = np.zeros((200, 300), np.uint8)
     grey[60:100, 120:180] = 200
-    (patch,) = patches(grey, np.float32([[120, 60, 180, 100]]))
+    (patch,) = cut_patches(grey, np.float32([[120, 60, 180, 100]]))
     inside = patch > 0
     half = SIDE / CONTEXT / 2
     assert inside.sum(axis=0).max() == inside.sum(axis=1).max() == round(2 * half)
@@ -63,14 +63,14 @@ def test_patches_of_an_image_larger_than_opencv_takes() -> None:
     wide[:, 39_000:39_900] = grey
     inner = boxes[(boxes[:, 0] > 100) & (boxes[:, 2] < 800)]
     inner = inner.round()  # or float32 would round them more there
-    assert np.array_equal(patches(wide, inner + np.float32([39_000, 0, 39_000, 0])), patches(grey, inner))
+    assert np.array_equal(cut_patches(wide, inner + np.float32([39_000, 0, 39_000, 0])), cut_patches(grey, inner))
 
 
 def test_boxes_outside_the_image_show_nothing() -> None:
     grey, _ = grey_scene()
-    seen = patches(grey, np.float32([[-500, -500, -450, -450], [5000, 10, 5100, 90], [-3000, -3000, 9000, 9000]]))
+    seen = cut_patches(grey, np.float32([[-500, -500, -450, -450], [5000, 10, 5100, 90], [-3000, -3000, 9000, 9000]]))
     assert not seen[:2].any()
     assert np.isfinite(seen).all()
     wild = np.float32([[5, 5, 5, 5], [0, 0, 1e6, 1e6], [-1e30, 0, 1e30, 3]])
-    assert np.isfinite(patches(grey, wild)).all()
+    assert np.isfinite(cut_patches(grey, wild)).all()
     assert np.isfinite(common_error(grey, np.float32([[-500, -500, -450, -450]])).size).all()

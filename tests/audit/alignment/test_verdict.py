@@ -8,9 +8,8 @@ import pytest
 
 from oil_storage.audit.alignment import GradientField, SceneEvidence, examine, faults
 from oil_storage.audit.alignment.box_error import BoxError
-from oil_storage.audit.alignment.dataset import judge_dataset
 from oil_storage.audit.alignment.faults import Fault, plant
-from oil_storage.audit.alignment.verdict import NATURAL_SIZE, SURE, Answer, judge_scene
+from oil_storage.audit.alignment.verdict import NATURAL_SIZE, SURE, Answer, judge_dataset, judge_scene
 from oil_storage.audit.repair import fault_of
 from tests.audit.alignment.discs import scene_of_discs
 

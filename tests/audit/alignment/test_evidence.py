@@ -3,8 +3,8 @@ import pytest
 
 from oil_storage.audit.alignment import GradientField
 from oil_storage.audit.alignment.box_error import BoxError
+from oil_storage.audit.alignment.evidence import best_scale, best_scales, best_shift, roundest_near
 from oil_storage.audit.alignment.roundness import tightened
-from oil_storage.audit.alignment.search import best_scale, best_scales, best_shift, roundest_near
 from tests.audit.alignment.discs import scene_of_discs
 
 
@@ -12,7 +12,7 @@ from tests.audit.alignment.discs import scene_of_discs
 def test_scales_of_both_axes_are_found_from_the_corner_of_a_large_scene(
     monkeypatch: pytest.MonkeyPatch, corner: int
 ) -> None:
-    monkeypatch.setattr("oil_storage.audit.alignment.search.CORNER", corner)
+    monkeypatch.setattr("oil_storage.audit.alignment.evidence.CORNER", corner)
     pixels, boxes = scene_of_discs(0, width=900, height=900, discs=120)
     written = boxes * np.float32([0.8, 1.1, 0.8, 1.1])
     found = best_scales(GradientField.of(pixels), written, 900, 900).parameters
