@@ -1,4 +1,4 @@
-"""Write files and folders that are complete or absent, also after a crash or a power loss."""
+"""Write files and folders that are complete or absent, even after a crash or a power loss."""
 
 import fcntl
 import hashlib
@@ -119,30 +119,25 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def json_text(content: Any) -> str:
-    """What :func:`write_json` writes."""
+    """Return the text that :func:`write_json` writes."""
     return json.dumps(content, indent=1) + "\n"
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Return the hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_apart(source: Path, out: Path) -> None:
-    """Refuse an output folder that is its source, lies in it or holds it, and what is there and no folder.
-
-    Raises:
-        UserError: says so.
-    """
+    """Raise UserError for an output that is not a folder, or that is its source, lies in it or holds it."""
     if out.is_symlink() and not out.exists():
         raise UserError(f"{out}: is a link to {out.readlink()}, which is not there; name a folder")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; name a folder")
-    inner, outer = out.resolve(), source.resolve()
-    if inner == outer or outer in inner.parents:
+    if out.resolve().is_relative_to(source.resolve()):
         raise UserError(f"{out}: lies in {source}, from which it is made; name a folder elsewhere")
-    if inner in outer.parents:
+    if source.resolve().is_relative_to(out.resolve()):
         raise UserError(f"{out}: holds {source}, from which it is made; name a folder elsewhere")
 
 

@@ -2,8 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from oil_storage.preparation.split import check_apart
 
 ENDINGS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
 """The last bytes of a whole image, by the suffixes that tiles are written with."""
+AGAIN = "delete the prepared folder and prepare it again"
 
 
 @DATASETS.register_module()
@@ -67,9 +67,15 @@ class OilStorageDataset(CocoDataset):
         )
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """Read the annotations and see that every image is there, to its end."""
-        with prepared_annotations(self.ann_file), redirect_stdout(io.StringIO()):  # pycocotools prints
-            data_list: list[dict[str, Any]] = super().load_data_list()
+        """Read the annotations and check that every image is whole."""
+        try:
+            with redirect_stdout(io.StringIO()):  # pycocotools prints
+                data_list: list[dict[str, Any]] = super().load_data_list()
+        except FileNotFoundError as error:
+            raise UserError(f"{self.ann_file}: missing; {AGAIN}") from error
+        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise UserError(f"{self.ann_file}: damaged, or no annotations of tiles ({reason});\n{AGAIN}") from error
         if not any(info["instances"] for info in data_list):
             raise UserError(
                 f"{self.ann_file}: no box of {', '.join(self.metainfo['classes'])} in {len(data_list)} tiles; "
@@ -79,32 +85,13 @@ class OilStorageDataset(CocoDataset):
         if damaged:
             raise UserError(
                 f"{damaged[0]}: {'damaged' if os.path.isfile(damaged[0]) else 'missing'}, though {self.ann_file} names "
-                f"it ({len(damaged)} of {len(data_list)} are);\ndelete {self.data_root} and prepare it again"
+                f"it ({len(damaged)} of {len(data_list)} are);\n{AGAIN}"
             )
         return data_list
 
 
-@contextmanager
-def prepared_annotations(ann_file: str) -> Iterator[None]:
-    """Blame what goes wrong while annotations are read on their file.
-
-    Raises:
-        UserError: the file is missing, truncated, or holds something else.
-    """
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise UserError(f"{ann_file}: missing; delete the prepared folder and prepare it again") from error
-    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-        fault = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(
-            f"{ann_file}: damaged, or no annotations of tiles ({fault});\n"
-            "delete the prepared folder and prepare it again"
-        ) from error
-
-
 def check_prepared(data_root: Path, tiles: str) -> None:
-    """Refuse data that a training would fail or lie on.
+    """Refuse data that a training would fail on, or that would make its score too good.
 
     Args:
         data_root: the prepared folder.
@@ -117,29 +104,21 @@ def check_prepared(data_root: Path, tiles: str) -> None:
     remedy = f"run: python tools/prepare_dataset.py SOURCE {data_root} --tile {tile} --overlap {overlap}"
     path = data_root / manifest.NAME
     if not path.is_file():
-        if (data_root / "images").is_dir():
-            raise UserError(
-                f"{data_root}: scenes that are not prepared; prepare them into a folder of their own, and name that:\n"
-                f"python tools/prepare_dataset.py {data_root} data/oil_storage --tile {tile} --overlap {overlap}"
-            )
         raise UserError(f"{data_root}: no prepared data (OIL_STORAGE_DATA names another folder);\n{remedy}")
     content = manifest.read(data_root)
-    there = content["tiles"]
-    if tiles not in there:
-        raise UserError(
-            f"{path}: has tiles of {', '.join(sorted(there)) or 'no geometry'} (size_overlap), "
-            f"the config wants {tiles};\n{remedy}"
-        )
+    if tiles not in content["tiles"]:
+        present = ", ".join(sorted(content["tiles"])) or "no geometry"
+        raise UserError(f"{path}: has tiles of {present} (size_overlap), the config wants {tiles};\n{remedy}")
     split_of = {scene: split for split, scenes in content["split"].items() for scene in scenes}
     check_apart(split_of, [pair["scenes"] for pair in content.get("same_ground", [])], str(path))
 
 
 def _is_whole(image: str) -> bool:
-    """Whether an image is there and ends as its format does; of half an image OpenCV says so in the middle of a run."""
+    """Return whether an image ends as its format does; OpenCV would fail at half an image in the middle of a run."""
     ending = ENDINGS.get(os.path.splitext(image)[1], b"")
     try:
         with open(image, "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - len(ending)))
+            file.seek(-len(ending), os.SEEK_END)
             return file.read() == ending
-    except FileNotFoundError:
+    except OSError:  # missing, or shorter than the ending
         return False
