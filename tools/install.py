@@ -136,12 +136,6 @@ def torch_index() -> list[str]:
     return ["--extra-index-url", url] if url else []
 
 
-def has_wheel(wanted: str) -> bool:
-    """Return whether pip finds a wheel of a requirement, so that nothing is compiled."""
-    options = ["--dry-run", "--ignore-installed", "--no-deps", "--only-binary=:all:"]
-    return subprocess.run([PYTHON, "-m", "pip", "install", *options, wanted], capture_output=True).returncode == 0
-
-
 def install_empty_opencv() -> None:
     """Install the empty opencv-python."""
     version = requirement("opencv-python-headless").split("==")[1]
@@ -152,7 +146,11 @@ def install_empty_opencv() -> None:
 
 def install_packages() -> None:
     """Install the packages of setup.cfg; compile mmcv again if the one that pip took does not fit torch."""
-    pip("install", "--no-build-isolation", "--editable", ".[dev]")
+    try:
+        pip("install", "--no-build-isolation", "--editable", ".[dev]")
+    except InstallError:
+        check_compiler()  # only now: a wheel of mmcv needs none
+        raise
     error = error_of(PROVE_MMCV)
     if error is None:
         return
@@ -178,13 +176,10 @@ def install() -> None:
         return
     print(f"[1/4] {VENV}")
     make_venv()
-    if error_of("import mmcv._ext") and not has_wheel(requirement("onedl-mmcv")):
-        check_compiler()  # before torch is downloaded
-        print("  mmcv will be compiled, unless pip has cached it: about 18 CPU minutes, silent")
     print("[2/4] torch and what mmcv is built with")
     pip("install", *requirements("options.extras_require", "build"), *torch_index())
     install_empty_opencv()
-    print("[3/4] the packages of setup.cfg")
+    print("[3/4] the packages of setup.cfg; compiling mmcv, if pip has no wheel, takes 18 CPU minutes, silent")
     install_packages()
     print("[4/4] check")
     if error := error_of(PROVE_ALL):
@@ -204,9 +199,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InstallError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted: make install goes on from here", file=sys.stderr)
-        return 130
     return 0
 
 

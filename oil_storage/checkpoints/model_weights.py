@@ -4,6 +4,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +119,12 @@ def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str 
     The step counters of batch norm may be absent, as in old checkpoints.
 
     Args:
-        model: bare, or wrapped for distributed or test-time-augmented use.
+        model: may be wrapped for distributed training or test-time augmentation.
         state_dict: the tensors to be loaded.
-        name: of the checkpoint, for the error.
+        name: name of the checkpoint in the error.
 
     Raises:
-        UserError: a tensor is missing, unexpected, or of another shape.
+        UserError: a tensor is missing, unexpected, or of another shape or type.
     """
     source, target = _bare(state_dict), _unwrapped(model).state_dict()
     shared = [key for key in source if key in target]
@@ -141,15 +142,7 @@ def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str 
 
 
 def build_model(cfg: Config, checkpoint: Checkpoint) -> nn.Module:
-    """Build a config's model for prediction, with the weights of a checkpoint.
-
-    Args:
-        cfg: config of the model, which may be wrapped for test-time augmentation.
-        checkpoint: of the same model.
-
-    Raises:
-        UserError: see :func:`check_matches`.
-    """
+    """Build a config's model for prediction, with the weights of a checkpoint; see :func:`check_matches`."""
     model: nn.Module = MODELS.build(cfg.model)
     check_matches(model, checkpoint.state_dict, checkpoint.path)
     _unwrapped(model).load_state_dict(_bare(checkpoint.state_dict), strict=False)
@@ -217,8 +210,7 @@ def modules(keys: Iterable[str], others: Iterable[str]) -> str:
     """Return the outermost modules that hold all of ``keys`` and none of ``others``, for a log line."""
 
     def nested(key: str) -> list[str]:
-        parts = key.split(".")
-        return [".".join(parts[: end + 1]) for end in range(len(parts))]
+        return list(accumulate(key.split("."), "{}.{}".format))
 
     mixed = {module for key in others for module in nested(key)}
     names = list(OrderedDict.fromkeys(next(m for m in nested(key) if m not in mixed) for key in keys))

@@ -31,19 +31,14 @@ SETTINGS = (
 
 
 def describe(cfg: Config, before: Trained | None) -> Trained:
-    """Describe a training that is about to begin.
-
-    Args:
-        cfg: config of the training.
-        before: description of the weights that it starts from; None where there are none, or it is not known.
-    """
+    """Describe a training that is about to begin from weights that ``before`` describes, if they are described."""
     root = data_root(cfg)
     prepared = manifest.read(root) if root else None
     own = manifest.images(prepared, _dataset(cfg)["split"]).values() if prepared else ()
-    before_resuming = before.initialised if before else None
+    resumed = before.initialised if before else None
     return Trained(
         config=Path(cfg.filename or "unnamed").stem,
-        initialised=before_resuming if cfg.get("resume") else initialised(cfg),
+        initialised=resumed if cfg.get("resume") else initialised(cfg),
         data=DataIdentity(**manifest.identity(prepared)) if prepared else None,
         images=sorted({*(before.images if before else ()), *own}),
         processes=get_world_size(),
@@ -97,12 +92,12 @@ def hardware() -> str:
 
 
 def check_resumable(cfg: Config, checkpoint: Checkpoint, processes: int) -> None:
-    """Refuse a checkpoint of another training, or of weights alone.
+    """Refuse to resume a checkpoint of another training, or of weights alone.
 
     Args:
-        cfg: config of the training that is to go on, set up for its launcher.
-        checkpoint: to be resumed.
-        processes: number of processes that are to train.
+        cfg: config of the resumed training, set up for its launcher.
+        checkpoint: the checkpoint to resume.
+        processes: number of processes of the resumed training.
 
     Raises:
         UserError: the checkpoint holds weights alone, or another training wrote it; names the first difference.
