@@ -16,7 +16,7 @@ from oil_storage.errors import UserError
 
 _HOST = socket.gethostname().replace(".", "-")
 _PARTIAL = re.compile(r"\.(?P<name>.+?)(?:\.(?P<host>[^.]+)\.(?P<process>\d+))?\.partial(?:\.\w+)?")
-"""Names that :func:`partial_path` gives, and those of earlier versions, which had no process id."""
+"""Names of :func:`partial_path`, and those of earlier versions, which had no process id."""
 
 
 def partial_path(path: Path) -> Path:
@@ -29,10 +29,10 @@ def partial_path(path: Path) -> Path:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write a file to, and move it to ``path`` when the block ends.
+    """Yield a temporary name to write a file to, and move the file to ``path`` when the block ends.
 
     The file and its folder are flushed to disk, so ``path`` holds the old content or the new one after a power loss.
-    Where the block raises, the temporary file is removed and ``path`` stays as it was.
+    If the block raises, the temporary file is removed and ``path`` is not changed.
     """
     partial = partial_path(path)
     try:
@@ -52,7 +52,7 @@ def publish(partial: Path, path: Path) -> None:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Give a new temporary folder to fill, and move it to ``folder`` when the block ends; see :func:`atomic_file`.
+    """Yield a new temporary folder, and move it to ``folder`` when the block ends; see :func:`atomic_file`.
 
     Raises:
         OSError: ``folder`` exists and is not an empty folder.
@@ -76,12 +76,7 @@ def is_partial(path: Path) -> bool:
 
 
 def remove_partial(folder: Path, name: str | None = None) -> None:
-    """Remove the partial files and folders that dead processes of this machine left in ``folder``.
-
-    Args:
-        folder: need not exist.
-        name: of the file or folder whose parts are removed; None removes all.
-    """
+    """Remove the partial files, of ``name`` or all, that dead processes of this machine left in a folder."""
     for path in folder.iterdir() if folder.is_dir() else ():
         match = _PARTIAL.fullmatch(path.name)
         if match is None or name not in (None, match["name"]):
@@ -143,15 +138,7 @@ def check_apart(source: Path, out: Path) -> None:
 
 @contextmanager
 def locked(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Keep other processes that ask for the same folder out of it.
-
-    Args:
-        folder: to be locked.
-        wait: wait until no other process is in it.
-
-    Raises:
-        UserError: another process is in it, and ``wait`` is not set.
-    """
+    """Lock a folder; if another process holds the lock, wait for it or raise UserError."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:

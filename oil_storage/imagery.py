@@ -95,11 +95,7 @@ class ImageHeader:
 
 
 class ArrayImage:
-    """A scene whose pixels are in memory; see :class:`FileImage`.
-
-    Args:
-        pixels: ``(H, W, 3)`` uint8 RGB.
-    """
+    """A scene whose pixels ``(H, W, 3)``, uint8 RGB, are in memory; see :class:`FileImage`."""
 
     file_name = "array"
     georeference: Georeference | None = None
@@ -125,10 +121,6 @@ class ArrayImage:
 
 class FileImage:
     """A scene in a file.
-
-    Args:
-        path: of the file.
-        reading: how its bands become colours.
 
     Attributes:
         file_name: file name without folders.
@@ -356,12 +348,9 @@ def _open(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             start = file.read(4)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); mend that or remove it") from error
-    driver = next((driver for magic, driver in DRIVERS.items() if start.startswith(magic)), None)
-    if driver is None:
-        raise UserError(f"{path}: not an image that can be opened; replace or remove it")
-    try:
+        driver = next((driver for magic, driver in DRIVERS.items() if start.startswith(magic)), None)
+        if driver is None:
+            raise ValueError("of no known format")
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
             raster = rasterio.open(path, driver=driver)
             with suppress(CPLE_BaseError):  # damaged EXIF fails at the first use of metadata; the pixels are sound

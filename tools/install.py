@@ -17,7 +17,6 @@ import configparser
 import hashlib
 import http.client
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -73,13 +72,11 @@ def requirement(name: str) -> str:
 
 def check_python(version: tuple[int, int]) -> None:
     """Raise InstallError unless ``version`` (major, minor) satisfies ``python_requires``."""
-    (wanted,) = requirements("options", "python_requires")
-    low, high = (tuple(map(int, bound)) for bound in re.findall(r"(\d+)\.(\d+)", wanted))
-    if not low <= version < high:
-        needed = "{}.{}".format(*low)
+    (wanted,) = requirements("options", "python_requires")  # one minor version, as >=3.11,<3.12
+    needed, found = wanted[2:].partition(",")[0], "{}.{}".format(*version)
+    if found != needed:
         raise InstallError(
-            f"Python {needed} is needed ({wanted}) and {sys.executable} is {version[0]}.{version[1]}: "
-            f"make install PYTHON=python{needed}"
+            f"Python {needed} is needed and {sys.executable} is {found}: make install PYTHON=python{needed}"
         )
 
 

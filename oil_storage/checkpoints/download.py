@@ -77,9 +77,7 @@ def resolve(load_from: str) -> Path:
             if not target.is_file():
                 _download(url, target, expected)
     if expected and not (digest := sha256(target)).startswith(expected):
-        raise UserError(
-            f"{target}: damaged (its SHA-256 begins with {digest[:8]}, not {expected}); delete it and run again"
-        )
+        raise UserError(f"{target}: damaged (SHA-256 {digest[:8]}, not {expected}); delete it and run again")
     return target
 
 

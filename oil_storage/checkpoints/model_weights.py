@@ -87,21 +87,17 @@ def match_weights(
             renamed.add(new)
     target = model.state_dict()
     shared = [key for key in source if key in target]
-    tiled = [key for key in shared if QUERIES.search(key) and _is_tiled(source[key], target[key])]
+    tiled = [key for key in shared if QUERIES.search(key) and len(source[key]) != len(target[key])]
     source.update((key, _tile(source[key], len(target[key]))) for key in tiled)
     refused = {_module(key) for key in shared if source[key].shape != target[key].shape}
     fitting = OrderedDict((key, source[key]) for key in shared if _module(key) not in refused)
     return fitting, LoadReport(
         loaded=list(fitting),
         renamed=[key for key in fitting if key in renamed],
-        tiled=tiled,
+        tiled=[key for key in fitting if key in tiled],
         reinitialised=[key for key in target if key not in fitting and not _is_counter(key)],
         unused=[key for key in source if key not in fitting],
     )
-
-
-def _is_tiled(old: Tensor, new: Tensor) -> bool:
-    return old.shape[1:] == new.shape[1:] and len(old) != len(new)
 
 
 def _tile(queries: Tensor, number: int) -> Tensor:
@@ -116,12 +112,8 @@ def _tile(queries: Tensor, number: int) -> Tensor:
 def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str | Path) -> None:
     """Refuse weights that are not exactly those of a model; mmengine only warns.
 
-    The step counters of batch norm may be absent, as in old checkpoints.
-
-    Args:
-        model: may be wrapped for distributed training or test-time augmentation.
-        state_dict: the tensors to be loaded.
-        name: name of the checkpoint in the error.
+    The model may be wrapped for distributed training or test-time augmentation. The step counters of batch norm may be
+    absent, as in old checkpoints.
 
     Raises:
         UserError: a tensor is missing, unexpected, or of another shape or type.
@@ -151,12 +143,9 @@ def build_model(cfg: Config, checkpoint: Checkpoint) -> nn.Module:
 
 @HOOKS.register_module()
 class PretrainedReportHook(Hook):
-    """Match a checkpoint to the model that starts from it, and log the :class:`LoadReport`.
+    """Match a checkpoint to the model that starts from it, by :func:`match_weights`, and log the :class:`LoadReport`.
 
     In testing and resuming the checkpoint must be the model's own: it is checked and not changed.
-
-    Args:
-        renames: see :func:`match_weights`.
     """
 
     priority = "ABOVE_NORMAL"  # before EMAHook (NORMAL) copies what is loaded

@@ -92,21 +92,15 @@ def hardware() -> str:
 
 
 def check_resumable(cfg: Config, checkpoint: Checkpoint, processes: int) -> None:
-    """Refuse to resume a checkpoint of another training, or of weights alone.
-
-    Args:
-        cfg: config of the resumed training, set up for its launcher.
-        checkpoint: the checkpoint to resume.
-        processes: number of processes of the resumed training.
+    """Refuse to resume a checkpoint of weights alone, or of another training than that of ``cfg`` in ``processes``.
 
     Raises:
-        UserError: the checkpoint holds weights alone, or another training wrote it; names the first difference.
+        UserError: names the first difference.
     """
     path = checkpoint.path
     if not checkpoint.is_resumable:
         raise UserError(f"{path}: holds weights alone, as best_*.pth does; resume from iter_*.pth, or --load-from it")
-    difference = next(_differences(cfg, checkpoint, processes), None)
-    if difference:
+    if difference := next(_differences(cfg, checkpoint, processes), None):
         raise UserError(
             f"{path}: of another training: {difference}\n"
             "resume with the data, config and flags that it was started with, or start a new training\n"

@@ -56,9 +56,8 @@ class OilStorageDataset(CocoDataset):
     }
 
     def __init__(self, data_root: str, split: str, tile: int, overlap: int, **kwargs: Any) -> None:
-        tiles = f"{tile}_{overlap}"
-        check_prepared(Path(data_root), tiles)
-        folder = f"tiles/{tiles}"
+        check_prepared(Path(data_root), f"{tile}_{overlap}")
+        folder = f"tiles/{tile}_{overlap}"
         super().__init__(
             data_root=data_root,
             ann_file=f"{folder}/{split}.json",
@@ -81,21 +80,15 @@ class OilStorageDataset(CocoDataset):
                 f"{self.ann_file}: no box of {', '.join(self.metainfo['classes'])} in {len(data_list)} tiles; "
                 "prepare scenes that have some in each split"
             )
-        damaged = [info["img_path"] for info in data_list if not _is_whole(info["img_path"])]
-        if damaged:
-            raise UserError(
-                f"{damaged[0]}: {'damaged' if os.path.isfile(damaged[0]) else 'missing'}, though {self.ann_file} names "
-                f"it ({len(damaged)} of {len(data_list)} are);\n{AGAIN}"
-            )
+        if damaged := [info["img_path"] for info in data_list if not _is_whole(info["img_path"])]:
+            fault = "damaged" if os.path.isfile(damaged[0]) else "missing"
+            count = f"{len(damaged)} of {len(data_list)} are"
+            raise UserError(f"{damaged[0]}: {fault}, though {self.ann_file} names it ({count});\n{AGAIN}")
         return data_list
 
 
 def check_prepared(data_root: Path, tiles: str) -> None:
-    """Refuse data that a training would fail on, or that would make its score too good.
-
-    Args:
-        data_root: the prepared folder.
-        tiles: name of the tile set that is wanted, ``640_64``.
+    """Check that a prepared folder has a tile set, as ``640_64``.
 
     Raises:
         UserError: not a prepared folder, it has no such tile set, or scenes of two splits show the same ground.
