@@ -216,8 +216,9 @@ def _check_weights(weights: Any, key: str, path: Path) -> None:
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
         raise UserError(f"{path}: {key} is not a dict of tensors; the file is damaged, or of another program")
     for name, value in weights.items():
-        is_dense = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex()
-        if not is_dense or value.nbytes > max(value.untyped_storage().nbytes(), LARGEST_VIEW):
+        is_plain = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex()
+        is_plain = is_plain and not (value.is_meta or value.is_quantized or value.is_nested)
+        if not is_plain or value.nbytes > max(value.untyped_storage().nbytes(), LARGEST_VIEW):
             raise UserError(f"{path}: {key}: {name!r} is not a plain tensor of numbers; save it as float32")
     broken = [name for name, value in weights.items() if not torch.isfinite(value.float()).all()]
     if broken:

@@ -58,7 +58,8 @@ def read(path: Path, map_location: Any = "cpu") -> Any:
     except OSError:
         raise
     except Exception as error:  # a broken pickle raises anything
-        match = re.search("WeightsUnpickler error: (.+)", str(error))  # after torch's advice on weights_only
+        # torch's text begins with advice to load the file without care
+        match = re.search("(?:WeightsUnpickler error: |(?=Trying to load ))(.+)", str(error))
         reason = match[1].strip() if match else (str(error).splitlines() or [repr(error)])[0]
         raise UserError(
             f"{path}: not a checkpoint of plain data, which alone is loaded ({reason}); replace it, "
