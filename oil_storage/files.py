@@ -1,4 +1,4 @@
-"""Read text and JSON; write files and folders that are complete or absent, also after a crash or a power loss."""
+"""Read text and JSON; write files and folders that are complete or absent, even after a crash or a power loss."""
 
 import fcntl
 import hashlib
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 _HOST = socket.gethostname().replace(".", "-")
 _PARTIAL = re.compile(r"\.(?P<name>.+?)(?:\.(?P<host>[^.]+)\.(?P<process>\d+))?\.partial(?:\.\w+)?")
-"""Names that :func:`partial_path` gives, and those of earlier versions, which had no process id."""
+"""Names of :func:`partial_path`, and those of earlier versions, which had no process id."""
 
 
 def partial_path(path: Path) -> Path:
@@ -33,10 +33,10 @@ def partial_path(path: Path) -> Path:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write a file to, and move it to ``path`` when the block ends.
+    """Yield a temporary name to write a file to, and move the file to ``path`` when the block ends.
 
     The file and its folder are flushed to disk, so ``path`` holds the old content or the new one after a power loss.
-    Where the block raises, the temporary file is removed and ``path`` stays as it was.
+    If the block raises, the temporary file is removed and ``path`` is not changed.
     """
     partial = partial_path(path)
     try:
@@ -56,7 +56,7 @@ def publish(partial: Path, path: Path) -> None:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Give a new temporary folder to fill, and move it to ``folder`` when the block ends; see :func:`atomic_file`.
+    """Yield a new temporary folder, and move it to ``folder`` when the block ends; see :func:`atomic_file`.
 
     Raises:
         OSError: ``folder`` exists and is not an empty folder.
@@ -80,12 +80,7 @@ def is_partial(path: Path) -> bool:
 
 
 def remove_partial(folder: Path, name: str | None = None) -> None:
-    """Remove the partial files and folders that dead processes of this machine left in ``folder``.
-
-    Args:
-        folder: need not exist.
-        name: of the file or folder whose parts are removed; None removes all.
-    """
+    """Remove the partial files, of ``name`` or all, that dead processes of this machine left in a folder."""
     for path in folder.iterdir() if folder.is_dir() else ():
         match = _PARTIAL.fullmatch(path.name)
         if match is None or name not in (None, match["name"]):
@@ -123,7 +118,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def json_text(content: Any) -> str:
-    """What :func:`write_json` writes."""
+    """Return the text that :func:`write_json` writes."""
     return json.dumps(content, indent=1) + "\n"
 
 
@@ -194,39 +189,26 @@ def validated(content: Any, kind: type[T], path: Path) -> T:
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Return the hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_apart(source: Path, out: Path) -> None:
-    """Refuse an output folder that is its source, lies in it or holds it, and what is there and no folder.
-
-    Raises:
-        UserError: says so.
-    """
+    """Raise UserError for an output that is not a folder, or that is its source, lies in it or holds it."""
     if out.is_symlink() and not out.exists():
         raise UserError(f"{out}: is a link to {out.readlink()}, which is not there; name a folder")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; name a folder")
-    inner, outer = out.resolve(), source.resolve()
-    if inner == outer or outer in inner.parents:
+    if out.resolve().is_relative_to(source.resolve()):
         raise UserError(f"{out}: lies in {source}, from which it is made; name a folder elsewhere")
-    if inner in outer.parents:
+    if source.resolve().is_relative_to(out.resolve()):
         raise UserError(f"{out}: holds {source}, from which it is made; name a folder elsewhere")
 
 
 @contextmanager
 def locked(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Keep other processes that ask for the same folder out of it.
-
-    Args:
-        folder: to be locked.
-        wait: wait until no other process is in it.
-
-    Raises:
-        UserError: another process is in it, and ``wait`` is not set.
-    """
+    """Lock a folder; if another process holds the lock, wait for it or raise UserError."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:

@@ -27,22 +27,21 @@ DRIVERS = {
     b"BM": "BMP",
     b"GIF8": "GIF",
 }
-"""GDAL's drivers by the first bytes of a file. Suffixes are often wrong; other drivers may open further files."""
+"""GDAL's drivers by the first bytes of a file; suffixes are often wrong, and other drivers may open more files."""
 WINDOWED = "GTiff"
-"""The driver whose files are read window by window; files of others are decoded once, as a whole."""
+"""The driver whose files are read in windows; other files are decoded once, as a whole."""
 STRETCH = (2.0, 98.0)
-"""Percentiles that become 0 and 255 where a band has more than 8 bits and nothing else is asked for."""
+"""Default percentiles that become 0 and 255 if a band has more than 8 bits."""
 MOST_PIXELS = 2**40
-"""An image whose header claims more, a million a side, is damaged."""
+"""An image with more pixels in its header, a million a side, is damaged."""
 SAMPLE_SIDE = 1024
 """Longest side, in pixels, of the reduced scene that percentiles are taken from."""
 ROWS = 256
 """Rows of a scene that are stretched at a time."""
 RASTER_CACHE = 256
-"""MiB of decoded blocks that GDAL keeps: two rows of tiles of a scene 60,000 px wide. Its own limit, a twentieth of the
-machine's memory, fills up with blocks that no tile needs again."""
+"""MiB of decoded blocks that GDAL keeps: two rows of tiles of a scene 60,000 px wide. Its default grows with memory."""
 ORIENTATION = 0x0112
-"""EXIF's and TIFF's tag."""
+"""Tag of EXIF and TIFF."""
 TRANSPOSED, FLIPPED_X, FLIPPED_Y = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 """Orientations whose stored pixels are transposed, then flipped along x or y, to be upright."""
 
@@ -56,20 +55,16 @@ class Reading:
     """Choice of bands and stretch that turns a scene into RGB of 8 bits.
 
     Attributes:
-        bands: which bands are red, green and blue, counted from 1; None takes those that the file calls so.
-        stretch: percentiles of each band that become 0 and 255; None leaves 8 bits as they are, and stretches others
-            by :data:`STRETCH`.
+        bands: red, green and blue band, counted from 1; None takes those that the file declares.
+        stretch: percentiles of each band that become 0 and 255; None stretches bands of more than 8 bits alone, by
+            :data:`STRETCH`.
     """
 
     bands: tuple[int, int, int] | None = None
     stretch: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            ValueError: a band below 1, or percentiles that do not rise from 0 to 100.
-        """
+        """Raise ValueError for a band below 1, or percentiles that do not rise within 0 to 100."""
         if self.bands and min(self.bands) < 1:
             raise ValueError("bands must be three numbers from 1 up, as 3,2,1")
         if self.stretch and not 0 <= self.stretch[0] < self.stretch[1] <= 100:
@@ -100,11 +95,7 @@ class ImageHeader:
 
 
 class ArrayImage:
-    """A scene whose pixels are in memory; see :class:`FileImage`.
-
-    Args:
-        pixels: ``(H, W, 3)`` uint8 RGB.
-    """
+    """A scene whose pixels ``(H, W, 3)``, uint8 RGB, are in memory; see :class:`FileImage`."""
 
     file_name = "array"
     georeference: Georeference | None = None
@@ -130,10 +121,6 @@ class ArrayImage:
 
 class FileImage:
     """A scene in a file.
-
-    Args:
-        path: of the file.
-        reading: how its bands become colours.
 
     Attributes:
         file_name: file name without folders.
@@ -207,10 +194,10 @@ class FileImage:
             raise UserError(f"{self.path}: a TIFF in {space} with orientation {self._orientation}; save it upright")
 
     def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return a window as ``(H, W, 3)`` RGB; the window is ``(4,)`` xyxy within the scene.
+        """Return a window, ``(4,)`` xyxy within the scene, as ``(H, W, 3)`` RGB.
 
         Raises:
-            UserError: the file is damaged there, or a band that is to be stretched has one value only.
+            UserError: the file is damaged there, or a band to be stretched has only one value.
         """
         x1, y1, x2, y2 = self._stored(window)
         if self._raster.driver == WINDOWED:
@@ -228,11 +215,7 @@ class FileImage:
         return self._to_rgb(self._decode(out_shape=(3, *_reduced_size(self._raster.shape, longest))))
 
     def shows(self, window: NDArray[np.int64]) -> bool:
-        """Return whether any pixel of a window has data.
-
-        Raises:
-            UserError: the file is damaged there.
-        """
+        """Return whether any pixel of a window has data; raise UserError if the file is damaged there."""
         from rasterio.enums import MaskFlags
 
         if all(MaskFlags.all_valid in self._raster.mask_flag_enums[band - 1] for band in self._bands):
@@ -272,12 +255,12 @@ class FileImage:
                 decoded = simplejpeg.decode_jpeg(self.path.read_bytes(), "RGB", strict=True)
                 return np.moveaxis(decoded, 2, 0)[[band - 1 for band in self._bands]]
             return self._raster.read(self._bands, **arguments)
-        except MemoryError as error:
-            raise UserError(f"{self.path}: its pixels do not fit into memory; cut it, or mend its header") from error
         except Exception as error:  # GDAL's errors have no public base
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> UserError:
+        if isinstance(error, MemoryError):
+            return UserError(f"{self.path}: its pixels do not fit into memory; cut it, or mend its header")
         reason = error.__cause__ or error  # rasterio only points at the reason
         return UserError(f"{self.path}: cannot be decoded ({reason}); the file is damaged, replace it")
 
@@ -343,9 +326,7 @@ def _palette(raster: Any) -> NDArray[np.uint8] | None:
 def _stretched(bands: NDArray[Any], limits: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Scale bands ``(3, H, W)`` to pixels ``(H, W, 3)`` of 8 bits, some rows at a time to save memory.
 
-    Args:
-        bands: of any type of numbers; what is not finite becomes 0.
-        limits: values that become 0 and 255, ``(2, 3)``.
+    The limits ``(2, 3)`` become 0 and 255; values that are not finite become 0.
     """
     pixels = np.empty((*bands.shape[1:], 3), np.uint8)
     for band, low, high in zip(range(3), *limits, strict=True):
@@ -367,12 +348,9 @@ def _open(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             start = file.read(4)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); mend that or remove it") from error
-    driver = next((driver for magic, driver in DRIVERS.items() if start.startswith(magic)), None)
-    if driver is None:
-        raise UserError(f"{path}: not an image that can be opened; replace or remove it")
-    try:
+        driver = next((driver for magic, driver in DRIVERS.items() if start.startswith(magic)), None)
+        if driver is None:
+            raise ValueError("of no known format")
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
             raster = rasterio.open(path, driver=driver)
             with suppress(CPLE_BaseError):  # damaged EXIF fails at the first use of metadata; the pixels are sound
@@ -438,15 +416,7 @@ def _shrunk(pixels: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
 
 
 def open_scene(scene: Path | NDArray[np.uint8], reading: Reading = DEFAULT_READING) -> SceneImage:
-    """Open a scene.
-
-    Args:
-        scene: an image file; or ``(H, W, 3)`` RGB or ``(H, W)`` grey, uint8.
-        reading: how the bands of a file become colours.
-
-    Raises:
-        UserError: no such file, or see :class:`FileImage`.
-    """
+    """Open an image file, or an array ``(H, W, 3)`` RGB or ``(H, W)`` grey of uint8; see :class:`FileImage`."""
     if isinstance(scene, np.ndarray):
         grey = scene.ndim == 2
         if scene.dtype != np.uint8 or not (grey or (scene.ndim == 3 and scene.shape[2] == 3)) or not scene.size:
@@ -456,29 +426,19 @@ def open_scene(scene: Path | NDArray[np.uint8], reading: Reading = DEFAULT_READI
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Read what an image says of itself, without decoding pixels.
-
-    Raises:
-        UserError: not an image, or a compression that is not read.
-    """
+    """Read the header of an image; raise UserError if it is not an image, or its compression is not read."""
     with _open(path) as raster:
         return _header(path, raster)
 
 
 def read_georeference(path: Path) -> Georeference | None:
-    """Read where an image lies; None where its file does not say. Only a TIFF can.
-
-    Raises:
-        UserError: a TIFF that cannot be opened.
-    """
+    """Read the place of a TIFF; None for other images, and for a TIFF that does not state it."""
     return read_header(path).georeference if path.suffix.lower() in TIFF_SUFFIXES else None
 
 
 def read_pixels(path: Path, reading: Reading = DEFAULT_READING) -> NDArray[np.uint8]:
-    """Read a whole scene as ``(H, W, 3)`` RGB.
+    """Read a whole scene as ``(H, W, 3)`` RGB; see :class:`FileImage` and :meth:`FileImage.read`.
 
-    Raises:
-        UserError: see :class:`FileImage` and :meth:`FileImage.read`. JPEG has no checksum: damage that leaves a valid
-            stream of the right length is not seen.
+    JPEG has no checksum: damage that leaves a valid stream of the right length is not seen.
     """
     return FileImage(path, reading).pixels()

@@ -266,3 +266,13 @@ def test_mmcv_that_never_fits_is_an_error(bare: ModuleType, monkeypatch: pytest.
     monkeypatch.setattr(bare, "pip", lambda *_: None)
     with pytest.raises(bare.InstallError, match="undefined symbol"):
         bare.install_packages()
+
+
+def test_missing_compiler_is_named_when_pip_fails(bare: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: str) -> None:
+        raise bare.InstallError("pip failed")
+
+    monkeypatch.setattr(bare, "pip", fail)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(bare.InstallError, match=r"no C\+\+ compiler"):
+        bare.install_packages()

@@ -17,7 +17,6 @@ import configparser
 import hashlib
 import http.client
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -73,13 +72,11 @@ def requirement(name: str) -> str:
 
 def check_python(version: tuple[int, int]) -> None:
     """Raise InstallError unless ``version`` (major, minor) satisfies ``python_requires``."""
-    (wanted,) = requirements("options", "python_requires")
-    low, high = (tuple(map(int, bound)) for bound in re.findall(r"(\d+)\.(\d+)", wanted))
-    if not low <= version < high:
-        needed = "{}.{}".format(*low)
+    (wanted,) = requirements("options", "python_requires")  # one minor version, as >=3.11,<3.12
+    needed, found = wanted[2:].partition(",")[0], "{}.{}".format(*version)
+    if found != needed:
         raise InstallError(
-            f"Python {needed} is needed ({wanted}) and {sys.executable} is {version[0]}.{version[1]}: "
-            f"make install PYTHON=python{needed}"
+            f"Python {needed} is needed and {sys.executable} is {found}: make install PYTHON=python{needed}"
         )
 
 
@@ -136,12 +133,6 @@ def torch_index() -> list[str]:
     return ["--extra-index-url", url] if url else []
 
 
-def has_wheel(wanted: str) -> bool:
-    """Return whether pip finds a wheel of a requirement, so that nothing is compiled."""
-    options = ["--dry-run", "--ignore-installed", "--no-deps", "--only-binary=:all:"]
-    return subprocess.run([PYTHON, "-m", "pip", "install", *options, wanted], capture_output=True).returncode == 0
-
-
 def install_empty_opencv() -> None:
     """Install the empty opencv-python."""
     version = requirement("opencv-python-headless").split("==")[1]
@@ -152,7 +143,11 @@ def install_empty_opencv() -> None:
 
 def install_packages() -> None:
     """Install the packages of setup.cfg; compile mmcv again if the one that pip took does not fit torch."""
-    pip("install", "--no-build-isolation", "--editable", ".[dev]")
+    try:
+        pip("install", "--no-build-isolation", "--editable", ".[dev]")
+    except InstallError:
+        check_compiler()  # only now: a wheel of mmcv needs none
+        raise
     error = error_of(PROVE_MMCV)
     if error is None:
         return
@@ -178,13 +173,10 @@ def install() -> None:
         return
     print(f"[1/4] {VENV}")
     make_venv()
-    if error_of("import mmcv._ext") and not has_wheel(requirement("onedl-mmcv")):
-        check_compiler()  # before torch is downloaded
-        print("  mmcv will be compiled, unless pip has cached it: about 18 CPU minutes, silent")
     print("[2/4] torch and what mmcv is built with")
     pip("install", *requirements("options.extras_require", "build"), *torch_index())
     install_empty_opencv()
-    print("[3/4] the packages of setup.cfg")
+    print("[3/4] the packages of setup.cfg; compiling mmcv, if pip has no wheel, takes 18 CPU minutes, silent")
     install_packages()
     print("[4/4] check")
     if error := error_of(PROVE_ALL):
@@ -204,9 +196,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InstallError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted: make install goes on from here", file=sys.stderr)
-        return 130
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint and what it says of itself, validated when it is read."""
+"""A checkpoint and its metadata, validated when it is read."""
 
 import json
 from collections.abc import Mapping
@@ -93,10 +93,10 @@ class Checkpoint:
     """A validated checkpoint.
 
     Attributes:
-        path: of the file.
-        meta: what it says of itself.
-        content: all of it, as mmengine takes it but for logged histories, which are plain data: ``state_dict`` and
-            ``meta``; in checkpoints of a training that can be resumed also ``optimizer``, ``message_hub`` and others.
+        path: path of the file.
+        meta: validated metadata.
+        content: all of it in mmengine's layout, with logged histories as plain data: ``state_dict`` and ``meta``; if
+            the training can be resumed also ``optimizer``, ``message_hub`` and others.
     """
 
     path: Path
@@ -107,13 +107,8 @@ class Checkpoint:
     def read(cls, path: Path, map_location: Any = "cpu") -> "Checkpoint":
         """Read a checkpoint that a training wrote, or weights in safetensors.
 
-        Args:
-            path: of the file.
-            map_location: see :func:`torch.load`.
-
         Raises:
-            UserError: no such file, a damaged one, one that holds code or values that are not finite, or a part of it
-                is not what it should be.
+            UserError: the file is missing or damaged, or holds code, values that are not finite, or a malformed part.
         """
         if not path.is_file():
             raise UserError(f"{path}: no such checkpoint file")
@@ -145,11 +140,7 @@ class Checkpoint:
         return None if chosen is None else chosen.threshold
 
     def trained_settings(self) -> Settings:
-        """Return the config of the training.
-
-        Raises:
-            UserError: the checkpoint does not have one.
-        """
+        """Return the config of the training; raise UserError if the checkpoint does not have one."""
         if self.meta.cfg is None:
             raise UserError(f"{self.path}: does not hold the config that it was trained with")
         return self.meta.cfg
@@ -173,15 +164,10 @@ class Checkpoint:
 
 
 def store_threshold(path: Path, chosen: ChosenThreshold, tta: bool = False) -> None:
-    """Write a score threshold into a checkpoint; a file that has it already is left alone.
-
-    Args:
-        path: of a checkpoint that a training wrote.
-        chosen: the threshold.
-        tta: it is for merged views of tiles.
+    """Write a score threshold, of merged views if ``tta``, into a checkpoint; do not touch one that has it already.
 
     Raises:
-        UserError: the checkpoint cannot be written.
+        UserError: the checkpoint cannot be read or written.
     """
     key = "score_threshold_tta" if tta else "score_threshold"
     checkpoint = Checkpoint.read(path)
@@ -196,11 +182,7 @@ def store_threshold(path: Path, chosen: ChosenThreshold, tta: bool = False) -> N
 
 
 def read_meta(stored: Any, path: Path) -> Meta:
-    """Validate the ``meta`` of a checkpoint.
-
-    Raises:
-        UserError: a part of it has another type or value.
-    """
+    """Validate the ``meta`` of a checkpoint; raise UserError for a part of another type or value."""
     if not isinstance(stored, dict):
         raise UserError(f"{path}: meta is not a dict; the file is damaged, or of another program")
     known = {part.name: stored[part.name] for part in fields(Meta) if stored.get(part.name) is not None}
@@ -223,8 +205,9 @@ def _check_weights(weights: Any, key: str, path: Path) -> None:
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
         raise UserError(f"{path}: {key} is not a dict of tensors; the file is damaged, or of another program")
     for name, value in weights.items():
-        is_dense = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex()
-        if not is_dense or value.nbytes > max(value.untyped_storage().nbytes(), LARGEST_VIEW):
+        is_plain = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex()
+        is_plain = is_plain and not (value.is_meta or value.is_quantized or value.is_nested)
+        if not is_plain or value.nbytes > max(value.untyped_storage().nbytes(), LARGEST_VIEW):
             raise UserError(f"{path}: {key}: {name!r} is not a plain tensor of numbers; save it as float32")
     broken = [name for name, value in weights.items() if not torch.isfinite(value.float()).all()]
     if broken:

@@ -25,10 +25,7 @@ TIMEOUT = 30.0  # seconds without a byte
 
 
 def model_url(name: str) -> str:
-    """Return the address of a checkpoint from MMDetection's own model index (``metafile.yml``).
-
-    Args:
-        name: a model's ``Name`` there, e.g. ``retinanet_r101_fpn_2x_coco``.
+    """Return the address of a checkpoint, as ``retinanet_r101_fpn_2x_coco``, from MMDetection's index of models.
 
     Raises:
         UserError: the index has no such model, or no weights for it.
@@ -41,9 +38,7 @@ def model_url(name: str) -> str:
             url = model.get("Weights")
             if model["Name"] == name and isinstance(url, str):  # trackers list several
                 return url
-    raise UserError(
-        f"mmdet://{name}: MMDetection's model index has no weights of that name, see {INDEX}/*/metafile.yml"
-    )
+    raise UserError(f"mmdet://{name}: MMDetection's model index has no weights of it, see {INDEX}/*/metafile.yml")
 
 
 NAMED: dict[str, Callable[[str], str]] = {
@@ -69,15 +64,10 @@ def resolve(load_from: str) -> Path:
         if not path.is_file():
             raise UserError(f"{path}: no such checkpoint file")
         return path
-    if scheme in ("http", "https"):
-        url = load_from
-    elif scheme in NAMED:
-        try:
-            url = NAMED[scheme](name)
-        except (KeyError, ImportError) as error:
-            raise UserError(f"{load_from}: no such model ({error}); give a file or its https address") from error
-    else:
-        raise UserError(f"{load_from}: {scheme}:// is not supported; download the file and name it")
+    try:
+        url = load_from if scheme in ("http", "https") else NAMED[scheme](name)
+    except (KeyError, ImportError) as error:
+        raise UserError(f"{load_from}: no such model ({error}); give a file or its https address") from error
     target = FOLDER / url.rpartition("/")[2]
     match = re.search(r"-([0-9a-f]{8})\.pth$", target.name)
     expected = match[1] if match else ""
@@ -87,18 +77,12 @@ def resolve(load_from: str) -> Path:
             if not target.is_file():
                 _download(url, target, expected)
     if expected and not (digest := sha256(target)).startswith(expected):
-        raise UserError(
-            f"{target}: damaged (its SHA-256 begins with {digest[:8]}, not {expected}); delete it and run again"
-        )
+        raise UserError(f"{target}: damaged (SHA-256 {digest[:8]}, not {expected}); delete it and run again")
     return target
 
 
 def load_from_file_or_url(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Load a checkpoint whenever mmengine loads one, for ``load_from``, ``resume`` and ``init_cfg``.
-
-    Args:
-        filename: see :func:`resolve`.
-        map_location: see :func:`torch.load`.
+    """Load a checkpoint for mmengine, which calls this for ``load_from``, ``resume`` and ``init_cfg``.
 
     Raises:
         UserError: see :func:`resolve` and :meth:`Checkpoint.read`.

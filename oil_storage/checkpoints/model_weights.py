@@ -4,6 +4,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -86,21 +87,17 @@ def match_weights(
             renamed.add(new)
     target = model.state_dict()
     shared = [key for key in source if key in target]
-    tiled = [key for key in shared if QUERIES.search(key) and _is_tiled(source[key], target[key])]
+    tiled = [key for key in shared if QUERIES.search(key) and len(source[key]) != len(target[key])]
     source.update((key, _tile(source[key], len(target[key]))) for key in tiled)
     refused = {_module(key) for key in shared if source[key].shape != target[key].shape}
     fitting = OrderedDict((key, source[key]) for key in shared if _module(key) not in refused)
     return fitting, LoadReport(
         loaded=list(fitting),
         renamed=[key for key in fitting if key in renamed],
-        tiled=tiled,
+        tiled=[key for key in fitting if key in tiled],
         reinitialised=[key for key in target if key not in fitting and not _is_counter(key)],
         unused=[key for key in source if key not in fitting],
     )
-
-
-def _is_tiled(old: Tensor, new: Tensor) -> bool:
-    return old.shape[1:] == new.shape[1:] and len(old) != len(new)
 
 
 def _tile(queries: Tensor, number: int) -> Tensor:
@@ -115,15 +112,11 @@ def _tile(queries: Tensor, number: int) -> Tensor:
 def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str | Path) -> None:
     """Refuse weights that are not exactly those of a model; mmengine only warns.
 
-    The step counters of batch norm may be absent, as in old checkpoints.
-
-    Args:
-        model: bare, or wrapped for distributed or test-time-augmented use.
-        state_dict: the tensors to be loaded.
-        name: of the checkpoint, for the error.
+    The model may be wrapped for distributed training or test-time augmentation. The step counters of batch norm may be
+    absent, as in old checkpoints.
 
     Raises:
-        UserError: a tensor is missing, unexpected, or of another shape.
+        UserError: a tensor is missing, unexpected, or of another shape or type.
     """
     source, target = _bare(state_dict), _unwrapped(model).state_dict()
     shared = [key for key in source if key in target]
@@ -141,15 +134,7 @@ def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str 
 
 
 def build_model(cfg: Config, checkpoint: Checkpoint) -> nn.Module:
-    """Build a config's model for prediction, with the weights of a checkpoint.
-
-    Args:
-        cfg: config of the model, which may be wrapped for test-time augmentation.
-        checkpoint: of the same model.
-
-    Raises:
-        UserError: see :func:`check_matches`.
-    """
+    """Build a config's model for prediction, with the weights of a checkpoint; see :func:`check_matches`."""
     model: nn.Module = MODELS.build(cfg.model)
     check_matches(model, checkpoint.state_dict, checkpoint.path)
     _unwrapped(model).load_state_dict(_bare(checkpoint.state_dict), strict=False)
@@ -158,12 +143,9 @@ def build_model(cfg: Config, checkpoint: Checkpoint) -> nn.Module:
 
 @HOOKS.register_module()
 class PretrainedReportHook(Hook):
-    """Match a checkpoint to the model that starts from it, and log the :class:`LoadReport`.
+    """Match a checkpoint to the model that starts from it, by :func:`match_weights`, and log the :class:`LoadReport`.
 
     In testing and resuming the checkpoint must be the model's own: it is checked and not changed.
-
-    Args:
-        renames: see :func:`match_weights`.
     """
 
     priority = "ABOVE_NORMAL"  # before EMAHook (NORMAL) copies what is loaded
@@ -217,8 +199,7 @@ def modules(keys: Iterable[str], others: Iterable[str]) -> str:
     """Return the outermost modules that hold all of ``keys`` and none of ``others``, for a log line."""
 
     def nested(key: str) -> list[str]:
-        parts = key.split(".")
-        return [".".join(parts[: end + 1]) for end in range(len(parts))]
+        return list(accumulate(key.split("."), "{}.{}".format))
 
     mixed = {module for key in others for module in nested(key)}
     names = list(OrderedDict.fromkeys(next(m for m in nested(key) if m not in mixed) for key in keys))

@@ -45,17 +45,10 @@ ALLOWED: list[Any] = [
 
 
 def read(path: Path, map_location: Any = "cpu") -> Any:
-    """Read what :func:`torch.save` wrote, without running any of it.
-
-    Args:
-        path: of the file; zip archives and torch's older format are read.
-        map_location: see :func:`torch.load`.
-
-    Returns:
-        The content. Histories that mmengine logged are plain dicts, see :func:`plain`.
+    """Read a file that :func:`torch.save` wrote, in its present or older format, as :func:`plain` data.
 
     Raises:
-        UserError: the file is damaged, is no checkpoint, or names a type that is not on the list.
+        UserError: the file is damaged, is no checkpoint, or names a type that is not :data:`ALLOWED`.
     """
     check_complete(path)
     try:
@@ -65,7 +58,8 @@ def read(path: Path, map_location: Any = "cpu") -> Any:
     except OSError:
         raise
     except Exception as error:  # a broken pickle raises anything
-        match = re.search("WeightsUnpickler error: (.+)", str(error))  # after torch's advice on weights_only
+        # torch's text begins with advice to load the file without care
+        match = re.search("(?:WeightsUnpickler error: |(?=Trying to load ))(.+)", str(error))
         reason = match[1].strip() if match else (str(error).splitlines() or [repr(error)])[0]
         raise UserError(
             f"{path}: not a checkpoint of plain data, which alone is loaded ({reason}); replace it, "
@@ -98,11 +92,7 @@ def plain(content: Any) -> Any:
 
 
 def restore_message_hub(message_hub: Any, path: Path) -> dict[str, Any]:
-    """Return mmengine's ``MessageHub`` with the histories that :func:`plain` replaced.
-
-    Raises:
-        UserError: it has another content.
-    """
+    """Return mmengine's ``MessageHub`` with the histories that :func:`plain` replaced; raise UserError at damage."""
     try:
         scalars = OrderedDict(
             (name, HistoryBuffer(stored["log_history"].numpy(), stored["count_history"].numpy(), stored["max_length"]))
@@ -114,11 +104,7 @@ def restore_message_hub(message_hub: Any, path: Path) -> dict[str, Any]:
 
 
 def check_complete(path: Path) -> None:
-    """Refuse a file that cannot be a checkpoint, or is the beginning of one.
-
-    Raises:
-        UserError: neither a whole zip archive, as torch writes since 1.6, nor a pickle, as it wrote before.
-    """
+    """Raise UserError for a file that is neither a whole zip archive of torch, nor a pickle as torch < 1.6 wrote."""
     with path.open("rb") as file:
         start = file.read(2)
     if not zipfile.is_zipfile(path):

@@ -31,12 +31,7 @@ SETTINGS = (
 
 
 def describe(cfg: Config, before: Trained | None) -> Trained:
-    """Describe a training that is about to begin.
-
-    Args:
-        cfg: config of the training.
-        before: description of the weights that it starts from; None where there are none, or it is not known.
-    """
+    """Describe a training that is about to begin from weights that ``before`` describes, if they are described."""
     root = data_root(cfg)
     prepared = Manifest.load(root) if root else None
     own = prepared.images_of(_dataset(cfg)["split"]).values() if prepared else ()
@@ -97,21 +92,15 @@ def hardware() -> str:
 
 
 def check_resumable(cfg: Config, checkpoint: Checkpoint, processes: int) -> None:
-    """Refuse a checkpoint of another training, or of weights alone.
-
-    Args:
-        cfg: config of the training that is to go on, set up for its launcher.
-        checkpoint: to be resumed.
-        processes: number of processes that are to train.
+    """Refuse to resume a checkpoint of weights alone, or of another training than that of ``cfg`` in ``processes``.
 
     Raises:
-        UserError: the checkpoint holds weights alone, or another training wrote it; names the first difference.
+        UserError: names the first difference.
     """
     path = checkpoint.path
     if not checkpoint.is_resumable:
         raise UserError(f"{path}: holds weights alone, as best_*.pth does; resume from iter_*.pth, or --load-from it")
-    difference = next(_differences(cfg, checkpoint, processes), None)
-    if difference:
+    if difference := next(_differences(cfg, checkpoint, processes), None):
         raise UserError(
             f"{path}: of another training: {difference}\n"
             "resume with the data, config and flags that it was started with, or start a new training\n"

@@ -25,11 +25,9 @@ def to_settings(cfg: Config) -> Settings:
 
 
 def parse(stored: Any) -> Settings:
-    """Read a config as a checkpoint stores it.
+    """Read a config from a checkpoint: JSON text or data or, in older checkpoints, the Python text of mmengine.
 
-    Args:
-        stored: JSON text or data; or, in older checkpoints, the Python text that mmengine writes. The text is parsed,
-            not run: it may only assign literals and ``dict(key=literal)`` to names.
+    Python text is parsed, not run: it may only assign literals and ``dict(key=literal)`` to names.
 
     Raises:
         ValueError: the text is code, or damaged.

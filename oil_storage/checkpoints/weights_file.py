@@ -1,4 +1,4 @@
-"""Weights as safetensors: half the size of a checkpoint's, without the state of the training."""
+"""Weights as safetensors: half the size of those in a checkpoint, without the state of the training."""
 
 import json
 from collections.abc import Mapping
@@ -13,16 +13,11 @@ from oil_storage.errors import UserError
 
 SUFFIX = ".safetensors"
 META = "oil_storage"
-"""Key of the file's metadata: JSON of what a checkpoint says of itself."""
+"""Key of the file's metadata: the ``meta`` of a checkpoint as JSON."""
 
 
 def to_bytes(state_dict: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> bytes:
-    """Encode weights in half precision; values that it cannot hold, above 65,504, stay as they are.
-
-    Args:
-        state_dict: the weights.
-        meta: what the file says of them; JSON data.
-    """
+    """Encode weights in half precision, with JSON data about them; a tensor with values above 65,504 stays as it is."""
     weights = {name: _halved(value).contiguous() for name, value in state_dict.items()}
     content: bytes = save(weights, metadata={META: json.dumps(meta)})
     return content
@@ -33,11 +28,7 @@ def _halved(value: torch.Tensor) -> torch.Tensor:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read what :func:`to_bytes` encoded, as a checkpoint: ``meta``, and ``state_dict`` in single precision.
-
-    Raises:
-        UserError: the file is damaged, or another program wrote it.
-    """
+    """Read a file of :func:`to_bytes` as a checkpoint: ``meta``, and ``state_dict`` in single precision."""
     try:
         with safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {})[META])

