@@ -13,7 +13,7 @@ from PIL import Image
 
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading
-from oil_storage.inference.tile_reader import TileReader
+from oil_storage.inference.tile_reader import Batch, TileReader
 from oil_storage.manifest import Choices
 from oil_storage.preparation.prepare import prepare
 
@@ -221,15 +221,16 @@ def seen_in_detection(folder: Path, writers: dict[str, Any], reading: Reading) -
     pipeline = [{"type": "LoadImageFromFile"}, {"type": "PackDetInputs", "meta_keys": ()}]
     paths = [folder / "source" / "images" / NAMED[name] for name in writers]
     seen: list[np.ndarray | str] = []
-    for path, scene, batches in TileReader(pipeline, SIDE, 0, 1, 1, reading).read_ahead(paths):
-        assert isinstance(path, Path)
-        read = [scene] if isinstance(scene, UserError) else list(batches)
-        list(batches)
-        (tile,) = read
-        if isinstance(tile, UserError):
-            seen.append(str(tile).removeprefix(f"{path}: "))
+    tile: np.ndarray | None = None
+    for item in TileReader(pipeline, SIDE, 0, 1, 1, reading).read(paths):
+        if isinstance(item, Batch):
+            (inputs,) = item.inputs
+            tile = inputs["inputs"].numpy().transpose(1, 2, 0)
+        elif isinstance(item.image, UserError):
+            seen.append(str(item.image).removeprefix(f"{item.source}: "))
         else:
-            seen.append(tile[1][0]["inputs"].numpy().transpose(1, 2, 0))
+            assert tile is not None
+            seen.append(tile)
     return dict(zip(writers, seen, strict=True))
 
 

@@ -1,22 +1,17 @@
 """Find the tanks of whole scenes: how many, where, how large, and the sites that they make."""
 
 import argparse
-import hashlib
-import json
-import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from oil_storage.cli import configuration
 from oil_storage.cli.command import is_first_process, run
 from oil_storage.errors import UserError
 
-LONGEST_RUN = timedelta(days=365)
-"""For which the first of several processes waits for the others."""
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -68,10 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def detect(args: argparse.Namespace) -> int:
-    """Detect in all scenes, writing each as it is done; exit status 1 where a scene was left out.
-
-    Of several processes, which torchrun starts, each takes its share of the scenes; the first writes the summary.
-    """
+    """Detect in all scenes; exit status 1 where a scene was left out."""
     for name in ("batch_size", "tile"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be at least 1")
@@ -80,102 +72,36 @@ def detect(args: argparse.Namespace) -> int:
     if not 0.1 <= args.scale <= 10:
         raise UserError(f"--scale {args.scale:g}: must be from 0.1 to 10")
     configuration.check_files(args.config, args.checkpoint)
-
-    from oil_storage.annotations.images import find_scenes
-
-    scenes = find_scenes(args.scenes)
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: is a file; name a folder")
-    configuration.choose_device(args.device)
-    configuration.quieten()
-    args.cfg_options, args.work_dir, args.amp = [], None, False
-    cfg = configuration.load(args)
 
-    import torch
-    from torch import distributed
+    from oil_storage.annotations.images import find_scenes
+    from oil_storage.inference.map_files import FORMATS
+    from oil_storage.inference.output_folder import PAGE, PICTURES, SUMMARY, detect_scenes
 
-    from oil_storage.files import sha256
-    from oil_storage.inference.output_folder import PICTURES, OutputFolder
-    from oil_storage.inference.scene_detector import SceneDetector
+    scenes = find_scenes(args.scenes)
 
-    rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    if processes > 1:
-        distributed.init_process_group("gloo", timeout=LONGEST_RUN)
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-    detector = SceneDetector(
-        cfg,
-        args.checkpoint,
-        score_thr=args.score_thr,
-        batch_size=args.batch_size,
-        tile=args.tile,
-        overlap=args.overlap,
-        scale=args.scale,
-        tta=args.tta,
-        backend=args.backend,
-        bands=args.bands,
-        stretch=args.stretch,
+    def load_config() -> "Config":
+        configuration.choose_device(args.device)
+        configuration.quieten()
+        args.cfg_options, args.work_dir, args.amp = [], None, False
+        return configuration.load(args)
+
+    names = ("score_thr", "batch_size", "tile", "overlap", "scale", "tta", "backend", "bands", "stretch")
+    options = {name: getattr(args, name) for name in names}
+    summary = detect_scenes(
+        args.config, args.checkpoint, scenes, args.out, html=args.html, load_config=load_config, **options
     )
-    if detector.made_with not in (None, args.config.stem) and is_first_process():
-        print(
-            f"{args.checkpoint}: was trained with the config {detector.made_with}; {args.config.stem} may look at "
-            "scenes otherwise, and find less",
-            file=sys.stderr,
-        )
-    looks = cfg.model.to_dict(), [dict(step) for step in cfg.test_dataloader.dataset.pipeline]
-    made_by = {
-        "config": args.config.stem,
-        "config_sha256": hashlib.sha256(json.dumps(looks, sort_keys=True, default=str).encode()).hexdigest(),
-        "checkpoint_sha256": sha256(args.checkpoint),
-        "score_threshold": detector.threshold,
-        "tile": detector.reader.tile,
-        "overlap": args.overlap,
-        "scale": args.scale,
-        "tta": args.tta,
-        **asdict(detector.reader.reading),
-        "html": args.html,
-    }
-    folder = OutputFolder(args.out, made_by, with_pages=args.html)
-    folder.open()
-    left_out = folder.detect(detector, scenes[rank::processes], quiet=not is_first_process())
-    if processes > 1:
-        of_all: list[dict[str, str]] = [{}] * processes
-        distributed.all_gather_object(of_all, left_out)  # waits for all
-        distributed.destroy_process_group()
-        left_out = dict(item for one in of_all for item in one.items())
     if is_first_process():
-        entries = folder.write_summary(scenes, left_out)
-        print(_table(entries))
-        _say_notes(entries)
-        endings = ".geojson, .gpkg, .csv, .coco.json" + (", .html" if args.html else "")
-        of_each = f", {PICTURES}/, and of each scene {endings}" if entries else ""
-        print(f"written to {args.out}: summary.json{of_each}")
-        if left_out:
-            print(f"{len(left_out)} of {len(scenes)} scenes were left out")
-    return 1 if left_out else 0
-
-
-def _say_notes(entries: Sequence[dict[str, Any]]) -> None:
-    """Say on stderr what was done to the stored pixels of scenes, a line for each kind."""
-    scenes: dict[str, list[str]] = {}
-    for one in entries:
-        for note in one.get("notes", {}).values():
-            scenes.setdefault(note, []).append(one["scene"])
-    for note, names in scenes.items():
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        print(f"{names[0]}{more}: {note}", file=sys.stderr)
-
-
-def _table(entries: Sequence[dict[str, Any]]) -> str:
-    width = max([len(one["scene"]) for one in entries] + [len("scene")])
-    lines = [f"{'scene':<{width}}{'tanks':>8}{'sites':>8}  diameters"]
-    for one in entries:
-        unit = "px" if one["gsd"] is None else "m"
-        spread = ", ".join(f"{span} {unit}: {count}" for span, count in one[f"diameters_{unit}"].items() if count)
-        lines.append(f"{one['scene']:<{width}}{one['tanks']:>8}{len(one['sites']):>8}  {spread or '-'}")
-    if len(entries) > 1:
-        lines.append(f"{'all':<{width}}{sum(one['tanks'] for one in entries):>8}")
-    return "\n".join(lines)
+        print(summary.table())
+        for note in summary.notes():
+            print(note, file=sys.stderr)
+        endings = ", ".join([*FORMATS, PAGE] if args.html else FORMATS)
+        files = f", {PICTURES}/, and of each scene {endings}" if summary.scenes else ""
+        print(f"written to {args.out}: {SUMMARY}{files}")
+        if summary.left_out:
+            print(f"{len(summary.left_out)} of {len(scenes)} scenes were left out")
+    return 1 if summary.left_out else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -82,7 +82,7 @@ def test(args: argparse.Namespace) -> int:
     from oil_storage.evaluation.scene_result import truth_sha256
     from oil_storage.evaluation.scene_score import coco_detections, results_of, score_scenes
     from oil_storage.files import partial_path, publish, remove_partial, sha256, write_json, write_text
-    from oil_storage.inference.flips import predict_flips
+    from oil_storage.inference.tta import use_tta
     from oil_storage.manifest import Manifest
     from oil_storage.reporting.figure_text import scene_table, shown
     from oil_storage.reporting.score_files import DETECTIONS, METRICS, TILE_DETECTIONS
@@ -121,7 +121,7 @@ def test(args: argparse.Namespace) -> int:
     cfg.load_from = str(args.checkpoint)
     cfg.resume = False
     if args.tta:
-        predict_flips(cfg)
+        use_tta(cfg)
     if args.show_dir is not None:
         cfg.default_hooks.picture_folder = {"type": "PictureFolderHook", "folder": str(args.show_dir)}
     if args.out is not None:

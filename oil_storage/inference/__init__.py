@@ -1,5 +1,20 @@
-"""From a scene to its tanks."""
+"""Detection of the tanks of whole scenes."""
 
-from oil_storage.inference.scene_detector import SceneDetections, SceneDetector
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["SceneDetections", "SceneDetector"]
+from oil_storage.inference.output_folder import detect_scenes
+from oil_storage.inference.scene_detections import SceneDetections
+
+if TYPE_CHECKING:
+    from oil_storage.inference.scene_detector import SceneDetector
+
+__all__ = ["SceneDetections", "SceneDetector", "detect_scenes"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``SceneDetector``, and torch with it, at its first use."""
+    if name != "SceneDetector":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from oil_storage.inference.scene_detector import SceneDetector
+
+    return SceneDetector

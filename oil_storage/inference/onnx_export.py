@@ -1,33 +1,41 @@
-"""A trained detector as an ONNX file that says how it is used."""
+"""Export of a trained detector as an ONNX file, with metadata on how it is used."""
 
 import json
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmdet.models.dense_heads.yolox_head import YOLOXHead
+from mmdet.models.detectors.base_detr import DetectionTransformer
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from pydantic import Field
+from torch import Tensor, nn
 
+from oil_storage.errors import UserError
 from oil_storage.imagery import DEFAULT_READING, Reading
-from oil_storage.inference.raw_detector import RawDetector
 
 OPSET = 17
 METADATA = "oil_storage"
 """Key of the file's metadata: JSON of :class:`Metadata`."""
-
+WITH_NMS_INSIDE = ("DDQDETR",)
+"""Detectors that choose their queries by NMS."""
 
 Side = Annotated[int, Field(ge=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
 class Suppression:
     """Arguments of :func:`mmcv.ops.batched_nms`, which evaluates ``type`` as Python: only known names may reach it."""
 
-    iou_threshold: Annotated[float, Field(ge=0, le=1)]
+    iou_threshold: Share
     type: Literal["nms"] = "nms"
 
 
@@ -44,11 +52,11 @@ class Rules:
         nms: None where the detector needs none.
     """
 
-    score_thr: Annotated[float, Field(ge=0, le=1)] = 0.0
+    score_thr: Share = 0.0
     nms_pre: int = -1
     min_bbox_size: float = -1.0
     max_per_img: Annotated[int, Field(gt=0)] | None = None
-    vote_iou: Annotated[float, Field(ge=0, le=1)] | None = None
+    vote_iou: Share | None = None
     nms: Suppression | None = None
 
 
@@ -75,23 +83,113 @@ class Metadata:
     test_cfg: Rules
     config: str = ""
     checkpoint_sha256: str = ""
-    score_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    score_threshold: Share | None = None
     reading: Reading = DEFAULT_READING
+
+
+class RawDetector(nn.Module):
+    """Detector as one function of pixels, without the loops that no other runtime has.
+
+    Args:
+        model: mmdet's, in evaluation mode: a dense detector of one stage, or one of the DETR family.
+        size: height and width of tiles, pixels.
+
+    Attributes:
+        clips: whether boxes are clipped to the tile, as mmdet clips all but YOLOX's.
+        levels: number of boxes of each level of a feature pyramid, in order, after a call; empty with queries.
+
+    Raises:
+        UserError: a detector that needs NMS before its last step.
+    """
+
+    def __init__(self, model: Any, size: tuple[int, int]) -> None:
+        super().__init__()
+        kind = type(model).__name__
+        head = getattr(model, "bbox_head", None)
+        self.has_queries = isinstance(model, DetectionTransformer)
+        if kind in WITH_NMS_INSIDE or not (self.has_queries or isinstance(head, BaseDenseHead)):
+            raise UserError(f"{kind} cannot be exported: it has NMS inside, which runs in PyTorch alone")
+        self.clips = not isinstance(head, YOLOXHead)
+        self.model, self.size = model, size
+        self.levels: list[int] = []
+        preprocessor = model.data_preprocessor
+        normalises = getattr(preprocessor, "_enable_normalize", False)
+        self.wants_bgr = not preprocessor._channel_conversion
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", preprocessor.mean.clone() if normalises else torch.zeros(3, 1, 1))
+        self.register_buffer("std", preprocessor.std.clone() if normalises else torch.ones(3, 1, 1))
+
+    def padding(self) -> tuple[float, float, float]:
+        """Return the RGB with which mmdet fills up a tile that is too small."""
+        colour = (self.mean + self.model.data_preprocessor.pad_value * self.std).flatten()
+        red, green, blue = (colour.flip(0) if self.wants_bgr else colour).tolist()
+        return red, green, blue
+
+    def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict.
+
+        Args:
+            tiles: ``(N, 3, H, W)`` float32 RGB, 0 to 255.
+
+        Returns:
+            tuple: boxes ``(N, M, 4)`` xyxy, pixels of the tile, and scores ``(N, M)`` in [0, 1], before NMS.
+        """
+        pixels = tiles.flip(1) if self.wants_bgr else tiles
+        features = self.model.extract_feat((pixels - self.mean) / self.std)
+        boxes, scores = self._from_queries(features) if self.has_queries else self._from_priors(features)
+        if not self.clips:
+            return boxes, scores
+        height, width = self.size
+        x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
+        return torch.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], dim=-1), scores
+
+    def _from_queries(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        sample = DetDataSample(metainfo={"img_shape": self.size, "batch_input_shape": self.size})
+        head = self.model.bbox_head
+        classes, boxes = head(**self.model.forward_transformer(features, [sample]))
+        height, width = self.size
+        scale = boxes[-1].new_tensor([width, height, width, height])
+        return bbox_cxcywh_to_xyxy(boxes[-1]) * scale, _scores(classes[-1], head.loss_cls.use_sigmoid)
+
+    def _from_priors(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        head = self.model.bbox_head
+        classes, deltas, *objectness = head(features)
+        sizes = [tuple(int(side) for side in level.shape[-2:]) for level in classes]
+        strides = {"with_stride": True} if objectness else {}  # YOLOX alone has a score beside the class's
+        levels = head.prior_generator.grid_priors(sizes, device=classes[0].device, **strides)
+        self.levels = [len(priors) for priors in levels]
+        scores = _scores(_flat(classes, head.cls_out_channels), getattr(head, "use_sigmoid_cls", True))
+        deltas, priors = _flat(deltas, 4), torch.cat(levels)
+        if objectness:
+            return head._bbox_decode(priors, deltas), scores * _flat(objectness[0], 1).sigmoid()[..., 0]
+        number = deltas.shape[0]
+        repeated = priors[None].expand(number, -1, -1).reshape(-1, priors.shape[-1])
+        return head.bbox_coder.decode(repeated, deltas.reshape(-1, 4)).reshape(number, -1, 4), scores
+
+
+def _scores(logits: Tensor, use_sigmoid: bool) -> Tensor:
+    return logits.sigmoid()[..., 0] if use_sigmoid else logits.softmax(dim=-1)[..., 0]
+
+
+def _flat(levels: Sequence[Tensor], channels: int) -> Tensor:
+    """Turn levels of ``(N, A * channels, H, W)`` into ``(N, all positions * A, channels)``, in the order of priors."""
+    return torch.cat([level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, channels) for level in levels], dim=1)
 
 
 def export(model: Any, size: tuple[int, int], about: Mapping[str, Any]) -> bytes:
     """Export a detector: ``tiles`` in, ``boxes`` and ``scores`` before NMS out, for any number of tiles.
 
     Args:
-        model: of mmdet, with its weights, in evaluation mode.
+        model: mmdet's, with its weights, in evaluation mode.
         size: height and width of tiles, pixels.
         about: the attributes of :class:`Metadata` that have a default.
 
     Returns:
-        bytes: of the file; see :class:`oil_storage.inference.raw_detector.RawDetector` for what it computes.
+        bytes: content of the file; see :class:`RawDetector` for what it computes.
 
     Raises:
-        UserError: a detector with NMS in its middle.
+        UserError: a detector that needs NMS before its last step.
     """
     import onnx
 
@@ -114,11 +212,10 @@ def export(model: Any, size: tuple[int, int], about: Mapping[str, Any]) -> bytes
         )
         graph = onnx.load(path)
     onnx.checker.check_model(graph)
-    told = {name: value for name, value in dict(model.test_cfg or {}).items() if name in Rules.__dataclass_fields__}
-    if "nms" in told:
-        told["nms"] = Suppression(**told["nms"])
-    levels = [] if raw.has_queries else raw.levels
-    metadata = Metadata(size, raw.padding(), raw.clips, levels, Rules(**told), **about)
+    rules = {name: value for name, value in dict(model.test_cfg or {}).items() if name in Rules.__dataclass_fields__}
+    if "nms" in rules:
+        rules["nms"] = Suppression(**rules["nms"])
+    metadata = Metadata(size, raw.padding(), raw.clips, raw.levels, Rules(**rules), **about)
     onnx.helper.set_model_props(graph, {METADATA: json.dumps(asdict(metadata))})
     exported: bytes = graph.SerializeToString()
     return exported

@@ -1,4 +1,4 @@
-"""A detector that ONNX Runtime runs, in the place of one of mmdet's."""
+"""Detector that ONNX Runtime runs in place of one of mmdet's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -19,18 +19,18 @@ from oil_storage.models.box_voting import voted
 
 
 class OnnxModel:
-    """What ``tools/export.py`` wrote, with ``test_step`` as models of mmengine have it.
+    """Exported detector with the ``test_step`` of mmengine's models.
 
     Args:
-        path: the file.
+        path: file that ``tools/export.py`` wrote.
         device: ``cpu``, or ``cuda`` where ONNX Runtime is built for it.
 
     Attributes:
         about: the file's metadata.
-        rules: how its output becomes detections, as mmdet's ``test_cfg``.
+        rules: :class:`~oil_storage.inference.onnx_export.Rules` as a dict, like mmdet's ``test_cfg``.
 
     Raises:
-        UserError: not such a file.
+        UserError: another file.
     """
 
     def __init__(self, path: Path, device: torch.device) -> None:
@@ -47,7 +47,7 @@ class OnnxModel:
             self.session = onnxruntime.InferenceSession(path, options, providers=[provider])
             metadata = self.session.get_modelmeta().custom_metadata_map[METADATA]
             self.about = TypeAdapter(Metadata).validate_json(metadata, strict=True)
-            self.rules = {name: rule for name, rule in asdict(self.about.test_cfg).items() if rule is not None}
+            self.rules = asdict(self.about.test_cfg)
         except Exception as error:  # its classes of errors have no public base
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(f"{path}: no detector that tools/export.py CONFIG CHECKPOINT wrote ({reason})") from error
@@ -68,35 +68,35 @@ class OnnxModel:
         boxes, scores = self.session.run(None, {"tiles": tiles})
         if not np.isfinite(scores).all():
             raise UserError(f"{self.path}: its scores are not finite; export an earlier checkpoint")
-        samples = []
-        for sample, of_tile, score in zip(data["data_samples"], torch.tensor(boxes), torch.tensor(scores), strict=True):
-            sample.pred_instances = self._chosen(of_tile, score, sample)
-            samples.append(sample)
+        samples = list(data["data_samples"])
+        for sample, tile_boxes, tile_scores in zip(samples, torch.tensor(boxes), torch.tensor(scores), strict=True):
+            sample.pred_instances = self._select(tile_boxes, tile_scores, sample)
         return samples
 
-    def _chosen(self, boxes: Tensor, scores: Tensor, sample: DetDataSample) -> InstanceData:
-        """The detections of a tile, by the rules of mmdet's heads."""
-        cfg = self.rules
-        kept = []
+    def _select(self, boxes: Tensor, scores: Tensor, sample: DetDataSample) -> InstanceData:
+        """Select the detections of a tile as mmdet's heads do."""
+        rules = self.rules
         levels = self.about.levels or [len(scores)]
         if sum(levels) != len(scores):
             raise UserError(f"{self.path}: its metadata tell of {sum(levels)} candidates, it gives {len(scores)}")
-        for at, found in zip(np.cumsum([0, *levels[:-1]]).tolist(), torch.split(scores, levels), strict=True):
-            above = (found > cfg.get("score_thr", 0)).nonzero()[:, 0]
-            number = min(cfg.get("nms_pre", -1) if cfg.get("nms_pre", -1) > 0 else len(above), len(above))
-            kept.append(at + above[found[above].topk(number).indices])
+        kept = []
+        starts = np.cumsum([0, *levels[:-1]]).tolist()
+        for start, level_scores in zip(starts, torch.split(scores, levels), strict=True):
+            above = (level_scores > rules["score_thr"]).nonzero()[:, 0]
+            number = min(rules["nms_pre"], len(above)) if rules["nms_pre"] > 0 else len(above)
+            kept.append(start + above[level_scores[above].topk(number).indices])
         index = torch.cat(kept)
         boxes, scores = boxes[index], scores[index]
         if self.about.clips:
             height, width = sample.img_shape
             boxes = torch.minimum(boxes, boxes.new_tensor([width, height, width, height]))
         boxes = boxes / boxes.new_tensor(sample.scale_factor).repeat(2)
-        boxes = voted(boxes, scores, cfg.get("vote_iou"))
-        if cfg.get("min_bbox_size", -1) >= 0:
-            large = (boxes[:, 2:] - boxes[:, :2] > cfg["min_bbox_size"]).all(dim=1)
+        boxes = voted(boxes, scores, rules["vote_iou"])
+        if rules["min_bbox_size"] >= 0:
+            large = (boxes[:, 2:] - boxes[:, :2] > rules["min_bbox_size"]).all(dim=1)
             boxes, scores = boxes[large], scores[large]
-        if "nms" in cfg and len(boxes):
-            rated, index = batched_nms(boxes, scores, torch.zeros_like(scores, dtype=torch.long), cfg["nms"])
+        if rules["nms"] and len(boxes):
+            rated, index = batched_nms(boxes, scores, torch.zeros_like(scores, dtype=torch.long), rules["nms"])
             boxes, scores = boxes[index], rated[:, 4]
-        order = scores.argsort(descending=True, stable=True)[: cfg.get("max_per_img", len(scores))]
+        order = scores.argsort(descending=True, stable=True)[: rules["max_per_img"]]
         return InstanceData(bboxes=boxes[order], scores=scores[order])

@@ -1,150 +1,270 @@
-"""Detect in many scenes and write what is found into a folder; finished scenes are skipped on re-runs."""
+"""Detection in many scenes, into a folder; a scene that is finished is not done again.
 
+Torch is imported only where a scene is not finished.
+"""
+
+import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from mmengine.config import Config
 from tqdm import tqdm
 
 from oil_storage.errors import UserError
-from oil_storage.files import remove_partial, write_bytes, write_json, write_text
+from oil_storage.files import json_text, remove_partial, sha256, write_bytes, write_json, write_text
 from oil_storage.georeference import sidecars
 from oil_storage.imagery import open_scene
-from oil_storage.inference.map_files import FORMATS, summary, write
-from oil_storage.inference.picture import picture
-from oil_storage.inference.scene_detector import SceneDetections, SceneDetector
-from oil_storage.inference.scene_page import scene_page
-from oil_storage.inference.sites import measure
+from oil_storage.inference import map_files
+from oil_storage.inference.scene_detections import SceneDetections
+from oil_storage.inference.scene_page import scene_page, scene_picture
+from oil_storage.inference.summaries import Bands, FinishedScene, MadeBy, Request, RunSummary, Stretch, summarise
 
-DONE = ".summary.json"
+if TYPE_CHECKING:
+    from oil_storage.inference.scene_detector import SceneDetector
+
+FINISHED = ".summary.json"
 """Ending of the file of a scene that is written last."""
 PICTURES = "pictures"
 """Folder of the pictures; apart, so that none is taken for a scene."""
 PAGE = ".html"
+SUMMARY = "summary.json"
+OVERLAP = 128
+"""Pixels that neighbouring tiles share: larger than nearly all tanks, so that some tile sees each whole."""
+LONGEST_RUN = timedelta(days=365)
+"""Time for which one of several processes waits for the others."""
+
+
+class DetectorOptions(TypedDict, total=False):
+    """Options of :class:`oil_storage.inference.scene_detector.SceneDetector`, which explains them."""
+
+    score_thr: float | None
+    device: str | None
+    batch_size: int | None
+    tile: int | None
+    overlap: int
+    scale: float
+    tta: bool
+    backend: str
+    fast: bool
+    bands: Bands | tuple[()] | None
+    stretch: Stretch | tuple[()] | None
+
+
+def detect_scenes(
+    config: Path,
+    checkpoint: Path,
+    scenes: Sequence[Path],
+    out: Path,
+    *,
+    html: bool = False,
+    load_config: Callable[[], Config] | None = None,
+    **options: Unpack[DetectorOptions],
+) -> RunSummary:
+    """Detect the tanks of many scenes and write them into a folder, each scene as it is done.
+
+    Several processes that torchrun starts share the scenes; the first writes the summary.
+
+    Args:
+        config: config file of the detector.
+        checkpoint: see :class:`oil_storage.inference.scene_detector.SceneDetector`.
+        scenes: image files whose names differ in more than the suffix.
+        out: folder of the results; made if absent.
+        html: write a page for each scene.
+        load_config: reads the config where a scene is not finished; None takes ``Config.fromfile``.
+        **options: options of the detector.
+
+    Returns:
+        RunSummary: the scenes with results, and why others were left out.
+
+    Raises:
+        UserError: a detector that does not work, or results that cannot be written.
+    """
+    rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    load_config = load_config or (lambda: Config.fromfile(config))
+    try:
+        request = _request(config, checkpoint, html, options)
+    except Exception:  # whatever code in a config raises
+        load_config()  # may tell it better
+        raise
+    folder = OutputFolder(out, request)
+    records = [folder.finished(scene) for scene in scenes]
+    unfinished = [scene for scene, record in zip(scenes, records, strict=True) if record is None]
+    if len(unfinished) < len(scenes) and rank == 0:
+        print(f"{len(scenes) - len(unfinished)} of {len(scenes)} scenes are done already")
+    if records[0] is not None and not unfinished:
+        return folder.write_summary(records[0].made_by, scenes, {})
+
+    cfg = load_config()
+
+    import torch
+    from torch import distributed
+
+    from oil_storage.inference.scene_detector import SceneDetector
+
+    if processes > 1:
+        distributed.init_process_group("gloo", timeout=LONGEST_RUN)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    detector = SceneDetector(cfg, checkpoint, **options)
+    if detector.made_with not in (None, config.stem) and rank == 0:
+        print(
+            f"{checkpoint}: was trained with the config {detector.made_with}; {config.stem} may look at scenes "
+            "otherwise, and find less",
+            file=sys.stderr,
+        )
+    made_by = _made_by(request, detector)
+    left_out = folder.detect(detector, made_by, unfinished[rank::processes], quiet=rank > 0)
+    if processes > 1:
+        shares: list[dict[str, str]] = [{}] * processes
+        distributed.all_gather_object(shares, left_out)  # waits for all
+        distributed.destroy_process_group()
+        left_out = {path: reason for share in shares for path, reason in share.items()}
+    return folder.write_summary(made_by, scenes, left_out)
+
+
+def _request(config: Path, checkpoint: Path, html: bool, options: DetectorOptions) -> Request:
+    cfg = Config.fromfile(config, import_custom_modules=False)
+    dataset = cfg.test_dataloader.dataset
+    parts = cfg.model.to_dict(), [dict(step) for step in dataset.pipeline]
+    return Request(
+        config=config.stem,
+        config_sha256=hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest(),
+        checkpoint_sha256=sha256(checkpoint),
+        tile=options.get("tile") or int(dataset.tile),
+        overlap=options.get("overlap", OVERLAP),
+        scale=options.get("scale", 1.0),
+        tta=options.get("tta", False),
+        html=html,
+        score_thr=options.get("score_thr"),
+        bands=options.get("bands"),
+        stretch=options.get("stretch"),
+    )
+
+
+def _made_by(request: Request, detector: "SceneDetector") -> MadeBy:
+    asked = request.model_dump(exclude={"score_thr", "bands", "stretch"})
+    return MadeBy(**asked, score_threshold=detector.threshold, **asdict(detector.reader.reading))
 
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A folder of detections.
+    """Folder of results.
 
     Attributes:
-        path: the folder; :meth:`open` makes it.
-        made_by: all that the detections depend on beside the scene; a scene that was done otherwise is done again.
-        with_pages: write a page for each scene.
+        path: the folder.
+        request: what results are asked for; a scene with results of another request is done again.
     """
 
     path: Path
-    made_by: Mapping[str, Any]
-    with_pages: bool = False
+    request: Request
 
-    def open(self) -> None:
-        """Make the folder and remove the partial files of killed runs."""
-        (self.path / PICTURES).mkdir(parents=True, exist_ok=True)
-        for folder in (self.path, self.path / PICTURES):
-            remove_partial(folder)
+    def finished(self, scene: Path) -> FinishedScene | None:
+        """Return the record of a scene that was done as requested; None where it has to be done."""
+        record = self._record(scene.stem)
+        if record is None or record.request != self.request or not scene.is_file():
+            return None
+        return record if record.file == _version(scene) else None
 
-    def detect(self, detector: SceneDetector, scenes: Sequence[Path], quiet: bool = False) -> dict[str, str]:
-        """Detect in the scenes that are not finished; the files of one are written while the next is looked at.
+    def detect(
+        self, detector: "SceneDetector", made_by: MadeBy, scenes: Sequence[Path], quiet: bool = False
+    ) -> dict[str, str]:
+        """Detect in scenes; the files of one are written beside the detection in the next.
 
         Args:
-            detector: finds the tanks.
+            detector: detector of this folder's request.
+            made_by: written into the record of each scene.
             scenes: image files.
             quiet: show no progress.
 
         Returns:
-            dict: why a scene was left out, by its path.
+            dict: why scenes were left out, by their paths.
 
         Raises:
             UserError: nothing can be written.
         """
-        unfinished = [path for path in scenes if self.finished(path) is None]
-        if len(unfinished) < len(scenes):
-            print(f"{len(scenes) - len(unfinished)} of {len(scenes)} scenes are done already")
+        for folder in (self.path, self.path / PICTURES):
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_partial(folder)  # of killed runs
         left_out: dict[str, str] = {}
         writing: tuple[Path, Future[None]] | None = None
-        found_in = tqdm(detector.detect_all(unfinished), total=len(unfinished), unit="scene", delay=2, disable=quiet)
+        results = tqdm(detector.detect_all(scenes), total=len(scenes), unit="scene", delay=2, disable=quiet)
         with ThreadPoolExecutor(1) as writer:
-            for source, found in found_in:
-                assert isinstance(source, Path)  # as all that were given
-                if isinstance(found, UserError):
-                    self._leave_out(source, str(found), left_out)
-                    continue
-                before = self._source_of(source.stem)
-                if before not in (None, os.path.realpath(source)):
-                    tqdm.write(f"{source}: takes the place of {before}, of the same name, in {self.path}")
+            for scene, result in results:
                 if writing is not None:
                     self._end_writing(*writing, left_out)  # no more than one waits
-                writing = source, writer.submit(self._write, source, found, detector)
+                writing = scene, writer.submit(self._write, scene, result, detector, made_by)
             if writing is not None:
                 self._end_writing(*writing, left_out)
         return left_out
 
-    def finished(self, scene: Path) -> dict[str, Any] | None:
-        """Return the summary of a scene that was done in the same way; None where it has to be done."""
-        path = self.path / f"{scene.stem}{DONE}"
-        if not path.is_file() or not scene.is_file():
-            return None
+    def _write(
+        self, scene: Path, result: SceneDetections | UserError, detector: "SceneDetector", made_by: MadeBy
+    ) -> None:
+        """Write all files of a scene, its record last; a scene that fails leaves none."""
+        name, source = scene.stem, os.path.realpath(scene)
+        previous = self._record(name)
+        if isinstance(result, UserError):
+            if previous is not None and previous.source == source:  # another file's results stay
+                self._remove(name)
+            raise result
+        if previous is not None and previous.source != source:
+            tqdm.write(f"{scene}: takes the place of {previous.source}, of the same name, in {self.path}")
+        version = _version(scene)
+        self._remove(name)
         try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            return None  # it is written again
-        same = json.loads(json.dumps(self.made_by)) == content.pop("made_by", None)
-        return content if same and content.pop("file", None) == _version(scene) else None
+            summary = summarise(result, source)
+            map_files.write(result, self.path)
+            image = open_scene(scene, detector.reader.reading)
+            if self.request.html:
+                write_text(self.path / f"{name}{PAGE}", scene_page(image, result, summary, detector.threshold))
+            write_bytes(self.path / PICTURES / f"{name}.jpg", scene_picture(image, result))
+            fields = summary.model_dump(exclude_unset=True)
+            record = FinishedScene(**fields, file=version, request=self.request, made_by=made_by)
+            write_json(self.path / f"{name}{FINISHED}", record.model_dump(mode="json", exclude_unset=True))
+        except Exception:
+            self._remove(name)
+            raise
 
-    def write_summary(self, scenes: Sequence[Path], left_out: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Write ``summary.json`` of a run; return the summaries of the scenes that were done."""
-        entries = [entry for path in scenes if (entry := self.finished(path)) is not None]
-        write_json(self.path / "summary.json", {"made_by": self.made_by, "scenes": entries, "left_out": left_out})
-        return entries
-
-    def _write(self, source: Path, found: SceneDetections, detector: SceneDetector) -> None:
-        """Write all files of a scene, and last the one by which it is known to be finished."""
-        measures = measure(found)
-        about = {"source": os.path.realpath(source), "file": _version(source)}
-        (self.path / f"{source.stem}{DONE}").unlink(missing_ok=True)  # of another run
-        write(found, measures, self.path)
-        image = open_scene(source, detector.reader.reading)
-        if self.with_pages:
-            write_text(self.path / f"{source.stem}{PAGE}", scene_page(image, found, measures, detector.threshold))
-        else:
-            (self.path / f"{source.stem}{PAGE}").unlink(missing_ok=True)
-        write_bytes(self.path / PICTURES / f"{source.stem}.jpg", picture(image, found))
-        content = {**summary(found, measures), **about, "made_by": self.made_by}
-        write_json(self.path / f"{source.stem}{DONE}", content)
-
-    def _end_writing(self, source: Path, writing: "Future[None]", left_out: dict[str, str]) -> None:
-        """Wait until a scene's files are written. A fault of one scene leaves it out; a full disk ends the run."""
+    def _end_writing(self, scene: Path, writing: "Future[None]", left_out: dict[str, str]) -> None:
+        """Wait until a scene is written. A fault of one scene leaves it out; a full disk ends the run."""
         try:
             writing.result()
         except OSError as error:
-            raise UserError(f"{source}: what was found cannot be written to {self.path}: {error}") from error
+            raise UserError(f"{scene}: what was found cannot be written to {self.path}: {error}") from error
         except Exception as error:
-            why = str(error) if isinstance(error, UserError) else f"{source}: {type(error).__name__}: {error}"
-            self._leave_out(source, why, left_out, written=True)
+            reason = str(error) if isinstance(error, UserError) else f"{scene}: {type(error).__name__}: {error}"
+            left_out[str(scene)] = reason
+            tqdm.write(f"left out: {reason}")
 
-    def _leave_out(self, source: Path, why: str, left_out: dict[str, str], written: bool = False) -> None:
-        """Note and say why a scene is left out, and remove what is there of it, but not another file's results."""
-        left_out[str(source)] = why
-        tqdm.write(f"left out: {why}")
-        if written or self._source_of(source.stem) == os.path.realpath(source):
-            for ending in (DONE, *FORMATS, PAGE):
-                (self.path / f"{source.stem}{ending}").unlink(missing_ok=True)
-            (self.path / PICTURES / f"{source.stem}.jpg").unlink(missing_ok=True)
-
-    def _source_of(self, name: str) -> str | None:
-        """Return the file whose results of that name are there, if any."""
+    def _record(self, name: str) -> FinishedScene | None:
+        """Read the record of a scene; None where there is none that can be read."""
         try:
-            source: str | None = json.loads((self.path / f"{name}{DONE}").read_text(encoding="utf-8")).get("source")
+            return FinishedScene.model_validate_json((self.path / f"{name}{FINISHED}").read_bytes())
         except (OSError, ValueError):
             return None
-        return source
+
+    def _remove(self, name: str) -> None:
+        for ending in (FINISHED, *map_files.FORMATS, PAGE):
+            (self.path / f"{name}{ending}").unlink(missing_ok=True)
+        (self.path / PICTURES / f"{name}.jpg").unlink(missing_ok=True)
+
+    def write_summary(self, made_by: MadeBy, scenes: Sequence[Path], left_out: dict[str, str]) -> RunSummary:
+        """Return the summary of a run; the first process writes it."""
+        records = [record for scene in scenes if (record := self.finished(scene)) is not None]
+        summary = RunSummary(made_by=made_by, scenes=list(records), left_out=left_out)
+        if os.environ.get("RANK", "0") == "0":
+            write_text(self.path / SUMMARY, json_text(summary.model_dump(mode="json", exclude_unset=True)))
+        return summary
 
 
-def _version(scene: Path) -> dict[str, list[int]]:
-    """Return what tells a file, and its place on earth, from another of its name, without reading all of it."""
+def _version(scene: Path) -> dict[str, tuple[int, int]]:
+    """Return size and time of change of a scene's file and of those that place it on earth, by name."""
     files = {file.name: file.stat() for file in (scene, *sidecars(scene))}
-    return {name: [status.st_size, status.st_mtime_ns] for name, status in files.items()}
+    return {name: (status.st_size, status.st_mtime_ns) for name, status in files.items()}

@@ -1,69 +1,64 @@
-"""A scene as a page that stands alone: to be zoomed, with boxes to be clicked."""
+"""A scene with its detections: as a picture, and as a page to zoom and click in."""
 
 from importlib.resources import files
 
 import numpy as np
 
-from oil_storage import __version__
+from oil_storage.drawing import PREDICTION, draw_boxes, jpeg
 from oil_storage.imagery import SceneImage
-from oil_storage.inference.map_files import places, summary
-from oil_storage.inference.picture import LONGEST
-from oil_storage.inference.scene_detector import SceneDetections
-from oil_storage.inference.sites import Measures
-from oil_storage.reporting.pages import jpeg_uri
+from oil_storage.inference.scene_detections import SceneDetections
+from oil_storage.inference.summaries import SceneSummary
+from oil_storage.reporting.pages import jpeg_uri, render
+
+LONGEST = 4096
+"""Pixels of a picture's longer side, at most."""
 
 
-def scene_page(image: SceneImage, found: SceneDetections, measures: Measures, threshold: float) -> str:
-    """The page's text.
+def scene_picture(image: SceneImage, detections: SceneDetections) -> bytes:
+    """Draw detections on a scene, reduced where it is very large; returns a JPEG file."""
+    pixels = np.array(image.reduced(LONGEST))  # a copy: an array that was given as a scene stays as it is
+    zoom = np.tile(np.array(pixels.shape[1::-1]) / (detections.width, detections.height), 2)
+    draw_boxes(pixels, (detections.boxes * zoom).astype(np.float32), PREDICTION)
+    return jpeg(pixels)
+
+
+def scene_page(image: SceneImage, detections: SceneDetections, summary: SceneSummary, threshold: float) -> str:
+    """Return an HTML page that stands alone.
 
     The viewer is Leaflet (https://leafletjs.com, BSD-2-Clause), which is inside.
 
     Args:
         image: of the scene; reduced where it is very large.
-        found: in it.
-        measures: of what was found.
-        threshold: the least score of it.
+        detections: in the scene.
+        summary: of the detections.
+        threshold: least score of the detections.
     """
-    from jinja2 import Environment, PackageLoader, select_autoescape
-
     pixels = image.reduced(LONGEST)
-    known = summary(found, measures)
-    unit = measures.unit
-    on_earth = places(found)
     tanks = [
         {
             "box": [round(side, 2) for side in box],
             "score": round(score, 4),
             "diameter": round(diameter, 2),
             "site": site,
-            "place": None if on_earth is None else on_earth[index].tolist(),
+            "lonlat": None if detections.crs is None else lonlat,
         }
-        for index, (box, score, diameter, site) in enumerate(
-            zip(
-                found.boxes.tolist(),
-                found.scores.tolist(),
-                measures.diameters.tolist(),
-                measures.sites.tolist(),
-                strict=True,
-            )
+        for box, score, diameter, site, lonlat in zip(
+            detections.boxes.tolist(),
+            detections.scores.tolist(),
+            detections.diameters.tolist(),
+            detections.sites.tolist(),
+            detections.coordinates(detections.centres).tolist(),
+            strict=True,
         )
     ]
+    leaflet = files("oil_storage.reporting") / "leaflet"
     content = {
-        **{key: known[key] for key in ("scene", "width", "height", "gsd", "tanks")},
-        "sites": [{**site, "roof_area": f"{site[f'roof_area_{unit}2']:,.0f}"} for site in known["sites"]],
-        "diameters": known[f"diameters_{unit}"],
-        "unit": unit,
+        "summary": summary,
         "threshold": threshold,
-        "reduction": max(found.width, found.height) / max(pixels.shape),
+        "reduction": max(detections.width, detections.height) / max(pixels.shape),
         "image": jpeg_uri(np.ascontiguousarray(pixels)),
-        "found": tanks,
-        "version": __version__,
-        "leaflet_js": _leaflet("leaflet.js"),
-        "leaflet_css": _leaflet("leaflet.css"),
+        "tanks": tanks,
+        "leaflet_js": (leaflet / "leaflet.js").read_text(encoding="utf-8"),
+        "leaflet_css": (leaflet / "leaflet.css").read_text(encoding="utf-8"),
     }
-    environment = Environment(loader=PackageLoader("oil_storage.reporting"), autoescape=select_autoescape())
-    return environment.get_template("scene.html").render(content)
-
-
-def _leaflet(name: str) -> str:
-    return (files("oil_storage.reporting") / "leaflet" / name).read_text(encoding="utf-8")
+    return render("scene.html", content)

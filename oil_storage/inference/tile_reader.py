@@ -1,9 +1,10 @@
-"""Reads scenes tile by tile, in a thread of its own, as a detector takes them."""
+"""Reader of scenes, tile by tile, in a thread of its own."""
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,32 @@ AHEAD = 4
 """Batches that are read and decoded before their turn."""
 
 Source = Path | NDArray[np.uint8]
-Batch = tuple[list[NDArray[np.int64]], list[dict[str, Any]]]
-"""Windows of tiles, ``(4,)`` xyxy in pixels of the scene, and what the test pipeline made of their pixels."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tiles of one scene.
+
+    Attributes:
+        windows: places of the tiles, ``(4,)`` xyxy in pixels of the scene.
+        inputs: output of the test pipeline for each tile.
+    """
+
+    windows: list[NDArray[np.int64]]
+    inputs: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class EndOfScene:
+    """What follows the last batch of a scene.
+
+    Attributes:
+        source: the scene as given.
+        image: the open scene; a fault where it could not be opened, or not be read to its end.
+    """
+
+    source: Source
+    image: SceneImage | UserError
 
 
 @dataclass(frozen=True)
@@ -31,9 +56,9 @@ class TileReader:
 
     Attributes:
         pipeline: a config's test pipeline.
-        tile: pixels a side of what the detector gets.
+        tile: side of what the detector gets, pixels.
         overlap: pixels of the scene that neighbouring tiles share.
-        scale: scenes are magnified by it: a tile shows ``tile / scale`` pixels of them.
+        scale: magnification of scenes: a tile shows ``tile / scale`` pixels of them.
         batch_size: tiles at a time.
         reading: how the bands of scenes become colours.
     """
@@ -50,88 +75,55 @@ class TileReader:
         """Pixels of the scene along a tile's side."""
         return max(1, round(self.tile / self.scale))
 
-    def read_ahead(self, scenes: Iterable[Source]) -> Iterator[tuple[Source, SceneImage | UserError, Iterator[Any]]]:
-        """Open scenes in order and read their tiles before their turn; tiles without data are left out.
-
-        Yields:
-            tuple: the scene as given; the open scene, or why it cannot be opened; and an iterator over :data:`Batch`,
-                or over why it cannot be read on, which must be used up before the next scene is asked for.
-        """
-        prepare = for_arrays(self.pipeline)
-        read: queue.Queue[Any] = queue.Queue(maxsize=AHEAD)
-        stopped = threading.Event()
-
-        def put(item: Any) -> None:
-            while not stopped.is_set():
-                try:
-                    read.put(item, timeout=0.1)
-                except queue.Full:
-                    continue
-                return
-
-        def work() -> None:
-            try:
-                for source in scenes:
-                    if stopped.is_set():
-                        return
-                    for item in self._read(source, prepare):
-                        put(item)
-                    put(None)
-                put(None)
-            except BaseException as error:  # it is raised where it is waited for
-                put(error)
-
-        def get() -> Any:
-            item = read.get()
-            if isinstance(item, BaseException) and not isinstance(item, UserError):
-                raise item
-            return item
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
+    def read(self, scenes: Iterable[Source]) -> Iterator[Batch | EndOfScene]:
+        """Read scenes in order, :data:`AHEAD` batches before their turn; tiles without data are left out."""
+        batches = self._batches(scenes)
+        reader = ThreadPoolExecutor(1)
+        pending = deque(reader.submit(next, batches, None) for _ in range(AHEAD))
         try:
-            while (head := get()) is not None:
-                source, image = head
-                yield source, image, iter(get, None)
+            while (batch := pending.popleft().result()) is not None:
+                pending.append(reader.submit(next, batches, None))
+                yield batch
         finally:
-            stopped.set()
-            thread.join()
+            reader.shutdown(cancel_futures=True)
 
-    def _read(self, source: Source, prepare: Compose) -> Iterator[Any]:
-        """A scene with its image, then its batches; or a fault in place of what cannot be had."""
-        try:
-            image = open_scene(source, self.reading)
-        except (UserError, OSError) as error:
-            yield source, error if isinstance(error, UserError) else UserError(f"{source}: {error.strerror or error}")
-            return
-        yield source, image
-        try:
-            windows = tile_grid(image.width, image.height, self.shown, self.overlap)
-            shown = (window for window in windows if image.shows(window))
-            while batch := [window for _, window in zip(range(self.batch_size), shown, strict=False)]:
-                yield batch, [prepare({"img": self._magnified(image.read(window))[..., ::-1]}) for window in batch]
-        except UserError as error:
-            yield error
+    def _batches(self, scenes: Iterable[Source]) -> Iterator[Batch | EndOfScene]:
+        transform = for_arrays(self.pipeline)
+        for source in scenes:
+            try:
+                image = open_scene(source, self.reading)
+                windows = tile_grid(image.width, image.height, self.shown, self.overlap)
+                shown = (window for window in windows if image.shows(window))
+                while batch := list(islice(shown, self.batch_size)):
+                    tiles = (self._magnified(image.read(window))[..., ::-1] for window in batch)
+                    yield Batch(batch, [transform({"img": tile}) for tile in tiles])
+            except UserError as error:
+                yield EndOfScene(source, error)
+            except OSError as error:
+                yield EndOfScene(source, UserError(f"{source}: {error.strerror or error}"))
+            else:
+                yield EndOfScene(source, image)
 
     def _magnified(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.scale == 1:
             return pixels
         height, width = (max(1, round(side * self.scale)) for side in pixels.shape[:2])
-        how = cv2.INTER_LINEAR if self.scale > 1 else cv2.INTER_AREA
-        return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8)
+        interpolation = cv2.INTER_LINEAR if self.scale > 1 else cv2.INTER_AREA
+        return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
 
 
 def for_arrays(pipeline: Sequence[dict[str, Any]]) -> Compose:
-    """A test pipeline that is given pixels, BGR as OpenCV reads them, in place of a file and its boxes."""
-    return Compose([TRANSFORMS.build(step) for step in [{"type": "LoadImageFromNDArray"}, *_of_pixels(pipeline)]])
+    """Build a test pipeline that takes pixels, BGR as OpenCV reads them, in place of a file and its boxes."""
+    steps = [{"type": "LoadImageFromNDArray"}, *_without_loading(pipeline)]
+    return Compose([TRANSFORMS.build(step) for step in steps])
 
 
-def _of_pixels(steps: Sequence[Any]) -> list[Any]:
-    """Steps, and alternatives among them, without those that read files."""
+def _without_loading(steps: Sequence[Any]) -> list[Any]:
+    """Return steps, and alternatives among them, without those that read files."""
     kept: list[Any] = []
     for step in steps:
         if not isinstance(step, dict):
-            kept += [alternatives] if (alternatives := _of_pixels(step)) else []
+            kept += [alternatives] if (alternatives := _without_loading(step)) else []
         elif step["type"] not in ("LoadImageFromFile", "LoadAnnotations"):
-            kept.append({**step, "transforms": _of_pixels(step["transforms"])} if "transforms" in step else step)
+            kept.append({**step, "transforms": _without_loading(step["transforms"])} if "transforms" in step else step)
     return kept

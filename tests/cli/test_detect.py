@@ -15,8 +15,8 @@ from oil_storage.cli.detect import main
 from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
 from oil_storage.imagery import SceneImage, read_pixels
-from oil_storage.inference.picture import picture
-from oil_storage.inference.scene_detector import SceneDetections
+from oil_storage.inference.scene_detections import SceneDetections
+from oil_storage.inference.scene_page import scene_picture
 from tests.tiny_training import write_config, write_data
 
 
@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
 FLAGS = ["--score-thr", "0.01", "--tile", "64", "--overlap", "16"]
 
 
-def test_a_folder_of_scenes_is_detected_once(
+def test_folder_of_scenes_is_detected_once(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, images = trained
@@ -63,8 +63,36 @@ def test_a_folder_of_scenes_is_detected_once(
     assert len(list((tmp_path / "out").glob("*.html"))) == 4
 
 
+def test_finished_scenes_are_known_without_torch(trained: tuple[list[str], Path], tmp_path: Path) -> None:
+    model, images = trained
+    argv = [*model, str(images), "--out", str(tmp_path / "out"), *FLAGS]
+    assert main(argv) == 0
+    summary = (tmp_path / "out" / "summary.json").read_text()
+    script = (
+        "import sys; from oil_storage.cli.detect import main; status = main(sys.argv[1:]); "
+        "print([name for name in ('torch', 'mmcv', 'mmdet') if name in sys.modules]); sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *argv], capture_output=True, text=True, check=True)
+    first, *_, last = done.stdout.splitlines()
+    assert (first, last) == ("4 of 4 scenes are done already", "[]")
+    assert (tmp_path / "out" / "summary.json").read_text() == summary
+
+
+@pytest.mark.parametrize("change", [["--score-thr", "0.02"], ["--scale", "2"], ["--bands", "3,2,1"], ["--html"]])
+def test_scenes_are_done_again_when_an_option_changes(
+    change: list[str], trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, images = trained
+    argv = [*model, str(images / "scene_0.jpg"), "--out", str(tmp_path / "out"), *FLAGS]
+    assert main(argv) == 0
+    assert main([*argv, *change]) == 0
+    assert "done already" not in capsys.readouterr().out
+    assert main([*argv, *change]) == 0
+    assert "1 of 1 scenes are done already" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("name", "mode"), [("a.png", "RGB"), ("a.png", "RGBA"), ("a.jpg", "CMYK"), ("a.png", "L")])
-def test_what_pillow_decodes_is_drawn_on_too(
+def test_detections_are_drawn_on_images_of_every_mode(
     name: str, mode: str, trained: tuple[list[str], Path], tmp_path: Path
 ) -> None:
     model, images = trained
@@ -76,7 +104,7 @@ def test_what_pillow_decodes_is_drawn_on_too(
     assert (drawn[..., 0].astype(int) - drawn[..., 1] > 100).any()
 
 
-def test_a_scene_that_takes_the_place_of_another_of_its_name_is_told(
+def test_scene_that_replaces_another_of_its_name_is_reported(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, images = trained
@@ -92,7 +120,7 @@ def test_a_scene_that_takes_the_place_of_another_of_its_name_is_told(
     assert not (tmp_path / "out" / "scene.html").exists()  # of the other scene
 
 
-def test_a_scene_that_was_told_its_place_since_is_another(
+def test_scene_is_done_again_when_it_gets_a_world_file(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, images = trained
@@ -107,7 +135,7 @@ def test_a_scene_that_was_told_its_place_since_is_another(
     assert "done already" not in capsys.readouterr().out
 
 
-def test_another_file_of_the_same_name_is_another_scene(trained: tuple[list[str], Path], tmp_path: Path) -> None:
+def test_scene_is_done_again_when_its_file_changes(trained: tuple[list[str], Path], tmp_path: Path) -> None:
     model, images = trained
     scene, out = tmp_path / "scene.jpg", tmp_path / "out"
     known = []
@@ -118,7 +146,7 @@ def test_another_file_of_the_same_name_is_another_scene(trained: tuple[list[str]
     assert known[0] != known[1]
 
 
-def test_a_bad_file_is_told_and_the_rest_done(
+def test_bad_file_is_left_out_and_the_rest_done(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, images = trained
@@ -140,7 +168,7 @@ def test_a_bad_file_is_told_and_the_rest_done(
     assert "summary.json\n1 of 1 scenes" in capsys.readouterr().out
 
 
-def test_a_scene_that_is_damaged_since_has_no_results_any_more(trained: tuple[list[str], Path], tmp_path: Path) -> None:
+def test_results_are_removed_when_a_scene_is_damaged(trained: tuple[list[str], Path], tmp_path: Path) -> None:
     model, images = trained
     scene, out = tmp_path / "scene.jpg", tmp_path / "out"
     shutil.copy(images / "scene_0.jpg", scene)
@@ -153,17 +181,17 @@ def test_a_scene_that_is_damaged_since_has_no_results_any_more(trained: tuple[li
     assert len(list(out.rglob("scene_1.*"))) == 7
 
 
-def test_a_scene_that_cannot_be_drawn_is_told_and_the_rest_done(
+def test_scene_that_cannot_be_drawn_is_left_out_and_the_rest_done(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, images = trained
 
-    def failing(image: SceneImage, found: SceneDetections) -> bytes:
-        if found.name == "scene_1":
+    def failing(image: SceneImage, detections: SceneDetections) -> bytes:
+        if detections.name == "scene_1":
             raise ValueError("no such brush")
-        return picture(image, found)
+        return scene_picture(image, detections)
 
-    monkeypatch.setattr("oil_storage.inference.output_folder.picture", failing)
+    monkeypatch.setattr("oil_storage.inference.output_folder.scene_picture", failing)
     out = tmp_path / "out"
     assert main([*model, str(images), "--out", str(out), *FLAGS]) == 1
     assert f"left out: {images / 'scene_1.jpg'}: ValueError: no such brush" in capsys.readouterr().out
@@ -173,7 +201,7 @@ def test_a_scene_that_cannot_be_drawn_is_told_and_the_rest_done(
     assert not list(out.rglob("scene_1.*"))
 
 
-def test_weights_of_another_config_are_told(
+def test_weights_of_another_config_are_reported(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (config, checkpoint), images = trained
@@ -186,21 +214,21 @@ def test_weights_of_another_config_are_told(
     assert said in capsys.readouterr().err
 
 
-def test_a_full_disk_ends_the_run_in_a_line(
+def test_full_disk_ends_the_run_with_a_message(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, images = trained
 
-    def failing(image: SceneImage, found: SceneDetections) -> bytes:
+    def failing(image: SceneImage, detections: SceneDetections) -> bytes:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("oil_storage.inference.output_folder.picture", failing)
+    monkeypatch.setattr("oil_storage.inference.output_folder.scene_picture", failing)
     assert main([*model, str(images), "--out", str(tmp_path / "out"), *FLAGS]) == 2
     said = capsys.readouterr().err
     assert f"scene_0.jpg: what was found cannot be written to {tmp_path / 'out'}: [Errno 28] No space left" in said
 
 
-def test_sixteen_bits_are_drawn_on(trained: tuple[list[str], Path], tmp_path: Path) -> None:
+def test_detections_are_drawn_on_sixteen_bits(trained: tuple[list[str], Path], tmp_path: Path) -> None:
     model, images = trained
     pixels = cv2.imread(str(images / "scene_0.jpg")).astype(np.uint16) * 16
     assert cv2.imwrite(str(tmp_path / "a.tif"), pixels)
@@ -223,7 +251,7 @@ def test_sixteen_bits_are_drawn_on(trained: tuple[list[str], Path], tmp_path: Pa
         (["--score-thr", "2"], "--score-thr 2: must be from 0 to 1"),
     ],
 )
-def test_what_cannot_be_done_leaves_nothing(
+def test_failed_run_leaves_nothing(
     flags: list[str], said: str, trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, images = trained

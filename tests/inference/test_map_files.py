@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import geopandas
@@ -9,39 +10,44 @@ from shapely.geometry import Polygon, shape
 
 from oil_storage.evaluation.detections_file import read_detections
 from oil_storage.georeference import Georeference
-from oil_storage.inference.map_files import NOTE, summary, write
-from oil_storage.inference.scene_detector import SceneDetections
-from oil_storage.inference.sites import measure
+from oil_storage.inference.map_files import FORMATS, NOTE, write
+from oil_storage.inference.scene_detections import SceneDetections
 
 TURNED = Georeference("EPSG:32631", (1.2, 0.5, 595_000.0, 0.5, -1.2, 5_750_000.0))
 DEGREES = Georeference("EPSG:4326", (1.8e-5, 0.0, 4.3, 0.0, -1.1e-5, 51.9))  # 1.2 m a pixel there
 NORTHWARD = Georeference("EPSG:32631", (1.2, 0.0, 595_000.0, 0.0, 1.2, 5_750_000.0))
 """Rows run to the north."""
+BOXES = ((10, 20, 40, 52), (100.5, 20, 120, 40.25))
 
 
-def found(place: Georeference | None, boxes: list[list[float]] | None = None) -> SceneDetections:
-    there = [[10, 20, 40, 52], [100.5, 20, 120, 40.25]] if boxes is None else boxes
-    scores = np.linspace(0.9, 0.5, len(there)).astype(np.float32)
-    return SceneDetections("a.v2.tif", 800, 600, np.array(there, np.float32).reshape(-1, 4), scores, place)
+def two_tanks(georeference: Georeference | None, boxes: Sequence[Sequence[float]] = BOXES) -> SceneDetections:
+    scores = np.linspace(0.9, 0.5, len(boxes)).astype(np.float32)
+    return SceneDetections("a.v2.tif", 800, 600, np.array(boxes, np.float32).reshape(-1, 4), scores, georeference)
 
 
-@pytest.mark.parametrize("place", [None, TURNED])
-def test_every_format_says_the_same_in_pixels(tmp_path: Path, place: Georeference | None) -> None:
-    one = found(place)
-    paths = write(one, measure(one), tmp_path)
+def written(detections: SceneDetections, folder: Path) -> list[Path]:
+    """Write detections; returns the files in the order of FORMATS."""
+    write(detections, folder)
+    return [folder / f"a.v2{ending}" for ending in FORMATS]
+
+
+@pytest.mark.parametrize("georeference", [None, TURNED])
+def test_every_format_holds_the_same_boxes_in_pixels(tmp_path: Path, georeference: Georeference | None) -> None:
+    detections = two_tanks(georeference)
+    paths = written(detections, tmp_path)
     assert [path.name for path in paths] == ["a.v2.geojson", "a.v2.gpkg", "a.v2.csv", "a.v2.coco.json"]
-    for path in paths[2:] if place else [paths[0], *paths[2:]]:
+    for path in paths[2:] if georeference else [paths[0], *paths[2:]]:
         back = read_detections(path, {}, {})["a.v2"]
-        np.testing.assert_allclose(back.boxes, one.boxes, atol=0.01)
-        np.testing.assert_allclose(back.scores, one.scores, atol=1e-4)
+        np.testing.assert_allclose(back.boxes, detections.boxes, atol=0.01)
+        np.testing.assert_allclose(back.scores, detections.scores, atol=1e-4)
     assert json.loads(paths[3].read_text())["images"][0]["file_name"] == "a.v2.tif"
 
 
-def test_tanks_lie_where_they_are_on_earth(tmp_path: Path) -> None:
-    one = found(TURNED)
-    geojson = json.loads(write(one, measure(one), tmp_path)[0].read_text())
+def test_geojson_polygons_lie_on_the_tanks(tmp_path: Path) -> None:
+    detections = two_tanks(TURNED)
+    geojson = json.loads(written(detections, tmp_path)[0].read_text())
     assert "crs" not in geojson
-    for feature, box in zip(geojson["features"], one.boxes.astype(float), strict=True):
+    for feature, box in zip(geojson["features"], detections.boxes.astype(float), strict=True):
         polygon = shape(feature["geometry"])
         x, y = transform("OGC:CRS84", TURNED.crs, *[[value] for value in feature["properties"]["centre"]])
         middle = TURNED.to_pixels(np.array([[x[0], y[0]]]))[0]
@@ -52,53 +58,39 @@ def test_tanks_lie_where_they_are_on_earth(tmp_path: Path) -> None:
         assert feature["properties"]["diameter_m"] == pytest.approx(1.3 * (box[2:] - box[:2]).mean(), rel=0.01)
 
 
-@pytest.mark.parametrize("place", [TURNED, NORTHWARD])
-def test_rings_run_counter_clockwise_as_rfc_7946_asks(tmp_path: Path, place: Georeference) -> None:
-    one = found(place)
-    geojson = json.loads(write(one, measure(one), tmp_path)[0].read_text())
+@pytest.mark.parametrize("georeference", [TURNED, NORTHWARD])
+def test_geojson_rings_run_counter_clockwise_as_rfc_7946_asks(tmp_path: Path, georeference: Georeference) -> None:
+    detections = two_tanks(georeference)
+    geojson = json.loads(written(detections, tmp_path)[0].read_text())
     assert len(geojson["features"]) == 2
     assert all(shape(feature["geometry"]).exterior.is_ccw for feature in geojson["features"])
 
 
-@pytest.mark.parametrize("place", [TURNED, DEGREES, NORTHWARD])
+@pytest.mark.parametrize("georeference", [TURNED, DEGREES, NORTHWARD])
 @pytest.mark.parametrize("number", [0, 1])  # GeoJSON, GeoPackage
-def test_a_gis_finds_every_tank_where_it_is(tmp_path: Path, number: int, place: Georeference) -> None:
-    one = found(place)
-    frame = geopandas.read_file(write(one, measure(one), tmp_path)[number])
+def test_gis_finds_every_tank_where_it_is(tmp_path: Path, number: int, georeference: Georeference) -> None:
+    detections = two_tanks(georeference)
+    frame = geopandas.read_file(written(detections, tmp_path)[number])
     centres = frame.geometry.to_crs(TURNED.crs).centroid
-    boxes = one.boxes.astype(float)
-    wanted = np.array(transform(place.crs, TURNED.crs, *place.to_world((boxes[:, :2] + boxes[:, 2:]) / 2).T)).T
+    wanted = np.array(transform(georeference.crs, TURNED.crs, *georeference.to_world(detections.centres).T)).T
     assert np.hypot(centres.x - wanted[:, 0], centres.y - wanted[:, 1]).max() < 0.01  # metres
-    np.testing.assert_allclose(frame["score"], one.scores, atol=1e-4)
+    np.testing.assert_allclose(frame["score"], detections.scores, atol=1e-4)
     assert list(frame["site"]) == [1, 1]
-    np.testing.assert_allclose(frame["diameter_m"], measure(one).diameters, atol=0.01)
+    np.testing.assert_allclose(frame["diameter_m"], detections.diameters, atol=0.01)
 
 
-def test_a_geopackage_of_a_scene_without_a_place_is_in_pixels(tmp_path: Path) -> None:
-    one = found(None)
-    frame = geopandas.read_file(write(one, measure(one), tmp_path)[1])
+def test_geopackage_is_in_pixels_without_a_georeference(tmp_path: Path) -> None:
+    detections = two_tanks(None)
+    frame = geopandas.read_file(written(detections, tmp_path)[1])
     assert frame.geometry[0].bounds == (10, 20, 40, 52)
     assert "diameter_px" in frame
-    nothing = found(TURNED, [])
-    assert len(geopandas.read_file(write(nothing, measure(nothing), tmp_path)[1])) == 0
+    nothing = two_tanks(TURNED, [])
+    assert len(geopandas.read_file(written(nothing, tmp_path)[1])) == 0
 
 
-def test_a_scene_without_a_place_says_that_it_has_none(tmp_path: Path) -> None:
-    one = found(None)
-    geojson = json.loads(write(one, measure(one), tmp_path)[0].read_text())
+def test_geojson_is_in_pixels_and_says_so_without_a_georeference(tmp_path: Path) -> None:
+    detections = two_tanks(None)
+    geojson = json.loads(written(detections, tmp_path)[0].read_text())
     assert (geojson["crs"], geojson["note"]) == (None, NOTE)
     assert "diameter_px" in geojson["features"][0]["properties"]
     assert geojson["features"][0]["geometry"]["coordinates"][0][0] == [10, 20]
-
-
-def test_the_summary_counts_tanks_sizes_and_sites() -> None:
-    one = found(None)
-    known = summary(one, measure(one))
-    assert known["tanks"] == 2
-    assert known["diameters_px"] == {"0-10": 0, "10-20": 1, "20-30": 0, "30-40": 1}
-    (site,) = known["sites"]
-    assert site["tanks"] == 2
-    assert site["roof_area_px2"] == pytest.approx(np.pi / 4 * (31**2 + 19.875**2), abs=0.1)
-    assert Polygon(site["outline"]).bounds == (10, 20, 120, 52)
-    nothing = found(None, [])
-    assert (summary(nothing, measure(nothing))["tanks"], summary(nothing, measure(nothing))["sites"]) == (0, [])

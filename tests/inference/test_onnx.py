@@ -9,11 +9,9 @@ from mmdet.structures import DetDataSample
 from torch import nn
 
 from oil_storage.errors import UserError
-from oil_storage.inference.onnx_export import export
+from oil_storage.inference.onnx_export import RawDetector, export
 from oil_storage.inference.onnx_model import OnnxModel
-from oil_storage.inference.raw_detector import RawDetector
-from tests.inference.test_fusing import with_statistics
-from tests.small_detectors import CONFIGS, batch, small_detector
+from tests.small_detectors import CONFIGS, batch, small_detector, with_statistics
 
 REFUSED = {"faster_rcnn_r50", "faster_rcnn_r101", "cascade_rcnn_r50", "ddq_detr_r50"}
 

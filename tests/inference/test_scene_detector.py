@@ -1,3 +1,4 @@
+import copy
 import json
 from pathlib import Path
 
@@ -5,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet.models.detectors import SingleStageDetector
 from mmengine.config import Config
+from torch import nn
 
 from oil_storage.cli.export import main as export
 from oil_storage.cli.test import main as score
@@ -13,6 +16,8 @@ from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading, read_pixels
 from oil_storage.inference import SceneDetector
+from oil_storage.inference.scene_detector import fuse_batch_norms
+from tests.small_detectors import CONFIGS, batch, small_detector, with_statistics
 from tests.test_imagery import noise, write_raster
 from tests.tiny_training import write_config, write_data
 
@@ -35,13 +40,13 @@ def scored(checkpoint: Path) -> tuple[str, np.ndarray, np.ndarray]:
     """A val scene's name, and what tools/test.py found in it."""
     content = json.loads((checkpoint.parent / "val" / "detections.json").read_text())
     image = content["images"][0]
-    found = [one for one in content["annotations"] if one["image_id"] == image["id"]]
-    boxes = np.array([one["bbox"] for one in found])
+    annotations = [entry for entry in content["annotations"] if entry["image_id"] == image["id"]]
+    boxes = np.array([annotation["bbox"] for annotation in annotations])
     boxes[:, 2:] += boxes[:, :2]
-    return image["file_name"], boxes, np.array([one["score"] for one in found])
+    return image["file_name"], boxes, np.array([annotation["score"] for annotation in annotations])
 
 
-def test_a_scene_gets_the_boxes_that_its_test_scored(trained: tuple[Path, Path, Path]) -> None:
+def test_scene_gets_the_boxes_that_its_test_scored(trained: tuple[Path, Path, Path]) -> None:
     config, checkpoint, raw = trained
     name, boxes, scores = scored(checkpoint)
     (path,) = raw.glob(f"images/{name}.*")
@@ -57,7 +62,7 @@ def test_a_scene_gets_the_boxes_that_its_test_scored(trained: tuple[Path, Path, 
     np.testing.assert_allclose(fast.scores[:20], scores[:20], atol=1e-4)
 
 
-def test_without_faint_detections_the_others_stay(trained: tuple[Path, Path, Path]) -> None:
+def test_detections_stay_when_faint_ones_are_dropped(trained: tuple[Path, Path, Path]) -> None:
     config, checkpoint, raw = trained
     name, _, scores = scored(checkpoint)
     (path,) = raw.glob(f"images/{name}.*")
@@ -72,7 +77,7 @@ def test_without_faint_detections_the_others_stay(trained: tuple[Path, Path, Pat
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_views_are_merged_as_its_test_merges_them(trained: tuple[Path, Path, Path], tmp_path: Path, own: bool) -> None:
+def test_views_are_merged_as_the_test_merges_them(trained: tuple[Path, Path, Path], tmp_path: Path, own: bool) -> None:
     config, checkpoint, raw = trained
     if own:  # two magnifications
         views = Config.fromfile("configs/oil/ssd_lite0_x15.py").to_dict()["tta_pipeline"]
@@ -96,7 +101,7 @@ def test_views_are_merged_as_its_test_merges_them(trained: tuple[Path, Path, Pat
         assert kept["score_threshold_tta"]["threshold"] == chosen
 
 
-def test_a_magnified_scene_is_one_that_was_enlarged_before(trained: tuple[Path, Path, Path]) -> None:
+def test_magnified_scene_gets_the_boxes_of_an_enlarged_one(trained: tuple[Path, Path, Path]) -> None:
     config, checkpoint, raw = trained
     pixels = read_pixels(next((raw / "images").iterdir()))
     large = np.asarray(cv2.resize(pixels, (256, 256), interpolation=cv2.INTER_LINEAR))
@@ -110,7 +115,7 @@ def test_a_magnified_scene_is_one_that_was_enlarged_before(trained: tuple[Path, 
 
 
 @pytest.mark.parametrize(("threads", "tiles"), [(1, 1), (2, 1), (4, 2), (100, 3)])
-def test_a_cpu_looks_at_a_tile_for_two_cores_at_a_time(
+def test_batch_size_on_a_cpu_is_one_tile_for_two_cores(
     trained: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch, threads: int, tiles: int
 ) -> None:
     config, checkpoint, _ = trained
@@ -121,7 +126,7 @@ def test_a_cpu_looks_at_a_tile_for_two_cores_at_a_time(
     assert SceneDetector(cfg, checkpoint, score_thr=0, batch_size=5, **GRID).reader.batch_size == 5
 
 
-def test_the_checkpoints_threshold_is_applied(trained: tuple[Path, Path, Path]) -> None:
+def test_threshold_of_the_checkpoint_is_applied(trained: tuple[Path, Path, Path]) -> None:
     config, checkpoint, raw = trained
     path = next((raw / "images").iterdir())
     detector = SceneDetector(config, checkpoint, **GRID)
@@ -131,7 +136,7 @@ def test_the_checkpoints_threshold_is_applied(trained: tuple[Path, Path, Path]) 
     assert (detector.detect(path).scores >= detector.threshold).all()
 
 
-def test_bad_scenes_are_told_and_others_go_on(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_bad_scenes_give_errors_and_the_others_detections(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
     config, checkpoint, raw = trained
     good = sorted((raw / "images").iterdir())[:2]
     cut = tmp_path / "cut.jpg"
@@ -148,7 +153,7 @@ def test_bad_scenes_are_told_and_others_go_on(trained: tuple[Path, Path, Path], 
         detector.detect(cut)
 
 
-def test_a_scene_that_is_damaged_in_its_middle_is_told_and_the_next_is_whole(
+def test_scene_damaged_in_its_middle_gives_an_error_and_leaves_the_next_whole(
     trained: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
     config, checkpoint, raw = trained
@@ -164,7 +169,7 @@ def test_a_scene_that_is_damaged_in_its_middle_is_told_and_the_next_is_whole(
 
 
 @pytest.mark.parametrize("shape", [(1, 300), (300, 1), (1, 1), (20, 30), (64, 64), (65, 200)])
-def test_scenes_of_any_size(trained: tuple[Path, Path, Path], shape: tuple[int, int]) -> None:
+def test_scenes_of_any_size_get_boxes_inside(trained: tuple[Path, Path, Path], shape: tuple[int, int]) -> None:
     config, checkpoint, _ = trained
     found = SceneDetector(config, checkpoint, score_thr=0, **GRID).detect(np.full((*shape, 3), 90, np.uint8))
     assert (found.height, found.width) == shape
@@ -172,7 +177,7 @@ def test_scenes_of_any_size(trained: tuple[Path, Path, Path], shape: tuple[int, 
     assert (found.boxes[:, 2:] <= [shape[1], shape[0]]).all()
 
 
-def test_what_does_not_fit_gets_a_line(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_arguments_that_do_not_fit_are_refused(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
     config, checkpoint, _ = trained
     bare = tmp_path / "bare.pth"
     content = torch.load(checkpoint, weights_only=False)
@@ -210,3 +215,31 @@ def test_bands_and_stretch_of_the_training_are_kept_with_the_weights(
         assert detector.reader.reading == Reading((5, 3, 2), (1.0, 99.0))
     detector = SceneDetector(config, tmp_path / "a.pth", bands=(3, 2, 1), **GRID)
     assert detector.reader.reading == Reading((3, 2, 1), (1.0, 99.0))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_folded_batch_norms_leave_the_output_of_every_detector(path: Path) -> None:
+    model, side = small_detector(path)
+    with_statistics(model)
+    fused = copy.deepcopy(model)
+    number = fuse_batch_norms(fused)
+    assert number > 0 or not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    inputs = model.data_preprocessor(batch((3,), side), False)
+    with torch.no_grad():
+        features, folded = (detector.extract_feat(inputs["inputs"]) for detector in (model, fused))
+        torch.testing.assert_close(folded, features, rtol=1e-3, atol=1e-4)
+        if isinstance(model, SingleStageDetector):
+            torch.testing.assert_close(fused.bbox_head(features), model.bbox_head(features), rtol=1e-3, atol=1e-4)
+
+
+def test_batch_norms_that_share_a_convolution_get_a_copy_each() -> None:
+    shared = nn.Conv2d(3, 4, 1)
+    model = with_statistics(
+        nn.ModuleList([nn.Sequential(shared, nn.BatchNorm2d(4)), nn.Sequential(shared, nn.BatchNorm2d(4)), shared])
+    )
+    pixels = torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        before = [branch(pixels) for branch in model]
+        assert fuse_batch_norms(model) == 2
+        torch.testing.assert_close([branch(pixels) for branch in model], before)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())

@@ -1,6 +1,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 from oil_storage.georeference import Georeference
 from oil_storage.imagery import open_scene
 from oil_storage.inference.scene_page import scene_page
-from oil_storage.inference.sites import measure
-from tests.inference.test_map_files import TURNED, found
+from oil_storage.inference.summaries import summarise
+from tests.inference.test_map_files import BOXES, TURNED, two_tanks
 
 CLICK = """<script>addEventListener("load", () => setTimeout(() => {
   const box = Object.values(map._layers).find(layer => layer instanceof L.Rectangle);
@@ -22,12 +23,13 @@ CLICK = """<script>addEventListener("load", () => setTimeout(() => {
 }, 300))</script></body>"""
 
 
-def page(place: Georeference | None, boxes: list[list[float]] | None = None) -> str:
-    one = found(place, boxes)
-    return scene_page(open_scene(np.zeros((600, 800, 3), np.uint8)), one, measure(one), 0.4)
+def page(georeference: Georeference | None, boxes: Sequence[Sequence[float]] = BOXES) -> str:
+    detections = two_tanks(georeference, boxes)
+    image = open_scene(np.zeros((600, 800, 3), np.uint8))
+    return scene_page(image, detections, summarise(detections, "a.v2.tif"), 0.4)
 
 
-def test_a_page_needs_nothing_from_elsewhere() -> None:
+def test_page_needs_nothing_from_elsewhere() -> None:
     text = page(TURNED)
     assert "2 tanks from a score of 0.4 up" in text
     assert "1.3 m per pixel" in text
@@ -39,7 +41,7 @@ def test_a_page_needs_nothing_from_elsewhere() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="there is no chromium on the PATH to open the page with")
-def test_a_click_on_a_box_shows_its_figures(tmp_path: Path) -> None:
+def test_click_on_a_box_shows_its_figures(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(page(TURNED).replace("</body>", CLICK))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=4000", "--window-size=1200,800"]
