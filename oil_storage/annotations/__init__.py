@@ -1,4 +1,4 @@
-"""Readers, one module per format: ``read(source)`` returns what is written and judges nothing."""
+"""Readers, one module per format: each returns what is written and judges nothing."""
 
 from oil_storage.annotations.record import Annotations, ImageRecord, Record
 
