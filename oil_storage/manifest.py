@@ -131,14 +131,14 @@ class DataIdentity:
     """A few words that tell one prepared data set and split from another, for checkpoints and records of runs.
 
     ``sha256`` covers all that decides what is in which split (images, boxes, seed and choices), wherever they are
-    stored; the other entries are for people.
+    stored; early records do not have it. The other entries are for people.
     """
 
     name: str
     scenes: NonNegativeInt
     annotations_sha256: str
     split_seed: int
-    sha256: str
+    sha256: str = ""
 
 
 class Manifest(BaseModel, frozen=True):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from oil_storage.evaluation.scene_result import SceneResult
+from oil_storage.evaluation.matching import SceneResult
 
 SIDE = 2560
 

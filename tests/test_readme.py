@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from oil_storage.cli.make_synthetic import main as make_synthetic
-from oil_storage.reporting.results import read, table
+from oil_storage.reporting.results import markdown, read
 
 README = Path("README.md")
 PLACES_OF_RESIZE = {"train": 2, "val": 1, "test": 1}
@@ -61,14 +61,14 @@ def test_every_command_names_what_exists() -> None:
 
 def test_the_figures_are_those_of_results() -> None:
     between = README.read_text().split("<!-- results -->\n")[1].split("<!-- /results -->")[0]
-    assert between == table(Path("results"))
+    assert between == markdown(read(Path("results")))
 
 
 def test_the_line_up_is_that_of_results() -> None:
-    from oil_storage.reporting.line_up import line_up
+    from oil_storage.reporting.config_table import config_table
 
     between = Path("configs/README.md").read_text().split("<!-- configs -->\n")[1].split("<!-- /configs -->")[0]
-    assert between == line_up(Path("configs/oil"), read(Path("results")))
+    assert between == config_table(Path("configs/oil"), read(Path("results")))
 
 
 SHORT = {
@@ -146,7 +146,7 @@ def test_a_row_of_the_table_is_reproduced(tmp_path: Path) -> None:
             text=True,
         )
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    runs = [run for run in read(tmp_path / "results")["ssd_lite0"]["runs"] if run["data"]["name"] == "synthetic"]
+    runs = [run for run in read(tmp_path / "results")["ssd_lite0"].runs if run.data.name == "synthetic"]
     expected = [(3, "test", 4, tta) for tta in (False, True)]
     assert [(run["seed"], run["split"], run["iterations"], run["tta"]) for run in runs] == expected
     for row in ("| `ssd_lite0` | ImageNet", "| `ssd_lite0`, two views | ImageNet"):

@@ -30,7 +30,7 @@ def test_a_card_says_what_is_so(path: Path) -> None:
     assert checkpoint.meta.trained.config == path.stem
     assert f"from {checkpoint.threshold():.3f}" in card
     assert "CC BY-NC-SA 4.0" in card
-    runs = [run for run in read(Path("results"))[path.stem]["runs"] if run["seed"] == checkpoint.meta.seed]
+    runs = [run for run in read(Path("results"))[path.stem].runs if run.seed == checkpoint.meta.seed]
     assert {run["split"] for run in runs} == {"val", "test"}
     for run in runs:
         scenes = run["scenes"]

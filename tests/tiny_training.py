@@ -45,8 +45,8 @@ val_dataloader = dict(
 test_dataloader = dict(
     batch_size=4, sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(**tiles, split="test", test_mode=True, pipeline=load + [pack]))
-val_evaluator = dict(type="DenseCocoMetric", ann_file="{data}/tiles/64_16/val.json")
-test_evaluator = dict(type="DenseCocoMetric", ann_file="{data}/tiles/64_16/test.json")
+val_evaluator = dict(type="DenseCocoMetric")
+test_evaluator = dict(type="DenseCocoMetric")
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=8, val_interval=4)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

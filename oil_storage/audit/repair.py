@@ -1,15 +1,18 @@
 """Undoes the faults that were found: annotations as they should have been written."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from oil_storage.annotations import Annotations, Record
+from oil_storage.annotations import Annotations, Record, formats
 from oil_storage.audit.alignment import Fault, faults
 from oil_storage.audit.alignment.faults import undo
 from oil_storage.audit.alignment.verdict import Answer, DatasetVerdict, agrees
+from oil_storage.audit.inspection import Inspected, inspect
+from oil_storage.audit.records import audit
 
 
 def mend(
@@ -65,3 +68,44 @@ def fault_of(scene_id: str, alignment: DatasetVerdict) -> Fault:
     if verdict and verdict.answer == Answer.NO and not agrees(verdict.fault, alignment.fault):
         return verdict.fault
     return alignment.fault
+
+
+def write_repaired(
+    annotations: Annotations,
+    inspected: Inspected,
+    class_map: dict[str, str | None],
+    out: Path,
+    format_name: str,
+) -> Iterator[str]:
+    """Write the repaired data set; a scene whose boxes are still wrong after a repair is left as it was.
+
+    Args:
+        annotations: as read.
+        inspected: their audit.
+        class_map: see :func:`oil_storage.annotations.classes.parse_class_map`.
+        out: new folder.
+        format_name: format of ``out``.
+
+    Yields:
+        str: what was done, a line each.
+    """
+    sizes = {scene.scene_id: (scene.width, scene.height) for scene in inspected.scenes}
+    repaired, faults = mend(annotations, inspected.alignment, sizes)
+    again = inspect(repaired, class_map, inspected.reading).alignment if faults else inspected.alignment
+    before = inspected.alignment.scenes
+    still_wrong = {
+        name
+        for name, verdict in again.scenes.items()
+        if Answer.NO in (again.answer, verdict.answer)
+        or (verdict.answer != Answer.YES and name in before and before[name].answer == Answer.NO)
+    }
+    first, (repaired, faults) = faults, mend(annotations, inspected.alignment, sizes, still_wrong & faults.keys())
+    for name in sorted(first.keys() - faults.keys()):
+        yield f"left as it is: {name}: {first[name]}, but undoing that makes boxes no righter; look at it"
+    for name, fault in sorted(faults.items()):
+        yield f"undone in {name}: {fault}"
+    for name in sorted(without_boxes(faults)):
+        yield f"left out: {name}: its boxes belong to another scene, and none of another to it"
+    scenes, _ = audit(repaired, class_map, inspected.reading)
+    formats.write(scenes, out, format_name)
+    yield f"wrote {len(scenes)} scenes, {len(faults)} of them repaired, to {out} ({format_name})"

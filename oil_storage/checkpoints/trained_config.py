@@ -14,7 +14,9 @@ Settings = dict[str, Any]
 RECIPE = ("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "custom_hooks")
 """Keys of a config that define the experiment."""
 
-ELSEWHERE = ("data_root", "ann_file", "num_workers", "persistent_workers", "prefetch_factor", "pin_memory")
+ELSEWHERE = (
+    *("data_root", "ann_file", "num_workers", "persistent_workers", "prefetch_factor", "pin_memory", "worker_init_fn"),
+)
 """Keys that may differ between two runs of one experiment: where the data is, and how it is fetched."""
 
 

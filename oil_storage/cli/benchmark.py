@@ -1,103 +1,88 @@
 """Measure what configs cost: parameters, GFLOPs, time a tile in training and in inference, memory."""
 
 import argparse
-import json
-import math
+import logging
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from oil_storage.cli import configuration
-from oil_storage.cli.command import run
+from oil_storage import config
+from oil_storage.cli.arguments import add_device, count, number
+from oil_storage.cli.command import choose_device, quieten_libraries, run
 from oil_storage.errors import UserError
 
 BUSY = 1.0
-"""Processes that want a core, in the mean of a minute, from which on times are not those of a quiet machine."""
+"""Load average of a minute from which on times are not those of a quiet machine."""
+logger = logging.getLogger(__name__)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The tool's arguments."""
+    """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/benchmark.py", description=__doc__)
     parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="e.g. configs/oil/ssd_lite0.py")
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16 whatever the config says")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes CUDA if there")
+    add_device(parser)
     parser.add_argument(
-        "--seconds", type=seconds, default=15.0, help="of each measurement, at least (default: %(default)s)"
+        "--seconds", type=number(0), default=15.0, help="least time of each measurement (default: %(default)s)"
     )
-    parser.add_argument("--batch", type=batch, metavar="N", help="tiles in a training step (default: the config's)")
+    parser.add_argument("--batch", type=count, metavar="N", help="tiles in a training step (default: the config's)")
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="write what was measured into DIR/<config>.json, e.g. results"
     )
-    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)  # measure in this process, say json
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)  # measure in this process, print JSON
     return parser
 
 
-def seconds(text: str) -> float:
-    """A time that ends, for argparse."""
-    value = float(text)
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
-    return value
-
-
-def batch(text: str) -> int:
-    """A positive integer, for argparse."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of tiles from 1 up")
-    return int(text)
-
-
 def benchmark(args: argparse.Namespace) -> None:
-    """Measure one config after the other, each in a process of its own, whose memory is its own."""
+    """Measure one config after the other, each in a process of its own, so that its memory is its own."""
+    from oil_storage.figures import Cost
     from oil_storage.reporting.results import record
 
     for path in args.configs:
-        configuration.read(path)
+        config.load(path)
     if args.record and not args.record.is_dir():
         raise UserError(f"--record {args.record}: no such folder")
-    if not args.alone and (load := os.getloadavg()[0]) > BUSY:
-        print(f"warning: other work is on this machine (load {load:.1f}), so times come out longer", file=sys.stderr)
     if args.alone:
-        print(json.dumps(_measure(args)))
+        print(_measure(args))
         return
+    if (load := os.getloadavg()[0]) > BUSY:
+        logger.warning("other work is on this machine (load %.1f), so times come out longer", load)
     for path in args.configs:
         flags = ["--device", args.device, "--seconds", str(args.seconds), "--alone"]
         flags += ["--amp"] if args.amp else []
         flags += ["--batch", str(args.batch)] if args.batch else []
         command = [sys.executable, "-m", "oil_storage.cli.benchmark", str(path), *flags]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
+        process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if process.returncode:
             raise UserError(f"{path}: could not be measured")
-        cost = json.loads(done.stdout.splitlines()[-1])
+        cost = Cost.model_validate_json(process.stdout.splitlines()[-1])
         print(
-            f"{path.stem}: {cost['parameters'] / 1e6:.1f} M parameters, {cost['gflops']:.1f} GFLOPs at "
-            f"{'x'.join(map(str, cost['input']))} px; a tile takes {cost['inference']['p50']:.3g} s "
-            f"(p95 {cost['inference']['p95']:.3g}), in training {cost['training']['p50']:.3g} s in batches of "
-            f"{cost['training']['batch']}; memory {cost['memory_gb']:.1f} GB; {cost['hardware']}, {cost['precision']}",
+            f"{path.stem}: {cost.parameters / 1e6:.1f} M parameters, {cost.gflops:.1f} GFLOPs at "
+            f"{'x'.join(map(str, cost.input))} px; a tile takes {cost.inference.p50:.3g} s (p95 "
+            f"{cost.inference.p95:.3g}), in training {cost.training.p50:.3g} s in batches of {cost.training.batch}; "
+            f"memory {cost.memory_gb:.1f} GB; {cost.hardware}, {cost.precision}",
             flush=True,
         )
         if args.record:
-            record(args.record, path.stem, "speed", cost)
+            record(args.record, path.stem, speed=cost)
 
 
-def _measure(args: argparse.Namespace) -> dict[str, object]:
-    configuration.choose_device(args.device)
-    configuration.quieten()
+def _measure(args: argparse.Namespace) -> str:
+    choose_device(args.device)
+    quieten_libraries()
 
-    from oil_storage.evaluation.cost import cost_of
+    from oil_storage.engine.cost import cost_of
 
-    cfg = configuration.read(args.configs[0])
-    if args.amp:
-        cfg.optim_wrapper.type = "Bf16OptimWrapper"
+    cfg = config.load(args.configs[0], bf16=args.amp)
     if args.batch:
         cfg.train_dataloader.batch_size = args.batch
-    return cost_of(cfg, args.seconds)
+    return cost_of(cfg, args.seconds).model_dump_json()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of ``tools/benchmark.py``."""
+    """Run ``tools/benchmark.py``; see :func:`oil_storage.cli.command.run`."""
     return run(build_parser(), benchmark, argv)
 
 

@@ -1,9 +1,10 @@
-"""How every tool runs: parse, work, and say what went wrong in a line."""
+"""Run a tool: parse its arguments, set up messages, and turn failures into an exit status."""
 
 import argparse
 import contextlib
 import errno
 import io
+import logging
 import os
 import signal
 import sys
@@ -15,7 +16,8 @@ from types import FrameType
 from oil_storage.errors import UserError
 
 HEAD_START = 5.0
-"""Seconds by which the first of several processes may speak before the others; where it ends, a launcher ends them."""
+"""Seconds by which the first of several processes reports an error before the others; a launcher then ends them."""
+logger = logging.getLogger("oil_storage")
 
 
 def run(
@@ -25,54 +27,89 @@ def run(
 ) -> int:
     """Parse ``argv``, call ``body`` and turn its failures into an exit status.
 
+    Results go to stdout, messages of the logger ``oil_storage`` to stderr.
+
     Args:
-        parser: the tool's parser; ``--debug`` is added to it.
+        parser: the tool's parser; ``--verbose``, ``--quiet`` and ``--debug`` are added to it.
         body: the work; returns an exit status, ``None`` meaning 0.
         argv: arguments without the program's name; ``None`` takes ``sys.argv``.
 
     Returns:
-        int: 0 on success, 2 on a :class:`UserError` or a file that cannot be used, 130 on Ctrl-C, 143 on SIGTERM, 1 on
-            a fault of ours.
+        int: 0 on success, 1 where ``body`` says that some inputs failed, 2 on any error, 130 on Ctrl-C, 143 on SIGTERM.
     """
+    messages = parser.add_argument_group("messages").add_mutually_exclusive_group()
+    messages.add_argument("-v", "--verbose", action="store_true", help="show more messages")
+    messages.add_argument("-q", "--quiet", action="store_true", help="show warnings and errors only")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     usage = io.StringIO()
     try:
         with contextlib.redirect_stderr(usage):
             args = parser.parse_args(argv)
     except SystemExit:
-        _say(usage.getvalue())
+        _report(usage.getvalue())
         raise
+    level = logging.DEBUG if args.verbose else logging.WARNING if args.quiet else logging.INFO
     try:
-        with _unwound_by_sigterm():
+        with _messages_on_stderr(level), _unwound_by_sigterm():
             return body(args) or 0
     except _Terminated:
-        _say("terminated\n")
+        _report("terminated\n")
         return 128 + signal.SIGTERM
-    except UserError as error:
-        if args.debug:
-            raise
-        _say(f"error: {error}\n")
-        return 2
-    except OSError as error:
-        if args.debug:
-            raise
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename2  # a copy names first where it comes from
-        place = f"{full or error.filename}: " if error.filename else ""
-        _say(f"error: {place}{error.strerror or error}\n")
-        return 2
     except KeyboardInterrupt:
-        _say("interrupted\n")
+        _report("interrupted\n")
         return 130
-    except ModuleNotFoundError as error:
-        if args.debug:
-            raise
-        _say(f"error: {error}; run make install, then: source .venv/bin/activate\n")
-        return 2
     except Exception as error:
         if args.debug:
             raise
-        _say(f"error: {type(error).__name__}: {error}\nrun again with --debug for the traceback\n")
-        return 1
+        _report(f"error: {_describe(error)}\n")
+        return 2
+
+
+def _describe(error: Exception) -> str:
+    match error:
+        case UserError():
+            return _without_traceback(str(error))
+        case OSError():
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename2  # a copy names its source first
+            place = f"{full or error.filename}: " if error.filename else ""
+            return f"{place}{_without_traceback(str(error.strerror or error))}"
+        case ModuleNotFoundError():
+            return f"{error}; run make install, then: source .venv/bin/activate"
+    return f"{type(error).__name__}: {_without_traceback(str(error))}\nrun again with --debug for the traceback"
+
+
+def _without_traceback(text: str) -> str:
+    """Take the last line of a text that quotes a traceback, as errors of torch's data workers do."""
+    return text.strip().splitlines()[-1] if "Traceback (most recent call last)" in text else text
+
+
+class _Handler(logging.Handler):
+    """Writes messages to stderr, above a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        tqdm.write(prefix + record.getMessage(), file=sys.stderr)
+
+
+def _from_first_process(record: logging.LogRecord) -> bool:
+    return is_first_process()
+
+
+@contextlib.contextmanager
+def _messages_on_stderr(level: int) -> Iterator[None]:
+    """Show the package's messages while a tool runs, in a distributed run those of the first process."""
+    handler = _Handler()
+    handler.addFilter(_from_first_process)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 class _Terminated(BaseException):
@@ -87,7 +124,7 @@ def _unwound_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise _Terminated
 
-    if threading.current_thread() is not threading.main_thread():  # which alone may set handlers
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
     before = signal.signal(signal.SIGTERM, unwind)
@@ -98,12 +135,49 @@ def _unwound_by_sigterm() -> Iterator[None]:
 
 
 def is_first_process() -> bool:
-    """Whether this is the only or the first of the processes that a launcher started, known before they are a group."""
+    """Return whether this is the only or the first of the processes that a launcher started."""
     return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
 
 
-def _say(text: str) -> None:
-    """Write to stderr, but once where all processes have the same to say; a fault of one alone is heard as well."""
+def _report(text: str) -> None:
+    """Write to stderr; other processes than the first wait, because they usually have the same to report."""
     if text and not is_first_process():
         time.sleep(HEAD_START)
     sys.stderr.write(text)
+
+
+def choose_device(name: str) -> None:
+    """Hide CUDA for ``cpu``, require it for ``cuda``. Call this before mmengine is imported, which decides for good.
+
+    Raises:
+        UserError: CUDA is asked for and not available.
+    """
+    if name == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if name == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            reason = "torch sees no GPU" if torch.version.cuda else "this torch is built without CUDA"
+            raise UserError(f"--device cuda: {reason}; use --device cpu, or install as README.md says for CUDA")
+
+
+def quieten_libraries() -> None:
+    """Keep libraries' remarks to programmers off the user's terminal."""
+    import importlib
+    import warnings
+
+    for message in (
+        "xFormers is not available",
+        "torch.meshgrid: in an upcoming release",
+        "Setting (OMP|MKL)_NUM_THREADS environment variable",
+        ".*torch.cuda.amp.*is deprecated",
+        "pkg_resources is deprecated",
+        ".*`torch.jit.*` is deprecated",
+        "'crs' was not provided",
+        "To copy construct from a tensor",
+        ".*'pin_memory' argument is set as true but no accelerator is found",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+    with contextlib.redirect_stdout(io.StringIO()):
+        importlib.import_module("mmdet.datasets")  # prints which optional packages are absent

@@ -1,25 +1,26 @@
 """Find the tanks of whole scenes: how many, where, how large, and the sites that they make."""
 
 import argparse
-import sys
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oil_storage.cli import configuration
-from oil_storage.cli.command import is_first_process, run
+from oil_storage import config
+from oil_storage.cli.arguments import add_config, add_device, add_reading, count, number, share
+from oil_storage.cli.command import choose_device, is_first_process, quieten_libraries, run
 from oil_storage.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+logger = logging.getLogger(__name__)
+
 
 def build_parser() -> argparse.ArgumentParser:
-    """The tool's arguments."""
-    from oil_storage.cli.source import add_reading
-
+    """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/detect.py", description=__doc__)
-    parser.add_argument("config", type=Path, help="config file, e.g. configs/oil/ssd_lite0.py")
+    add_config(parser)
     parser.add_argument(
         "checkpoint", type=Path, help="checkpoint that tools/train.py wrote, or what tools/export.py made of one"
     )
@@ -31,16 +32,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for what is found")
     parser.add_argument(
-        "--score-thr", type=float, metavar="SCORE", help="least score (default: the one kept in the checkpoint)"
+        "--score-thr", type=share, metavar="SCORE", help="least score (default: the one kept in the checkpoint)"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes CUDA if there")
+    add_device(parser)
     parser.add_argument(
         "--batch-size",
-        type=int,
+        type=count,
         metavar="N",
         help="tiles at a time (default: CUDA: the config's; CPU: one for two cores)",
     )
-    parser.add_argument("--tile", type=int, metavar="PX", help="side of what the detector gets (default: the config's)")
+    parser.add_argument(
+        "--tile", type=count, metavar="PX", help="side of what the detector gets (default: the config's)"
+    )
     parser.add_argument(
         "--overlap",
         type=int,
@@ -48,7 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="PX",
         help="pixels of the scene that neighbouring tiles share (default: %(default)s)",
     )
-    parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="magnify scenes S times before tiling")
+    parser.add_argument(
+        "--scale", type=number(0.1, 10), default=1.0, metavar="S", help="magnify scenes S times before tiling"
+    )
     parser.add_argument(
         "--backend", choices=("torch", "onnx"), default="torch", help="onnx runs tools/export.py's file"
     )
@@ -64,14 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def detect(args: argparse.Namespace) -> int:
     """Detect in all scenes; exit status 1 where a scene was left out."""
-    for name in ("batch_size", "tile"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be at least 1")
-    if args.score_thr is not None and not 0 <= args.score_thr <= 1:
-        raise UserError(f"--score-thr {args.score_thr:g}: must be from 0 to 1")
-    if not 0.1 <= args.scale <= 10:
-        raise UserError(f"--scale {args.scale:g}: must be from 0.1 to 10")
-    configuration.check_files(args.config, args.checkpoint)
+    config.check_files(args.config, args.checkpoint)
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: is a file; name a folder")
 
@@ -82,10 +80,9 @@ def detect(args: argparse.Namespace) -> int:
     scenes = find_scenes(args.scenes)
 
     def load_config() -> "Config":
-        configuration.choose_device(args.device)
-        configuration.quieten()
-        args.cfg_options, args.work_dir, args.amp = [], None, False
-        return configuration.load(args)
+        choose_device(args.device)
+        quieten_libraries()
+        return config.load(args.config)
 
     names = ("score_thr", "batch_size", "tile", "overlap", "scale", "tta", "backend", "bands", "stretch")
     options = {name: getattr(args, name) for name in names}
@@ -95,7 +92,7 @@ def detect(args: argparse.Namespace) -> int:
     if is_first_process():
         print(summary.table())
         for note in summary.notes():
-            print(note, file=sys.stderr)
+            logger.info(note)
         endings = ", ".join([*FORMATS, PAGE] if args.html else FORMATS)
         files = f", {PICTURES}/, and of each scene {endings}" if summary.scenes else ""
         print(f"written to {args.out}: {SUMMARY}{files}")

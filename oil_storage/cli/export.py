@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from oil_storage.cli import configuration
-from oil_storage.cli.command import run
+from oil_storage import config
+from oil_storage.cli.arguments import add_config
+from oil_storage.cli.command import choose_device, quieten_libraries, run
 from oil_storage.errors import UserError
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The tool's arguments."""
+    """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/export.py", description=__doc__)
-    parser.add_argument("config", type=Path, help="config file, e.g. configs/oil/ssd_lite0.py")
+    add_config(parser)
     parser.add_argument("checkpoint", type=Path, help="checkpoint that tools/train.py wrote, or weights in safetensors")
     parser.add_argument(
         "--to",
@@ -27,32 +28,29 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def export_checkpoint(args: argparse.Namespace) -> None:
-    """Write the file, whole or not at all."""
-    configuration.check_files(args.config, args.checkpoint)
+    """Write the file."""
+    config.check_files(args.config, args.checkpoint)
     out: Path = args.out or args.checkpoint.with_suffix(f".{args.to}")
     if out.suffix != f".{args.to}":
         raise UserError(f"--out {out}: must end in .{args.to}")
     if out.resolve() == args.checkpoint.resolve():
         raise UserError(f"--out {out}: is the checkpoint itself; name another file")
-    configuration.choose_device("cpu")
-    configuration.quieten()
-    args.cfg_options, args.work_dir, args.amp = [], None, False
-    cfg = configuration.load(args)
+    cfg = config.load(args.config)
+    choose_device("cpu")
+    quieten_libraries()
 
     import numpy as np
-    from mmengine.registry import init_default_scope
-    from mmengine.utils import import_modules_from_strings
 
     from oil_storage.checkpoints import weights_file
     from oil_storage.checkpoints.checkpoint import Checkpoint
     from oil_storage.checkpoints.model_weights import build_model
+    from oil_storage.engine.runner import use_scope
     from oil_storage.files import sha256, write_bytes
     from oil_storage.imagery import DEFAULT_READING
     from oil_storage.inference.onnx_export import export
     from oil_storage.inference.tile_reader import for_arrays
 
-    import_modules_from_strings(**cfg.custom_imports)
-    init_default_scope(cfg.default_scope)
+    use_scope(cfg)
     checkpoint = Checkpoint.read(args.checkpoint)
     model = build_model(cfg, checkpoint)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -70,11 +68,10 @@ def export_checkpoint(args: argparse.Namespace) -> None:
         "score_threshold": checkpoint.threshold(),
         "reading": checkpoint.meta.trained.reading if checkpoint.meta.trained else DEFAULT_READING,
     }
-    exported = export(model, (height, width), about)
-    write_bytes(out, exported)
+    write_bytes(out, export(model, (height, width), about))
     print(f"{out}: tiles (N, 3, {height}, {width}) of RGB, 0 to 255 -> boxes (N, M, 4) and scores (N, M), before NMS")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of ``tools/export.py``."""
+    """Run ``tools/export.py``; see :func:`oil_storage.cli.command.run`."""
     return run(build_parser(), export_checkpoint, argv)

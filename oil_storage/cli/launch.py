@@ -6,23 +6,17 @@ import os
 import sys
 from collections.abc import Sequence
 
+from oil_storage.cli.arguments import count
 from oil_storage.cli.command import run
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The arguments that tools/dist_train.sh and tools/dist_test.sh pass on."""
     parser = argparse.ArgumentParser(prog="python -m oil_storage.cli.launch", description=__doc__)
-    parser.add_argument("processes", metavar="GPUS", type=positive, help="processes on this machine, one per GPU")
+    parser.add_argument("processes", metavar="GPUS", type=count, help="processes on this machine, one per GPU")
     parser.add_argument("tool", help="tools/train.py or tools/test.py")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the tool")
     return parser
-
-
-def positive(text: str) -> int:
-    """An integer from 1, for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; give 1 or more")
-    return int(text)
 
 
 def torchrun_arguments(processes: int) -> list[str]:

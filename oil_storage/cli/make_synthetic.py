@@ -1,18 +1,15 @@
-"""Render a labelled synthetic data set."""
+"""Render satellite-like scenes of tank farms with exact boxes, in the layout of the Airbus set."""
 
 import argparse
 from collections.abc import Sequence
 
+from oil_storage.cli.arguments import folder
 from oil_storage.cli.command import run
-from oil_storage.cli.source import folder
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The tool's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="make_synthetic.py",
-        description="Render satellite-like scenes of tank farms with exact boxes, in the layout of the Airbus set.",
-    )
+    """Build the parser."""
+    parser = argparse.ArgumentParser(prog="make_synthetic.py", description=__doc__)
     parser.add_argument("out", type=folder, help="folder to make: OUT/images/*.jpg and OUT/annotations.csv")
     parser.add_argument("--scenes", type=int, default=24, help="number of scenes (default %(default)s)")
     parser.add_argument(
@@ -22,7 +19,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _body(args: argparse.Namespace) -> None:
+def make_synthetic(args: argparse.Namespace) -> None:
+    """Render."""
     from oil_storage.synthetic import make_synthetic
 
     boxes = make_synthetic(args.out, args.scenes, args.size, args.seed)
@@ -30,5 +28,5 @@ def _body(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the tool; see :func:`oil_storage.cli.command.run` for the exit status."""
-    return run(build_parser(), _body, argv)
+    """Run ``tools/make_synthetic.py``; see :func:`oil_storage.cli.command.run`."""
+    return run(build_parser(), make_synthetic, argv)

@@ -1,20 +1,22 @@
-"""``tools/prepare_dataset.py``: cut a labelled folder of scenes into a data set that the configs train on."""
+"""Split labelled scenes into train, val and test and cut them into tiles."""
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from oil_storage.cli.arguments import add_judging, add_source, folder
 from oil_storage.cli.command import run
+
+logger = logging.getLogger(__name__)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The tool's arguments."""
-    from oil_storage.cli.source import add_judging, add_source, folder
-
+    """Build the parser."""
     parser = argparse.ArgumentParser(
         prog="prepare_dataset.py",
-        description="Split scenes into train, val and test and cut them into tiles. Another call with another tile "
-        "geometry adds a tile set to the same OUT and keeps the split.",
+        description=f"{__doc__} Another call with another tile geometry adds a tile set to the same OUT and keeps the "
+        "split.",
     )
     add_source(parser)
     parser.add_argument("out", type=folder, metavar="OUT", help="prepared folder, e.g. data/oil_storage")
@@ -49,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def prepare_dataset(args: argparse.Namespace) -> None:
-    """Prepare and print what was found, repaired and written."""
+    """Prepare; log what was found and repaired, and print what was written."""
     from oil_storage.annotations.record import parse_class_map
     from oil_storage.findings import gravest_last
     from oil_storage.manifest import SPLITS, Choices
@@ -72,14 +74,16 @@ def prepare_dataset(args: argparse.Namespace) -> None:
     )
     prepared = prepare(args.source, args.out, args.tile, args.overlap, args.seed, choices)
     for finding in gravest_last(prepared.findings):
-        print(finding)
+        logger.info(str(finding))
     for pair in prepared.manifest.same_ground:
-        print(f"same ground: {' and '.join(pair.scenes)} share {pair.shared:.0%}; they are in one split")
+        logger.info("same ground: %s share %.0f%%; they are in one split", " and ".join(pair.scenes), 100 * pair.shared)
     if before := prepared.manifest.resampled_from:
         sides = [side for resolution in before.values() for side in resolution]
-        print(f"{len(before)} scenes of {min(sides):g} to {max(sides):g} m per pixel are taken at {args.gsd:g}")
+        logger.info(
+            f"{len(before)} scenes of {min(sides):g} to {max(sides):g} m per pixel are resampled to {args.gsd:g}"
+        )
     if prepared.left_out:
-        print(
+        logger.info(
             f"{prepared.left_out} boxes left out by --min-side {args.min_side:g} and --max-aspect {args.max_aspect:g}"
         )
     tile_set = prepared.manifest.tiles[prepared.tiles]
@@ -90,10 +94,10 @@ def prepare_dataset(args: argparse.Namespace) -> None:
             f"{tiles.tiles:5} tiles {tiles.boxes:6} boxes, at most {tiles.densest} in one"
         )
     for path in prepared.mended:
-        print(f"{args.out / path}: was missing or changed; made again")
+        logger.warning("%s: was missing or changed; made again", args.out / path)
     print(f"{'wrote' if prepared.is_new else 'already there:'} {args.out / 'tiles' / prepared.tiles}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the tool; see :func:`oil_storage.cli.command.run`."""
+    """Run ``tools/prepare_dataset.py``; see :func:`oil_storage.cli.command.run`."""
     return run(build_parser(), prepare_dataset, argv)

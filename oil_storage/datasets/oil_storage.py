@@ -35,6 +35,8 @@ class OilStorageDataset(CocoDataset):
       https://www.kaggle.com/datasets/airbusgeo/airbus-oil-storage-detection-dataset
 
     The prepared folder is made by ``tools/prepare_dataset.py``; its manifest must hold the tile set that is asked for.
+    ``metainfo["ground_truth"]`` names the COCO json of the tiles and of their scenes, so that metrics score what the
+    data set gives.
 
     Args:
         data_root: the prepared folder.
@@ -57,11 +59,12 @@ class OilStorageDataset(CocoDataset):
 
     def __init__(self, data_root: str, split: str, tile: int, overlap: int, **kwargs: Any) -> None:
         check_prepared(Path(data_root), f"{tile}_{overlap}")
-        folder = f"tiles/{tile}_{overlap}"
+        folder = Path(data_root, "tiles", f"{tile}_{overlap}")
+        ann_file, scenes = str(folder / f"{split}.json"), str(Path(data_root, "scenes", f"{split}.json"))
         super().__init__(
-            data_root=data_root,
-            ann_file=f"{folder}/{split}.json",
-            data_prefix={"img": f"{folder}/{split}/"},
+            ann_file=ann_file,
+            data_prefix={"img": f"{folder / split}/"},
+            metainfo={"ground_truth": {"tiles": ann_file, "scenes": scenes}},
             **kwargs,
         )
 

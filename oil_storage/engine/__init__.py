@@ -5,9 +5,8 @@ from oil_storage.checkpoints.model_weights import PretrainedReportHook
 from oil_storage.checkpoints.work_dir import CheckpointAtValidationHook
 from oil_storage.engine.bf16 import Bf16OptimWrapper
 from oil_storage.engine.channels_last import ChannelsLastDDP, ChannelsLastHook
-from oil_storage.engine.finite_loss import FiniteLossHook
+from oil_storage.engine.early_stopping import FiniteLossHook, StopWhenLearntHook
 from oil_storage.engine.interruption import InterruptionHook
-from oil_storage.engine.learnt import StopWhenLearntHook
 from oil_storage.engine.pictures import PictureFolderHook, ValidationPictureHook
 from oil_storage.engine.reproducibility import IterationSeedHook, SeededSampler
 

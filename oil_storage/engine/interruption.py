@@ -1,10 +1,8 @@
-"""SIGINT and SIGTERM: finish the iteration, save, and stop."""
+"""Finish the iteration on SIGINT or SIGTERM, save a checkpoint, and stop."""
 
-import os
 import signal
-import sys
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, ClassVar
 
 import torch
@@ -21,10 +19,9 @@ PENDING = "validation_pending"
 
 
 class TrainingInterrupted(BaseException):
-    """Training stopped by a signal; everything needed to go on is saved.
+    """Training stopped by a signal; everything needed to resume it is saved.
 
-    No ``Exception``, as ``KeyboardInterrupt`` is none: a data loader that waits for a batch catches all of those, and
-    blames a worker that the signal ended as well.
+    It is no ``Exception``, as ``KeyboardInterrupt`` is none, so that libraries do not catch it.
 
     Attributes:
         status: exit status, 128 + the signal's number.
@@ -39,19 +36,14 @@ class TrainingInterrupted(BaseException):
 
 
 @FUNCTIONS.register_module()
-def leave_process_group(worker_id: int) -> None:
-    """``worker_init_fn`` that keeps signals to the process group away from a data worker.
+def ignore_signals(worker_id: int) -> None:
+    """Make a data worker ignore SIGINT and SIGTERM (a ``worker_init_fn``).
 
-    Ctrl-C and torchrun signal the group: workers would die while the training process still wants to save. When it is
-    done, or dead, they end too, and have nothing to tell of a connection that it closed on them.
+    Ctrl-C, torchrun and Slurm signal all processes, and the training process still needs batches until it has saved. A
+    worker ends with the training process.
     """
-    os.setpgrp()
-    sys.excepthook = _show_unless_hung_up  # which multiprocessing calls in the thread that hands over batches
-
-
-def _show_unless_hung_up(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if not issubclass(kind, (ConnectionError, EOFError)):
-        sys.__excepthook__(kind, error, trace)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @HOOKS.register_module()
@@ -59,8 +51,7 @@ class InterruptionHook(Hook):
     """Saves ``interrupted.pth`` at the end of the iteration in which SIGINT or SIGTERM arrives, and raises.
 
     A second signal takes its usual course, except under a launcher, which repeats signals and kills by itself.
-    A signal during validation puts validation off to the resumed training. One while a batch is waited for is heeded at
-    once where no other rank must agree: it may have ended the data workers, and the batch would never come.
+    A signal during validation postpones the validation to the resumed training.
 
     Raises:
         TrainingInterrupted: out of the train loop, on all ranks after the same iteration.
@@ -68,101 +59,64 @@ class InterruptionHook(Hook):
 
     priority = "LOWEST"  # after EMA, schedules and the checkpoint hook have done their part of the iteration
 
-    previous: ClassVar[dict[signal.Signals, Any]] = {}  # of the process, as signals are
+    previous: ClassVar[dict[signal.Signals, Any]] = {}  # handlers belong to the process
 
     def __init__(self) -> None:
         self.received = 0
         self.is_training = False
         self.stops_validation = False
-        self.waiting: tuple[Runner, int, bool] | None = None  # for a batch, after so many iterations; or to validate
 
     def before_train(self, runner: Runner) -> None:
-        """Take over the signals; make up for a validation that was interrupted."""
+        """Take over the signals; run a validation that was postponed."""
         self.received, self.is_training = 0, True
-        self._release(*self.previous)  # what a training before this one has kept
+        self._release()  # handlers that an earlier training of this process has kept
         for number in SIGNALS:
             self.previous[number] = signal.signal(number, self._receive)
         if runner.message_hub.runtime_info.get(PENDING):
             runner.message_hub.update_info(PENDING, False)
             runner.val_loop.run()
-        self._wait(runner, done=runner.iter)
-
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Once torch watches its data workers, see to it that it does not raise for one that a signal ended as well."""
-        self.waiting = None
-        watch = signal.getsignal(signal.SIGCHLD)
-        if signal.SIGCHLD not in self.previous and callable(watch):
-            signal.signal(signal.SIGCHLD, lambda number, frame: None if self.received else watch(number, frame))
-            self.previous[signal.SIGCHLD] = watch
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Stop here if a signal came; the loop counts this iteration, and validates if it is due, only afterwards."""
-        done = runner.iter + 1
-        due = _validates_after(runner, done)
-        self._wait(runner, done, due)  # before looking: a signal in between would be heeded by neither
-        number = self._agreed()
-        if number:
-            runner.message_hub.update_info(PENDING, due)
+        if number := self._agreed():
+            done = runner.iter + 1
+            runner.message_hub.update_info(PENDING, _validates_after(runner, done))
             self._stop(runner, number, done)
 
     def before_val(self, runner: Runner) -> None:
-        """Stop validation only in a training, and where ranks walk through it in step and so can agree to."""
-        self.waiting = None
+        """Allow a stop only in a training, and where all ranks see the same number of batches and so can agree."""
         in_step = not is_distributed() or getattr(runner.val_dataloader.sampler, "round_up", False)
         self.stops_validation = self.is_training and in_step
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Stop here if a signal came."""
-        number = self._agreed() if self.stops_validation else 0
-        if number:
+        if self.stops_validation and (number := self._agreed()):
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
                     hook.after_val_epoch(runner)  # puts the trained weights back into the model
             runner.message_hub.update_info(PENDING, True)
             self._stop(runner, number, done=runner.iter)
 
-    def after_val(self, runner: Runner) -> None:
-        """Training goes on."""
-        if self.is_training:
-            self._wait(runner, done=runner.iter)
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        """No batch is waited for any more."""
-        self.waiting = None
-
     def after_train(self, runner: Runner) -> None:
         """Give the signals back; a finished training needs no ``interrupted.pth``."""
         self.is_training = False
-        self._release(*self.previous)
+        self._release()
         if is_main_process():
             Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
-            if (last := find_last(Path(runner.work_dir))) is not None:  # where a mere validation was made up for
-                self._point_to(last)
+            if (last := find_last(Path(runner.work_dir))) is not None:  # where only a postponed validation was run
+                write_text(last.with_name(LAST), str(last))
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         if not is_distributed():
-            self._release(*SIGNALS)
-        if self.waiting is not None:
-            runner, done, due = self.waiting
-            runner.message_hub.update_info(PENDING, due)
-            self._stop(runner, number, done)
+            self._release()
 
-    def _wait(self, runner: Runner, done: int, due: bool = False) -> None:
-        in_iterations = isinstance(runner.train_loop, IterBasedTrainLoop)  # others count and save between two batches
-        self.waiting = (runner, done, due) if in_iterations and not is_distributed() else None
-
-    def _release(self, *numbers: signal.Signals) -> None:
-        for number in numbers:
-            if number in self.previous:
-                signal.signal(number, self.previous.pop(number))
-
-    @staticmethod
-    def _point_to(path: Path) -> None:
-        write_text(path.with_name(LAST), str(path))
+    def _release(self) -> None:
+        while self.previous:
+            signal.signal(*self.previous.popitem())
 
     def _agreed(self) -> int:
-        """The signal that any rank received, 0 if none did."""
+        """Return the signal that any rank received, 0 if none did."""
         if not is_distributed():
             return self.received
         number = torch.tensor(self.received)
@@ -174,16 +128,15 @@ class InterruptionHook(Hook):
         meta = {"epoch": runner.epoch, "iter": done}
         runner.save_checkpoint(str(path.parent), path.name, meta=meta, backend_args=ATOMIC)
         if is_main_process():
-            self._point_to(path)
+            write_text(path.with_name(LAST), str(path))
         barrier()  # a launcher kills the other ranks when one has ended
         runner.visualizer.close()
-        self.waiting = None
-        self._release(*SIGNALS)  # SIGCHLD stays quiet: workers that the signal ended as well may still be dying
+        self._release()
         raise TrainingInterrupted(number, done, path)
 
 
 def _validates_after(runner: Runner, done: int) -> bool:
-    """Whether a schedule that counts iterations validates after so many."""
+    """Return whether a schedule that counts iterations validates after so many."""
     loop = runner.train_loop
     if not isinstance(loop, IterBasedTrainLoop) or runner.val_loop is None or done < loop.val_begin:
         return False

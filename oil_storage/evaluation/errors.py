@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from oil_storage.evaluation.curves import average_precision
 from oil_storage.evaluation.dense_coco import BINS
-from oil_storage.evaluation.matching import Matched
-from oil_storage.evaluation.scene_result import SceneResult
+from oil_storage.evaluation.matching import Matched, SceneResult
 from oil_storage.merging import BORDER
 
 FOREGROUND = 0.5

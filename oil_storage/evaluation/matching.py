@@ -1,14 +1,40 @@
-"""Which detection is of which object."""
+"""Match detections to ground truth (COCO rules)."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.evaluation.scene_result import SceneResult
-
 IOUS = np.linspace(0.5, 0.95, 10)
 """COCO's thresholds."""
+
+
+@dataclass(frozen=True)
+class SceneResult:
+    """Detections and ground truth of one whole scene.
+
+    Attributes:
+        scene_id: the scene's name.
+        width: of the scene, pixels.
+        height: of the scene, pixels.
+        truth: ``(N, 4)`` float32 xyxy, pixels of the scene.
+        boxes: ``(M, 4)`` float32 xyxy, pixels of the scene.
+        scores: ``(M,)`` float32.
+        windows: ``(T, 4)`` int64 xyxy: the tiles that were looked at; None where the scene was looked at as a whole.
+        gsd: metres per pixel; None where it is not known.
+    """
+
+    scene_id: str
+    width: int
+    height: int
+    truth: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    windows: NDArray[np.int64] | None = None
+    gsd: float | None = None
 
 
 def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -80,3 +106,14 @@ class Matched:
 def match_scenes(results: Sequence[SceneResult]) -> list[Matched]:
     """Match every scene, in the order of their names, so that no figure depends on the order given."""
     return [Matched(result) for result in sorted(results, key=lambda one: one.scene_id)]
+
+
+def truth_sha256(scenes: Iterable[SceneResult]) -> str:
+    """SHA-256 of what is there, to a tenth of a pixel: equal where scores can be compared, whatever the format was."""
+    there = sorted((one.scene_id, one.width, one.height, _rounded(one.truth)) for one in scenes)
+    return hashlib.sha256(json.dumps(there).encode()).hexdigest()
+
+
+def _rounded(boxes: NDArray[np.float32]) -> list[list[int]]:
+    rounded: list[list[int]] = sorted(np.rint(boxes.astype(np.float64) * 10).astype(int).tolist())
+    return rounded

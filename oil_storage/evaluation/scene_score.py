@@ -1,6 +1,5 @@
 """All figures of detections in whole scenes: the one place where they are put together."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -10,9 +9,9 @@ from oil_storage.evaluation import dense_coco
 from oil_storage.evaluation.counting import count_errors, geometry_errors
 from oil_storage.evaluation.curves import at_threshold, voc_ap
 from oil_storage.evaluation.errors import Errors, Kind, classify, count_by_size, lost_ap50
-from oil_storage.evaluation.matching import Matched
-from oil_storage.evaluation.scene_result import SceneResult
+from oil_storage.evaluation.matching import Matched, SceneResult
 from oil_storage.evaluation.uncertainty import intervals
+from oil_storage.figures import Figures, SceneFigures
 from oil_storage.merging import Detections
 
 
@@ -61,22 +60,16 @@ def coco_truth(scenes: Sequence[SceneResult]) -> CocoFile:
     return CocoFile.of_boxes(images, [scene.truth for scene in scenes])
 
 
-def score_scenes(scenes: Sequence[Matched], threshold: float | None) -> dict[str, Any]:
-    """Every figure of some scenes.
+def score_scenes(scenes: Sequence[Matched], threshold: float | None) -> Figures:
+    """Compute every figure of some scenes.
 
     Args:
         scenes: at least one, from :func:`oil_storage.evaluation.matching.match_scenes`.
         threshold: of the score, for the figures that need detections to be taken or left. Chosen elsewhere, for a
             fair figure; None leaves those out.
-
-    Returns:
-        dict: ready for json, None where a figure does not exist. At its top level ``ap``, ``ap50``, ... of all scores,
-            ``threshold`` and what holds at it: ``precision``, ``recall``, ``f1``, ``count_mae``, ``centre_px``, ...;
-            ``intervals`` of 95 % for three of them; ``lost_ap50`` and ``errors_by_size`` by kind of error; and the most
-            important figures of each of ``scenes``.
     """
     eleven, all_points = voc_ap(scenes)
-    figures = {
+    figures: dict[str, Any] = {
         **average_precisions([one.result for one in scenes]),
         "voc_ap_11": eleven,
         "voc_ap": all_points,
@@ -94,24 +87,16 @@ def score_scenes(scenes: Sequence[Matched], threshold: float | None) -> dict[str
                 one.result.scene_id: _of_scene(one, its, threshold) for one, its in zip(scenes, errors, strict=True)
             },
         }
-    return dict(_without_nan(figures))
+    return Figures(**figures)
 
 
-def _of_scene(one: Matched, errors: Errors, threshold: float) -> dict[str, Any]:
-    at = at_threshold([one], threshold)
-    return {
-        "tanks": len(one.result.truth),
-        "found": int((one.scores >= threshold).sum()),
-        "precision": at.precision,
-        "recall": at.recall,
-        "f1": at.f1,
-        "errors": {str(kind): [*errors.false, *errors.missed].count(kind) for kind in Kind},
-    }
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(one) for one in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _of_scene(scene: Matched, errors: Errors, threshold: float) -> SceneFigures:
+    at = at_threshold([scene], threshold)
+    return SceneFigures(
+        tanks=len(scene.result.truth),
+        found=int((scene.scores >= threshold).sum()),
+        precision=at.precision,
+        recall=at.recall,
+        f1=at.f1,
+        errors={str(kind): [*errors.false, *errors.missed].count(kind) for kind in Kind},
+    )

@@ -1,11 +1,11 @@
 """Curves, bars and scatter of a score."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from oil_storage.evaluation.curves import Curve
 from oil_storage.evaluation.dense_coco import BINS
 from oil_storage.evaluation.errors import Kind
+from oil_storage.figures import Figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ SIZE = (4.6, 3.4)
 BIN_LABELS = ("< 8", "8-16", "16-32", "32-64", "64 +")
 
 
-def plots(curve: Curve, figures: Mapping[str, Any]) -> "dict[str, Figure]":
+def plots(curve: Curve, figures: Figures) -> "dict[str, Figure]":
     """Plot a score.
 
     Args:
@@ -30,7 +30,7 @@ def plots(curve: Curve, figures: Mapping[str, Any]) -> "dict[str, Figure]":
     from matplotlib.figure import Figure
 
     plotters = {"precision_recall": _precision_recall, "f1": _f1, "ap_by_size": _ap_by_size}
-    if "scenes" in figures:
+    if figures.scenes:
         plotters |= {"errors_by_size": _errors_by_size, "counts": _counts}
     drawn = {}
     for name, plotter in plotters.items():
@@ -39,30 +39,30 @@ def plots(curve: Curve, figures: Mapping[str, Any]) -> "dict[str, Figure]":
     return drawn
 
 
-def _precision_recall(axes: Any, curve: Curve, figures: Mapping[str, Any]) -> None:
+def _precision_recall(axes: Any, curve: Curve, figures: Figures) -> None:
     """Plot precision over recall, and the point of the threshold."""
     axes.plot(curve.recall, curve.precision, color=BLUE)
-    if figures.get("precision") is not None and figures.get("recall") is not None:
-        label = f"score {figures['threshold']:.2f}"
-        axes.plot(figures["recall"], figures["precision"], "o", color=RED, label=label)
+    if figures.precision is not None and figures.recall is not None:
+        label = f"score {figures.threshold:.2f}"
+        axes.plot(figures.recall, figures.precision, "o", color=RED, label=label)
         axes.legend(loc="lower left")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
 
 
-def _f1(axes: Any, curve: Curve, figures: Mapping[str, Any]) -> None:
+def _f1(axes: Any, curve: Curve, figures: Figures) -> None:
     """Plot precision, recall and F1 over the score threshold."""
     axes.plot(curve.thresholds, curve.precision, label="precision", color=PALE)
     axes.plot(curve.thresholds, curve.recall, label="recall", color=SAND)
     axes.plot(curve.thresholds, curve.f1, label="F1", color=BLUE)
-    if "threshold" in figures:
-        axes.axvline(figures["threshold"], color=RED, linewidth=1)
+    if figures.threshold is not None:
+        axes.axvline(figures.threshold, color=RED, linewidth=1)
     axes.set(xlabel="score threshold", xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(loc="lower center")
 
 
-def _ap_by_size(axes: Any, curve: Curve, figures: Mapping[str, Any]) -> None:
+def _ap_by_size(axes: Any, curve: Curve, figures: Figures) -> None:
     """Plot the average precision of the objects in each size bin."""
-    values = [figures[f"ap_{name}"] for name in BINS]
+    values = [getattr(figures, f"ap_{name}") for name in BINS]
     axes.bar(range(len(BINS)), [value or 0 for value in values], color=BLUE)
     for x, value in enumerate(values):
         axes.annotate("none" if value is None else f"{value:.2f}", (x, value or 0), ha="center", va="bottom")
@@ -70,11 +70,11 @@ def _ap_by_size(axes: Any, curve: Curve, figures: Mapping[str, Any]) -> None:
     axes.set(xlabel="side of a tank, px", ylabel="AP", ylim=(0, 1.05))
 
 
-def _errors_by_size(axes: Any, curve: Curve, figures: Mapping[str, Any]) -> None:
+def _errors_by_size(axes: Any, curve: Curve, figures: Figures) -> None:
     """Plot numbers of errors by kind in each size bin."""
     base = [0] * len(BINS)
     for kind, colour in zip(Kind, (BLUE, PALE, SAND, RED, GREY), strict=True):
-        counts = [figures["errors_by_size"][name][kind] for name in BINS]
+        counts = [figures.errors_by_size[name][kind] for name in BINS]
         axes.bar(range(len(BINS)), counts, bottom=base, label=str(kind), color=colour)
         base = [below + count for below, count in zip(base, counts, strict=True)]
     axes.set_xticks(range(len(BINS)), BIN_LABELS)
@@ -82,10 +82,10 @@ def _errors_by_size(axes: Any, curve: Curve, figures: Mapping[str, Any]) -> None
     axes.legend(fontsize="small")
 
 
-def _counts(axes: Any, curve: Curve, figures: Mapping[str, Any]) -> None:
+def _counts(axes: Any, curve: Curve, figures: Figures) -> None:
     """Plot the detections over the tanks of each scene."""
-    tanks = [scene["tanks"] for scene in figures["scenes"].values()]
-    detections = [scene["found"] for scene in figures["scenes"].values()]
+    tanks = [scene.tanks for scene in figures.scenes.values()]
+    detections = [scene.found for scene in figures.scenes.values()]
     limit = max([*tanks, *detections, 1]) * 1.05
     axes.plot([0, limit], [0, limit], color=GREY, linewidth=1)
     axes.plot(tanks, detections, "o", color=BLUE, markersize=4)

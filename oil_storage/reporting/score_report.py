@@ -13,10 +13,11 @@ from oil_storage.drawing import Crop, contact_sheet, jpeg
 from oil_storage.evaluation.curves import curve
 from oil_storage.evaluation.errors import Kind, classify
 from oil_storage.evaluation.matching import Matched
+from oil_storage.figures import Figures
 from oil_storage.files import write_bytes, write_text
 from oil_storage.imagery import DEFAULT_READING, SUFFIXES, Reading
 from oil_storage.reporting import score_plots
-from oil_storage.reporting.figure_text import shown, span
+from oil_storage.reporting.formatting import shown, span
 from oil_storage.reporting.pages import jpeg_uri, png, png_uri, render
 
 PAGE, SUSPECTS = "report.html", "suspect_labels.csv"
@@ -42,7 +43,7 @@ ROWS = {
     "error of the centre, m": "centre_m",
     "error of the diameter, m": "diameter_m",
 }
-"""Figures of the page, and what :func:`oil_storage.evaluation.scene_score.score_scenes` calls them."""
+"""Figures on the page, and their names in :class:`oil_storage.figures.Figures`."""
 GALLERY_BOXES = 48
 """Boxes of a gallery, at most."""
 
@@ -136,7 +137,7 @@ def write_report(
     title: str,
     facts: Mapping[str, Any],
     scenes: Sequence[Matched],
-    figures: Mapping[str, Any],
+    figures: Figures,
     picture_of: PictureOf,
     reading: Reading = DEFAULT_READING,
 ) -> None:
@@ -151,14 +152,14 @@ def write_report(
         picture_of: finds pictures for the galleries.
         reading: how the bands of these pictures become colours.
     """
-    threshold = figures.get("threshold", 0.0)
+    threshold = figures.threshold or 0.0
     plots = score_plots.plots(curve(scenes), figures)
     for name, figure in plots.items():
         write_bytes(folder / f"{name}.png", png(figure))
     false = false_positives(scenes, threshold)
     write_text(folder / SUSPECTS, suspect_labels(false))
     galleries = {
-        "false_positives": (false, "Surest detections of nothing", "Errors, or tanks without a label.", "score"),
+        "false_positives": (false, "Highest-scoring false positives", "Errors, or tanks without a label.", "score"),
         "misses": (misses(scenes, threshold), "Largest tanks that were missed", "", "side in px"),
         "loosest": (
             loosest(scenes, threshold),
@@ -167,17 +168,16 @@ def write_report(
             "IoU",
         ),
     }
-    spans = figures.get("intervals", {})
     content = {
         "title": title,
         "facts": facts.items(),
         "scenes": len(scenes),
         "tanks": sum(len(scene.result.truth) for scene in scenes),
-        "rows": [(name, shown(figures.get(key)), span(spans.get(key))) for name, key in ROWS.items()],
+        "rows": [(name, shown(getattr(figures, key)), span(figures.intervals.get(key))) for name, key in ROWS.items()],
         "plots": [(name, png_uri(figure)) for name, figure in plots.items()],
-        "gains": sorted(figures["lost_ap50"].items(), key=lambda item: -(item[1] or 0)),
+        "gains": sorted(figures.lost_ap50.items(), key=lambda item: -(item[1] or 0)),
         "kinds": [str(kind) for kind in Kind],
-        "by_scene": sorted(figures.get("scenes", {}).items(), key=lambda item: item[1]["f1"] or 0),
+        "by_scene": sorted(figures.scenes.items(), key=lambda item: item[1].f1 or 0),
         "galleries": [
             {"title": title, "note": note, "unit": unit, "number": len(boxes)}
             | _write_sheet(folder / f"{name}.jpg", boxes[:GALLERY_BOXES], picture_of, reading)

@@ -38,7 +38,7 @@ def test_errors_are_1_and_are_mended(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main([str(source), "--fix", str(tmp_path / "mended")]) == 1
     printed = capsys.readouterr().out
     assert "do the boxes sit on the objects? no, mirrored left-right" in printed
-    assert "3 of them mended" in printed
+    assert "3 of them repaired" in printed
     assert main([str(tmp_path / "mended")]) == 0
 
 
@@ -56,7 +56,8 @@ def test_what_is_wrong_after_mending_too_is_left_as_it_was(
         scenes = {**found.alignment.scenes, "scene_0": verdict}
         return replace(found, alignment=replace(found.alignment, scenes=scenes))
 
-    monkeypatch.setattr("oil_storage.audit.inspection.inspect", wrong_at_first)
+    for module in ("inspection", "repair"):
+        monkeypatch.setattr(f"oil_storage.audit.{module}.inspect", wrong_at_first)
     source = write_source(tmp_path / "source", 3, {})
     main([str(source), "--fix", str(tmp_path / "mended")])
     assert "left as it is: scene_0: transposed, but undoing that makes boxes no righter" in capsys.readouterr().out

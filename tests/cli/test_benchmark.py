@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from oil_storage.cli.benchmark import main
+from tests.reporting.test_config_table import LEARNS
 from tests.tiny_training import write_config, write_data
 
 
@@ -12,14 +13,14 @@ def test_costs_are_told_and_recorded_beside_what_else_is_known(
 ) -> None:
     config = write_config(tmp_path, write_data(tmp_path))
     known = tmp_path / f"{config.stem}.json"
-    known.write_text(json.dumps({"config": config.stem, "learns": {"ap50": 1.0}}))
+    known.write_text(json.dumps({"config": config.stem, "learns": LEARNS}))
     assert main([str(config), "--seconds", "0", "--batch", "3", "--record", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{config.stem}: ")
     assert "64x64 px" in said
     assert "batches of 3" in said
     content = json.loads(known.read_text())
-    assert content["learns"] == {"ap50": 1.0}
+    assert content["learns"] == LEARNS
     assert content["speed"]["training"]["batch"] == 3
 
 
@@ -34,9 +35,9 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--batch", "0"], "'0' is no number of tiles from 1 up"),
-        (["--batch", "-1"], "'-1' is no number of tiles"),
-        (["--seconds", "nan"], "nan is no number of seconds"),
+        (["--batch", "0"], "'0': must be an integer, 1 or more"),
+        (["--batch", "-1"], "'-1': must be an integer, 1 or more"),
+        (["--seconds", "nan"], "'nan': must be a number, 0 or more"),
     ],
 )
 def test_arguments_that_mean_nothing_are_refused_before_anything_is_measured(

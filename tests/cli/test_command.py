@@ -46,7 +46,7 @@ def test_sigterm_runs_the_clean_ups_and_ends_in_a_line(capsys: pytest.CaptureFix
         (OSError(28, "No space left on device", "/from", None, "/to"), 2, "error: /to: No space left on device"),
         (OSError(13, "Permission denied", "/from", None, "/to"), 2, "error: /from: Permission denied"),
         (KeyboardInterrupt(), 130, "interrupted"),
-        (KeyError("boxes"), 1, "error: KeyError: 'boxes'\nrun again with --debug for the traceback"),
+        (KeyError("boxes"), 2, "error: KeyError: 'boxes'\nrun again with --debug for the traceback"),
     ],
 )
 def test_failures_become_a_line_and_a_status(

@@ -26,9 +26,9 @@ def test_it_writes_the_other_format_and_says_so(tmp_path: Path, capsys: pytest.C
     formats.write(scenes, tmp_path / "coco", "coco")
     assert main([str(tmp_path / "coco"), str(tmp_path / "voc"), "--to", "voc"]) == 0
     boxes = sum(len(scene.boxes) for scene in scenes)
-    printed = capsys.readouterr().out
-    assert printed.endswith(f"wrote {len(scenes)} scenes with {boxes} boxes to {tmp_path / 'voc'} (voc)\n")
-    assert "image without boxes" in printed
+    printed, messages = capsys.readouterr()
+    assert printed == f"wrote {len(scenes)} scenes with {boxes} boxes to {tmp_path / 'voc'} (voc)\n"
+    assert "image without boxes" in messages
     assert_same_scenes(audit(formats.read(tmp_path / "voc"), {CLASS_NAME: CLASS_NAME})[0], scenes)
 
 
@@ -46,14 +46,13 @@ def test_classes_become_the_one_or_are_left_out_and_that_is_said(
     source = renamed(write_raw_data(tmp_path / "raw", scenes=2, size=128, tanks=6), "big tank", "small tank", "ship")
     arguments = [str(source), str(tmp_path / "out"), "--to", "coco", "--class-map"]
     assert main([*arguments, f"big tank={CLASS_NAME},small tank={CLASS_NAME}"]) == 2
-    captured = capsys.readouterr()
+    error = capsys.readouterr().err
     said = "annotations.csv:4: class 'ship', of 4 boxes, is unknown; --class-map ship=oil-storage-tank makes it a tank"
-    assert said in captured.out
-    assert said in captured.err
-    assert "1 error in all" in captured.err
+    assert error.count(said) == 2
+    assert "1 error in all" in error
     assert os.listdir(tmp_path) == ["raw"]
     assert main([*arguments, f"big tank={CLASS_NAME},small tank={CLASS_NAME},ship=-"]) == 0
-    assert "4 boxes of class 'ship' left out, as --class-map says" in capsys.readouterr().out
+    assert "4 boxes of class 'ship' left out, as --class-map says" in capsys.readouterr().err
     assert len(json.loads((tmp_path / "out" / "annotations.json").read_text())["annotations"]) == 8
 
 
@@ -78,9 +77,9 @@ def test_bad_input_is_status_2_and_writes_nothing(
         (tmp_path / "out" / "mine").touch()
     before = sorted(tmp_path.rglob("*"))
     assert main([str(tmp_path / source), str(tmp_path / "out"), "--to", "coco", *extra]) == 2
-    captured = capsys.readouterr()
-    assert words in captured.err
-    assert captured.err.count("\n") <= 3
+    error = capsys.readouterr().err.rpartition("error: ")[2]
+    assert words in error
+    assert error.count("\n") <= 3
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -69,7 +69,7 @@ def test_perfect_and_empty_detections(truth: Path, tmp_path: Path, capsys: pytes
         assert main([str(found), str(truth), "--out", str(tmp_path / "out")]) == 0
         figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
         assert (figures["ap"], figures["f1"]) == pytest.approx((wanted, wanted))
-    assert "no detections in 4 of 4 scenes, whose boxes count as missed: scene_00" in capsys.readouterr().out
+    assert "4 of 4 scenes have no detections, their boxes count as missed: scene_00" in capsys.readouterr().err
 
 
 def test_ground_truth_may_be_a_folder_of_any_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,18 +97,17 @@ def test_scenes_of_one_side_alone_and_boxes_outside_are_named(
     found = tmp_path / "found.csv"
     found.write_text("scene,xmin,ymin,xmax,ymax,score\nscene_00,-5,0,9,9,1\nelsewhere,1,1,9,9,1\nelsewhere,1,1,9,9,1\n")
     assert main([str(found), str(truth), "--out", str(tmp_path / "out")]) == 0
-    printed = capsys.readouterr().out
-    assert "left out: 2 detections in 1 scenes that the ground truth lacks: elsewhere" in printed
-    assert "no detections in 3 of 4 scenes, whose boxes count as missed: scene_01, scene_02, scene_03" in printed
+    printed = capsys.readouterr().err
+    assert "2 detections are left out, in 1 scenes that the ground truth lacks: elsewhere" in printed
+    assert "3 of 4 scenes have no detections, their boxes count as missed: scene_01, scene_02, scene_03" in printed
     assert "1 boxes reach outside their images, in scene_00; they are scored as they are" in printed
 
 
 @pytest.mark.parametrize(
     ("rows", "flags", "said"),
     [
-        ("elsewhere,1,1,9,9,1", [], "none of elsewhere is in the ground truth, which has scene_00"),
+        ("elsewhere,1,1,9,9,1", [], "none of its scenes (elsewhere) is in the ground truth, which has scene_00"),
         ("scene_00,1,1,9,9,nan", [], "line 2: a box or score that is no finite number"),
-        ("scene_00,1,1,9,9,1", ["--score-thr", "2"], "--score-thr 2: must be from 0 to 1"),
     ],
 )
 def test_what_cannot_be_scored_gets_a_line_and_leaves_nothing(
@@ -130,7 +129,7 @@ def test_a_score_that_is_broken_off_leaves_no_figures_of_the_one_before(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("oil_storage.reporting.score_report.write_report", killed)
+    monkeypatch.setattr("oil_storage.reporting.scored_run.write_report", killed)
     assert main(argv) == 130
     assert not (tmp_path / "out" / "metrics.json").exists()
 

@@ -37,7 +37,7 @@ def test_the_environment_becomes_torchruns_flags(
 def test_a_number_of_processes_that_is_none_is_refused(processes: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([processes, "tools/train.py", "configs/a.py"])
-    assert f"argument GPUS: {processes!r} is no number of processes" in capsys.readouterr().err
+    assert f"argument GPUS: {processes!r}: must be an integer, 1 or more" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("tool", ["dist_train.sh", "dist_test.sh", "slurm_train.sh"])

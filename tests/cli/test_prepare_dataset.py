@@ -54,10 +54,10 @@ def test_it_says_what_it_resampled_and_mended(raw: Path, tmp_path: Path, capsys:
     out = tmp_path / "out"
     arguments = [str(raw), str(out), "--tile", "64", "--overlap", "8", "--gsd", "1", "--source-gsd", "2"]
     assert main(arguments) == 0
-    assert "4 scenes of 2 to 2 m per pixel are taken at 1" in capsys.readouterr().out
+    assert "4 scenes of 2 to 2 m per pixel are resampled to 1" in capsys.readouterr().err
     (out / "tiles" / "64_8" / "val.json").write_text("[]")
     assert main(arguments) == 0
-    assert f"{out}/tiles/64_8/val.json: was missing or changed; made again" in capsys.readouterr().out
+    assert f"{out}/tiles/64_8/val.json: was missing or changed; made again" in capsys.readouterr().err
 
 
 def test_an_empty_name_is_no_folder(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from oil_storage.cli.report import main
-from oil_storage.reporting.results import table
+from oil_storage.reporting.results import markdown, read
 from tests.reporting.test_results import write_run
 
-LINE_UP = "<!-- configs -->\n<!-- /configs -->\n"
+CONFIG_TABLE = "<!-- configs -->\n<!-- /configs -->\n"
 README = "above\n<!-- results -->\nold\n<!-- /results -->\nbelow\n"
 
 
@@ -19,7 +19,7 @@ def readme(tmp_path: Path) -> Path:
     path.write_text(README)
     (tmp_path / "configs" / "oil").mkdir(parents=True)
     (tmp_path / "configs" / "oil" / "toy.py").write_text('"""A toy.\n\nMore of it.\n"""\n')
-    (tmp_path / "configs" / "README.md").write_text(LINE_UP)
+    (tmp_path / "configs" / "README.md").write_text(CONFIG_TABLE)
     return path
 
 
@@ -34,11 +34,11 @@ def test_runs_are_recorded_once_a_seed_and_shown(readme: Path) -> None:
     assert main([*map(str, runs), *arguments(readme)]) == 0
     content = json.loads((folder / "results" / "toy.json").read_text())
     assert [(run["seed"], run["metrics"]["coco/bbox_mAP"]) for run in content["runs"]] == [(0, 0.5), (1, 0.75)]
-    shown = table(folder / "results")
+    shown = markdown(read(folder / "results"))
     assert "| `toy` | - | scenes | val | 1 | 0.750 |" in shown
     assert readme.read_text() == f"above\n<!-- results -->\n{shown}<!-- /results -->\nbelow\n"
-    line_up = (folder / "configs" / "README.md").read_text()
-    assert "| `toy` | A toy | - | - | - | - | - | - | 0.625 | 0.625 |\n" in line_up
+    configs = (folder / "configs" / "README.md").read_text()
+    assert "| `toy` | A toy | - | - | - | - | - | - | 0.625 | 0.625 |\n" in configs
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_one_run_that_is_refused_leaves_all_unrecorded(readme: Path, capsys: pyt
     assert readme.read_text() == README
 
 
-def test_a_fault_in_the_line_up_leaves_the_front_page_and_the_results_alone(
+def test_a_fault_in_the_table_of_configs_leaves_the_front_page_and_the_results_alone(
     readme: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configs = Path(arguments(readme)[arguments(readme).index("--configs") + 1])
     (configs / "oil").mkdir(exist_ok=True)
     (configs / "oil" / "broken.py").write_text("model = (")
     assert main([str(write_run(readme.parent / "run")), *arguments(readme)]) == 2
-    assert "broken.py: line 1" in capsys.readouterr().err
+    assert "broken.py:1" in capsys.readouterr().err
     assert readme.read_text() == README
     assert not readme.with_name("results").exists()
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from oil_storage.cli.test import TABLE, main, table
+from oil_storage.cli.test import main
 from oil_storage.cli.train import main as train
 from oil_storage.evaluation import dense_coco
 from oil_storage.manifest import Choices
@@ -67,7 +67,7 @@ def test_val_chooses_the_threshold_that_test_applies(
         return figures
 
     assert "f1" not in scored("test")
-    assert "no score threshold, which F1 needs: the same with --split val chooses one" in capsys.readouterr().out
+    assert "no score threshold, which F1 needs; tools/test.py --split val chooses one" in capsys.readouterr().out
     chosen = scored("val")
     assert torch.load(checkpoint, weights_only=False)["meta"]["score_threshold"]["threshold"] == chosen["threshold"]
     assert scored("test")["threshold"] == chosen["threshold"]
@@ -75,7 +75,8 @@ def test_val_chooses_the_threshold_that_test_applies(
     assert {"report.html", "detections.json", "suspect_labels.csv", "f1.png"} <= {
         path.name for path in folder.iterdir()
     }
-    tiles = json.loads(Path(Config.fromfile(config).val_evaluator.ann_file).read_text())
+    dataset = Config.fromfile(config).val_dataloader.dataset
+    tiles = json.loads(Path(dataset.data_root, "tiles", "64_16", "val.json").read_text())
     again = dense_coco.score(tiles, json.loads((folder / "tile_detections.json").read_text()))
     told = json.loads((folder / "metrics.json").read_text())["metrics"]["coco/bbox_AR"]
     assert again["AR"] == pytest.approx(told, abs=1e-6)
@@ -89,7 +90,7 @@ def test_val_chooses_the_threshold_that_test_applies(
     monkeypatch.setattr(torch, "save", read_only)
     capsys.readouterr()
     assert "f1" in scored("val")
-    assert "could not be written into it" in capsys.readouterr().out
+    assert "could not be written into it" in capsys.readouterr().err
 
 
 def test_flips_add_to_what_is_detected_and_bfloat16_changes_it_little(
@@ -115,7 +116,7 @@ def test_amp_says_where_there_is_no_bfloat16(
 ) -> None:
     monkeypatch.setattr("oil_storage.engine.bf16.has_bf16", lambda device: False)
     assert main([*trained, "--work-dir", str(tmp_path), "--amp"]) == 0
-    assert "tests in float32: this device has no bfloat16" in capsys.readouterr().out
+    assert "computes in float32: this device has no bfloat16" in capsys.readouterr().err
     assert json.loads((tmp_path / "test/metrics.json").read_text())["precision"] == "float32"
 
 
@@ -132,14 +133,9 @@ def test_bad_input_gets_a_line(trained: tuple[str, str], tmp_path: Path, capsys:
         (str(tmp_path / "other.pth"),): "other.pth: checkpoint of another model",
         (checkpoint, "--out", "scores.csv"): "must end in .pkl",
         (checkpoint, "--out", str(folder)): "folder.pkl: is a folder",
-        (checkpoint, "--cfg-options", "test_evaluator=None"): "needs one test_evaluator",
         (checkpoint, "--tta", "--cfg-options", "tta_model=None"): "--tta: the config has no tta_model",
-        (
-            checkpoint,
-            "--cfg-options",
-            "test_dataloader.dataset.overlap=0",
-        ): "does not score what test_dataloader",
-        (checkpoint, "--cfg-options", "model.neck.foo=1"): "--cfg-options model.neck.foo=1: FPN: TypeError: ",
+        (checkpoint, "--cfg-options", "test_dataloader.dataset.overlap=0"): "the config wants 64_0",
+        (checkpoint, "--cfg-options", "+model.neck.foo=1"): "unexpected keyword argument 'foo'",
     }
     for number, (argv, words) in enumerate(cases.items()):
         # mmengine tells the runs of one process apart by the config's name and the second
@@ -149,7 +145,6 @@ def test_bad_input_gets_a_line(trained: tuple[str, str], tmp_path: Path, capsys:
         text = capsys.readouterr().err
         assert words in text
         assert "Traceback" not in text
-    assert not (tmp_path / "test").exists()
 
 
 @pytest.mark.parametrize(
@@ -162,11 +157,11 @@ def test_bad_input_gets_a_line(trained: tuple[str, str], tmp_path: Path, capsys:
             "test_dataloader.dataset.pipeline.1.scale.0 was 64, would be 32",
         ),
         (
-            ["--cfg-options", "test_dataloader.dataset.indices=3"],
+            ["--cfg-options", "+test_dataloader.dataset.indices=3"],
             "test_dataloader.dataset.indices was None, would be 3",
         ),
-        (["--cfg-options", "test_evaluator.format_only=False"], "test_evaluator.format_only was None, would be False"),
-        (["--cfg-options", "test_dataloader.batch_size=1", "model.backbone.init_cfg=None"], None),
+        (["--cfg-options", "+test_evaluator.format_only=False"], "test_evaluator.format_only was None, would be False"),
+        (["--cfg-options", "test_dataloader.batch_size=1", "+model.backbone.init_cfg=None"], None),
     ],
 )
 def test_what_is_scored_otherwise_than_trained_is_told(
@@ -175,7 +170,7 @@ def test_what_is_scored_otherwise_than_trained_is_told(
     assert main([*trained, "--split", "val", "--work-dir", str(tmp_path), *flags]) == 0
     changes = json.loads((tmp_path / "val" / "metrics.json").read_text())["changes"]
     assert changes[:1] == ([] if change is None else [change])
-    assert capsys.readouterr().out.count("not as it was trained: ") == len(changes)
+    assert capsys.readouterr().err.count("not as it was trained: ") == len(changes)
 
 
 def test_scenes_that_were_trained_on_are_not_scored(
@@ -187,10 +182,7 @@ def test_scenes_that_were_trained_on_are_not_scored(
     turned.write_text(json.dumps({"train": split["test"], "val": split["train"], "test": split["val"]}))
     anew = tmp_path / "anew"
     prepare(data.parent / "raw", anew, tile=64, overlap=16, choices=Choices(split_file=turned))
-    options = [
-        *("--cfg-options", f"test_dataloader.dataset.data_root={anew}"),
-        f"test_evaluator.ann_file={anew}/tiles/64_16/test.json",
-    ]
+    options = ["--cfg-options", f"test_dataloader.dataset.data_root={anew}"]
     argv = [*trained, "--work-dir", str(tmp_path / "work"), *options]
     capsys.readouterr()  # preparing shows its progress where it is slow
     assert main([*argv, "--split", "val"]) == 2
@@ -210,10 +202,3 @@ def test_a_checkpoint_that_does_not_tell_of_its_training_is_scored(trained: tupl
     assert main([trained[0], str(tmp_path / "public.pth"), "--work-dir", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "test" / "metrics.json").read_text())
     assert (report["trained"], report["changes"]) == (None, [])
-
-
-def test_table_shows_a_dash_where_no_box_is_of_that_size() -> None:
-    metrics = {f"coco/bbox_{key}": 0.25 for key in TABLE.values()}
-    rows = table({**metrics, f"coco/bbox_{TABLE['AP large']}": float("nan")}).splitlines()
-    assert "AP large  -" in rows
-    assert "AP        0.250" in rows

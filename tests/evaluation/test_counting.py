@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from oil_storage.evaluation.counting import count_errors, geometry_errors
-from oil_storage.evaluation.matching import match_scenes
-from oil_storage.evaluation.scene_result import SceneResult
+from oil_storage.evaluation.matching import SceneResult, match_scenes
 from tests.scored_scenes import empty, perfect, scored_scenes, with_detections
 
 

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from oil_storage.evaluation.curves import AveragePrecision, at_threshold, average_precision, curve, voc_ap
-from oil_storage.evaluation.matching import Matched, match_scenes
-from oil_storage.evaluation.scene_result import SceneResult
+from oil_storage.evaluation.matching import Matched, SceneResult, match_scenes
 from oil_storage.evaluation.scene_score import average_precisions
 from tests.scored_scenes import empty, perfect, scored_scenes, with_detections
 

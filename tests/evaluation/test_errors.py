@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from oil_storage.evaluation.errors import Kind, classify, count_by_size, cut_by_border, lost_ap50
-from oil_storage.evaluation.matching import Matched, match_scenes
-from oil_storage.evaluation.scene_result import SceneResult
+from oil_storage.evaluation.matching import Matched, SceneResult, match_scenes
 from oil_storage.tiling import tile_grid
 from tests.scored_scenes import empty, perfect, scored_scenes
 

@@ -1,5 +1,4 @@
 import itertools
-import json
 import tracemalloc
 from pathlib import Path
 
@@ -8,11 +7,16 @@ import pytest
 import torch
 
 from oil_storage.coco import CocoFile, CocoImage
-from oil_storage.errors import UserError
-from oil_storage.evaluation.scene_metric import SceneMetric, read_scenes
+from oil_storage.evaluation.scene_metric import SceneMetric
 from oil_storage.tiling import cut_boxes, tile_grid
 
 WIDTH, HEIGHT, TILE, OVERLAP = 900, 700, 300, 60
+
+
+def metric_of(tiles: Path, scenes: Path) -> SceneMetric:
+    metric = SceneMetric()
+    metric.dataset_meta = {"ground_truth": {"tiles": str(tiles), "scenes": str(scenes)}}
+    return metric
 
 
 @pytest.fixture
@@ -42,7 +46,7 @@ def prepared(tmp_path: Path) -> tuple[Path, Path, list[dict[str, object]]]:
 
 def test_perfect_tiles_are_perfect_scenes(prepared: tuple[Path, Path, list[dict[str, object]]]) -> None:
     tiles, scenes, samples = prepared
-    metric = SceneMetric(str(tiles), str(scenes))
+    metric = metric_of(tiles, scenes)
     metric.process(None, samples[:3])
     metric.process(None, samples[3:])
     figures = metric.evaluate(len(samples))
@@ -58,55 +62,11 @@ def test_the_order_of_tiles_does_not_matter(prepared: tuple[Path, Path, list[dic
     tiles, scenes, samples = prepared
     found = []
     for order in (samples, samples[::-1]):
-        metric = SceneMetric(str(tiles), str(scenes))
+        metric = metric_of(tiles, scenes)
         metric.process(None, order)
         metric.evaluate(len(samples))
         found.append([np.unique(one.boxes, axis=0).tolist() for one in metric.merged])
     assert found[0] == found[1]
-
-
-def test_what_is_no_json_of_scenes_is_said(tmp_path: Path) -> None:
-    path = tmp_path / "scenes.json"
-    path.write_text('{"images": [{"id": 1}], "annotations": []}')
-    with pytest.raises(UserError, match=r"scenes.json: images\[0\].file_name: Field required"):
-        read_scenes(path)
-    image = {"width": 9, "height": 9}
-    path.write_text(
-        json.dumps(
-            {"images": [{"id": i, "file_name": n, **image} for i, n in ((1, "a.jpg"), (2, "a.png"))], "annotations": []}
-        )
-    )
-    with pytest.raises(UserError, match="2 images have 1 names"):
-        read_scenes(path)
-
-
-@pytest.mark.parametrize(
-    ("annotation", "said"),
-    [
-        ({"bbox": ["2", "30", "15", "15"]}, r"annotations\[1\].bbox\[0\]: Input should be a valid number, not '2'"),
-        ({"bbox": [2, 3, float("nan"), 4]}, r"annotations\[1\]: bbox .* not finite"),
-        ({"bbox": [2, 3, -4, 4]}, r"annotations\[1\]: a box without area, no object to find"),
-        ({"iscrowd": 1}, r"annotations\[1\]: a crowd, no object to find"),
-        ({"image_id": 7}, r"annotations\[1\]: image_id 7 is none of its images"),
-        ({"category_id": 2}, "has boxes of 2 categories"),
-    ],
-)
-def test_boxes_that_are_no_objects_to_find_are_refused(
-    annotation: dict[str, object], said: str, tmp_path: Path
-) -> None:
-    content = CocoFile.of_boxes([CocoImage(1, "a.jpg", 90, 90)], [[[5, 5, 9, 9], [20, 20, 30, 30]]]).to_dict()
-    content["annotations"][1] |= annotation
-    path = tmp_path / "scenes.json"
-    path.write_text(json.dumps(content))
-    with pytest.raises(UserError, match=said):
-        read_scenes(path)
-
-
-def test_two_images_of_one_id_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "scenes.json"
-    CocoFile([CocoImage(1, f"{name}.jpg", 90, 90) for name in "ab"], []).save(path)
-    with pytest.raises(UserError, match="2 images have 1 ids"):
-        read_scenes(path)
 
 
 def test_merging_and_scoring_twenty_scenes_of_a_thousand_detections_take_little_memory(tmp_path: Path) -> None:
@@ -120,7 +80,7 @@ def test_merging_and_scoring_twenty_scenes_of_a_thousand_detections_take_little_
     images = [CocoImage(number, f"{name}.jpg", side, side) for number, name in enumerate(names, 1)]
     for path, entries in ((tmp_path / "tiles.json", tiles), (tmp_path / "scenes.json", images)):
         CocoFile(entries, []).save(path)
-    metric = SceneMetric(str(tmp_path / "tiles.json"), str(tmp_path / "scenes.json"))
+    metric = metric_of(tmp_path / "tiles.json", tmp_path / "scenes.json")
     rng = np.random.default_rng(0)
     found = []
     for image_id in range(1, len(tiles) + 1):

@@ -8,11 +8,12 @@ import pytest
 from oil_storage.cli.evaluate import main as evaluate
 from oil_storage.cli.report import main
 from oil_storage.errors import UserError
-from oil_storage.evaluation.matching import match_scenes
-from oil_storage.evaluation.scene_result import SceneResult
+from oil_storage.evaluation.matching import SceneResult, match_scenes
 from oil_storage.evaluation.scene_score import coco_detections, coco_truth, score_scenes
+from oil_storage.figures import ConfigResults
 from oil_storage.reporting.comparison import HEADER, experiments, rows
-from oil_storage.reporting.tested_run import read_run
+from oil_storage.reporting.scored_run import read_run
+from tests.reporting.test_results import DATA
 from tests.scored_scenes import scored_scenes, with_detections
 
 SCENES = {
@@ -39,18 +40,27 @@ def write_run(folder: Path, name: str, scenes: list[SceneResult], seed: int = 0,
     run = folder / name
     (run / "val").mkdir(parents=True)
     coco_detections(scenes).save(run / "val" / "detections.json")
-    trained = {"seed": seed, "iterations": 80, "seconds": 600.0, "hardware": "2 cores", "initialised": "ImageNet"}
+    trained = {"config": "a", "seed": seed, "iterations": 80, "seconds": 600.0, "hardware": "2 cores"}
+    trained |= {"initialised": "ImageNet", "recipe_sha256": "0"}
     tested = {
         "config": f"configs/oil/{config or name}.py",
+        "config_sha256": "0",
+        "packages": {},
+        "checkpoint": "iter_80.pth",
+        "checkpoint_sha256": "0",
+        "cfg_options": [],
         "data_root": str(data),
+        "data": DATA,
+        "ground_truth_sha256": "0",
+        "tiles_ap_minus_scenes_ap": None,
         "tiles": "640_64",
         "split": "val",
         "tta": False,
         "precision": "float32",
         "changes": [],
-        "trained": {**trained, "recipe_sha256": "0"},
+        "trained": trained,
         "metrics": {"coco/bbox_mAP": 0.5},
-        "scenes": score_scenes(match_scenes(scenes), 0.4),
+        "scenes": score_scenes(match_scenes(scenes), 0.4).model_dump(mode="json", exclude_unset=True),
     }
     (run / "val" / "metrics.json").write_text(json.dumps(tested))
     return run
@@ -101,7 +111,7 @@ def test_seeds_are_one_experiment(tmp_path: Path) -> None:
     found = experiments([read_run(run, "val") for run in (other, second, first)])
     assert [[run.folder.name for run in one.runs] for one in found] == [["a_0", "a_1"], ["b"]]
     row = dict(zip(HEADER, rows(found, {})[0], strict=True))
-    alone = [read_run(run, "val").figures["f1"] for run in (first, second)]
+    alone = [read_run(run, "val").figures.f1 for run in (first, second)]
     assert row["F1"] == f"{sum(alone) / 2:.3f} ± {abs(alone[0] - alone[1]) / 2**0.5:.3f}"
     assert row["runs"] == f"{first}, {second}"
     assert (row["seeds"], row["started from"], row["iterations"]) == ("0, 1", "ImageNet", "80")
@@ -159,7 +169,10 @@ def test_a_run_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_costs_are_told_where_they_are_measured(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path, "a", scored_scenes((9, 5))), "val")
-    known = {"a": {"speed": {"parameters": 3.2e6, "inference": {"p50": 0.25}}}}
+    times = {"p50": 0.25, "p95": 0.3, "throughput": 4.0}
+    speed = {"parameters": 3_200_000, "gflops": 1.0, "input": [64, 64], "inference": times, "training": times}
+    speed |= {"memory_gb": 1.0, "precision": "float32", "hardware": "2 cores"}
+    known = {"a": ConfigResults.model_validate({"config": "a", "speed": speed})}
     (row,) = rows(experiments([run]), known)
     assert row[-3:] == ["3.2", "0.25", "2 cores"]
     assert rows(experiments([run]), {})[0][-3:] == ["-", "-", "2 cores"]
@@ -169,15 +182,14 @@ def test_costs_are_told_where_they_are_measured(tmp_path: Path) -> None:
     ("spoil", "said"),
     [
         (lambda run: (run / "val" / "metrics.json").unlink(), "no such file; run tools/test.py with --split val"),
-        (lambda run: change(run, trained={"seed": 0}), "damaged, or of another version"),
-        (lambda run: (run / "val" / "metrics.json").write_text("{}"), "damaged, or of another version"),
+        (lambda run: change(run, trained={"seed": 0}), "metrics.json: trained.config: Field required"),
+        (lambda run: (run / "val" / "metrics.json").write_text("{}"), "metrics.json: config: Field required"),
         (lambda run: (run / "val" / "detections.json").unlink(), "detections.json: no such file"),
-        (lambda run: change(run, tta=True), "scores the val split, flips merged; run tools/test.py"),
+        (lambda run: change(run, tta=True), "scores the val split, two views merged; run tools/test.py"),
         (lambda run: change(run, split="test"), "scores the test split; run tools/test.py"),
-        (lambda run: change(run, scenes={"threshold": 0.4, "f1": 0.9}), "damaged, or of another version"),
-        (lambda run: change(run, metrics={}), "damaged, or of another version"),
-        (lambda run: change(run, scenes={**SCENES, "ap": "x"}), "damaged, or of another version"),
-        (lambda run: change(run, scenes={**SCENES, "intervals": {"ap": [1]}}), "damaged, or of another version"),
+        (lambda run: change(run, scenes={"threshold": 0.4, "f1": 0.9}), "metrics.json: scenes.ap: Field required"),
+        (lambda run: change(run, scenes={**SCENES, "ap": "x"}), "metrics.json: scenes.ap: "),
+        (lambda run: change(run, scenes={**SCENES, "intervals": {"ap": [1]}}), "metrics.json: scenes.intervals.ap: "),
         (lambda run: shutil.rmtree(run), "no such folder; name a tested run's work dir, or --out of tools/evaluate.py"),
         (
             lambda run: (run / "val" / "detections.json").write_text('{"images": [], "annotations": []}'),

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from oil_storage.evaluation.matching import Matched, match_scenes
-from oil_storage.evaluation.scene_result import SceneResult
+from oil_storage.evaluation.matching import Matched, SceneResult, match_scenes
 from oil_storage.evaluation.scene_score import score_scenes
 from oil_storage.reporting.score_report import (
     PAGE,
@@ -83,8 +82,9 @@ def test_page_stands_alone_and_shows_the_worst(tmp_path: Path) -> None:
     assert "a &lt;title&gt;" in page
     assert "http" not in page
     assert "<script" not in page
-    assert f'<td class="number">{figures["f1"]:.3f}</td>' in page
-    assert f"{figures['intervals']['ap'][0]:.3f} to {figures['intervals']['ap'][1]:.3f}" in page
+    assert f'<td class="number">{figures.f1:.3f}</td>' in page
+    low, high = figures.intervals["ap"]
+    assert f"{low:.3f} to {high:.3f}" in page
     assert all(scene.result.scene_id in page for scene in scenes)
     assert {path.name for path in out.glob("*.jpg")} == {"false_positives.jpg", "misses.jpg", "loosest.jpg"}
     assert len(list(out.glob("*.png"))) == 5
@@ -96,7 +96,7 @@ def test_page_stands_alone_and_shows_the_worst(tmp_path: Path) -> None:
 def test_page_is_written_when_nothing_was_detected(threshold: float | None, tmp_path: Path) -> None:
     scenes = match_scenes(empty(scored_scenes()))
     write_report(tmp_path, "none", {}, scenes, score_scenes(scenes, threshold), from_scenes({}))
-    assert "Surest detections of nothing" in (tmp_path / PAGE).read_text()
+    assert "Highest-scoring false positives" in (tmp_path / PAGE).read_text()
     assert (tmp_path / SUSPECTS).read_text() == "scene,xmin,ymin,xmax,ymax,score\n"
 
 

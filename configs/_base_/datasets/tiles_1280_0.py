@@ -1,18 +1,27 @@
 """Tiles of 1280 px without overlap, shrunk to 1024 px, horizontal flip only: as the TensorFlow recipe has it."""
 
-data_root = "{{$OIL_STORAGE_DATA:data/oil_storage}}"
+tiles = dict(
+    type="OilStorageDataset",
+    data_root="{{$OIL_STORAGE_DATA:data/oil_storage}}",
+    tile=1280,
+    overlap=0,
+)
+loader = dict(num_workers=2, persistent_workers=True)
+in_order = dict(type="DefaultSampler", shuffle=False)
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=(1024, 1024), keep_ratio=False),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+]
 
 train_dataloader = dict(
+    **loader,
     batch_size=4,
-    num_workers=2,
-    persistent_workers=True,
     sampler=dict(type="SeededSampler"),
     dataset=dict(
-        type="OilStorageDataset",
-        data_root=data_root,
+        **tiles,
         split="train",
-        tile=1280,
-        overlap=0,
         filter_cfg=dict(filter_empty_gt=False),
         pipeline=[
             dict(type="LoadImageFromFile"),
@@ -23,47 +32,19 @@ train_dataloader = dict(
         ],
     ),
 )
-
 val_dataloader = dict(
+    **loader,
     batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type="OilStorageDataset",
-        data_root=data_root,
-        split="val",
-        tile=1280,
-        overlap=0,
-        test_mode=True,
-        pipeline=[
-            dict(type="LoadImageFromFile"),
-            dict(type="Resize", scale=(1024, 1024), keep_ratio=False),
-            dict(type="LoadAnnotations", with_bbox=True),
-            dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
-        ],
-    ),
+    sampler=in_order,
+    dataset=dict(**tiles, split="val", test_mode=True, pipeline=test_pipeline),
 )
 test_dataloader = dict(
+    **loader,
     batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type="OilStorageDataset",
-        data_root=data_root,
-        split="test",
-        tile=1280,
-        overlap=0,
-        test_mode=True,
-        pipeline=[
-            dict(type="LoadImageFromFile"),
-            dict(type="Resize", scale=(1024, 1024), keep_ratio=False),
-            dict(type="LoadAnnotations", with_bbox=True),
-            dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
-        ],
-    ),
+    sampler=in_order,
+    dataset=dict(**tiles, split="test", test_mode=True, pipeline=test_pipeline),
 )
 
-val_evaluator = dict(type="DenseCocoMetric", ann_file=data_root + "/tiles/1280_0/val.json")
-test_evaluator = dict(type="DenseCocoMetric", ann_file=data_root + "/tiles/1280_0/test.json")
+val_evaluator = dict(type="DenseCocoMetric")
+test_evaluator = dict(type="DenseCocoMetric")
+del tiles, loader, in_order, test_pipeline

@@ -5,21 +5,17 @@ python tools/prepare_dataset.py SOURCE data/oil_storage --tile 256 --overlap 32
 
 _base_ = ["tiles_640_64.py"]
 
-tiles = dict(
-    tile=256,
-    overlap=32,
-    pipeline=[
-        dict(type="LoadImageFromFile"),
-        dict(type="Resize", scale=(512, 512), keep_ratio=False),
-        dict(type="LoadAnnotations", with_bbox=True),
-        dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
-    ],
-)
+tiles = dict(tile=256, overlap=32)
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=(512, 512), keep_ratio=False),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+]
 
 train_dataloader = dict(
     dataset=dict(
-        tile=256,
-        overlap=32,
+        **tiles,
         pipeline=[
             dict(type="LoadImageFromFile"),
             dict(type="LoadAnnotations", with_bbox=True),
@@ -31,9 +27,6 @@ train_dataloader = dict(
         ],
     ),
 )
-val_dataloader = dict(dataset=tiles)
-test_dataloader = dict(dataset=tiles)
-
-val_evaluator = dict(ann_file=_base_.data_root + "/tiles/256_32/val.json")
-test_evaluator = dict(ann_file=_base_.data_root + "/tiles/256_32/test.json")
-del tiles
+val_dataloader = dict(dataset=dict(**tiles, pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(**tiles, pipeline=test_pipeline))
+del tiles, test_pipeline

@@ -2,14 +2,12 @@
 
 _base_ = ["tiles_640_64.py"]
 
-tiles = dict(
-    pipeline=[
-        dict(type="LoadImageFromFile"),
-        dict(type="Resize", scale_factor=1.5, keep_ratio=True),
-        dict(type="LoadAnnotations", with_bbox=True),
-        dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
-    ],
-)
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale_factor=1.5, keep_ratio=True),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+]
 
 train_dataloader = dict(
     dataset=dict(
@@ -61,6 +59,6 @@ tta_pipeline = [
     ),
 ]
 
-val_dataloader = dict(dataset=tiles)
-test_dataloader = dict(dataset=tiles)
-del tiles
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+del test_pipeline

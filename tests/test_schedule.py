@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from oil_storage.engine.schedule_length import keep_epochs, stretch, stretch_epochs
+from oil_storage.schedule import keep_epochs, stretch, stretch_epochs
 
 
 def config(enable: bool = True) -> Config:

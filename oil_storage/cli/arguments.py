@@ -1,11 +1,79 @@
-"""The arguments with which tools are told of labelled scenes, and of what to do with bad ones."""
+"""Arguments that several tools have, and types of arguments."""
 
 import argparse
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from oil_storage.imagery import Reading
+
+LAUNCHERS = ("none", "pytorch", "slurm")
+
+
+def number(least: float, most: float = math.inf, kind: type[int] | type[float] = float) -> Callable[[str], float]:
+    """Make an argparse type for finite numbers from ``least`` to ``most``."""
+    bounds = f"from {least} to {most}" if most < math.inf else f"{least} or more"
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = kind(least) - 1
+        if not least <= value <= most or math.isinf(value):
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: must be {'an integer' if kind is int else 'a number'}, {bounds}"
+            )
+        return value
+
+    return parse
+
+
+def count(text: str) -> int:
+    """Parse an integer from 1 up."""
+    return int(number(1, kind=int)(text))
+
+
+share = number(0, 1)
+"""Parse a number from 0 to 1."""
+
+
+def add_config(parser: argparse.ArgumentParser, example: str = "configs/oil/ssd_lite0.py") -> None:
+    """Add ``CONFIG``."""
+    parser.add_argument("config", type=Path, metavar="CONFIG", help=f"config file, e.g. {example}")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``."""
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help='override the config, e.g. optim_wrapper.optimizer.lr=1e-3 or key="[1,2]"; +KEY=VALUE adds a key',
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes CUDA if there")
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add what training and testing have in common."""
+    add_config(parser)
+    parser.add_argument("--work-dir", type=Path, help="output folder (default: work_dirs/<config name>)")
+    parser.add_argument("--amp", action="store_true", help="compute in bfloat16, on CPU and CUDA")
+    add_options(parser)
+    add_device(parser)
+    parser.add_argument("--launcher", choices=LAUNCHERS, default="none", help="set by tools/dist_*.sh, slurm_train.sh")
+    # torch.distributed.launch passes it; torchrun uses the environment
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
 def folder(text: str) -> Path:
-    """A folder's name as an argument; an empty one, as a variable that is not set leaves it, would mean this folder."""
+    """Parse a folder's name; an empty one, as an unset variable leaves it, would mean this folder."""
     if not text:
         raise argparse.ArgumentTypeError("the name is empty; name a folder")
     return Path(text)
@@ -83,3 +151,10 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
         help="go on in spite of errors: images that cannot be used are left out, boxes that seem misplaced are taken",
     )
     judging.add_argument("--strict", action="store_true", help="repairs and warnings stop as errors do")
+
+
+def reading_of(args: argparse.Namespace) -> "Reading":
+    """Return what ``--bands`` and ``--stretch`` say."""
+    from oil_storage.imagery import Reading
+
+    return Reading(args.bands or None, args.stretch or None)

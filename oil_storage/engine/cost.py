@@ -13,14 +13,14 @@ from mmdet.registry import MODELS, TRANSFORMS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
-from mmengine.utils import import_modules_from_strings
 from torch.utils.flop_counter import FlopCounterMode
 
 from oil_storage.checkpoints.provenance import hardware
 from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.channels_last import to_channels_last
+from oil_storage.engine.runner import use_scope
+from oil_storage.figures import Cost, Times
 
 TANKS = 20
 """Boxes in each tile that is trained on."""
@@ -28,21 +28,14 @@ LEAST, MOST = 3, 200
 """Repetitions of a measurement."""
 
 
-def cost_of(cfg: Config, seconds: float) -> dict[str, Any]:
+def cost_of(cfg: Config, seconds: float) -> Cost:
     """Measure a detector that has not been trained, in its own precision, on CUDA where torch sees it.
 
     Args:
         cfg: of a detector; its test pipeline and tile size say how large its input is.
-        seconds: for which training and inference are repeated, at least :data:`LEAST` times each.
-
-    Returns:
-        dict: ``parameters``; ``gflops``, 1e9 floating-point operations (a multiply-add counts two) of convolutions and
-            matrix products of one tile; ``input``, its height and width; ``inference`` of one tile, pre- and
-            postprocessing included, and ``training`` of one tile in a batch of ``batch``: seconds ``p50`` and ``p95``,
-            and tiles a second ``throughput``; ``memory_gb`` at its peak; ``precision``; ``hardware``.
+        seconds: time for which training and inference are repeated, at least :data:`LEAST` times each.
     """
-    import_modules_from_strings(**cfg.custom_imports)
-    init_default_scope(cfg.default_scope)
+    use_scope(cfg)
     cfg.model.data_preprocessor.batch_augments = None  # which would change the size
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -56,9 +49,9 @@ def cost_of(cfg: Config, seconds: float) -> dict[str, Any]:
 
     model.eval()
     with torch.no_grad():
-        one = model.data_preprocessor(noise_tiles(1, size, device), False)
+        tile = model.data_preprocessor(noise_tiles(1, size, device), False)
         with FlopCounterMode(display=False) as counter:
-            model(**one, mode="tensor")
+            model(**tile, mode="tensor")
         inference = _repeat(lambda: model.test_step(noise_tiles(1, size, device)), seconds, device)
 
     model.train()
@@ -67,16 +60,16 @@ def cost_of(cfg: Config, seconds: float) -> dict[str, Any]:
     training = _repeat(lambda: model.train_step(noise_tiles(batch, size, device), optimizer), seconds, device)
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else 1024 * kilobytes
-    return {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "gflops": round(counter.get_total_flops() / 1e9, 2),
-        "input": list(size),
-        "inference": _times(inference, 1),
-        "training": {"batch": batch, **_times(training, batch)},
-        "memory_gb": round(peak / 2**30, 2),
-        "precision": precision,
-        "hardware": hardware(),
-    }
+    return Cost(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        gflops=round(counter.get_total_flops() / 1e9, 2),
+        input=list(size),
+        inference=_times(inference, 1),
+        training=_times(training, batch),
+        memory_gb=round(peak / 2**30, 2),
+        precision=precision,
+        hardware=hardware(),
+    )
 
 
 def input_size(cfg: Config) -> tuple[int, int]:
@@ -117,6 +110,6 @@ def _repeat(step: Callable[[], Any], seconds: float, device: torch.device) -> li
     return taken[1:]
 
 
-def _times(taken: list[float], batch: int) -> dict[str, float]:
+def _times(taken: list[float], batch: int) -> Times:
     p50, p95 = (float(f"{value / batch:.4g}") for value in np.percentile(taken, [50, 95]))
-    return {"p50": p50, "p95": p95, "throughput": float(f"{batch * len(taken) / sum(taken):.4g}")}
+    return Times(p50=p50, p95=p95, throughput=float(f"{batch * len(taken) / sum(taken):.4g}"), batch=batch)

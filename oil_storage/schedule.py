@@ -1,14 +1,15 @@
 """Schedules made shorter or longer as a whole."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 HOOK_EPOCHS = ("num_last_epochs", "switch_epoch")
 """What hooks call the epochs in which they change the pipeline: YOLOXModeSwitchHook, PipelineSwitchHook."""
 
 
-def keep_epochs(cfg: Config, processes: int) -> str | None:
+def keep_epochs(cfg: "Config", processes: int) -> str | None:
     """Shorten a schedule by the number of processes, as each iteration takes so many times the samples.
 
     Learning rates are left to mmengine, which scales them by ``auto_scale_lr``; without that, or with its ``enable``
@@ -29,7 +30,7 @@ def keep_epochs(cfg: Config, processes: int) -> str | None:
     return f"{told}, {cfg.train_cfg.max_iters} iterations" if "max_iters" in cfg.train_cfg else told
 
 
-def stretch(cfg: Config, factor: float) -> None:
+def stretch(cfg: "Config", factor: float) -> None:
     """Multiply what a config counts in iterations, so that the schedule keeps its shape; nothing becomes empty.
 
     Args:
@@ -41,7 +42,7 @@ def stretch(cfg: Config, factor: float) -> None:
     _stretch_schedulers(cfg, factor, by_epoch=False)
 
 
-def stretch_epochs(cfg: Config, factor: float) -> None:
+def stretch_epochs(cfg: "Config", factor: float) -> None:
     """Multiply all that a config with epochs counts, warm-ups in iterations and the epochs of its hooks included.
 
     Args:
@@ -57,13 +58,13 @@ def stretch_epochs(cfg: Config, factor: float) -> None:
                 hook[key] = _multiplied(hook[key], factor)
 
 
-def _stretch_training(cfg: Config, length: str, factor: float) -> None:
+def _stretch_training(cfg: "Config", length: str, factor: float) -> None:
     for key in (length, "val_interval"):
         if key in cfg.train_cfg:
             cfg.train_cfg[key] = _multiplied(cfg.train_cfg[key], factor)
 
 
-def _stretch_schedulers(cfg: Config, factor: float, by_epoch: bool) -> None:
+def _stretch_schedulers(cfg: "Config", factor: float, by_epoch: bool) -> None:
     schedulers = cfg.get("param_scheduler") or []
     for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
         if scheduler.get("by_epoch", True) != by_epoch:

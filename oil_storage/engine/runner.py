@@ -1,0 +1,88 @@
+"""Run mmengine's Runner with a concise terminal: its log file keeps everything."""
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
+
+from oil_storage.datasets.oil_storage import check_prepared
+from oil_storage.manifest import Manifest
+
+logger = logging.getLogger(__name__)
+NOISE = ("paramwise_options -- ", '"FileClient" will', '"HardDiskBackend" is')
+"""Beginnings of entries that are dropped: mmengine writes hundreds of lines of some."""
+SKIPPED_PARAMETER = " is skipped since "
+"""Part of the entry for each parameter that is frozen or shared."""
+DETAILS = ("System environment:", "Config:", "Hooks will be executed", "Distributed training is not used")
+"""Beginnings of entries of tens or hundreds of lines that the terminal shows only with ``--verbose``."""
+
+
+def use_scope(cfg: Config) -> None:
+    """Import the modules that a config names, which register themselves, and look names up in its scope first."""
+    import_modules_from_strings(**cfg.custom_imports)
+    init_default_scope(cfg.default_scope)
+
+
+def check_tiles(cfg: Config, loader: str) -> None:
+    """Check the tile set of a loader; warn where a tile holds more tanks than the detector returns.
+
+    Args:
+        cfg: any config; only loaders of OilStorageDataset are checked.
+        loader: e.g. ``val_dataloader``.
+
+    Raises:
+        UserError: see :func:`oil_storage.datasets.oil_storage.check_prepared`.
+    """
+    dataset: Any = (cfg.get(loader) or {}).get("dataset") or {}
+    if dataset.get("type") != "OilStorageDataset":
+        return
+    tiles = f"{dataset.tile}_{dataset.overlap}"
+    check_prepared(Path(dataset.data_root), tiles)
+    densest = Manifest.load(Path(dataset.data_root)).tiles[tiles].counts(dataset.split).densest
+    for key, most in _detection_limits(cfg.model.get("test_cfg") or {}, "model.test_cfg"):
+        if most < densest:
+            logger.warning(
+                "a tile of the %s split holds %d tanks, and the detector returns %d at most; raise %s",
+                *(dataset.split, densest, most, key),
+            )
+
+
+def _detection_limits(node: Mapping[str, Any], parent: str) -> Iterator[tuple[str, int]]:
+    for key, value in node.items():
+        if isinstance(value, dict) and key != "rpn":
+            yield from _detection_limits(value, f"{parent}.{key}")
+        elif key == "max_per_img" and value is not None:
+            yield f"{parent}.{key}", value
+
+
+class ConciseRunner(Runner):
+    """mmengine's Runner, which logs to stderr and at the level of the logger ``oil_storage``."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger and filter its handlers."""
+        logger = super().build_logger(*args, **kwargs)
+        level = logging.getLogger("oil_storage").getEffectiveLevel()
+        for handler in logger.handlers:
+            handler.addFilter(_is_no_noise)
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                handler.setStream(sys.stderr)
+                handler.setLevel(max(level, handler.level))
+                if level > logging.DEBUG:
+                    handler.addFilter(_is_no_detail)
+        return logger
+
+
+def _is_no_noise(record: logging.LogRecord) -> bool:
+    text = record.getMessage()
+    return not (text.startswith(NOISE) or SKIPPED_PARAMETER in text)
+
+
+def _is_no_detail(record: logging.LogRecord) -> bool:
+    return not record.getMessage().lstrip("\n-").startswith(DETAILS)

@@ -1,0 +1,149 @@
+"""Show what a model is given: tiles as the pipeline augments them, with their boxes."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.backends.registry import BackendFilter, backend_registry
+from mmengine.config import Config
+from mmengine.runner import Runner
+from numpy.typing import NDArray
+
+from oil_storage.drawing import TRUTH, draw_boxes, title
+from oil_storage.engine.reproducibility import seed_everything
+from oil_storage.engine.runner import use_scope
+from oil_storage.errors import UserError
+from oil_storage.files import atomic_folder
+
+SHEET = "sheet.png"
+CELL = 512
+"""Longest side of a tile in the contact sheet, pixels."""
+GAP = 6
+"""Pixels around the tiles of the contact sheet."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A tile as the data preprocessor is given it.
+
+    Attributes:
+        tile: its file's name without suffix, ``<scene>_<x>_<y>``.
+        image: ``(H, W, 3)`` uint8, BGR; of an image of floats, values out of range are clipped.
+        boxes: ``(N, 4)`` float32, xyxy, pixels of the image.
+    """
+
+    tile: str
+    image: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+
+
+def read_samples(cfg: Config, split: str, seed: int) -> Iterator[Sample]:
+    """Load tiles through the config's own data set, pipeline and sampler, in the order of training or evaluation.
+
+    A sample's augmentation depends on the seed and its place alone
+    (:class:`oil_storage.engine.reproducibility.SeededSampler`), so that loading in this process gives what a
+    training's workers give.
+
+    Args:
+        cfg: as :func:`oil_storage.config.load` returns it.
+        split: whose loader: ``train`` without end, ``val`` or ``test``.
+        seed: of the sampler, and of what a sampler without seeds leaves open.
+
+    Yields:
+        Sample: with the boxes that the model is given, or is scored against where it is given none.
+
+    Raises:
+        UserError: the config has no loader of this split.
+    """
+    settings = cfg.get(f"{split}_dataloader")
+    if not settings:
+        raise UserError(f"{cfg.filename}: has no {split}_dataloader")
+    use_scope(cfg)
+    settings = {**settings, "num_workers": 0, "persistent_workers": False, "prefetch_factor": None}
+    loader = Runner.build_dataloader(settings, seed=seed)
+    dataset, test_mode = loader.dataset, settings["dataset"].get("test_mode", False)
+    places = {dataset.get_data_info(i)["img_id"]: i for i in range(len(dataset))} if test_mode else {}
+    seed_everything(seed)
+    for batch in loader:
+        for image, sample in zip(batch["inputs"], batch["data_samples"], strict=True):
+            if test_mode:
+                # a test pipeline may load boxes after resizing, and so leave them in pixels of the file
+                truth = dataset.get_data_info(places[sample.img_id])["instances"]
+                scale = np.tile(np.float32(sample.get("scale_factor", (1, 1))), 2)
+                boxes = np.array([box["bbox"] for box in truth], np.float32).reshape(-1, 4) * scale
+            else:
+                boxes = sample.gt_instances.bboxes.numpy()
+            pixels = image.permute(1, 2, 0).numpy().round().clip(0, 255).astype(np.uint8)
+            yield Sample(Path(sample.img_path).stem, pixels, boxes)
+
+
+def draw(sample: Sample, longest: int | None = None) -> NDArray[np.uint8]:
+    """Draw a sample's boxes 1 px wide, on the outermost pixels that are theirs, below a title.
+
+    Args:
+        sample: is left as it is.
+        longest: a longer image is shrunk to it first; None never shrinks.
+
+    Returns:
+        BGR ``(title + H, W, 3)``.
+    """
+    height, width = sample.image.shape[:2]
+    scale = min(1.0, longest / max(height, width)) if longest else 1.0
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    canvas = cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA)
+    draw_boxes(canvas, sample.boxes * scale, TRUTH[::-1])
+    scene, x, y = sample.tile.rsplit("_", 2)
+    return np.concatenate([title(scene, size[0]), title(f"tile {x}, {y}: {len(sample.boxes)} boxes", size[0]), canvas])
+
+
+def contact_sheet(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pictures in rows from the left, as many rows as columns or one fewer; all BGR."""
+    columns = math.ceil(math.sqrt(len(pictures)))
+    height, width = (max(picture.shape[axis] for picture in pictures) + GAP for axis in (0, 1))
+    sheet = np.full((height * math.ceil(len(pictures) / columns) + GAP, width * columns + GAP, 3), 64, np.uint8)
+    for place, picture in enumerate(pictures):
+        y, x = GAP + height * (place // columns), GAP + width * (place % columns)
+        sheet[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
+    return sheet
+
+
+def save(samples: Iterator[Sample], out: Path) -> tuple[int, int]:
+    """Write a PNG a sample and the contact sheet to ``out``, which appears when all is written.
+
+    Returns:
+        tuple: how many samples, and how many boxes they have.
+    """
+    small = []
+    boxes = 0
+    with atomic_folder(out.absolute()) as partial:
+        for number, sample in enumerate(samples):
+            _write_png(partial / f"{number:03d}_{sample.tile}.png", draw(sample))
+            small.append(draw(sample, CELL))
+            boxes += len(sample.boxes)
+        _write_png(partial / SHEET, contact_sheet(small))
+    return len(small), boxes
+
+
+def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
+    path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+
+
+def check_display() -> None:
+    """Raise a :class:`UserError` where no window can be opened."""
+    windowed = backend_registry.list_builtin(BackendFilter.INTERACTIVE)  # type: ignore[no-untyped-call]
+    if plt.get_backend().lower() not in windowed:
+        raise UserError("no display to open a window on, or no toolkit for it: save the pictures with --out DIR")
+
+
+def show(samples: Iterable[Sample]) -> None:
+    """Open a window with the contact sheet and wait until it is closed."""
+    sheet = contact_sheet([draw(sample, CELL) for sample in samples])
+    figure = plt.figure(figsize=(12, 12), layout="tight")
+    axes = figure.add_subplot()
+    axes.imshow(sheet[..., ::-1])
+    axes.set_axis_off()
+    plt.show()

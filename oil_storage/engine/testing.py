@@ -1,0 +1,199 @@
+"""Test a checkpoint: predict the tiles of a split, merge them into scenes, and score both."""
+
+import copy
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mmdet.evaluation import DumpDetResults
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+
+from oil_storage.checkpoints import weights_file
+from oil_storage.checkpoints.checkpoint import Checkpoint, ChosenThreshold, store_threshold
+from oil_storage.checkpoints.trained_config import differences, recipe_sha256
+from oil_storage.coco import CocoFile
+from oil_storage.engine import distributed
+from oil_storage.engine.bf16 import compute_as_configured
+from oil_storage.engine.from_scratch import from_scratch
+from oil_storage.engine.runner import ConciseRunner, check_tiles, use_scope
+from oil_storage.errors import UserError
+from oil_storage.evaluation.curves import curve
+from oil_storage.evaluation.dense_coco import PUBLISHED_TILES, published_score
+from oil_storage.evaluation.matching import Matched, match_scenes, truth_sha256
+from oil_storage.evaluation.scene_metric import SceneMetric
+from oil_storage.evaluation.scene_score import results_of, score_scenes
+from oil_storage.figures import TestRecord, TrainedBy, metric_key
+from oil_storage.files import partial_path, publish, remove_partial, sha256
+from oil_storage.inference.tta import use_tta
+from oil_storage.manifest import Manifest
+
+PACKAGES = ("oil-storage", "torch", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "faster-coco-eval", "numpy")
+"""Packages whose versions are recorded."""
+COMPARED = ("model", "test_dataloader.dataset", "test_evaluator", "test_cfg", "optim_wrapper.type")
+"""Parts of a config that change what a checkpoint scores."""
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A tested checkpoint.
+
+    Attributes:
+        record: what was tested, and its figures.
+        scenes: detections of whole scenes beside the ground truth.
+        tile_detections: COCO results; their image ids are those of ``tiles``.
+        tiles: the tiles and their boxes.
+        tile_folder: images of the tiles.
+    """
+
+    record: TestRecord
+    scenes: list[Matched]
+    tile_detections: list[dict[str, Any]]
+    tiles: CocoFile
+    tile_folder: Path
+
+
+def evaluate_checkpoint(
+    cfg: Config,
+    path: Path,
+    *,
+    split: str,
+    tta: bool = False,
+    launcher: str = "none",
+    show_dir: Path | None = None,
+    out: Path | None = None,
+    options: Sequence[str] = (),
+) -> Tested | None:
+    """Test a checkpoint on a split; on ``val``, choose the score threshold and store it in the checkpoint.
+
+    Args:
+        cfg: see :func:`oil_storage.config.load`; changed in place.
+        path: checkpoint or weights in safetensors.
+        split: ``val`` or ``test``.
+        tta: merge the predictions of several views of each tile.
+        launcher: ``none``, ``pytorch`` or ``slurm``.
+        show_dir: folder for pictures of predictions beside ground truth.
+        out: pickle of the predictions.
+        options: overrides that ``cfg`` was read with, for the record.
+
+    Returns:
+        Tested | None: None in all processes but the first.
+
+    Raises:
+        UserError: the checkpoint or the data does not allow this test, or the weights were trained on these scenes.
+    """
+    use_scope(cfg)
+    checkpoint = Checkpoint.read(path)
+    distributed.prepare(cfg, launcher)
+    trained, changes = compare_with_training(cfg, checkpoint)
+    dataset = cfg.test_dataloader.dataset
+    dataset.split = split
+    check_tiles(cfg, "test_dataloader")
+    data_root = Path(dataset.data_root)
+    checkpoint.check_unseen(data_root, split)
+    for change in changes:
+        logger.info("not as it was trained: %s", change)
+    config_sha256 = hashlib.sha256(cfg.pretty_text.encode()).hexdigest()
+    cfg.work_dir = str(Path(cfg.work_dir, split))
+    cfg.load_from, cfg.resume = str(path), False
+    if tta:
+        use_tta(cfg)
+    if show_dir is not None:
+        cfg.default_hooks.picture_folder = {"type": "PictureFolderHook", "folder": str(show_dir)}
+    remove_partial(Path(cfg.work_dir))
+
+    runner = ConciseRunner.from_cfg(cfg)
+    precision = compute_as_configured(runner.model, cfg)
+    if cfg.optim_wrapper.type == "Bf16OptimWrapper" and precision == "float32":
+        logger.warning("computes in float32: this device has no bfloat16")
+    scene_metric = SceneMetric()
+    added = [scene_metric]
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        remove_partial(out.parent, out.name)
+        added.append(DumpDetResults(out_file_path=str(partial_path(out))))
+    for metric in added:
+        metric.dataset_meta = runner.test_evaluator.dataset_meta
+    runner.test_evaluator.metrics.extend(added)
+    metrics = runner.test()
+    if not is_main_process():
+        return None
+    if out is not None:
+        publish(partial_path(out), out)
+
+    scenes = match_scenes(scene_metric.merged)
+    threshold = curve(scenes).best_threshold() if split == "val" else checkpoint.threshold(tta)
+    figures = score_scenes(scenes, threshold)
+    data = Manifest.load(data_root).identity
+    is_ours = path.suffix.lower() != weights_file.SUFFIX  # published weights stay as they are
+    if split == "val" and threshold is not None and not changes and is_ours:
+        try:
+            store_threshold(path, ChosenThreshold(threshold, figures.f1 or 0.0, data.sha256), tta)
+        except UserError as error:  # the figures are worth more
+            logger.warning(str(error))
+    ann_file = Path(scene_metric.dataset_meta["ground_truth"]["tiles"])
+    tiles, tile_set = CocoFile.load(ann_file), f"{dataset.tile}_{dataset.overlap}"
+    tile_detections = [each for id_, found in sorted(scene_metric.found.items()) for each in results_of(id_, found)]
+    published: dict[str, float | None] = {}
+    if tile_set == PUBLISHED_TILES:
+        published.update(published_score(tiles.to_dict(), tile_detections))
+    record = TestRecord(
+        config=str(cfg.filename),
+        config_sha256=config_sha256,
+        packages={name: version(name) for name in PACKAGES},
+        checkpoint=str(path),
+        checkpoint_sha256=sha256(path),
+        trained=trained,
+        changes=changes,
+        cfg_options=list(options),
+        data_root=str(data_root),
+        data=data,
+        ground_truth_sha256=truth_sha256(scene_metric.merged),
+        tiles=tile_set,
+        split=split,
+        tta=tta,
+        precision=precision,
+        metrics=metrics,
+        published_protocol=published,
+        scenes=figures,
+        tiles_ap_minus_scenes_ap=metrics[metric_key("mAP")] - metrics["scene/ap"],
+    )
+    return Tested(record, scenes, tile_detections, tiles, ann_file.with_suffix(""))
+
+
+def compare_with_training(cfg: Config, checkpoint: Checkpoint) -> tuple[TrainedBy | None, list[str]]:
+    """Return what a checkpoint tells of its training, and what differs between that training and a test.
+
+    Args:
+        cfg: config of the test, its split and views not yet chosen.
+        checkpoint: to be tested.
+
+    Returns:
+        tuple: None where the checkpoint tells nothing; and the changes in model, tiles, evaluator and precision, as
+            sentences.
+    """
+    meta = checkpoint.meta
+    if meta.trained is None:
+        return None, []
+    before, now = Config(checkpoint.trained_settings()), copy.deepcopy(cfg)
+    trained = TrainedBy(
+        **{key: value for key, value in asdict(meta.trained).items() if key in TrainedBy.model_fields},
+        seed=meta.seed,
+        iterations=meta.iter,
+        recipe_sha256=recipe_sha256(before),
+    )
+    for each in (before, now):
+        from_scratch(each)  # frozen layers and first weights change no score
+    return trained, [change for key in COMPARED for change in differences(_part(before, key), _part(now, key), key)]
+
+
+def _part(cfg: Config, key: str) -> Any:
+    node: Any = cfg
+    for part in key.split("."):
+        node = node.get(part) or {}
+    return node

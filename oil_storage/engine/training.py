@@ -1,0 +1,75 @@
+"""Train a detector: check config and data, find the checkpoint to start from, and run."""
+
+import logging
+import math
+from pathlib import Path
+
+from mmengine.config import Config
+
+from oil_storage.checkpoints.checkpoint import Checkpoint
+from oil_storage.checkpoints.download import resolve
+from oil_storage.checkpoints.provenance import check_resumable, data_root
+from oil_storage.checkpoints.work_dir import INTERRUPTED, find_last
+from oil_storage.engine import distributed
+from oil_storage.engine.from_scratch import from_scratch
+from oil_storage.engine.runner import ConciseRunner, check_tiles, use_scope
+from oil_storage.errors import UserError
+from oil_storage.files import remove_partial
+from oil_storage.schedule import keep_epochs
+
+logger = logging.getLogger(__name__)
+AUTO = "auto"
+"""Value of ``resume``: the newest checkpoint of the work dir."""
+
+
+def train(cfg: Config, *, launcher: str = "none", resume: str | None = None, scratch: bool = False) -> None:
+    """Train a config; on SIGINT or SIGTERM, save and raise.
+
+    Args:
+        cfg: see :func:`oil_storage.config.load`; changed in place.
+        launcher: ``none``, ``pytorch`` or ``slurm``.
+        resume: checkpoint to resume, or :data:`AUTO`; None starts anew, unless the config says ``resume=True``.
+        scratch: load no weights and freeze nothing.
+
+    Raises:
+        UserError: the data, the checkpoint or a setting does not allow this training, or its loss is not finite.
+        TrainingInterrupted: see :class:`oil_storage.engine.interruption.InterruptionHook`.
+    """
+    use_scope(cfg)
+    if scratch:
+        from_scratch(cfg)
+        logger.info("training starts from scratch: no weights are loaded, nothing is frozen")
+    distributed.prepare(cfg, launcher)
+    processes = distributed.processes(cfg)
+    if message := keep_epochs(cfg, processes):
+        logger.info(message)
+    for name in ("train_dataloader", "val_dataloader"):
+        if cfg.get(name):
+            cfg[name].setdefault("worker_init_fn", {"type": "ignore_signals"})
+            check_tiles(cfg, name)  # before a checkpoint is fetched for it
+    work_dir = Path(cfg.work_dir)
+    remove_partial(work_dir)
+    resume = resume or (cfg.get("resume") and (cfg.get("load_from") or AUTO)) or None
+    last = find_last(work_dir) if resume == AUTO else Path(resume) if resume else None
+    if not resume and (work_dir / INTERRUPTED).is_file():
+        raise UserError(
+            f"{work_dir}: holds a training that was interrupted: --resume carries on;\n"
+            f"to start anew name another --work-dir, or delete {work_dir / INTERRUPTED}"
+        )
+    if last is not None:
+        cfg.resume, cfg.load_from = True, str(last)
+    if cfg.get("load_from"):
+        path = resolve(str(cfg.load_from))
+        cfg.load_from = str(path)
+        checkpoint = Checkpoint.read(path)
+        if last is not None:
+            check_resumable(cfg, checkpoint, processes)
+        if root := data_root(cfg):
+            checkpoint.check_unseen(root, "val")
+        finished = (checkpoint.meta.iter or 0) >= cfg.train_cfg.get("max_iters", math.inf)
+        if last is not None and finished and last.name != INTERRUPTED:  # after which a validation may be due
+            logger.info("%s: trained to its end, %d iterations; nothing is left to do", last, cfg.train_cfg.max_iters)
+            return
+    if resume:
+        logger.info(f"resuming {last}" if last else f"{work_dir}: no checkpoint to resume, starting anew")
+    ConciseRunner.from_cfg(cfg).train()

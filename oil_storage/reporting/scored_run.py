@@ -1,0 +1,212 @@
+"""The folder of a score: written by ``tools/test.py`` and ``tools/evaluate.py``, read back to compare runs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oil_storage.errors import UserError
+from oil_storage.evaluation.curves import at_threshold
+from oil_storage.evaluation.detections_file import read_detections
+from oil_storage.evaluation.ground_truth import read_coco, with_detections
+from oil_storage.evaluation.matching import Matched, match_scenes, truth_sha256
+from oil_storage.evaluation.scene_score import coco_detections, coco_truth
+from oil_storage.figures import EvaluationRecord, Figures, TestRecord, TrainedBy, metric_key
+from oil_storage.files import write_text
+from oil_storage.imagery import DEFAULT_READING, Reading
+from oil_storage.merging import Detections
+from oil_storage.reporting.formatting import shown
+from oil_storage.reporting.score_report import PictureOf, from_tiles, write_report
+
+METRICS, DETECTIONS, TRUTH = "metrics.json", "detections.json", "ground_truth.json"
+"""Files of a score; only ``tools/evaluate.py`` writes the ground truth, ``tools/test.py`` has it in its data."""
+TILE_DETECTIONS = "tile_detections.json"
+"""COCO results of ``tools/test.py``, whose image ids are those of the split's json of tiles."""
+ROUNDING = 2e-3
+"""Difference of an F1 that rounding explains: a box near IoU 0.5 may fall on the other side when it is read back."""
+
+
+def write_tested(
+    folder: Path,
+    record: TestRecord,
+    scenes: Sequence[Matched],
+    tile_detections: Sequence[dict[str, Any]],
+    tile_folder: Path,
+) -> None:
+    """Write the score of ``tools/test.py``.
+
+    Args:
+        folder: of the split, in the work dir.
+        record: what was tested, and its figures.
+        scenes: detections beside the ground truth.
+        tile_detections: COCO results.
+        tile_folder: images of the tiles.
+    """
+    (folder / METRICS).unlink(missing_ok=True)  # an earlier test's; its other files are about to be replaced
+    coco_detections([scene.result for scene in scenes]).save(folder / DETECTIONS)
+    write_text(folder / TILE_DETECTIONS, json.dumps(tile_detections))
+    title = f"{Path(record.config).stem}, {record.split} split"
+    write_report(folder, title, _facts(record), scenes, record.scenes, from_tiles(tile_folder, scenes))
+    record.save(folder / METRICS)  # last, so that its presence means a complete score
+
+
+def _facts(record: TestRecord) -> dict[str, str]:
+    trained = "the checkpoint does not tell"
+    if (by := record.trained) is not None:
+        trained = (
+            f"{by.iterations} iterations from {by.initialised or 'unknown weights'}, seed {by.seed}, commit "
+            f"{by.commit}, on {by.hardware}"
+        )
+    data = record.data
+    return {
+        "config": record.config,
+        "checkpoint": f"{record.checkpoint} (SHA-256 {record.checkpoint_sha256[:12]})",
+        "trained": trained,
+        "data": f"{data.name}, {record.split} split of seed {data.split_seed} (SHA-256 {data.sha256[:12]})",
+        "AP of tiles": f"{shown(record.metrics[metric_key('mAP')])}, less that of scenes "
+        f"{shown(record.tiles_ap_minus_scenes_ap)}",
+        "computed": f"in {record.precision}{', two views merged' if record.tta else ''}",
+    }
+
+
+def write_evaluated(
+    folder: Path,
+    record: EvaluationRecord,
+    scenes: Sequence[Matched],
+    picture_of: PictureOf,
+    reading: Reading = DEFAULT_READING,
+) -> None:
+    """Write the score of ``tools/evaluate.py``.
+
+    Args:
+        folder: made if absent.
+        record: what was scored, and its figures.
+        scenes: detections beside the ground truth.
+        picture_of: see :func:`oil_storage.reporting.score_report.write_report`.
+        reading: how the bands of the pictures become colours.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / METRICS).unlink(missing_ok=True)
+    results = [scene.result for scene in scenes]
+    coco_detections(results).save(folder / DETECTIONS)
+    coco_truth(results).save(folder / TRUTH)
+    keys = EvaluationRecord.model_fields.keys() - Figures.model_fields.keys()
+    facts = {key.replace("_", " "): getattr(record, key) for key in EvaluationRecord.model_fields if key in keys}
+    write_report(folder, Path(record.detections).name, facts, scenes, record, picture_of, reading)
+    record.save(folder / METRICS)
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A score that was read back.
+
+    Attributes:
+        folder: as named by the user.
+        scenes: detections beside the ground truth.
+        truth: :func:`oil_storage.evaluation.matching.truth_sha256` of the ground truth.
+        figures: figures of the scenes, with a threshold.
+        config: name of the config; for another tool's detections the name of the folder.
+        experiment: equal for runs that differ in their seed or fold alone.
+        tiles: tile size and overlap, ``640_64``; None for another tool's detections.
+        tile_ap: AP of tiles; None where there is none.
+        chosen_here: whether the score threshold is the best for these very scenes.
+        trained: None where it is not known.
+    """
+
+    folder: Path
+    scenes: list[Matched]
+    truth: str
+    figures: Figures
+    config: str
+    experiment: tuple[str, ...]
+    tiles: str | None
+    tile_ap: float | None
+    chosen_here: bool
+    trained: TrainedBy | None
+
+
+def read_run(folder: Path, split: str) -> ScoredRun:
+    """Read a score.
+
+    Args:
+        folder: work dir of a tested run, or ``--out`` of ``tools/evaluate.py``.
+        split: ``val`` or ``test``.
+
+    Raises:
+        UserError: the run was not tested on that split, or with several views, its data is gone, its threshold was
+            chosen on the test split, or its figures, detections and data do not belong together.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; name a tested run's work dir, or --out of tools/evaluate.py")
+    if (folder / TRUTH).is_file() and not (folder / split / METRICS).is_file():
+        return _read_evaluated(folder, split)
+    path, again = folder / split / METRICS, f"run tools/test.py with --split {split} --work-dir {folder}"
+    _check_complete(path, again)
+    record = TestRecord.load(path)
+    truth = Path(record.data_root, "scenes", f"{split}.json")
+    if record.split != split or record.tta:
+        raise UserError(f"{path}: scores the {record.split} split{', two views merged' if record.tta else ''}; {again}")
+    if not truth.is_file():
+        raise UserError(f"{truth}: no such file, though {path} was scored on it; prepare the data again")
+    scenes = _read_scenes(path, record.scenes, truth, again)
+    config, trained = Path(record.config).stem, record.trained
+    recipe = trained.recipe_sha256 if trained else str(folder.resolve())
+    initialised = str(trained.initialised) if trained else ""
+    return ScoredRun(
+        folder=folder,
+        scenes=scenes,
+        truth=truth_sha256(scene.result for scene in scenes),
+        figures=record.scenes,
+        config=config,
+        experiment=(config, record.tiles, recipe, initialised, *record.changes, record.precision),
+        tiles=record.tiles,
+        tile_ap=record.metrics[metric_key("mAP")],
+        chosen_here=split == "val",  # where tools/test.py chooses it
+        trained=trained,
+    )
+
+
+def _read_evaluated(folder: Path, split: str) -> ScoredRun:
+    path, again = folder / METRICS, f"run tools/evaluate.py again with --out {folder}"
+    _check_complete(path, again)
+    record = EvaluationRecord.load(path)
+    is_given = record.threshold_is == "given"
+    if split == "test" and not is_given:
+        raise UserError(f"{path}: its score threshold was chosen on these very scenes; {again} and --score-thr")
+    scenes = _read_scenes(path, record, folder / TRUTH, again)
+    return ScoredRun(
+        folder=folder,
+        scenes=scenes,
+        truth=truth_sha256(scene.result for scene in scenes),
+        figures=record,
+        config=folder.resolve().name,
+        experiment=(str(folder.resolve()),),
+        tiles=None,
+        tile_ap=None,
+        chosen_here=not is_given,
+        trained=None,
+    )
+
+
+def _check_complete(path: Path, again: str) -> None:
+    for needed in (path, path.with_name(DETECTIONS)):
+        if not needed.is_file():
+            raise UserError(f"{needed}: no such file; {again}")
+
+
+def _read_scenes(path: Path, figures: Figures, truth: Path, again: str) -> list[Matched]:
+    """Read detections and ground truth, and check that they give the F1 that is stored."""
+    if figures.threshold is None or figures.f1 is None:
+        raise UserError(f"{path}: has no F1; {again}, after a threshold was chosen on val")
+    detections = read_detections(path.with_name(DETECTIONS), {}, {})
+    scenes = read_coco(truth).scenes
+    found = {name: detections.get(name, Detections(scene.boxes, scene.scores)) for name, scene in scenes.items()}
+    matched = match_scenes(with_detections(scenes, found, path))
+    f1 = at_threshold(matched, figures.threshold).f1
+    if abs(f1 - figures.f1) > ROUNDING:
+        raise UserError(
+            f"{path}: tells an F1 of {figures.f1:.3f}, but {DETECTIONS} and {truth} give {f1:.3f}: they are not of one "
+            f"test; {again}"
+        )
+    return matched
