@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from oil_storage.drawing import jpeg, side_by_side
 
+MIN_SCORE = 0.3
+"""Predictions below are not drawn."""
+
 
 def _truth_by_image(dataset: Any, step: int = 1) -> dict[Any, NDArray[np.float32]]:
     """Return the boxes ``(N, 4)`` of every ``step``-th image, xyxy in pixels of the image as stored."""
@@ -25,10 +28,10 @@ def _truth_by_image(dataset: Any, step: int = 1) -> dict[Any, NDArray[np.float32
     }
 
 
-def _draw(sample: DetDataSample, truth: NDArray[np.float32], score_threshold: float) -> NDArray[np.uint8]:
+def _draw(sample: DetDataSample, truth: NDArray[np.float32]) -> NDArray[np.uint8]:
     image = cv2.cvtColor(cv2.imread(sample.img_path), cv2.COLOR_BGR2RGB).astype(np.uint8)
-    predictions = sample.pred_instances[sample.pred_instances.scores > score_threshold]
-    return side_by_side(image, truth, predictions.bboxes.float().cpu().numpy(), score_threshold)
+    predictions = sample.pred_instances[sample.pred_instances.scores > MIN_SCORE]
+    return side_by_side(image, truth, predictions.bboxes.float().cpu().numpy(), MIN_SCORE)
 
 
 @HOOKS.register_module()
@@ -36,13 +39,11 @@ class ValidationPictureHook(Hook):
     """Shows the same few validation tiles, from the densest to the sparsest, at each validation (TensorBoard: images).
 
     Args:
-        tiles: how many.
-        score_threshold: predictions below it are not drawn.
+        tiles: number of tiles.
     """
 
-    def __init__(self, tiles: int = 4, score_threshold: float = 0.3) -> None:
+    def __init__(self, tiles: int = 4) -> None:
         self.tiles = tiles
-        self.score_threshold = score_threshold
         self.truth: dict[Any, NDArray[np.float32]] = {}
 
     def before_val_epoch(self, runner: Runner) -> None:
@@ -62,22 +63,16 @@ class ValidationPictureHook(Hook):
         """Draw the chosen tiles of this batch."""
         for sample in outputs or ():
             if sample.img_id in self.truth:
-                picture = _draw(sample, self.truth[sample.img_id], self.score_threshold)
+                picture = _draw(sample, self.truth[sample.img_id])
                 runner.visualizer.add_image(f"val_{Path(sample.img_path).stem}", picture, runner.iter)
 
 
 @HOOKS.register_module()
 class PictureFolderHook(Hook):
-    """Writes a picture of every tested tile into a folder.
+    """Writes a picture of every tested tile into a folder, which is made if absent."""
 
-    Args:
-        folder: made if absent.
-        score_threshold: predictions below it are not drawn.
-    """
-
-    def __init__(self, folder: str, score_threshold: float = 0.3) -> None:
+    def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self.score_threshold = score_threshold
         self.truth: dict[Any, NDArray[np.float32]] = {}
 
     def before_test(self, runner: Runner) -> None:
@@ -90,5 +85,5 @@ class PictureFolderHook(Hook):
     ) -> None:
         """Write this batch's pictures as JPEG."""
         for sample in outputs or ():
-            picture = _draw(sample, self.truth[sample.img_id], self.score_threshold)
-            (self.folder / f"{Path(sample.img_path).stem}.jpg").write_bytes(jpeg(picture, quality=92))
+            path = self.folder / f"{Path(sample.img_path).stem}.jpg"
+            path.write_bytes(jpeg(_draw(sample, self.truth[sample.img_id]), quality=92))

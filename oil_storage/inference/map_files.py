@@ -27,21 +27,14 @@ def geojson(detections: SceneDetections) -> str:
         {
             "type": "Feature",
             "properties": {
-                "score": round(float(score), 4),
-                f"diameter_{detections.unit}": round(float(diameter), 2),
-                "centre": centre,
-                "site": int(site),
+                "score": round(tank.score, 4),
+                f"diameter_{detections.unit}": round(tank.diameter, 2),
+                "centre": tank.centre,
+                "site": tank.site,
             },
             "geometry": {"type": "Polygon", "coordinates": [ring]},
         }
-        for ring, centre, score, diameter, site in zip(
-            rings,
-            detections.coordinates(detections.centres).tolist(),
-            detections.scores,
-            detections.diameters,
-            detections.sites,
-            strict=True,
-        )
+        for tank, ring in zip(detections.tanks(), rings, strict=True)
     ]
     note = {"crs": None, "note": NOTE} if detections.crs is None else {}
     return json_text({"type": "FeatureCollection", **note, "features": features})
@@ -84,17 +77,11 @@ def table(detections: SceneDetections) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEADER)
-    for box, score, diameter, site, lonlat in zip(
-        detections.boxes.round(2).tolist(),
-        detections.scores,
-        detections.diameters,
-        detections.sites,
-        detections.coordinates(detections.centres).tolist(),
-        strict=True,
-    ):
+    for tank, box in zip(detections.tanks(), detections.boxes.round(2).tolist(), strict=True):
         sides = [f"{side:.2f}" for side in box]
-        where = ["", ""] if detections.crs is None else lonlat
-        writer.writerow([detections.name, *sides, f"{score:.4f}", f"{diameter:.2f}", detections.unit, site, *where])
+        lonlat = ["", ""] if detections.crs is None else tank.centre
+        sizes = [f"{tank.score:.4f}", f"{tank.diameter:.2f}", detections.unit, tank.site]
+        writer.writerow([detections.name, *sides, *sizes, *lonlat])
     return text.getvalue()
 
 

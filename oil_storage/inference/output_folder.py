@@ -7,54 +7,36 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
 from tqdm import tqdm
 
 from oil_storage.errors import UserError
-from oil_storage.files import json_text, remove_partial, sha256, write_bytes, write_json, write_text
+from oil_storage.files import remove_partial, sha256, write_bytes, write_json, write_text
 from oil_storage.georeference import sidecars
 from oil_storage.imagery import open_scene
 from oil_storage.inference import map_files
 from oil_storage.inference.scene_detections import SceneDetections
 from oil_storage.inference.scene_page import scene_page, scene_picture
-from oil_storage.inference.summaries import Bands, FinishedScene, MadeBy, Request, RunSummary, Stretch, summarise
+from oil_storage.inference.summaries import FinishedScene, MadeBy, RunSummary, summarise
 
 if TYPE_CHECKING:
     from oil_storage.inference.scene_detector import SceneDetector
 
-FINISHED = ".summary.json"
-"""Ending of the file of a scene that is written last."""
-PICTURES = "pictures"
-"""Folder of the pictures; apart, so that none is taken for a scene."""
-PAGE = ".html"
-SUMMARY = "summary.json"
+RECORD, PAGE = ".summary.json", ".html"
+"""Endings of a scene's files; the record is written last."""
+PICTURES, SUMMARY = "pictures", "summary.json"
+"""Pictures have a folder of their own, so that none is taken for a scene."""
 OVERLAP = 128
 """Pixels that neighbouring tiles share: larger than nearly all tanks, so that some tile sees each whole."""
 LONGEST_RUN = timedelta(days=365)
 """Time for which one of several processes waits for the others."""
-
-
-class DetectorOptions(TypedDict, total=False):
-    """Options of :class:`oil_storage.inference.scene_detector.SceneDetector`, which explains them."""
-
-    score_thr: float | None
-    device: str | None
-    batch_size: int | None
-    tile: int | None
-    overlap: int
-    scale: float
-    tta: bool
-    backend: str
-    fast: bool
-    bands: Bands | tuple[()] | None
-    stretch: Stretch | tuple[()] | None
 
 
 def detect_scenes(
@@ -65,7 +47,7 @@ def detect_scenes(
     *,
     html: bool = False,
     load_config: Callable[[], Config] | None = None,
-    **options: Unpack[DetectorOptions],
+    **options: Any,
 ) -> RunSummary:
     """Detect the tanks of many scenes and write them into a folder, each scene as it is done.
 
@@ -78,10 +60,7 @@ def detect_scenes(
         out: folder of the results; made if absent.
         html: write a page for each scene.
         load_config: reads the config where a scene is not finished; None takes ``Config.fromfile``.
-        **options: options of the detector.
-
-    Returns:
-        RunSummary: the scenes with results, and why others were left out.
+        **options: keyword arguments of ``SceneDetector``.
 
     Raises:
         UserError: a detector that does not work, or results that cannot be written.
@@ -91,7 +70,7 @@ def detect_scenes(
     try:
         request = _request(config, checkpoint, html, options)
     except Exception:  # whatever code in a config raises
-        load_config()  # may tell it better
+        load_config()  # may report it better
         raise
     folder = OutputFolder(out, request)
     records = [folder.finished(scene) for scene in scenes]
@@ -100,7 +79,6 @@ def detect_scenes(
         print(f"{len(scenes) - len(unfinished)} of {len(scenes)} scenes are done already")
     if records[0] is not None and not unfinished:
         return folder.write_summary(records[0].made_by, scenes, {})
-
     cfg = load_config()
 
     import torch
@@ -114,12 +92,10 @@ def detect_scenes(
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     detector = SceneDetector(cfg, checkpoint, **options)
     if detector.made_with not in (None, config.stem) and rank == 0:
-        print(
-            f"{checkpoint}: was trained with the config {detector.made_with}; {config.stem} may look at scenes "
-            "otherwise, and find less",
-            file=sys.stderr,
-        )
-    made_by = _made_by(request, detector)
+        warning = f"{config.stem} may look at scenes otherwise, and find less"
+        print(f"{checkpoint}: was trained with the config {detector.made_with}; {warning}", file=sys.stderr)
+    used = {"score_threshold": detector.threshold, **asdict(detector.reader.reading)}
+    made_by = request.model_copy(update=used)
     left_out = folder.detect(detector, made_by, unfinished[rank::processes], quiet=rank > 0)
     if processes > 1:
         shares: list[dict[str, str]] = [{}] * processes
@@ -129,11 +105,11 @@ def detect_scenes(
     return folder.write_summary(made_by, scenes, left_out)
 
 
-def _request(config: Path, checkpoint: Path, html: bool, options: DetectorOptions) -> Request:
+def _request(config: Path, checkpoint: Path, html: bool, options: Mapping[str, Any]) -> MadeBy:
     cfg = Config.fromfile(config, import_custom_modules=False)
     dataset = cfg.test_dataloader.dataset
     parts = cfg.model.to_dict(), [dict(step) for step in dataset.pipeline]
-    return Request(
+    return MadeBy(
         config=config.stem,
         config_sha256=hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest(),
         checkpoint_sha256=sha256(checkpoint),
@@ -142,15 +118,8 @@ def _request(config: Path, checkpoint: Path, html: bool, options: DetectorOption
         scale=options.get("scale", 1.0),
         tta=options.get("tta", False),
         html=html,
-        score_thr=options.get("score_thr"),
-        bands=options.get("bands"),
-        stretch=options.get("stretch"),
+        asked=(options.get("score_thr"), options.get("bands"), options.get("stretch")),
     )
-
-
-def _made_by(request: Request, detector: "SceneDetector") -> MadeBy:
-    asked = request.model_dump(exclude={"score_thr", "bands", "stretch"})
-    return MadeBy(**asked, score_threshold=detector.threshold, **asdict(detector.reader.reading))
 
 
 @dataclass(frozen=True)
@@ -159,16 +128,16 @@ class OutputFolder:
 
     Attributes:
         path: the folder.
-        request: what results are asked for; a scene with results of another request is done again.
+        request: what is asked for; see :meth:`MadeBy.request`.
     """
 
     path: Path
-    request: Request
+    request: MadeBy
 
     def finished(self, scene: Path) -> FinishedScene | None:
         """Return the record of a scene that was done as requested; None where it has to be done."""
         record = self._record(scene.stem)
-        if record is None or record.request != self.request or not scene.is_file():
+        if record is None or record.made_by.request() != self.request or not scene.is_file():
             return None
         return record if record.file == _version(scene) else None
 
@@ -176,12 +145,6 @@ class OutputFolder:
         self, detector: "SceneDetector", made_by: MadeBy, scenes: Sequence[Path], quiet: bool = False
     ) -> dict[str, str]:
         """Detect in scenes; the files of one are written beside the detection in the next.
-
-        Args:
-            detector: detector of this folder's request.
-            made_by: written into the record of each scene.
-            scenes: image files.
-            quiet: show no progress.
 
         Returns:
             dict: why scenes were left out, by their paths.
@@ -210,24 +173,24 @@ class OutputFolder:
         """Write all files of a scene, its record last; a scene that fails leaves none."""
         name, source = scene.stem, os.path.realpath(scene)
         previous = self._record(name)
+        is_other = previous is not None and previous.source != source
         if isinstance(result, UserError):
-            if previous is not None and previous.source == source:  # another file's results stay
+            if previous is not None and not is_other:
                 self._remove(name)
             raise result
-        if previous is not None and previous.source != source:
+        if previous is not None and is_other:
             tqdm.write(f"{scene}: takes the place of {previous.source}, of the same name, in {self.path}")
-        version = _version(scene)
         self._remove(name)
         try:
+            version = _version(scene)
             summary = summarise(result, source)
             map_files.write(result, self.path)
             image = open_scene(scene, detector.reader.reading)
-            if self.request.html:
+            if made_by.html:
                 write_text(self.path / f"{name}{PAGE}", scene_page(image, result, summary, detector.threshold))
             write_bytes(self.path / PICTURES / f"{name}.jpg", scene_picture(image, result))
-            fields = summary.model_dump(exclude_unset=True)
-            record = FinishedScene(**fields, file=version, request=self.request, made_by=made_by)
-            write_json(self.path / f"{name}{FINISHED}", record.model_dump(mode="json", exclude_unset=True))
+            record = FinishedScene(**summary.model_dump(exclude_unset=True), file=version, made_by=made_by)
+            write_json(self.path / f"{name}{RECORD}", record.model_dump(mode="json", exclude_unset=True))
         except Exception:
             self._remove(name)
             raise
@@ -246,12 +209,12 @@ class OutputFolder:
     def _record(self, name: str) -> FinishedScene | None:
         """Read the record of a scene; None where there is none that can be read."""
         try:
-            return FinishedScene.model_validate_json((self.path / f"{name}{FINISHED}").read_bytes())
+            return FinishedScene.model_validate_json((self.path / f"{name}{RECORD}").read_bytes())
         except (OSError, ValueError):
             return None
 
     def _remove(self, name: str) -> None:
-        for ending in (FINISHED, *map_files.FORMATS, PAGE):
+        for ending in (RECORD, *map_files.FORMATS, PAGE):
             (self.path / f"{name}{ending}").unlink(missing_ok=True)
         (self.path / PICTURES / f"{name}.jpg").unlink(missing_ok=True)
 
@@ -260,7 +223,7 @@ class OutputFolder:
         records = [record for scene in scenes if (record := self.finished(scene)) is not None]
         summary = RunSummary(made_by=made_by, scenes=list(records), left_out=left_out)
         if os.environ.get("RANK", "0") == "0":
-            write_text(self.path / SUMMARY, json_text(summary.model_dump(mode="json", exclude_unset=True)))
+            write_json(self.path / SUMMARY, summary.model_dump(mode="json", exclude_unset=True))
         return summary
 
 

@@ -1,8 +1,9 @@
 """Detections of a scene: boxes, scores, and the place, size and site of each tank."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,16 @@ APART = 150.0
 """Metres between the roofs of neighbours in one site: dikes and roads between tanks are narrower."""
 ASSUMED_GSD = 1.2
 """Metres per pixel where a scene does not say, SPOT's. It decides which tanks are neighbours, and no size."""
+
+
+class Tank(NamedTuple):
+    """One detection; ``centre`` is in the coordinates of :meth:`SceneDetections.coordinates`."""
+
+    box: list[float]
+    score: float
+    diameter: float
+    site: int
+    centre: list[float]
 
 
 @dataclass(frozen=True)
@@ -112,3 +123,8 @@ class SceneDetections:
             return points.round(2)
         # a tenth of a millimetre
         return transformed(self.georeference.to_world(points), self.georeference.crs, WGS84).round(9)
+
+    def tanks(self) -> Iterator[Tank]:
+        """Iterate over the detections."""
+        columns = (self.boxes, self.scores, self.diameters, self.sites, self.coordinates(self.centres))
+        return map(Tank, *(column.tolist() for column in columns))

@@ -36,20 +36,13 @@ def scene_page(image: SceneImage, detections: SceneDetections, summary: SceneSum
     pixels = image.reduced(LONGEST)
     tanks = [
         {
-            "box": [round(side, 2) for side in box],
-            "score": round(score, 4),
-            "diameter": round(diameter, 2),
-            "site": site,
-            "lonlat": None if detections.crs is None else lonlat,
+            "box": [round(side, 2) for side in tank.box],
+            "score": round(tank.score, 4),
+            "diameter": round(tank.diameter, 2),
+            "site": tank.site,
+            "lonlat": None if detections.crs is None else tank.centre,
         }
-        for box, score, diameter, site, lonlat in zip(
-            detections.boxes.tolist(),
-            detections.scores.tolist(),
-            detections.diameters.tolist(),
-            detections.sites.tolist(),
-            detections.coordinates(detections.centres).tolist(),
-            strict=True,
-        )
+        for tank in detections.tanks()
     ]
     leaflet = files("oil_storage.reporting") / "leaflet"
     content = {

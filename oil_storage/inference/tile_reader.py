@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -24,27 +24,15 @@ AHEAD = 4
 Source = Path | NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Tiles of one scene.
-
-    Attributes:
-        windows: places of the tiles, ``(4,)`` xyxy in pixels of the scene.
-        inputs: output of the test pipeline for each tile.
-    """
+class Batch(NamedTuple):
+    """Tiles of one scene: windows ``(4,)`` xyxy in pixels of the scene, and what the test pipeline made of each."""
 
     windows: list[NDArray[np.int64]]
     inputs: list[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class EndOfScene:
-    """What follows the last batch of a scene.
-
-    Attributes:
-        source: the scene as given.
-        image: the open scene; a fault where it could not be opened, or not be read to its end.
-    """
+class EndOfScene(NamedTuple):
+    """End of a scene: as given, and as opened, or the fault why it cannot be read to its end."""
 
     source: Source
     image: SceneImage | UserError

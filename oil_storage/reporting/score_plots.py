@@ -17,15 +17,9 @@ BIN_LABELS = ("< 8", "8-16", "16-32", "32-64", "64 +")
 
 
 def plots(curve: Curve, figures: Figures) -> "dict[str, Figure]":
-    """Plot a score.
+    """Plot the curve and the figures of a score, by the names of the plots.
 
-    Args:
-        curve: of all scenes.
-        figures: of these scenes, from :func:`oil_storage.evaluation.scene_score.score_scenes`; without a threshold
-            there is no plot of errors or of counts.
-
-    Returns:
-        dict: figures by their names.
+    Figures without a threshold have no plots of errors and counts.
     """
     from matplotlib.figure import Figure
 

@@ -158,16 +158,12 @@ def write_report(
         write_bytes(folder / f"{name}.png", png(figure))
     false = false_positives(scenes, threshold)
     write_text(folder / SUSPECTS, suspect_labels(false))
-    galleries = {
-        "false_positives": (false, "Highest-scoring false positives", "Errors, or tanks without a label.", "score"),
-        "misses": (misses(scenes, threshold), "Largest tanks that were missed", "", "side in px"),
-        "loosest": (
-            loosest(scenes, threshold),
-            "Right detections that fit worst",
-            "Red is the detection, green the label.",
-            "IoU",
-        ),
-    }
+    loose = loosest(scenes, threshold)
+    galleries = [
+        ("false_positives", false, "Highest-scoring false positives", "Errors, or tanks without a label.", "score"),
+        ("misses", misses(scenes, threshold), "Largest tanks that were missed", "", "side in px"),
+        ("loosest", loose, "Right detections that fit worst", "Red is the detection, green the label.", "IoU"),
+    ]
     content = {
         "title": title,
         "facts": facts.items(),
@@ -181,7 +177,7 @@ def write_report(
         "galleries": [
             {"title": title, "note": note, "unit": unit, "number": len(boxes)}
             | _write_sheet(folder / f"{name}.jpg", boxes[:GALLERY_BOXES], picture_of, reading)
-            for name, (boxes, title, note, unit) in galleries.items()
+            for name, boxes, title, note, unit in galleries
         ],
     }
     write_text(folder / PAGE, render("score.html", content))

@@ -17,6 +17,7 @@ MADE_BY = MadeBy(
     bands=None,
     stretch=None,
     html=False,
+    asked=(None, None, None),
 )
 
 
