@@ -90,11 +90,6 @@ class Overlap:
     score: float = 1.0
     matrix: NDArray[np.float64] | None = None
 
-    @property
-    def offset(self) -> tuple[int, int] | None:
-        """Where the second scene's first corner lies in the first, whole pixels (x, y)."""
-        return None if self.matrix is None else (round(self.matrix[0, 2]), round(self.matrix[1, 2]))
-
 
 @dataclass(frozen=True)
 class Similarity:

@@ -154,10 +154,8 @@ def _check_choices(choices: Choices, seed: int) -> None:
     if choices.split_file and (choices.folds is not None or choices.fold):
         raise UserError("--split-file: gives the split; leave out --folds and --fold, or --split-file")
     if choices.folds is not None and not 0 <= choices.fold < choices.folds >= len(SPLITS):
-        raise UserError(
-            f"--folds {choices.folds} --fold {choices.fold}: there must be at least {len(SPLITS)} folds, "
-            "and the first is number 0"
-        )
+        given = f"--folds {choices.folds} --fold {choices.fold}"
+        raise UserError(f"{given}: there must be at least {len(SPLITS)} folds, and the first is number 0")
     if choices.fold and choices.folds is None:
         raise UserError(f"--fold {choices.fold}: one of --folds K; give both")
     if not 0 <= choices.min_side < math.inf:
@@ -195,13 +193,8 @@ def _source(path: Path, annotations: Annotations, seed: int, choices: Choices, s
     digests = [sha256(file) for file in annotations.files]
     digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     images = {scene.scene_id: sha256(scene.image) for scene in scenes}
-    return Source(
-        path=path.resolve(),
-        annotations_sha256=digest,
-        seed=seed,
-        choices=choices.recorded(),
-        images_sha256=images,
-    )
+    choices = choices.recorded()
+    return Source(path=path.resolve(), annotations_sha256=digest, seed=seed, choices=choices, images_sha256=images)
 
 
 def _check_same(out: Path, before: Source, now: Source) -> None:
@@ -246,12 +239,10 @@ def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split, gsd: float |
     written = []
     for name in SPLITS:
         members = [by_id[scene_id] for scene_id in split[name]]
-        images = [
-            image_entry(
-                scene.scene_id, scene.image.name, scene.width, scene.height, gsd or mean_ground_resolution(scene)
-            )
-            for scene in members
-        ]
+        images = []
+        for scene in members:
+            resolution = gsd or mean_ground_resolution(scene)
+            images.append(image_entry(scene.scene_id, scene.image.name, scene.width, scene.height, resolution))
         text = json_text(coco(images, [scene.boxes for scene in members]))
         path = out / "scenes" / f"{name}.json"
         if not path.is_file() or path.read_bytes() != text.encode():

@@ -1,5 +1,6 @@
 """The ways in which boxes go wrong, and how each is undone. Sizes are pixels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,20 +11,27 @@ SCALED = "coordinates scaled"
 RESIZED = "sizes scaled"
 SHIFTED = "shifted"
 ELSEWHERE = "of another image"
-DISCRETE = (
-    "mirrored left-right",
-    "mirrored top-bottom",
-    "turned by 180 degrees",
-    "transposed",
-    "turned by 90 degrees clockwise",
-    "turned by 90 degrees counter-clockwise",
-    "xywh read as xyxy",
-    "xyxy read as xywh",
-    "xxyy read as xyxy",
-    "centre read as corner",
-    "corner read as centre",
-)
+Floats = NDArray[np.float32]
+_UNDO: dict[str, Callable[[Floats, Floats, Floats, Floats, int, int], tuple[Floats, Floats, Floats, Floats]]] = {
+    "mirrored left-right": lambda a, b, c, d, width, height: (width - c, b, width - a, d),
+    "mirrored top-bottom": lambda a, b, c, d, width, height: (a, height - d, c, height - b),
+    "turned by 180 degrees": lambda a, b, c, d, width, height: (width - c, height - d, width - a, height - b),
+    "transposed": lambda a, b, c, d, width, height: (b, a, d, c),
+    "turned by 90 degrees clockwise": lambda a, b, c, d, width, height: (b, height - c, d, height - a),
+    "turned by 90 degrees counter-clockwise": lambda a, b, c, d, width, height: (width - d, a, width - b, c),
+    "xywh read as xyxy": lambda a, b, c, d, width, height: (a, b, a + c, b + d),
+    "xyxy read as xywh": lambda a, b, c, d, width, height: (a, b, c - a, d - b),
+    "xxyy read as xyxy": lambda a, b, c, d, width, height: (a, c, b, d),
+    "centre read as corner": lambda a, b, c, d, width, height: _moved(a, b, c, d, -0.5),
+    "corner read as centre": lambda a, b, c, d, width, height: _moved(a, b, c, d, 0.5),
+}
+DISCRETE = tuple(_UNDO)
 """Faults without a parameter."""
+
+
+def _moved(a: Floats, b: Floats, c: Floats, d: Floats, sides: float) -> tuple[Floats, Floats, Floats, Floats]:
+    x, y = (c - a) * np.float32(sides), (d - b) * np.float32(sides)
+    return a + x, b + y, c + x, d + y
 
 
 @dataclass(frozen=True)
@@ -61,39 +69,18 @@ def undo(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> N
     As written, corners may be in any order, and lie outside the image. :data:`ELSEWHERE` changes nothing.
     """
     a, b, c, d = boxes.T.astype(np.float32)
-    match fault.kind:
-        case "mirrored left-right":
-            a, c = width - c, width - a
-        case "mirrored top-bottom":
-            b, d = height - d, height - b
-        case "turned by 180 degrees":
-            a, b, c, d = width - c, height - d, width - a, height - b
-        case "transposed":
-            a, b, c, d = b, a, d, c
-        case "turned by 90 degrees clockwise":
-            a, b, c, d = b, height - c, d, height - a
-        case "turned by 90 degrees counter-clockwise":
-            a, b, c, d = width - d, a, width - b, c
-        case "xywh read as xyxy":
-            c, d = a + c, b + d
-        case "xyxy read as xywh":
-            c, d = c - a, d - b
-        case "xxyy read as xyxy":
-            b, c = c, b
-        case "centre read as corner":
-            a, b, c, d = a - (c - a) / 2, b - (d - b) / 2, c - (c - a) / 2, d - (d - b) / 2
-        case "corner read as centre":
-            a, b, c, d = a + (c - a) / 2, b + (d - b) / 2, c + (c - a) / 2, d + (d - b) / 2
-        case "coordinates scaled":
-            x, y = fault.parameters
-            a, b, c, d = a / x, b / y, c / x, d / y
-        case "sizes scaled":
-            by_x, by_y = fault.parameters
-            x, y, w, h = (a + c) / 2, (b + d) / 2, (c - a) / 2 / by_x, (d - b) / 2 / by_y
-            a, b, c, d = x - w, y - h, x + w, y + h
-        case "shifted":
-            x, y = fault.parameters
-            a, b, c, d = a - x, b - y, c - x, d - y
+    if fault.kind in _UNDO:
+        a, b, c, d = _UNDO[fault.kind](a, b, c, d, width, height)
+    elif fault.kind == SCALED:
+        x, y = fault.parameters
+        a, b, c, d = a / x, b / y, c / x, d / y
+    elif fault.kind == SHIFTED:
+        x, y = fault.parameters
+        a, b, c, d = a - x, b - y, c - x, d - y
+    elif fault.kind == RESIZED:
+        by_x, by_y = fault.parameters
+        x, y, w, h = (a + c) / 2, (b + d) / 2, (c - a) / 2 / by_x, (d - b) / 2 / by_y
+        a, b, c, d = x - w, y - h, x + w, y + h
     return np.stack([np.minimum(a, c), np.minimum(b, d), np.maximum(a, c), np.maximum(b, d)], axis=1).astype(np.float32)
 
 
