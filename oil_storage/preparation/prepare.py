@@ -19,7 +19,7 @@ from oil_storage.errors import UserError
 from oil_storage.files import check_apart, is_partial, json_text, locked, remove_partial, sha256, write_text
 from oil_storage.findings import Finding, Severity
 from oil_storage.georeference import Resolution
-from oil_storage.manifest import SPLITS, Alignment, Choices, Manifest, SceneCounts, SharedGround, Source, Split
+from oil_storage.manifest import SPLITS, Choices, Manifest, SceneCounts, SharedGround, Source, Split
 from oil_storage.preparation.resampling import mean_ground_resolution, resample
 from oil_storage.preparation.split import fold_scenes, read_split_file, split_scenes
 from oil_storage.preparation.tile_sets import check_geometry, first_damaged, write_tile_set
@@ -270,7 +270,7 @@ def _new_manifest(
     return Manifest(
         oil_storage=__version__,
         source=source,
-        alignment=Alignment(answer=str(inspected.alignment.answer), fault=str(inspected.alignment.fault)),
+        alignment={"answer": str(inspected.alignment.answer), "fault": str(inspected.alignment.fault)},
         same_ground=[
             SharedGround(scenes=(overlap.first, overlap.second), shared=round(overlap.shared, 3))
             for overlap in inspected.same_ground

@@ -120,9 +120,8 @@ def write_tile_set(scenes: Sequence[Scene], split: Split, folder: Path, tile: in
             boxes = [len(cut.boxes) for of_scene in tiles.values() for cut in of_scene]
             counts[name] = TileCounts(tiles=len(boxes), boxes=sum(boxes), densest=max(boxes, default=0))
         if not counts["train"].boxes:
-            raise UserError(
-                f"--tile {tile}: no train tile has a box; nothing to train on in {', '.join(split['train'])}"
-            )
+            scene_ids = ", ".join(split["train"])
+            raise UserError(f"--tile {tile}: no train tile has a box; nothing to train on in {scene_ids}")
         for of_scene in in_processes(_cut_scene, jobs, f"cutting {tile}_{overlap}", "scene"):
             digests |= of_scene
         write_text(partial / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))

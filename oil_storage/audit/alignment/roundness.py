@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ANGLES = 32
-"""Points on an ellipse, a multiple of four; they start at -45 degrees, so that each quarter of them is a side."""
+"""Points on an ellipse, from -45 degrees on."""
 FLAT = 2.0
 """Grey levels a pixel: gradients below it count as no edge."""
 EDGE_MARGIN = 1.0
@@ -72,50 +72,33 @@ class GradientField:
         return gradients
 
 
-def radial_gradients(
-    field: GradientField, boxes: NDArray[np.float32], sparse: int = 1
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Measure gradients along the ellipses inscribed in boxes, at every ``sparse``-th angle.
-
-    Returns:
-        tuple: the part along the outward normal and the whole magnitude, each ``(N, ANGLES / sparse)``; quarters of
-        the angles are the right, bottom, left and top side.
-    """
-    cos, sin = COS[::sparse], SIN[::sparse]
-    radial, magnitude = np.empty((2, len(boxes), len(cos)), dtype=np.float32)
-    for start in range(0, len(boxes), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        some = boxes[part].astype(np.float32, copy=False)
-        centre, radius = (some[:, :2] + some[:, 2:]) / 2, np.abs(some[:, 2:] - some[:, :2]) / 2
-        along_x, along_y = radius[:, 1:] * cos, radius[:, :1] * sin  # the ellipse's normal, not yet of unit length
-        length = np.sqrt(along_x**2 + along_y**2) + 1e-6
-        gradient = field.at(centre[:, :1] + radius[:, :1] * cos, centre[:, 1:] + radius[:, 1:] * sin)
-        x, y = gradient[..., 0], gradient[..., 1]
-        radial[part] = (x * along_x + y * along_y) / length
-        magnitude[part] = np.sqrt(x**2 + y**2)
-    return radial, magnitude
-
-
 def roundness(field: GradientField, boxes: NDArray[np.float32], sparse: int = 1) -> NDArray[np.float32]:
     """Measure the share of the gradient along each inscribed ellipse that points to the centre, or away from it.
+
+    The gradient is sampled at every ``sparse``-th angle.
 
     Returns:
         ``(N,)`` in [0, 1]: 1 for a perfect disc, about 0.2 for any other place, 0 outside the image.
     """
-    radial, magnitude = radial_gradients(field, boxes, sparse)
-    return np.asarray(np.abs(radial.mean(axis=1)) / (magnitude.mean(axis=1) + FLAT))
+    cos, sin = COS[::sparse], SIN[::sparse]
+    share = np.empty(len(boxes), dtype=np.float32)
+    for start in range(0, len(boxes), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        low, high = np.hsplit(boxes[part].astype(np.float32, copy=False), 2)
+        centre, radius = (low + high) / 2, np.abs(high - low) / 2
+        along_x, along_y = radius[:, 1:] * cos, radius[:, :1] * sin  # the ellipse's normal, not yet of unit length
+        length = np.sqrt(along_x**2 + along_y**2) + 1e-6
+        gradient = field.at(centre[:, :1] + radius[:, :1] * cos, centre[:, 1:] + radius[:, 1:] * sin)
+        x, y = gradient[..., 0], gradient[..., 1]
+        radial, magnitude = (x * along_x + y * along_y) / length, np.sqrt(x**2 + y**2)
+        share[part] = np.abs(radial.mean(axis=1)) / (magnitude.mean(axis=1) + FLAT)
+    return share
 
 
-def tightened(boxes: NDArray[np.float32], margin: float = EDGE_MARGIN, size: float = 1.0) -> NDArray[np.float32]:
-    """Shrink boxes to the edge about their centres.
-
-    Args:
-        boxes: ``size`` times too large.
-        margin: pixels that people leave on each side; at most 0.6 of the half box are taken away.
-        size: see ``boxes``.
-    """
+def tightened(boxes: NDArray[np.float32], size: float = 1.0) -> NDArray[np.float32]:
+    """Shrink boxes that are ``size`` times too large to the edge about their centres, at most to 0.4 of their size."""
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 / size
-    half = np.maximum(half - margin, 0.4 * half)
+    half = np.maximum(half - EDGE_MARGIN, 0.4 * half)
     return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
 
 
