@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.audit.fingerprint import SceneFingerprint, fingerprint
+from oil_storage.audit.fingerprint import Fingerprint, fingerprint
 from oil_storage.audit.same_ground import MIN_SCORE, Overlap, find_same_ground, groups
 from oil_storage.imagery import SUFFIXES, read_pixels
 from oil_storage.parallel import in_processes
@@ -99,8 +99,8 @@ class Pair:
         is_bare: nine tenths of the common part, or more, are bare.
     """
 
-    first: SceneFingerprint
-    second: SceneFingerprint
+    first: Fingerprint
+    second: Fingerprint
     matrix: NDArray[np.float64]
     is_bare: bool
 
@@ -172,7 +172,7 @@ def row(paths: Sequence[Path], change: Change, share: float) -> str:
     )
 
 
-def whole(path: Path) -> SceneFingerprint:
+def whole(path: Path) -> Fingerprint:
     """The fingerprint of a whole scene."""
     return fingerprint(path.stem, read_pixels(path))
 

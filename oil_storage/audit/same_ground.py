@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from oil_storage.audit.fingerprint import SceneFingerprint
+from oil_storage.audit.fingerprint import Fingerprint
 from oil_storage.scene import Scene
 
 Indices = NDArray[np.int64]
@@ -91,8 +91,7 @@ class Overlap:
     matrix: NDArray[np.float64] | None = None
 
 
-@dataclass(frozen=True)
-class Similarity:
+class Similarity(NamedTuple):
     """Positions as complex numbers ``x + iy``: ``p -> linear * p + shift``."""
 
     linear: complex
@@ -104,7 +103,7 @@ class Similarity:
         return np.array([[a, -b, self.shift.real], [b, a, self.shift.imag]])
 
 
-def find_same_ground(fingerprints: Sequence[SceneFingerprint], min_score: float = MIN_SCORE) -> list[Overlap]:
+def find_same_ground(fingerprints: Sequence[Fingerprint], min_score: float = MIN_SCORE) -> list[Overlap]:
     """Find all pairs of scenes that show the same ground, whatever their shift, turn, mirroring and scale.
 
     Pairs are sorted by ids. Time grows with n log n, but for a share of 0.4 ms a pair.
@@ -224,7 +223,7 @@ def _by_pair(matches: Indices, begins: Indices) -> Iterator[tuple[int, int, Indi
 
 
 def _overlap(
-    first: SceneFingerprint, second: SceneFingerprint, matches: Indices, is_mirrored: bool, min_score: float
+    first: Fingerprint, second: Fingerprint, matches: Indices, is_mirrored: bool, min_score: float
 ) -> Overlap | None:
     """Return the overlap that like points tell and the pictures confirm, if any."""
     best = None
@@ -238,9 +237,7 @@ def _overlap(
     return best
 
 
-def _candidates(
-    first: SceneFingerprint, second: SceneFingerprint, matches: Indices, is_mirrored: bool
-) -> Iterator[Similarity]:
+def _candidates(first: Fingerprint, second: Fingerprint, matches: Indices, is_mirrored: bool) -> Iterator[Similarity]:
     """Yield similarities that enough matches agree on."""
     linear = _linear(first.points[matches[:, 0]], second.points[matches[:, 1]])
     agreeing = _consensus(first, second, matches, linear, DRIFT)
@@ -255,9 +252,7 @@ def _candidates(
         yield from _fits(first, second, agreeing)
 
 
-def _consensus(
-    first: SceneFingerprint, second: SceneFingerprint, matches: Indices, linear: Complex, drift: float
-) -> Indices:
+def _consensus(first: Fingerprint, second: Fingerprint, matches: Indices, linear: Complex, drift: float) -> Indices:
     """Return the matches that agree with the one with which most agree; each tells a similarity by itself."""
     if not len(matches):
         return matches
@@ -270,7 +265,7 @@ def _consensus(
     return np.asarray(matches[agrees[agrees.sum(1).argmax()]])
 
 
-def _fits(first: SceneFingerprint, second: SceneFingerprint, agreeing: Indices) -> Iterator[Similarity]:
+def _fits(first: Fingerprint, second: Fingerprint, agreeing: Indices) -> Iterator[Similarity]:
     """Yield the similarity that fits best, and the best of those that only shift and turn by multiples of 90 degrees.
 
     Most scenes lie so, and a shift is measured far better by few points than a similarity.
@@ -286,9 +281,7 @@ def _fits(first: SceneFingerprint, second: SceneFingerprint, agreeing: Indices) 
             yield refined
 
 
-def _refined(
-    first: SceneFingerprint, second: SceneFingerprint, similarity: Similarity, is_upright: bool
-) -> Similarity | None:
+def _refined(first: Fingerprint, second: Fingerprint, similarity: Similarity, is_upright: bool) -> Similarity | None:
     """Fit the similarity to all like points that it brings near each other; with ``is_upright`` its shift alone.
 
     None where they tell of no likely scale.
@@ -327,7 +320,7 @@ def _fit(p: Complex, q: Complex) -> Similarity | None:
     return Similarity(complex(linear), complex(p_mean - linear * q_mean))
 
 
-def _positions(scene: SceneFingerprint) -> Complex:
+def _positions(scene: Fingerprint) -> Complex:
     return scene.points[:, 0].astype(np.float64) + 1j * scene.points[:, 1]
 
 
@@ -337,7 +330,7 @@ def _linear(first: NDArray[np.float32], second: NDArray[np.float32]) -> Complex:
     return np.asarray(first[:, 2] / second[:, 2] * np.exp(1j * turn))
 
 
-def _score(first: SceneFingerprint, second: SceneFingerprint, matrix: NDArray[np.float64]) -> float:
+def _score(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64]) -> float:
     """Return the median correlation of the two pictures over the cells of the ground that both show.
 
     With the median, marks drawn into both images or a cloud in one do not decide.
@@ -368,7 +361,7 @@ def _score(first: SceneFingerprint, second: SceneFingerprint, matrix: NDArray[np
     return float(np.median(xy[tells] / np.sqrt(xx[tells] * yy[tells])))
 
 
-def _frame(scene: Scene | SceneFingerprint) -> shapely.Polygon:
+def _frame(scene: Scene | Fingerprint) -> shapely.Polygon:
     return shapely.box(0, 0, scene.width, scene.height)
 
 

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import shapely
 from numpy.typing import NDArray
+from rasterio.warp import transform
 
-from oil_storage.audit.fingerprint import SceneFingerprint, fingerprint
-from oil_storage.audit.same_ground import Overlap, find_same_ground, from_coordinates, groups
+from oil_storage.audit.fingerprint import Fingerprint, fingerprint
+from oil_storage.audit.same_ground import Overlap, find_same_ground, footprints, from_coordinates, groups
+from oil_storage.georeference import Georeference
 from oil_storage.imagery import read_pixels
+from oil_storage.scene import Scene
 from oil_storage.synthetic.rendering import render_scene
 
 KNOWN_PAIR = ("058b9459-27b9-4047-b3ad-ecaa7e42399c", "8e40cbf3-aea6-497c-83ed-5f9929e4ccde")
@@ -39,7 +42,7 @@ def darkened(image: Image) -> Image:
     return (image * 0.7 + 5).astype(np.uint8)
 
 
-def fingerprints(images: dict[str, Image]) -> list[SceneFingerprint]:
+def fingerprints(images: dict[str, Image]) -> list[Fingerprint]:
     return [fingerprint(name, image) for name, image in images.items()]
 
 
@@ -48,7 +51,7 @@ def pairs(overlaps: Sequence[Overlap]) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def others() -> list[SceneFingerprint]:
+def others() -> list[Fingerprint]:
     return fingerprints({f"other_{seed}": ground(100 + seed, SIDE, SIDE) for seed in range(4)})
 
 
@@ -57,7 +60,7 @@ def others() -> list[SceneFingerprint]:
     [(304, 0), (0, -304), (248, 248), (-248, 248), (152, -152), (0, 160), (96, 96), (3, 1)],
     ids=lambda shift: str(shift),
 )
-def test_overlapping_windows_are_found_from_five_percent_up(x: int, y: int, others: list[SceneFingerprint]) -> None:
+def test_overlapping_windows_are_found_from_five_percent_up(x: int, y: int, others: list[Fingerprint]) -> None:
     whole = ground(abs(x) + 7 * abs(y))
     left, top = max(0, -x), max(0, -y)
     first = whole[top : top + SIDE, left : left + SIDE]
@@ -71,7 +74,7 @@ def test_overlapping_windows_are_found_from_five_percent_up(x: int, y: int, othe
 
 
 @pytest.mark.parametrize(("like", "found"), [(0, []), (2, [("first", "second")])])
-def test_two_points_tell_of_a_shift(like: int, found: list[tuple[str, str]], others: list[SceneFingerprint]) -> None:
+def test_two_points_tell_of_a_shift(like: int, found: list[tuple[str, str]], others: list[Fingerprint]) -> None:
     whole, shift = ground(3), 200
     first, second = fingerprints({"first": whole[:SIDE, :SIDE], "second": whole[:SIDE, shift : shift + SIDE]})
     is_common = second.points[:, 0] < SIDE - shift
@@ -106,7 +109,7 @@ WHOLE = [(0, 0), (SIDE, 0), (SIDE, SIDE), (0, SIDE)]
     ],
     ids=["copy", "turned", "upside-down", "mirrored", "flipped", "transposed", "coarser", "halved", "crop"],
 )
-def test_copies_are_found_and_where_they_lie(change, expected, others: list[SceneFingerprint]) -> None:
+def test_copies_are_found_and_where_they_lie(change, expected, others: list[Fingerprint]) -> None:
     image = ground(1, SIDE, SIDE)
     copy = np.ascontiguousarray(change(image))
     overlaps = find_same_ground([*others, *fingerprints({"image": image, "changed": jpeg(copy, 80)})])
@@ -127,7 +130,7 @@ def test_odd_sides_do_not_shift_the_mirrored_copy() -> None:
     )
 
 
-def test_equal_scenes_give_equal_answers_in_any_order(others: list[SceneFingerprint]) -> None:
+def test_equal_scenes_give_equal_answers_in_any_order(others: list[Fingerprint]) -> None:
     whole = ground(3)
     scenes = [*others, *fingerprints({"a": whole[:SIDE, :SIDE], "b": whole[100 : 100 + SIDE, 50 : 50 + SIDE]})]
     once = find_same_ground(scenes)
@@ -195,7 +198,7 @@ def test_groups_join_through_others_and_hold_every_scene_once() -> None:
     assert groups([], []) == []
 
 
-def airbus_fingerprints(folder: Path, scene_ids: Sequence[str]) -> list[SceneFingerprint]:
+def airbus_fingerprints(folder: Path, scene_ids: Sequence[str]) -> list[Fingerprint]:
     return [fingerprint(name, read_pixels(folder / "images" / f"{name}.jpg")) for name in scene_ids]
 
 
@@ -216,3 +219,39 @@ def test_the_known_pair_is_the_only_one(airbus: Path) -> None:
     scene_ids = sorted(path.stem for path in (airbus / "images").iterdir())
     assert len(scene_ids) == 78
     check_known_pair(find_same_ground(airbus_fingerprints(airbus, scene_ids)))
+
+
+NORTH_UP = (2.0, 0.0, 595_000.0, 0.0, -2.0, 5_750_000.0)
+
+
+def scene(name: str, place: Georeference | None) -> Scene:
+    return Scene(name, Path(f"{name}.tif"), 100, 80, np.zeros((0, 4), np.float32), place)
+
+
+def reprojected(crs: str, shift: float) -> Georeference:
+    """The place of a scene ``shift`` metres east of that at :data:`NORTH_UP`, in another system."""
+    east, north = np.array([(0, 0), (200, 0), (0, -160)]).T + np.array([[595_000 + shift], [5_750_000]])
+    (x, right, low), (y, right_y, low_y) = transform("EPSG:32631", crs, east, north)
+    sides = (right - x) / 100, (low - x) / 80, x, (right_y - y) / 100, (low_y - y) / 80, y
+    return Georeference(crs, sides)
+
+
+def test_areas_are_longitudes_and_latitudes() -> None:
+    area = footprints([scene("a", Georeference("EPSG:32631", NORTH_UP))])["a"]
+    (x,), (y,) = transform("EPSG:32631", "OGC:CRS84", [595_100], [5_749_920])
+    assert shapely.contains_xy(area, x, y)
+    assert shapely.get_coordinates(area.centroid)[0] == pytest.approx((x, y), abs=1e-6)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32631", "EPSG:32632", "EPSG:3857", "EPSG:4326"])
+@pytest.mark.parametrize(("shift", "shared"), [(0, 1.0), (100, 0.5), (190, 0.05), (201, None)])
+def test_overlaps_are_found_across_coordinate_systems(crs: str, shift: float, shared: float | None) -> None:
+    scenes = [scene("a", Georeference("EPSG:32631", NORTH_UP)), scene("b", reprojected(crs, shift))]
+    overlaps = from_coordinates(footprints(scenes))
+    assert [overlap.shared for overlap in overlaps] == ([pytest.approx(shared, abs=0.003)] if shared else [])
+
+
+def test_scenes_that_are_nowhere_on_the_earth_are_left_out() -> None:
+    own = Georeference(None, (1.0, 0.0, 5.0, 0.0, 1.0, 5.0))
+    lost = Georeference("EPSG:32631", (2.0, 0.0, float("inf"), 0.0, -2.0, 0.0))
+    assert footprints([scene("a", None), scene("b", own), scene("c", own), scene("d", lost)]) == {}

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from oil_storage.audit.alignment.roundness import Floats
 
 NONE = "none"
 SCALED = "coordinates scaled"
 RESIZED = "sizes scaled"
 SHIFTED = "shifted"
 ELSEWHERE = "of another image"
-Floats = NDArray[np.float32]
 _UNDO: dict[str, Callable[[Floats, Floats, Floats, Floats, int, int], tuple[Floats, Floats, Floats, Floats]]] = {
     "mirrored left-right": lambda a, b, c, d, width, height: (width - c, b, width - a, d),
     "mirrored top-bottom": lambda a, b, c, d, width, height: (a, height - d, c, height - b),
@@ -63,7 +63,7 @@ class Fault:
                 return f"of another image, {self.image}" if self.image else self.kind
 
 
-def undo(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+def undo(fault: Fault, boxes: Floats, width: int, height: int) -> Floats:
     """Return boxes as they were before the fault, ``(N, 4)`` float32 xyxy with corners in order.
 
     As written, corners may be in any order, and lie outside the image. :data:`ELSEWHERE` changes nothing.

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float32]
+
 ANGLES = 32
 """Points on an ellipse, from -45 degrees on."""
 FLAT = 2.0
@@ -43,7 +45,7 @@ class GradientField:
     """
 
     grey: NDArray[np.uint8]
-    vectors: NDArray[np.float32]
+    vectors: Floats
 
     @classmethod
     def of(cls, pixels: NDArray[np.uint8], sigma: float = 1.0) -> "GradientField":
@@ -57,7 +59,7 @@ class GradientField:
         """Smoothed by a Gaussian of ``sigma`` pixels, so that an edge is met from farther away."""
         return GradientField(self.grey, np.asarray(cv2.GaussianBlur(self.vectors, (0, 0), sigma), dtype=np.float32))
 
-    def at(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+    def at(self, x: Floats, y: Floats) -> Floats:
         """``(N, K, 2)`` gradients at ``(N, K)`` points, pixels with the origin at the image's corner; 0 outside."""
         rows, columns = (-(-side // BLOCK) for side in self.vectors.shape[:2])
         if rows == columns == 1:  # as in most scenes; what follows takes as long again
@@ -72,7 +74,7 @@ class GradientField:
         return gradients
 
 
-def roundness(field: GradientField, boxes: NDArray[np.float32], sparse: int = 1) -> NDArray[np.float32]:
+def roundness(field: GradientField, boxes: Floats, sparse: int = 1) -> Floats:
     """Measure the share of the gradient along each inscribed ellipse that points to the centre, or away from it.
 
     The gradient is sampled at every ``sparse``-th angle.
@@ -95,20 +97,20 @@ def roundness(field: GradientField, boxes: NDArray[np.float32], sparse: int = 1)
     return share
 
 
-def tightened(boxes: NDArray[np.float32], size: float = 1.0) -> NDArray[np.float32]:
+def tightened(boxes: Floats, size: float = 1.0) -> Floats:
     """Shrink boxes that are ``size`` times too large to the edge about their centres, at most to 0.4 of their size."""
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 / size
     half = np.maximum(half - EDGE_MARGIN, 0.4 * half)
     return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
 
 
-def roundness_nearby(field: GradientField, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+def roundness_nearby(field: GradientField, boxes: Floats) -> Floats:
     """Measure the roundest place by each box: people draw a little aside, a little large, a little small.
 
     Returns:
         ``(N,)`` in [0, 1], higher than :func:`roundness` by chance too.
     """
-    best: NDArray[np.float32] = np.zeros(len(boxes), dtype=np.float32)
+    best: Floats = np.zeros(len(boxes), dtype=np.float32)
     sides = boxes[:, 2:] - boxes[:, :2]
     for x, y, size in product(NEARBY, NEARBY, NEARBY_SIZES):
         moved = boxes + np.tile(sides * np.array([x, y], dtype=np.float32), 2)
@@ -116,7 +118,7 @@ def roundness_nearby(field: GradientField, boxes: NDArray[np.float32]) -> NDArra
     return best
 
 
-def settled(field: GradientField, boxes: NDArray[np.float32]) -> float:
+def settled(field: GradientField, boxes: Floats) -> float:
     """Return the share of the boxes that are round at or near their places: nearly all where they belong."""
     sample = boxes[:: -(-len(boxes) // SAMPLE)]
     return float((roundness_nearby(field, sample) >= SUSPECT).mean())
@@ -126,11 +128,9 @@ PLACES = 300
 """Boxes at random places that tell the roundness by chance."""
 
 
-def chance_of(
-    field: GradientField, sides: NDArray[np.float32], width: int, height: int, rng: np.random.Generator
-) -> tuple[float, float]:
+def chance_of(field: GradientField, sides: Floats, rng: np.random.Generator) -> tuple[float, float]:
     """Return mean and standard deviation of the roundness of boxes with sides ``(N, 2)`` at random places."""
     many = np.tile(sides, (max(1, PLACES // len(sides)), 1))
-    corner = rng.uniform(0, 1, many.shape) * np.maximum([width, height] - many, 1)
+    corner = rng.uniform(0, 1, many.shape) * np.maximum(field.grey.shape[::-1] - many, 1)
     anywhere = roundness(field, tightened(np.concatenate([corner, corner + many], axis=1).astype(np.float32)))
     return float(anywhere.mean()), float(anywhere.std())
