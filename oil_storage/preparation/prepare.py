@@ -12,8 +12,8 @@ from oil_storage import __version__
 from oil_storage import manifest as manifests
 from oil_storage.annotations import Annotations, formats
 from oil_storage.audit.inspection import Inspected, inspect
+from oil_storage.audit.overlaps import connected_groups
 from oil_storage.audit.records import audit, check_usable
-from oil_storage.audit.same_ground import groups
 from oil_storage.coco import coco, image_entry
 from oil_storage.errors import UserError
 from oil_storage.files import check_apart, is_partial, json_text, locked, remove_partial, sha256, write_text
@@ -256,7 +256,7 @@ def _new_manifest(
 ) -> Manifest:
     """Split the scenes; return a manifest without tile sets."""
     boxes = {scene.scene_id: len(scene.boxes) for scene in scenes}
-    same_ground = groups(inspected.same_ground, list(boxes))
+    same_ground = connected_groups(inspected.same_ground, list(boxes))
     try:
         if choices.split_file:
             split = read_split_file(choices.split_file, list(boxes), same_ground)

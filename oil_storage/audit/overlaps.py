@@ -103,7 +103,7 @@ class Similarity(NamedTuple):
         return np.array([[a, -b, self.shift.real], [b, a, self.shift.imag]])
 
 
-def find_same_ground(fingerprints: Sequence[Fingerprint], min_score: float = MIN_SCORE) -> list[Overlap]:
+def find_overlaps(fingerprints: Sequence[Fingerprint], min_score: float = MIN_SCORE) -> list[Overlap]:
     """Find all pairs of scenes that show the same ground, whatever their shift, turn, mirroring and scale.
 
     Pairs are sorted by ids. Time grows with n log n, but for a share of 0.4 ms a pair.
@@ -144,7 +144,7 @@ def footprints(scenes: Iterable[Scene]) -> dict[str, shapely.Geometry]:
     return areas
 
 
-def from_coordinates(footprints: Mapping[str, shapely.Geometry]) -> list[Overlap]:
+def overlaps_from_coordinates(footprints: Mapping[str, shapely.Geometry]) -> list[Overlap]:
     """Find all pairs of scenes whose footprints, all in one coordinate system, overlap; sorted by ids."""
     scene_ids = sorted(footprints)
     areas = np.array([footprints[scene_id] for scene_id in scene_ids], dtype=object)
@@ -155,7 +155,7 @@ def from_coordinates(footprints: Mapping[str, shapely.Geometry]) -> list[Overlap
     return sorted(overlaps, key=lambda overlap: (overlap.first, overlap.second))
 
 
-def groups(overlaps: Iterable[Overlap], scene_ids: Iterable[str]) -> list[list[str]]:
+def connected_groups(overlaps: Iterable[Overlap], scene_ids: Iterable[str]) -> list[list[str]]:
     """Group scenes that overlap, directly or through others; groups and their scenes are sorted.
 
     Every scene of ``scene_ids`` is in one group, alone where it overlaps none.
