@@ -17,10 +17,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from planted_faults import plant
 
 from oil_storage.annotations import formats
 from oil_storage.audit.alignment import GradientField, SceneEvidence, examine, faults
-from oil_storage.audit.alignment.faults import Fault, plant
+from oil_storage.audit.alignment.faults import Fault
 from oil_storage.audit.alignment.verdict import FEWEST, Answer, judge_dataset, judge_scene, reexamine
 from oil_storage.audit.records import audit
 from oil_storage.imagery import read_pixels

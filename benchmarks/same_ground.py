@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.audit.fingerprint import SceneFingerprint, fingerprint
-from oil_storage.audit.same_ground import MIN_SCORE, Overlap, find_same_ground, groups
+from oil_storage.audit.fingerprint import Fingerprint, fingerprint
+from oil_storage.audit.overlaps import MIN_SCORE, Overlap, connected_groups, find_overlaps
 from oil_storage.imagery import SUFFIXES, read_pixels
 from oil_storage.parallel import in_processes
 
@@ -99,8 +99,8 @@ class Pair:
         is_bare: nine tenths of the common part, or more, are bare.
     """
 
-    first: SceneFingerprint
-    second: SceneFingerprint
+    first: Fingerprint
+    second: Fingerprint
     matrix: NDArray[np.float64]
     is_bare: bool
 
@@ -151,7 +151,7 @@ def row(paths: Sequence[Path], change: Change, share: float) -> str:
     for firsts, seconds in ((range(half), range(half, 2 * half)), (range(half, 2 * half), range(half))):
         jobs: list[Job] = [(i, paths[i], paths[j], change, share) for i, j in zip(firsts, seconds, strict=True)]
         made = list(in_processes(make_pair, jobs, change.__name__, "scene"))
-        overlaps += find_same_ground([mark for pair in made for mark in (pair.first, pair.second)], min_score=-1)
+        overlaps += find_overlaps([mark for pair in made for mark in (pair.first, pair.second)], min_score=-1)
         pairs += made
     right = {overlap.first[:3]: overlap for overlap in overlaps if overlap.first[:3] == overlap.second[:3]}
     wrong = [overlap.score for overlap in overlaps if overlap.first[:3] != overlap.second[:3]]
@@ -172,7 +172,7 @@ def row(paths: Sequence[Path], change: Change, share: float) -> str:
     )
 
 
-def whole(path: Path) -> SceneFingerprint:
+def whole(path: Path) -> Fingerprint:
     """The fingerprint of a whole scene."""
     return fingerprint(path.stem, read_pixels(path))
 
@@ -184,14 +184,14 @@ def main() -> int:
     parser.add_argument("--half", type=int, choices=(0, 1), default=1, help="0: thresholds were fixed on it")
     args = parser.parse_args()
     paths = {path.stem: path for path in sorted(args.source.iterdir()) if path.suffix.lower() in SUFFIXES}
-    candidates = find_same_ground(list(in_processes(whole, list(paths.values()), "scenes", "scene")), min_score=-1)
+    candidates = find_overlaps(list(in_processes(whole, list(paths.values()), "scenes", "scene")), min_score=-1)
     overlaps = [overlap for overlap in candidates if overlap.score >= MIN_SCORE]
     print(f"{len(paths)} scenes. Highest score below the threshold of {MIN_SCORE}: ", end="")
     print(f"{max(overlap.score for overlap in candidates if overlap not in overlaps):.3f}. Same ground:\n")
     for one in overlaps:
         print(f"- {one.first} and {one.second}: offset {one.offset}, shared {one.shared:.1%}, score {one.score:.3f}")
     # of scenes that show the same ground, one
-    apart = [paths[group[0]] for group in groups(overlaps, paths)][args.half :: 2]
+    apart = [paths[group[0]] for group in connected_groups(overlaps, paths)][args.half :: 2]
     print("\n| second scene | shared | found | found of bare | lowest score | median | false pairs ", end="")
     print("| highest score of others | error at corners, px |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")

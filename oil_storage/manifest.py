@@ -80,13 +80,6 @@ class Source(BaseModel, frozen=True):
         return choices.model_dump(mode="json", exclude_defaults=True)
 
 
-class Alignment(BaseModel, frozen=True):
-    """The audit's verdict on the boxes."""
-
-    answer: str
-    fault: str
-
-
 class SharedGround(BaseModel, frozen=True):
     """Two scenes that show the same ground, and its share of the smaller scene."""
 
@@ -148,7 +141,7 @@ class Manifest(BaseModel, frozen=True):
         version: of this package when the folder was prepared.
         source: what the folder was made from.
         class_name: the one class.
-        alignment: the audit's verdict on the boxes.
+        alignment: answer and fault of the audit's verdict on the boxes, in words.
         same_ground: pairs of scenes that overlap.
         split: scenes of each split.
         counts: their numbers, by split.
@@ -159,7 +152,7 @@ class Manifest(BaseModel, frozen=True):
     version: str = Field(default="", alias="oil_storage")
     source: Source
     class_name: str = Field(default=CLASS_NAME, alias="class")
-    alignment: Alignment | None = None
+    alignment: dict[str, str] = {}
     same_ground: list[SharedGround] = []
     split: Split
     counts: dict[str, SceneCounts]

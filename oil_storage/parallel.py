@@ -19,13 +19,9 @@ Result = TypeVar("Result")
 
 
 def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], title: str, unit: str) -> Iterator[Result]:
-    """Yield ``function(job)`` of each job, in order, from one process per core.
+    """Yield ``function(job)`` of each job, in order, from one process per core; ``function`` must be picklable.
 
-    Args:
-        function: must be picklable.
-        jobs: arguments of the function.
-        title: text of the progress bar, which appears after two seconds.
-        unit: name of one job.
+    A progress bar with ``title`` that counts in ``unit`` appears after two seconds.
 
     Raises:
         UserError: a process was killed.

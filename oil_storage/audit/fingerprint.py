@@ -42,7 +42,7 @@ MIRRORED = np.arange(VECTOR).reshape(4, 4, 8)[::-1, :, -np.arange(8) % 8].ravel(
 
 
 @dataclass(frozen=True, eq=False)
-class SceneFingerprint:
+class Fingerprint:
     """A quarter of a megabyte, whatever the scene's size.
 
     Pixel coordinates count from the outer corner of the first pixel.
@@ -66,14 +66,14 @@ class SceneFingerprint:
     points: NDArray[np.float32]
     descriptors: NDArray[np.uint8]
 
-    def mirrored(self) -> "SceneFingerprint":
+    def mirrored(self) -> "Fingerprint":
         """The fingerprint that the scene would have with left and right exchanged."""
         points = self.points * np.array((-1, 1, 1, -1), np.float32) + np.array((self.width, 0, 0, np.pi), np.float32)
         picture = np.ascontiguousarray(self.picture[:, ::-1])
         return replace(self, picture=picture, points=points, descriptors=self.descriptors[:, MIRRORED])
 
 
-def fingerprint(scene_id: str, pixels: NDArray[np.uint8]) -> SceneFingerprint:
+def fingerprint(scene_id: str, pixels: NDArray[np.uint8]) -> Fingerprint:
     """Take the fingerprint of a scene's pixels ``(H, W, 3)`` RGB, at least 2 px a side."""
     short, long = sorted(pixels.shape[:2])
     reduction = max(round(short / REDUCED_SIDE), -(-long // LONGEST_SIDE), 1)
@@ -85,7 +85,7 @@ def fingerprint(scene_id: str, pixels: NDArray[np.uint8]) -> SceneFingerprint:
     picture = _reduce(flat, 2)
     picture[_reduce(ground, 2) < 255] = 0
     points[:, :3] *= reduction
-    return SceneFingerprint(scene_id, width, height, reduction, picture, points, descriptors)
+    return Fingerprint(scene_id, width, height, reduction, picture, points, descriptors)
 
 
 def _reduce(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:

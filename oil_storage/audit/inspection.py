@@ -11,9 +11,9 @@ from oil_storage.annotations import Annotations, Record
 from oil_storage.audit.alignment import GradientField, SceneEvidence, examine, faults
 from oil_storage.audit.alignment.roundness import SUSPECT
 from oil_storage.audit.alignment.verdict import FEWEST, Answer, DatasetVerdict, judge_dataset, reexamine
-from oil_storage.audit.fingerprint import SceneFingerprint, fingerprint
+from oil_storage.audit.fingerprint import Fingerprint, fingerprint
+from oil_storage.audit.overlaps import Overlap, find_overlaps, footprints, overlaps_from_coordinates
 from oil_storage.audit.records import MISALIGNED, NOT_CORNERS, audit
-from oil_storage.audit.same_ground import Overlap, find_same_ground, footprints, from_coordinates
 from oil_storage.errors import UserError
 from oil_storage.findings import Finding, error, warning
 from oil_storage.imagery import DEFAULT_READING, Reading, read_pixels
@@ -111,7 +111,7 @@ def inspect(
     return Inspected(scenes, findings + unknown, alignment, overlaps, suspects, written)
 
 
-def _examine(job: tuple[Scene, Boxes]) -> str | tuple[SceneEvidence, SceneFingerprint | None]:
+def _examine(job: tuple[Scene, Boxes]) -> str | tuple[SceneEvidence, Fingerprint | None]:
     """Read a scene's pixels; return their evidence and fingerprint, or why they cannot be decoded."""
     scene, boxes = job
     try:
@@ -122,10 +122,10 @@ def _examine(job: tuple[Scene, Boxes]) -> str | tuple[SceneEvidence, SceneFinger
     return evidence, fingerprint(scene.scene_id, pixels) if min(pixels.shape[:2]) >= SMALLEST else None
 
 
-def _same_ground(scenes: list[Scene], fingerprints: list[SceneFingerprint]) -> tuple[list[Overlap], list[Finding]]:
+def _same_ground(scenes: list[Scene], fingerprints: list[Fingerprint]) -> tuple[list[Overlap], list[Finding]]:
     """Return pairs that overlap by their coordinates or their pixels, and a warning where neither can tell."""
     areas = footprints(scenes)
-    overlaps = [*from_coordinates(areas), *find_same_ground(fingerprints)]
+    overlaps = [*overlaps_from_coordinates(areas), *find_overlaps(fingerprints)]
     pairs = {(overlap.first, overlap.second): overlap for overlap in overlaps}
     compared = {*areas, *(scene.scene_id for scene in fingerprints)}
     unknown = [str(scene.image) for scene in scenes if scene.scene_id not in compared]

@@ -12,14 +12,14 @@ from oil_storage import __version__
 from oil_storage import manifest as manifests
 from oil_storage.annotations import Annotations, formats
 from oil_storage.audit.inspection import Inspected, inspect
+from oil_storage.audit.overlaps import connected_groups
 from oil_storage.audit.records import audit, check_usable
-from oil_storage.audit.same_ground import groups
 from oil_storage.coco import CocoFile, CocoImage
 from oil_storage.errors import UserError
 from oil_storage.files import check_apart, is_partial, locked, remove_partial, sha256, write_text
 from oil_storage.findings import Finding, Severity
 from oil_storage.georeference import Resolution
-from oil_storage.manifest import SPLITS, Alignment, Choices, Manifest, SceneCounts, SharedGround, Source, Split
+from oil_storage.manifest import SPLITS, Choices, Manifest, SceneCounts, SharedGround, Source, Split
 from oil_storage.preparation.resampling import mean_ground_resolution, resample
 from oil_storage.preparation.split import fold_scenes, read_split_file, split_scenes
 from oil_storage.preparation.tile_sets import check_geometry, first_damaged, write_tile_set
@@ -154,10 +154,8 @@ def _check_choices(choices: Choices, seed: int) -> None:
     if choices.split_file and (choices.folds is not None or choices.fold):
         raise UserError("--split-file: gives the split; leave out --folds and --fold, or --split-file")
     if choices.folds is not None and not 0 <= choices.fold < choices.folds >= len(SPLITS):
-        raise UserError(
-            f"--folds {choices.folds} --fold {choices.fold}: there must be at least {len(SPLITS)} folds, "
-            "and the first is number 0"
-        )
+        given = f"--folds {choices.folds} --fold {choices.fold}"
+        raise UserError(f"{given}: there must be at least {len(SPLITS)} folds, and the first is number 0")
     if choices.fold and choices.folds is None:
         raise UserError(f"--fold {choices.fold}: one of --folds K; give both")
     if not 0 <= choices.min_side < math.inf:
@@ -195,13 +193,8 @@ def _source(path: Path, annotations: Annotations, seed: int, choices: Choices, s
     digests = [sha256(file) for file in annotations.files]
     digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     images = {scene.scene_id: sha256(scene.image) for scene in scenes}
-    return Source(
-        path=path.resolve(),
-        annotations_sha256=digest,
-        seed=seed,
-        choices=choices.recorded(),
-        images_sha256=images,
-    )
+    choices = choices.recorded()
+    return Source(path=path.resolve(), annotations_sha256=digest, seed=seed, choices=choices, images_sha256=images)
 
 
 def _check_same(out: Path, before: Source, now: Source) -> None:
@@ -263,7 +256,7 @@ def _new_manifest(
 ) -> Manifest:
     """Split the scenes; return a manifest without tile sets."""
     boxes = {scene.scene_id: len(scene.boxes) for scene in scenes}
-    same_ground = groups(inspected.same_ground, list(boxes))
+    same_ground = connected_groups(inspected.same_ground, list(boxes))
     try:
         if choices.split_file:
             split = read_split_file(choices.split_file, list(boxes), same_ground)
@@ -277,7 +270,7 @@ def _new_manifest(
     return Manifest(
         oil_storage=__version__,
         source=source,
-        alignment=Alignment(answer=str(inspected.alignment.answer), fault=str(inspected.alignment.fault)),
+        alignment={"answer": str(inspected.alignment.answer), "fault": str(inspected.alignment.fault)},
         same_ground=[
             SharedGround(scenes=(overlap.first, overlap.second), shared=round(overlap.shared, 3))
             for overlap in inspected.same_ground

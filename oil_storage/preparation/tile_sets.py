@@ -102,41 +102,38 @@ def write_tile_set(scenes: Sequence[Scene], split: Split, folder: Path, tile: in
             f"--tile {tile}: half of the boxes are larger, {median:.0f} px across and more; take larger tiles"
         )
     shutil.rmtree(folder, ignore_errors=True)
-    with atomic_folder(folder) as partial:
-        return _write_tiles(scenes, split, partial, tile, overlap, seed)
-
-
-def _write_tiles(scenes: Sequence[Scene], split: Split, folder: Path, tile: int, overlap: int, seed: int) -> TileSet:
     by_id = {scene.scene_id: scene for scene in scenes}
     jobs: list[tuple[Scene, list[Tile], Path, bool]] = []
     digests: dict[str, str] = {}
     counts: dict[str, TileCounts] = {}
-    for name in SPLITS:
-        (folder / name).mkdir(parents=True)
-        tiles = {scene_id: _tiles(by_id[scene_id], tile, overlap) for scene_id in split[name]}
-        if name == "train":
-            tiles = _thin_empty(tiles, seed)
-        jobs += [(by_id[scene_id], cut, folder / name, name == "train") for scene_id, cut in tiles.items()]
-        suffix, _ = TRAIN_ENCODING if name == "train" else EVAL_ENCODING
-        _tile_coco(tiles, suffix).save(folder / f"{name}.json")
-        digests[f"{name}.json"] = sha256(folder / f"{name}.json")
-        boxes = [len(cut.boxes) for of_scene in tiles.values() for cut in of_scene]
-        counts[name] = TileCounts(tiles=len(boxes), boxes=sum(boxes), densest=max(boxes, default=0))
-    if not counts["train"].boxes:
-        raise UserError(f"--tile {tile}: no train tile has a box; nothing to train on in {', '.join(split['train'])}")
-    for of_scene in in_processes(_cut_scene, jobs, f"cutting {tile}_{overlap}", "scene"):
-        digests |= of_scene
-    write_text(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))
-    return TileSet(
-        tile=tile,
-        overlap=overlap,
-        min_visible=MIN_VISIBLE,
-        keep_empty=KEEP_EMPTY,
-        train=counts["train"],
-        val=counts["val"],
-        test=counts["test"],
-        sha256=sha256(folder / SUMS),
-    )
+    with atomic_folder(folder) as partial:
+        for name in SPLITS:
+            (partial / name).mkdir(parents=True)
+            tiles = {scene_id: _tiles(by_id[scene_id], tile, overlap) for scene_id in split[name]}
+            if name == "train":
+                tiles = _thin_empty(tiles, seed)
+            jobs += [(by_id[scene_id], cut, partial / name, name == "train") for scene_id, cut in tiles.items()]
+            suffix, _ = TRAIN_ENCODING if name == "train" else EVAL_ENCODING
+            _tile_coco(tiles, suffix).save(partial / f"{name}.json")
+            digests[f"{name}.json"] = sha256(partial / f"{name}.json")
+            boxes = [len(cut.boxes) for of_scene in tiles.values() for cut in of_scene]
+            counts[name] = TileCounts(tiles=len(boxes), boxes=sum(boxes), densest=max(boxes, default=0))
+        if not counts["train"].boxes:
+            scene_ids = ", ".join(split["train"])
+            raise UserError(f"--tile {tile}: no train tile has a box; nothing to train on in {scene_ids}")
+        for of_scene in in_processes(_cut_scene, jobs, f"cutting {tile}_{overlap}", "scene"):
+            digests |= of_scene
+        write_text(partial / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))
+        return TileSet(
+            tile=tile,
+            overlap=overlap,
+            min_visible=MIN_VISIBLE,
+            keep_empty=KEEP_EMPTY,
+            train=counts["train"],
+            val=counts["val"],
+            test=counts["test"],
+            sha256=sha256(partial / SUMS),
+        )
 
 
 def _tiles(scene: Scene, tile: int, overlap: int) -> list[Tile]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -11,18 +10,6 @@ from oil_storage.synthetic.climate import Colour, shade, tint
 from oil_storage.synthetic.geometry import Array, circle, unit, wobbly_circle
 from oil_storage.synthetic.layout import Occupancy
 
-DistractorKind = Literal["roundabout", "pond", "irrigation", "clarifier", "silo", "tree", "pad"]
-
-# Share of each kind, and range of its radius in px.
-_KINDS: dict[DistractorKind, tuple[float, tuple[float, float]]] = {
-    "roundabout": (0.08, (9, 26)),
-    "pond": (0.14, (4, 36)),
-    "irrigation": (0.06, (40, 150)),
-    "clarifier": (0.12, (6, 22)),
-    "silo": (0.16, (2.5, 5.5)),
-    "tree": (0.32, (2.5, 8)),
-    "pad": (0.12, (5, 30)),
-}
 _ASPHALT: Colour = (104, 104, 106)
 _CONCRETE: Colour = (176, 172, 162)
 
@@ -31,7 +18,7 @@ _CONCRETE: Colour = (176, 172, 162)
 class Distractor:
     """A round thing that is not a tank: ``centre`` ``(2,)`` px, ``radius`` px."""
 
-    kind: DistractorKind
+    kind: str
     centre: Array
     radius: float
 
@@ -44,7 +31,7 @@ def plan_distractors(tanks: int, taken: Occupancy, rng: np.random.Generator) -> 
     for _ in range(wanted * 60):
         if len(distractors) >= wanted:
             break
-        kind = kinds[rng.choice(len(kinds), p=[share for share, _ in _KINDS.values()])]
+        kind = kinds[rng.choice(len(kinds), p=[share for share, _, _ in _KINDS.values()])]
         low, high = _KINDS[kind][1]
         radius = float(np.exp(rng.uniform(np.log(low), np.log(min(high, taken.size / 6)))))
         count = min(int(rng.integers(2, 9)), wanted - len(distractors)) if kind in ("silo", "clarifier") else 1
@@ -81,7 +68,8 @@ def draw_setting(canvas: Canvas, thing: Distractor, rng: np.random.Generator) ->
 
 def draw_distractor(canvas: Canvas, thing: Distractor, rng: np.random.Generator) -> None:
     """Paint a round thing."""
-    _DRAW[thing.kind](canvas, thing.centre, thing.radius, rng)
+    paint = _KINDS[thing.kind][2]
+    paint(canvas, thing.centre, thing.radius, rng)
 
 
 def _roundabout(canvas: Canvas, centre: Array, radius: float, rng: np.random.Generator) -> None:
@@ -153,12 +141,13 @@ def _pad(canvas: Canvas, centre: Array, radius: float, rng: np.random.Generator)
         canvas.polygon(wobbly_circle(centre, radius * 0.4, 0.3, rng), shade(ground, 0.75), grain=90)
 
 
-_DRAW: dict[DistractorKind, Callable[[Canvas, Array, float, np.random.Generator], None]] = {
-    "roundabout": _roundabout,
-    "pond": _pond,
-    "irrigation": _irrigation,
-    "clarifier": _clarifier,
-    "silo": _silo,
-    "tree": _tree,
-    "pad": _pad,
+# Share of each kind, range of its radius in px, and how it is painted.
+_KINDS: dict[str, tuple[float, tuple[float, float], Callable[[Canvas, Array, float, np.random.Generator], None]]] = {
+    "roundabout": (0.08, (9, 26), _roundabout),
+    "pond": (0.14, (4, 36), _pond),
+    "irrigation": (0.06, (40, 150), _irrigation),
+    "clarifier": (0.12, (6, 22), _clarifier),
+    "silo": (0.16, (2.5, 5.5), _silo),
+    "tree": (0.32, (2.5, 8), _tree),
+    "pad": (0.12, (5, 30), _pad),
 }

@@ -72,12 +72,12 @@ def _quantile(table: tuple[tuple[float, ...], tuple[float, ...]], u: Array) -> A
 
 
 def _density(index: Array) -> Array:
-    """Tanks per reference area of scenes."""
+    """Return the number of tanks per reference area of scenes."""
     return _quantile(TANKS_PER_SCENE, (_DENSITY_START + index * _DENSITY_STEP) % 1.0)
 
 
 def _leaning(seed: int, index: int) -> float:
-    """Leaning of a scene to small (< 0) or large (> 0) tanks, within -1..1.
+    """Return the leaning of a scene to small (< 0) or large (> 0) tanks, within -1..1.
 
     Over the first n scenes together sizes are distributed as in the table exactly where the leanings, weighted by the
     scenes' tanks, sum to zero. A scene leans only as far as keeps that sum within +-``_LEANING_DEBT``, for every n.

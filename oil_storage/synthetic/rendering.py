@@ -96,16 +96,8 @@ LIMITS = {"scenes": (1, 99_999), "size": (256, 8192), "seed": (0, 2**32 - 1)}
 def make_synthetic(out: Path, scenes: int, size: int, seed: int) -> int:
     """Render scenes into ``out/images/<image_id>.jpg`` and their boxes into ``out/annotations.csv``.
 
-    The folder appears when it is complete. Bytes depend on ``seed``, ``size`` and the index of a scene alone.
-
-    Args:
-        out: folder to make; may exist if it is empty.
-        scenes: how many, >= 1.
-        size: side of a scene in px, >= 256.
-        seed: >= 0.
-
-    Returns:
-        int: the number of boxes written.
+    The folder appears when it is complete. Bytes depend on ``seed``, ``size`` and the index of a scene alone. Returns
+    the number of boxes.
 
     Raises:
         UserError: an argument is out of range, ``out`` holds something already, or the memory does not suffice.

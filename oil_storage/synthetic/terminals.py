@@ -178,7 +178,13 @@ def draw_terminal(canvas: Canvas, terminal: Terminal, rng: np.random.Generator) 
             {"process": _process, "buildings": _buildings, "yard": _yard, "empty": _empty}[cell.kind](canvas, cell, rng)
     for cell in terminal.cells:
         _draw_pipes(canvas, cell, terminal, rng)
-    _draw_tanks(canvas, terminal, rng)
+    for tank in (tank for cell in terminal.cells for tank in cell.tanks):
+        cast_tank_shadow(canvas, tank)
+    for cell in terminal.cells:
+        if cell.tanks:
+            styles = [draw_style(cell.tanks[0].diameter, rng) for _ in range(1 + int(rng.random() < 0.3))]
+            for tank in cell.tanks:
+                draw_tank(canvas, tank, styles[rng.integers(len(styles))], rng)
 
 
 def _draw_stains(canvas: Canvas, cell: Cell, floor: Colour, rng: np.random.Generator) -> None:
@@ -186,17 +192,6 @@ def _draw_stains(canvas: Canvas, cell: Cell, floor: Colour, rng: np.random.Gener
     for _ in range(rng.poisson(0.4 + cell.width * cell.height / 2500)):
         stain = wobbly_circle(_within(cell, rng, 0.75), rng.uniform(1.5, widest), 0.35, rng)
         canvas.polygon(stain, shade(tint(floor, rng, 6), rng.uniform(0.78, 1.08)), grain=80)
-
-
-def _draw_tanks(canvas: Canvas, terminal: Terminal, rng: np.random.Generator) -> None:
-    for cell in terminal.cells:
-        for tank in cell.tanks:
-            cast_tank_shadow(canvas, tank)
-    for cell in terminal.cells:
-        if cell.tanks:
-            styles = [draw_style(cell.tanks[0].diameter, rng) for _ in range(1 + int(rng.random() < 0.3))]
-            for tank in cell.tanks:
-                draw_tank(canvas, tank, styles[rng.integers(len(styles))], rng)
 
 
 def _draw_bund(canvas: Canvas, cell: Cell, floor: Colour, walled: bool, rng: np.random.Generator) -> None:

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from oil_storage.audit.alignment.roundness import Floats
+
 CONTEXT = 2.5
 """Sides of a box that a patch shows, so that the object's edge is seen where the box is too small or aside."""
 SIDE = 40
@@ -36,13 +38,13 @@ class BoxError:
     shift: tuple[float, float]
     size: tuple[float, float]
 
-    def undone(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    def undone(self, boxes: Floats) -> Floats:
         """Boxes ``(N, 4)`` xyxy without it: moved back, and resized about their own centres."""
         centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2 - self.shift, (boxes[:, 2:] - boxes[:, :2]) / 2 / self.size
         return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
 
 
-def common_error(grey: NDArray[np.uint8], boxes: NDArray[np.float32]) -> BoxError:
+def common_error(grey: NDArray[np.uint8], boxes: Floats) -> BoxError:
     """Measure the shift and the size that boxes ``(N, 4)`` xyxy, ``N > 0``, of an image ``(H, W)`` have in common.
 
     They must lie within half a side of their objects, and have a third to three times their size. For others the answer
@@ -62,7 +64,7 @@ def common_error(grey: NDArray[np.uint8], boxes: NDArray[np.float32]) -> BoxErro
     return BoxError((float(shift[0]), float(shift[1])), (float(size[0]), float(size[1])))
 
 
-def cut_patches(grey: NDArray[np.uint8], boxes: NDArray[np.floating]) -> NDArray[np.float32]:
+def cut_patches(grey: NDArray[np.uint8], boxes: NDArray[np.floating]) -> Floats:
     """Cut boxes ``(N, 4)`` xyxy, also those outside, and their surroundings out of an image ``(H, W)``.
 
     Returns:
@@ -94,7 +96,7 @@ def _network() -> cv2.dnn.Net:
     return cv2.dnn.readNetFromONNX(np.frombuffer(files(__package__).joinpath(NETWORK).read_bytes(), dtype=np.uint8))
 
 
-def _errors(patches: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _errors(patches: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return errors ``(N, 4)`` of boxes, shift over side and logarithm of size, x before y, and their spreads."""
     network = _network()
     network.setInput(patches[:, None])

@@ -14,6 +14,7 @@ from oil_storage.audit.alignment import faults
 from oil_storage.audit.alignment.box_error import BoxError, common_error
 from oil_storage.audit.alignment.faults import SCALED, SHIFTED, Fault, undo
 from oil_storage.audit.alignment.roundness import (
+    Floats,
     GradientField,
     chance_of,
     roundness,
@@ -49,7 +50,7 @@ RATIO_ERROR = 0.15
 AT_ONCE = 2_000
 
 
-def best_shift(field: GradientField, boxes: NDArray[np.float32]) -> Fault:
+def best_shift(field: GradientField, boxes: Floats) -> Fault:
     """Return the shift up to :data:`REACH` without which boxes, else on the objects' edges, are roundest."""
     # an edge is wide enough to be met in steps of 2 px
     grid = np.arange(-REACH, REACH + 1, 2.0)
@@ -61,13 +62,13 @@ def best_shift(field: GradientField, boxes: NDArray[np.float32]) -> Fault:
     return Fault(SHIFTED, (float(x), float(y)))
 
 
-def _best_of(field: GradientField, boxes: NDArray[np.float32], shifts: NDArray[np.float64]) -> NDArray[np.float64]:
+def _best_of(field: GradientField, boxes: Floats, shifts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return which of ``(S, 2)`` shifts leaves boxes roundest when it is undone."""
     undone = (boxes - np.tile(shifts, 2)[:, None]).reshape(-1, 4).astype(np.float32)
     return np.asarray(shifts[roundness(field, undone).reshape(len(shifts), -1).mean(axis=1).argmax()])
 
 
-def roundest_near(field: GradientField, boxes: NDArray[np.float32], error: BoxError) -> BoxError:
+def roundest_near(field: GradientField, boxes: Floats, error: BoxError) -> BoxError:
     """Return the error within 0.12 sides and 20 % in size of ``error`` without which boxes are roundest.
 
     The ratio of its sizes in x and y stays.
@@ -88,21 +89,22 @@ def roundest_near(field: GradientField, boxes: NDArray[np.float32], error: BoxEr
     )
 
 
-def best_scale(field: GradientField, boxes: NDArray[np.float32], width: int, height: int) -> Fault:
+def best_scale(field: GradientField, boxes: Floats) -> Fault:
     """Return the scale about the origin, the same for both axes, under which boxes are roundest."""
-    scales = _plausible(boxes, FINEST / max(width, height))
+    side = max(field.grey.shape)
+    scales = _plausible(boxes, FINEST / side)
     best = _roundest(field, _sample(boxes, SCALE_SAMPLE), np.stack([scales, scales], axis=1))
-    return _refined(field, boxes, best, max(width, height), axes=1)
+    return _refined(field, boxes, best, side, axes=1)
 
 
-def best_scales(field: GradientField, boxes: NDArray[np.float32], width: int, height: int) -> Fault:
+def best_scales(field: GradientField, boxes: Floats) -> Fault:
     """Return the scales about the origin, one for each axis, under which boxes are roundest.
 
     A tank's box is as wide as it is high, so the ratio of the axes' scales is nearly that of the boxes' sides.
     """
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
     ratio = np.exp(np.log(sides[:, 1] / sides[:, 0]).mean())
-    side = max(width, height)
+    side = max(field.grey.shape)
     reach = min(side, CORNER)
     step = COARSER * FINEST / reach
     coarse = _plausible(boxes, step)
@@ -121,7 +123,7 @@ def best_scales(field: GradientField, boxes: NDArray[np.float32], width: int, he
         few = _sample(boxes if reach == side else _nearest(boxes, reach), SCALE_SAMPLE)
 
 
-def _refined(field: GradientField, boxes: NDArray[np.float32], best: Fault, side: int, axes: int) -> Fault:
+def _refined(field: GradientField, boxes: Floats, best: Fault, side: int, axes: int) -> Fault:
     """Return the scales near those of ``best`` under which all boxes are roundest."""
     for step in REFINED:
         near = np.exp(np.arange(-4, 5) * step / side)
@@ -130,14 +132,14 @@ def _refined(field: GradientField, boxes: NDArray[np.float32], best: Fault, side
     return best
 
 
-def _nearest(boxes: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
+def _nearest(boxes: Floats, reach: float) -> Floats:
     """Return the boxes within ``reach`` pixels of the origin; where there are few, the nearest."""
     farthest = boxes.max(axis=1)
     order = np.argsort(farthest, kind="stable")
     return np.asarray(boxes[order[: max(SCALE_SAMPLE, int((farthest <= reach).sum()))]])
 
 
-def _plausible(boxes: NDArray[np.float32], step: float) -> NDArray[np.float64]:
+def _plausible(boxes: Floats, step: float) -> NDArray[np.float64]:
     """Return scales whose logarithms are ``step`` apart; at least one."""
     side = float(np.median(boxes[:, 2:] - boxes[:, :2]))
     lowest = max(SCALES[0], side / OBJECT_SIDES[1])
@@ -145,15 +147,13 @@ def _plausible(boxes: NDArray[np.float32], step: float) -> NDArray[np.float64]:
     return np.asarray(np.exp(np.arange(np.log(lowest), np.log(highest), step)))
 
 
-def _roundest(field: GradientField, boxes: NDArray[np.float32], scales: NDArray[np.float64]) -> Fault:
+def _roundest(field: GradientField, boxes: Floats, scales: NDArray[np.float64]) -> Fault:
     """Return which of ``(S, 2)`` scales of x and y leaves boxes roundest when it is undone."""
     x, y = scales[int(_scores(field, boxes, scales).argmax())]
     return Fault(SCALED, (float(x), float(y)))
 
 
-def _scores(
-    field: GradientField, boxes: NDArray[np.float32], scales: NDArray[np.float64], sparse: int = 1
-) -> NDArray[np.float32]:
+def _scores(field: GradientField, boxes: Floats, scales: NDArray[np.float64], sparse: int = 1) -> Floats:
     """Return the mean roundness of boxes after each of ``(S, 2)`` scales of x and y is undone, ``(S,)``."""
     scores = []
     for start in range(0, len(scales), AT_ONCE):
@@ -163,7 +163,7 @@ def _scores(
     return np.concatenate(scores)
 
 
-def _sample(boxes: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+def _sample(boxes: Floats, most: int) -> Floats:
     """Return at most ``most`` boxes, from the larger half: they meet their objects in coarser steps."""
     order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(axis=1), kind="stable")
     step = max(1, min(2, len(boxes) // most))
@@ -211,10 +211,10 @@ class SceneEvidence:
     settled: dict[Fault, float]
     fitted_settled: float
     side: float
-    single: NDArray[np.float32]
+    single: Floats
 
 
-def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> SceneEvidence:
+def examine(scene_id: str, field: GradientField, boxes: Floats) -> SceneEvidence:
     """Examine one scene; its boxes are as written, corners in any order, and ``N`` may be 0."""
     height, width = field.vectors.shape[:2]
     rng = np.random.default_rng(0)
@@ -229,7 +229,7 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
     scores: dict[Fault, float] = {}
     chance, shift, size, fitted, fitted_settled = (0.0, 0.0), (0.0, 0.0), (1.0, 1.0), 0.0, 0.0
     if len(sample):
-        chance = chance_of(field, sides, width, height, rng)
+        chance = chance_of(field, sides, rng)
         clear = chance[0] + CLEAR
         error = common_error(field.grey, upright)
         simplest = fitted = float(roundness(field, error.undone(upright)).mean())
@@ -247,7 +247,7 @@ def examine(scene_id: str, field: GradientField, boxes: NDArray[np.float32]) -> 
         for search in (best_scale, best_scales):
             others = max(score for fault, score in scores.items() if fault != shifted)
             if simplest < clear and others < chance[0] + CLEARER:
-                scaled = search(field, upright, width, height)
+                scaled = search(field, upright)
                 scores[scaled] = mean(scaled)
     above = chance[0] + ABOVE_CHANCE
     return SceneEvidence(

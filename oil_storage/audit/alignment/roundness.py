@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float32]
+
 ANGLES = 32
-"""Points on an ellipse, a multiple of four; they start at -45 degrees, so that each quarter of them is a side."""
+"""Points on an ellipse, from -45 degrees on."""
 FLAT = 2.0
 """Grey levels a pixel: gradients below it count as no edge."""
 EDGE_MARGIN = 1.0
@@ -43,7 +45,7 @@ class GradientField:
     """
 
     grey: NDArray[np.uint8]
-    vectors: NDArray[np.float32]
+    vectors: Floats
 
     @classmethod
     def of(cls, pixels: NDArray[np.uint8], sigma: float = 1.0) -> "GradientField":
@@ -57,7 +59,7 @@ class GradientField:
         """Smoothed by a Gaussian of ``sigma`` pixels, so that an edge is met from farther away."""
         return GradientField(self.grey, np.asarray(cv2.GaussianBlur(self.vectors, (0, 0), sigma), dtype=np.float32))
 
-    def at(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+    def at(self, x: Floats, y: Floats) -> Floats:
         """``(N, K, 2)`` gradients at ``(N, K)`` points, pixels with the origin at the image's corner; 0 outside."""
         rows, columns = (-(-side // BLOCK) for side in self.vectors.shape[:2])
         if rows == columns == 1:  # as in most scenes; what follows takes as long again
@@ -72,60 +74,43 @@ class GradientField:
         return gradients
 
 
-def radial_gradients(
-    field: GradientField, boxes: NDArray[np.float32], sparse: int = 1
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Measure gradients along the ellipses inscribed in boxes, at every ``sparse``-th angle.
-
-    Returns:
-        tuple: the part along the outward normal and the whole magnitude, each ``(N, ANGLES / sparse)``; quarters of
-        the angles are the right, bottom, left and top side.
-    """
-    cos, sin = COS[::sparse], SIN[::sparse]
-    radial, magnitude = np.empty((2, len(boxes), len(cos)), dtype=np.float32)
-    for start in range(0, len(boxes), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        some = boxes[part].astype(np.float32, copy=False)
-        centre, radius = (some[:, :2] + some[:, 2:]) / 2, np.abs(some[:, 2:] - some[:, :2]) / 2
-        along_x, along_y = radius[:, 1:] * cos, radius[:, :1] * sin  # the ellipse's normal, not yet of unit length
-        length = np.sqrt(along_x**2 + along_y**2) + 1e-6
-        gradient = field.at(centre[:, :1] + radius[:, :1] * cos, centre[:, 1:] + radius[:, 1:] * sin)
-        x, y = gradient[..., 0], gradient[..., 1]
-        radial[part] = (x * along_x + y * along_y) / length
-        magnitude[part] = np.sqrt(x**2 + y**2)
-    return radial, magnitude
-
-
-def roundness(field: GradientField, boxes: NDArray[np.float32], sparse: int = 1) -> NDArray[np.float32]:
+def roundness(field: GradientField, boxes: Floats, sparse: int = 1) -> Floats:
     """Measure the share of the gradient along each inscribed ellipse that points to the centre, or away from it.
+
+    The gradient is sampled at every ``sparse``-th angle.
 
     Returns:
         ``(N,)`` in [0, 1]: 1 for a perfect disc, about 0.2 for any other place, 0 outside the image.
     """
-    radial, magnitude = radial_gradients(field, boxes, sparse)
-    return np.asarray(np.abs(radial.mean(axis=1)) / (magnitude.mean(axis=1) + FLAT))
+    cos, sin = COS[::sparse], SIN[::sparse]
+    share = np.empty(len(boxes), dtype=np.float32)
+    for start in range(0, len(boxes), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        low, high = np.hsplit(boxes[part].astype(np.float32, copy=False), 2)
+        centre, radius = (low + high) / 2, np.abs(high - low) / 2
+        along_x, along_y = radius[:, 1:] * cos, radius[:, :1] * sin  # the ellipse's normal, not yet of unit length
+        length = np.sqrt(along_x**2 + along_y**2) + 1e-6
+        gradient = field.at(centre[:, :1] + radius[:, :1] * cos, centre[:, 1:] + radius[:, 1:] * sin)
+        x, y = gradient[..., 0], gradient[..., 1]
+        radial, magnitude = (x * along_x + y * along_y) / length, np.sqrt(x**2 + y**2)
+        share[part] = np.abs(radial.mean(axis=1)) / (magnitude.mean(axis=1) + FLAT)
+    return share
 
 
-def tightened(boxes: NDArray[np.float32], margin: float = EDGE_MARGIN, size: float = 1.0) -> NDArray[np.float32]:
-    """Shrink boxes to the edge about their centres.
-
-    Args:
-        boxes: ``size`` times too large.
-        margin: pixels that people leave on each side; at most 0.6 of the half box are taken away.
-        size: see ``boxes``.
-    """
+def tightened(boxes: Floats, size: float = 1.0) -> Floats:
+    """Shrink boxes that are ``size`` times too large to the edge about their centres, at most to 0.4 of their size."""
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 / size
-    half = np.maximum(half - margin, 0.4 * half)
+    half = np.maximum(half - EDGE_MARGIN, 0.4 * half)
     return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
 
 
-def roundness_nearby(field: GradientField, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+def roundness_nearby(field: GradientField, boxes: Floats) -> Floats:
     """Measure the roundest place by each box: people draw a little aside, a little large, a little small.
 
     Returns:
         ``(N,)`` in [0, 1], higher than :func:`roundness` by chance too.
     """
-    best: NDArray[np.float32] = np.zeros(len(boxes), dtype=np.float32)
+    best: Floats = np.zeros(len(boxes), dtype=np.float32)
     sides = boxes[:, 2:] - boxes[:, :2]
     for x, y, size in product(NEARBY, NEARBY, NEARBY_SIZES):
         moved = boxes + np.tile(sides * np.array([x, y], dtype=np.float32), 2)
@@ -133,7 +118,7 @@ def roundness_nearby(field: GradientField, boxes: NDArray[np.float32]) -> NDArra
     return best
 
 
-def settled(field: GradientField, boxes: NDArray[np.float32]) -> float:
+def settled(field: GradientField, boxes: Floats) -> float:
     """Return the share of the boxes that are round at or near their places: nearly all where they belong."""
     sample = boxes[:: -(-len(boxes) // SAMPLE)]
     return float((roundness_nearby(field, sample) >= SUSPECT).mean())
@@ -143,11 +128,9 @@ PLACES = 300
 """Boxes at random places that tell the roundness by chance."""
 
 
-def chance_of(
-    field: GradientField, sides: NDArray[np.float32], width: int, height: int, rng: np.random.Generator
-) -> tuple[float, float]:
+def chance_of(field: GradientField, sides: Floats, rng: np.random.Generator) -> tuple[float, float]:
     """Return mean and standard deviation of the roundness of boxes with sides ``(N, 2)`` at random places."""
     many = np.tile(sides, (max(1, PLACES // len(sides)), 1))
-    corner = rng.uniform(0, 1, many.shape) * np.maximum([width, height] - many, 1)
+    corner = rng.uniform(0, 1, many.shape) * np.maximum(field.grey.shape[::-1] - many, 1)
     anywhere = roundness(field, tightened(np.concatenate([corner, corner + many], axis=1).astype(np.float32)))
     return float(anywhere.mean()), float(anywhere.std())

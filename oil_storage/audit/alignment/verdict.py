@@ -7,12 +7,11 @@ from enum import StrEnum
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from oil_storage.audit.alignment import faults
 from oil_storage.audit.alignment.evidence import ABOVE_CHANCE, SceneEvidence
 from oil_storage.audit.alignment.faults import Fault, undo
-from oil_storage.audit.alignment.roundness import GradientField, chance_of, roundness, settled, tightened
+from oil_storage.audit.alignment.roundness import Floats, GradientField, chance_of, roundness, settled, tightened
 from oil_storage.imagery import read_pixels
 from oil_storage.parallel import in_processes
 from oil_storage.scene import Scene
@@ -289,9 +288,7 @@ CLEAR_DEVIATIONS = 9.0
 """Standard deviations of the mean by which a place must be rounder than chance, and most boxes must be round there."""
 
 
-def reexamine(
-    scenes: Mapping[str, Scene], boxes: Mapping[str, NDArray[np.float32]], scales: Sequence[Fault]
-) -> dict[str, Fault]:
+def reexamine(scenes: Mapping[str, Scene], boxes: Mapping[str, Floats], scales: Sequence[Fault]) -> dict[str, Fault]:
     """Try boxes on other scenes' images, and on their own under scales that were found elsewhere.
 
     Args:
@@ -319,9 +316,7 @@ def reexamine(
     return {name: fault for name, (_, fault) in best.items()}
 
 
-def _try_on(
-    scene: Scene, boxes: Mapping[str, NDArray[np.float32]], scales: Sequence[Fault]
-) -> dict[str, tuple[float, Fault]]:
+def _try_on(scene: Scene, boxes: Mapping[str, Floats], scales: Sequence[Fault]) -> dict[str, tuple[float, Fault]]:
     """Return by how many deviations each set of boxes is rounder than chance on an image, and under which fault."""
     pixels = read_pixels(scene.image, scene.reading)
     height, width = pixels.shape[:2]
@@ -332,7 +327,7 @@ def _try_on(
         candidates = scales if name == scene.scene_id else (Fault(faults.ELSEWHERE, image=scene.scene_id),)
         for fault in candidates:
             undone = undo(fault, written, width, height)
-            chance, deviation = chance_of(field, undone[:, 2:] - undone[:, :2], width, height, rng)
+            chance, deviation = chance_of(field, undone[:, 2:] - undone[:, :2], rng)
             better = float(roundness(field, tightened(undone)).mean()) - chance
             deviations = better / max(deviation / len(undone) ** 0.5, 1e-6)
             if settled(field, undone) >= SETTLED and deviations > best.get(name, (0.0, fault))[0]:

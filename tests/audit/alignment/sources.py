@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.audit.alignment.faults import Fault, plant
+from benchmarks.planted_faults import plant
+from oil_storage.audit.alignment.faults import Fault
 from tests.audit.alignment.discs import scene_of_discs
 
 

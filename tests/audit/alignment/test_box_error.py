@@ -2,9 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.planted_faults import plant
 from oil_storage.audit.alignment import faults
 from oil_storage.audit.alignment.box_error import CONTEXT, SIDE, common_error, cut_patches
-from oil_storage.audit.alignment.faults import Fault, plant
+from oil_storage.audit.alignment.faults import Fault
 from tests.audit.alignment.discs import scene_of_discs
 
 

@@ -15,14 +15,14 @@ def test_scales_of_both_axes_are_found_from_the_corner_of_a_large_scene(
     monkeypatch.setattr("oil_storage.audit.alignment.evidence.CORNER", corner)
     pixels, boxes = scene_of_discs(0, width=900, height=900, discs=120)
     written = boxes * np.float32([0.8, 1.1, 0.8, 1.1])
-    found = best_scales(GradientField.of(pixels), written, 900, 900).parameters
+    found = best_scales(GradientField.of(pixels), written).parameters
     assert found == pytest.approx((0.8, 1.1), rel=3e-4)  # a quarter of a pixel at the far side
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.97, 2.0])
 def test_a_common_scale_is_found_to_a_part_of_a_pixel(scale: float) -> None:
     pixels, boxes = scene_of_discs(0)
-    found = best_scale(GradientField.of(pixels), boxes * np.float32(scale), 900, 700)
+    found = best_scale(GradientField.of(pixels), boxes * np.float32(scale))
     assert found.parameters == pytest.approx((scale, scale), rel=3e-4)
 
 

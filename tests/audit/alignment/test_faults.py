@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from benchmarks.planted_faults import plant
 from oil_storage.audit.alignment import faults
-from oil_storage.audit.alignment.faults import Fault, plant, undo
+from oil_storage.audit.alignment.faults import Fault, undo
 
 WIDTH, HEIGHT = 300, 200
 PARAMETERS = {faults.SCALED: (0.5, 1.25), faults.RESIZED: (0.8, 1.5), faults.SHIFTED: (12.0, -3.5)}

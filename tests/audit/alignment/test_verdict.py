@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.planted_faults import plant
 from oil_storage.audit.alignment import GradientField, SceneEvidence, examine, faults
 from oil_storage.audit.alignment.box_error import BoxError
-from oil_storage.audit.alignment.faults import Fault, plant
+from oil_storage.audit.alignment.faults import Fault
 from oil_storage.audit.alignment.verdict import NATURAL_SIZE, SURE, Answer, judge_dataset, judge_scene
 from oil_storage.audit.repair import fault_of
 from tests.audit.alignment.discs import scene_of_discs

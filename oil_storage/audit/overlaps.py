@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from oil_storage.audit.fingerprint import SceneFingerprint
+from oil_storage.audit.fingerprint import Fingerprint
 from oil_storage.scene import Scene
 
 Indices = NDArray[np.int64]
@@ -90,14 +90,8 @@ class Overlap:
     score: float = 1.0
     matrix: NDArray[np.float64] | None = None
 
-    @property
-    def offset(self) -> tuple[int, int] | None:
-        """Where the second scene's first corner lies in the first, whole pixels (x, y)."""
-        return None if self.matrix is None else (round(self.matrix[0, 2]), round(self.matrix[1, 2]))
 
-
-@dataclass(frozen=True)
-class Similarity:
+class Similarity(NamedTuple):
     """Positions as complex numbers ``x + iy``: ``p -> linear * p + shift``."""
 
     linear: complex
@@ -109,7 +103,7 @@ class Similarity:
         return np.array([[a, -b, self.shift.real], [b, a, self.shift.imag]])
 
 
-def find_same_ground(fingerprints: Sequence[SceneFingerprint], min_score: float = MIN_SCORE) -> list[Overlap]:
+def find_overlaps(fingerprints: Sequence[Fingerprint], min_score: float = MIN_SCORE) -> list[Overlap]:
     """Find all pairs of scenes that show the same ground, whatever their shift, turn, mirroring and scale.
 
     Pairs are sorted by ids. Time grows with n log n, but for a share of 0.4 ms a pair.
@@ -150,7 +144,7 @@ def footprints(scenes: Iterable[Scene]) -> dict[str, shapely.Geometry]:
     return areas
 
 
-def from_coordinates(footprints: Mapping[str, shapely.Geometry]) -> list[Overlap]:
+def overlaps_from_coordinates(footprints: Mapping[str, shapely.Geometry]) -> list[Overlap]:
     """Find all pairs of scenes whose footprints, all in one coordinate system, overlap; sorted by ids."""
     scene_ids = sorted(footprints)
     areas = np.array([footprints[scene_id] for scene_id in scene_ids], dtype=object)
@@ -161,7 +155,7 @@ def from_coordinates(footprints: Mapping[str, shapely.Geometry]) -> list[Overlap
     return sorted(overlaps, key=lambda overlap: (overlap.first, overlap.second))
 
 
-def groups(overlaps: Iterable[Overlap], scene_ids: Iterable[str]) -> list[list[str]]:
+def connected_groups(overlaps: Iterable[Overlap], scene_ids: Iterable[str]) -> list[list[str]]:
     """Group scenes that overlap, directly or through others; groups and their scenes are sorted.
 
     Every scene of ``scene_ids`` is in one group, alone where it overlaps none.
@@ -229,7 +223,7 @@ def _by_pair(matches: Indices, begins: Indices) -> Iterator[tuple[int, int, Indi
 
 
 def _overlap(
-    first: SceneFingerprint, second: SceneFingerprint, matches: Indices, is_mirrored: bool, min_score: float
+    first: Fingerprint, second: Fingerprint, matches: Indices, is_mirrored: bool, min_score: float
 ) -> Overlap | None:
     """Return the overlap that like points tell and the pictures confirm, if any."""
     best = None
@@ -243,9 +237,7 @@ def _overlap(
     return best
 
 
-def _candidates(
-    first: SceneFingerprint, second: SceneFingerprint, matches: Indices, is_mirrored: bool
-) -> Iterator[Similarity]:
+def _candidates(first: Fingerprint, second: Fingerprint, matches: Indices, is_mirrored: bool) -> Iterator[Similarity]:
     """Yield similarities that enough matches agree on."""
     linear = _linear(first.points[matches[:, 0]], second.points[matches[:, 1]])
     agreeing = _consensus(first, second, matches, linear, DRIFT)
@@ -260,9 +252,7 @@ def _candidates(
         yield from _fits(first, second, agreeing)
 
 
-def _consensus(
-    first: SceneFingerprint, second: SceneFingerprint, matches: Indices, linear: Complex, drift: float
-) -> Indices:
+def _consensus(first: Fingerprint, second: Fingerprint, matches: Indices, linear: Complex, drift: float) -> Indices:
     """Return the matches that agree with the one with which most agree; each tells a similarity by itself."""
     if not len(matches):
         return matches
@@ -275,7 +265,7 @@ def _consensus(
     return np.asarray(matches[agrees[agrees.sum(1).argmax()]])
 
 
-def _fits(first: SceneFingerprint, second: SceneFingerprint, agreeing: Indices) -> Iterator[Similarity]:
+def _fits(first: Fingerprint, second: Fingerprint, agreeing: Indices) -> Iterator[Similarity]:
     """Yield the similarity that fits best, and the best of those that only shift and turn by multiples of 90 degrees.
 
     Most scenes lie so, and a shift is measured far better by few points than a similarity.
@@ -291,9 +281,7 @@ def _fits(first: SceneFingerprint, second: SceneFingerprint, agreeing: Indices) 
             yield refined
 
 
-def _refined(
-    first: SceneFingerprint, second: SceneFingerprint, similarity: Similarity, is_upright: bool
-) -> Similarity | None:
+def _refined(first: Fingerprint, second: Fingerprint, similarity: Similarity, is_upright: bool) -> Similarity | None:
     """Fit the similarity to all like points that it brings near each other; with ``is_upright`` its shift alone.
 
     None where they tell of no likely scale.
@@ -332,7 +320,7 @@ def _fit(p: Complex, q: Complex) -> Similarity | None:
     return Similarity(complex(linear), complex(p_mean - linear * q_mean))
 
 
-def _positions(scene: SceneFingerprint) -> Complex:
+def _positions(scene: Fingerprint) -> Complex:
     return scene.points[:, 0].astype(np.float64) + 1j * scene.points[:, 1]
 
 
@@ -342,7 +330,7 @@ def _linear(first: NDArray[np.float32], second: NDArray[np.float32]) -> Complex:
     return np.asarray(first[:, 2] / second[:, 2] * np.exp(1j * turn))
 
 
-def _score(first: SceneFingerprint, second: SceneFingerprint, matrix: NDArray[np.float64]) -> float:
+def _score(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64]) -> float:
     """Return the median correlation of the two pictures over the cells of the ground that both show.
 
     With the median, marks drawn into both images or a cloud in one do not decide.
@@ -373,7 +361,7 @@ def _score(first: SceneFingerprint, second: SceneFingerprint, matrix: NDArray[np
     return float(np.median(xy[tells] / np.sqrt(xx[tells] * yy[tells])))
 
 
-def _frame(scene: Scene | SceneFingerprint) -> shapely.Polygon:
+def _frame(scene: Scene | Fingerprint) -> shapely.Polygon:
     return shapely.box(0, 0, scene.width, scene.height)
 
 

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import shapely
 from numpy.typing import NDArray
+from rasterio.warp import transform
 
-from oil_storage.audit.fingerprint import SceneFingerprint, fingerprint
-from oil_storage.audit.same_ground import Overlap, find_same_ground, from_coordinates, groups
+from oil_storage.audit.fingerprint import Fingerprint, fingerprint
+from oil_storage.audit.overlaps import Overlap, connected_groups, find_overlaps, footprints, overlaps_from_coordinates
+from oil_storage.georeference import Georeference
 from oil_storage.imagery import read_pixels
+from oil_storage.scene import Scene
 from oil_storage.synthetic.rendering import render_scene
 
 KNOWN_PAIR = ("058b9459-27b9-4047-b3ad-ecaa7e42399c", "8e40cbf3-aea6-497c-83ed-5f9929e4ccde")
@@ -39,7 +42,7 @@ def darkened(image: Image) -> Image:
     return (image * 0.7 + 5).astype(np.uint8)
 
 
-def fingerprints(images: dict[str, Image]) -> list[SceneFingerprint]:
+def fingerprints(images: dict[str, Image]) -> list[Fingerprint]:
     return [fingerprint(name, image) for name, image in images.items()]
 
 
@@ -48,7 +51,7 @@ def pairs(overlaps: Sequence[Overlap]) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def others() -> list[SceneFingerprint]:
+def others() -> list[Fingerprint]:
     return fingerprints({f"other_{seed}": ground(100 + seed, SIDE, SIDE) for seed in range(4)})
 
 
@@ -57,21 +60,21 @@ def others() -> list[SceneFingerprint]:
     [(304, 0), (0, -304), (248, 248), (-248, 248), (152, -152), (0, 160), (96, 96), (3, 1)],
     ids=lambda shift: str(shift),
 )
-def test_overlapping_windows_are_found_from_five_percent_up(x: int, y: int, others: list[SceneFingerprint]) -> None:
+def test_overlapping_windows_are_found_from_five_percent_up(x: int, y: int, others: list[Fingerprint]) -> None:
     whole = ground(abs(x) + 7 * abs(y))
     left, top = max(0, -x), max(0, -y)
     first = whole[top : top + SIDE, left : left + SIDE]
     second = whole[top + y : top + y + SIDE, left + x : left + x + SIDE]
     images = {"first": jpeg(first, 95), "second": jpeg(darkened(second), 60)}
-    overlaps = find_same_ground([*others, *fingerprints(images)])
+    overlaps = find_overlaps([*others, *fingerprints(images)])
     assert pairs(overlaps) == [("first", "second")]
-    assert np.abs(np.subtract(overlaps[0].offset, (x, y))).max() <= 1
+    assert np.abs(overlaps[0].matrix[:, 2] - (x, y)).max() < 1.5
     assert overlaps[0].shared == pytest.approx((SIDE - abs(x)) * (SIDE - abs(y)) / SIDE**2, abs=0.01)
     assert overlaps[0].score > 0.6
 
 
 @pytest.mark.parametrize(("like", "found"), [(0, []), (2, [("first", "second")])])
-def test_two_points_tell_of_a_shift(like: int, found: list[tuple[str, str]], others: list[SceneFingerprint]) -> None:
+def test_two_points_tell_of_a_shift(like: int, found: list[tuple[str, str]], others: list[Fingerprint]) -> None:
     whole, shift = ground(3), 200
     first, second = fingerprints({"first": whole[:SIDE, :SIDE], "second": whole[:SIDE, shift : shift + SIDE]})
     is_common = second.points[:, 0] < SIDE - shift
@@ -80,7 +83,7 @@ def test_two_points_tell_of_a_shift(like: int, found: list[tuple[str, str]], oth
     _, places = np.unique(second.points[again, 0].round(), return_index=True)  # a place may have several directions
     kept = np.concatenate([np.flatnonzero(~is_common), again[places[:like]]])
     thinned = replace(second, points=second.points[kept], descriptors=second.descriptors[kept])
-    assert pairs(find_same_ground([*others, first, thinned])) == found
+    assert pairs(find_overlaps([*others, first, thinned])) == found
 
 
 def corners(matrix: NDArray[np.float64], side: float) -> NDArray[np.float64]:
@@ -106,10 +109,10 @@ WHOLE = [(0, 0), (SIDE, 0), (SIDE, SIDE), (0, SIDE)]
     ],
     ids=["copy", "turned", "upside-down", "mirrored", "flipped", "transposed", "coarser", "halved", "crop"],
 )
-def test_copies_are_found_and_where_they_lie(change, expected, others: list[SceneFingerprint]) -> None:
+def test_copies_are_found_and_where_they_lie(change, expected, others: list[Fingerprint]) -> None:
     image = ground(1, SIDE, SIDE)
     copy = np.ascontiguousarray(change(image))
-    overlaps = find_same_ground([*others, *fingerprints({"image": image, "changed": jpeg(copy, 80)})])
+    overlaps = find_overlaps([*others, *fingerprints({"image": image, "changed": jpeg(copy, 80)})])
     assert pairs(overlaps) == [("changed", "image")]
     overlap = overlaps[0]
     assert overlap.shared == pytest.approx(1, abs=0.02)
@@ -120,19 +123,19 @@ def test_copies_are_found_and_where_they_lie(change, expected, others: list[Scen
 def test_odd_sides_do_not_shift_the_mirrored_copy() -> None:
     image = ground(2, 1297, 1299)
     assert (reduction := fingerprint("image", image).reduction) > 1
-    overlaps = find_same_ground(fingerprints({"a": image, "b": np.ascontiguousarray(image[:, ::-1])}))
+    overlaps = find_overlaps(fingerprints({"a": image, "b": np.ascontiguousarray(image[:, ::-1])}))
     assert overlaps[0].score > 0.8
     assert corners(overlaps[0].matrix, 1299) == pytest.approx(
         np.array([(1299, 0), (0, 0), (0, 1299), (1299, 1299)]), abs=reduction
     )
 
 
-def test_equal_scenes_give_equal_answers_in_any_order(others: list[SceneFingerprint]) -> None:
+def test_equal_scenes_give_equal_answers_in_any_order(others: list[Fingerprint]) -> None:
     whole = ground(3)
     scenes = [*others, *fingerprints({"a": whole[:SIDE, :SIDE], "b": whole[100 : 100 + SIDE, 50 : 50 + SIDE]})]
-    once = find_same_ground(scenes)
+    once = find_overlaps(scenes)
     cv2.setRNGSeed(7)
-    again = find_same_ground(scenes[::-1])
+    again = find_overlaps(scenes[::-1])
     assert pairs(once) == pairs(again) == [("a", "b")]
     assert once[0].score == again[0].score
     assert (once[0].matrix == again[0].matrix).all()
@@ -140,7 +143,7 @@ def test_equal_scenes_give_equal_answers_in_any_order(others: list[SceneFingerpr
 
 def test_synthetic_scenes_share_no_ground() -> None:
     scenes = [render_scene(0, index, SIDE)[0] for index in range(6)]
-    assert find_same_ground(fingerprints({str(index): image for index, image in enumerate(scenes)})) == []
+    assert find_overlaps(fingerprints({str(index): image for index, image in enumerate(scenes)})) == []
 
 
 def test_a_common_frame_is_no_common_ground() -> None:
@@ -148,25 +151,25 @@ def test_a_common_frame_is_no_common_ground() -> None:
     inside = np.zeros((SIDE, SIDE, 1), np.uint8)
     cv2.fillPoly(inside, [cv2.boxPoints(((SIDE / 2, SIDE / 2), (0.5 * SIDE, 0.5 * SIDE), 17)).astype(int)], 1)
     scenes = {str(seed): jpeg(ground(seed, SIDE, SIDE) * inside, 85) for seed in range(8)}
-    assert find_same_ground(fingerprints(scenes)) == []
+    assert find_overlaps(fingerprints(scenes)) == []
     scenes["copy"] = jpeg(scenes["3"], 60)
-    assert pairs(find_same_ground(fingerprints(scenes))) == [("3", "copy")]
+    assert pairs(find_overlaps(fingerprints(scenes))) == [("3", "copy")]
 
 
 def test_a_common_inscription_is_no_common_ground() -> None:
     scenes = {str(seed): ground(seed, SIDE, SIDE) for seed in range(4)}
     for image in scenes.values():
         cv2.putText(image, "(c) survey 1:10000", (6, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2)
-    assert find_same_ground(fingerprints(scenes)) == []
+    assert find_overlaps(fingerprints(scenes)) == []
 
 
 def test_scenes_without_detail_share_nothing() -> None:
-    assert find_same_ground([]) == []
+    assert find_overlaps([]) == []
     blank = {str(level): np.full((SIDE, SIDE, 3), level, np.uint8) for level in (0, 90, 255)}
-    assert find_same_ground(fingerprints(blank)) == []
+    assert find_overlaps(fingerprints(blank)) == []
     tiny = {"a": ground(0, 2, 2), "b": ground(0, 2, 2)}
-    assert find_same_ground(fingerprints(tiny)) == []
-    assert find_same_ground(fingerprints({"alone": ground(0, SIDE, SIDE)})) == []
+    assert find_overlaps(fingerprints(tiny)) == []
+    assert find_overlaps(fingerprints({"alone": ground(0, SIDE, SIDE)})) == []
 
 
 def test_footprints_overlap_where_their_areas_do() -> None:
@@ -179,23 +182,23 @@ def test_footprints_overlap_where_their_areas_do() -> None:
         "turned": shapely.Polygon([(40, 0), (45, 5), (40, 10), (35, 5)]),
         "in its bounds only": shapely.box(44, 9, 46, 11),
     }
-    overlaps = from_coordinates(footprints)
+    overlaps = overlaps_from_coordinates(footprints)
     assert [(overlap.first, overlap.second, overlap.shared) for overlap in overlaps] == [
         ("a", "d", pytest.approx(0.2)),
         ("d", "inside", pytest.approx(1)),
     ]
-    assert overlaps[0].offset is None
-    assert from_coordinates({}) == []
+    assert overlaps[0].matrix is None
+    assert overlaps_from_coordinates({}) == []
 
 
 def test_groups_join_through_others_and_hold_every_scene_once() -> None:
     overlaps = [Overlap("c", "a", 0.1), Overlap("c", "e", 0.1), Overlap("b", "f", 1.0), Overlap("a", "e", 0.1)]
-    assert groups(overlaps, "fedcba") == [["a", "c", "e"], ["b", "f"], ["d"]]
-    assert groups([], ["b", "a"]) == [["a"], ["b"]]
-    assert groups([], []) == []
+    assert connected_groups(overlaps, "fedcba") == [["a", "c", "e"], ["b", "f"], ["d"]]
+    assert connected_groups([], ["b", "a"]) == [["a"], ["b"]]
+    assert connected_groups([], []) == []
 
 
-def airbus_fingerprints(folder: Path, scene_ids: Sequence[str]) -> list[SceneFingerprint]:
+def airbus_fingerprints(folder: Path, scene_ids: Sequence[str]) -> list[Fingerprint]:
     return [fingerprint(name, read_pixels(folder / "images" / f"{name}.jpg")) for name in scene_ids]
 
 
@@ -208,11 +211,47 @@ def check_known_pair(overlaps: list[Overlap]) -> None:
 
 def test_the_known_pair_is_found(airbus: Path) -> None:
     some = sorted(path.stem for path in (airbus / "images").iterdir())[:4]
-    check_known_pair(find_same_ground(airbus_fingerprints(airbus, sorted({*some, *KNOWN_PAIR}))))
+    check_known_pair(find_overlaps(airbus_fingerprints(airbus, sorted({*some, *KNOWN_PAIR}))))
 
 
 @pytest.mark.slow
 def test_the_known_pair_is_the_only_one(airbus: Path) -> None:
     scene_ids = sorted(path.stem for path in (airbus / "images").iterdir())
     assert len(scene_ids) == 78
-    check_known_pair(find_same_ground(airbus_fingerprints(airbus, scene_ids)))
+    check_known_pair(find_overlaps(airbus_fingerprints(airbus, scene_ids)))
+
+
+NORTH_UP = (2.0, 0.0, 595_000.0, 0.0, -2.0, 5_750_000.0)
+
+
+def scene(name: str, place: Georeference | None) -> Scene:
+    return Scene(name, Path(f"{name}.tif"), 100, 80, np.zeros((0, 4), np.float32), place)
+
+
+def reprojected(crs: str, shift: float) -> Georeference:
+    """The place of a scene ``shift`` metres east of that at :data:`NORTH_UP`, in another system."""
+    east, north = np.array([(0, 0), (200, 0), (0, -160)]).T + np.array([[595_000 + shift], [5_750_000]])
+    (x, right, low), (y, right_y, low_y) = transform("EPSG:32631", crs, east, north)
+    sides = (right - x) / 100, (low - x) / 80, x, (right_y - y) / 100, (low_y - y) / 80, y
+    return Georeference(crs, sides)
+
+
+def test_areas_are_longitudes_and_latitudes() -> None:
+    area = footprints([scene("a", Georeference("EPSG:32631", NORTH_UP))])["a"]
+    (x,), (y,) = transform("EPSG:32631", "OGC:CRS84", [595_100], [5_749_920])
+    assert shapely.contains_xy(area, x, y)
+    assert shapely.get_coordinates(area.centroid)[0] == pytest.approx((x, y), abs=1e-6)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32631", "EPSG:32632", "EPSG:3857", "EPSG:4326"])
+@pytest.mark.parametrize(("shift", "shared"), [(0, 1.0), (100, 0.5), (190, 0.05), (201, None)])
+def test_overlaps_are_found_across_coordinate_systems(crs: str, shift: float, shared: float | None) -> None:
+    scenes = [scene("a", Georeference("EPSG:32631", NORTH_UP)), scene("b", reprojected(crs, shift))]
+    overlaps = overlaps_from_coordinates(footprints(scenes))
+    assert [overlap.shared for overlap in overlaps] == ([pytest.approx(shared, abs=0.003)] if shared else [])
+
+
+def test_scenes_that_are_nowhere_on_the_earth_are_left_out() -> None:
+    own = Georeference(None, (1.0, 0.0, 5.0, 0.0, 1.0, 5.0))
+    lost = Georeference("EPSG:32631", (2.0, 0.0, float("inf"), 0.0, -2.0, 0.0))
+    assert footprints([scene("a", None), scene("b", own), scene("c", own), scene("d", lost)]) == {}

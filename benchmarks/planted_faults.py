@@ -1,0 +1,32 @@
+"""Faults planted in right boxes, for benchmarks and tests."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage.audit.alignment.faults import RESIZED, SCALED, SHIFTED, Fault, undo
+
+OPPOSITE = {
+    "turned by 90 degrees clockwise": "turned by 90 degrees counter-clockwise",
+    "turned by 90 degrees counter-clockwise": "turned by 90 degrees clockwise",
+    "centre read as corner": "corner read as centre",
+    "corner read as centre": "centre read as corner",
+    "xyxy read as xywh": "xywh read as xyxy",
+}
+"""Faults that are undone by another; the others undo themselves."""
+
+
+def plant(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Return right boxes ``(N, 4)`` as they are written with the fault: the inverse of :func:`undo`."""
+    if fault.kind == "xywh read as xyxy":  # leaves corners in the wrong order
+        return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    if fault.kind == "xxyy read as xyxy":
+        return boxes[:, [0, 2, 1, 3]]
+    if fault.kind in (SCALED, RESIZED):
+        opposite = Fault(fault.kind, tuple(1 / value for value in fault.parameters))
+    elif fault.kind == SHIFTED:
+        opposite = Fault(fault.kind, tuple(-value for value in fault.parameters))
+    else:
+        opposite = Fault(OPPOSITE.get(fault.kind, fault.kind))
+    if "90" in fault.kind:  # the turned image has the other sides
+        width, height = height, width
+    return undo(opposite, boxes, width, height)
