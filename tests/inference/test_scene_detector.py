@@ -1,4 +1,3 @@
-import copy
 import json
 from pathlib import Path
 
@@ -6,7 +5,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmdet.models.detectors import SingleStageDetector
 from mmengine.config import Config
 from torch import nn
 
@@ -17,7 +15,7 @@ from oil_storage.errors import UserError
 from oil_storage.imagery import Reading, read_pixels
 from oil_storage.inference import SceneDetector
 from oil_storage.inference.scene_detector import fuse_batch_norms
-from tests.small_detectors import CONFIGS, batch, small_detector, with_statistics
+from tests.small_detectors import with_statistics
 from tests.test_imagery import noise, write_raster
 from tests.tiny_training import write_config, write_data
 
@@ -215,21 +213,6 @@ def test_bands_and_stretch_of_the_training_are_kept_with_the_weights(
         assert detector.reader.reading == Reading((5, 3, 2), (1.0, 99.0))
     detector = SceneDetector(config, tmp_path / "a.pth", bands=(3, 2, 1), **GRID)
     assert detector.reader.reading == Reading((3, 2, 1), (1.0, 99.0))
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_folded_batch_norms_leave_the_output_of_every_detector(path: Path) -> None:
-    model, side = small_detector(path)
-    with_statistics(model)
-    fused = copy.deepcopy(model)
-    number = fuse_batch_norms(fused)
-    assert number > 0 or not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
-    inputs = model.data_preprocessor(batch((3,), side), False)
-    with torch.no_grad():
-        features, folded = (detector.extract_feat(inputs["inputs"]) for detector in (model, fused))
-        torch.testing.assert_close(folded, features, rtol=1e-3, atol=1e-4)
-        if isinstance(model, SingleStageDetector):
-            torch.testing.assert_close(fused.bbox_head(features), model.bbox_head(features), rtol=1e-3, atol=1e-4)
 
 
 def test_batch_norms_that_share_a_convolution_get_a_copy_each() -> None:
