@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from oil_storage.cli.overfit import LEARNT, main
-from oil_storage.engine.overfitting import overfitting
+from oil_storage.cli.overfit import main
+from oil_storage.engine.overfitting import LEARNT, overfitting
 from oil_storage.preparation.overfit_tiles import write_overfit_tiles
 from tests.tiny_training import write_config, write_data
 
