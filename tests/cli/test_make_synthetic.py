@@ -68,6 +68,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
 )
@@ -84,6 +85,7 @@ def test_a_signal_ends_workers_and_leaves_nothing(tmp_path, number, status, word
     wait_for_the_end_of(workers)
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_workers_and_the_next_clears_up(tmp_path):
     tool = start(tmp_path / "raw")
     workers = workers_of(tool)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import mmdet
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
@@ -17,12 +18,14 @@ from mmengine.utils import import_modules_from_strings
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from oil_storage.audit.coverage import Priors, anchor_coverage
 from oil_storage.checkpoints.download import model_url
 from oil_storage.checkpoints.model_weights import match_weights
 from oil_storage.datasets import OilStorageDataset
 from oil_storage.engine.distributed import prepare
 from oil_storage.engine.from_scratch import LOADING, from_scratch
 from oil_storage.reporting.results import read
+from oil_storage.scene import Scene
 
 CONFIGS = sorted(path for path in Path("configs").rglob("*.py") if "_base_" not in path.parts)
 TOO_FEW = {"ssd_r101"}
@@ -84,6 +87,7 @@ def test_config_builds_and_agrees_with_itself(path: Path, tmp_path: Path, monkey
     check_docstring(path)
     check_classes_and_limits(config, path.stem)
     check_loaders(config)
+    check_coverage(config)
 
     model = MODELS.build(copy.deepcopy(config.model))  # building changes it
     assert any(parameter.requires_grad for parameter in model.parameters())
@@ -144,6 +148,16 @@ def check_loaders(config: Config) -> None:
         dataset = config[f"{split}_dataloader"].dataset
         assert dataset.split == split
         assert (dataset.tile, dataset.overlap) == (trained.tile, trained.overlap)
+
+
+def check_coverage(config: Config) -> None:
+    """Anchors and points cover every large tank."""
+    boxes = np.array([[x, x, x + 100, x + 90] for x in range(40, 2400, 150)], np.float32)
+    coverage = anchor_coverage(config, [Scene("scene", Path("scene.jpg"), 2560, 2560, boxes)])
+    if "num_queries" in config.model:
+        assert coverage.priors == Priors.QUERIES
+    else:
+        assert coverage.boxes == coverage.covered == len(boxes)
 
 
 def check_several_processes(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
