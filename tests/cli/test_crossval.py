@@ -41,13 +41,18 @@ def test_every_fold_is_trained_tested_and_counted(
         printed = [float(rows[name][column]) for name in ("0", "1", "2", "mean", "sd")]
         assert printed == pytest.approx([*values, mean(values), stdev(values)], abs=5.1e-4)
 
-    # gone on with, nothing is trained twice and the same is found
+
+@pytest.mark.slow
+def test_resumed_cross_validation_trains_no_fold_twice(config: Path, tmp_path: Path) -> None:
+    command = [str(config), "--folds", "3", "--work-dir", str(tmp_path), *SHORT]
+    assert main(command) == 0
+    folds = json.loads((tmp_path / "crossval.json").read_text())["folds"]
     trained = [losses(tmp_path / str(fold)) for fold in range(3)]
-    assert [sorted(one) for one in trained] == [[1, 2]] * 3
+    assert [sorted(fold) for fold in trained] == [[1, 2]] * 3
     assert main([*command, "--resume"]) == 0
     assert [losses(tmp_path / str(fold)) for fold in range(3)] == trained
     again = json.loads((tmp_path / "crossval.json").read_text())["folds"]
-    assert [one["metrics"] for one in again] == [one["metrics"] for one in folds]
+    assert [fold["metrics"] for fold in again] == [fold["metrics"] for fold in folds]
 
 
 def test_what_cannot_be_cross_validated_gets_a_line(

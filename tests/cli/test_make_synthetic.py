@@ -70,6 +70,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_workers_and_leaves_nothing(tmp_path, number, status):
     tool = start(tmp_path / "raw")
@@ -79,6 +80,7 @@ def test_a_signal_ends_workers_and_leaves_nothing(tmp_path, number, status):
     wait_for_the_end_of(workers)
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_workers_and_the_next_clears_up(tmp_path):
     tool = start(tmp_path / "raw")
     workers = workers_of(tool)

@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from oil_storage.cli.overfit import LEARNT, main
-from oil_storage.engine.overfitting import overfitting
+from oil_storage.cli.overfit import main
+from oil_storage.engine.overfitting import LEARNT, overfitting
 from oil_storage.preparation.overfit_tiles import write_overfit_tiles
 from tests.tiny_training import write_config, write_data
 
 CONFIGS = sorted(Path("configs/oil").glob("*.py"))
-KEPT = Path("work_dirs/overfit")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +46,7 @@ def test_a_config_that_has_no_time_has_not_learnt_and_is_said_so(
     assert (work / config.stem / LEARNT).stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_more_time_goes_on_where_less_has_ended(
     tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,7 +101,6 @@ def test_it_takes_some_time(minutes: str, tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_learns(path: Path) -> None:
-    # up to 17 minutes each, 20 at most; a run that was stopped goes on
-    assert main([str(path), "--work-dir", str(KEPT)]) == 0
+def test_rtmdet_learns(tmp_path: Path) -> None:
+    # other configs take up to 15 minutes each: tools/overfit.py configs/oil/*.py
+    assert main(["configs/oil/rtmdet_m.py", "--work-dir", str(tmp_path / "work")]) == 0
