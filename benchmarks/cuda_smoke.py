@@ -31,8 +31,8 @@ def smoke(path: Path) -> dict[str, Any]:
     from mmengine.utils import import_modules_from_strings
 
     from oil_storage.engine.bf16 import compute_in_bf16
+    from oil_storage.engine.cost import input_size, noise_tiles
     from oil_storage.engine.from_scratch import from_scratch
-    from oil_storage.evaluation.cost import input_size, noise_tiles
 
     cfg = Config.fromfile(path)
     import_modules_from_strings(**cfg.custom_imports)

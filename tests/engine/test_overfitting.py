@@ -5,9 +5,9 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
-from oil_storage.engine.shrinking import CANDIDATES, PROPOSALS, SAMPLES, shrink
 
 from oil_storage.checkpoints.trained_config import differences
+from oil_storage.engine.overfitting import CANDIDATES, PROPOSALS, SAMPLES, shrink
 
 KEPT = ("bbox_head", "dn_cfg", "rpn_head", "roi_head")
 SAMPLED = {
