@@ -45,16 +45,7 @@ class Stored(BaseModel):
 
 
 class SceneFigures(Stored):
-    """Figures of one scene at the score threshold.
-
-    Attributes:
-        tanks: labelled objects.
-        found: detections.
-        precision: share of the detections that are right.
-        recall: share of the objects that are found.
-        f1: 2 right / (detections + objects).
-        errors: number of errors by kind.
-    """
+    """Figures of one scene at the score threshold: numbers of labelled tanks, of detections and of errors by kind."""
 
     tanks: int
     found: int
@@ -65,36 +56,21 @@ class SceneFigures(Stored):
 
 
 class Figures(Stored):
-    """Figures of detections in whole scenes. Those that need a score threshold are None without one.
+    """Figures of detections in whole scenes.
+
+    ``ap`` to ``ar`` are COCO's, ``ap_under_8`` and so on of objects by their mean side in pixels. The figures from
+    ``precision`` on hold at the score threshold and IoU 0.5, and are not set without one; lengths are of right
+    detections.
 
     Attributes:
-        ap: COCO's average precision, mean over IoU 0.50 to 0.95.
-        ap50: average precision at IoU 0.5.
-        ap75: average precision at IoU 0.75.
-        ap_s: of objects under 32 x 32 px.
-        ap_m: of 32 x 32 to 96 x 96 px.
-        ap_l: of larger ones.
-        ap_under_8: of objects with a mean side under 8 px; the other bins likewise.
-        ar: average recall.
-        voc_ap_11: Pascal VOC's average precision, 11 points.
-        voc_ap: Pascal VOC's average precision, area.
+        voc_ap: Pascal VOC's average precision (area below the curve).
+        voc_ap_11: Pascal VOC's average precision (11 points).
         lost_ap50: AP50 that would be gained without one kind of error.
-        threshold: score threshold of the figures below.
-        precision: share of the detections that are right at IoU 0.5.
-        recall: share of the objects that are found.
-        f1: 2 right / (detections + objects).
         count_mae: mean absolute error of the number of detections in a scene.
-        count_bias: mean error of it.
+        count_bias: mean error of it; positive where there are too many.
         count_r2: share of the variance of the true numbers that it explains.
-        iou: mean IoU of right detections.
-        centre_px: mean distance of the centres of right detections, pixels.
-        diameter_px: mean absolute error of their diameter, pixels.
-        diameter_bias_px: mean error of their diameter, pixels.
-        centre_m: as ``centre_px``, metres.
-        diameter_m: as ``diameter_px``, metres.
         intervals: 95 % intervals of ``ap``, ``ap50`` and ``f1``.
         errors_by_size: number of errors by size bin and kind.
-        scenes: figures of each scene.
     """
 
     ap: Figure
@@ -133,17 +109,7 @@ class Figures(Stored):
 class TrainedBy(Stored):
     """A training as its checkpoint describes it, see :class:`oil_storage.checkpoints.checkpoint.Trained`.
 
-    Attributes:
-        config: name of the config.
-        initialised: first weights; None if not known.
-        data: None where the data was not a prepared folder.
-        processes: number of processes.
-        hardware: processor or GPUs.
-        commit: of the repository.
-        seconds: time of all iterations; None if not known.
-        seed: of all random numbers.
-        iterations: number of iterations.
-        recipe_sha256: equal for trainings that differ in seed, fold or place alone.
+    ``recipe_sha256`` is equal for trainings that differ in seed, fold or place alone.
     """
 
     config: str
@@ -162,25 +128,15 @@ class TestRecord(Stored):
     """``metrics.json`` of ``tools/test.py``: what was tested, on what, and its figures.
 
     Attributes:
-        config: path of the config.
-        config_sha256: of its text after all overrides.
-        packages: versions.
-        checkpoint: path.
-        checkpoint_sha256: of the file.
+        config_sha256: hash of the config after all overrides.
         trained: None where the checkpoint does not tell.
         changes: differences to the config of the training, as sentences.
-        cfg_options: as given on the command line.
-        data_root: prepared folder.
-        data: its identity.
-        ground_truth_sha256: of the boxes that were scored against.
         tiles: size and overlap, ``640_64``.
-        split: ``val`` or ``test``.
         tta: whether several views of each tile were merged.
         precision: ``float32`` or ``bfloat16``.
         metrics: figures of tiles and scenes as a Runner reports them.
         published_protocol: figures of tiles by the published rules; empty for other tile sets.
         scenes: figures of whole scenes.
-        tiles_ap_minus_scenes_ap: difference of the two.
     """
 
     __test__ = False  # pytest takes classes with this name for tests
@@ -207,15 +163,7 @@ class TestRecord(Stored):
 
 
 class EvaluationRecord(Figures):
-    """``metrics.json`` of ``tools/evaluate.py``.
-
-    Attributes:
-        detections: path of the detections.
-        ground_truth: path of the ground truth.
-        ground_truth_sha256: of the boxes that were scored against.
-        threshold_is: ``given``, or how the threshold was chosen.
-        oil_storage: version.
-    """
+    """``metrics.json`` of ``tools/evaluate.py``; ``threshold_is`` says how the score threshold was chosen."""
 
     detections: str
     ground_truth: str
@@ -253,17 +201,10 @@ class Times(Stored):
 
 
 class Cost(Stored):
-    """What a detector costs.
+    """What a detector costs, on tiles of ``input`` (height, width) pixels.
 
-    Attributes:
-        parameters: number of parameters.
-        gflops: 1e9 floating-point operations (a multiply-add counts two) of convolutions and matrix products of a tile.
-        input: height and width of a tile, pixels.
-        inference: of one tile, pre- and postprocessing included.
-        training: of one tile in a batch.
-        memory_gb: at its peak.
-        precision: ``float32`` or ``bfloat16``.
-        hardware: processor or GPU.
+    ``gflops`` are 1e9 floating-point operations (a multiply-add counts two) of convolutions and matrix products of a
+    tile. Inference includes pre- and postprocessing. Memory is at its peak.
     """
 
     parameters: int
@@ -277,16 +218,7 @@ class Cost(Stored):
 
 
 class Learnt(Stored):
-    """What a small version of a detector has reached on a few tiles.
-
-    Attributes:
-        ap50: AP50 that was reached.
-        wanted: AP50 that is enough.
-        iterations: number of iterations.
-        seconds: their time.
-        hardware: processor or GPU.
-        commit: of the repository.
-    """
+    """AP50 that a small version of a detector has reached on a few tiles, and the one that is enough."""
 
     ap50: float
     wanted: float

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,19 @@ class TileSet(BaseModel, frozen=True):
     def counts(self, split: str) -> TileCounts:
         """Return the numbers of a split."""
         return {"train": self.train, "val": self.val, "test": self.test}[split]
+
+
+def check_no_leak(split_of: Mapping[str, str], same_ground: Sequence[Sequence[str]], path: Path) -> None:
+    """Refuse a split that leaks: scenes of a group that show the same ground are in different splits.
+
+    Raises:
+        UserError: names ``path`` and the first two such scenes.
+    """
+    for group in same_ground:
+        members = {split_of[scene]: scene for scene in group if scene in split_of}
+        if len(members) > 1:
+            first, second = (f"{scene!r} ({split})" for split, scene in list(members.items())[:2])
+            raise UserError(f"{path}: {first} and {second} show the same ground; keep together")
 
 
 @dataclass(frozen=True)

@@ -46,15 +46,15 @@ def test_jpeg_is_decoded_as_opencv_decodes_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["scene.jpg", "scene.png", "scene.tif"])
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
-def test_a_part_of_an_image_is_refused(tmp_path: Path, name: str, share: float) -> None:
+def test_truncated_image_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     cv2.imwrite(str(path), noise(200, 200, 3))
     assert read_pixels(path).shape == (200, 200, 3)
     data = path.read_bytes()
-    path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(UserError, match=f"{name}: "):
-        read_pixels(path)
+    for share in (0.02, 0.5, 0.9):
+        path.write_bytes(data[: int(share * len(data))])
+        with pytest.raises(UserError, match=f"{name}: "):
+            read_pixels(path)
 
 
 @pytest.mark.parametrize("damage", ["overwritten", "removed", "cut and closed"])
@@ -165,8 +165,10 @@ def turned(stored: np.ndarray, orientation: int) -> np.ndarray:
     return upright[:, ::-1] if mirrored else upright
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("name", ["scene.jpg", "scene.png", "scene.tif"])
+@pytest.mark.parametrize(
+    ("name", "orientation"),
+    [*(("scene.jpg", number) for number in range(1, 9)), ("scene.png", 5), ("scene.tif", 6), ("scene.tif", 8)],
+)
 def test_exif_orientation_is_applied_to_every_window(tmp_path: Path, name: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation

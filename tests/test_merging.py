@@ -34,12 +34,9 @@ def seen_by_tiles(
     return windows, tiles
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(
-    ("tile", "overlap"), [(64, 0), (64, 1), (64, 8), (64, 16), (64, 32), (64, 48), (37, 5), (100, 50), (640, 64)]
-)
-def test_perfect_tiles_merge_into_the_scene(tile: int, overlap: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize(("tile", "overlap"), [(64, 0), (64, 1), (64, 16), (64, 48), (37, 5), (640, 64)])
+def test_perfect_tiles_merge_into_the_scene(tile: int, overlap: int) -> None:
+    rng = np.random.default_rng(0)
     width, height = (int(side) for side in rng.integers(20, 400, 2))
     boxes = apart(rng, 60, width, height)
     windows, tiles = seen_by_tiles(rng, boxes, width, height, tile, overlap, 1e-6)

@@ -57,21 +57,13 @@ def prepare_dataset(args: argparse.Namespace) -> None:
     from oil_storage.manifest import SPLITS, Choices
     from oil_storage.preparation.prepare import prepare
 
-    choices = Choices(
-        format=args.format,
-        class_map=parse_class_map(args.class_map),
-        allow=args.allow,
-        strict=args.strict,
-        folds=args.folds,
-        fold=args.fold,
-        split_file=args.split_file,
-        bands=args.bands or None,
-        stretch=args.stretch or None,
-        min_side=args.min_side,
-        max_aspect=args.max_aspect,
-        gsd=args.gsd,
-        source_gsd=args.source_gsd,
-    )
+    given = {name: getattr(args, name) for name in Choices.model_fields}
+    given |= {
+        "class_map": parse_class_map(args.class_map),
+        "bands": args.bands or None,
+        "stretch": args.stretch or None,
+    }
+    choices = Choices(**given)
     prepared = prepare(args.source, args.out, args.tile, args.overlap, args.seed, choices)
     for finding in gravest_last(prepared.findings):
         logger.info(str(finding))

@@ -10,8 +10,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 
 from oil_storage.errors import UserError
-from oil_storage.manifest import NAME, Manifest
-from oil_storage.preparation.split import check_apart
+from oil_storage.manifest import NAME, Manifest, check_no_leak
 
 ENDINGS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
 """The last bytes of a whole image, by the suffixes that tiles are written with."""
@@ -108,7 +107,7 @@ def check_prepared(data_root: Path, tiles: str) -> None:
             f"the config wants {tiles};\n{remedy}"
         )
     split_of = {scene: split for split, scenes in manifest.split.items() for scene in scenes}
-    check_apart(split_of, [pair.scenes for pair in manifest.same_ground], str(path))
+    check_no_leak(split_of, [pair.scenes for pair in manifest.same_ground], path)
 
 
 def _is_whole(image: str) -> bool:

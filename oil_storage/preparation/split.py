@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from oil_storage.errors import UserError, first_problem
-from oil_storage.manifest import SPLITS, Split
+from oil_storage.manifest import SPLITS, Split, check_no_leak
 
 FRACTIONS = (0.7, 0.15, 0.15)
 FORM = '{"train": [scene ids], "val": [scene ids], "test": [scene ids]}'
@@ -84,21 +84,8 @@ def read_split_file(path: Path, scenes: Sequence[str], same_ground: Sequence[Seq
             split_of[scene] = name
     if absent := sorted(set(split_of) - set(scenes)):
         raise UserError(f"{path}: names {len(absent)} scenes that are not there, {absent[0]!r} first")
-    check_apart(split_of, same_ground, str(path))
+    check_no_leak(split_of, same_ground, path)
     return {name: sorted(members) for name, members in split.items()}
-
-
-def check_apart(split_of: Mapping[str, str], same_ground: Sequence[Sequence[str]], place: str) -> None:
-    """Refuse a split that leaks: scenes of a group that show the same ground are in different splits.
-
-    Raises:
-        UserError: names ``place`` and the first two such scenes.
-    """
-    for group in same_ground:
-        members = {split_of[scene]: scene for scene in group if scene in split_of}
-        if len(members) > 1:
-            first, second = (f"{scene!r} ({split})" for split, scene in list(members.items())[:2])
-            raise UserError(f"{place}: {first} and {second} show the same ground; keep together")
 
 
 def _deal(

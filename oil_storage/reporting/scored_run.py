@@ -104,26 +104,29 @@ class ScoredRun:
     Attributes:
         folder: as named by the user.
         scenes: detections beside the ground truth.
-        truth: :func:`oil_storage.evaluation.matching.truth_sha256` of the ground truth.
         figures: figures of the scenes, with a threshold.
         config: name of the config; for another tool's detections the name of the folder.
         experiment: equal for runs that differ in their seed or fold alone.
+        chosen_here: whether the score threshold is the best for these very scenes.
         tiles: tile size and overlap, ``640_64``; None for another tool's detections.
         tile_ap: AP of tiles; None where there is none.
-        chosen_here: whether the score threshold is the best for these very scenes.
         trained: None where it is not known.
     """
 
     folder: Path
     scenes: list[Matched]
-    truth: str
     figures: Figures
     config: str
     experiment: tuple[str, ...]
-    tiles: str | None
-    tile_ap: float | None
     chosen_here: bool
-    trained: TrainedBy | None
+    tiles: str | None = None
+    tile_ap: float | None = None
+    trained: TrainedBy | None = None
+
+    @property
+    def truth(self) -> str:
+        """Hash of the ground truth, see :func:`oil_storage.evaluation.matching.truth_sha256`."""
+        return truth_sha256(scene.result for scene in self.scenes)
 
 
 def read_run(folder: Path, split: str) -> ScoredRun:
@@ -151,20 +154,11 @@ def read_run(folder: Path, split: str) -> ScoredRun:
         raise UserError(f"{truth}: no such file, though {path} was scored on it; prepare the data again")
     scenes = _read_scenes(path, record.scenes, truth, again)
     config, trained = Path(record.config).stem, record.trained
-    recipe = trained.recipe_sha256 if trained else str(folder.resolve())
-    initialised = str(trained.initialised) if trained else ""
-    return ScoredRun(
-        folder=folder,
-        scenes=scenes,
-        truth=truth_sha256(scene.result for scene in scenes),
-        figures=record.scenes,
-        config=config,
-        experiment=(config, record.tiles, recipe, initialised, *record.changes, record.precision),
-        tiles=record.tiles,
-        tile_ap=record.metrics[metric_key("mAP")],
-        chosen_here=split == "val",  # where tools/test.py chooses it
-        trained=trained,
-    )
+    recipe = (trained.recipe_sha256, str(trained.initialised)) if trained else (str(folder.resolve()),)
+    experiment = (config, record.tiles, *recipe, *record.changes, record.precision)
+    tile_ap = record.metrics[metric_key("mAP")]
+    chosen_here = split == "val"  # where tools/test.py chooses it
+    return ScoredRun(folder, scenes, record.scenes, config, experiment, chosen_here, record.tiles, tile_ap, trained)
 
 
 def _read_evaluated(folder: Path, split: str) -> ScoredRun:
@@ -175,18 +169,8 @@ def _read_evaluated(folder: Path, split: str) -> ScoredRun:
     if split == "test" and not is_given:
         raise UserError(f"{path}: its score threshold was chosen on these very scenes; {again} and --score-thr")
     scenes = _read_scenes(path, record, folder / TRUTH, again)
-    return ScoredRun(
-        folder=folder,
-        scenes=scenes,
-        truth=truth_sha256(scene.result for scene in scenes),
-        figures=record,
-        config=folder.resolve().name,
-        experiment=(str(folder.resolve()),),
-        tiles=None,
-        tile_ap=None,
-        chosen_here=not is_given,
-        trained=None,
-    )
+    whole = folder.resolve()
+    return ScoredRun(folder, scenes, record, whole.name, (str(whole),), chosen_here=not is_given)
 
 
 def _check_complete(path: Path, again: str) -> None:

@@ -255,14 +255,14 @@ def test_what_tensorboard_writes_is_read(tmp_path: Path) -> None:
     assert list(read_records(path)) == RECORDS
 
 
-@pytest.mark.parametrize("cut", range(1, len(framed(b"second")), 3))
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_cut_file_names_the_record(tmp_path: Path, cut: int, packed: bool) -> None:
+def test_truncated_record_is_refused_by_number(tmp_path: Path, packed: bool) -> None:
     content = framed(b"first") + framed(b"second")
     path = tmp_path / "a.record"
-    path.write_bytes(gzip.compress(content[:-cut]) if packed else content[:-cut])
-    with pytest.raises(UserError, match=r"a\.record: record 2: the file ends inside it"):
-        list(read_records(path))
+    for cut in range(1, len(framed(b"second"))):
+        path.write_bytes(gzip.compress(content[:-cut]) if packed else content[:-cut])
+        with pytest.raises(UserError, match=r"a\.record: record 2: the file ends inside it"):
+            list(read_records(path))
 
 
 def test_a_cut_gzip_file_names_the_record(tmp_path: Path) -> None:
@@ -272,14 +272,14 @@ def test_a_cut_gzip_file_names_the_record(tmp_path: Path) -> None:
         list(read_records(path))
 
 
-@pytest.mark.parametrize("at", range(len(framed(b"second"))))
-def test_every_damaged_byte_is_found(tmp_path: Path, at: int) -> None:
-    second = bytearray(framed(b"second"))
-    second[at] ^= 0x10
+def test_every_damaged_byte_is_found(tmp_path: Path) -> None:
     path = tmp_path / "a.record"
-    path.write_bytes(framed(b"first") + second)
-    with pytest.raises(UserError, match=r"record 2: .*wrong checksum"):
-        list(read_records(path))
+    for at in range(len(framed(b"second"))):
+        second = bytearray(framed(b"second"))
+        second[at] ^= 0x10
+        path.write_bytes(framed(b"first") + second)
+        with pytest.raises(UserError, match=r"record 2: .*wrong checksum"):
+            list(read_records(path))
 
 
 def test_another_kind_of_file_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from oil_storage.errors import UserError
 from oil_storage.scene import Scene
 from oil_storage.tiling import cut_boxes, tile_grid
 
-CONFIGS = sorted(Path("configs/oil").rglob("*.py"))
 RETINA = {"octave_base_scale": 2, "scales_per_octave": 2, "ratios": [1.0, 2.0, 0.5], "strides": [4, 8, 16]}
 
 
@@ -209,21 +208,6 @@ def test_each_kind_of_head_is_known(model: dict[str, Any], priors: Priors) -> No
     assert found.priors == priors
     assert len(found.bins) == (5 if priors in (Priors.ANCHORS, Priors.POINTS) else 0)
     assert str(found).startswith(str(priors))
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_covers_the_large_tanks(path: Path) -> None:
-    boxes = [[x, x, x + 100, x + 90] for x in range(40, 2400, 150)]
-    cfg = Config.fromfile(path)
-    found = anchor_coverage(cfg, [scene(boxes)])
-    if "num_queries" in cfg.model:
-        assert (found.priors, found.bins) == (Priors.QUERIES, ())
-    else:
-        assert found.boxes == found.covered == len(boxes)
-
-
-def test_configs_are_found() -> None:
-    assert len(CONFIGS) >= 3
 
 
 def test_a_config_without_tiles_is_refused() -> None:

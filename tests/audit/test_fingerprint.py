@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from oil_storage.audit.fingerprint import POINTS, fingerprint
-from tests.audit.test_same_ground import Image, ground
+from tests.audit.test_overlaps import Image, ground
 
 SIDE = 640
 

@@ -130,7 +130,7 @@ def with_payload(folder: Path, kind: str, created: Path) -> tuple[dict[str, Any]
 
 
 @pytest.mark.parametrize("entry", PICKLES)
-@pytest.mark.parametrize("kind", ["system", "config text"])
+@pytest.mark.parametrize("kind", ["system", pytest.param("config text", marks=pytest.mark.slow)])
 def test_no_tool_runs_a_payload(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], entry: str, kind: str
 ) -> None:
@@ -156,6 +156,7 @@ def test_other_payloads_are_refused_too(folder: Path, tmp_path: Path, kind: str)
     assert not (tmp_path / "created").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", PICKLES)
 def test_checkpoint_without_a_payload_loads(folder: Path, tmp_path: Path, entry: str) -> None:
     shutil.copy(folder / "work" / "iter_4.pth", tmp_path / "iter_4.pth")
@@ -180,10 +181,8 @@ def test_no_tool_runs_the_config_text_of_safetensors(
             assert "a.safetensors: its config holds code" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("fault", ["code", "threshold", "size", "nms", "nms value", "padding", "rules"])
-def test_metadata_of_onnx_are_data(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str
-) -> None:
+@pytest.mark.slow
+def test_metadata_of_onnx_are_data(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert PICKLES["export"](folder, folder / "work" / "iter_4.pth", tmp_path) == 0
     run = detect_with("--backend", "onnx")
     assert run(folder, tmp_path / "a.onnx", tmp_path / "out") == 0
@@ -191,23 +190,21 @@ def test_metadata_of_onnx_are_data(
     metadata = json.loads(graph.metadata_props[0].value)
     rules = metadata["test_cfg"]
     text = f"__import__('pathlib').Path({str(tmp_path / 'created')!r}).touch()"
-    changed = {
-        "code": text,
-        "threshold": json.dumps({**metadata, "score_threshold": "high"}),
-        "size": json.dumps({**metadata, "size": [-1, 64]}),
-        "nms": json.dumps(
-            {**metadata, "test_cfg": {**rules, "nms": {"type": f"({text}, nms)[1]", "iou_threshold": 0.5}}}
-        ),
-        "nms value": json.dumps({**metadata, "test_cfg": {**rules, "nms": {"type": "nms", "iou_threshold": "x"}}}),
-        "padding": json.dumps({**metadata, "padding": [1.0, float("nan"), 1.0]}),
-        "rules": json.dumps({**metadata, "test_cfg": {**rules, "score_thr": "a"}}),
-    }
-    graph.metadata_props[0].value = changed[fault]
-    onnx.save(graph, tmp_path / "a.onnx")
-    capsys.readouterr()
-    assert run(folder, tmp_path / "a.onnx", tmp_path / "out") == 2
-    assert not (tmp_path / "created").exists()
-    assert "a.onnx: no detector that tools/export.py CONFIG CHECKPOINT wrote" in capsys.readouterr().err
+    for changed in (
+        text,
+        json.dumps({**metadata, "score_threshold": "high"}),
+        json.dumps({**metadata, "size": [-1, 64]}),
+        json.dumps({**metadata, "test_cfg": {**rules, "nms": {"type": f"({text}, nms)[1]", "iou_threshold": 0.5}}}),
+        json.dumps({**metadata, "test_cfg": {**rules, "nms": {"type": "nms", "iou_threshold": "x"}}}),
+        json.dumps({**metadata, "padding": [1.0, float("nan"), 1.0]}),
+        json.dumps({**metadata, "test_cfg": {**rules, "score_thr": "a"}}),
+    ):
+        graph.metadata_props[0].value = changed
+        onnx.save(graph, tmp_path / "a.onnx")
+        capsys.readouterr()
+        assert run(folder, tmp_path / "a.onnx", tmp_path / "out") == 2, changed
+        assert not (tmp_path / "created").exists()
+        assert "a.onnx: no detector that tools/export.py CONFIG CHECKPOINT wrote" in capsys.readouterr().err
 
 
 def test_getattr_and_other_functions_are_not_on_the_list() -> None:

@@ -66,6 +66,7 @@ def test_saves_tiles_and_a_sheet_and_says_so(
     assert list(out.parent.iterdir()) == [out]
 
 
+@pytest.mark.slow
 def test_tiles_are_those_that_a_training_s_workers_are_given(data: Path, tmp_path: Path) -> None:
     cfg = Config.fromfile(write_config(tmp_path, data, **WITH_WORKERS))
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=3)

@@ -104,6 +104,7 @@ def test_source_and_out_are_apart(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_leaves_no_extracted_images_behind(tmp_path: Path, number: signal.Signals, status: int) -> None:
     picture = io.BytesIO()

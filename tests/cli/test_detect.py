@@ -78,6 +78,7 @@ def test_finished_scenes_are_known_without_torch(trained: tuple[list[str], Path]
     assert (tmp_path / "out" / "summary.json").read_text() == summary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [["--score-thr", "0.02"], ["--scale", "2"], ["--bands", "3,2,1"], ["--html"]])
 def test_scenes_are_done_again_when_an_option_changes(
     change: list[str], trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -91,6 +92,7 @@ def test_scenes_are_done_again_when_an_option_changes(
     assert "1 of 1 scenes are done already" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "mode"), [("a.png", "RGB"), ("a.png", "RGBA"), ("a.jpg", "CMYK"), ("a.png", "L")])
 def test_detections_are_drawn_on_images_of_every_mode(
     name: str, mode: str, trained: tuple[list[str], Path], tmp_path: Path
@@ -104,6 +106,7 @@ def test_detections_are_drawn_on_images_of_every_mode(
     assert (drawn[..., 0].astype(int) - drawn[..., 1] > 100).any()
 
 
+@pytest.mark.slow
 def test_scene_that_replaces_another_of_its_name_is_reported(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +123,7 @@ def test_scene_that_replaces_another_of_its_name_is_reported(
     assert not (tmp_path / "out" / "scene.html").exists()  # of the other scene
 
 
+@pytest.mark.slow
 def test_scene_is_done_again_when_it_gets_a_world_file(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -168,6 +172,7 @@ def test_bad_file_is_left_out_and_the_rest_done(
     assert "summary.json\n1 of 1 scenes" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_results_are_removed_when_a_scene_is_damaged(trained: tuple[list[str], Path], tmp_path: Path) -> None:
     model, images = trained
     scene, out = tmp_path / "scene.jpg", tmp_path / "out"
@@ -181,6 +186,7 @@ def test_results_are_removed_when_a_scene_is_damaged(trained: tuple[list[str], P
     assert len(list(out.rglob("scene_1.*"))) == 7
 
 
+@pytest.mark.slow
 def test_scene_that_cannot_be_drawn_is_left_out_and_the_rest_done(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +207,7 @@ def test_scene_that_cannot_be_drawn_is_left_out_and_the_rest_done(
     assert not list(out.rglob("scene_1.*"))
 
 
+@pytest.mark.slow
 def test_weights_of_another_config_are_reported(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,6 +235,7 @@ def test_full_disk_ends_the_run_with_a_message(
     assert f"scene_0.jpg: detections cannot be written to {tmp_path / 'out'}: [Errno 28] No space left" in said
 
 
+@pytest.mark.slow
 def test_detections_are_drawn_on_sixteen_bits(trained: tuple[list[str], Path], tmp_path: Path) -> None:
     model, images = trained
     pixels = cv2.imread(str(images / "scene_0.jpg")).astype(np.uint16) * 16
@@ -277,6 +285,7 @@ def test_bands_and_stretch_are_refused_when_malformed(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_processes_share_the_scenes(trained: tuple[list[str], Path], tmp_path: Path) -> None:
     model, images = trained
     bad = tmp_path / "bad.png"

@@ -165,6 +165,7 @@ def test_what_the_ground_truth_is_not_is_said(truth: Path, tmp_path: Path, capsy
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_twenty_scenes_of_a_thousand_detections_take_seconds_and_less_than_a_gibibyte(tmp_path: Path) -> None:
     scenes = scored_scenes(tuple(np.random.default_rng(0).integers(14, 300, 20).tolist()), noise=800)
     path = tmp_path / "truth.json"

@@ -42,6 +42,7 @@ def test_an_exported_detector_finds_the_same_tanks(
         assert (np.abs(ours[:, None] - theirs[None]).max(axis=2).min(axis=1) <= 0.5).mean() >= 0.99
 
 
+@pytest.mark.slow
 def test_weights_for_others_detect_score_and_are_trained_on(
     trained: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,6 +70,7 @@ def test_weights_for_others_detect_score_and_are_trained_on(
     assert "w.pth: must end in .safetensors" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_gets_a_line(
     trained: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -73,6 +73,7 @@ def many_tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_raw_data(tmp_path_factory.mktemp("many") / "raw", scenes=12, size=1024, tanks=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_leaves_no_tiles_behind(many_tiles: Path, tmp_path: Path, number: signal.Signals, status: int) -> None:
     arguments = [many_tiles, tmp_path / "out", "--tile", "128", "--overlap", "96"]

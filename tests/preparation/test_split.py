@@ -16,15 +16,15 @@ def densities(number: int, seed: int = 0) -> dict[str, int]:
     return {f"scene_{index}": int(count) for index, count in enumerate(boxes)}
 
 
-@pytest.mark.parametrize("number", [3, 4, 7, 24, 78, 98, 1000])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_every_scene_is_in_one_split_and_shares_hold(number: int, seed: int) -> None:
+@pytest.mark.parametrize("number", [3, 4, 7, 78, 1000])
+def test_every_scene_is_in_one_split_and_shares_hold(number: int) -> None:
     scenes = densities(number)
-    split = split_scenes(scenes, seed)
-    assert sorted(scene for name in SPLITS for scene in split[name]) == sorted(scenes)
-    for name, fraction in zip(SPLITS, FRACTIONS, strict=True):
-        assert len(split[name]) >= 1
-        assert abs(len(split[name]) - fraction * number) <= 2
+    for seed in range(3):
+        split = split_scenes(scenes, seed)
+        assert sorted(scene for name in SPLITS for scene in split[name]) == sorted(scenes)
+        for name, fraction in zip(SPLITS, FRACTIONS, strict=True):
+            assert len(split[name]) >= 1
+            assert abs(len(split[name]) - fraction * number) <= 2
 
 
 def test_splits_hold_sparse_and_dense_scenes_alike() -> None:

@@ -16,10 +16,10 @@ from tests.audit.alignment.discs import scene_of_discs
 
 PLANTED = [
     *map(Fault, faults.DISCRETE),
-    *(Fault(faults.SCALED, scale) for scale in [(0.5, 0.5), (0.8, 0.8), (0.97, 0.97), (1.25, 1.25), (2.0, 2.0)]),
+    *(Fault(faults.SCALED, scale) for scale in [(0.5, 0.5), (0.97, 0.97), (2.0, 2.0)]),
     Fault(faults.SCALED, (1.25, 0.8)),
-    *(Fault(faults.RESIZED, (size, size)) for size in (0.5, 0.8, 1.35, 2.0)),
-    *(Fault(faults.SHIFTED, shift) for shift in [(3.0, -3.0), (9.0, -7.0), (-20.0, 10.0), (0.0, 40.0)]),
+    *(Fault(faults.RESIZED, (size, size)) for size in (0.5, 1.35)),
+    *(Fault(faults.SHIFTED, shift) for shift in [(3.0, -3.0), (0.0, 40.0)]),
 ]
 
 
