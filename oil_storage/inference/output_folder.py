@@ -64,12 +64,11 @@ def detect_scenes(
     cfg = load_config(config)
     request = _request(cfg, checkpoint, html, options)
     folder = OutputFolder(out, request)
-    records = [folder.finished(scene) for scene in scenes]
-    unfinished = [scene for scene, record in zip(scenes, records, strict=True) if record is None]
+    unfinished = [scene for scene in scenes if folder.finished(scene) is None]
     if len(unfinished) < len(scenes) and rank == 0:
         print(f"{len(scenes) - len(unfinished)} of {len(scenes)} scenes are done already")
-    if records[0] is not None and not unfinished:
-        return folder.write_summary(records[0].made_by, scenes, {})
+    if not unfinished:
+        return folder.write_summary(scenes, {})
     with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints which optional packages are absent
         from oil_storage.inference.scene_detector import SceneDetector
     import torch
@@ -91,7 +90,7 @@ def detect_scenes(
         distributed.all_gather_object(shares, left_out)  # waits for all
         distributed.destroy_process_group()
         left_out = {path: reason for share in shares for path, reason in share.items()}
-    return folder.write_summary(made_by, scenes, left_out)
+    return folder.write_summary(scenes, left_out, made_by)
 
 
 def _request(cfg: "Config", checkpoint: Path, html: bool, options: Mapping[str, Any]) -> MadeBy:
@@ -201,10 +200,12 @@ class OutputFolder:
             (self.path / f"{name}{ending}").unlink(missing_ok=True)
         (self.path / PICTURES / f"{name}.jpg").unlink(missing_ok=True)
 
-    def write_summary(self, made_by: MadeBy, scenes: Sequence[Path], left_out: dict[str, str]) -> RunSummary:
-        """Return the summary of a run; the first process writes it."""
+    def write_summary(
+        self, scenes: Sequence[Path], left_out: dict[str, str], made_by: MadeBy | None = None
+    ) -> RunSummary:
+        """Return the summary of a run, ``made_by`` as its first scene where it is None; the first process writes it."""
         records = [record for scene in scenes if (record := self.finished(scene)) is not None]
-        summary = RunSummary(made_by=made_by, scenes=list(records), left_out=left_out)
+        summary = RunSummary(made_by=made_by or records[0].made_by, scenes=list(records), left_out=left_out)
         if os.environ.get("RANK", "0") == "0":
             write_json(self.path / SUMMARY, summary.model_dump(mode="json", exclude_unset=True))
         return summary
