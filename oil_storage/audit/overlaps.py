@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
+from shapely.affinity import affine_transform
 
 from oil_storage.audit.fingerprint import Fingerprint
 from oil_storage.scene import Scene
@@ -118,9 +119,9 @@ def find_overlaps(fingerprints: Sequence[Fingerprint], min_score: float = MIN_SC
     for seconds in (scenes, mirrored):
         matches = search.matches(_unit([scene.descriptors for scene in seconds]))
         for i, j, points in _by_pair(matches, begins):
-            overlap = _overlap(scenes[i], seconds[j], points, seconds is mirrored, min_score)
-            if overlap and ((i, j) not in overlaps or overlap.score > overlaps[i, j].score):
-                overlaps[i, j] = _unmirrored(overlap, scenes[j].width) if seconds is mirrored else overlap
+            least = overlaps[i, j].score if (i, j) in overlaps else min_score
+            if overlap := _overlap(scenes[i], seconds[j], points, seconds is mirrored, least):
+                overlaps[i, j] = overlap
     return [overlaps[pair] for pair in sorted(overlaps)]
 
 
@@ -134,11 +135,11 @@ def footprints(scenes: Iterable[Scene]) -> dict[str, shapely.Geometry]:
 
     areas = {}
     for scene in scenes:
-        place = scene.georeference
-        if place and place.crs:
-            frame = shapely.segmentize(_frame(scene), max(scene.width, scene.height) / PIECES)
-            outline = shapely.get_coordinates(shapely.transform(frame, place.to_world))
-            area = shapely.Polygon(np.column_stack(transform(place.crs, EARTH, outline[:, 0], outline[:, 1])))
+        georeference, side = scene.georeference, max(scene.width, scene.height)
+        if georeference and georeference.crs:
+            frame = shapely.segmentize(shapely.box(0, 0, scene.width, scene.height), side / PIECES)
+            outline = shapely.get_coordinates(shapely.transform(frame, georeference.to_world))
+            area = shapely.Polygon(np.column_stack(transform(georeference.crs, EARTH, *outline.T)))
             if np.isfinite(area.bounds).all():
                 areas[scene.scene_id] = area
     return areas
@@ -187,12 +188,12 @@ class _Search:
 
     def matches(self, queries: NDArray[np.float32]) -> Indices:
         """``(M, 2)`` indices: of a query, of a neighbour; nearest first."""
+        nearest = partial(self._index.knnSearch, knn=NEIGHBOURS, params={"checks": LEAVES})
         threads = len(os.sched_getaffinity(0))
-        nearest = partial(self._index.knnSearch, knn=min(NEIGHBOURS, len(self._vectors)), params={"checks": LEAVES})
         with ThreadPoolExecutor(threads) as pool:  # OpenCV searches with one
             results = pool.map(nearest, np.array_split(self._project(queries), threads))
-            neighbours, distances = (np.concatenate(part) for part in zip(*results, strict=True))
-        asked = np.arange(len(queries)).repeat(neighbours.shape[1])
+            neighbours, distances = map(np.concatenate, zip(*results, strict=True))
+        asked = np.arange(len(queries)).repeat(NEIGHBOURS)
         order = np.argsort(distances, axis=None, kind="stable")
         order = order[distances.ravel()[order] < MAX_DISTANCE**2]
         return np.asarray(np.stack([asked, neighbours.ravel()], axis=1)[order])
@@ -229,10 +230,12 @@ def _overlap(
     best = None
     for similarity in _candidates(first, second, matches, is_mirrored):
         matrix = similarity.matrix()
-        corners = shapely.get_coordinates(_frame(second)) @ matrix[:, :2].T + matrix[:, 2]
-        shared = _shared(_frame(first), shapely.Polygon(corners))
+        area = affine_transform(shapely.box(0, 0, second.width, second.height), [*matrix[:, :2].ravel(), *matrix[:, 2]])
+        shared = _shared(shapely.box(0, 0, first.width, first.height), area)
         score = _score(first, second, matrix)
         if shared >= MIN_SHARED and score >= (best.score if best else min_score):
+            if is_mirrored:
+                matrix = matrix @ np.array([[-1, 0, second.width], [0, 1, 0], [0, 0, 1]])
             best = Overlap(first.scene_id, second.scene_id, shared, score, matrix)
     return best
 
@@ -361,17 +364,6 @@ def _score(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64])
     return float(np.median(xy[tells] / np.sqrt(xx[tells] * yy[tells])))
 
 
-def _frame(scene: Scene | Fingerprint) -> shapely.Polygon:
-    return shapely.box(0, 0, scene.width, scene.height)
-
-
 def _shared(first: shapely.Geometry, second: shapely.Geometry) -> float:
     """Return the area of the intersection over that of the smaller."""
     return float(first.intersection(second).area / min(first.area, second.area))
-
-
-def _unmirrored(overlap: Overlap, width: int) -> Overlap:
-    """Turn an overlap with the mirrored second scene into one with the second scene."""
-    assert overlap.matrix is not None
-    mirror = np.array([[-1, 0, width], [0, 1, 0], [0, 0, 1]])
-    return Overlap(overlap.first, overlap.second, overlap.shared, overlap.score, overlap.matrix @ mirror)
