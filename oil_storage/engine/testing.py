@@ -21,6 +21,7 @@ from oil_storage.engine import distributed
 from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.from_scratch import from_scratch
 from oil_storage.engine.runner import ConciseRunner, check_tiles, use_scope
+from oil_storage.engine.tta import use_tta
 from oil_storage.errors import UserError
 from oil_storage.evaluation.curves import curve
 from oil_storage.evaluation.dense_coco import PUBLISHED_TILES, published_score
@@ -29,7 +30,6 @@ from oil_storage.evaluation.scene_metric import SceneMetric
 from oil_storage.evaluation.scene_score import results_of, score_scenes
 from oil_storage.figures import TestRecord, TrainedBy, metric_key
 from oil_storage.files import partial_path, publish, remove_partial, sha256
-from oil_storage.inference.tta import use_tta
 from oil_storage.manifest import Manifest
 
 PACKAGES = ("oil-storage", "torch", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "faster-coco-eval", "numpy")
