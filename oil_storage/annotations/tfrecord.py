@@ -165,9 +165,7 @@ def read_records(file: Path) -> Iterator[bytes]:
                 except struct.error as error:
                     raise UserError(f"{place}: the file ends inside it; copy it again") from error
                 except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                    raise UserError(
-                        f"{place}: the gzip file is cut short or damaged ({error}); copy it again"
-                    ) from error
+                    raise UserError(f"{place}: the gzip file is cut or damaged ({error}); copy it again") from error
                 if checksum != _masked_checksum(data):
                     raise UserError(f"{place}: has a wrong checksum; the file is damaged, copy it again")
                 yield data
@@ -224,19 +222,14 @@ def _read_record(
     path = folder / f"{stem}{SUFFIXES.get(encoded[0][:4], '.jpg')}"
     folder.mkdir(parents=True)
     path.write_bytes(encoded[0])
-    width, height = (_numbers(lists, f"image/{side}", place) for side in ("width", "height"))
-    size = (int(width[0]), int(height[0])) if width and height else None
+    (width,), (height,) = (_numbers(lists, f"image/{side}", place, 1, default=0) for side in ("width", "height"))
+    size = (int(width), int(height)) if width and height else None
     image = annotations.add_image(file_name, path, size, place)
 
-    edges = [_numbers(lists, f"{OBJECT}bbox/{edge}", place) for edge in ("xmin", "ymin", "xmax", "ymax")]
-    if len(lengths := {len(edge) for edge in edges}) != 1:
-        raise UserError(f"{place}: {OBJECT}bbox/* have different lengths, {sorted(lengths)}; a box needs all four")
-    count = lengths.pop()
+    count = len(lists.get(f"{OBJECT}bbox/xmin", []))
+    edges = [_numbers(lists, f"{OBJECT}bbox/{edge}", place, count) for edge in ("xmin", "ymin", "xmax", "ymax")]
+    flags = {key: _numbers(lists, key, place, count, default=0) for key in (*GROUPS, DIFFICULT)}
     class_names = _class_names(lists, count, classes, file, place, annotations)
-    flags = {key: lists.get(key) or [0] * count for key in (*GROUPS, DIFFICULT)}
-    for key, values in flags.items():
-        if len(values) != count:
-            raise UserError(f"{place}: {key} has {len(values)} values for {count} boxes; each box needs one")
     if lists.get(f"{OBJECT}mask"):
         annotations.report_once(file, "outline", place, "has masks", "the boxes are read, the masks are not")
     scale = np.array((size or image_size(path) or (1, 1)) * 2)
@@ -262,27 +255,29 @@ def _class_names(
     annotations: Annotations,
 ) -> list[str]:
     """Return the name of each box's class: its text, or that of its number."""
-    texts = [_decoded(text) for text in lists.get(f"{OBJECT}class/text", [])]
-    numbers = lists.get(f"{OBJECT}class/label", [])
+    texts, numbers = lists.get(f"{OBJECT}class/text", []), lists.get(f"{OBJECT}class/label", [])
     if count and count not in (len(texts), len(numbers)):
-        raise UserError(
-            f"{place}: {count} boxes, but {len(texts)} {OBJECT}class/text and {len(numbers)} .../label; "
-            "each box needs its class"
-        )
-    names = [classes.get(number) or str(number) for number in numbers]
-    if len(texts) != count or len(numbers) != count:
-        return names if len(numbers) == count else texts
-    for text, number in zip(texts, numbers, strict=True):
-        if text and classes.get(number, text) != text:
-            problem = f"class is {text!r}, its number {number} is {classes[number]!r} in the label map"
+        problem = f"{count} boxes, but {len(texts)} {OBJECT}class/text and {len(numbers)} .../label"
+        raise UserError(f"{place}: {problem}; each box needs its class")
+    texts = texts if len(texts) == count else [b""] * count
+    numbers = numbers if len(numbers) == count else [""] * count
+    names = []
+    for text, number in zip(map(_decoded, texts), numbers, strict=True):
+        mapped = classes.get(number)
+        if text and mapped not in (None, text):
+            problem = f"class is {text!r}, its number {number} is {mapped!r} in the label map"
             annotations.report_once(file, "class-differs", place, problem, f"{text!r} is taken")
-    return [text or name for text, name in zip(texts, names, strict=True)]
+        names.append(text or mapped or str(number))
+    return names
 
 
-def _numbers(lists: Mapping[str, list[Any]], key: str, place: str) -> list[float]:
-    values = lists.get(key, [])
-    if any(isinstance(value, bytes) for value in values):
-        raise UserError(f"{place}: {key} holds bytes; it must hold numbers")
+def _numbers(
+    lists: Mapping[str, list[Any]], key: str, place: str, count: int, default: float | None = None
+) -> list[float]:
+    """Return as many numbers; where the key is absent, the default."""
+    values = lists.get(key) or ([] if default is None else [default] * count)
+    if len(values) != count or bytes in map(type, values):
+        raise UserError(f"{place}: {key} has {len(values)} values, {values!r:.80}; it must have {count} numbers")
     return values
 
 

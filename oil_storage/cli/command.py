@@ -165,6 +165,14 @@ def choose_device(name: str) -> None:
 def quieten_libraries() -> None:
     """Keep libraries' remarks to programmers off the user's terminal."""
     import importlib
+
+    hide_warnings()
+    with contextlib.redirect_stdout(io.StringIO()):
+        importlib.import_module("mmdet.datasets")  # prints which optional packages are absent
+
+
+def hide_warnings() -> None:
+    """Hide the warnings of libraries that a user can do nothing about."""
     import warnings
 
     for message in (
@@ -179,5 +187,3 @@ def quieten_libraries() -> None:
         ".*'pin_memory' argument is set as true but no accelerator is found",
     ):
         warnings.filterwarnings("ignore", message=message)
-    with contextlib.redirect_stdout(io.StringIO()):
-        importlib.import_module("mmdet.datasets")  # prints which optional packages are absent

@@ -13,8 +13,8 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from oil_storage.checkpoints import weights_file
 from oil_storage.checkpoints.checkpoint import Checkpoint, ChosenThreshold, store_threshold
+from oil_storage.checkpoints.serialization import SAFETENSORS
 from oil_storage.checkpoints.trained_config import differences, recipe_sha256
 from oil_storage.coco import CocoFile
 from oil_storage.engine import distributed
@@ -130,7 +130,7 @@ def evaluate_checkpoint(
     threshold = curve(scenes).best_threshold() if split == "val" else checkpoint.threshold(tta)
     figures = score_scenes(scenes, threshold)
     data = Manifest.load(data_root).identity
-    is_ours = path.suffix.lower() != weights_file.SUFFIX  # published weights stay as they are
+    is_ours = path.suffix.lower() != SAFETENSORS  # published weights stay as they are
     if split == "val" and threshold is not None and not changes and is_ours:
         try:
             store_threshold(path, ChosenThreshold(threshold, figures.f1 or 0.0, data.sha256), tta)

@@ -163,7 +163,7 @@ def test_odd_numbers_are_kept_for_the_audit(tmp_path: Path) -> None:
             r"s\[0\]\.image_id: .* not ",
         ),
         (content(annotations=[{"image_id": 7, "bbox": [1, 2, 3, 4]}]), "has no category_id"),
-        (content(categories=[{"id": 3, "name": "a"}, {"id": 3, "name": "b"}]), "'b', before 'a'"),
+        (content(categories=[{"id": 3, "name": "a"}, {"id": 3, "name": "b"}]), "'a' and 'b' have the id 3"),
         (content(categories=[{"id": 3}]), r"categories\[0\]\.name: Field required"),
     ],
 )

@@ -139,7 +139,7 @@ def test_turned_boxes_polygons_and_difficult_objects_are_said(tmp_path: Path) ->
             f"<annotation><object><name>t</name>{BOX.replace('2.5', '2,5')}</object></annotation>",
             "object 1: bndbox has .*'ymin': '2,5'",
         ),
-        ("<annotation><size><width>x</width><height>1</height></size></annotation>", "size is 'x' x '1'"),
+        ("<annotation><size><width>x</width><height>1</height></size></annotation>", "size is .'x', '1'."),
         ('<!DOCTYPE a [<!ENTITY e "e">]><annotation>&e;</annotation>', "not read"),
         ('<?xml version="1.0" encoding="nonsense"?><annotation/>', "a.xml"),
     ],

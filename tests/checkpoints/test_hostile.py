@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from oil_storage.checkpoints import pickled
+from oil_storage.checkpoints import serialization
 from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.cli import detect, export, test, train
 from oil_storage.errors import UserError
@@ -210,9 +210,9 @@ def test_metadata_of_onnx_are_data(folder: Path, tmp_path: Path, capsys: pytest.
 def test_getattr_and_other_functions_are_not_on_the_list() -> None:
     names = [
         entry[1] if isinstance(entry, tuple) else f"{entry.__module__}.{entry.__qualname__}"
-        for entry in pickled.ALLOWED
+        for entry in serialization.ALLOWED
     ]
-    functions = [entry[0] if isinstance(entry, tuple) else entry for entry in pickled.ALLOWED]
+    functions = [entry[0] if isinstance(entry, tuple) else entry for entry in serialization.ALLOWED]
     assert getattr not in functions
     assert "builtins.getattr" in names  # a stand-in that looks nothing up
     assert functions[names.index("builtins.getattr")](Path, "touch") is None
@@ -232,7 +232,7 @@ def test_checkpoint_of_an_older_version_is_read(folder: Path, tmp_path: Path) ->
     assert checkpoint.trained_settings() == {"model": {"type": "RetinaNet"}}
     stored = checkpoint.content["message_hub"]["log_scalars"]["train/loss"]
     assert stored["log_history"].tolist() == [3, 2]
-    hub = pickled.restore_message_hub(checkpoint.content["message_hub"], tmp_path)
+    hub = serialization.restore_message_hub(checkpoint.content["message_hub"], tmp_path)
     assert hub["log_scalars"]["train/loss"].mean() == 2.5
 
 
@@ -241,4 +241,4 @@ def test_checkpoint_of_an_older_version_is_read(folder: Path, tmp_path: Path) ->
 )
 def test_damaged_log_is_refused(hub: Any) -> None:
     with pytest.raises(UserError, match=r"a\.pth: message_hub is damaged"):
-        pickled.restore_message_hub(hub, Path("a.pth"))
+        serialization.restore_message_hub(hub, Path("a.pth"))

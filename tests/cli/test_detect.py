@@ -16,7 +16,7 @@ from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
 from oil_storage.imagery import SceneImage, read_pixels
 from oil_storage.inference.scene_detections import SceneDetections
-from oil_storage.inference.scene_page import scene_picture
+from oil_storage.inference.scene_files import scene_picture
 from tests.tiny_training import write_config, write_data
 
 
@@ -232,7 +232,7 @@ def test_full_disk_ends_the_run_with_a_message(
     monkeypatch.setattr("oil_storage.inference.output_folder.scene_picture", failing)
     assert main([*model, str(images), "--out", str(tmp_path / "out"), *FLAGS]) == 2
     said = capsys.readouterr().err
-    assert f"scene_0.jpg: what was found cannot be written to {tmp_path / 'out'}: [Errno 28] No space left" in said
+    assert f"scene_0.jpg: detections cannot be written to {tmp_path / 'out'}: [Errno 28] No space left" in said
 
 
 @pytest.mark.slow

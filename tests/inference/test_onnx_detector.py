@@ -9,8 +9,7 @@ from mmdet.structures import DetDataSample
 from torch import nn
 
 from oil_storage.errors import UserError
-from oil_storage.inference.onnx_export import RawDetector, export
-from oil_storage.inference.onnx_model import OnnxModel
+from oil_storage.inference.onnx_detector import OnnxModel, RawDetector, export
 from tests.small_detectors import CONFIGS, batch, small_detector, with_statistics
 
 REFUSED = {"faster_rcnn_r50", "faster_rcnn_r101", "cascade_rcnn_r50", "ddq_detr_r50"}
