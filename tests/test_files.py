@@ -24,7 +24,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_what_cannot_be_put_into_place_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.txt").mkdir()
     with pytest.raises(IsADirectoryError):
         write_bytes(tmp_path / "a.txt", b"one")

@@ -206,7 +206,7 @@ def test_unknown_compression_is_named_with_a_way_to_rewrite(tmp_path: Path, code
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
+def test_file_that_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "scene.png"
     path.write_bytes(content)
     for read in (read_header, read_pixels):
@@ -318,7 +318,7 @@ def test_colours_of_a_palette_are_colours(tmp_path: Path) -> None:
         open_scene(tmp_path / "a.tif", Reading(stretch=(2, 98)))
 
 
-def test_what_has_no_data_is_dark_and_shows_nothing(tmp_path: Path) -> None:
+def test_pixels_without_data_are_dark(tmp_path: Path) -> None:
     pixels = noise(3, 40, 50).astype("float32")
     pixels[:, :, :25] = np.nan
     scene = open_scene(write_raster(tmp_path / "half.tif", pixels, nodata=np.nan))

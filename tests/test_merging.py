@@ -161,7 +161,7 @@ def test_every_object_has_an_area_however_badly_its_fragments_agree(seed: int) -
 @pytest.mark.parametrize(
     "odd", [[np.nan, 1, 2, 3], [5, 1, np.nan, 3], [1, 1, np.inf, 9], [50, 1, 20, 30], [5, 5, 5, 5]]
 )
-def test_what_is_no_box_joins_nothing_and_disturbs_nobody(odd: list[float]) -> None:
+def test_degenerate_box_joins_nothing(odd: list[float]) -> None:
     boxes = np.array([odd, [560, 10, 580, 30]], np.float32)
     tiles = [
         Detections(boxes, np.array([0.9, 0.8], np.float32)),

@@ -49,7 +49,7 @@ def write(folder: Path, *records: dict[str, Any], name: str = "train.record") ->
     return write_records(folder / name, [example(record) for record in records])
 
 
-def test_what_tensorflow_wrote_is_read(tmp_path: Path) -> None:
+def test_records_of_tensorflow_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.tfrecord").write_bytes(zlib.decompress(base64.b85decode(BY_TENSORFLOW)))
     found = read(tmp_path)
     place = f"{tmp_path}/a.tfrecord: record"
@@ -199,7 +199,7 @@ def test_a_missing_shard_is_an_error_and_the_others_are_read(tmp_path: Path) -> 
         ({"image__object__difficult": [1]}, r"difficult has 1 values, \[1\]; it must have 2"),
     ],
 )
-def test_what_cannot_be_read_is_named_by_record(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_unreadable_example_is_named_by_record(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     write(tmp_path, features(image__filename=[b"0.png"]), features(**changes))
     with pytest.raises(UserError, match=rf"train\.record: record 2: .*{words}"):
         read(tmp_path)
@@ -243,7 +243,7 @@ def test_an_empty_file_has_no_records(tmp_path: Path) -> None:
     assert list(read_records(write_records(tmp_path / "a.record", []))) == []
 
 
-def test_what_tensorboard_writes_is_read(tmp_path: Path) -> None:
+def test_records_of_tensorboard_are_read(tmp_path: Path) -> None:
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     path = tmp_path / "a.record"
@@ -312,6 +312,6 @@ def test_label_maps_are_read_as_they_are_met(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["item { id: x }", "item { id: 1", "tank"])
-def test_what_is_no_label_map_is_named_by_line(text: str) -> None:
+def test_malformed_label_map_is_named_by_line(text: str) -> None:
     with pytest.raises(text_format.ParseError, match=r"2:\d+"):
         parse_label_map(f"\n{text}")

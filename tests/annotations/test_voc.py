@@ -144,7 +144,7 @@ def test_turned_boxes_polygons_and_difficult_objects_are_said(tmp_path: Path) ->
         ('<?xml version="1.0" encoding="nonsense"?><annotation/>', "a.xml"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path: Path, text: str, words: str) -> None:
+def test_unreadable_xml_is_named(tmp_path: Path, text: str, words: str) -> None:
     write(tmp_path / "Annotations/whole.xml")
     (tmp_path / "Annotations/a.xml").write_text(text)
     with pytest.raises(UserError, match=words) as error:

@@ -217,7 +217,7 @@ def test_a_config_without_tiles_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_said_of_the_airbus_data_holds(airbus: Path) -> None:
+def test_documented_coverage_of_airbus_scenes_holds(airbus: Path) -> None:
     scenes, _ = audit(formats.read(airbus), {"oil-storage-tank": "oil-storage-tank"})
     cfg = Config.fromfile("configs/oil/ssd_r101.py")
     shrunk = anchor_coverage(cfg, scenes)

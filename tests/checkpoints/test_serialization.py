@@ -25,7 +25,7 @@ def test_weights_come_back_as_a_checkpoint_rounded_to_half_precision(released: P
     assert (count.item(), count.dtype) == (7, torch.int64)
 
 
-def test_what_half_precision_cannot_hold_stays(tmp_path: Path) -> None:
+def test_values_beyond_half_precision_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "Large.SAFETENSORS"
     path.write_bytes(to_safetensors({"bn.running_var": torch.tensor([1.0, 70_000.0])}, {}))
     assert Checkpoint.read(path).state_dict["bn.running_var"].tolist() == [1, 70_000]

@@ -21,7 +21,7 @@ from tests.tf_records import example, framed, image_features
 TOOL = Path(__file__).parents[2] / "tools" / "convert_dataset.py"
 
 
-def test_it_writes_the_other_format_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_source_is_written_in_the_other_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scenes = make_scenes(tmp_path / "images")
     formats.write(scenes, tmp_path / "coco", "coco")
     assert main([str(tmp_path / "coco"), str(tmp_path / "voc"), "--to", "voc"]) == 0

@@ -53,7 +53,7 @@ def test_resumed_cross_validation_trains_no_fold_twice(config: Path, tmp_path: P
     assert [fold["metrics"] for fold in again] == [fold["metrics"] for fold in folds]
 
 
-def test_what_cannot_be_cross_validated_gets_a_line(
+def test_impossible_cross_validation_is_refused_in_one_line(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for argv, words in {

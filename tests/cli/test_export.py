@@ -71,7 +71,7 @@ def test_weights_for_others_detect_score_and_are_trained_on(
 
 
 @pytest.mark.slow
-def test_what_does_not_fit_gets_a_line(
+def test_checkpoint_or_backend_that_does_not_fit_is_refused(
     trained: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, checkpoint, images = trained

@@ -83,7 +83,7 @@ def test_a_signal_is_said_to_be_no_loss(
     assert f"{config.stem}: the same command carries on" in capsys.readouterr().err
 
 
-def test_where_the_configs_own_tiles_lie_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_overfitting_config_is_the_same_for_any_data_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     texts = set()
     for root in ("one", "other"):
         monkeypatch.setenv("OIL_STORAGE_DATA", root)
@@ -100,7 +100,9 @@ def test_an_unknown_config_is_refused_before_anything_is_trained(
 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan"])
-def test_it_takes_some_time(minutes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_minutes_that_are_not_positive_are_refused(
+    minutes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(CONFIGS[0]), "--minutes", minutes, "--work-dir", str(tmp_path / "work")]) == 2
     assert f"--minutes {minutes}: must be more than 0" in capsys.readouterr().err
 

@@ -15,7 +15,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_raw_data(tmp_path_factory.mktemp("raw") / "raw", scenes=4, size=128, tanks=2)
 
 
-def test_it_says_what_it_wrote_and_what_is_there_already(
+def test_written_and_existing_tile_sets_are_printed(
     raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [str(raw), str(tmp_path / "out"), "--tile", "64", "--overlap", "8"]
@@ -56,7 +56,7 @@ def test_options_out_of_range_are_refused(raw: Path, tmp_path: Path, option: str
         main([str(raw), str(tmp_path / "out"), option])
 
 
-def test_it_says_what_it_resampled_and_mended(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resampling_and_repair_are_printed(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     arguments = [str(raw), str(out), "--tile", "64", "--overlap", "8", "--gsd", "1", "--source-gsd", "2"]
     assert main(arguments) == 0

@@ -167,7 +167,7 @@ def test_bad_input_gets_a_line(trained: tuple[str, str], tmp_path: Path, capsys:
         (["--cfg-options", "test_dataloader.batch_size=1", "+model.backbone.init_cfg=None"], None),
     ],
 )
-def test_what_is_scored_otherwise_than_trained_is_told(
+def test_settings_that_differ_from_training_are_reported(
     trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], change: str | None
 ) -> None:
     assert main([*trained, "--split", "val", "--work-dir", str(tmp_path), *flags]) == 0

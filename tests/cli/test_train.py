@@ -230,6 +230,6 @@ def test_a_split_without_a_box_is_refused_before_training(
     assert f"{split}.json: no box of oil-storage-tank" in error_of(capsys, argv)
 
 
-def test_help_is_fast_enough_to_be_asked() -> None:
+def test_tools_do_not_import_torch_before_they_run() -> None:
     code = "import sys; from oil_storage.cli import launch, test, train; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -142,7 +142,7 @@ def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("error", "shown"), [("ConnectionResetError", 0), ("EOFError", 0), ("ValueError", 1)])
-def test_a_worker_says_nothing_of_a_connection_that_was_closed_on_it(error: str, shown: int) -> None:
+def test_worker_hides_a_closed_connection(error: str, shown: int) -> None:
     code = f"""
 import sys
 from oil_storage.engine.interruption import leave_process_group
@@ -158,9 +158,7 @@ except {error}:
 
 
 @pytest.mark.slow
-def test_a_worker_may_die_while_the_training_that_waits_for_it_saves(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_training_saves_while_a_worker_dies(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     THREE_DONE.clear()
     config = write_config(tmp_path, data, **WITH_WORKERS)
     with config.open("a") as file:

@@ -185,7 +185,7 @@ def test_a_cpu_has_bfloat16_where_it_convolves_in_it_with_onednn() -> None:
     assert has_bf16(torch.device("cpu")) == (not slow)
 
 
-def test_twice_is_once() -> None:
+def test_compute_in_bf16_twice_equals_once() -> None:
     model = detector("retinanet")
     compute_in_bf16(model)
     forward = model.forward

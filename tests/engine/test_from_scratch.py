@@ -58,7 +58,7 @@ def test_upstream_configs_thaw(name):
 
 
 @pytest.mark.parametrize("name", FROZEN_UPSTREAM[:2])
-def test_they_were_frozen_before(name):
+def test_upstream_configs_freeze_by_themselves(name):
     model = get_config(f"mmdet::{name}.py").model
     model.backbone.init_cfg = None
     assert len(frozen(MODELS.build(model))) > 10

@@ -92,14 +92,14 @@ def test_exported_detector_chooses_boxes_as_mmdet_does(name: str, tmp_path: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(REFUSED))
-def test_what_has_nms_inside_is_refused(name: str) -> None:
+def test_detector_with_nms_inside_is_refused(name: str) -> None:
     (path,) = (path for path in CONFIGS if path.stem == name)
     model, side = small_detector(path)
     with pytest.raises(UserError, match="cannot be exported: it has NMS inside"):
         export(model.eval(), (side, side), {})
 
 
-def test_what_tools_export_did_not_write_is_named(tmp_path: Path) -> None:
+def test_file_of_another_exporter_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     path.write_bytes(b"no graph")
     with pytest.raises(UserError, match=r"a\.onnx: no detector that tools/export\.py CONFIG CHECKPOINT wrote"):

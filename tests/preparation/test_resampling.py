@@ -68,7 +68,7 @@ def test_a_scene_of_the_resolution_wanted_stays_as_it_is() -> None:
     assert after is near
 
 
-def test_what_is_stated_holds_where_no_georeference_does() -> None:
+def test_stated_resolution_holds_without_georeference() -> None:
     placed = scene("EPSG:32631", Affine(1.2, 0, 500_000, 0, -1.2, 5_750_000), name="placed")
     after, known = resample([scene(name="bare"), placed], 1.2, 0.6)
     assert [scene.width for scene in after] == [200, 400]

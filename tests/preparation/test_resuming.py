@@ -106,7 +106,7 @@ def test_a_failure_later_leaves_what_was_there(
     assert contents(tmp_path / "out") == before
 
 
-def test_what_a_killed_run_had_begun_is_cleared(raw: Path, out: Path, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_run_are_removed(raw: Path, out: Path, tmp_path: Path) -> None:
     shutil.copytree(out, tmp_path / "out")
     before = contents(tmp_path / "out")
     (tmp_path / "out" / "tiles" / ".96_0.partial" / "train").mkdir(parents=True)
