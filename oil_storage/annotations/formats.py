@@ -68,10 +68,9 @@ def write(scenes: Sequence["Scene"], out: Path, name: str) -> None:
         UserError: ``out`` exists and is not an empty folder.
     """
     out = out.resolve()
-    check_is_free(out)
     with atomic_folder(out) as partial:
         _module(name).write(scenes, partial)
-        check_is_free(out)  # another process may have written it meanwhile
+        check_is_free(out)
 
 
 def check_is_free(out: Path) -> None:
