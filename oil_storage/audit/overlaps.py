@@ -98,11 +98,6 @@ class Similarity(NamedTuple):
     linear: complex
     shift: complex
 
-    def matrix(self) -> NDArray[np.float64]:
-        """Return the same as a matrix ``(2, 3)``."""
-        a, b = self.linear.real, self.linear.imag
-        return np.array([[a, -b, self.shift.real], [b, a, self.shift.imag]])
-
 
 def find_overlaps(fingerprints: Sequence[Fingerprint], min_score: float = MIN_SCORE) -> list[Overlap]:
     """Find all pairs of scenes that show the same ground, whatever their shift, turn, mirroring and scale.
@@ -149,11 +144,9 @@ def overlaps_from_coordinates(footprints: Mapping[str, shapely.Geometry]) -> lis
     """Find all pairs of scenes whose footprints, all in one coordinate system, overlap; sorted by ids."""
     scene_ids = sorted(footprints)
     areas = np.array([footprints[scene_id] for scene_id in scene_ids], dtype=object)
-    overlaps = []
-    for i, j in shapely.STRtree(areas).query(areas, predicate="intersects").T:
-        if i < j and (shared := _shared(areas[i], areas[j])) >= MIN_SHARED_COORDINATES:
-            overlaps.append(Overlap(scene_ids[i], scene_ids[j], shared))
-    return sorted(overlaps, key=lambda overlap: (overlap.first, overlap.second))
+    pairs = shapely.STRtree(areas).query(areas, predicate="intersects").T.tolist()
+    overlaps = [Overlap(scene_ids[i], scene_ids[j], _shared(areas[i], areas[j])) for i, j in sorted(pairs) if i < j]
+    return [overlap for overlap in overlaps if overlap.shared >= MIN_SHARED_COORDINATES]
 
 
 def connected_groups(overlaps: Iterable[Overlap], scene_ids: Iterable[str]) -> list[list[str]]:
@@ -164,7 +157,7 @@ def connected_groups(overlaps: Iterable[Overlap], scene_ids: Iterable[str]) -> l
     names = sorted(scene_ids)
     index = {name: number for number, name in enumerate(names)}
     edges = np.array([(index[overlap.first], index[overlap.second]) for overlap in overlaps], int).reshape(-1, 2)
-    graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(len(names), len(names)))
+    graph = coo_array((np.ones(len(edges)), tuple(edges.T)), shape=(len(names), len(names)))
     together: dict[int, list[str]] = {}
     for name, label in zip(names, connected_components(graph, directed=False)[1], strict=True):
         together.setdefault(label, []).append(name)
@@ -229,7 +222,8 @@ def _overlap(
     """Return the overlap that like points tell and the pictures confirm, if any."""
     best = None
     for similarity in _candidates(first, second, matches, is_mirrored):
-        matrix = similarity.matrix()
+        a, b, shift = similarity.linear.real, similarity.linear.imag, similarity.shift
+        matrix = np.array([[a, -b, shift.real], [b, a, shift.imag]])
         area = affine_transform(shapely.box(0, 0, second.width, second.height), [*matrix[:, :2].ravel(), *matrix[:, 2]])
         shared = _shared(shapely.box(0, 0, first.width, first.height), area)
         score = _score(first, second, matrix)
@@ -305,11 +299,10 @@ def _refined(first: Fingerprint, second: Fingerprint, similarity: Similarity, is
             break
         if is_upright:
             similarity = Similarity(similarity.linear, complex(np.mean(p[i] - similarity.linear * q[j])))
-        else:
-            fitted = _fit(p[i], q[j])
-            if fitted is None:
-                return None
+        elif fitted := _fit(p[i], q[j]):
             similarity = fitted
+        else:
+            return None
     return similarity
 
 
