@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from oil_storage.engine.cost import cost_of, input_size
 
+from oil_storage.engine.cost import cost_of, input_size
 from tests.tiny_training import write_config, write_data
 
 
