@@ -81,7 +81,9 @@ def _from_csv(path: Path) -> Iterator[Row]:
                 raise UserError(f"{path}, {place}: no {', '.join(empty)}")
             *box, score = (float(row[name]) for name in CSV_COLUMNS[1:])
             yield place, scene_name(row["scene"]), box, score
-    except (csv.Error, ValueError) as error:
+    except csv.Error as error:
+        raise UserError(f"{path}: not CSV ({error})") from error
+    except ValueError as error:
         raise UserError(f"{path}, line {reader.line_num}: {error}; correct it") from error
 
 

@@ -148,7 +148,7 @@ def test_nothing_found_is_no_error(tmp_path: Path) -> None:
         ),
         ("a.json", {"images": [{"id": 1}], "annotations": []}, r"images\[0\].file_name: Field required"),
         ("a.json", [None], r"\[0\]: Input should be a dictionary"),
-        ("a.csv", f"scene,xmin,ymin,xmax,ymax,score\n{'a' * 200_000},1,2,3,4,1\n", "line 2: field larger"),
+        ("a.csv", f"scene,xmin,ymin,xmax,ymax,score\n{'a' * 200_000},1,2,3,4,1\n", "not CSV .field larger"),
         ("a.csv", "xmin,ymin,xmax,ymax,score,scene\n1,2,3,4,1\n", "line 2: no scene"),
         ("a.csv", "scene,xmin\na,1\n", "has no column ymin, xmax, ymax, score"),
         ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,1,2,3,4,94\n", "line 2: a score of 94; scores must be from 0"),
