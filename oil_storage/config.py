@@ -56,10 +56,10 @@ def check_files(config: Path, *checkpoints: str | Path | None) -> None:
 def _similar_configs(path: Path) -> str:
     """Name configs of similar names, in the folder that was named or in configs/oil."""
     for folder in (path.parent, Path("configs", "oil")):
-        names = {config.stem: str(config) for config in folder.glob("*.py")}
+        names = {config.stem: str(config) for config in sorted(folder.glob("*.py"))}
         if close := difflib.get_close_matches(path.stem, names, n=3, cutoff=0.4):
             return f"; there is {', '.join(names[stem] for stem in close)}"
-    return ""
+    return f"; there is {', '.join(names.values())}" if names else ""
 
 
 def load(path: Path, options: Sequence[str] = (), *, work_dir: Path | None = None, bf16: bool = False) -> "Config":
@@ -87,8 +87,8 @@ def load(path: Path, options: Sequence[str] = (), *, work_dir: Path | None = Non
         raise UserError(f"{path}: _base_ names a file that does not exist: {error.filename or error}") from error
     except Exception as error:
         raise UserError(f"{path}, or a base: {type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
-    for key in cfg.keys() - TOP_LEVEL:  # a name of the config's own, as train_pipeline, is like none of these
-        if suggestion := _did_you_mean(key, TOP_LEVEL, cutoff=0.8):
+    for key in cfg.keys() - TOP_LEVEL:
+        if suggestion := _did_you_mean(key, TOP_LEVEL & cfg.keys(), cutoff=0.8):
             raise UserError(f"{path}, or a base: unknown key {key!r}{suggestion}")
     try:
         _override(cfg, parse_options(options, cfg))
