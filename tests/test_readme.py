@@ -18,7 +18,7 @@ from oil_storage.reporting.results import markdown, read
 README, RESULTS = Path("README.md"), Path("docs/results.md")
 PAGES = [
     README,
-    *(Path(f"docs/{name}.md") for name in ("quickstart", "data", "training", "evaluation", "detection", "configs")),
+    *(Path(f"docs/{name}.md") for name in ("install", "quickstart", "data", "training", "evaluation", "detection", "configs")),
 ]
 """Pages with commands, in the order in which these run. The blocks marked ``sh`` need what a test has not."""
 PLACES_OF_RESIZE = {"train": 2, "val": 1, "test": 1}
