@@ -23,6 +23,8 @@ HEADER = (
     *("config", "first weights", "data", "split", "seed", *COLUMNS, *PUBLISHED_COLUMNS, *SCENE_COLUMNS),
     *("training", "hardware", "commit"),
 )
+BRIEF = ("config", "data", "split", "seed", "AP", "AP50", "F1", "training")
+"""Columns of README's table."""
 RECORDED = {
     *("ap", "ap50", "ap75", "ar", "voc_ap", "threshold", "precision", "recall", "f1", "count_mae", "count_bias"),
     *("count_r2", "iou", "centre_px", "diameter_px", "intervals", "lost_ap50"),
@@ -134,8 +136,12 @@ def replaced(runs: Sequence[RecordedRun], run: RecordedRun) -> list[RecordedRun]
     return sorted([*others, run], key=lambda kept: (kept.data.name, kept.split, kept.seed or 0, kept.tta))
 
 
-def markdown(known: Mapping[str, ConfigResults]) -> str:
+def markdown(known: Mapping[str, ConfigResults], columns: Sequence[str] = HEADER) -> str:
     """Make a table for each data set, a line a run; figures on different data are not to be compared.
+
+    Args:
+        known: see :func:`read`.
+        columns: columns of the tables; with all of them, notes on changed configs follow.
 
     Raises:
         UserError: nothing is recorded.
@@ -145,12 +151,13 @@ def markdown(known: Mapping[str, ConfigResults]) -> str:
     for config, content in known.items():
         for run in content.runs:
             data = run.data.name, run.data.annotations_sha256, run.data.split_seed
-            by_data.setdefault(data, []).append(_cells(config, run))
-            if run.changes:
+            cells = dict(zip(HEADER, _cells(config, run), strict=True))
+            by_data.setdefault(data, []).append([cells[column] for column in columns])
+            if run.changes and columns == HEADER:
                 notes.append(f"`{config}` is tested otherwise than it was trained: {'; '.join(run.changes)}.\n")
     if not by_data:
         raise UserError("no run is recorded; name one: tools/report.py WORK_DIR")
-    tables = [markdown_table(HEADER, rows) for _, rows in sorted(by_data.items())]
+    tables = [markdown_table(columns, rows) for _, rows in sorted(by_data.items())]
     return "\n".join([*tables, *dict.fromkeys(notes)])
 
 
