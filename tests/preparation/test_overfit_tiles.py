@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 from pycocotools.coco import COCO
 
 from oil_storage.preparation.overfit_tiles import COUNT, TANKS, TILE, write_overfit_tiles
