@@ -22,7 +22,7 @@ $(error name what to look at: make detect SCENE=path)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo detect test test-all lint clean
+.PHONY: help install demo detect test test-all lint docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -51,6 +51,10 @@ lint: install  ## ruff and mypy
 	$(VENV) -m ruff check
 	$(VENV) -m ruff format --check
 	$(VENV) -m mypy
+
+docs: install  ## build the documentation site in build/site
+	$(VENV) -m pip install --quiet --no-build-isolation --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(VENV) -m mkdocs build --strict
 
 clean:  ## remove caches and the demo's folders; .venv, data and trainings stay
 	rm -rf data/demo $(WORK) build .mypy_cache .pytest_cache .ruff_cache

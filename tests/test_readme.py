@@ -1,4 +1,4 @@
-"""README's commands: every one parses, and those of the walk-through run, shortened."""
+"""Commands of README and docs/: all parse, and all but those of make run, shortened."""
 
 import importlib
 import json
@@ -13,56 +13,71 @@ from pathlib import Path
 import pytest
 
 from oil_storage.cli.make_synthetic import main as make_synthetic
-from oil_storage.reporting.results import markdown, read
+from oil_storage.reporting.results import BRIEF, markdown, read
 
-README = Path("README.md")
+README, RESULTS = Path("README.md"), Path("docs/results.md")
+NAMES = ("install", "quickstart", "data", "training", "evaluation", "detection", "configs")
+PAGES = [README, *(Path(f"docs/{name}.md") for name in NAMES)]
+"""Pages with commands, in the order in which these run. The blocks marked ``sh`` need what a test has not."""
 PLACES_OF_RESIZE = {"train": 2, "val": 1, "test": 1}
 """Index of Resize in the pipelines of tiles_1280_0.py."""
 
 
 def commands() -> list[str]:
-    """Lines of README's bash blocks without their comments."""
-    blocks = re.findall(r"```bash\n(.*?)```", README.read_text(), flags=re.S)
-    return [
-        line.split("  #")[0].split("    #")[0].strip()
-        for block in blocks
-        for line in block.splitlines()
-        if line.strip()
-    ]
+    """Return the lines of the pages' bash blocks without their comments, each once."""
+    text = "".join(map(content, PAGES))
+    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.S)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return list(dict.fromkeys(line for line in lines if line))
+
+
+def content(page: Path) -> str:
+    """Return the text of a page, with that of the files that it includes."""
+    return re.sub(r'--8<-- "(.+)"', lambda match: Path(match[1]).read_text(), page.read_text())
 
 
 def test_links_lead_somewhere() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README.read_text()) if not link.startswith("http")]
-    assert links
-    assert [link for link in links if not Path(link.partition("#")[0]).exists()] == []
+    for page in [README, *Path("docs").glob("*.md")]:
+        links = [link for link in re.findall(r"\]\(([^)]+)\)", page.read_text()) if not link.startswith("http")]
+        files = [page.parent / link.partition("#")[0] for link in links]
+        assert [file for file in files if not file.exists()] == [], page
 
 
-def test_commands_name_files_and_options_that_exist() -> None:
+def test_commands_stand_on_the_pages_that_are_run() -> None:
+    assert [page for page in Path("docs").glob("*.md") if "```bash" in content(page) and page not in PAGES] == []
+
+
+def test_every_command_names_what_exists() -> None:
     seen = set()
     for command in commands():
-        program, *arguments = shlex.split(command)
+        program, *arguments = [word for word in shlex.split(command) if not word.startswith("OIL_STORAGE_DATA=")]
         seen.add(program)
         if program == "make":
             assert re.search(rf"^{arguments[0]}:", Path("Makefile").read_text(), flags=re.M), command
         elif program == "python":
             module = importlib.import_module(f"oil_storage.cli.{Path(arguments[0]).stem}")
-            args = module.build_parser().parse_args(arguments[1:])
-            if hasattr(args, "config"):
-                assert args.config.is_file(), command
+            module.build_parser().parse_args(arguments[1:])
+            assert all(Path(word).is_file() for word in arguments if word.startswith("configs/")), command
         elif program.endswith(".sh"):
             assert Path(arguments[0]).is_file(), command
             subprocess.run(["bash", "-n", program], check=True)
         else:
-            assert program == "tensorboard", command
+            assert program in ("tensorboard", "torchrun"), command
     assert {"make", "python", "tools/dist_train.sh"} <= seen
 
 
-def test_table_of_figures_equals_results() -> None:
-    between = README.read_text().split("<!-- results -->\n")[1].split("<!-- /results -->")[0]
-    assert between == markdown(read(Path("results")))
+def table(page: Path) -> str:
+    """Return what stands between the marks of the results' table."""
+    return page.read_text().split("<!-- results -->\n")[1].split("<!-- /results -->")[0]
 
 
-def test_table_of_configs_equals_results() -> None:
+def test_tables_of_figures_equal_results() -> None:
+    known = read(Path("results"))
+    assert table(RESULTS) == markdown(known)
+    assert table(README) == markdown(known, BRIEF)
+
+
+def test_the_line_up_is_that_of_results() -> None:
     from oil_storage.reporting.config_table import config_table
 
     between = Path("configs/README.md").read_text().split("<!-- configs -->\n")[1].split("<!-- /configs -->")[0]
@@ -91,13 +106,15 @@ def shortened(command: str) -> str:
         command.replace("--folds 5", "--folds 3")
         .replace("--scenes 30", "--scenes 4")
         .replace("tensorboard", "tensorboard --inspect")
+        .replace("overfit.py", "overfit.py --minutes 0.1")
+        .replace("benchmark.py", "benchmark.py --seconds 0.1")
     )
     return command.replace("configs/oil/ssd_lite0.py --out", "configs/oil/ssd_lite0.py --number 4 --out")
 
 
 @pytest.mark.slow
-def test_commands_run_as_they_stand(tmp_path: Path) -> None:
-    for name in ("configs", "tools"):
+def test_every_command_runs_as_it_stands(tmp_path: Path) -> None:
+    for name in ("configs", "tools", "weights"):
         (tmp_path / name).symlink_to(Path(name).resolve())
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {name: value for name, value in os.environ.items() if name != "OIL_STORAGE_DATA"}
@@ -123,10 +140,12 @@ def test_commands_run_as_they_stand(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_reproduce_adds_a_row_to_the_table(tmp_path: Path) -> None:
+def test_a_row_of_the_table_is_reproduced(tmp_path: Path) -> None:
     for name in ("configs", "tools", "results"):
         shutil.copytree(name, tmp_path / name)
-    shutil.copy(README, tmp_path)
+    (tmp_path / "docs").mkdir()
+    for page in (README, RESULTS):
+        shutil.copy(page, tmp_path / page)
     log = tmp_path / "results/test_log.csv"
     log.unlink(missing_ok=True)
     assert make_synthetic([str(tmp_path / "synthetic"), "--scenes", "4", "--size", "640"]) == 0
@@ -148,12 +167,12 @@ def test_reproduce_adds_a_row_to_the_table(tmp_path: Path) -> None:
     expected = [(3, "test", 4, tta) for tta in (False, True)]
     assert [(run["seed"], run["split"], run["iterations"], run["tta"]) for run in runs] == expected
     for row in ("| `ssd_lite0` | ImageNet", "| `ssd_lite0`, two views | ImageNet"):
-        assert f"{row} | synthetic | test | 3 |" in (tmp_path / "README.md").read_text()
+        assert f"{row} | synthetic | test | 3 |" in (tmp_path / RESULTS).read_text()
     assert len(log.read_text().splitlines()) == 3
 
 
 @pytest.mark.slow
-def test_demo_runs(tmp_path: Path) -> None:
+def test_the_demo_runs(tmp_path: Path) -> None:
     folders = {name: tmp_path / name.lower() for name in ("SCENES", "PREPARED", "WORK")}
     options = "DEMO_OPTIONS=train_cfg.max_iters=2 train_cfg.val_interval=2 train_dataloader.batch_size=2"
     settings = [f"{name}={folder}" for name, folder in folders.items()] + ["SCENE_COUNT=4", "SCENE_SIZE=640", options]

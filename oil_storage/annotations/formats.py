@@ -71,11 +71,10 @@ def write(scenes: Sequence["Scene"], out: Path, name: str) -> None:
     from oil_storage.annotations.images import copy_images
 
     out = out.resolve()
-    check_is_free(out)
     with atomic_folder(out) as partial:
         copy_images(scenes, partial / _module(name).IMAGES)
         _module(name).write(scenes, partial)
-        check_is_free(out)  # another process may have written it meanwhile
+        check_is_free(out)
 
 
 def check_is_free(out: Path) -> None:

@@ -162,13 +162,11 @@ def read(source: Path, files: list[Path]) -> Annotations:
     """
     annotations = Annotations([], [], files)
     rasters: dict[str, _Raster] = {}
-    broken = set()  # the audit reports them
     for path in image_files(source / IMAGES if (source / IMAGES).is_dir() else source):
         annotations.add_image(path.stem, path, None, str(path))
         if size := image_size(path):
             rasters[path.stem] = _Raster(path, read_georeference(path) or PIXELS, size)
-        else:
-            broken.add(path.stem)
+    broken = {image.name for image in annotations.images} - rasters.keys()  # the audit reports them
     for file in files:
         layer = _Layer(file, annotations)
         if layer.shapes and rasters and file.stem not in broken:

@@ -15,7 +15,6 @@ import gzip
 import itertools
 import re
 import shutil
-import struct
 import tempfile
 import zlib
 from collections import defaultdict
@@ -47,8 +46,8 @@ DIFFICULT = f"{OBJECT}difficult"
 SUFFIXES = {b"\x89PNG": ".png", b"II*\0": ".tif", b"MM\0*": ".tif"}
 """File suffixes by the first bytes of an image; others are JPEG, or broken."""
 
-HEADER = struct.Struct("<QI")
-CHECKSUM = struct.Struct("<I")
+LENGTH, CHECKSUM = 8, 4
+"""Bytes of a length and of a checksum."""
 MASK_DELTA = 0xA282EAD8
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -146,34 +145,39 @@ def read_records(file: Path) -> Iterator[bytes]:
         UserError: the file is no TFRecord, cut short or damaged; the record, counted from 1, is named.
     """
     with file.open("rb") as plain:
-        head = plain.read(HEADER.size)
+        head = plain.read(LENGTH + CHECKSUM)
         plain.seek(0)
         # two bytes are a weak sign of gzip: they may be a length, too
-        is_gzip = head.startswith(GZIP_MAGIC) and head[8:] != _masked_checksum(head[:8])
+        is_gzip = head.startswith(GZIP_MAGIC) and head[LENGTH:] != _masked_checksum(head[:LENGTH])
         with gzip.open(plain) if is_gzip else nullcontext(plain) as content:
             for number in itertools.count(1):
-                place = f"{file}: record {number}"
                 try:
-                    header = content.read(HEADER.size)
-                    if not header:
+                    length = content.read(LENGTH)
+                    if not length:
                         return
-                    length, _ = HEADER.unpack(header)
-                    if header[8:] != _masked_checksum(header[:8]):
-                        raise UserError(f"{place}: its length has a wrong checksum; the file is damaged or no TFRecord")
-                    data, checksum = content.read(length), content.read(CHECKSUM.size)
-                    CHECKSUM.unpack(checksum)
-                except struct.error as error:
-                    raise UserError(f"{place}: the file ends inside it; copy it again") from error
+                    _check(length, LENGTH, content.read(CHECKSUM))
+                    size = int.from_bytes(length, "little")
+                    data = content.read(size)
+                    _check(data, size, content.read(CHECKSUM))
+                except ValueError as error:
+                    raise UserError(f"{file}: record {number}: {error}") from error
                 except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                    raise UserError(f"{place}: the gzip file is cut or damaged ({error}); copy it again") from error
-                if checksum != _masked_checksum(data):
-                    raise UserError(f"{place}: has a wrong checksum; the file is damaged, copy it again")
+                    problem = f"the gzip file is cut or damaged ({error})"
+                    raise UserError(f"{file}: record {number}: {problem}; copy it again") from error
                 yield data
+
+
+def _check(data: bytes, size: int, checksum: bytes) -> None:
+    if len(data) < size or len(checksum) < CHECKSUM:
+        raise ValueError("the file ends inside it; copy it again")
+    if checksum != _masked_checksum(data):
+        raise ValueError("has a wrong checksum; the file is damaged or no TFRecord")
 
 
 def _masked_checksum(data: bytes) -> bytes:
     checksum: int = google_crc32c.value(data)
-    return CHECKSUM.pack(((checksum >> 15 | checksum << 17) + MASK_DELTA) & 0xFFFFFFFF)
+    masked = ((checksum >> 15 | checksum << 17) + MASK_DELTA) & 0xFFFFFFFF
+    return masked.to_bytes(CHECKSUM, "little")
 
 
 def parse_example(data: bytes) -> dict[str, list[Any]]:
@@ -229,7 +233,12 @@ def _read_record(
     count = len(lists.get(f"{OBJECT}bbox/xmin", []))
     edges = [_numbers(lists, f"{OBJECT}bbox/{edge}", place, count) for edge in ("xmin", "ymin", "xmax", "ymax")]
     flags = {key: _numbers(lists, key, place, count, default=0) for key in (*GROUPS, DIFFICULT)}
-    class_names = _class_names(lists, count, classes, file, place, annotations)
+    texts, numbers = lists.get(f"{OBJECT}class/text", []), lists.get(f"{OBJECT}class/label", [])
+    if count and count not in (len(texts), len(numbers)):
+        problem = f"{count} boxes, but {len(texts)} {OBJECT}class/text and {len(numbers)} .../label"
+        raise UserError(f"{place}: {problem}; each box needs its class")
+    texts = texts if len(texts) == count else [b""] * count
+    numbers = numbers if len(numbers) == count else [""] * count
     if lists.get(f"{OBJECT}mask"):
         annotations.report_once(file, "outline", place, "has masks", "the boxes are read, the masks are not")
     scale = np.array((size or image_size(path) or (1, 1)) * 2)
@@ -243,32 +252,13 @@ def _read_record(
         if flags[DIFFICULT][index]:
             problem = "object is marked difficult"
             annotations.report_once(file, "difficult", object_place, problem, "kept, the mark is not")
-        annotations.records.append(Record(image, class_names[index], rounded((x1, y1, x2, y2)), object_place))
-
-
-def _class_names(
-    lists: Mapping[str, list[Any]],
-    count: int,
-    classes: Mapping[int, str],
-    file: Path,
-    place: str,
-    annotations: Annotations,
-) -> list[str]:
-    """Return the name of each box's class: its text, or that of its number."""
-    texts, numbers = lists.get(f"{OBJECT}class/text", []), lists.get(f"{OBJECT}class/label", [])
-    if count and count not in (len(texts), len(numbers)):
-        problem = f"{count} boxes, but {len(texts)} {OBJECT}class/text and {len(numbers)} .../label"
-        raise UserError(f"{place}: {problem}; each box needs its class")
-    texts = texts if len(texts) == count else [b""] * count
-    numbers = numbers if len(numbers) == count else [""] * count
-    names = []
-    for text, number in zip(map(_decoded, texts), numbers, strict=True):
+        text, number = _decoded(texts[index]), numbers[index]
         mapped = classes.get(number)
         if text and mapped not in (None, text):
             problem = f"class is {text!r}, its number {number} is {mapped!r} in the label map"
             annotations.report_once(file, "class-differs", place, problem, f"{text!r} is taken")
-        names.append(text or mapped or str(number))
-    return names
+        class_name = text or mapped or str(number)
+        annotations.records.append(Record(image, class_name, rounded((x1, y1, x2, y2)), object_place))
 
 
 def _numbers(

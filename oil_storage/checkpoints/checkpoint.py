@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 from torch import Tensor
 
 from oil_storage.checkpoints import serialization, trained_config
@@ -17,7 +17,6 @@ from oil_storage.imagery import DEFAULT_READING, Reading
 from oil_storage.manifest import DataIdentity, Manifest
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Trained:
     initialised: str | None = None
     data: DataIdentity | None = None
     images: list[str] = field(default_factory=list)
-    processes: Annotated[int, Field(ge=1)] = 1
+    processes: PositiveInt = 1
     hardware: str = ""
     commit: str = ""
     seconds: float | None = None
@@ -76,7 +75,7 @@ class Meta:
     """
 
     cfg: Settings | None = None
-    iter: Count | None = None
+    iter: NonNegativeInt | None = None
     seed: int | None = None
     trained: Trained | None = None
     score_threshold: ChosenThreshold | None = None
@@ -104,7 +103,7 @@ class Checkpoint:
     content: Mapping[str, Any]
 
     @classmethod
-    def read(cls, path: Path, map_location: Any = "cpu") -> "Checkpoint":
+    def read(cls, path: Path) -> "Checkpoint":
         """Read a checkpoint that a training wrote, or weights in safetensors.
 
         Raises:
@@ -113,7 +112,7 @@ class Checkpoint:
         if not path.is_file():
             raise UserError(f"{path}: no such checkpoint file")
         is_safetensors = path.suffix.lower() == serialization.SAFETENSORS
-        content = serialization.read_safetensors(path) if is_safetensors else serialization.read_pth(path, map_location)
+        content = serialization.read_safetensors(path) if is_safetensors else serialization.read_pth(path)
         if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
             content = {"state_dict": content}  # as torch.save(model.state_dict(), FILE) writes it
         if not isinstance(content, dict) or "state_dict" not in content:

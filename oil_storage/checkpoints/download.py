@@ -78,12 +78,12 @@ def resolve(load_from: str) -> Path:
 
 
 def load_from_file_or_url(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Load a checkpoint for mmengine, which calls this for ``load_from``, ``resume`` and ``init_cfg``.
+    """Load a checkpoint for mmengine, which calls this for ``load_from``, ``resume`` and ``init_cfg``, to the CPU.
 
     Raises:
         UserError: see :func:`resolve` and :meth:`Checkpoint.read`.
     """
-    checkpoint = Checkpoint.read(resolve(filename), map_location or "cpu")
+    checkpoint = Checkpoint.read(resolve(filename))
     meta = {key: value for key, value in checkpoint.content["meta"].items() if key != "config"}  # mmengine executes it
     content = {**checkpoint.content, "meta": meta}
     if "message_hub" in content:

@@ -51,7 +51,7 @@ ALLOWED: list[Any] = [
 """Types that a pickle may name beside torch's own list of tensors and containers. The last two are stand-ins."""
 
 
-def read_pth(path: Path, map_location: Any = "cpu") -> Any:
+def read_pth(path: Path) -> Any:
     """Read a file that :func:`torch.save` wrote, in its present or older format, as :func:`plain` data.
 
     Raises:
@@ -60,8 +60,7 @@ def read_pth(path: Path, map_location: Any = "cpu") -> Any:
     check_complete(path)
     try:
         with torch.serialization.safe_globals(ALLOWED):
-            mmap = map_location == "cpu" and zipfile.is_zipfile(path)
-            return plain(torch.load(path, map_location=map_location, weights_only=True, mmap=mmap))
+            return plain(torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)))
     except OSError:
         raise
     except Exception as error:  # a broken pickle raises anything

@@ -83,10 +83,12 @@ def detect(args: argparse.Namespace) -> int:
     names = ("score_thr", "batch_size", "tile", "overlap", "scale", "tta", "backend", "bands", "stretch")
     options = {name: getattr(args, name) for name in names}
     summary = detect_scenes(args.config, args.checkpoint, scenes, args.out, html=args.html, **options)
+    for note in summary.notes():
+        logger.info(note)
+    for reason in summary.left_out.values():
+        logger.warning("left out: %s", reason)
     if is_first_process():
         print(summary.table())
-        for note in summary.notes():
-            logger.info(note)
         endings = ", ".join([*FORMATS, PAGE] if args.html else FORMATS)
         files = f", {PICTURES}/, and of each scene {endings}" if summary.scenes else ""
         print(f"written to {args.out}: {SUMMARY}{files}")

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,9 +18,10 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
-from pydantic import Field, TypeAdapter
+from pydantic import FiniteFloat, NonNegativeInt, PositiveInt, TypeAdapter
 from torch import Tensor, nn
 
+from oil_storage.checkpoints.checkpoint import Share
 from oil_storage.errors import UserError
 from oil_storage.imagery import DEFAULT_READING, Reading
 from oil_storage.models.box_voting import voted
@@ -30,10 +31,6 @@ METADATA = "oil_storage"
 """Key of the file's metadata: JSON of :class:`Metadata`."""
 WITH_NMS_INSIDE = ("DDQDETR",)
 """Detectors that choose their queries by NMS."""
-
-Side = Annotated[int, Field(ge=1)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Rules:
     score_thr: Share = 0.0
     nms_pre: int = -1
     min_bbox_size: float = -1.0
-    max_per_img: Annotated[int, Field(gt=0)] | None = None
+    max_per_img: PositiveInt | None = None
     vote_iou: Share | None = None
     nms: Suppression | None = None
 
@@ -81,10 +78,10 @@ class Metadata:
         reading: how the bands of the training's scenes became colours.
     """
 
-    size: tuple[Side, Side]
-    padding: tuple[Finite, Finite, Finite]
+    size: tuple[PositiveInt, PositiveInt]
+    padding: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
     clips: bool
-    levels: list[Annotated[int, Field(ge=0)]]
+    levels: list[NonNegativeInt]
     test_cfg: Rules
     config: str = ""
     checkpoint_sha256: str = ""

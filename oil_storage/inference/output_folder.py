@@ -7,8 +7,8 @@ import contextlib
 import hashlib
 import io
 import json
+import logging
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from oil_storage.inference.scene_detector import SceneDetector
 
+logger = logging.getLogger(__name__)
 RECORD, PAGE = ".summary.json", ".html"
 """Endings of a scene's files; the record is written last."""
 PICTURES, SUMMARY = "pictures", "summary.json"
@@ -64,12 +65,11 @@ def detect_scenes(
     cfg = load_config(config)
     request = _request(cfg, checkpoint, html, options)
     folder = OutputFolder(out, request)
-    records = [folder.finished(scene) for scene in scenes]
-    unfinished = [scene for scene, record in zip(scenes, records, strict=True) if record is None]
-    if len(unfinished) < len(scenes) and rank == 0:
-        print(f"{len(scenes) - len(unfinished)} of {len(scenes)} scenes are done already")
-    if records[0] is not None and not unfinished:
-        return folder.write_summary(records[0].made_by, scenes, {})
+    unfinished = [scene for scene in scenes if folder.finished(scene) is None]
+    if len(unfinished) < len(scenes):
+        logger.info("%d of %d scenes are done already", len(scenes) - len(unfinished), len(scenes))
+    if not unfinished:
+        return folder.write_summary(scenes, {})
     with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints which optional packages are absent
         from oil_storage.inference.scene_detector import SceneDetector
     import torch
@@ -80,9 +80,11 @@ def detect_scenes(
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     detector = SceneDetector(cfg, checkpoint, **options)
-    if detector.made_with not in (None, config.stem) and rank == 0:
-        warning = f"{config.stem} may look at scenes otherwise, and find less"
-        print(f"{checkpoint}: was trained with the config {detector.made_with}; {warning}", file=sys.stderr)
+    if detector.made_with not in (None, config.stem):
+        logger.warning(
+            "%s: was trained with the config %s; %s may look at scenes otherwise, and find less",
+            *(checkpoint, detector.made_with, config.stem),
+        )
     used = {"score_threshold": detector.threshold, **asdict(detector.reader.reading)}
     made_by = request.model_copy(update=used)
     left_out = folder.detect(detector, made_by, unfinished[rank::processes], quiet=rank > 0)
@@ -91,7 +93,7 @@ def detect_scenes(
         distributed.all_gather_object(shares, left_out)  # waits for all
         distributed.destroy_process_group()
         left_out = {path: reason for share in shares for path, reason in share.items()}
-    return folder.write_summary(made_by, scenes, left_out)
+    return folder.write_summary(scenes, left_out, made_by)
 
 
 def _request(cfg: "Config", checkpoint: Path, html: bool, options: Mapping[str, Any]) -> MadeBy:
@@ -149,7 +151,6 @@ class OutputFolder:
         for scene, reason in zip(scenes, one_behind(write, results), strict=True):
             if reason is not None:
                 left_out[str(scene)] = reason
-                tqdm.write(f"left out: {reason}")
         return left_out
 
     def _write(
@@ -170,7 +171,7 @@ class OutputFolder:
                 self._remove(name)
             return str(result)
         if previous is not None and previous.source != source:
-            tqdm.write(f"{scene}: takes the place of {previous.source}, of the same name, in {self.path}")
+            logger.warning("%s: takes the place of %s, of the same name, in %s", scene, previous.source, self.path)
         try:
             self._remove(name)
             version = _version(scene)
@@ -201,10 +202,12 @@ class OutputFolder:
             (self.path / f"{name}{ending}").unlink(missing_ok=True)
         (self.path / PICTURES / f"{name}.jpg").unlink(missing_ok=True)
 
-    def write_summary(self, made_by: MadeBy, scenes: Sequence[Path], left_out: dict[str, str]) -> RunSummary:
-        """Return the summary of a run; the first process writes it."""
+    def write_summary(
+        self, scenes: Sequence[Path], left_out: dict[str, str], made_by: MadeBy | None = None
+    ) -> RunSummary:
+        """Return the summary of a run, ``made_by`` as its first scene where it is None; the first process writes it."""
         records = [record for scene in scenes if (record := self.finished(scene)) is not None]
-        summary = RunSummary(made_by=made_by, scenes=list(records), left_out=left_out)
+        summary = RunSummary(made_by=made_by or records[0].made_by, scenes=list(records), left_out=left_out)
         if os.environ.get("RANK", "0") == "0":
             write_json(self.path / SUMMARY, summary.model_dump(mode="json", exclude_unset=True))
         return summary

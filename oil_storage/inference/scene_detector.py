@@ -20,13 +20,13 @@ from oil_storage.config import load as load_config
 from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.channels_last import to_channels_last
 from oil_storage.engine.runner import use_scope
+from oil_storage.engine.tta import use_tta
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading
 from oil_storage.inference.onnx_detector import OnnxModel
 from oil_storage.inference.output_folder import OVERLAP
 from oil_storage.inference.scene_detections import SceneDetections
 from oil_storage.inference.tile_reader import Batch, EndOfScene, Source, TileReader
-from oil_storage.inference.tta import use_tta
 from oil_storage.merging import Detections, merge_tiles
 from oil_storage.parallel import one_behind
 

@@ -150,13 +150,13 @@ class Canvas:
             shifted = outline + self.climate.shadow * height * share
             cv2.fillPoly(self.shadow, [_fixed(shifted)], 255, cv2.LINE_AA, _SHIFT)
 
-    def block(self, footprint: Array, height: float, roof: Colour, grain: int = 10) -> Array:
-        """Stand a convex block on the ground; return the outline ``(n, 2)`` of its roof as the view displaces it."""
+    def block(self, footprint: Array, height: float, roof: Colour) -> Array:
+        """Stand a convex block on the ground; return the middle ``(2,)`` of its roof as the view displaces it."""
         self.cast(footprint, height)
         top = footprint + self.climate.lean * height
-        self.polygon(sweep(footprint, self.climate.lean * height), shade(roof, 0.6), grain=grain)
-        self.polygon(top, roof, grain=grain)
-        return top
+        self.polygon(sweep(footprint, self.climate.lean * height), shade(roof, 0.6), grain=10)
+        self.polygon(top, roof, grain=10)
+        return np.asarray(top.mean(axis=0))
 
     def window(self, centre: Array, radius: float) -> tuple[tuple[slice, slice], Array]:
         """Return the rows and columns of the pixels around a disc, and their offsets ``(h, w, 2)`` from its centre."""
@@ -185,10 +185,9 @@ def _illuminate(canvas: Canvas, rng: Generator) -> Field:
     away = np.column_stack([np.eye(2), canvas.climate.shadow_direction * 1.5])
     relief = crowns - cv2.warpAffine(crowns, away, (size, size), borderMode=cv2.BORDER_REFLECT)
     light = 1 + np.float32(0.085 / 100) * mottle * canvas.grain + np.float32(0.28 / 255) * relief * canvas.bump
-    np.maximum(light, 0.1, out=light)
+    light = np.maximum(light, 0.1) * np.float32(1 / 255)
     image = canvas.albedo.astype(np.float32)
-    light *= np.float32(1 / 255)
-    shade = canvas.shadow.astype(np.float32) * np.float32(1 / 255)
+    shade = canvas.shadow * np.float32(1 / 255)
     sky = np.array([0.24, 0.28, 0.34], np.float32) * np.float32(rng.uniform(0.8, 1.3))
     for channel in range(3):
         image[..., channel] *= light * (1 - shade * (1 - sky[channel]))

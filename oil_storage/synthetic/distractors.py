@@ -107,8 +107,7 @@ def _silo(canvas: Canvas, centre: Array, radius: float, rng: Generator) -> None:
     # A steep hopper roof: one half lit, one half dark, split across the sun; a dark cap.
     height = rng.uniform(16, 24)
     steel = tint((150, 152, 156), rng, 4)
-    top = canvas.block(circle(centre, radius), height, shade(steel, 1.2))
-    middle = top.mean(axis=0)
+    middle = canvas.block(circle(centre, radius), height, shade(steel, 1.2))
     away = canvas.climate.shadow_direction
     half = middle + radius * unit(np.arctan2(away[1], away[0]) + np.linspace(-1.5, 1.5, 12))
     canvas.polygon(np.concatenate([half, middle[None]]), shade(steel, 0.5), grain=10)

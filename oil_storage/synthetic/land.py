@@ -1,5 +1,6 @@
 """The ground between terminals: parcels under vegetation or houses, the roads across them, and water."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,24 +11,22 @@ from numpy.typing import ArrayLike
 
 from oil_storage.synthetic.canvas import Canvas, Colour, shade, tint
 from oil_storage.synthetic.distractors import Distractor, draw_distractor
-from oil_storage.synthetic.geometry import Array, Field, Rectangle, axes, blob, circle, rectangle, smooth_noise, unit
+from oil_storage.synthetic.geometry import Array, Field, Rectangle, axes, blob, circle, smooth_noise, unit
 
 _MAP = 8  # px of the scene per cell of the map of heights
 
 
-class Warp:
-    """A gentle bend of the plane, so that what is laid out on straight axes has curved borders."""
+Warp = Callable[[Array], Array]
 
-    def __init__(self, size: int, rng: Generator) -> None:
-        lengths = np.array([max(size, 700) * 0.9, 420.0, 190.0, 90.0])
-        bend = rng.uniform(0.0, 0.28)
-        self._waves = unit(rng.uniform(0, 7, 4)) * 2 * np.pi / lengths[:, None]
-        self._phases = rng.uniform(0, 2 * np.pi, 4)
-        self._reach = unit(rng.uniform(0, 7, 4)) * (bend * lengths * (0.16, 0.14, 0.1, 0.06))[:, None]
 
-    def __call__(self, points: Array) -> Array:
-        """Bend points ``(..., 2)``."""
-        return np.asarray(points + np.sin(points @ self._waves.T + self._phases) @ self._reach)
+def draw_warp(size: int, rng: Generator) -> Warp:
+    """Draw a gentle bend of points ``(..., 2)``, so that what is laid out on straight axes has curved borders."""
+    lengths = np.array([max(size, 700) * 0.9, 420.0, 190.0, 90.0])
+    bend = rng.uniform(0.0, 0.28)
+    waves = unit(rng.uniform(0, 7, 4)) * 2 * np.pi / lengths[:, None]
+    phases = rng.uniform(0, 2 * np.pi, 4)
+    reach = unit(rng.uniform(0, 7, 4)) * (bend * lengths * (0.16, 0.14, 0.1, 0.06))[:, None]
+    return lambda points: np.asarray(points + np.sin(points @ waves.T + phases) @ reach)
 
 
 @dataclass
@@ -38,16 +37,16 @@ class Parcel(Rectangle):
     warp: Warp
 
     def at(self, offset: ArrayLike) -> Array:
-        """Points in the scene of offsets ``(..., 2)`` px from the centre along the unbent axes."""
+        """Return the points of offsets ``(..., 2)`` px from the centre along the unbent axes."""
         return self.warp(super().at(offset))
 
-    def axis(self, offset: Array) -> float:
-        """Direction of the parcel's first axis at an offset ``(2,)``, radians."""
+    def lot(self, offset: Array, size: Array) -> Rectangle:
+        """Return a straight rectangle at an offset ``(2,)`` from the centre, along the bent axis there."""
         step = self.at(offset + np.array([2.0, 0.0])) - self.at(offset)
-        return float(np.arctan2(step[1], step[0]))
+        return Rectangle(self.at(offset), size, float(np.arctan2(step[1], step[0])))
 
     def strip(self, low: Array, high: Array) -> Array:
-        """Outline ``(n, 2)`` of the part of the parcel between two corners given as offsets."""
+        """Return the outline ``(n, 2)`` of the part of the parcel between two corners given as offsets."""
         corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]], low])
         sides = []
         for start, end in pairwise(corners):
@@ -56,11 +55,11 @@ class Parcel(Rectangle):
         return self.at(np.concatenate(sides))
 
     def outline(self, margin: float = 0.0) -> Array:
-        """Border ``(n, 2)``, ``margin`` px outside the parcel."""
+        """Return the border ``(n, 2)``, ``margin`` px outside the parcel."""
         return self.strip(-self.size / 2 - margin, self.size / 2 + margin)
 
     def scatter(self, spacing: float, rng: Generator) -> Array:
-        """Random points ``(n, 2)``, one per ``spacing`` px squared."""
+        """Draw points ``(n, 2)``, one per ``spacing`` px squared."""
         return self.at((rng.random((int(self.size.prod() / spacing**2), 2)) - 0.5) * self.size)
 
 
@@ -69,7 +68,7 @@ def plan_parcels(size: int, uses: tuple[float, ...], rng: Generator) -> list[Par
 
     ``uses`` are the weights of the uses. Parcels that cannot show in the scene are left out.
     """
-    angle, warp, typical = rng.uniform(0, np.pi / 2), Warp(size, rng), rng.uniform(90, 330)
+    angle, warp, typical = rng.uniform(0, np.pi / 2), draw_warp(size, rng), rng.uniform(90, 330)
     character = smooth_noise(64, 14, rng)
     ranks, shares = np.sort(character.ravel()), np.cumsum(uses) / sum(uses)
     pieces = [(np.array([size / 2, size / 2]), np.array([1.6 * size, 1.6 * size]))]
@@ -101,11 +100,11 @@ def draw_building(canvas: Canvas, footprint: Rectangle, height: float, roof: Col
         return
     width, depth = footprint.size
     along, across = axes(footprint.angle)
-    middle = canvas.block(footprint.outline(), height, roof).mean(axis=0)
+    middle = canvas.block(footprint.outline(), height, roof)
     away = float(across @ canvas.climate.shadow_direction)
     dull = middle + across * np.copysign(depth / 4, away)
-    slope = rectangle(dull, (width - 1, depth / 2 - 0.5), footprint.angle)
-    canvas.polygon(slope, shade(roof, 1 - 0.25 * abs(away)), grain=10)
+    slope = Rectangle(dull, np.array([width - 1, depth / 2 - 0.5]), footprint.angle)
+    canvas.polygon(slope.outline(), shade(roof, 1 - 0.25 * abs(away)), grain=10)
     if min(width, depth) > 16:
         for u in np.arange(-width / 2 + 4, width / 2 - 3, rng.uniform(5, 12)):
             rib = middle + along * u + np.outer([-0.5, 0.5], across) * (depth - 2)
@@ -211,10 +210,11 @@ def _draw_houses(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
                     draw_tree(canvas, parcel.at(offset + rng.normal(0, 4, 2)), rng.uniform(1.2, 3), rng)
                 if rng.random() > dense:
                     continue
-                size = np.array([lot, block]) * rng.uniform((0.4, 0.2), (0.82, 0.36))
-                turn = parcel.axis(offset) + (np.pi / 2 if rng.random() < 0.25 else 0.0)
+                house = parcel.lot(offset, np.array([lot, block]) * rng.uniform((0.4, 0.2), (0.82, 0.36)))
+                if rng.random() < 0.25:
+                    house.angle += np.pi / 2
                 roof = tint(rng.choice(roofs), rng, 7)
-                draw_building(canvas, Rectangle(parcel.at(offset), size, turn), rng.uniform(3, 7), roof, rng)
+                draw_building(canvas, house, rng.uniform(3, 7), roof, rng)
 
 
 def _draw_industry(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
@@ -232,7 +232,7 @@ def _draw_industry(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
                 break
             size = np.array([wide, deep])
             offset = (x, y) + size / 2
-            lot = Rectangle(parcel.at(offset), size, parcel.axis(offset))
+            lot = parcel.lot(offset, size)
             kind = rng.random()
             if kind < 0.55:
                 lot.size = size * rng.uniform(0.6, 0.92)
@@ -241,7 +241,8 @@ def _draw_industry(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
             elif kind < 0.75:
                 _draw_parked(canvas, parcel, offset, size, rng)
             elif kind < 0.85:
-                canvas.polygon(rectangle(lot.centre, size * 0.9, lot.angle), canvas.palette.ground, grain=90)
+                lot.size = size * 0.9
+                canvas.polygon(lot.outline(), canvas.palette.ground, grain=90)
             x += wide + rng.uniform(4, 16)
         y += deep + rng.uniform(6, 14)
 
@@ -251,21 +252,8 @@ def _draw_parked(canvas: Canvas, parcel: Parcel, centre: Array, size: Array, rng
     for row in np.arange(-size[1] / 2 + 4, size[1] / 2 - 3, 9.0):
         for column in np.arange(-size[0] / 2 + 2, size[0] / 2 - 1, 2.6):
             if rng.random() < 0.5:
-                offset = centre + np.array([column, row])
-                paint = tint([rng.choice([60, 90, 130, 170, 200])] * 3, rng, 8)
-                canvas.polygon(rectangle(parcel.at(offset), (1.4, 3.4), parcel.axis(offset)), paint, grain=8)
-
-
-def draw_roads(canvas: Canvas, rng: Generator) -> None:
-    """Paint a few roads with traffic, dirt tracks, at times a railway."""
-    scale = canvas.size / 1280
-    for _ in range(1 + rng.poisson(0.8 + 0.6 * scale)):
-        _draw_road(canvas, rng)
-    for _ in range(rng.poisson(1.5 + scale)):
-        track = shade(tint(canvas.palette.yards[0], rng), 1.08)
-        canvas.line(_course(canvas.size, 0.1, rng), track, rng.uniform(1.5, 3), grain=60)
-    if rng.random() < 0.3:
-        _draw_railway(canvas, rng)
+                car = parcel.lot(centre + np.array([column, row]), np.array([1.4, 3.4]))
+                canvas.polygon(car.outline(), tint([rng.choice([60, 90, 130, 170, 200])] * 3, rng, 8), grain=8)
 
 
 def _draw_road(canvas: Canvas, rng: Generator) -> None:
@@ -281,8 +269,8 @@ def _draw_road(canvas: Canvas, rng: Generator) -> None:
         turn = np.arctan2(*steps[k, ::-1])
         place = course[k] + rng.random() * steps[k] + unit(turn + np.pi / 2) * width * rng.choice([-0.22, 0.22])
         paint = rng.choice([50, 100, 180, 240])
-        vehicle = rectangle(place, (rng.choice([3.5, 3.5, 9.0]), 1.6), turn)
-        canvas.polygon(vehicle, tint([paint] * 3, rng), grain=8)
+        vehicle = Rectangle(place, np.array([rng.choice([3.5, 3.5, 9.0]), 1.6]), turn)
+        canvas.polygon(vehicle.outline(), tint([paint] * 3, rng), grain=8)
 
 
 def _draw_railway(canvas: Canvas, rng: Generator) -> None:
@@ -322,11 +310,18 @@ def draw_land(canvas: Canvas, parcels: list[Parcel], farms: list[Distractor], rn
         _USES[parcel.use][0](canvas, parcel, rng)
     for farm in farms:
         draw_distractor(canvas, farm, rng)
-    draw_roads(canvas, rng)
+    scale = canvas.size / 1280
+    for _ in range(1 + rng.poisson(0.8 + 0.6 * scale)):
+        _draw_road(canvas, rng)
+    for _ in range(rng.poisson(1.5 + scale)):
+        track = shade(tint(canvas.palette.yards[0], rng), 1.08)
+        canvas.line(_course(canvas.size, 0.1, rng), track, rng.uniform(1.5, 3), grain=60)
+    if rng.random() < 0.3:
+        _draw_railway(canvas, rng)
 
 
 def plan_water(size: int, rng: Generator) -> Field | None:
-    """Distance inland from the shore ``(size / 8, size / 8)`` in map cells, negative on water; None for dry scenes."""
+    """Draw the distance inland ``(size / 8, size / 8)`` in map cells, negative on water; None for dry scenes."""
     kind = rng.choice(["dry", "sea", "harbour", "river"], p=(0.45, 0.25, 0.18, 0.12))
     if kind == "dry":
         return None
@@ -385,7 +380,7 @@ def _draw_jetty(canvas: Canvas, inland: Field, rng: Generator) -> None:
     grey = tint((168, 164, 156), rng)
     canvas.line(np.array([start - seaward * 6, head]), grey, rng.uniform(1, 4))
     pier = rng.uniform(20, 90)
-    canvas.block(rectangle(head, (6, pier), turn), 4, grey)
+    canvas.block(Rectangle(head, np.array([6, pier]), turn).outline(), 4, grey)
     if rng.random() < 0.6:
         _draw_ship(canvas, head + seaward * rng.uniform(12, 18), turn + np.pi / 2, pier * rng.uniform(0.9, 1.8), rng)
 
@@ -396,7 +391,8 @@ def _draw_ship(canvas: Canvas, centre: Array, turn: float, length: float, rng: G
     forward = unit(turn) * length
     deck = tint(rng.choice([(150, 70, 58), (96, 104, 100), (120, 116, 112)]), rng, 8)
     canvas.block(centre + hull @ axes(turn), 6, deck)
-    canvas.block(rectangle(centre - forward * 0.4, (length * 0.1, beam * 0.8), turn), 14, (226, 224, 218))
+    bridge = Rectangle(centre - forward * 0.4, np.array([length * 0.1, beam * 0.8]), turn)
+    canvas.block(bridge.outline(), 14, (226, 224, 218))
     canvas.line(centre + np.outer([-0.3, 0.42], forward), (190, 186, 178))
     for t in np.arange(-0.25, 0.4, 0.1):
         canvas.polygon(circle(centre + forward * t, 0.8), (180, 176, 168))

@@ -122,7 +122,7 @@ class Tank:
     height: float  # m
 
     def box(self, size: int) -> tuple[int, int, int, int]:
-        """The least integer box (xmin, ymin, xmax, ymax) that encloses the roof, cut at the borders of the scene."""
+        """Return the least integer box (xmin, ymin, xmax, ymax) that encloses the roof, cut at the scene's borders."""
         radius = self.diameter / 2
         corners = np.concatenate([np.floor(self.centre - radius), np.ceil(self.centre + radius)])
         xmin, ymin, xmax, ymax = corners.astype(int).clip(0, size).tolist()
@@ -173,7 +173,7 @@ def _batches(diameters: Array, rng: Generator) -> list[Array]:
 
 
 def _plan_cell(batch: Array, terminal: Terminal, rng: Generator) -> tuple[Array, Array]:
-    """Size ``(2,)`` of the cell and places ``(n, 2)`` of the batch's tanks in it, relative to its centre and axes."""
+    """Draw the size ``(2,)`` of a cell and the offsets ``(n, 2)`` of the batch's tanks along its axes."""
     widest = batch.max()
     pitch = max(widest * terminal.looseness * rng.uniform(0.9, 1.15), widest + rng.uniform(1.2, 3.0))
     columns = min(max(1, round(np.sqrt(len(batch) * rng.uniform(0.6, 3.5)))), len(batch))
@@ -189,7 +189,7 @@ def _plan_cell(batch: Array, terminal: Terminal, rng: Generator) -> tuple[Array,
 
 
 def _candidates(terminal: Terminal, lot: Array, size: int, rng: Generator) -> Array:
-    """Centres ``(n, 2)`` beside the terminal's cells, nearest to its anchor first; anywhere for its first cell.
+    """Return centres ``(n, 2)`` beside the terminal's cells, nearest to its anchor first; anywhere for its first cell.
 
     ``lot`` ``(2,)`` is the size of the cell to place, ``size`` that of the scene.
     """

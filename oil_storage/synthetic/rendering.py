@@ -39,7 +39,7 @@ class ScenePlan:
         return [tank for terminal in self.terminals for cell in terminal.cells for tank in cell.tanks]
 
     def boxes(self) -> list[tuple[int, int, int, int]]:
-        """Boxes (xmin, ymin, xmax, ymax) px, in the order of ``tanks``."""
+        """Return the boxes (xmin, ymin, xmax, ymax) px, in the order of ``tanks``."""
         return [tank.box(self.size) for tank in self.tanks]
 
 

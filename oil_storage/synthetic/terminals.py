@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from oil_storage.synthetic.canvas import Canvas, Colour, shade, tint
-from oil_storage.synthetic.geometry import Array, Rectangle, axes, blob, circle, hull, rectangle, sweep, unit
+from oil_storage.synthetic.geometry import Array, Rectangle, axes, blob, circle, hull, sweep, unit
 from oil_storage.synthetic.land import draw_building
 from oil_storage.synthetic.layout import Cell, Tank, Terminal
 
@@ -76,7 +76,7 @@ def _disc(distance: Array, radius: float) -> Array:
 
 
 def _fixed(style: TankStyle, towards_sun: Array, reach: Array, paint: Colour, rng: Generator) -> Array:
-    """Cone: the sunny half evenly lighter. Dome: lighter the further out, with a glint."""
+    """Light a fixed roof: of a cone the sunny half is evenly lighter; a dome is lighter further out, with a glint."""
     if style.roof == "cone":
         relief = style.slope * towards_sun / np.maximum(reach, 0.35)
     else:
@@ -89,7 +89,7 @@ def _fixed(style: TankStyle, towards_sun: Array, reach: Array, paint: Colour, rn
 def _floating(
     canvas: Canvas, tank: Tank, style: TankStyle, offset: Array, paint: Colour, rng: Generator
 ) -> tuple[Array, Array]:
-    """Deck below a bright rim; the rim's shadow leaves a crescent of it dark, on the side of the sun."""
+    """Light a deck below a bright rim, whose shadow leaves a crescent dark on the side of the sun."""
     inner = tank.diameter / 2 - min(1.0 + 0.02 * tank.diameter, 0.2 * tank.diameter)
     distance = np.linalg.norm(offset, axis=-1)
     inside = _disc(distance, inner)
@@ -104,7 +104,7 @@ def _floating(
 
 
 def _weather(light: Array, offset: Array, radius: float, style: TankStyle, rng: Generator) -> Array:
-    """Stains, and plates of slightly different age on large roofs."""
+    """Add stains, and plates of slightly different age on large roofs."""
     stain = np.zeros(offset.shape[:2])
     for _ in range(rng.poisson(1.5 if style.roof == "floating" else 0.5)):
         away = offset - unit(rng.uniform(0, 2 * np.pi)) * radius * rng.uniform(0, 0.8)
@@ -118,7 +118,7 @@ def _weather(light: Array, offset: Array, radius: float, style: TankStyle, rng: 
 
 
 def _fittings(canvas: Canvas, tank: Tank, style: TankStyle, rng: Generator) -> None:
-    """Ladder, centre vent, stairs: what a pixel or two still shows. All of it stays within the roof."""
+    """Paint ladder, stairs and centre vent within the roof, as far as a pixel or two shows them."""
     radius = tank.diameter / 2
     if radius < 7:
         return
@@ -214,11 +214,12 @@ def _draw_pipes(canvas: Canvas, cell: Cell, road: float, rng: Generator) -> None
             canvas.line(np.array([tank.centre, tank.centre + along * ((edge - tank.centre) @ along)]), pipe)
         if tank.diameter > 12 and rng.random() < 0.7:  # valves and a pump beside the tank
             beside = tank.centre + unit(rng.uniform(0, 2 * np.pi)) * (tank.diameter / 2 + rng.uniform(1.5, 4))
-            canvas.block(rectangle(beside, rng.uniform(1, 3, 2), cell.angle), 2.0, tint((190, 186, 176), rng, 12))
+            pump = Rectangle(beside, rng.uniform(1, 3, 2), cell.angle)
+            canvas.block(pump.outline(), 2.0, tint((190, 186, 176), rng, 12))
     for _ in range(rng.poisson(0.02 * width)):  # sheds, poles and cars along the roads
         place = cell.at((rng.uniform(-0.5, 0.5) * width, -side * (height / 2 + road * rng.uniform(0.2, 0.7))))
         size, grey = rng.uniform(1.2, 4, 2), rng.choice([60, 100, 140, 190])
-        canvas.block(rectangle(place, size, cell.angle), rng.uniform(1, 5), tint([grey] * 3, rng, 8))
+        canvas.block(Rectangle(place, size, cell.angle).outline(), rng.uniform(1, 5), tint([grey] * 3, rng, 8))
 
 
 def _within(cell: Cell, rng: Generator, inset: float = 0.85) -> Array:
@@ -226,13 +227,13 @@ def _within(cell: Cell, rng: Generator, inset: float = 0.85) -> Array:
 
 
 def _process(canvas: Canvas, cell: Cell, rng: Generator) -> None:
-    """A process unit: racks of pipes and a clutter of small steel things with their shadows."""
+    """Paint a process unit: racks of pipes and a clutter of small steel things with their shadows."""
     area = cell.size.prod()
     for _ in range(int(area / 70)):
-        size = np.exp(rng.uniform(np.log(2), np.log(22))), rng.uniform(1.2, 3.5)
+        size = np.array([np.exp(rng.uniform(np.log(2), np.log(22))), rng.uniform(1.2, 3.5)])
         turn = cell.angle + (np.pi / 2 if rng.random() < 0.5 else 0.0)
         steel = tint(rng.choice([60, 90, 120, 150, 190]) * np.array([1, 0.98, 0.95]), rng, 8)
-        canvas.block(rectangle(_within(cell, rng), size, turn), rng.uniform(1, 12), steel)
+        canvas.block(Rectangle(_within(cell, rng), size, turn).outline(), rng.uniform(1, 12), steel)
     for _ in range(int(area / 900)):
         column = circle(_within(cell, rng), rng.uniform(0.7, 1.4))
         canvas.block(column, rng.uniform(10, 40), (200, 198, 192))
@@ -248,7 +249,7 @@ def _buildings(canvas: Canvas, cell: Cell, rng: Generator) -> None:
 
 
 def _yard(canvas: Canvas, cell: Cell, rng: Generator) -> None:
-    """Lorries, wagons or containers in rows."""
+    """Paint lorries, wagons or containers in rows."""
     paints = ((196, 194, 188), (150, 70, 60), (70, 90, 130), (120, 116, 110), (170, 130, 80))
     step_x, step_y = rng.uniform(9, 14), rng.uniform(3.2, 5)
     half = cell.size / 2
@@ -256,14 +257,15 @@ def _yard(canvas: Canvas, cell: Cell, rng: Generator) -> None:
         for v in np.arange(-half[1] + 4, half[1] - 3, step_y):
             if rng.random() < 0.6:
                 paint = tint(rng.choice(paints), rng, 8)
-                canvas.block(rectangle(cell.at((u, v)), (step_x * 0.8, 2.2), cell.angle), 3.0, paint)
+                lorry = Rectangle(cell.at((u, v)), np.array([step_x * 0.8, 2.2]), cell.angle)
+                canvas.block(lorry.outline(), 3.0, paint)
 
 
 def _empty(canvas: Canvas, cell: Cell, rng: Generator) -> None:
-    """An empty lot: worn ground and spoil."""
+    """Paint an empty lot: worn ground and spoil."""
     for _ in range(rng.poisson(4)):
-        patch = rectangle(_within(cell, rng, 0.5), rng.uniform(5, 26, 2), cell.angle)
-        canvas.polygon(patch, tint(canvas.palette.ground, rng, 14), grain=100)
+        patch = Rectangle(_within(cell, rng, 0.5), rng.uniform(5, 26, 2), cell.angle)
+        canvas.polygon(patch.outline(), tint(canvas.palette.ground, rng, 14), grain=100)
 
 
 _FILLED = {"process": _process, "buildings": _buildings, "yard": _yard, "empty": _empty}

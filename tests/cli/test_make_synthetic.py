@@ -96,7 +96,8 @@ def test_a_killed_run_leaves_no_workers_and_the_next_clears_up(tmp_path):
 def test_the_tool_helps_without_heavy_imports():
     # A module set to None in sys.modules cannot be imported.
     script = (
-        "import runpy, sys; sys.modules.update(cv2=None, numpy=None, torch=None); sys.argv = ['tool', '--help'];"
+        "import runpy, sys; sys.path.insert(0, 'tools');"
+        "sys.modules.update(cv2=None, numpy=None, torch=None); sys.argv = ['tool', '--help'];"
         f"runpy.run_path({str(TOOL)!r}, run_name='__main__')"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -35,8 +35,6 @@ def test_written_and_existing_tile_sets_are_printed(
         (None, ["--tile", "0", "--overlap", "0"], "--tile 0"),
         (None, ["--tile", "2", "--overlap", "0"], "--tile 2"),
         (None, ["--overlap", "639"], "--overlap 639: must be 0 to 480"),
-        (None, ["--gsd", "-1"], "--gsd -1"),
-        (None, ["--gsd", "nan"], "--gsd nan"),
         (None, ["--source-gsd", "1.5"], "give both"),
     ],
 )
@@ -48,6 +46,14 @@ def test_bad_input_is_one_line_and_status_2(
     assert words in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    "option", ["--gsd=-1", "--gsd=nan", "--source-gsd=0", "--min-side=nan", "--folds=2", "--seed=-1"]
+)
+def test_options_out_of_range_are_refused(raw: Path, tmp_path: Path, option: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([str(raw), str(tmp_path / "out"), option])
 
 
 def test_resampling_and_repair_are_printed(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -294,12 +294,9 @@ def test_strict_refuses_a_prepared_folder_too(tmp_path: Path) -> None:
     ("choices", "words"),
     [
         (Choices(split_file=Path("split.json"), folds=3), "leave out --folds"),
-        (Choices(fold=2), "--fold 2: one of --folds"),
-        (Choices(folds=0), "--folds 0 --fold 0: there must be at least 3 folds"),
-        (Choices(folds=5, fold=5), "and the first is number 0"),
-        (Choices(min_side=float("nan")), "--min-side nan"),
-        (Choices(max_aspect=0.5), "--max-aspect 0.5"),
-        (Choices(max_aspect=-1), "--max-aspect -1"),
+        (Choices(fold=2), "--fold 2: must be less than K"),
+        (Choices(folds=5, fold=5), "--fold 5: must be less than K"),
+        (Choices(source_gsd=1.2), "give both"),
     ],
 )
 def test_choices_that_mean_nothing_are_refused(raw: Path, tmp_path: Path, choices: Choices, words: str) -> None:
