@@ -164,7 +164,9 @@ def test_checkpoint_without_a_payload_loads(folder: Path, tmp_path: Path, entry:
     assert PICKLES[entry](folder, tmp_path / "iter_4.pth", tmp_path / "out") == 0
 
 
-@pytest.mark.parametrize("entry", SAFETENSORS)
+@pytest.mark.parametrize(
+    "entry", [pytest.param(name, marks=[] if name == "detect" else pytest.mark.slow) for name in SAFETENSORS]
+)
 def test_no_tool_runs_the_config_text_of_safetensors(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], entry: str
 ) -> None:

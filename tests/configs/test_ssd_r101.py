@@ -308,6 +308,7 @@ def test_detection_limits(head):
 # --- as a whole ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_training_step_and_a_validation_at_reduced_size(cfg):
     small = copy.deepcopy(cfg.model)
     small.backbone.depth = 50

@@ -133,6 +133,7 @@ def test_folds_are_one_experiment_on_all_their_scenes(tmp_path: Path) -> None:
         experiments([read_run(run, "val") for run in (*folds, worse[0])])
 
 
+@pytest.mark.slow
 def test_another_tools_detections_stand_in_the_same_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scenes = scored_scenes(NUMBERS)
     run = write_run(tmp_path, "a", thinned(scenes, 2))
