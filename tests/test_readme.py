@@ -143,6 +143,9 @@ def test_every_command_runs_as_it_stands(tmp_path: Path) -> None:
     assert len(ran) > 10
     for command in ran:
         run(command)
+    for code in re.findall(r"```python\n(.*?)```", "".join(map(content, PAGES)), flags=re.S):
+        scene = next((tmp_path / "airbus/images").iterdir())
+        run(shlex.join(["python", "-c", code.replace("scene.tif", str(scene))]))
     assert (tmp_path / "work_dirs/ssd_lite0/val/metrics.json").is_file()
     assert any((tmp_path / "work_dirs/ssd_lite0/pictures").iterdir())
     for folder in ("ssd_lite0/val", "evaluated"):
