@@ -133,7 +133,7 @@ def single(scenes: Sequence[Scene], seen: Mapping[str, Seen]) -> Iterator[str]:
         called = {name: verdict.fault.kind for name, verdict in verdicts.items() if name not in unknown}
         if planted == EXCHANGED:
             follows = {one.scene_id: other for one, other in zip(scenes, [*scenes[1:], scenes[0]], strict=True)}
-            images = {scene.scene_id: scene.image for scene in scenes}
+            images = {scene.scene_id: scene for scene in scenes}
             found = reexamine(images, {name: follows[name].boxes for name in unknown}, [])
             true = {name for name, fault in found.items() if fault.image == follows[name].scene_id}
             called |= {name: expected if name in true else "of a wrong image" for name in found}

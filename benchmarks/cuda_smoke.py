@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from oil_storage.figures import CudaCost
 from oil_storage.reporting.results import record
 
 ITERATIONS = 100
@@ -25,18 +26,16 @@ def smoke(path: Path) -> dict[str, Any]:
     """Train one config in this process."""
     import torch
     from mmdet.registry import MODELS
-    from mmengine.config import Config
     from mmengine.optim import build_optim_wrapper
-    from mmengine.registry import init_default_scope
-    from mmengine.utils import import_modules_from_strings
 
+    from oil_storage import config
     from oil_storage.engine.bf16 import compute_in_bf16
+    from oil_storage.engine.cost import input_size, noise_tiles
     from oil_storage.engine.from_scratch import from_scratch
-    from oil_storage.evaluation.cost import input_size, noise_tiles
+    from oil_storage.engine.runner import use_scope
 
-    cfg = Config.fromfile(path)
-    import_modules_from_strings(**cfg.custom_imports)
-    init_default_scope(cfg.default_scope)
+    cfg = config.load(path)
+    use_scope(cfg)
     from_scratch(cfg)
     cfg.model.data_preprocessor.batch_augments = None
     torch.manual_seed(0)
@@ -98,7 +97,7 @@ def main() -> int:
             continue
         trained = json.loads(done.stdout.splitlines()[-1])
         if args.record:
-            record(args.record, path.stem, "cuda", trained)
+            record(args.record, path.stem, cuda=CudaCost(**trained))
         print(path.stem, trained, flush=True)
     return int(failed)
 

@@ -19,7 +19,7 @@ SIDE = 640
 
 def made_up(tiles: int, detections: int, seed: int = 0) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Ground truth of up to 60 objects a tile, and as many detections in each as asked."""
-    from oil_storage.coco import coco, image_entry
+    from oil_storage.coco import CocoFile, CocoImage
 
     rng = np.random.default_rng(seed)
 
@@ -35,8 +35,8 @@ def made_up(tiles: int, detections: int, seed: int = 0) -> tuple[dict[str, Any],
         scores = np.concatenate([rng.beta(4, 2, len(right)), rng.beta(1, 4, len(noise))]).round(3)
         for (x1, y1, x2, y2), score in zip(np.concatenate([right, noise]).tolist(), scores.tolist(), strict=True):
             found.append({"image_id": image_id, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score})
-    images = [image_entry(str(number), f"{number}.png", SIDE, SIDE) for number in range(tiles)]
-    return coco(images, [objects.astype(np.float32) for objects in truth]), found
+    images = [CocoImage(number, f"{number}.png", SIDE, SIDE) for number in range(1, tiles + 1)]
+    return CocoFile.of_boxes(images, [objects.astype(np.float32) for objects in truth]).to_dict(), found
 
 
 def by_pycocotools(truth: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, float]:

@@ -14,7 +14,6 @@ default is changed to ours. Memory is the highest proportional set size of all p
 
 import argparse
 import csv
-import json
 import os
 import shutil
 import subprocess
@@ -28,7 +27,7 @@ from pathlib import Path
 
 from oil_storage.annotations import formats
 from oil_storage.audit.records import audit
-from oil_storage.coco import coco, image_entry
+from oil_storage.coco import CocoFile, CocoImage
 from oil_storage.manifest import Manifest
 from oil_storage.scene import CLASS_NAME, Scene
 
@@ -106,8 +105,8 @@ def some(source: Path, number: int, folder: Path) -> Path:
 
 def write_coco(scenes: Sequence[Scene], path: Path) -> Path:
     """Write what SAHI reads."""
-    entries = [image_entry(one.scene_id, one.image.name, one.width, one.height) for one in scenes]
-    path.write_text(json.dumps(coco(entries, [one.boxes for one in scenes])))
+    images = [CocoImage(number, scene.image.name, scene.width, scene.height) for number, scene in enumerate(scenes, 1)]
+    CocoFile.of_boxes(images, [scene.boxes for scene in scenes]).save(path)
     return path
 
 

@@ -3,7 +3,7 @@
 import difflib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ def check_files(config: Path, *checkpoints: str | Path | None) -> None:
 def _similar_configs(path: Path) -> str:
     """Name configs of similar names, in the folder that was named or in configs/oil."""
     for folder in (path.parent, Path("configs", "oil")):
-        names = {p.stem: str(p) for p in sorted(folder.glob("*.py"))}
+        names = {config.stem: str(config) for config in sorted(folder.glob("*.py"))}
         if close := difflib.get_close_matches(path.stem, names, n=3, cutoff=0.4):
             return f"; there is {', '.join(names[stem] for stem in close)}"
     return f"; there is {', '.join(names.values())}" if names else ""
@@ -88,16 +88,16 @@ def load(path: Path, options: Sequence[str] = (), *, work_dir: Path | None = Non
     except Exception as error:
         raise UserError(f"{path}, or a base: {type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
     for key in cfg.keys() - TOP_LEVEL:
-        if close := difflib.get_close_matches(key, TOP_LEVEL & cfg.keys() or TOP_LEVEL, n=1, cutoff=0.8):
-            raise UserError(f"{path}, or a base: unknown key {key!r}; did you mean {close[0]!r}?")
+        if suggestion := _did_you_mean(key, TOP_LEVEL & cfg.keys(), cutoff=0.8):
+            raise UserError(f"{path}, or a base: unknown key {key!r}{suggestion}")
     try:
         _override(cfg, parse_options(options, cfg))
     except (AttributeError, KeyError, TypeError) as error:  # mmengine's, for a.b=1 beside a=1
         raise UserError(f"--cfg-options {' '.join(options)}: contradict each other") from error
     if missing := [key for key in REQUIRED if not isinstance(cfg.get(key), dict)]:
         raise UserError(f"{path}: no {missing[0]!r} in it; give a config of configs/oil/, not of configs/_base_/")
-    for name in [name for name, hook in (cfg.get("default_hooks") or {}).items() if hook is None]:
-        if name not in MMENGINE_HOOKS:
+    for name, hook in dict(cfg.get("default_hooks") or {}).items():
+        if hook is None and name not in MMENGINE_HOOKS:
             del cfg.default_hooks[name]
     cfg.work_dir = str(work_dir or cfg.get("work_dir") or Path("work_dirs", path.stem))
     if bf16:
@@ -155,19 +155,19 @@ def _check_option(key: str, value: Any, cfg: "Config") -> None:
         raise ValueError(f"unknown key {first!r}{_did_you_mean(first, TOP_LEVEL)}")
     old, parent = cfg[first], first
     for part in rest:
-        keys = old if isinstance(old, dict) else map(str, range(len(old))) if isinstance(old, list | tuple) else ()
-        names = list(keys)
+        if isinstance(old, list | tuple):
+            old = {str(index): item for index, item in enumerate(old)}
+        names = list(old) if isinstance(old, dict) else []
         if part not in names:
             raise ValueError(f"unknown key {part!r} in {parent}{_did_you_mean(part, names)}; +KEY=VALUE adds one")
-        old, parent = old[part if isinstance(old, dict) else int(part)], f"{parent}.{part}"
+        old, parent = old[part], f"{parent}.{part}"
     if isinstance(old, dict) and value is not None:
         raise ValueError("would replace a whole dict; set its keys")
-    if isinstance(old, int | float) and not (
-        (isinstance(value, int | float) and math.isfinite(value)) or value is None
-    ):
+    is_number = isinstance(value, int | float) and math.isfinite(value)
+    if isinstance(old, int | float) and not is_number and value is not None:
         raise ValueError(f"must be {'True or False' if isinstance(old, bool) else f'a number, as {old!r} is'}")
 
 
-def _did_you_mean(name: str, names: Sequence[str] | frozenset[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
+def _did_you_mean(name: str, names: Collection[str], cutoff: float = 0.6) -> str:
+    close = difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
     return f"; did you mean {close[0]!r}?" if close else ""

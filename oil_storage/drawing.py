@@ -1,5 +1,6 @@
 """Pictures of boxes: drawn on a tile or a scene, truth beside predictions, and sheets of small crops."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,15 +111,23 @@ def contact_sheet(crops: Sequence[Crop], reading: Reading = DEFAULT_READING) -> 
     by_image: dict[Path, list[int]] = defaultdict(list)
     for index, crop in enumerate(crops):
         by_image[crop.image].append(index)
-    pitch = CELL + GAP
-    rows, columns = -(-len(crops) // COLUMNS), min(COLUMNS, len(crops))
-    sheet = np.full((rows * pitch, columns * pitch, 3), 255, np.uint8)
+    cells = {}
     for path, indices in by_image.items():
         pixels = read_pixels(path, reading)
-        for index in indices:
-            row, column = divmod(index, COLUMNS)
-            y, x = row * pitch, column * pitch
-            sheet[y : y + CELL, x : x + CELL] = _cell(pixels, crops[index], str(index + 1))
+        cells.update({index: _cell(pixels, crops[index], str(index + 1)) for index in indices})
+    return grid([cells[index] for index in range(len(crops))], COLUMNS)
+
+
+def grid(pictures: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
+    """Lay out pictures ``(H, W, 3)`` in rows of ``columns``, white to the right of each and below it."""
+    if not pictures:
+        return np.zeros((0, 0, 3), np.uint8)
+    height, width = (max(picture.shape[axis] for picture in pictures) + GAP for axis in (0, 1))
+    rows = math.ceil(len(pictures) / columns)
+    sheet = np.full((rows * height, min(columns, len(pictures)) * width, 3), 255, np.uint8)
+    for index, picture in enumerate(pictures):
+        y, x = height * (index // columns), width * (index % columns)
+        sheet[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
     return sheet
 
 

@@ -19,8 +19,8 @@ from oil_storage.errors import UserError
 T = TypeVar("T")
 
 _HOST = socket.gethostname().replace(".", "-")
-_PARTIAL = re.compile(r"\.(?P<name>.+?)(?:\.(?P<host>[^.]+)\.(?P<process>\d+))?\.partial(?:\.\w+)?")
-"""Names of :func:`partial_path`, and those of earlier versions, which had no process id."""
+_PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<host>[^.]+)\.(?P<process>\d+)\.partial(?:\.\w+)?")
+"""Names of :func:`partial_path`."""
 
 
 def partial_path(path: Path) -> Path:
@@ -83,9 +83,9 @@ def remove_partial(folder: Path, name: str | None = None) -> None:
     """Remove the partial files, of ``name`` or all, that dead processes of this machine left in a folder."""
     for path in folder.iterdir() if folder.is_dir() else ():
         match = _PARTIAL.fullmatch(path.name)
-        if match is None or name not in (None, match["name"]):
+        if match is None or name not in (None, match["name"]) or match["host"] != _HOST:
             continue
-        if match["process"] and (match["host"] != _HOST or Path("/proc", match["process"]).exists()):
+        if Path("/proc", match["process"]).exists():
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -165,10 +165,10 @@ def read_json(path: Path) -> Any:
         raise UserError(
             f"{path}:{error.lineno}: not JSON ({error.msg}); the file is cut short or was edited by hand"
         ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: JSON that cannot be read ({error}); is it the right file?") from error
+    except (ValueError, RecursionError) as error:  # not text, or nested too deeply
+        raise UserError(
+            f"{path}: JSON that cannot be read ({error}); save it as UTF-8, or name the right file"
+        ) from error
 
 
 def validated(content: Any, kind: type[T], path: Path) -> T:
@@ -180,12 +180,12 @@ def validated(content: Any, kind: type[T], path: Path) -> T:
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        keys = [key for key in fault["loc"] if key not in ("int", "str")]  # these are members of a union
+        problem = error.errors()[0]
+        keys = [key for key in problem["loc"] if key not in ("int", "str")]  # these are members of a union
         entry = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
-        place = f"{path}: {entry}" if entry else str(path)
-        value = "" if fault["type"] == "missing" else f", not {fault['input']!r:.200}"
-        raise UserError(f"{place}: {fault['msg']}{value}; correct it, or name the right file") from error
+        value = "" if problem["type"] == "missing" else f", not {problem['input']!r:.200}"
+        text = ": ".join(filter(None, (str(path), entry, problem["msg"])))
+        raise UserError(f"{text}{value}; correct it, or name the right file") from error
 
 
 def sha256(path: Path) -> str:

@@ -38,15 +38,13 @@ SAMPLE_SIDE = 1024
 """Longest side, in pixels, of the reduced scene that percentiles are taken from."""
 ROWS = 256
 """Rows of a scene that are stretched at a time."""
-RASTER_CACHE = 256
-"""MiB of decoded blocks that GDAL keeps: two rows of tiles of a scene 60,000 px wide. Its default grows with memory."""
 ORIENTATION = 0x0112
 """Tag of EXIF and TIFF."""
 TRANSPOSED, FLIPPED_X, FLIPPED_Y = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 """Orientations whose stored pixels are transposed, then flipped along x or y, to be upright."""
 
 # GDAL reads these at its first block; a user's own settings stay
-os.environ.setdefault("GDAL_CACHEMAX", str(RASTER_CACHE))
+os.environ.setdefault("GDAL_CACHEMAX", "256")  # MiB: two rows of tiles of 60,000 px; the default grows with memory
 os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")  # the fast path takes a part of a file for the whole
 
 
@@ -80,8 +78,7 @@ class ImageHeader:
     """Header of an image file.
 
     Attributes:
-        width: width of the upright image, pixels.
-        height: height of the upright image, pixels.
+        width, height: size of the upright image, pixels.
         bands: number of bands.
         orientation: EXIF orientation, 1 to 8; 1 is upright.
         georeference: place on the ground; None where the file has none.
@@ -120,13 +117,10 @@ class ArrayImage:
 
 
 class FileImage:
-    """A scene in a file.
+    """A scene in a file; width, height and georeference are those of its :class:`ImageHeader`.
 
     Attributes:
         file_name: file name without folders.
-        width: width of the upright image, pixels.
-        height: height of the upright image, pixels.
-        georeference: place on the ground; None where the file has none.
         notes: changes made to the stored pixels, by the name of an audit's check.
 
     Raises:
@@ -375,9 +369,7 @@ def _open(path: Path) -> Any:
 def _header(path: Path, raster: Any) -> ImageHeader:
     georeference = georeference_of(raster) if raster.driver == WINDOWED else None
     orientation = 1 if georeference else _orientation(path, raster)  # a place refers to the pixels as stored
-    width, height = raster.width, raster.height
-    if orientation in TRANSPOSED:
-        width, height = height, width
+    height, width = raster.shape[::-1] if orientation in TRANSPOSED else raster.shape
     return ImageHeader(width, height, raster.count, orientation, georeference)
 
 

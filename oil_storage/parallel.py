@@ -3,11 +3,11 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 from tqdm import tqdm
@@ -33,6 +33,18 @@ def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], title: 
             yield from tqdm(pool.map(function, jobs), total=len(jobs), desc=title, unit=unit, delay=2)
     except BrokenProcessPool as error:
         raise UserError(f"{title}: one of {workers} processes was killed; is there too little memory?") from error
+
+
+def one_behind(function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
+    """Yield ``function(*job)`` of each job, in order, computed in a thread while the next job is made."""
+    pending: Future[Result] | None = None
+    with ThreadPoolExecutor(1) as pool:
+        for job in jobs:
+            if pending is not None:
+                yield pending.result()
+            pending = pool.submit(function, *job)
+        if pending is not None:
+            yield pending.result()
 
 
 def _initialise() -> None:

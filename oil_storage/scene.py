@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.georeference import Georeference
+from oil_storage.georeference import Georeference, Resolution, resolution_of
 from oil_storage.imagery import DEFAULT_READING, Reading
 
 CLASS_NAME = "oil-storage-tank"
@@ -36,3 +36,13 @@ class Scene:
     boxes: NDArray[np.float32]
     georeference: Georeference | None = None
     reading: Reading = DEFAULT_READING
+
+    @property
+    def resolution(self) -> Resolution | None:
+        """Metres of ground per pixel, along a row and along a column; None where the file does not say."""
+        return resolution_of(self.georeference, self.width, self.height)
+
+    @property
+    def gsd(self) -> float | None:
+        """Mean of :attr:`resolution`, to four digits."""
+        return round(sum(self.resolution) / 2, 4) if self.resolution else None

@@ -1,5 +1,6 @@
 """Schedules made shorter or longer as a whole."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ def keep_epochs(cfg: "Config", processes: int) -> str | None:
         return None
     stretch(cfg, 1 / processes)
     batch = processes * cfg.train_dataloader.batch_size
-    told = f"{processes} processes, batch {batch}: learning rate x {batch / cfg.auto_scale_lr.base_batch_size:g}"
-    return f"{told}, {cfg.train_cfg.max_iters} iterations" if "max_iters" in cfg.train_cfg else told
+    message = f"{processes} processes, batch {batch}: learning rate x {batch / cfg.auto_scale_lr.base_batch_size:g}"
+    return f"{message}, {cfg.train_cfg.max_iters} iterations" if "max_iters" in cfg.train_cfg else message
 
 
 def stretch(cfg: "Config", factor: float) -> None:
@@ -38,7 +39,7 @@ def stretch(cfg: "Config", factor: float) -> None:
         factor: > 0.
     """
     if "max_iters" in cfg.train_cfg:
-        _stretch_training(cfg, "max_iters", factor)
+        _multiply(cfg.train_cfg, ("max_iters", "val_interval"), factor)
     _stretch_schedulers(cfg, factor, by_epoch=False)
 
 
@@ -49,19 +50,11 @@ def stretch_epochs(cfg: "Config", factor: float) -> None:
         cfg: changed in place.
         factor: > 0.
     """
-    _stretch_training(cfg, "max_epochs", factor)
+    _multiply(cfg.train_cfg, ("max_epochs", "val_interval"), factor)
     for by_epoch in (False, True):
         _stretch_schedulers(cfg, factor, by_epoch)
     for hook in cfg.get("custom_hooks") or []:
-        for key in HOOK_EPOCHS:
-            if key in hook:
-                hook[key] = _multiplied(hook[key], factor)
-
-
-def _stretch_training(cfg: "Config", length: str, factor: float) -> None:
-    for key in (length, "val_interval"):
-        if key in cfg.train_cfg:
-            cfg.train_cfg[key] = _multiplied(cfg.train_cfg[key], factor)
+        _multiply(hook, HOOK_EPOCHS, factor)
 
 
 def _stretch_schedulers(cfg: "Config", factor: float, by_epoch: bool) -> None:
@@ -69,14 +62,15 @@ def _stretch_schedulers(cfg: "Config", factor: float, by_epoch: bool) -> None:
     for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
         if scheduler.get("by_epoch", True) != by_epoch:
             continue
-        for key in ("begin", "end", "T_max", "milestones"):
-            if scheduler.get(key):
-                scheduler[key] = _multiplied(scheduler[key], factor)
+        _multiply(scheduler, ("begin", "end", "T_max", "milestones"), factor)
         if scheduler.get("end") is not None:
             scheduler.end = max(scheduler.end, scheduler.get("begin", 0) + 1)
 
 
-def _multiplied(count: Any, factor: float) -> Any:
-    if isinstance(count, list):
-        return [_multiplied(one, factor) for one in count]
-    return max(1, round(count * factor))
+def _multiply(node: Any, keys: Iterable[str], factor: float) -> None:
+    """Multiply the counts that ``node`` has under some of ``keys``; none but 0 becomes 0."""
+    for key in keys:
+        if isinstance(count := node.get(key), list):
+            node[key] = [max(1, round(part * factor)) for part in count]
+        elif count:
+            node[key] = max(1, round(count * factor))

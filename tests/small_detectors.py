@@ -12,7 +12,7 @@ from mmengine.structures import InstanceData
 from mmengine.utils import import_modules_from_strings
 from torch import nn
 
-from oil_storage.engine.shrinking import shrink
+from oil_storage.engine.overfitting import shrink
 
 CONFIGS = sorted(Path("configs/oil").glob("*.py"))
 

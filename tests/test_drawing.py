@@ -13,6 +13,7 @@ from oil_storage.drawing import (
     Crop,
     contact_sheet,
     draw_boxes,
+    grid,
     side_by_side,
 )
 
@@ -102,3 +103,10 @@ def test_contact_sheet_shows_boxes_far_along_a_long_image_and_black_outside(tmp_
 
 def test_contact_sheet_is_empty_without_crops() -> None:
     assert contact_sheet([]).size == 0
+
+
+def test_grid_shows_every_picture_once() -> None:
+    pictures = [np.full((20 + shade % 3, 30, 3), shade, np.uint8) for shade in range(100, 107)]
+    sheet = grid(pictures, 3)
+    for picture in pictures:
+        assert (sheet == picture[0, 0]).all(axis=2).sum() == picture.shape[0] * picture.shape[1]

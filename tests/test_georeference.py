@@ -27,7 +27,7 @@ def test_pixels_and_coordinates_are_each_other_s_inverse() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_what_is_not_finite_stays_so() -> None:
+def test_infinite_coordinates_stay_infinite() -> None:
     assert not np.isfinite(Georeference(None, (2, 0, 5, 0, -2, 7)).to_pixels(np.array([[np.inf, 1]]))).all()
 
 

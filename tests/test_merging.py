@@ -34,12 +34,9 @@ def seen_by_tiles(
     return windows, tiles
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(
-    ("tile", "overlap"), [(64, 0), (64, 1), (64, 8), (64, 16), (64, 32), (64, 48), (37, 5), (100, 50), (640, 64)]
-)
-def test_perfect_tiles_merge_into_the_scene(tile: int, overlap: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize(("tile", "overlap"), [(64, 0), (64, 1), (64, 16), (64, 48), (37, 5), (640, 64)])
+def test_perfect_tiles_merge_into_the_scene(tile: int, overlap: int) -> None:
+    rng = np.random.default_rng(0)
     width, height = (int(side) for side in rng.integers(20, 400, 2))
     boxes = apart(rng, 60, width, height)
     windows, tiles = seen_by_tiles(rng, boxes, width, height, tile, overlap, 1e-6)
@@ -164,7 +161,7 @@ def test_every_object_has_an_area_however_badly_its_fragments_agree(seed: int) -
 @pytest.mark.parametrize(
     "odd", [[np.nan, 1, 2, 3], [5, 1, np.nan, 3], [1, 1, np.inf, 9], [50, 1, 20, 30], [5, 5, 5, 5]]
 )
-def test_what_is_no_box_joins_nothing_and_disturbs_nobody(odd: list[float]) -> None:
+def test_degenerate_box_joins_nothing(odd: list[float]) -> None:
     boxes = np.array([odd, [560, 10, 580, 30]], np.float32)
     tiles = [
         Detections(boxes, np.array([0.9, 0.8], np.float32)),

@@ -3,6 +3,7 @@
 import configparser
 import importlib.util
 import os
+import platform
 import subprocess
 import sys
 from importlib import metadata
@@ -16,11 +17,8 @@ from packaging.specifiers import SpecifierSet
 ROOT = Path(__file__).resolve().parent.parent
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
-LISTS = {
-    "install_requires": SETUP["options"]["install_requires"],
-    **dict(SETUP["options.extras_require"]),
-}
-REQUIREMENTS = [(key, line) for key, text in LISTS.items() for line in text.split()]
+LISTS = [SETUP["options"]["install_requires"], *SETUP["options.extras_require"].values()]
+REQUIREMENTS = [line for text in LISTS for line in text.split()]
 
 
 @pytest.fixture
@@ -54,11 +52,11 @@ def bare(installer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 # --- pins ---
 
 
-@pytest.mark.parametrize(("key", "line"), REQUIREMENTS)
-def test_installed_version_satisfies_the_pin(key: str, line: str) -> None:
-    requirement = Requirement(line)
-    assert requirement.specifier, f"{line} pins nothing"
-    assert requirement.specifier.contains(metadata.version(requirement.name), prereleases=True)
+def test_installed_versions_satisfy_the_pins() -> None:
+    assert len(REQUIREMENTS) > 10
+    for requirement in map(Requirement, REQUIREMENTS):
+        assert requirement.specifier, f"{requirement} pins nothing"
+        assert requirement.specifier.contains(metadata.version(requirement.name), prereleases=True), requirement
 
 
 def test_python_is_the_one_declared() -> None:
@@ -66,7 +64,7 @@ def test_python_is_the_one_declared() -> None:
 
 
 def test_one_setuptools_everywhere() -> None:
-    pins = {line for _, line in REQUIREMENTS if line.startswith("setuptools")}
+    pins = {line for line in REQUIREMENTS if line.startswith("setuptools")}
     (pin,) = pins
     assert f'requires = ["{pin}"]' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
@@ -88,6 +86,7 @@ def test_one_distribution_owns_cv2() -> None:
     assert owners == {"opencv-python-headless"}
 
 
+@pytest.mark.slow
 def test_imports_without_libgl(tmp_path: Path) -> None:
     # The loader looks here first, finds no library in the file and gives up: libGL is as good as absent.
     for name in ("libGL.so.1", "libGL.so"):
@@ -124,34 +123,31 @@ def make(*arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_makefile_has_the_promised_targets() -> None:
-    targets = {line.split()[0] for line in make("help")}
-    assert targets >= {"install", "demo", "test", "test-all", "lint", "clean"}
+def test_targets_set_up_for_themselves() -> None:
+    assert {line.split()[0] for line in make("help")} >= {"install", "demo", "test", "test-all", "lint", "clean"}
+    for target in ("demo", "test", "test-all", "lint"):
+        first, *others = make("--dry-run", target)
+        assert first.endswith("tools/install.py")
+        assert others
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "test-all", "lint"])
-def test_targets_set_up_for_themselves(target: str) -> None:
-    first, *others = make("--dry-run", target)
-    assert first.endswith("tools/install.py")
-    assert others
-
-
-def test_ci_runs_lint_and_test() -> None:
+def test_ci_runs_lint_and_all_tests() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    assert {"make lint", "make test"} <= set(script.read_text(encoding="utf-8").splitlines())
+    assert script.read_text(encoding="utf-8").splitlines()[-2:] == ["make lint", "make test-all"]
 
 
 # --- the installer ---
 
 
-@pytest.mark.parametrize(("version", "good"), [((3, 10), False), ((3, 11), True), ((3, 12), False)])
-def test_python_check(installer: ModuleType, version: tuple[int, int], good: bool) -> None:
+@pytest.mark.parametrize(("version", "good"), [("3.10.9", False), ("3.11.7", True), ("3.12.0", False)])
+def test_python_check(installer: ModuleType, monkeypatch: pytest.MonkeyPatch, version: str, good: bool) -> None:
+    monkeypatch.setattr(installer.platform, "python_version", lambda: version)
     if good:
-        installer.check_python(version)
+        installer.check_python()
     else:
-        with pytest.raises(installer.InstallError, match="make install PYTHON="):
-            installer.check_python(version)
+        with pytest.raises(installer.InstallError, match=r"make install PYTHON=python3\.11"):
+            installer.check_python()
 
 
 def test_missing_compiler_is_named(installer: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,10 +184,10 @@ def stub_steps(installer: ModuleType, monkeypatch: pytest.MonkeyPatch, fail_at: 
 
 def test_second_install_does_nothing(bare: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = stub_steps(bare, monkeypatch)
-    assert bare.main([]) == 0
+    bare.main([])
     assert "install_packages" in calls
     calls.clear()
-    assert bare.main([]) == 0
+    bare.main([])
     assert calls == ["check_python"]
 
 
@@ -208,11 +204,11 @@ def test_nothing_is_installed_where_it_was_not_asked_for(
 
 def test_changed_pin_installs_again(bare: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = stub_steps(bare, monkeypatch)
-    assert bare.main([]) == 0
+    bare.main([])
     setup = bare.ROOT / "setup.cfg"
     setup.write_text(setup.read_text().replace("tqdm~=4.70", "tqdm~=4.71"))
     calls.clear()
-    assert bare.main([]) == 0
+    bare.main([])
     assert "install_packages" in calls
 
 
@@ -220,14 +216,15 @@ def test_interrupted_install_is_resumed(
     bare: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stub_steps(bare, monkeypatch, fail_at="install_packages")
-    assert bare.main([]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        bare.main([])
     assert capsys.readouterr().err == "error: install_packages\n"
     calls = stub_steps(bare, monkeypatch)
-    assert bare.main([]) == 0
+    bare.main([])
     assert "install_packages" in calls
 
 
-def test_venv_of_another_place_is_made_again(bare: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_venv_of_another_place_or_python_is_made_again(bare: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[list[str]] = []
 
     def run(command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -235,15 +232,17 @@ def test_venv_of_another_place_is_made_again(bare: ModuleType, monkeypatch: pyte
         return subprocess.CompletedProcess(command, returncode=0)
 
     monkeypatch.setattr(bare.subprocess, "run", run)
-    monkeypatch.setattr(bare, "error_of", lambda _: None)
     config = bare.VENV / "pyvenv.cfg"
-    config.write_text(f"command = {sys.executable} -m venv {bare.VENV}\n")
-    bare.make_venv()
-    assert not commands
-    config.write_text(f"command = {sys.executable} -m venv /elsewhere/.venv\n")
-    bare.make_venv()
-    assert not config.exists()
-    assert commands == [[sys.executable, "-m", "venv", bare.VENV]]
+    for version, place, stays in (
+        (platform.python_version(), bare.VENV, True),
+        (platform.python_version(), "/elsewhere/.venv", False),
+        ("3.10.9", bare.VENV, False),
+    ):
+        bare.VENV.mkdir(exist_ok=True)
+        config.write_text(f"version = {version}\ncommand = {sys.executable} -m venv {place}\n")
+        bare.make_venv()
+        assert config.exists() == stays
+    assert commands == [[sys.executable, "-m", "venv", bare.VENV]] * 3
 
 
 @pytest.mark.parametrize("errors", [[None], ["undefined symbol", None]])

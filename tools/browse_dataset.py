@@ -1,11 +1,6 @@
 """Show what the model is given; the work is in oil_storage/cli/browse_dataset.py."""
 
-import sys
-
-try:
-    from oil_storage.cli.browse_dataset import main
-except ModuleNotFoundError as error:
-    sys.exit(f"error: {error}; run make install, then: source .venv/bin/activate")
+from _package import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("browse_dataset")

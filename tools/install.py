@@ -17,13 +17,13 @@ import configparser
 import hashlib
 import http.client
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,13 +70,13 @@ def requirement(name: str) -> str:
     return next(line for line in requirements("options", "install_requires") if line.startswith(f"{name}=="))
 
 
-def check_python(version: tuple[int, int]) -> None:
-    """Raise InstallError unless ``version`` (major, minor) satisfies ``python_requires``."""
-    (wanted,) = requirements("options", "python_requires")  # one minor version, as >=3.11,<3.12
-    needed, found = wanted[2:].partition(",")[0], "{}.{}".format(*version)
-    if found != needed:
+def check_python() -> None:
+    """Raise InstallError unless this Python satisfies ``python_requires``, as ``>=3.11,<3.12``."""
+    needed = requirements("options", "python_requires")[0].removeprefix(">=").partition(",")[0]
+    version = platform.python_version()
+    if not version.startswith(f"{needed}."):
         raise InstallError(
-            f"Python {needed} is needed and {sys.executable} is {found}: make install PYTHON=python{needed}"
+            f"Python {needed} is needed and {sys.executable} is {version}: make install PYTHON=python{needed}"
         )
 
 
@@ -110,12 +110,11 @@ def pip(command: str, *arguments: str) -> None:
 
 
 def make_venv() -> None:
-    """Make .venv, unless there is one of this Python in this place."""
+    """Make .venv; keep what is in it if this Python made it in this place."""
     config = VENV / "pyvenv.cfg"
-    is_here = config.is_file() and f" {VENV}\n" in config.read_text()  # the command that made it
-    if is_here and error_of(f"import pip, sys; assert sys.version_info[:2] == {sys.version_info[:2]}") is None:
-        return
-    if VENV.exists():
+    lines = config.read_text().splitlines() if config.is_file() else []
+    is_own = f"version = {platform.python_version()}" in lines and any(line.endswith(f" {VENV}") for line in lines)
+    if VENV.exists() and not is_own:
         shutil.rmtree(VENV)  # refuses a link to another repository's
     if subprocess.run([sys.executable, "-m", "venv", VENV]).returncode:
         raise InstallError(f"{sys.executable} cannot make {VENV}, see above: apt install python3-venv")
@@ -148,8 +147,7 @@ def install_packages() -> None:
     except InstallError:
         check_compiler()  # only now: a wheel of mmcv needs none
         raise
-    error = error_of(PROVE_MMCV)
-    if error is None:
+    if not (error := error_of(PROVE_MMCV)):
         return
     print(f"  mmcv does not fit this torch and is compiled again, about 18 CPU minutes, silent: {error}")
     check_compiler()
@@ -162,13 +160,13 @@ def install_packages() -> None:
 
 def digest() -> str:
     """Return a hash of all that decides what is installed."""
-    parts = [(ROOT / name).read_bytes() for name in ("setup.cfg", "tools/install.py")]
-    return hashlib.sha256(b"\0".join([*parts, sys.version.encode(), bytes(ROOT)])).hexdigest()
+    scripts = (ROOT / "setup.cfg").read_bytes() + (ROOT / "tools" / "install.py").read_bytes()
+    return hashlib.sha256(scripts + f"{sys.version}{ROOT}".encode()).hexdigest()
 
 
 def install() -> None:
     """Install everything into .venv, unless it was installed with the present pins."""
-    check_python(sys.version_info[:2])
+    check_python()
     if STAMP.is_file() and STAMP.read_text() == digest():
         return
     print(f"[1/4] {VENV}")
@@ -185,19 +183,15 @@ def install() -> None:
     STAMP.write_text(digest())
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Install; return 0, or 2 with one ``error:`` line on stderr."""
-    parser = argparse.ArgumentParser(
-        prog="install.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: list[str] | None = None) -> None:
+    """Install; exit with status 2 and one ``error:`` line on stderr if that fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args(argv)
     try:
         install()
     except InstallError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        parser.exit(2, f"error: {error}\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

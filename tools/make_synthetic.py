@@ -1,11 +1,6 @@
 """Render a labelled synthetic data set; the work is in oil_storage/cli/make_synthetic.py."""
 
-import sys
-
-try:
-    from oil_storage.cli.make_synthetic import main
-except ModuleNotFoundError as error:
-    sys.exit(f"error: {error}; run make install, then: source .venv/bin/activate")
+from _package import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("make_synthetic")

@@ -1,11 +1,6 @@
 """See whether configs learn; the work is in oil_storage/cli/overfit.py."""
 
-import sys
-
-try:
-    from oil_storage.cli.overfit import main
-except ModuleNotFoundError as error:
-    sys.exit(f"error: {error}; run make install, then: source .venv/bin/activate")
+from _package import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("overfit")

@@ -1,11 +1,6 @@
 """Prepare a data set; see ``oil_storage.cli.prepare_dataset``."""
 
-import sys
-
-try:
-    from oil_storage.cli.prepare_dataset import main
-except ModuleNotFoundError as error:
-    sys.exit(f"error: {error}; run make install, then: source .venv/bin/activate")
+from _package import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("prepare_dataset")

@@ -1,11 +1,6 @@
 """Test a checkpoint; the work is in oil_storage/cli/test.py."""
 
-import sys
-
-try:
-    from oil_storage.cli.test import main
-except ModuleNotFoundError as error:
-    sys.exit(f"error: {error}; run make install, then: source .venv/bin/activate")
+from _package import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("test")

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oil_storage.annotations.boxes import plain_text, shortest
-from oil_storage.annotations.images import copy_images, image_files, scene_name
+from oil_storage.annotations.images import image_files, scene_name
 from oil_storage.annotations.record import Annotations, ImageRecord, Record
 from oil_storage.errors import UserError
 from oil_storage.files import read_text, visible
 from oil_storage.scene import CLASS_NAME, Scene
 
+IMAGES = "images"
 COLUMNS = ("image_id", "class", "bounds")
 NUMBER = r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*"
 BOUNDS = re.compile(rf"\s*\({NUMBER},{NUMBER},{NUMBER},{NUMBER}\)\s*")
@@ -35,41 +36,34 @@ def read(source: Path, files: list[Path]) -> Annotations:
     Images are those of ``source/images`` by name, then those that only the CSV names.
     """
     path = files[0]
-    images = {file.stem: ImageRecord(file.stem, file, None, str(file)) for file in image_files(source / "images")}
+    images = {file.stem: ImageRecord(file.stem, file, None, str(file)) for file in image_files(source / IMAGES)}
     records = []
-    rows = csv.reader(io.StringIO(read_text(path)), strict=True)
+    rows = csv.DictReader(io.StringIO(read_text(path)), strict=True)
     try:
-        header = next(rows, [])
+        header = rows.fieldnames or []
         if any(header.count(column) != 1 for column in COLUMNS):
-            raise UserError(
-                f"{path}:1: the header must name {', '.join(COLUMNS)} once each; it is {','.join(header) or 'empty'}"
-            )
-        for row in filter(None, rows):
+            raise UserError(f"{path}:1: the header must name {', '.join(COLUMNS)} once each, not {','.join(header)!r}")
+        for row in rows:
             place = f"{path}:{rows.line_num}"
-            if len(row) != len(header):
-                raise UserError(
-                    f"{place}: {len(row)} fields, the header has {len(header)}; put double quotes around bounds"
-                )
-            image, class_name, bounds = (row[header.index(column)] for column in COLUMNS)
+            if None in row or None in row.values():
+                raise UserError(f"{place}: not as many fields as the header has; put double quotes around bounds")
+            image, class_name, bounds = (row[column] for column in COLUMNS)
             match = BOUNDS.fullmatch(bounds)
             if not image or not class_name or match is None:
-                raise UserError(
-                    f"{place}: a row needs an image_id, a class and bounds like "
-                    f'"(12, 34, 56, 78)"; its bounds are {bounds!r}'
-                )
+                problem = f"image_id is {image!r}, class {class_name!r}, bounds {bounds!r}"
+                raise UserError(f'{place}: {problem}; give all three, bounds as "(12, 34, 56, 78)"')
             if image not in images and str(Path(image).parent) in (".", "images"):
                 image = scene_name(image)
             images.setdefault(image, ImageRecord(image, None, None, place))
             x1, y1, x2, y2 = map(float, match.groups())
             records.append(Record(image, class_name, (x1, y1, x2, y2), place))
     except csv.Error as error:
-        raise UserError(f"{path}:{rows.line_num}: not a CSV ({error}); correct the line") from error
+        raise UserError(f"{path}:{rows.reader.line_num}: not a CSV ({error}); correct the line") from error
     return Annotations(list(images.values()), records, files)
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
-    """Write ``out/images/`` and ``out/annotations.csv``; coordinates are whole numbers where the boxes' are."""
-    copy_images(scenes, out / "images")
+    """Write ``out/annotations.csv``; coordinates are whole numbers where the boxes' are."""
     with (out / "annotations.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)

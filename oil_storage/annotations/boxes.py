@@ -24,6 +24,11 @@ def is_upright_box(points: NDArray[np.float64]) -> bool:
     return bool((distances <= UPRIGHT_TOLERANCE).all())
 
 
+def rings(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the corners of boxes ``(N, 4)``, five points a box, the first again at the end, as ``(5 * N, 2)``."""
+    return boxes[:, [0, 1, 0, 3, 2, 3, 2, 1, 0, 1]].reshape(-1, 2)
+
+
 def rounded(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     """Round a box to :data:`PLACES`, so that one that ends at the border does not end beyond it."""
     x1, y1, x2, y2 = box

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oil_storage.annotations.boxes import shortest
-from oil_storage.annotations.images import copy_images, images_in
+from oil_storage.annotations.images import images_in
 from oil_storage.annotations.record import Annotations, Record
 from oil_storage.coco import CocoAnnotation, CocoFile, CocoImage, Identifier
 from oil_storage.errors import UserError
@@ -17,6 +17,7 @@ from oil_storage.files import read_json, starts_with, validated, visible
 from oil_storage.findings import Severity
 from oil_storage.scene import Scene
 
+IMAGES = "images"
 LAYOUTS = ("*.json", "annotations/*.json", "*/_annotations.coco.json")
 HEAD = 1 << 20
 """Bytes in which the first of COCO's lists is looked for."""
@@ -43,8 +44,7 @@ def read(source: Path, files: list[Path]) -> Annotations:
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
-    """Write ``out/images/`` and ``out/annotations.json``; ids count from 1."""
-    copy_images(scenes, out / "images")
+    """Write ``out/annotations.json``; ids count from 1."""
     images = [
         CocoImage(number, scene.image.name, scene.width, scene.height) for number, scene in enumerate(scenes, start=1)
     ]
@@ -60,33 +60,29 @@ def _read_file(file: Path, source: Path, annotations: Annotations) -> None:
     classes: dict[Identifier, str] = {}
     for index, category in enumerate(content.categories):
         if classes.setdefault(category.id, category.name) != category.name:
-            raise UserError(
-                f"{file}: categories[{index}]: id {category.id!r} is called {category.name!r}, before "
-                f"{classes[category.id]!r}; give each its own"
-            )
+            both = f"{classes[category.id]!r} and {category.name!r}"
+            raise UserError(f"{file}: categories[{index}]: {both} have the id {category.id!r}; give each its own")
     folders = _image_folders(file, source)
     names: dict[Identifier, str] = {}
-    first_places: dict[Identifier, str] = {}
     for index, image in enumerate(content.images):
         place = f"{file}: images[{index}]"
-        first = first_places.setdefault(image.id, place)
-        if first != place:
-            problem = f"image id {image.id!r} is that of {first} too"
+        if image.id in names:
+            problem = f"another image has the id {image.id!r} too"
             annotations.report("duplicate-id", place, problem, "left out", Severity.ERROR)
             continue
         size = None if image.width is None or image.height is None else (image.width, image.height)
         path = _image_path(image.file_name, folders)
         names[image.id] = annotations.add_image(image.file_name, path, size, place)
-    first_places = {}
+    ids: set[Identifier] = set()
     for index, annotation in enumerate(content.annotations):
         place = f"{file}: annotations[{index}]"
         if annotation.category_id is None:
             raise UserError(f"{place}: has no category_id; a box needs its class")
         if annotation.id is not None:
-            first = first_places.setdefault(annotation.id, place)
-            if first != place:
-                problem = f"annotation id {annotation.id!r} is that of {first} too"
+            if annotation.id in ids:
+                problem = f"another annotation has the id {annotation.id!r} too"
                 annotations.report("duplicate-id", place, problem, "kept", Severity.ERROR)
+            ids.add(annotation.id)
         if annotation.image_id not in names:
             name = f"image_id {annotation.image_id}"
             names[annotation.image_id] = annotations.add_image(name, None, None, place)
@@ -110,7 +106,7 @@ def _report_outline(annotation: CocoAnnotation, file: Path, place: str, annotati
 
 def _image_folders(file: Path, source: Path) -> list[Path]:
     """Return the folders for the images of a json; those whose name its own has, ``train2017``, precede others."""
-    roots = [root for root in (source, source / "images") if root.is_dir()]
+    roots = [root for root in (source, source / IMAGES) if root.is_dir()]
     inside = [folder for root in roots for folder in visible(root, "*") if folder.is_dir()]
     named = [folder for folder in inside if folder.name in file.stem]
     return list(dict.fromkeys((file.parent, *named, *roots, *inside)))
@@ -128,6 +124,5 @@ def _report_unlisted(annotations: Annotations) -> None:
     for folder in sorted({path.parent for path in listed}):
         for path in images_in(folder):
             if path not in listed:
-                annotations.report_once(
-                    folder, "unlisted-image", str(path), "image that no COCO json lists", "left out"
-                )
+                problem = "image that no COCO json lists"
+                annotations.report_once(folder, "unlisted-image", str(path), problem, "left out")

@@ -25,7 +25,8 @@ FORMATS = {
 
 ``annotation_files(source)`` of a module returns the annotation files of a folder, none where it has another format.
 ``read(source, files)`` returns what they state, in their order; it raises :class:`~oil_storage.errors.UserError` with
-the file and the line, or the entry, of what cannot be read. ``write(scenes, out)`` writes images and boxes to a folder.
+the file and the line, or the entry, of what cannot be read. ``write(scenes, out)`` writes boxes to a folder that holds
+the images already, in its folder ``IMAGES``.
 """
 WRITABLE = tuple(name for name in FORMATS if name != "tfrecord")
 
@@ -67,11 +68,13 @@ def write(scenes: Sequence["Scene"], out: Path, name: str) -> None:
     Raises:
         UserError: ``out`` exists and is not an empty folder.
     """
+    from oil_storage.annotations.images import copy_images
+
     out = out.resolve()
-    check_is_free(out)
     with atomic_folder(out) as partial:
+        copy_images(scenes, partial / _module(name).IMAGES)
         _module(name).write(scenes, partial)
-        check_is_free(out)  # another process may have written it meanwhile
+        check_is_free(out)
 
 
 def check_is_free(out: Path) -> None:

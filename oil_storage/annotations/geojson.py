@@ -7,7 +7,7 @@ the raster's own coordinates: its pixels, where it is not georeferenced.
 Source: https://www.rfc-editor.org/rfc/rfc7946, https://geojson.org/geojson-spec.html#coordinate-reference-system-objects
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,8 +19,8 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform
 
-from oil_storage.annotations.boxes import bounds, is_upright_box, rounded, shortest
-from oil_storage.annotations.images import copy_images, image_files, image_size
+from oil_storage.annotations.boxes import bounds, is_upright_box, rings, rounded, shortest
+from oil_storage.annotations.images import image_files, image_size
 from oil_storage.annotations.record import Annotations, Record
 from oil_storage.errors import UserError
 from oil_storage.files import json_text, read_json, validated, visible
@@ -162,13 +162,11 @@ def read(source: Path, files: list[Path]) -> Annotations:
     """
     annotations = Annotations([], [], files)
     rasters: dict[str, _Raster] = {}
-    broken = set()  # the audit reports them
     for path in image_files(source / IMAGES if (source / IMAGES).is_dir() else source):
         annotations.add_image(path.stem, path, None, str(path))
         if size := image_size(path):
             rasters[path.stem] = _Raster(path, read_georeference(path) or PIXELS, size)
-        else:
-            broken.add(path.stem)
+    broken = {image.name for image in annotations.images} - rasters.keys()  # the audit reports them
     for file in files:
         layer = _Layer(file, annotations)
         if layer.shapes and rasters and file.stem not in broken:
@@ -209,27 +207,30 @@ def read_scored(file: Path, image: Path | None) -> Iterator[tuple[str, list[floa
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
-    """Write ``out/images/`` with a GeoJSON beside each image: in WGS 84, or in the image's own coordinates."""
-    folder = out / IMAGES
-    copy_images(scenes, folder)
+    """Write a GeoJSON beside each image: in WGS 84, or in the image's own coordinates."""
     for scene in scenes:
         georeference = scene.georeference or PIXELS
-        boxes = np.array(shortest(scene.boxes)).reshape(-1, 4)
-        corners = boxes[:, [0, 1, 0, 3, 2, 3, 2, 1, 0, 1]].reshape(-1, 2)
-        points = georeference.to_world(corners)
+        points = georeference.to_world(rings(np.array(shortest(scene.boxes)).reshape(-1, 4)))
         if georeference.crs:
             points = transformed(points, georeference.crs, WGS84).round(10)  # a hundredth of a millimetre
-        features = [
-            {
-                "type": "Feature",
-                "properties": {"class": CLASS_NAME},
-                "geometry": {"type": "Polygon", "coordinates": [ring]},
-            }
-            for ring in points.reshape(-1, 5, 2).tolist()
-        ]
         own = {} if georeference.crs else {"crs": None}
-        content = {"type": "FeatureCollection", **own, "features": features}
-        (folder / f"{scene.scene_id}.geojson").write_text(json_text(content), encoding="utf-8")
+        text = feature_collection(points, [{"class": CLASS_NAME}] * len(scene.boxes), **own)
+        (out / IMAGES / f"{scene.scene_id}.geojson").write_text(text, encoding="utf-8")
+
+
+def feature_collection(points: NDArray[np.float64], properties: Iterable[Mapping[str, Any]], **members: Any) -> str:
+    """Return GeoJSON with a polygon of each box.
+
+    Args:
+        points: corners, see :func:`oil_storage.annotations.boxes.rings`.
+        properties: properties of each polygon.
+        members: further members of the collection.
+    """
+    features = [
+        {"type": "Feature", "properties": values, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+        for ring, values in zip(points.reshape(-1, 5, 2).tolist(), properties, strict=True)
+    ]
+    return json_text({"type": "FeatureCollection", **members, "features": features})
 
 
 def _named_crs(crs: Any, file: Path) -> str:

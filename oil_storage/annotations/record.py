@@ -107,9 +107,8 @@ def parse_class_map(text: str | None) -> dict[str, str | None]:
     for pair in next(csv.reader([text or ""], skipinitialspace=True), []):
         name, equals, target = (part.strip() for part in pair.rpartition("="))
         if not equals or not name or target not in (CLASS_NAME, LEFT_OUT):
-            raise UserError(
-                f"--class-map {text}: {pair!r} is not NAME={CLASS_NAME}, nor NAME={LEFT_OUT} to leave NAME out"
-            )
+            meanings = f"NAME={CLASS_NAME}, nor NAME={LEFT_OUT} to leave NAME out"
+            raise UserError(f"--class-map {text}: {pair!r} is not {meanings}")
         meaning = CLASS_NAME if target == CLASS_NAME else None
         if class_map.setdefault(name, meaning) != meaning:
             raise UserError(f"--class-map {text}: {name!r} is both a tank and left out; give it once")

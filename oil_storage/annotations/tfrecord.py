@@ -15,7 +15,6 @@ import gzip
 import itertools
 import re
 import shutil
-import struct
 import tempfile
 import zlib
 from collections import defaultdict
@@ -47,8 +46,8 @@ DIFFICULT = f"{OBJECT}difficult"
 SUFFIXES = {b"\x89PNG": ".png", b"II*\0": ".tif", b"MM\0*": ".tif"}
 """File suffixes by the first bytes of an image; others are JPEG, or broken."""
 
-HEADER = struct.Struct("<QI")
-CHECKSUM = struct.Struct("<I")
+LENGTH, CHECKSUM = 8, 4
+"""Bytes of a length and of a checksum."""
 MASK_DELTA = 0xA282EAD8
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -146,36 +145,39 @@ def read_records(file: Path) -> Iterator[bytes]:
         UserError: the file is no TFRecord, cut short or damaged; the record, counted from 1, is named.
     """
     with file.open("rb") as plain:
-        head = plain.read(HEADER.size)
+        head = plain.read(LENGTH + CHECKSUM)
         plain.seek(0)
         # two bytes are a weak sign of gzip: they may be a length, too
-        is_gzip = head.startswith(GZIP_MAGIC) and head[8:] != _masked_checksum(head[:8])
+        is_gzip = head.startswith(GZIP_MAGIC) and head[LENGTH:] != _masked_checksum(head[:LENGTH])
         with gzip.open(plain) if is_gzip else nullcontext(plain) as content:
             for number in itertools.count(1):
-                place = f"{file}: record {number}"
                 try:
-                    header = content.read(HEADER.size)
-                    if not header:
+                    length = content.read(LENGTH)
+                    if not length:
                         return
-                    length, _ = HEADER.unpack(header)
-                    if header[8:] != _masked_checksum(header[:8]):
-                        raise UserError(f"{place}: its length has a wrong checksum; the file is damaged or no TFRecord")
-                    data, checksum = content.read(length), content.read(CHECKSUM.size)
-                    CHECKSUM.unpack(checksum)
-                except struct.error as error:
-                    raise UserError(f"{place}: the file ends inside it; copy it again") from error
+                    _check(length, LENGTH, content.read(CHECKSUM))
+                    size = int.from_bytes(length, "little")
+                    data = content.read(size)
+                    _check(data, size, content.read(CHECKSUM))
+                except ValueError as error:
+                    raise UserError(f"{file}: record {number}: {error}") from error
                 except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                    raise UserError(
-                        f"{place}: the gzip file is cut short or damaged ({error}); copy it again"
-                    ) from error
-                if checksum != _masked_checksum(data):
-                    raise UserError(f"{place}: has a wrong checksum; the file is damaged, copy it again")
+                    problem = f"the gzip file is cut or damaged ({error})"
+                    raise UserError(f"{file}: record {number}: {problem}; copy it again") from error
                 yield data
+
+
+def _check(data: bytes, size: int, checksum: bytes) -> None:
+    if len(data) < size or len(checksum) < CHECKSUM:
+        raise ValueError("the file ends inside it; copy it again")
+    if checksum != _masked_checksum(data):
+        raise ValueError("has a wrong checksum; the file is damaged or no TFRecord")
 
 
 def _masked_checksum(data: bytes) -> bytes:
     checksum: int = google_crc32c.value(data)
-    return CHECKSUM.pack(((checksum >> 15 | checksum << 17) + MASK_DELTA) & 0xFFFFFFFF)
+    masked = ((checksum >> 15 | checksum << 17) + MASK_DELTA) & 0xFFFFFFFF
+    return masked.to_bytes(CHECKSUM, "little")
 
 
 def parse_example(data: bytes) -> dict[str, list[Any]]:
@@ -224,19 +226,19 @@ def _read_record(
     path = folder / f"{stem}{SUFFIXES.get(encoded[0][:4], '.jpg')}"
     folder.mkdir(parents=True)
     path.write_bytes(encoded[0])
-    width, height = (_numbers(lists, f"image/{side}", place) for side in ("width", "height"))
-    size = (int(width[0]), int(height[0])) if width and height else None
+    (width,), (height,) = (_numbers(lists, f"image/{side}", place, 1, default=0) for side in ("width", "height"))
+    size = (int(width), int(height)) if width and height else None
     image = annotations.add_image(file_name, path, size, place)
 
-    edges = [_numbers(lists, f"{OBJECT}bbox/{edge}", place) for edge in ("xmin", "ymin", "xmax", "ymax")]
-    if len(lengths := {len(edge) for edge in edges}) != 1:
-        raise UserError(f"{place}: {OBJECT}bbox/* have different lengths, {sorted(lengths)}; a box needs all four")
-    count = lengths.pop()
-    class_names = _class_names(lists, count, classes, file, place, annotations)
-    flags = {key: lists.get(key) or [0] * count for key in (*GROUPS, DIFFICULT)}
-    for key, values in flags.items():
-        if len(values) != count:
-            raise UserError(f"{place}: {key} has {len(values)} values for {count} boxes; each box needs one")
+    count = len(lists.get(f"{OBJECT}bbox/xmin", []))
+    edges = [_numbers(lists, f"{OBJECT}bbox/{edge}", place, count) for edge in ("xmin", "ymin", "xmax", "ymax")]
+    flags = {key: _numbers(lists, key, place, count, default=0) for key in (*GROUPS, DIFFICULT)}
+    texts, numbers = lists.get(f"{OBJECT}class/text", []), lists.get(f"{OBJECT}class/label", [])
+    if count and count not in (len(texts), len(numbers)):
+        problem = f"{count} boxes, but {len(texts)} {OBJECT}class/text and {len(numbers)} .../label"
+        raise UserError(f"{place}: {problem}; each box needs its class")
+    texts = texts if len(texts) == count else [b""] * count
+    numbers = numbers if len(numbers) == count else [""] * count
     if lists.get(f"{OBJECT}mask"):
         annotations.report_once(file, "outline", place, "has masks", "the boxes are read, the masks are not")
     scale = np.array((size or image_size(path) or (1, 1)) * 2)
@@ -250,39 +252,22 @@ def _read_record(
         if flags[DIFFICULT][index]:
             problem = "object is marked difficult"
             annotations.report_once(file, "difficult", object_place, problem, "kept, the mark is not")
-        annotations.records.append(Record(image, class_names[index], rounded((x1, y1, x2, y2)), object_place))
-
-
-def _class_names(
-    lists: Mapping[str, list[Any]],
-    count: int,
-    classes: Mapping[int, str],
-    file: Path,
-    place: str,
-    annotations: Annotations,
-) -> list[str]:
-    """Return the name of each box's class: its text, or that of its number."""
-    texts = [_decoded(text) for text in lists.get(f"{OBJECT}class/text", [])]
-    numbers = lists.get(f"{OBJECT}class/label", [])
-    if count and count not in (len(texts), len(numbers)):
-        raise UserError(
-            f"{place}: {count} boxes, but {len(texts)} {OBJECT}class/text and {len(numbers)} .../label; "
-            "each box needs its class"
-        )
-    names = [classes.get(number) or str(number) for number in numbers]
-    if len(texts) != count or len(numbers) != count:
-        return names if len(numbers) == count else texts
-    for text, number in zip(texts, numbers, strict=True):
-        if text and classes.get(number, text) != text:
-            problem = f"class is {text!r}, its number {number} is {classes[number]!r} in the label map"
+        text, number = _decoded(texts[index]), numbers[index]
+        mapped = classes.get(number)
+        if text and mapped not in (None, text):
+            problem = f"class is {text!r}, its number {number} is {mapped!r} in the label map"
             annotations.report_once(file, "class-differs", place, problem, f"{text!r} is taken")
-    return [text or name for text, name in zip(texts, names, strict=True)]
+        class_name = text or mapped or str(number)
+        annotations.records.append(Record(image, class_name, rounded((x1, y1, x2, y2)), object_place))
 
 
-def _numbers(lists: Mapping[str, list[Any]], key: str, place: str) -> list[float]:
-    values = lists.get(key, [])
-    if any(isinstance(value, bytes) for value in values):
-        raise UserError(f"{place}: {key} holds bytes; it must hold numbers")
+def _numbers(
+    lists: Mapping[str, list[Any]], key: str, place: str, count: int, default: float | None = None
+) -> list[float]:
+    """Return as many numbers; where the key is absent, the default."""
+    values = lists.get(key) or ([] if default is None else [default] * count)
+    if len(values) != count or bytes in map(type, values):
+        raise UserError(f"{place}: {key} has {len(values)} values, {values!r:.80}; it must have {count} numbers")
     return values
 
 

@@ -16,14 +16,15 @@ from pathlib import Path
 from defusedxml import DefusedXmlException, ElementTree
 
 from oil_storage.annotations.boxes import plain_text, shortest
-from oil_storage.annotations.images import copy_images, images_by_stem, scene_name
+from oil_storage.annotations.images import images_by_stem, scene_name
 from oil_storage.annotations.record import Annotations, Record
 from oil_storage.errors import UserError
 from oil_storage.files import starts_with, visible
 from oil_storage.scene import CLASS_NAME, Scene
 
 LAYOUTS = ("*.xml", "*/*.xml")
-IMAGE_FOLDERS = ("JPEGImages", "images")
+IMAGES = "JPEGImages"
+IMAGE_FOLDERS = (IMAGES, "images")
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 HEAD = 4096
 """Bytes in which the root element is looked for."""
@@ -58,12 +59,11 @@ def read(source: Path, files: list[Path]) -> Annotations:
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
-    """Write ``out/JPEGImages/`` and ``out/Annotations/``; coordinates are whole numbers where the boxes' are."""
-    copy_images(scenes, out / IMAGE_FOLDERS[0])
+    """Write ``out/Annotations/``; coordinates are whole numbers where the boxes' are."""
     (out / "Annotations").mkdir()
     for scene in scenes:
         root = ET.Element("annotation")
-        _add(root, folder=IMAGE_FOLDERS[0], filename=scene.image.name)
+        _add(root, folder=IMAGES, filename=scene.image.name)
         _add(ET.SubElement(root, "size"), width=str(scene.width), height=str(scene.height), depth="3")
         _add(root, segmented="0")
         for box in shortest(scene.boxes):
@@ -126,9 +126,7 @@ def _size(root: ET.Element, file: Path) -> tuple[int, int] | None:
     try:
         width, height = map(int, sides)
     except ValueError:
-        raise UserError(
-            f"{file}: size is {sides[0]!r} x {sides[1]!r}; width and height must be whole numbers"
-        ) from None
+        raise UserError(f"{file}: size is {sides}; width and height must be whole numbers") from None
     return (width, height) if width or height else None
 
 

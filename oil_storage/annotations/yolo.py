@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from oil_storage.annotations.boxes import bounds, is_upright_box, rounded, shortest
-from oil_storage.annotations.images import copy_images, image_size, images_by_stem
+from oil_storage.annotations.images import image_size, images_by_stem
 from oil_storage.annotations.record import Annotations, Record
 from oil_storage.errors import UserError
 from oil_storage.files import read_text, visible
@@ -61,8 +61,7 @@ def read(source: Path, files: list[Path]) -> Annotations:
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
-    """Write ``out/images/``, ``out/labels/`` and ``out/data.yaml``; a scene without boxes gets an empty label file."""
-    copy_images(scenes, out / IMAGES)
+    """Write ``out/labels/`` and ``out/data.yaml``; a scene without boxes gets an empty label file."""
     (out / LABELS).mkdir()
     for scene in scenes:
         low, high = np.split(np.array(shortest(scene.boxes)).reshape(-1, 4), 2, axis=1)

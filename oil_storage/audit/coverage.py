@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,8 @@ MATCH_IOU = 0.5
 """An anchor that overlaps a box by as much or more can be assigned to it."""
 SIDES = (0.0, 8.0, 16.0, 32.0, 64.0, float("inf"))
 """Borders of the size bins: the root of a box's area, pixels of the scene; a bin holds its lower border."""
+BINS = ("< 8 px", "8-16 px", "16-32 px", "32-64 px", ">= 64 px")
+"""Names of the size bins."""
 SCALING = ("Resize", "FixScaleResize", "FixShapeResize", "ResizeShortestEdge")
 """Steps of a test pipeline that change the size of a tile."""
 
@@ -37,53 +39,23 @@ class Priors(StrEnum):
 
 
 @dataclass(frozen=True)
-class SizeBin:
-    """Boxes of about one size.
-
-    Attributes:
-        shortest: side from which boxes are in the bin, pixels of the scene.
-        longest: side from which they are in the next.
-        boxes: how many there are.
-        covered: how many of them the priors can match.
-    """
-
-    shortest: float
-    longest: float
-    boxes: int
-    covered: int
-
-    def __str__(self) -> str:
-        if np.isfinite(self.longest):
-            return f"{self.shortest:g}-{self.longest:g} px" if self.shortest else f"< {self.longest:g} px"
-        return f">= {self.shortest:g} px"
-
-
-@dataclass(frozen=True)
 class Coverage:
     """How many boxes of each size a config's priors can match.
 
     Attributes:
         priors: what was measured.
-        bins: one for each size, the smallest first; empty where there are no priors to measure.
+        boxes: number of boxes in each size bin of :data:`SIDES`, the smallest first; empty without priors to measure.
+        covered: number of them that the priors can match.
     """
 
     priors: Priors
-    bins: tuple[SizeBin, ...]
-
-    @property
-    def boxes(self) -> int:
-        """How many boxes there are."""
-        return sum(size.boxes for size in self.bins)
-
-    @property
-    def covered(self) -> int:
-        """How many of them the priors can match."""
-        return sum(size.covered for size in self.bins)
+    boxes: tuple[int, ...] = ()
+    covered: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        rows = [(str(size), size.boxes, size.covered) for size in self.bins]
+        rows = [*zip(BINS, self.boxes, self.covered, strict=False)]
         if rows:
-            rows.append(("all", self.boxes, self.covered))
+            rows.append(("all", sum(self.boxes), sum(self.covered)))
         shares = [f"{covered / boxes:7.1%}" if boxes else f"{'-':>7}" for _, boxes, covered in rows]
         lines = [f"{name:<8}{boxes:>8} boxes{share}" for (name, boxes, _), share in zip(rows, shares, strict=True)]
         return "\n".join([str(self.priors), *lines])
@@ -123,26 +95,21 @@ def anchor_coverage(cfg: "Config", scenes: Iterable[Scene]) -> Coverage:
         )
     priors, levels = read_priors(cfg.model)
     if not levels:
-        return Coverage(priors, ())
+        return Coverage(priors)
     transforms = [TRANSFORMS.build(step) for step in dataset.pipeline if step["type"] in SCALING]
-    resized: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+    resized = cache(partial(_resized, transforms))
     sides, hits = [], []
     for scene in scenes:
         hit = np.zeros(len(scene.boxes), bool)
         for window in tile_grid(scene.width, scene.height, dataset.tile, dataset.overlap):
-            width, height = (window[2:] - window[:2]).tolist()
-            if (width, height) not in resized:
-                resized[width, height] = _resized(transforms, width, height)
-            scale, size = resized[width, height]
+            scale, size = resized(*(window[2:] - window[:2]).tolist())
             boxes, shown = cut_boxes(scene.boxes, window)
             hit[shown] |= is_covered(levels, torch.from_numpy(boxes) * scale.tile(2), size).numpy()
         sides.append(np.sqrt((scene.boxes[:, 2:] - scene.boxes[:, :2]).prod(axis=1)))
         hits.append(hit)
     side, hit = np.concatenate([np.zeros(0), *sides]), np.concatenate([np.zeros(0, bool), *hits])
-    boxes, _ = np.histogram(side, SIDES)
-    covered, _ = np.histogram(side[hit], SIDES)
-    bins = zip(pairwise(SIDES), boxes.tolist(), covered.tolist(), strict=True)
-    return Coverage(priors, tuple(SizeBin(*borders, *counts) for borders, *counts in bins))
+    boxes_per_bin, covered_per_bin = np.histogram(side, SIDES)[0], np.histogram(side[hit], SIDES)[0]
+    return Coverage(priors, tuple(boxes_per_bin.tolist()), tuple(covered_per_bin.tolist()))
 
 
 def read_priors(model: Any) -> tuple[Priors, list[Level]]:

@@ -87,8 +87,7 @@ def inspect(
         name: np.array([record.box for record in of_scene], np.float32).reshape(-1, 4).clip(-OUTERMOST, OUTERMOST)
         for name, of_scene in records.items()
     }
-    no_boxes = np.zeros((0, 4), np.float32)
-    jobs = [(scene, written.get(scene.scene_id, no_boxes)) for scene in scenes]
+    jobs = [(scene, written.get(scene.scene_id, np.zeros((0, 4), np.float32))) for scene in scenes]
     readable, evidence, fingerprints = [], [], []
     for scene, pixels in zip(scenes, in_processes(_examine, jobs, "looking at scenes", "scene"), strict=True):
         if isinstance(pixels, str):
@@ -129,16 +128,16 @@ def _same_ground(scenes: list[Scene], fingerprints: list[Fingerprint]) -> tuple[
     pairs = {(overlap.first, overlap.second): overlap for overlap in overlaps}
     compared = {*areas, *(scene.scene_id for scene in fingerprints)}
     unknown = [str(scene.image) for scene in scenes if scene.scene_id not in compared]
-    findings = []
-    if unknown and len(scenes) > 1:
-        others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        problem = (
-            f"a side under {SMALLEST} px{others}: too small to tell from the pixels whether it shows the same ground "
-            "as another scene"
-        )
-        action = "may be split from it; --split-file keeps them together"
-        findings = [warning("same-ground-unknown", unknown[0], problem, action)]
-    return [pairs[pair] for pair in sorted(pairs)], findings
+    same_ground = [pairs[pair] for pair in sorted(pairs)]
+    if not unknown or len(scenes) == 1:
+        return same_ground, []
+    others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    problem = (
+        f"a side under {SMALLEST} px{others}: too small to tell from the pixels whether it shows the same ground "
+        "as another scene"
+    )
+    action = "may be split from it; --split-file keeps them together"
+    return same_ground, [warning("same-ground-unknown", unknown[0], problem, action)]
 
 
 def _records_by_scene(annotations: Annotations, class_map: Mapping[str, str | None]) -> dict[str, list[Record]]:
@@ -155,14 +154,16 @@ def _reexamined(
     alignment: DatasetVerdict, evidence: list[SceneEvidence], scenes: list[Scene], written: Mapping[str, Boxes]
 ) -> DatasetVerdict:
     """Name the fault of scenes without a verdict where other scenes' images or scales tell it."""
-    verdicts = dict(alignment.scenes)
+    verdicts = alignment.scenes
     enough = [scene.scene_id for scene in evidence if scene.boxes >= FEWEST]
     unknown = {name: written[name] for name in enough if verdicts[name].answer == Answer.UNKNOWN}
     scales = {verdict.fault for verdict in verdicts.values() if verdict.fault.kind == faults.SCALED}
     by_id = {scene.scene_id: scene for scene in scenes}
-    for name, fault in reexamine(by_id, unknown, sorted(scales, key=str)[:5]).items():
-        verdicts[name] = replace(verdicts[name], answer=Answer.NO, fault=fault)
-    return replace(alignment, scenes=verdicts)
+    named = {
+        name: replace(verdicts[name], answer=Answer.NO, fault=fault)
+        for name, fault in reexamine(by_id, unknown, sorted(scales, key=str)[:5]).items()
+    }
+    return replace(alignment, scenes={**verdicts, **named})
 
 
 def _misaligned(alignment: DatasetVerdict, scenes: list[Scene]) -> list[Finding]:

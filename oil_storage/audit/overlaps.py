@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
+from shapely.affinity import affine_transform
 
 from oil_storage.audit.fingerprint import Fingerprint
 from oil_storage.scene import Scene
@@ -97,11 +98,6 @@ class Similarity(NamedTuple):
     linear: complex
     shift: complex
 
-    def matrix(self) -> NDArray[np.float64]:
-        """Return the same as a matrix ``(2, 3)``."""
-        a, b = self.linear.real, self.linear.imag
-        return np.array([[a, -b, self.shift.real], [b, a, self.shift.imag]])
-
 
 def find_overlaps(fingerprints: Sequence[Fingerprint], min_score: float = MIN_SCORE) -> list[Overlap]:
     """Find all pairs of scenes that show the same ground, whatever their shift, turn, mirroring and scale.
@@ -118,9 +114,9 @@ def find_overlaps(fingerprints: Sequence[Fingerprint], min_score: float = MIN_SC
     for seconds in (scenes, mirrored):
         matches = search.matches(_unit([scene.descriptors for scene in seconds]))
         for i, j, points in _by_pair(matches, begins):
-            overlap = _overlap(scenes[i], seconds[j], points, seconds is mirrored, min_score)
-            if overlap and ((i, j) not in overlaps or overlap.score > overlaps[i, j].score):
-                overlaps[i, j] = _unmirrored(overlap, scenes[j].width) if seconds is mirrored else overlap
+            least = overlaps[i, j].score if (i, j) in overlaps else min_score
+            if overlap := _overlap(scenes[i], seconds[j], points, seconds is mirrored, least):
+                overlaps[i, j] = overlap
     return [overlaps[pair] for pair in sorted(overlaps)]
 
 
@@ -134,11 +130,11 @@ def footprints(scenes: Iterable[Scene]) -> dict[str, shapely.Geometry]:
 
     areas = {}
     for scene in scenes:
-        place = scene.georeference
-        if place and place.crs:
-            frame = shapely.segmentize(_frame(scene), max(scene.width, scene.height) / PIECES)
-            outline = shapely.get_coordinates(shapely.transform(frame, place.to_world))
-            area = shapely.Polygon(np.column_stack(transform(place.crs, EARTH, outline[:, 0], outline[:, 1])))
+        georeference, side = scene.georeference, max(scene.width, scene.height)
+        if georeference and georeference.crs:
+            frame = shapely.segmentize(shapely.box(0, 0, scene.width, scene.height), side / PIECES)
+            outline = shapely.get_coordinates(shapely.transform(frame, georeference.to_world))
+            area = shapely.Polygon(np.column_stack(transform(georeference.crs, EARTH, *outline.T)))
             if np.isfinite(area.bounds).all():
                 areas[scene.scene_id] = area
     return areas
@@ -148,11 +144,9 @@ def overlaps_from_coordinates(footprints: Mapping[str, shapely.Geometry]) -> lis
     """Find all pairs of scenes whose footprints, all in one coordinate system, overlap; sorted by ids."""
     scene_ids = sorted(footprints)
     areas = np.array([footprints[scene_id] for scene_id in scene_ids], dtype=object)
-    overlaps = []
-    for i, j in shapely.STRtree(areas).query(areas, predicate="intersects").T:
-        if i < j and (shared := _shared(areas[i], areas[j])) >= MIN_SHARED_COORDINATES:
-            overlaps.append(Overlap(scene_ids[i], scene_ids[j], shared))
-    return sorted(overlaps, key=lambda overlap: (overlap.first, overlap.second))
+    pairs = shapely.STRtree(areas).query(areas, predicate="intersects").T.tolist()
+    overlaps = [Overlap(scene_ids[i], scene_ids[j], _shared(areas[i], areas[j])) for i, j in sorted(pairs) if i < j]
+    return [overlap for overlap in overlaps if overlap.shared >= MIN_SHARED_COORDINATES]
 
 
 def connected_groups(overlaps: Iterable[Overlap], scene_ids: Iterable[str]) -> list[list[str]]:
@@ -163,7 +157,7 @@ def connected_groups(overlaps: Iterable[Overlap], scene_ids: Iterable[str]) -> l
     names = sorted(scene_ids)
     index = {name: number for number, name in enumerate(names)}
     edges = np.array([(index[overlap.first], index[overlap.second]) for overlap in overlaps], int).reshape(-1, 2)
-    graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(len(names), len(names)))
+    graph = coo_array((np.ones(len(edges)), tuple(edges.T)), shape=(len(names), len(names)))
     together: dict[int, list[str]] = {}
     for name, label in zip(names, connected_components(graph, directed=False)[1], strict=True):
         together.setdefault(label, []).append(name)
@@ -187,12 +181,12 @@ class _Search:
 
     def matches(self, queries: NDArray[np.float32]) -> Indices:
         """``(M, 2)`` indices: of a query, of a neighbour; nearest first."""
+        nearest = partial(self._index.knnSearch, knn=NEIGHBOURS, params={"checks": LEAVES})
         threads = len(os.sched_getaffinity(0))
-        nearest = partial(self._index.knnSearch, knn=min(NEIGHBOURS, len(self._vectors)), params={"checks": LEAVES})
         with ThreadPoolExecutor(threads) as pool:  # OpenCV searches with one
             results = pool.map(nearest, np.array_split(self._project(queries), threads))
-            neighbours, distances = (np.concatenate(part) for part in zip(*results, strict=True))
-        asked = np.arange(len(queries)).repeat(neighbours.shape[1])
+            neighbours, distances = map(np.concatenate, zip(*results, strict=True))
+        asked = np.arange(len(queries)).repeat(NEIGHBOURS)
         order = np.argsort(distances, axis=None, kind="stable")
         order = order[distances.ravel()[order] < MAX_DISTANCE**2]
         return np.asarray(np.stack([asked, neighbours.ravel()], axis=1)[order])
@@ -228,11 +222,14 @@ def _overlap(
     """Return the overlap that like points tell and the pictures confirm, if any."""
     best = None
     for similarity in _candidates(first, second, matches, is_mirrored):
-        matrix = similarity.matrix()
-        corners = shapely.get_coordinates(_frame(second)) @ matrix[:, :2].T + matrix[:, 2]
-        shared = _shared(_frame(first), shapely.Polygon(corners))
+        a, b, shift = similarity.linear.real, similarity.linear.imag, similarity.shift
+        matrix = np.array([[a, -b, shift.real], [b, a, shift.imag]])
+        area = affine_transform(shapely.box(0, 0, second.width, second.height), [*matrix[:, :2].ravel(), *matrix[:, 2]])
+        shared = _shared(shapely.box(0, 0, first.width, first.height), area)
         score = _score(first, second, matrix)
         if shared >= MIN_SHARED and score >= (best.score if best else min_score):
+            if is_mirrored:
+                matrix = matrix @ np.array([[-1, 0, second.width], [0, 1, 0], [0, 0, 1]])
             best = Overlap(first.scene_id, second.scene_id, shared, score, matrix)
     return best
 
@@ -302,11 +299,10 @@ def _refined(first: Fingerprint, second: Fingerprint, similarity: Similarity, is
             break
         if is_upright:
             similarity = Similarity(similarity.linear, complex(np.mean(p[i] - similarity.linear * q[j])))
-        else:
-            fitted = _fit(p[i], q[j])
-            if fitted is None:
-                return None
+        elif fitted := _fit(p[i], q[j]):
             similarity = fitted
+        else:
+            return None
     return similarity
 
 
@@ -361,17 +357,6 @@ def _score(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64])
     return float(np.median(xy[tells] / np.sqrt(xx[tells] * yy[tells])))
 
 
-def _frame(scene: Scene | Fingerprint) -> shapely.Polygon:
-    return shapely.box(0, 0, scene.width, scene.height)
-
-
 def _shared(first: shapely.Geometry, second: shapely.Geometry) -> float:
     """Return the area of the intersection over that of the smaller."""
     return float(first.intersection(second).area / min(first.area, second.area))
-
-
-def _unmirrored(overlap: Overlap, width: int) -> Overlap:
-    """Turn an overlap with the mirrored second scene into one with the second scene."""
-    assert overlap.matrix is not None
-    mirror = np.array([[-1, 0, width], [0, 1, 0], [0, 0, 1]])
-    return Overlap(overlap.first, overlap.second, overlap.shared, overlap.score, overlap.matrix @ mirror)

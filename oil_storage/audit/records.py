@@ -68,8 +68,7 @@ def audit(
     findings += _unknown_classes(annotations.records, class_map)
     usable = [(name, image) for name, image in sorted(images.items()) if image]
     boxes_as_written = [(record, image) for name, image in usable for record in by_image[name]]
-    _check_units(boxes_as_written)
-    misread = _misread(boxes_as_written)
+    misread = _judge_units(boxes_as_written)
     findings += misread
     scenes = []
     for name, image in usable:
@@ -101,28 +100,30 @@ def check_usable(findings: Sequence[Finding], source: Path, allow: bool = False,
         )
 
 
-def _check_units(written: Sequence[tuple[Record, Scene]]) -> None:
-    """Refuse shares where pixels are wanted, and pixels where a format wants shares."""
-    boxes, sizes = _arrays(written)
-    if not len(boxes):
-        return
+def _judge_units(records: Sequence[tuple[Record, Scene]]) -> list[Finding]:
+    """Return one error where most boxes are a position and a size instead of corners.
+
+    Raises:
+        UserError: shares where pixels are wanted, or pixels where a format wants shares.
+    """
+    finite = [(record, image) for record, image in records if np.isfinite(record.box).all()]
+    if not finite:
+        return []
+    first = finite[0][0]
+    boxes = np.array([record.box for record, _ in finite], np.float64)
+    sizes = np.array([(image.width, image.height) for _, image in finite], np.float64)
     if (within := ((boxes >= 0) & (boxes <= 1)).all(axis=1)).mean() >= NEARLY_ALL:
         raise UserError(
-            f"{written[0][0].place}: {within.sum()} of {len(boxes)} boxes lie within 0 and 1, this one is "
-            f"{written[0][0].box}:\ncoordinates look normalised to 0..1; multiply them by the image's width and height"
+            f"{first.place}: {within.sum()} of {len(boxes)} boxes lie within 0 and 1, this one is {first.box}:\n"
+            "coordinates look normalised to 0..1; multiply them by the image's width and height"
         )
     shares = boxes / np.tile(sizes, 2)
     outside = (boxes[:, :2] >= sizes).any(axis=1) & (shares[:, 2:] <= np.maximum(sizes, 1)).all(axis=1)
     if outside.mean() >= NEARLY_ALL:
         raise UserError(
-            f"{written[0][0].place}: {outside.sum()} of {len(boxes)} boxes lie outside, as {written[0][0].box} does:\n"
+            f"{first.place}: {outside.sum()} of {len(boxes)} boxes lie outside, as {first.box} does:\n"
             "coordinates look like pixels where this format has shares of the image; divide by its width and height"
         )
-
-
-def _misread(written: Sequence[tuple[Record, Scene]]) -> list[Finding]:
-    """One error where the order of the corners says that they are none, but a position and a size."""
-    boxes, sizes = _arrays(written)
     swapped = (boxes[:, 2:] < boxes[:, :2]).all(axis=1)
     fits = (boxes[:, :2] + boxes[:, 2:] / 2 <= sizes).all(axis=1)  # also of a centre and a size
     if len(boxes) < FEWEST or 2 * swapped.sum() <= len(boxes) or fits.mean() < NEARLY_ALL:
@@ -134,40 +135,22 @@ def _misread(written: Sequence[tuple[Record, Scene]]) -> list[Finding]:
     return [error(NOT_CORNERS, "all scenes", problem, "write xmin, ymin, xmax, ymax; audit_dataset.py --fix can")]
 
 
-def _arrays(written: Sequence[tuple[Record, Scene]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Boxes ``(N, 4)`` that are finite, and the sizes of their images ``(N, 2)``."""
-    boxes = np.array([record.box for record, _ in written], np.float64).reshape(-1, 4)
-    sizes = np.array([(image.width, image.height) for _, image in written], np.float64).reshape(-1, 2)
-    finite = np.isfinite(boxes).all(axis=1)
-    return boxes[finite], sizes[finite]
-
-
 def _report_same_images(paths: Sequence[Path], findings: list[Finding]) -> None:
-    """Point out files of the same bytes; only those of one length are read."""
-    by_length: dict[int, list[Path]] = defaultdict(list)
-    for path in paths:
-        by_length[path.stat().st_size].append(path)
+    """Point out files of the same bytes."""
     firsts: dict[str, Path] = {}
-    for path in (path for alike in by_length.values() if len(alike) > 1 for path in alike):
-        first = firsts.setdefault(sha256(path), path)
-        if first != path:
+    for path in paths:
+        if (first := firsts.setdefault(sha256(path), path)) != path:
             findings.append(warning("same-image", str(path), f"is the same image as {first}", KEPT))
 
 
 def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRecord]:
-    """Images whose name and file are theirs alone; a second of either is an error."""
-    names: dict[str, ImageRecord] = {}
-    scene_ids: dict[str, ImageRecord] = {}
+    """Return the images without those whose scene id another image has already; these are errors."""
+    firsts: dict[str, ImageRecord] = {}
     for image in images:
-        first = names.get(image.name) or (scene_ids.get(image.path.stem) if image.path else None)
-        if first:
+        if image.path and (first := firsts.setdefault(image.path.stem, image)) != image:
             problem = f"names {image.name!r} again, after {first.place}"
             findings.append(error("duplicate-image", image.place, problem, LEFT))
-            continue
-        names[image.name] = image
-        if image.path:
-            scene_ids[image.path.stem] = image
-    return list(names.values())
+    return [image for image in images if not image.path or firsts[image.path.stem] == image]
 
 
 def _judge_image(image: ImageRecord, reading: Reading, findings: list[Finding]) -> Scene | None:
@@ -224,9 +207,15 @@ def _judge_boxes(records: list[Record], width: int, height: int, findings: list[
         kept.append(record)
         boxes.append(box)
     array = np.array(boxes, dtype=np.float32).reshape(-1, 4)
-    for first_index, second in _near_duplicates(array):
-        problem = f"box {kept[second].box} is nearly that of {kept[first_index].place}"
-        findings.append(warning("near-duplicate", kept[second].place, problem, KEPT))
+    areas = (array[:, 2:] - array[:, :2]).prod(axis=1)
+    for second in range(1, len(array)):
+        corner = np.maximum(array[:second, :2], array[second, :2])
+        sides = np.clip(np.minimum(array[:second, 2:], array[second, 2:]) - corner, 0, None)
+        shared = sides.prod(axis=1)
+        iou = shared / (areas[:second] + areas[second] - shared)
+        if iou.max() > NEAR_DUPLICATE_IOU:
+            problem = f"box {kept[second].box} is nearly that of {kept[int(iou.argmax())].place}"
+            findings.append(warning("near-duplicate", kept[second].place, problem, KEPT))
     return array
 
 
@@ -262,17 +251,3 @@ def _judge_box(
         problem = f"box {record.box} is {long / short:.1f} times as long as it is wide"
         findings.append(warning("aspect", record.place, problem, KEPT))
     return x1, y1, x2, y2
-
-
-def _near_duplicates(boxes: NDArray[np.float32]) -> list[tuple[int, int]]:
-    """Pairs ``(i, j)``, ``i < j``, of an IoU over :data:`NEAR_DUPLICATE_IOU`; each box is the second of one at most."""
-    pairs = []
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    for second in range(1, len(boxes)):
-        corner = np.maximum(boxes[:second, :2], boxes[second, :2])
-        sides = np.clip(np.minimum(boxes[:second, 2:], boxes[second, 2:]) - corner, 0, None)
-        shared = sides.prod(axis=1)
-        iou = shared / (areas[:second] + areas[second] - shared)
-        if iou.max() > NEAR_DUPLICATE_IOU:
-            pairs.append((int(iou.argmax()), second))
-    return pairs

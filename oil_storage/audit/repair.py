@@ -90,18 +90,18 @@ def write_repaired(
         str: what was done, a line each.
     """
     sizes = {scene.scene_id: (scene.width, scene.height) for scene in inspected.scenes}
-    repaired, faults = mend(annotations, inspected.alignment, sizes)
-    again = inspect(repaired, class_map, inspected.reading).alignment if faults else inspected.alignment
-    before = inspected.alignment.scenes
+    before = inspected.alignment
+    repaired, tried = mend(annotations, before, sizes)
+    again = inspect(repaired, class_map, inspected.reading).alignment if tried else before
     still_wrong = {
         name
-        for name, verdict in again.scenes.items()
-        if Answer.NO in (again.answer, verdict.answer)
-        or (verdict.answer != Answer.YES and name in before and before[name].answer == Answer.NO)
+        for name in tried.keys() & again.scenes.keys()
+        if Answer.NO in (again.answer, again.scenes[name].answer)
+        or (again.scenes[name].answer != Answer.YES and before.scenes[name].answer == Answer.NO)
     }
-    first, (repaired, faults) = faults, mend(annotations, inspected.alignment, sizes, still_wrong & faults.keys())
-    for name in sorted(first.keys() - faults.keys()):
-        yield f"left as it is: {name}: {first[name]}, but undoing that makes boxes no righter; look at it"
+    repaired, faults = mend(annotations, before, sizes, still_wrong)
+    for name in sorted(tried.keys() - faults.keys()):
+        yield f"left as it is: {name}: {tried[name]}, but undoing that makes boxes no righter; look at it"
     for name, fault in sorted(faults.items()):
         yield f"undone in {name}: {fault}"
     for name in sorted(without_boxes(faults)):

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 from torch import Tensor
 
-from oil_storage.checkpoints import pickled, trained_config, weights_file
+from oil_storage.checkpoints import serialization, trained_config
 from oil_storage.checkpoints.trained_config import Settings
-from oil_storage.errors import UserError
+from oil_storage.errors import UserError, first_problem
 from oil_storage.imagery import DEFAULT_READING, Reading
 from oil_storage.manifest import DataIdentity, Manifest
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Trained:
     initialised: str | None = None
     data: DataIdentity | None = None
     images: list[str] = field(default_factory=list)
-    processes: Annotated[int, Field(ge=1)] = 1
+    processes: PositiveInt = 1
     hardware: str = ""
     commit: str = ""
     seconds: float | None = None
@@ -76,7 +75,7 @@ class Meta:
     """
 
     cfg: Settings | None = None
-    iter: Count | None = None
+    iter: NonNegativeInt | None = None
     seed: int | None = None
     trained: Trained | None = None
     score_threshold: ChosenThreshold | None = None
@@ -104,7 +103,7 @@ class Checkpoint:
     content: Mapping[str, Any]
 
     @classmethod
-    def read(cls, path: Path, map_location: Any = "cpu") -> "Checkpoint":
+    def read(cls, path: Path) -> "Checkpoint":
         """Read a checkpoint that a training wrote, or weights in safetensors.
 
         Raises:
@@ -112,8 +111,8 @@ class Checkpoint:
         """
         if not path.is_file():
             raise UserError(f"{path}: no such checkpoint file")
-        is_safetensors = path.suffix.lower() == weights_file.SUFFIX
-        content = weights_file.read(path) if is_safetensors else pickled.read(path, map_location)
+        is_safetensors = path.suffix.lower() == serialization.SAFETENSORS
+        content = serialization.read_safetensors(path) if is_safetensors else serialization.read_pth(path)
         if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
             content = {"state_dict": content}  # as torch.save(model.state_dict(), FILE) writes it
         if not isinstance(content, dict) or "state_dict" not in content:
@@ -130,9 +129,9 @@ class Checkpoint:
         return weights
 
     @property
-    def is_resumable(self) -> bool:
-        """Whether a training can go on from it."""
-        return {"optimizer", "message_hub"} <= self.content.keys()
+    def reading(self) -> Reading:
+        """Bands and stretch of the training's scenes; the default where the checkpoint does not tell."""
+        return self.meta.trained.reading if self.meta.trained else DEFAULT_READING
 
     def threshold(self, tta: bool = False) -> float | None:
         """Return the chosen score threshold, for tiles as they are or for merged views; None if none was chosen."""
@@ -175,7 +174,7 @@ def store_threshold(path: Path, chosen: ChosenThreshold, tta: bool = False) -> N
         return
     content = {**checkpoint.content, "meta": {**checkpoint.content["meta"], key: asdict(chosen)}}
     try:
-        pickled.write(path, content)
+        serialization.write_pth(path, content)
     except (OSError, RuntimeError) as error:
         message = f"{path}: the score threshold {chosen.threshold:.3f} could not be written into it ({error})"
         raise UserError(message) from error
@@ -191,9 +190,8 @@ def read_meta(stored: Any, path: Path) -> Meta:
             known["cfg"] = trained_config.parse(known["cfg"])
         return _META.validate_json(json.dumps(known), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        location = ".".join(str(part) for part in ("meta", *first["loc"]))
-        raise UserError(f"{path}: {location}: {first['msg']}; the file is damaged, or of another program") from error
+        problem = first_problem(error)
+        raise UserError(f"{path}: meta.{problem}; the file is damaged, or of another program") from error
     except ValueError as error:
         raise UserError(f"{path}: {error}; take another checkpoint") from error
     except (TypeError, RecursionError) as error:

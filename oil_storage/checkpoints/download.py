@@ -14,8 +14,8 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader, get_external_models, get_torchvision_models
 from torch.hub import download_url_to_file
 
-from oil_storage.checkpoints import pickled
 from oil_storage.checkpoints.checkpoint import Checkpoint
+from oil_storage.checkpoints.serialization import restore_message_hub
 from oil_storage.errors import UserError
 from oil_storage.files import atomic_file, locked, sha256
 
@@ -56,14 +56,11 @@ def resolve(load_from: str) -> Path:
     if absent. MMDetection ends a file's name in the first 8 hex digits of its SHA-256, which are checked.
 
     Raises:
-        UserError: no such name or file, a scheme that is not supported, no network, or a damaged file.
+        UserError: no such name, a scheme that is not supported, no network, or a damaged file.
     """
     scheme, separator, name = load_from.partition("://")
     if not separator:
-        path = Path(load_from).expanduser()
-        if not path.is_file():
-            raise UserError(f"{path}: no such checkpoint file")
-        return path
+        return Path(load_from).expanduser()
     try:
         url = load_from if scheme in ("http", "https") else NAMED[scheme](name)
     except (KeyError, ImportError) as error:
@@ -71,36 +68,31 @@ def resolve(load_from: str) -> Path:
     target = FOLDER / url.rpartition("/")[2]
     match = re.search(r"-([0-9a-f]{8})\.pth$", target.name)
     expected = match[1] if match else ""
-    if not target.is_file():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        with locked(FOLDER, wait=True):  # the processes of one machine start together
-            if not target.is_file():
-                _download(url, target, expected)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with locked(FOLDER, wait=True):  # the processes of one machine start together
+        if not target.is_file():
+            _download(url, target, expected)
     if expected and not (digest := sha256(target)).startswith(expected):
         raise UserError(f"{target}: damaged (SHA-256 {digest[:8]}, not {expected}); delete it and run again")
     return target
 
 
 def load_from_file_or_url(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Load a checkpoint for mmengine, which calls this for ``load_from``, ``resume`` and ``init_cfg``.
+    """Load a checkpoint for mmengine, which calls this for ``load_from``, ``resume`` and ``init_cfg``, to the CPU.
 
     Raises:
         UserError: see :func:`resolve` and :meth:`Checkpoint.read`.
     """
-    checkpoint = Checkpoint.read(resolve(filename), map_location or "cpu")
+    checkpoint = Checkpoint.read(resolve(filename))
     meta = {key: value for key, value in checkpoint.content["meta"].items() if key != "config"}  # mmengine executes it
     content = {**checkpoint.content, "meta": meta}
     if "message_hub" in content:
-        content["message_hub"] = pickled.restore_message_hub(content["message_hub"], checkpoint.path)
+        content["message_hub"] = restore_message_hub(content["message_hub"], checkpoint.path)
     return content
 
 
-CheckpointLoader.register_scheme(
-    ["", "http://", "https://", "mmcls://", "pavi://", r"(\S+\:)?s3://", r"(\S+\:)?petrel://", "local://"]
-    + [f"{scheme}://" for scheme in NAMED],
-    load_from_file_or_url,
-    force=True,
-)
+# in place of all of mmengine's loaders, which would run code
+CheckpointLoader.register_scheme([*CheckpointLoader._schemes, "mmdet://"], load_from_file_or_url, force=True)
 
 
 def _download(url: str, target: Path, digest: str) -> None:

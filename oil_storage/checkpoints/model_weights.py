@@ -1,7 +1,7 @@
 """Match the weights of a checkpoint to a model: all of them, or those that fit when a training starts."""
 
 import re
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -59,7 +59,7 @@ class LoadReport:
 
 def match_weights(
     state_dict: Mapping[str, Tensor], model: nn.Module, renames: Sequence[tuple[str, str]] = ()
-) -> tuple[OrderedDict[str, Tensor], LoadReport]:
+) -> tuple[dict[str, Tensor], LoadReport]:
     """Select the tensors of a checkpoint that fit a model.
 
     If one tensor of a module has another shape, none of the module's is taken: the old bias of a new convolution would
@@ -76,24 +76,24 @@ def match_weights(
     Raises:
         UserError: two keys have been given one name.
     """
-    source: OrderedDict[str, Tensor] = OrderedDict()
-    renamed = set()
-    for old, value in _bare(state_dict).items():
-        new = next((re.sub(*rename, old) for rename in renames if re.search(rename[0], old)), old)
-        if new in source:
-            raise UserError(f"renames={list(renames)}: two tensors of the checkpoint become {new}")
-        source[new] = value
-        if new != old:
-            renamed.add(new)
+    weights = _bare(state_dict)
+    names = {}
+    for key in weights:
+        rename = next((rename for rename in renames if re.search(rename[0], key)), None)
+        names[key] = re.sub(*rename, key) if rename else key
+    source = {names[key]: value for key, value in weights.items()}
+    if len(source) < len(weights):
+        (name, _), *_ = Counter(names.values()).most_common(1)
+        raise UserError(f"renames={list(renames)}: two tensors of the checkpoint become {name}")
     target = model.state_dict()
     shared = [key for key in source if key in target]
     tiled = [key for key in shared if QUERIES.search(key) and len(source[key]) != len(target[key])]
     source.update((key, _tile(source[key], len(target[key]))) for key in tiled)
     refused = {_module(key) for key in shared if source[key].shape != target[key].shape}
-    fitting = OrderedDict((key, source[key]) for key in shared if _module(key) not in refused)
+    fitting = {key: source[key] for key in shared if _module(key) not in refused}
     return fitting, LoadReport(
         loaded=list(fitting),
-        renamed=[key for key in fitting if key in renamed],
+        renamed=[new for old, new in names.items() if new != old and new in fitting],
         tiled=[key for key in fitting if key in tiled],
         reinitialised=[key for key in target if key not in fitting and not _is_counter(key)],
         unused=[key for key in source if key not in fitting],
@@ -116,15 +116,15 @@ def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str 
     absent, as in old checkpoints.
 
     Raises:
-        UserError: a tensor is missing, unexpected, or of another shape or type.
+        UserError: a tensor is missing, unexpected, or of another shape.
     """
     source, target = _bare(state_dict), _unwrapped(model).state_dict()
     shared = [key for key in source if key in target]
-    same = {key for key in shared if _kind(source[key]) == _kind(target[key])}
+    same = {key for key in shared if source[key].shape == target[key].shape}
     mismatches = {
         "missing": [key for key in target if key not in source and not _is_counter(key)],
         "unexpected": [key for key in source if key not in target],
-        "of another shape or type": [key for key in shared if key not in same],
+        "of another shape": [key for key in shared if key not in same],
     }
     counts = [f"{len(keys)} {mismatch} ({modules(keys, same)})" for mismatch, keys in mismatches.items() if keys]
     if counts:
@@ -186,10 +186,6 @@ def _module(key: str) -> str:
     return key.rpartition(".")[0] or key
 
 
-def _kind(tensor: Tensor) -> tuple[torch.Size, bool]:
-    return tensor.shape, tensor.is_floating_point()
-
-
 def _is_counter(key: str) -> bool:
     """Return whether a tensor counts the steps of a batch norm, which uses them only if its momentum is None."""
     return key.endswith("num_batches_tracked")
@@ -197,11 +193,12 @@ def _is_counter(key: str) -> bool:
 
 def modules(keys: Iterable[str], others: Iterable[str]) -> str:
     """Return the outermost modules that hold all of ``keys`` and none of ``others``, for a log line."""
-
-    def nested(key: str) -> list[str]:
-        return list(accumulate(key.split("."), "{}.{}".format))
-
-    mixed = {module for key in others for module in nested(key)}
-    names = list(OrderedDict.fromkeys(next(m for m in nested(key) if m not in mixed) for key in keys))
+    mixed = {module for key in others for module in _parents(key)}
+    names = list(dict.fromkeys(next(module for module in _parents(key) if module not in mixed) for key in keys))
     more = [f"and {len(names) - LISTED} more"] if len(names) > LISTED else []
     return ", ".join(names[:LISTED] + more) or "none"
+
+
+def _parents(key: str) -> Iterable[str]:
+    """Return the modules that a tensor is in, outermost first, and itself."""
+    return accumulate(key.split("."), "{}.{}".format)

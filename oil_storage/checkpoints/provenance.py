@@ -98,7 +98,7 @@ def check_resumable(cfg: Config, checkpoint: Checkpoint, processes: int) -> None
         UserError: names the first difference.
     """
     path = checkpoint.path
-    if not checkpoint.is_resumable:
+    if not {"optimizer", "message_hub"} <= checkpoint.content.keys():
         raise UserError(f"{path}: holds weights alone, as best_*.pth does; resume from iter_*.pth, or --load-from it")
     if difference := next(_differences(cfg, checkpoint, processes), None):
         raise UserError(

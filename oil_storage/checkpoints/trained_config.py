@@ -48,36 +48,33 @@ def parse(stored: Any) -> Settings:
 def _parse_python(text: str) -> Settings:
     settings: Settings = {}
     for statement in ast.parse(text).body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                settings[name] = _literal(value)
-            case _:
-                raise _code_error(statement)
+        try:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    settings[name] = ast.literal_eval(_AsLiterals().visit(value))
+                case _:
+                    raise ValueError("not an assignment of a literal")
+        except ValueError as error:
+            code = f"line {statement.lineno}: {ast.unparse(statement)[:40]!r}"
+            raise ValueError(f"its config holds code, which is not run ({code})") from error
     return settings
 
 
-def _literal(node: ast.expr) -> Any:
-    match node:
-        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(word.arg for word in keywords):
-            return {word.arg: _literal(word.value) for word in keywords}
-        case ast.Dict(keys=keys, values=values) if None not in keys:
-            return {str(_literal(key)): _literal(value) for key, value in zip(keys, values, strict=True) if key}
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Name(id="inf" | "nan" as number)):
-            return -float(number)
-        case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
-            return [_literal(element) for element in elements]
-        case ast.Name(id="inf" | "nan" as number):
-            return float(number)
-        case ast.Name() | ast.Attribute():  # the types of mmengine's lazy configs
-            return ast.unparse(node)
-    try:
-        return ast.literal_eval(node)
-    except ValueError as error:
-        raise _code_error(node) from error
+class _AsLiterals(ast.NodeTransformer):
+    """Turn ``dict(key=value)``, ``inf`` and names, as of the types of mmengine's lazy configs, into literals."""
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        names = [keyword.arg for keyword in node.keywords]
+        if ast.unparse(node.func) != "dict" or node.args or None in names:
+            return node
+        values = [keyword.value for keyword in node.keywords]
+        return self.generic_visit(ast.Dict([ast.Constant(name) for name in names], values))
 
-def _code_error(node: ast.expr | ast.stmt) -> ValueError:
-    return ValueError(f"its config holds code, which is not run (line {node.lineno}: {ast.unparse(node)[:40]!r})")
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Constant(float(node.id) if node.id in ("inf", "nan") else node.id)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        return ast.Constant(ast.unparse(node))
 
 
 def recipe_sha256(settings: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from oil_storage.checkpoints import pickled
 from oil_storage.checkpoints.checkpoint import Trained, read_meta
 from oil_storage.checkpoints.provenance import describe
+from oil_storage.checkpoints.serialization import check_complete, plain
 from oil_storage.checkpoints.trained_config import to_settings
 from oil_storage.errors import UserError
 from oil_storage.files import write_bytes
@@ -45,7 +46,7 @@ register_backend(ATOMIC["backend"], AtomicBackend, force=True)
 class CheckpointAtValidationHook(CheckpointHook):
     """Save a checkpoint whenever the schedule validates, counted in the schedule's own unit.
 
-    The checkpoint is plain data (:mod:`oil_storage.checkpoints.pickled`) and tells how it was trained.
+    The checkpoint is plain data (:mod:`oil_storage.checkpoints.serialization`) and tells how it was trained.
 
     Args:
         interval: iterations or epochs between checkpoints; as validation if left out.
@@ -77,7 +78,7 @@ class CheckpointAtValidationHook(CheckpointHook):
         seconds = None if timer is None else float(timer.data[0].sum())
         checkpoint["meta"]["cfg"] = json.dumps(to_settings(runner.cfg))
         checkpoint["meta"]["trained"] = asdict(replace(self.trained, seconds=seconds))
-        checkpoint.update(pickled.plain(checkpoint))
+        checkpoint.update(plain(checkpoint))
 
 
 def find_last(work_dir: Path) -> Path | None:
@@ -91,12 +92,8 @@ def find_last(work_dir: Path) -> Path | None:
     pointer = work_dir / LAST
     if pointer.is_file():
         candidates.insert(0, work_dir / Path(pointer.read_text(encoding="utf-8").strip()).name)
-    return next((path for path in candidates if _is_intact(path)), None)
-
-
-def _is_intact(path: Path) -> bool:
-    try:
-        pickled.check_complete(path)
-    except (OSError, UserError):  # absent, or damaged
-        return False
-    return True
+    for path in candidates:
+        with suppress(OSError, UserError):  # absent, or damaged
+            check_complete(path)
+            return path
+    return None

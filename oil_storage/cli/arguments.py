@@ -2,14 +2,13 @@
 
 import argparse
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from oil_storage.imagery import Reading
-
-LAUNCHERS = ("none", "pytorch", "slurm")
 
 
 def number(least: float, most: float = math.inf, kind: type[int] | type[float] = float) -> Callable[[str], float]:
@@ -39,9 +38,9 @@ share = number(0, 1)
 """Parse a number from 0 to 1."""
 
 
-def add_config(parser: argparse.ArgumentParser, example: str = "configs/oil/ssd_lite0.py") -> None:
+def add_config(parser: argparse.ArgumentParser) -> None:
     """Add ``CONFIG``."""
-    parser.add_argument("config", type=Path, metavar="CONFIG", help=f"config file, e.g. {example}")
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="config file, e.g. configs/oil/ssd_lite0.py")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +66,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16, on CPU and CUDA")
     add_options(parser)
     add_device(parser)
-    parser.add_argument("--launcher", choices=LAUNCHERS, default="none", help="set by tools/dist_*.sh, slurm_train.sh")
+    launchers = ("none", "pytorch", "slurm")
+    parser.add_argument("--launcher", choices=launchers, default="none", help="set by tools/dist_*.sh, slurm_train.sh")
     # torch.distributed.launch passes it; torchrun uses the environment
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
@@ -79,17 +79,13 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
-def bands(text: str) -> tuple[int, int, int] | tuple[()]:
+def bands(text: str) -> tuple[int, ...]:
     """Parse the value of ``--bands``; ``file`` gives ``()``."""
     if text == "file":
         return ()
-    try:
-        red, green, blue = (int(part) for part in text.split(","))
-    except ValueError:
-        red = green = blue = 0
-    if min(red, green, blue) < 1:
+    if not re.fullmatch(r"\s*[1-9]\d*\s*(,\s*[1-9]\d*\s*){2}", text):
         raise argparse.ArgumentTypeError(f"{text!r}: must be three numbers from 1 up, as 3,2,1")
-    return red, green, blue
+    return tuple(map(int, text.split(",")))
 
 
 def stretch(text: str) -> tuple[float, float] | tuple[()]:

@@ -3,15 +3,19 @@
 import argparse
 import logging
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oil_storage import config
 from oil_storage.cli.arguments import add_device, count, number
 from oil_storage.cli.command import choose_device, quieten_libraries, run
 from oil_storage.errors import UserError
+
+if TYPE_CHECKING:
+    from oil_storage.figures import Cost
 
 BUSY = 1.0
 """Load average of a minute from which on times are not those of a quiet machine."""
@@ -31,33 +35,25 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="write what was measured into DIR/<config>.json, e.g. results"
     )
-    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)  # measure in this process, print JSON
     return parser
 
 
 def benchmark(args: argparse.Namespace) -> None:
     """Measure one config after the other, each in a process of its own, so that its memory is its own."""
-    from oil_storage.figures import Cost
     from oil_storage.reporting.results import record
 
     for path in args.configs:
         config.load(path)
     if args.record and not args.record.is_dir():
         raise UserError(f"--record {args.record}: no such folder")
-    if args.alone:
-        print(_measure(args))
-        return
     if (load := os.getloadavg()[0]) > BUSY:
         logger.warning("other work is on this machine (load %.1f), so times come out longer", load)
     for path in args.configs:
-        flags = ["--device", args.device, "--seconds", str(args.seconds), "--alone"]
-        flags += ["--amp"] if args.amp else []
-        flags += ["--batch", str(args.batch)] if args.batch else []
-        command = [sys.executable, "-m", "oil_storage.cli.benchmark", str(path), *flags]
-        process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-        if process.returncode:
-            raise UserError(f"{path}: could not be measured")
-        cost = Cost.model_validate_json(process.stdout.splitlines()[-1])
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            try:
+                cost = process.submit(_measure, path, args).result()
+            except Exception as error:
+                raise UserError(f"{path}: could not be measured: {error}") from error
         print(
             f"{path.stem}: {cost.parameters / 1e6:.1f} M parameters, {cost.gflops:.1f} GFLOPs at "
             f"{'x'.join(map(str, cost.input))} px; a tile takes {cost.inference.p50:.3g} s (p95 "
@@ -69,22 +65,18 @@ def benchmark(args: argparse.Namespace) -> None:
             record(args.record, path.stem, speed=cost)
 
 
-def _measure(args: argparse.Namespace) -> str:
+def _measure(path: Path, args: argparse.Namespace) -> "Cost":
     choose_device(args.device)
     quieten_libraries()
 
     from oil_storage.engine.cost import cost_of
 
-    cfg = config.load(args.configs[0], bf16=args.amp)
+    cfg = config.load(path, bf16=args.amp)
     if args.batch:
         cfg.train_dataloader.batch_size = args.batch
-    return cost_of(cfg, args.seconds).model_dump_json()
+    return cost_of(cfg, args.seconds)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tools/benchmark.py``; see :func:`oil_storage.cli.command.run`."""
     return run(build_parser(), benchmark, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

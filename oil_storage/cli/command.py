@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -41,13 +40,7 @@ def run(
     messages.add_argument("-v", "--verbose", action="store_true", help="show more messages")
     messages.add_argument("-q", "--quiet", action="store_true", help="show warnings and errors only")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    usage = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(usage):
-            args = parser.parse_args(argv)
-    except SystemExit:
-        _report(usage.getvalue())
-        raise
+    args = parser.parse_args(argv)
     level = logging.DEBUG if args.verbose else logging.WARNING if args.quiet else logging.INFO
     try:
         with _messages_on_stderr(level), _unwound_by_sigterm():
@@ -71,8 +64,8 @@ def _describe(error: Exception) -> str:
             return _without_traceback(str(error))
         case OSError():
             full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename2  # a copy names its source first
-            place = f"{full or error.filename}: " if error.filename else ""
-            return f"{place}{_without_traceback(str(error.strerror or error))}"
+            path = f"{full or error.filename}: " if error.filename else ""
+            return f"{path}{_without_traceback(str(error.strerror or error))}"
         case ModuleNotFoundError():
             return f"{error}; run make install, then: source .venv/bin/activate"
     return f"{type(error).__name__}: {_without_traceback(str(error))}\nrun again with --debug for the traceback"
@@ -93,15 +86,11 @@ class _Handler(logging.Handler):
         tqdm.write(prefix + record.getMessage(), file=sys.stderr)
 
 
-def _from_first_process(record: logging.LogRecord) -> bool:
-    return is_first_process()
-
-
 @contextlib.contextmanager
 def _messages_on_stderr(level: int) -> Iterator[None]:
     """Show the package's messages while a tool runs, in a distributed run those of the first process."""
     handler = _Handler()
-    handler.addFilter(_from_first_process)
+    handler.addFilter(lambda _: is_first_process())
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(level)
@@ -124,9 +113,6 @@ def _unwound_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise _Terminated
 
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield
-        return
     before = signal.signal(signal.SIGTERM, unwind)
     try:
         yield
@@ -141,7 +127,7 @@ def is_first_process() -> bool:
 
 def _report(text: str) -> None:
     """Write to stderr; other processes than the first wait, because they usually have the same to report."""
-    if text and not is_first_process():
+    if not is_first_process():
         time.sleep(HEAD_START)
     sys.stderr.write(text)
 
@@ -165,6 +151,14 @@ def choose_device(name: str) -> None:
 def quieten_libraries() -> None:
     """Keep libraries' remarks to programmers off the user's terminal."""
     import importlib
+
+    hide_warnings()
+    with contextlib.redirect_stdout(io.StringIO()):
+        importlib.import_module("mmdet.datasets")  # prints which optional packages are absent
+
+
+def hide_warnings() -> None:
+    """Hide the warnings of libraries that a user can do nothing about."""
     import warnings
 
     for message in (
@@ -179,5 +173,3 @@ def quieten_libraries() -> None:
         ".*'pin_memory' argument is set as true but no accelerator is found",
     ):
         warnings.filterwarnings("ignore", message=message)
-    with contextlib.redirect_stdout(io.StringIO()):
-        importlib.import_module("mmdet.datasets")  # prints which optional packages are absent

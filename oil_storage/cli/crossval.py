@@ -2,9 +2,7 @@
 
 import argparse
 import gc
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
@@ -15,10 +13,9 @@ from oil_storage.cli.command import run
 from oil_storage.errors import UserError
 
 if TYPE_CHECKING:
-    from oil_storage.figures import TestRecord
+    from mmengine.config import Config
 
-DATA = "OIL_STORAGE_DATA"
-"""Environment variable by which configs find their prepared folder."""
+    from oil_storage.figures import TestRecord
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -43,18 +40,17 @@ def crossval(args: argparse.Namespace) -> None:
         raise UserError(f"--resume {args.resume}: each fold has a checkpoint of its own; give --resume alone")
     if args.launcher != "none":
         raise UserError(f"--launcher {args.launcher}: folds are trained in one process, one after another")
-    training.configure(args)
+    dataset = training.configure(args).train_dataloader.dataset
 
     from oil_storage.files import write_json
 
     work_dir = args.work_dir or Path("work_dirs", f"{args.config.stem}_{args.folds}_folds")
     # prepare all folds before the first training, so that errors show now and not after hours
-    folds = [prepare_data(args, fold) for fold in range(args.folds)]
+    folds = [prepare_data(dataset, args.folds, fold) for fold in range(args.folds)]
     records = []
     for fold, prepared in enumerate(folds):
         print(f"\nfold {fold} of {args.folds}: {prepared}", flush=True)
-        with environment(DATA, str(prepared)):
-            records.append(train_and_test(args, work_dir / str(fold)))
+        records.append(train_and_test(args, prepared, work_dir / str(fold)))
         gc.collect()  # a Runner and its hooks hold each other, and the loaders' processes
     path = work_dir / "crossval.json"
     folds_json = [record.model_dump(mode="json", exclude_unset=True) for record in records]
@@ -62,30 +58,29 @@ def crossval(args: argparse.Namespace) -> None:
     print(f"\n{table(records)}\nfigures: {path}")
 
 
-def prepare_data(args: argparse.Namespace, fold: int) -> Path:
-    """Prepare a fold of the config's data set in its tile geometry; return the fold's folder.
+def prepare_data(dataset: "Config", folds: int, fold: int) -> Path:
+    """Prepare a fold of a config's data set in its tile geometry; return the fold's folder.
 
     Raises:
-        UserError: the config does not find its data through :data:`DATA`, or see
-            :func:`oil_storage.preparation.prepare.prepare_fold`.
+        UserError: see :func:`oil_storage.preparation.prepare.prepare_fold`.
     """
     from oil_storage.preparation.prepare import fold_folder, prepare_fold
 
-    dataset = config.load(args.config, args.cfg_options).train_dataloader.dataset
-    out = fold_folder(Path(dataset.data_root), args.folds, fold)
-    with environment(DATA, str(out)):
-        cfg = config.load(args.config, args.cfg_options)
-    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        if Path(cfg[loader].dataset.data_root) != out:
-            remedy = f"write '{{{{${DATA}:data/oil_storage}}}}', so that folds can take turns"
-            raise UserError(f"{args.config}: {loader}.dataset.data_root={cfg[loader].dataset.data_root}; {remedy}")
-    prepared = prepare_fold(Path(dataset.data_root), args.folds, fold, dataset.tile, dataset.overlap)
+    prepared = prepare_fold(Path(dataset.data_root), folds, fold, dataset.tile, dataset.overlap)
+    out = fold_folder(Path(dataset.data_root), folds, fold)
     counts = prepared.manifest.counts
     print(f"{out}: " + "; ".join(f"{s} {counts[s].scenes} scenes, {counts[s].boxes} boxes" for s in counts))
     return out
 
 
-def train_and_test(args: argparse.Namespace, work_dir: Path) -> "TestRecord":
+def read_from(prepared: Path, cfg: "Config") -> "Config":
+    """Let all loaders of a config read a prepared folder; return the config."""
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        cfg[loader].dataset.data_root = str(prepared)
+    return cfg
+
+
+def train_and_test(args: argparse.Namespace, prepared: Path, work_dir: Path) -> "TestRecord":
     """Train a fold, choose its last checkpoint's score threshold on val, and score it on test."""
     from oil_storage.checkpoints.work_dir import LAST
     from oil_storage.engine.testing import evaluate_checkpoint
@@ -93,30 +88,16 @@ def train_and_test(args: argparse.Namespace, work_dir: Path) -> "TestRecord":
     from oil_storage.reporting.results import log_test
     from oil_storage.reporting.scored_run import write_tested
 
-    train(training.configure(args, work_dir), resume=args.resume, scratch=args.from_scratch)
+    train(read_from(prepared, training.configure(args, work_dir)), resume=args.resume, scratch=args.from_scratch)
     checkpoint = Path((work_dir / LAST).read_text(encoding="utf-8"))
     for split in ("val", "test"):
         cfg = config.load(args.config, args.cfg_options, work_dir=work_dir, bf16=args.amp)
-        tested = evaluate_checkpoint(cfg, checkpoint, split=split, options=args.cfg_options)
+        tested = evaluate_checkpoint(read_from(prepared, cfg), checkpoint, split=split, options=args.cfg_options)
         assert tested is not None  # in the only process
         record = tested.record
         write_tested(work_dir / split, record, tested.scenes, tested.tile_detections, tested.tile_folder)
     log_test(args.config, record)
     return record
-
-
-@contextmanager
-def environment(name: str, value: str) -> Iterator[None]:
-    """Set an environment variable for a while."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 def table(folds: Sequence["TestRecord"]) -> str:

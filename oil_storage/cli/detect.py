@@ -4,15 +4,11 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from oil_storage import config
 from oil_storage.cli.arguments import add_config, add_device, add_reading, count, number, share
-from oil_storage.cli.command import choose_device, is_first_process, quieten_libraries, run
+from oil_storage.cli.command import choose_device, hide_warnings, is_first_process, run
 from oil_storage.errors import UserError
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +51,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--scale", type=number(0.1, 10), default=1.0, metavar="S", help="magnify scenes S times before tiling"
     )
     parser.add_argument(
-        "--backend", choices=("torch", "onnx"), default="torch", help="onnx runs tools/export.py's file"
+        "--backend",
+        choices=("torch", "onnx"),
+        default="torch",
+        help="onnx runs tools/export.py's file (default: by the suffix)",
     )
     parser.add_argument("--html", action="store_true", help="of each scene a page too, to zoom, with boxes to click")
     parser.add_argument(
@@ -74,25 +73,22 @@ def detect(args: argparse.Namespace) -> int:
         raise UserError(f"--out {args.out}: is a file; name a folder")
 
     from oil_storage.annotations.images import find_scenes
-    from oil_storage.inference.map_files import FORMATS
     from oil_storage.inference.output_folder import PAGE, PICTURES, SUMMARY, detect_scenes
+    from oil_storage.inference.scene_files import FORMATS
 
     scenes = find_scenes(args.scenes)
 
-    def load_config() -> "Config":
-        choose_device(args.device)
-        quieten_libraries()
-        return config.load(args.config)
-
+    choose_device(args.device)
+    hide_warnings()
     names = ("score_thr", "batch_size", "tile", "overlap", "scale", "tta", "backend", "bands", "stretch")
     options = {name: getattr(args, name) for name in names}
-    summary = detect_scenes(
-        args.config, args.checkpoint, scenes, args.out, html=args.html, load_config=load_config, **options
-    )
+    summary = detect_scenes(args.config, args.checkpoint, scenes, args.out, html=args.html, **options)
+    for note in summary.notes():
+        logger.info(note)
+    for reason in summary.left_out.values():
+        logger.warning("left out: %s", reason)
     if is_first_process():
         print(summary.table())
-        for note in summary.notes():
-            logger.info(note)
         endings = ", ".join([*FORMATS, PAGE] if args.html else FORMATS)
         files = f", {PICTURES}/, and of each scene {endings}" if summary.scenes else ""
         print(f"written to {args.out}: {SUMMARY}{files}")

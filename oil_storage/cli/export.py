@@ -41,13 +41,12 @@ def export_checkpoint(args: argparse.Namespace) -> None:
 
     import numpy as np
 
-    from oil_storage.checkpoints import weights_file
     from oil_storage.checkpoints.checkpoint import Checkpoint
     from oil_storage.checkpoints.model_weights import build_model
+    from oil_storage.checkpoints.serialization import to_safetensors
     from oil_storage.engine.runner import use_scope
     from oil_storage.files import sha256, write_bytes
-    from oil_storage.imagery import DEFAULT_READING
-    from oil_storage.inference.onnx_export import export
+    from oil_storage.inference.onnx_detector import export
     from oil_storage.inference.tile_reader import for_arrays
 
     use_scope(cfg)
@@ -56,7 +55,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     if args.to == "safetensors":
         meta = {key: value for key, value in asdict(checkpoint.meta).items() if value is not None}
-        write_bytes(out, weights_file.to_bytes(checkpoint.state_dict, meta))
+        write_bytes(out, to_safetensors(checkpoint.state_dict, meta))
         print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, for tools/detect.py, tools/test.py and --load-from")
         return
     dataset = cfg.test_dataloader.dataset
@@ -66,7 +65,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
         "config": args.config.stem,
         "checkpoint_sha256": sha256(args.checkpoint),
         "score_threshold": checkpoint.threshold(),
-        "reading": checkpoint.meta.trained.reading if checkpoint.meta.trained else DEFAULT_READING,
+        "reading": checkpoint.reading,
     }
     write_bytes(out, export(model, (height, width), about))
     print(f"{out}: tiles (N, 3, {height}, {width}) of RGB, 0 to 255 -> boxes (N, M, 4) and scores (N, M), before NMS")

@@ -11,7 +11,7 @@ from oil_storage.cli.command import run
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The arguments that tools/dist_train.sh and tools/dist_test.sh pass on."""
+    """Build the parser of what tools/dist_train.sh and tools/dist_test.sh pass on."""
     parser = argparse.ArgumentParser(prog="python -m oil_storage.cli.launch", description=__doc__)
     parser.add_argument("processes", metavar="GPUS", type=count, help="processes on this machine, one per GPU")
     parser.add_argument("tool", help="tools/train.py or tools/test.py")
@@ -20,17 +20,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def torchrun_arguments(processes: int) -> list[str]:
-    """Torchrun's flags from ``NNODES NODE_RANK MASTER_ADDR PORT``; one machine needs none and takes a free port."""
-    environment = os.environ
-    if environment.get("NNODES", "1") == "1" and "PORT" not in environment:
+    """Make torchrun's flags of ``NNODES NODE_RANK MASTER_ADDR PORT``; one machine needs none, and takes a free port."""
+    given = {"NNODES": "1", "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "PORT": "29500"} | os.environ
+    if given["NNODES"] == "1" and "PORT" not in os.environ:
         return ["--standalone", f"--nproc_per_node={processes}"]
-    return [
-        f"--nnodes={environment.get('NNODES', '1')}",
-        f"--node_rank={environment.get('NODE_RANK', '0')}",
-        f"--master_addr={environment.get('MASTER_ADDR', '127.0.0.1')}",
-        f"--master_port={environment.get('PORT', '29500')}",
-        f"--nproc_per_node={processes}",
-    ]
+    flags = {"nnodes": "NNODES", "node_rank": "NODE_RANK", "master_addr": "MASTER_ADDR", "master_port": "PORT"}
+    return [*(f"--{flag}={given[name]}" for flag, name in flags.items()), f"--nproc_per_node={processes}"]
 
 
 def launch(args: argparse.Namespace) -> int:

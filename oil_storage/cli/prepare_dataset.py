@@ -5,10 +5,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from oil_storage.cli.arguments import add_judging, add_source, folder
+from oil_storage.cli.arguments import add_judging, add_source, folder, number
 from oil_storage.cli.command import run
 
 logger = logging.getLogger(__name__)
+
+FINEST_GSD = 0.001
+"""Metres per pixel."""
+FEWEST_FOLDS = 3
+"""One tests, one validates, the others train."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -22,30 +27,40 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=folder, metavar="OUT", help="prepared folder, e.g. data/oil_storage")
     parser.add_argument("--tile", type=int, default=640, help="tile side in pixels (default: %(default)s)")
     parser.add_argument("--overlap", type=int, default=64, help="pixels that neighbours share (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
+    parser.add_argument("--seed", type=number(0, kind=int), default=0, help="seed of the split (default: %(default)s)")
     add_judging(parser)
     splits = parser.add_argument_group("splits")
     splits.add_argument(
-        "--folds", type=int, metavar="K", help="K folds instead of 70 : 15 : 15; one tests, one validates"
+        "--folds",
+        type=number(FEWEST_FOLDS, kind=int),
+        metavar="K",
+        help="K folds instead of 70 : 15 : 15; one tests, one validates",
     )
-    splits.add_argument("--fold", type=int, default=0, metavar="N", help="the fold to test on, from 0 (default: 0)")
+    splits.add_argument(
+        "--fold", type=number(0, kind=int), default=0, metavar="N", help="the fold to test on, from 0 (default: 0)"
+    )
     splits.add_argument(
         "--split-file", type=Path, metavar="FILE", help='json: {"train": [scene ids], "val": [...], "test": [...]}'
     )
     odd = parser.add_argument_group("odd boxes")
     odd.add_argument(
-        "--min-side", type=float, default=0.0, metavar="PX", help="leave out boxes with a shorter side, after --gsd"
+        "--min-side", type=number(0), default=0.0, metavar="PX", help="leave out boxes with a shorter side, after --gsd"
     )
-    odd.add_argument("--max-aspect", type=float, default=0.0, metavar="R", help="leave out boxes longer than R widths")
+    odd.add_argument(
+        "--max-aspect", type=number(0), default=0.0, metavar="R", help="leave out boxes longer than R widths"
+    )
     ground = parser.add_argument_group("ground resolution")
     ground.add_argument(
         "--gsd",
-        type=float,
+        type=number(FINEST_GSD),
         metavar="METRES",
         help="resample scenes and boxes to so many metres per pixel; that of GeoTIFFs is known",
     )
     ground.add_argument(
-        "--source-gsd", type=float, metavar="METRES", help="metres per pixel of scenes that are not georeferenced"
+        "--source-gsd",
+        type=number(FINEST_GSD),
+        metavar="METRES",
+        help="metres per pixel of scenes that are not georeferenced",
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""Record tested runs in results/ and bring README.md's and configs/README.md's tables up to date, or compare runs."""
+"""Record tested runs in results/ and bring the tables of the pages up to date, or compare runs."""
 
 import argparse
 from collections.abc import Sequence
@@ -17,7 +17,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--split", choices=("val", "test"), default="val", help="split to record (default: %(default)s)"
     )
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
-    parser.add_argument("--readme", type=Path, default=Path("README.md"), help="default: %(default)s")
+    parser.add_argument(
+        "--readme", type=Path, default=Path("README.md"), help="page of the short table (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--page", type=Path, default=Path("docs/results.md"), help="page of the full table (default: %(default)s)"
+    )
     parser.add_argument(
         "--configs", type=Path, default=Path("configs"), help="its README.md holds their table (default: %(default)s)"
     )
@@ -33,9 +38,9 @@ def report(args: argparse.Namespace) -> None:
         return _compare(args)
     from oil_storage.figures import ConfigResults
     from oil_storage.reporting.config_table import config_table
-    from oil_storage.reporting.results import markdown, measured, read, record, replaced
+    from oil_storage.reporting.results import BRIEF, markdown, measured, read, record, replaced
 
-    readme, config_page = args.readme, args.configs / "README.md"
+    config_page = args.configs / "README.md"
     known = read(args.results)
     changed = []
     for work_dir in args.runs:
@@ -46,7 +51,8 @@ def report(args: argparse.Namespace) -> None:
     known = dict(sorted(known.items()))
     results = markdown(known)
     pages = {
-        readme: _with_table(readme, "results", results),
+        args.readme: _with_table(args.readme, "results", markdown(known, BRIEF)),
+        args.page: _with_table(args.page, "results", results),
         config_page: _with_table(config_page, "configs", config_table(args.configs / "oil", known)),
     }
     for name in changed:

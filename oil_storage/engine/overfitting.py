@@ -1,10 +1,9 @@
-"""Train small versions of detectors on a few tiles: does a config learn at all?
+"""Train small versions of detectors on a few tiles to see whether a config learns at all.
 
 Head, losses, assigner, box coder, anchors and denoising stay as they are; width and depth of what is before them, and
 the number of queries, proposals and sampled proposals, shrink. No neck hides SSD512's width from its head.
 """
 
-import copy
 import json
 import logging
 import shutil
@@ -28,32 +27,24 @@ LEARNT = "learnt.json"
 logger = logging.getLogger(__name__)
 
 BATCH = 2
-"""On CPUs many small steps teach more than few large ones, but for :func:`_needs_all_tiles`."""
+"""Tiles in a step; on CPUs many small steps teach more than few large ones."""
 ITERATIONS = 2_000
-"""At most: where the learning rate's cosine reaches zero."""
-SLOW_MOMENTUM = 0.01
-"""Of running means: more than 300 steps until they have forgotten how they began."""
+"""Longest training: the learning rate's cosine reaches zero there."""
 VALIDATED = 50
 """Iterations between two scores."""
 RATES = {"SGD": 0.01, "AdamW": 1e-3}
 DETR_RATE, PLAIN_DETR_RATE = 2e-4, 1e-4
 VGG_RATE = 1e-3
 """Learning rates that suit small models from scratch; the VGG of SSD has no batch norms, and diverges at SGD's."""
-ENLARGED = 2
-"""Times, where a config's test pipeline brings tiles to a size of its own, but for :func:`_has_slow_means`."""
 RESNET_WIDTH = 32
 """Most channels of a small ResNet's first stage, where there are 64."""
 QUERIES = 100
-LAYERS = 2
-"""Of encoder and decoder; DDQ's distinct queries need two."""
 CANDIDATES, PROPOSALS = 600, 300
-"""Of a level before NMS, and of an image after it; NMS of thousands takes a CPU longer than all layers."""
+"""Proposals of a level before NMS, and of an image after it; NMS of thousands takes a CPU longer than all layers."""
 SAMPLES = 96
-"""Of the proposals, for the loss."""
-VGG_DEPTH = 11
-VGG_FEATURES = (14, 24)
-"""Layers of VGG-11 of the stride and width of those that SSD reads in VGG-16."""
+"""Proposals that are sampled for the loss."""
 VGG_NARROWING = 4
+"""Divisor of the channels of SSD's VGG."""
 
 
 def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
@@ -70,11 +61,9 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
     """
     cfg = config.load(path)
     wanted = DETR_AP50 if "num_queries" in cfg.model else CNN_AP50
-    text: str = overfitting(cfg, data, wanted, minutes).pretty_text
+    text: str = overfitting(cfg, data, wanted).pretty_text
     written, learnt = work_dir.with_suffix(".py"), work_dir / LEARNT  # beside the folder, where mmengine writes its own
-    if work_dir.is_dir() and not (
-        written.is_file() and _without_limit(written.read_text("utf-8")) == _without_limit(text)
-    ):
+    if work_dir.is_dir() and not (written.is_file() and written.read_text("utf-8") == text):
         logger.warning("%s: holds a training of another config; it is deleted", work_dir)
         shutil.rmtree(work_dir)
     elif learnt.is_file():
@@ -82,7 +71,9 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
         if before.ap50 >= wanted or before.seconds >= 60 * minutes:
             return before
     write_text(written, text)
-    train(config.load(written, work_dir=work_dir), resume=AUTO if find_last(work_dir) else None)
+    small = config.load(written, work_dir=work_dir)
+    small.most_seconds = 60 * minutes  # not in the file: more time does not make it another training
+    train(small, resume=AUTO if find_last(work_dir) else None)
     last = find_last(work_dir)
     assert last is not None  # a training that ended well leaves one
     meta = Checkpoint.read(last).meta
@@ -99,11 +90,6 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
     return reached
 
 
-def _without_limit(text: str) -> list[str]:
-    """Return the lines of a config without its time limit."""
-    return [line for line in text.splitlines() if not line.startswith("most_seconds = ")]
-
-
 def _last_score(work_dir: Path) -> float:
     """Return the last AP50 that a training has logged."""
     logs = sorted(work_dir.glob("*/vis_data/scalars.json"))
@@ -111,89 +97,69 @@ def _last_score(work_dir: Path) -> float:
     return float([entry[metric_key("mAP_50")] for entry in entries if metric_key("mAP_50") in entry][-1])
 
 
-def overfitting(cfg: Config, data: Path, ap50: float, minutes: float) -> Config:
-    """The same detector, small, on the few tiles of ``data``.
+def overfitting(cfg: Config, data: Path, ap50: float) -> Config:
+    """Make a config train its detector, small, on the few tiles of ``data``; return it.
 
     Model (but for its size), optimiser, precision and test pipeline are the config's; learning rate, schedule, image
     size and augmentation (none) are not, nor is plain DETR's dropout (none).
 
     Args:
-        cfg: of ``configs/oil/``; not changed.
+        cfg: of ``configs/oil/``; changed in place.
         data: see :func:`oil_storage.preparation.overfit_tiles.write_overfit_tiles`.
         ap50: score on the training tiles at which training ends.
-        minutes: after which it ends in any case.
-
-    Returns:
-        Config: to be trained.
     """
-    small: Config = copy.deepcopy(cfg)
-    shrink(small)
-    side = TILE if _has_slow_means(cfg.model) else ENLARGED * TILE
-    test = [_resized(step, side) for step in cfg.test_dataloader.dataset.pipeline]
+    # steps must be many, and so cheap, where one replaces 0.3 % of TensorFlow's running means
+    has_slow_means = cfg.model.backbone.get("norm_cfg", {}).get("momentum", 1.0) < 0.01
+    side = TILE if has_slow_means else 2 * TILE
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    test = [{**step, "scale": (side, side)} if "scale" in step else step for step in pipeline]
     resizes = [step for step in test if step["type"] == "Resize"]
     train = [*test[:1], {"type": "LoadAnnotations", "with_bbox": True}, *resizes, {"type": "PackDetInputs"}]
+    shrink(cfg)
+    model = cfg.model
+    # few tiles mislead the running means of RTMDet-m, and DETR's matching, which has nothing but the loss to go by
+    needs_all_tiles = model.type == "DETR" or model.backbone.type == "CSPNeXt"
     tiles = {"type": "OilStorageDataset", "data_root": str(data), "split": "train", "tile": TILE, "overlap": 0}
-    in_order = {"type": "DefaultSampler", "shuffle": False}
-    small.merge_from_dict({"model.data_preprocessor.batch_augments": None})
-    small.train_dataloader = {
-        "batch_size": COUNT if _needs_all_tiles(small.model) else BATCH,
+    cfg.merge_from_dict({"model.data_preprocessor.batch_augments": None})
+    cfg.train_dataloader = {
+        "batch_size": COUNT if needs_all_tiles else BATCH,
         "num_workers": 0,
         "sampler": {"type": "SeededSampler"},
         "dataset": {**tiles, "pipeline": train},
     }
-    small.val_dataloader = {
+    cfg.val_dataloader = cfg.test_dataloader = {
         "batch_size": COUNT,
         "num_workers": 0,
-        "sampler": in_order,
+        "sampler": {"type": "DefaultSampler", "shuffle": False},
         "dataset": {**tiles, "test_mode": True, "pipeline": test},
     }
-    small.val_evaluator = {"type": "DenseCocoMetric"}
-    small.test_dataloader, small.test_evaluator = small.val_dataloader, small.val_evaluator
-    small.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": ITERATIONS, "val_interval": VALIDATED}
-    optimizer = small.optim_wrapper.optimizer
-    optimizer.lr = DETR_RATE if "num_queries" in small.model else RATES[optimizer.type]
-    if small.model.backbone.type == "NarrowSSDVGG":
+    cfg.val_evaluator = cfg.test_evaluator = {"type": "DenseCocoMetric"}
+    cfg.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": ITERATIONS, "val_interval": VALIDATED}
+    optimizer = cfg.optim_wrapper.optimizer
+    optimizer.lr = DETR_RATE if "num_queries" in model else RATES[optimizer.type]
+    if model.backbone.type == "NarrowSSDVGG":
         optimizer.lr = VGG_RATE
-    if small.model.type == "DETR":
+    if model.type == "DETR":
         optimizer.lr = PLAIN_DETR_RATE
-        _without_dropout(small.model)
-    small.optim_wrapper.get("paramwise_cfg", {}).pop("custom_keys", None)
-    small.param_scheduler = [
+        _remove_dropout(model)
+    cfg.optim_wrapper.get("paramwise_cfg", {}).pop("custom_keys", None)
+    cfg.param_scheduler = [
         {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": VALIDATED},
         {"type": "CosineAnnealingLR", "by_epoch": False, "begin": VALIDATED, "end": ITERATIONS},
     ]
-    small.custom_hooks = [{"type": "StopWhenLearntHook", "ap50": ap50}]
-    small.most_seconds = 60 * minutes
-    if small.get("auto_scale_lr"):
-        small.auto_scale_lr.enable = False
-    return small
+    cfg.custom_hooks = [{"type": "StopWhenLearntHook", "ap50": ap50}]
+    if cfg.get("auto_scale_lr"):
+        cfg.auto_scale_lr.enable = False
+    return cfg
 
 
-def _needs_all_tiles(model: Any) -> bool:
-    """Whether steps of :data:`BATCH` tiles mislead.
-
-    They mislead the running means of RTMDet-m's batch norms, with which it finds half of what it finds with those of
-    all tiles, and DETR's matching, which has nothing but the loss to go by.
-    """
-    return bool(model.type == "DETR" or model.backbone.type == "CSPNeXt")
-
-
-def _has_slow_means(model: Any) -> bool:
-    """Whether steps must be many, and so cheap: a step replaces 0.3 % of TensorFlow's running means."""
-    return bool(model.backbone.get("norm_cfg", {}).get("momentum", 1.0) < SLOW_MOMENTUM)
-
-
-def _without_dropout(model: Any) -> None:
-    """From scratch, DETR's queries differ by less than dropout makes them differ: all would predict the same box."""
+def _remove_dropout(model: Any) -> None:
+    """Remove DETR's dropout: from scratch, its queries differ by less, and all would predict the same box."""
     for layers in (model.encoder.layer_cfg, model.decoder.layer_cfg):
         layers.ffn_cfg.ffn_drop = 0.0
         for name in ("self_attn_cfg", "cross_attn_cfg"):
             if name in layers:
                 layers[name].dropout = 0.0
-
-
-def _resized(step: Any, side: int) -> Any:
-    return {**step, "scale": (side, side)} if "scale" in step else step
 
 
 def shrink(cfg: Config, queries: int = QUERIES) -> None:
@@ -214,42 +180,36 @@ def shrink(cfg: Config, queries: int = QUERIES) -> None:
             _shrink_vgg(model)
     for coder in ("encoder", "decoder"):
         if coder in model:
-            model[coder].num_layers = LAYERS
+            model[coder].num_layers = 2  # DDQ's distinct queries need two
     if "num_queries" in model:
         model.num_queries = model.test_cfg.max_per_img = queries
     if "rpn_head" in model:
-        _shrink_proposals(model)
-
-
-def _shrink_proposals(model: Any) -> None:
-    for stage in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
-        stage.update(nms_pre=CANDIDATES, max_per_img=PROPOSALS)
-    cascade = isinstance(model.train_cfg.rcnn, list)
-    for stage in model.train_cfg.rcnn if cascade else [model.train_cfg.rcnn]:
-        stage.sampler.num = SAMPLES
+        for stage in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
+            stage.update(nms_pre=CANDIDATES, max_per_img=PROPOSALS)
+        stages = model.train_cfg.rcnn
+        for stage in stages if isinstance(stages, list) else [stages]:
+            stage.sampler.num = SAMPLES
 
 
 def _shrink_resnet(model: Any) -> None:
-    """ResNet-18 in half its width: a sixteenth of the channels of ResNet-50's stages."""
-    bottleneck = model.backbone.depth >= 50
+    """Take ResNet-18 in half its width: a sixteenth of the channels of ResNet-50's stages."""
     before = model.backbone.get("base_channels", 64)
     width = min(before, RESNET_WIDTH)
+    ratio = before // width * (4 if model.backbone.depth >= 50 else 1)  # bottlenecks widen four times
     model.backbone.update(depth=18, base_channels=width)
-    ratio = before // width * (4 if bottleneck else 1)
     model.neck.in_channels = [channels // ratio for channels in model.neck.in_channels]
 
 
 def _shrink_csp(model: Any) -> None:
-    """A quarter of the width, a sixth of the depth; the neck reads what the backbone gives."""
+    """Take a quarter of the width and a sixth of the depth; the neck reads what the backbone gives."""
     ratio = model.backbone.widen_factor / 0.25
     model.backbone.update(widen_factor=0.25, deepen_factor=0.167)
     model.neck.in_channels = [int(channels / ratio) for channels in model.neck.in_channels]
 
 
 def _shrink_vgg(model: Any) -> None:
-    """VGG-11 and SSD's levels after it in a quarter of their width."""
-    model.backbone.update(
-        type="NarrowSSDVGG", narrowing=VGG_NARROWING, depth=VGG_DEPTH, out_feature_indices=VGG_FEATURES
-    )
+    """Take VGG-11 and SSD's levels after it in a quarter of their width."""
+    # layers of the stride and width of those that SSD reads in VGG-16
+    model.backbone.update(type="NarrowSSDVGG", narrowing=VGG_NARROWING, depth=11, out_feature_indices=(14, 24))
     for part, key in ((model.neck, "in_channels"), (model.neck, "out_channels"), (model.bbox_head, "in_channels")):
         part[key] = [channels // VGG_NARROWING for channels in part[key]]

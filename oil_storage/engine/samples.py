@@ -1,7 +1,7 @@
 """Show what a model is given: tiles as the pipeline augments them, with their boxes."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 
-from oil_storage.drawing import TRUTH, draw_boxes, title
+from oil_storage.drawing import TRUTH, draw_boxes, grid, title
 from oil_storage.engine.reproducibility import seed_everything
 from oil_storage.engine.runner import use_scope
 from oil_storage.errors import UserError
@@ -22,8 +22,6 @@ from oil_storage.files import atomic_folder
 SHEET = "sheet.png"
 CELL = 512
 """Longest side of a tile in the contact sheet, pixels."""
-GAP = 6
-"""Pixels around the tiles of the contact sheet."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +64,15 @@ def read_samples(cfg: Config, split: str, seed: int) -> Iterator[Sample]:
     settings = {**settings, "num_workers": 0, "persistent_workers": False, "prefetch_factor": None}
     loader = Runner.build_dataloader(settings, seed=seed)
     dataset, test_mode = loader.dataset, settings["dataset"].get("test_mode", False)
-    places = {dataset.get_data_info(i)["img_id"]: i for i in range(len(dataset))} if test_mode else {}
+    infos = map(dataset.get_data_info, range(len(dataset))) if test_mode else ()
+    labels = {info["img_id"]: [box["bbox"] for box in info["instances"]] for info in infos}
     seed_everything(seed)
     for batch in loader:
         for image, sample in zip(batch["inputs"], batch["data_samples"], strict=True):
             if test_mode:
                 # a test pipeline may load boxes after resizing, and so leave them in pixels of the file
-                truth = dataset.get_data_info(places[sample.img_id])["instances"]
                 scale = np.tile(np.float32(sample.get("scale_factor", (1, 1))), 2)
-                boxes = np.array([box["bbox"] for box in truth], np.float32).reshape(-1, 4) * scale
+                boxes = np.array(labels[sample.img_id], np.float32).reshape(-1, 4) * scale
             else:
                 boxes = sample.gt_instances.bboxes.numpy()
             pixels = image.permute(1, 2, 0).numpy().round().clip(0, 255).astype(np.uint8)
@@ -100,15 +98,10 @@ def draw(sample: Sample, longest: int | None = None) -> NDArray[np.uint8]:
     return np.concatenate([title(scene, size[0]), title(f"tile {x}, {y}: {len(sample.boxes)} boxes", size[0]), canvas])
 
 
-def contact_sheet(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Pictures in rows from the left, as many rows as columns or one fewer; all BGR."""
-    columns = math.ceil(math.sqrt(len(pictures)))
-    height, width = (max(picture.shape[axis] for picture in pictures) + GAP for axis in (0, 1))
-    sheet = np.full((height * math.ceil(len(pictures) / columns) + GAP, width * columns + GAP, 3), 64, np.uint8)
-    for place, picture in enumerate(pictures):
-        y, x = GAP + height * (place // columns), GAP + width * (place % columns)
-        sheet[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
-    return sheet
+def contact_sheet(samples: Iterable[Sample]) -> NDArray[np.uint8]:
+    """Draw samples, shrunk to :data:`CELL`, in as many rows as columns or one fewer; BGR."""
+    pictures = [draw(sample, CELL) for sample in samples]
+    return grid(pictures, math.ceil(math.sqrt(len(pictures))))
 
 
 def save(samples: Iterator[Sample], out: Path) -> tuple[int, int]:
@@ -117,19 +110,12 @@ def save(samples: Iterator[Sample], out: Path) -> tuple[int, int]:
     Returns:
         tuple: how many samples, and how many boxes they have.
     """
-    small = []
-    boxes = 0
+    drawn = list(samples)
     with atomic_folder(out.absolute()) as partial:
-        for number, sample in enumerate(samples):
-            _write_png(partial / f"{number:03d}_{sample.tile}.png", draw(sample))
-            small.append(draw(sample, CELL))
-            boxes += len(sample.boxes)
-        _write_png(partial / SHEET, contact_sheet(small))
-    return len(small), boxes
-
-
-def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        for number, sample in enumerate(drawn):
+            cv2.imwrite(str(partial / f"{number:03d}_{sample.tile}.png"), draw(sample))
+        cv2.imwrite(str(partial / SHEET), contact_sheet(drawn))
+    return len(drawn), sum(len(sample.boxes) for sample in drawn)
 
 
 def check_display() -> None:
@@ -141,9 +127,7 @@ def check_display() -> None:
 
 def show(samples: Iterable[Sample]) -> None:
     """Open a window with the contact sheet and wait until it is closed."""
-    sheet = contact_sheet([draw(sample, CELL) for sample in samples])
-    figure = plt.figure(figsize=(12, 12), layout="tight")
-    axes = figure.add_subplot()
-    axes.imshow(sheet[..., ::-1])
-    axes.set_axis_off()
+    plt.figure(figsize=(12, 12), layout="tight")
+    plt.imshow(contact_sheet(samples)[..., ::-1])
+    plt.axis("off")
     plt.show()

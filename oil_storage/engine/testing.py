@@ -5,6 +5,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,15 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from oil_storage.checkpoints import weights_file
 from oil_storage.checkpoints.checkpoint import Checkpoint, ChosenThreshold, store_threshold
+from oil_storage.checkpoints.serialization import SAFETENSORS
 from oil_storage.checkpoints.trained_config import differences, recipe_sha256
 from oil_storage.coco import CocoFile
 from oil_storage.engine import distributed
 from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.from_scratch import from_scratch
 from oil_storage.engine.runner import ConciseRunner, check_tiles, use_scope
+from oil_storage.engine.tta import use_tta
 from oil_storage.errors import UserError
 from oil_storage.evaluation.curves import curve
 from oil_storage.evaluation.dense_coco import PUBLISHED_TILES, published_score
@@ -29,7 +31,6 @@ from oil_storage.evaluation.scene_metric import SceneMetric
 from oil_storage.evaluation.scene_score import results_of, score_scenes
 from oil_storage.figures import TestRecord, TrainedBy, metric_key
 from oil_storage.files import partial_path, publish, remove_partial, sha256
-from oil_storage.inference.tta import use_tta
 from oil_storage.manifest import Manifest
 
 PACKAGES = ("oil-storage", "torch", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "faster-coco-eval", "numpy")
@@ -130,7 +131,7 @@ def evaluate_checkpoint(
     threshold = curve(scenes).best_threshold() if split == "val" else checkpoint.threshold(tta)
     figures = score_scenes(scenes, threshold)
     data = Manifest.load(data_root).identity
-    is_ours = path.suffix.lower() != weights_file.SUFFIX  # published weights stay as they are
+    is_ours = path.suffix.lower() != SAFETENSORS  # published weights stay as they are
     if split == "val" and threshold is not None and not changes and is_ours:
         try:
             store_threshold(path, ChosenThreshold(threshold, figures.f1 or 0.0, data.sha256), tta)
@@ -138,10 +139,10 @@ def evaluate_checkpoint(
             logger.warning(str(error))
     ann_file = Path(scene_metric.dataset_meta["ground_truth"]["tiles"])
     tiles, tile_set = CocoFile.load(ann_file), f"{dataset.tile}_{dataset.overlap}"
-    tile_detections = [each for id_, found in sorted(scene_metric.found.items()) for each in results_of(id_, found)]
-    published: dict[str, float | None] = {}
-    if tile_set == PUBLISHED_TILES:
-        published.update(published_score(tiles.to_dict(), tile_detections))
+    tile_detections = [
+        result for tile, detections in sorted(scene_metric.found.items()) for result in results_of(tile, detections)
+    ]
+    published = published_score(tiles.to_dict(), tile_detections) if tile_set == PUBLISHED_TILES else {}
     record = TestRecord(
         config=str(cfg.filename),
         config_sha256=config_sha256,
@@ -159,7 +160,7 @@ def evaluate_checkpoint(
         tta=tta,
         precision=precision,
         metrics=metrics,
-        published_protocol=published,
+        published_protocol=dict(published),
         scenes=figures,
         tiles_ap_minus_scenes_ap=metrics[metric_key("mAP")] - metrics["scene/ap"],
     )
@@ -187,13 +188,11 @@ def compare_with_training(cfg: Config, checkpoint: Checkpoint) -> tuple[TrainedB
         iterations=meta.iter,
         recipe_sha256=recipe_sha256(before),
     )
-    for each in (before, now):
-        from_scratch(each)  # frozen layers and first weights change no score
-    return trained, [change for key in COMPARED for change in differences(_part(before, key), _part(now, key), key)]
+    for config in (before, now):
+        from_scratch(config)  # frozen layers and first weights change no score
+    old, new = ({key: reduce(_get, key.split("."), config) for key in COMPARED} for config in (before, now))
+    return trained, list(differences(old, new))
 
 
-def _part(cfg: Config, key: str) -> Any:
-    node: Any = cfg
-    for part in key.split("."):
-        node = node.get(part) or {}
-    return node
+def _get(node: Any, key: str) -> Any:
+    return node.get(key) or {}

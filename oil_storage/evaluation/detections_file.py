@@ -1,6 +1,7 @@
 """Detections of any tool, read from a file: COCO json, COCO results, CSV, or GeoJSON of each scene."""
 
 import csv
+import io
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from oil_storage.annotations import geojson
 from oil_storage.annotations.images import scene_name
 from oil_storage.coco import CocoAnnotation, CocoFile
 from oil_storage.errors import UserError
-from oil_storage.files import read_json, validated, visible
+from oil_storage.files import read_json, read_text, validated, visible
 from oil_storage.merging import Detections
 
 CSV_COLUMNS = ("scene", "xmin", "ymin", "xmax", "ymax", "score")
@@ -21,8 +22,8 @@ CSV_COLUMNS = ("scene", "xmin", "ymin", "xmax", "ymax", "score")
 FARTHEST = 1e6
 """Pixels: no scene is as large."""
 
-Found = tuple[str, str, list[float], float]
-"""Where it is written, scene, xyxy, score."""
+Row = tuple[str, str, list[float], float]
+"""A detection: where it is written, scene, xyxy, score."""
 
 
 def read_detections(path: Path, names: Mapping[int | str, str], images: Mapping[str, Path]) -> dict[str, Detections]:
@@ -44,7 +45,7 @@ def read_detections(path: Path, names: Mapping[int | str, str], images: Mapping[
     if path.is_dir() or path.suffix.lower() == ".geojson":
         rows = _from_geojson(path, images)
     elif path.suffix.lower() == ".csv":
-        rows = _text_faults_named(path, _from_csv(path))
+        rows = _from_csv(path)
     elif path.suffix.lower() == ".json":
         rows = _from_json(path, names)
     else:
@@ -52,7 +53,7 @@ def read_detections(path: Path, names: Mapping[int | str, str], images: Mapping[
             f"{path}: detections are read from .json (COCO), .csv ({', '.join(CSV_COLUMNS)}), .geojson, or a folder of "
             "GeoJSON"
         )
-    found: dict[str, list[list[float]]] = defaultdict(list)
+    by_scene: dict[str, list[list[float]]] = defaultdict(list)
     for place, scene, box, score in rows:
         if not all(map(math.isfinite, (*box, score))):
             raise UserError(f"{path}, {place}: a box or score that is no finite number: {box}, {score}")
@@ -62,42 +63,31 @@ def read_detections(path: Path, names: Mapping[int | str, str], images: Mapping[
             raise UserError(f"{path}, {place}: a box that lies in no scene: {box}; boxes must be in pixels")
         if box[2] <= box[0] or box[3] <= box[1]:
             raise UserError(f"{path}, {place}: a box without area, or its corners in another order: {box}")
-        found[scene].append([*box, score])
-    return {
-        scene: Detections(values[:, :4], values[:, 4])
-        for scene, values in ((scene, np.array(rows, np.float32)) for scene, rows in found.items())
-    }
+        by_scene[scene].append([*box, score])
+    arrays = {scene: np.array(values, np.float32) for scene, values in by_scene.items()}
+    return {scene: Detections(values[:, :4], values[:, 4]) for scene, values in arrays.items()}
 
 
-def _text_faults_named(path: Path, rows: Iterator[Found]) -> Iterator[Found]:
+def _from_csv(path: Path) -> Iterator[Row]:
+    reader = csv.DictReader(io.StringIO(read_text(path)))
+    if absent := [name for name in CSV_COLUMNS if name not in (reader.fieldnames or ())]:
+        raise UserError(
+            f"{path}: has no column {', '.join(absent)}; needs {', '.join(CSV_COLUMNS)}, with commas between them"
+        )
     try:
-        yield from rows
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
-    except csv.Error as error:
-        raise UserError(f"{path}: not CSV ({error})") from error
-
-
-def _from_csv(path: Path) -> Iterator[Found]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if absent := [name for name in CSV_COLUMNS if name not in (reader.fieldnames or ())]:
-            raise UserError(
-                f"{path}: has no column {', '.join(absent)}; needs {', '.join(CSV_COLUMNS)}, with commas between them"
-            )
         for row in reader:
             place = f"line {reader.line_num}"
             if empty := [name for name in CSV_COLUMNS if not row[name]]:
                 raise UserError(f"{path}, {place}: no {', '.join(empty)}")
-            try:
-                *box, score = (float(row[name]) for name in CSV_COLUMNS[1:])
-                scene = scene_name(row["scene"])
-            except ValueError as error:
-                raise UserError(f"{path}, {place}: {error}") from error
-            yield place, scene, box, score
+            *box, score = (float(row[name]) for name in CSV_COLUMNS[1:])
+            yield place, scene_name(row["scene"]), box, score
+    except csv.Error as error:
+        raise UserError(f"{path}: not CSV ({error})") from error
+    except ValueError as error:
+        raise UserError(f"{path}, line {reader.line_num}: {error}; correct it") from error
 
 
-def _from_geojson(path: Path, images: Mapping[str, Path]) -> Iterator[Found]:
+def _from_geojson(path: Path, images: Mapping[str, Path]) -> Iterator[Row]:
     files = visible(path, "*.geojson") if path.is_dir() else [path]
     if not files:
         raise UserError(f"{path}: no *.geojson in it")
@@ -106,7 +96,7 @@ def _from_geojson(path: Path, images: Mapping[str, Path]) -> Iterator[Found]:
             yield place.removeprefix(f"{path}: ").removeprefix(f"{path}/"), file.stem, box, score
 
 
-def _from_json(path: Path, names: Mapping[int | str, str]) -> Iterator[Found]:
+def _from_json(path: Path, names: Mapping[int | str, str]) -> Iterator[Row]:
     content, owner = read_json(path), "the ground truth"
     if isinstance(content, list):
         results = validated(content, list[CocoAnnotation], path)

@@ -16,7 +16,6 @@ from oil_storage.coco import CocoAnnotation, CocoFile
 from oil_storage.errors import UserError
 from oil_storage.evaluation.matching import SceneResult
 from oil_storage.findings import gravest_last
-from oil_storage.georeference import resolution_of
 from oil_storage.imagery import DEFAULT_READING, Reading
 from oil_storage.merging import Detections
 
@@ -72,9 +71,7 @@ def read_folder(
         logger.info(str(finding))
     results = {}
     for scene in scenes:
-        sides = resolution_of(scene.georeference, scene.width, scene.height)
-        gsd = round(sum(sides) / 2, 4) if sides else None
-        results[scene.scene_id] = _without_detections(scene.scene_id, scene.width, scene.height, scene.boxes, gsd)
+        results[scene.scene_id] = _without_detections(scene.scene_id, scene.width, scene.height, scene.boxes, scene.gsd)
     return GroundTruth(results, images={scene.scene_id: scene.image for scene in scenes})
 
 

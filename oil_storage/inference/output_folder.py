@@ -3,32 +3,36 @@
 Torch is imported only where a scene is not finished.
 """
 
+import contextlib
 import hashlib
+import io
 import json
+import logging
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
 from tqdm import tqdm
 
+from oil_storage.config import load as load_config
 from oil_storage.errors import UserError
 from oil_storage.files import remove_partial, sha256, write_bytes, write_json, write_text
 from oil_storage.georeference import sidecars
 from oil_storage.imagery import open_scene
-from oil_storage.inference import map_files
-from oil_storage.inference.scene_detections import SceneDetections
-from oil_storage.inference.scene_page import scene_page, scene_picture
-from oil_storage.inference.summaries import FinishedScene, MadeBy, RunSummary, summarise
+from oil_storage.inference.scene_detections import FinishedScene, MadeBy, RunSummary, SceneDetections, summarise
+from oil_storage.inference.scene_files import FORMATS, scene_page, scene_picture, write_formats
+from oil_storage.parallel import one_behind
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
+
     from oil_storage.inference.scene_detector import SceneDetector
 
+logger = logging.getLogger(__name__)
 RECORD, PAGE = ".summary.json", ".html"
 """Endings of a scene's files; the record is written last."""
 PICTURES, SUMMARY = "pictures", "summary.json"
@@ -40,14 +44,7 @@ LONGEST_RUN = timedelta(days=365)
 
 
 def detect_scenes(
-    config: Path,
-    checkpoint: Path,
-    scenes: Sequence[Path],
-    out: Path,
-    *,
-    html: bool = False,
-    load_config: Callable[[], Config] | None = None,
-    **options: Any,
+    config: Path, checkpoint: Path, scenes: Sequence[Path], out: Path, *, html: bool = False, **options: Any
 ) -> RunSummary:
     """Detect the tanks of many scenes and write them into a folder, each scene as it is done.
 
@@ -59,41 +56,35 @@ def detect_scenes(
         scenes: image files whose names differ in more than the suffix.
         out: folder of the results; made if absent.
         html: write a page for each scene.
-        load_config: reads the config where a scene is not finished; None takes ``Config.fromfile``.
         **options: keyword arguments of ``SceneDetector``.
 
     Raises:
         UserError: a detector that does not work, or results that cannot be written.
     """
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    load_config = load_config or (lambda: Config.fromfile(config))
-    try:
-        request = _request(config, checkpoint, html, options)
-    except Exception:  # whatever code in a config raises
-        load_config()  # may report it better
-        raise
+    cfg = load_config(config)
+    request = _request(cfg, checkpoint, html, options)
     folder = OutputFolder(out, request)
-    records = [folder.finished(scene) for scene in scenes]
-    unfinished = [scene for scene, record in zip(scenes, records, strict=True) if record is None]
-    if len(unfinished) < len(scenes) and rank == 0:
-        print(f"{len(scenes) - len(unfinished)} of {len(scenes)} scenes are done already")
-    if records[0] is not None and not unfinished:
-        return folder.write_summary(records[0].made_by, scenes, {})
-    cfg = load_config()
-
+    unfinished = [scene for scene in scenes if folder.finished(scene) is None]
+    if len(unfinished) < len(scenes):
+        logger.info("%d of %d scenes are done already", len(scenes) - len(unfinished), len(scenes))
+    if not unfinished:
+        return folder.write_summary(scenes, {})
+    with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints which optional packages are absent
+        from oil_storage.inference.scene_detector import SceneDetector
     import torch
     from torch import distributed
-
-    from oil_storage.inference.scene_detector import SceneDetector
 
     if processes > 1:
         distributed.init_process_group("gloo", timeout=LONGEST_RUN)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     detector = SceneDetector(cfg, checkpoint, **options)
-    if detector.made_with not in (None, config.stem) and rank == 0:
-        warning = f"{config.stem} may look at scenes otherwise, and find less"
-        print(f"{checkpoint}: was trained with the config {detector.made_with}; {warning}", file=sys.stderr)
+    if detector.made_with not in (None, config.stem):
+        logger.warning(
+            "%s: was trained with the config %s; %s may look at scenes otherwise, and find less",
+            *(checkpoint, detector.made_with, config.stem),
+        )
     used = {"score_threshold": detector.threshold, **asdict(detector.reader.reading)}
     made_by = request.model_copy(update=used)
     left_out = folder.detect(detector, made_by, unfinished[rank::processes], quiet=rank > 0)
@@ -102,15 +93,14 @@ def detect_scenes(
         distributed.all_gather_object(shares, left_out)  # waits for all
         distributed.destroy_process_group()
         left_out = {path: reason for share in shares for path, reason in share.items()}
-    return folder.write_summary(made_by, scenes, left_out)
+    return folder.write_summary(scenes, left_out, made_by)
 
 
-def _request(config: Path, checkpoint: Path, html: bool, options: Mapping[str, Any]) -> MadeBy:
-    cfg = Config.fromfile(config, import_custom_modules=False)
+def _request(cfg: "Config", checkpoint: Path, html: bool, options: Mapping[str, Any]) -> MadeBy:
     dataset = cfg.test_dataloader.dataset
     parts = cfg.model.to_dict(), [dict(step) for step in dataset.pipeline]
     return MadeBy(
-        config=config.stem,
+        config=Path(cfg.filename).stem,
         config_sha256=hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest(),
         checkpoint_sha256=sha256(checkpoint),
         tile=options.get("tile") or int(dataset.tile),
@@ -155,56 +145,50 @@ class OutputFolder:
         for folder in (self.path, self.path / PICTURES):
             folder.mkdir(parents=True, exist_ok=True)
             remove_partial(folder)  # of killed runs
-        left_out: dict[str, str] = {}
-        writing: tuple[Path, Future[None]] | None = None
         results = tqdm(detector.detect_all(scenes), total=len(scenes), unit="scene", delay=2, disable=quiet)
-        with ThreadPoolExecutor(1) as writer:
-            for scene, result in results:
-                if writing is not None:
-                    self._end_writing(*writing, left_out)  # no more than one waits
-                writing = scene, writer.submit(self._write, scene, result, detector, made_by)
-            if writing is not None:
-                self._end_writing(*writing, left_out)
+        write = partial(self._write, detector=detector, made_by=made_by)
+        left_out: dict[str, str] = {}
+        for scene, reason in zip(scenes, one_behind(write, results), strict=True):
+            if reason is not None:
+                left_out[str(scene)] = reason
         return left_out
 
     def _write(
         self, scene: Path, result: SceneDetections | UserError, detector: "SceneDetector", made_by: MadeBy
-    ) -> None:
-        """Write all files of a scene, its record last; a scene that fails leaves none."""
+    ) -> str | None:
+        """Write all files of a scene, its record last.
+
+        Returns:
+            str | None: why the scene is left out, which leaves no files; None where it is not.
+
+        Raises:
+            UserError: nothing can be written.
+        """
         name, source = scene.stem, os.path.realpath(scene)
         previous = self._record(name)
-        is_other = previous is not None and previous.source != source
         if isinstance(result, UserError):
-            if previous is not None and not is_other:
+            if previous is not None and previous.source == source:
                 self._remove(name)
-            raise result
-        if previous is not None and is_other:
-            tqdm.write(f"{scene}: takes the place of {previous.source}, of the same name, in {self.path}")
-        self._remove(name)
+            return str(result)
+        if previous is not None and previous.source != source:
+            logger.warning("%s: takes the place of %s, of the same name, in %s", scene, previous.source, self.path)
         try:
+            self._remove(name)
             version = _version(scene)
             summary = summarise(result, source)
-            map_files.write(result, self.path)
+            write_formats(result, self.path)
             image = open_scene(scene, detector.reader.reading)
             if made_by.html:
                 write_text(self.path / f"{name}{PAGE}", scene_page(image, result, summary, detector.threshold))
             write_bytes(self.path / PICTURES / f"{name}.jpg", scene_picture(image, result))
             record = FinishedScene(**summary.model_dump(exclude_unset=True), file=version, made_by=made_by)
             write_json(self.path / f"{name}{RECORD}", record.model_dump(mode="json", exclude_unset=True))
-        except Exception:
-            self._remove(name)
-            raise
-
-    def _end_writing(self, scene: Path, writing: "Future[None]", left_out: dict[str, str]) -> None:
-        """Wait until a scene is written. A fault of one scene leaves it out; a full disk ends the run."""
-        try:
-            writing.result()
-        except OSError as error:
-            raise UserError(f"{scene}: what was found cannot be written to {self.path}: {error}") from error
         except Exception as error:
-            reason = str(error) if isinstance(error, UserError) else f"{scene}: {type(error).__name__}: {error}"
-            left_out[str(scene)] = reason
-            tqdm.write(f"left out: {reason}")
+            self._remove(name)
+            if isinstance(error, OSError):
+                raise UserError(f"{scene}: detections cannot be written to {self.path}: {error}") from error
+            return str(error) if isinstance(error, UserError) else f"{scene}: {type(error).__name__}: {error}"
+        return None
 
     def _record(self, name: str) -> FinishedScene | None:
         """Read the record of a scene; None where there is none that can be read."""
@@ -214,14 +198,16 @@ class OutputFolder:
             return None
 
     def _remove(self, name: str) -> None:
-        for ending in (RECORD, *map_files.FORMATS, PAGE):
+        for ending in (RECORD, *FORMATS, PAGE):
             (self.path / f"{name}{ending}").unlink(missing_ok=True)
         (self.path / PICTURES / f"{name}.jpg").unlink(missing_ok=True)
 
-    def write_summary(self, made_by: MadeBy, scenes: Sequence[Path], left_out: dict[str, str]) -> RunSummary:
-        """Return the summary of a run; the first process writes it."""
+    def write_summary(
+        self, scenes: Sequence[Path], left_out: dict[str, str], made_by: MadeBy | None = None
+    ) -> RunSummary:
+        """Return the summary of a run, ``made_by`` as its first scene where it is None; the first process writes it."""
         records = [record for scene in scenes if (record := self.finished(scene)) is not None]
-        summary = RunSummary(made_by=made_by, scenes=list(records), left_out=left_out)
+        summary = RunSummary(made_by=made_by or records[0].made_by, scenes=list(records), left_out=left_out)
         if os.environ.get("RANK", "0") == "0":
             write_json(self.path / SUMMARY, summary.model_dump(mode="json", exclude_unset=True))
         return summary

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +10,25 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import init_default_scope
-from mmengine.utils import import_modules_from_strings
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.checkpoints.model_weights import build_model
+from oil_storage.config import load as load_config
 from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.channels_last import to_channels_last
+from oil_storage.engine.runner import use_scope
+from oil_storage.engine.tta import use_tta
 from oil_storage.errors import UserError
-from oil_storage.imagery import DEFAULT_READING, Reading, SceneImage
-from oil_storage.inference.onnx_model import OnnxModel
+from oil_storage.imagery import Reading
+from oil_storage.inference.onnx_detector import OnnxModel
 from oil_storage.inference.output_folder import OVERLAP
 from oil_storage.inference.scene_detections import SceneDetections
-from oil_storage.inference.tile_reader import Batch, Source, TileReader
-from oil_storage.inference.tta import use_tta
+from oil_storage.inference.tile_reader import Batch, EndOfScene, Source, TileReader
 from oil_storage.merging import Detections, merge_tiles
+from oil_storage.parallel import one_behind
 
 FAINT = 0.5
 """Share of the score threshold below which a tile's detections play no part in merging, in the fast mode."""
@@ -38,8 +39,7 @@ class SceneDetector:
 
     Args:
         config: config of the detector.
-        checkpoint: file that ``tools/train.py`` wrote, or weights in safetensors; for the backend ``onnx`` the ONNX
-            file of ``tools/export.py``.
+        checkpoint: file that ``tools/train.py`` wrote, weights in safetensors, or the ONNX file of ``tools/export.py``.
         score_thr: detections below are left out; None takes the threshold that ``tools/test.py --split val`` has
             chosen and kept in the checkpoint.
         device: ``cpu`` or ``cuda``; None takes CUDA if there.
@@ -50,7 +50,7 @@ class SceneDetector:
         scale: magnification of scenes: a tile shows less of them, and tanks are larger in it.
         tta: look at each tile as it is and turned by 180 degrees, or as the config's ``tta_pipeline`` says, and merge
             the detections: twice the work or more.
-        backend: ``torch``, or ``onnx`` for ONNX Runtime.
+        backend: ``onnx`` runs the checkpoint in ONNX Runtime, as its suffix ``.onnx`` does by itself.
         fast: fold batch norms into convolutions, and drop faint detections of tiles before NMS; without, figures are
             those of ``tools/test.py`` to the last digits.
         bands: see :class:`oil_storage.imagery.Reading`; None takes those of the training, ``()`` those that the file
@@ -83,33 +83,27 @@ class SceneDetector:
         bands: tuple[int, int, int] | tuple[()] | None = None,
         stretch: tuple[float, float] | tuple[()] | None = None,
     ) -> None:
-        cfg = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
+        cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(Path(config))
         checkpoint = Path(checkpoint)
-        if not checkpoint.is_file():
-            raise UserError(f"{checkpoint}: no such checkpoint file")
-        if tta and backend == "onnx":
+        is_onnx = backend == "onnx" or checkpoint.suffix.lower() == ".onnx"
+        if tta and is_onnx:
             raise UserError("--tta: goes with PyTorch alone, without --backend onnx")
-        if backend == "torch" and checkpoint.suffix.lower() == ".onnx":
-            raise UserError(f"{checkpoint}: runs with --backend onnx")
-        import_modules_from_strings(**cfg.custom_imports)
-        init_default_scope(cfg.default_scope)
+        use_scope(cfg)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.made_with: str | None
         if tta:
             use_tta(cfg)
-        if backend == "onnx":
+        if is_onnx:
             self.model: Any = OnnxModel(checkpoint, self.device)
             about = self.model.about
             self.made_with, stored_threshold, trained_reading = about.config, about.score_threshold, about.reading
-            if cfg.filename and Path(cfg.filename).stem != self.made_with:  # its tiles may be made otherwise
-                name = Path(cfg.filename).stem
+            name = Path(cfg.filename or "").stem
+            if name not in ("", self.made_with):  # its tiles may be made otherwise
                 raise UserError(f"{checkpoint}: made with the config {self.made_with}, not {name}; give that")
         else:
             loaded = Checkpoint.read(checkpoint)
-            trained = loaded.meta.trained
-            stored_threshold = loaded.threshold(tta)
-            self.made_with = trained.config if trained else None
-            trained_reading = trained.reading if trained else DEFAULT_READING
+            self.made_with = loaded.meta.trained.config if loaded.meta.trained else None
+            stored_threshold, trained_reading = loaded.threshold(tta), loaded.reading
         threshold = stored_threshold if score_thr is None else score_thr
         if threshold is None:
             for_tta, flag = (" for --tta", " --tta") if tta else ("", "")
@@ -119,21 +113,26 @@ class SceneDetector:
             )
         self.threshold: float = threshold
         if fast and not tta:  # views are merged by all that they show
-            rules = self.model.rules if backend == "onnx" else cfg.model.get("test_cfg")
-            _drop_faint(rules or {}, FAINT * threshold)
-        if backend == "torch":
+            rules = (self.model.rules if is_onnx else cfg.model.get("test_cfg")) or {}
+            for stage in (rules, rules.get("rcnn", {})):
+                if "score_thr" in stage:  # greedy NMS leaves what is above as it would be
+                    stage["score_thr"] = max(stage["score_thr"], FAINT * threshold)
+        if not is_onnx:
             self.model = build_model(cfg, loaded).to(self.device)
             if fast:
                 fuse_batch_norms(self.model)
             to_channels_last(self.model)
             compute_as_configured(self.model, cfg)
         loader = cfg.test_dataloader
+        usual_batch = int(loader.batch_size)
+        if self.device.type == "cpu":
+            usual_batch = min(max(torch.get_num_threads() // 2, 1), usual_batch)
         self.reader = TileReader(
             loader.dataset.pipeline,
             tile or int(loader.dataset.tile),
             overlap,
             scale,
-            batch_size or _usual_batch_size(int(loader.batch_size), self.device),
+            batch_size or usual_batch,
             Reading(
                 trained_reading.bands if bands is None else (bands or None),
                 trained_reading.stretch if stretch is None else (stretch or None),
@@ -165,37 +164,33 @@ class SceneDetector:
         Yields:
             tuple: each scene as given, and its detections, or why it could not be read; in order.
         """
+        return one_behind(self._merge, self._predicted(scenes))
+
+    def _predicted(
+        self, scenes: Iterable[Source]
+    ) -> Iterator[tuple[EndOfScene, list[NDArray[np.int64]], list[Detections]]]:
+        """Yield the end of each scene with the windows of its tiles and what was detected in them."""
         windows: list[NDArray[np.int64]] = []
         tiles: list[Detections] = []
-        merging: tuple[Source, Future[SceneDetections | UserError]] | None = None
-        with ThreadPoolExecutor(1) as merger:
-            for item in self.reader.read(scenes):
-                if isinstance(item, Batch):
-                    windows += item.windows
-                    tiles += self._predict(item)
-                    continue
-                if merging is not None:
-                    yield merging[0], merging[1].result()
-                merging = item.source, merger.submit(self._merge, item.image, windows, tiles)
+        for item in self.reader.read(scenes):
+            if isinstance(item, Batch):
+                windows += item.windows
+                tiles += self._predict(item)
+            else:
+                yield item, windows, tiles
                 windows, tiles = [], []
-            if merging is not None:
-                yield merging[0], merging[1].result()
 
     def _merge(
-        self, image: SceneImage | UserError, windows: Sequence[NDArray[np.int64]], tiles: Sequence[Detections]
-    ) -> SceneDetections | UserError:
+        self, end: EndOfScene, windows: Sequence[NDArray[np.int64]], tiles: Sequence[Detections]
+    ) -> tuple[Source, SceneDetections | UserError]:
+        source, image = end
         if isinstance(image, UserError):
-            return image
+            return source, image
         boxes, scores = merge_tiles(np.reshape(windows, (-1, 4)), tiles, image.width, image.height)
         kept = scores >= self.threshold
-        return SceneDetections(
-            image.file_name,
-            image.width,
-            image.height,
-            boxes[kept],
-            scores[kept],
-            image.georeference,
-            image.notes,
+        size = image.width, image.height
+        return source, SceneDetections(
+            image.file_name, *size, boxes[kept], scores[kept], image.georeference, image.notes
         )
 
     def _predict(self, batch: Batch) -> list[Detections]:
@@ -223,28 +218,14 @@ def fuse_batch_norms(model: nn.Module) -> int:
     """
     number = 0
     for module in model.modules():
-        previous: tuple[str, nn.Module | None] = ("", None)
-        for name, child in list(module._modules.items()):
-            convolution = previous[1]
+        children = [(name, child) for name, child in module._modules.items() if child is not None]
+        for (first, convolution), (second, norm) in pairwise(children):
             if (
-                isinstance(child, nn.BatchNorm2d)
+                isinstance(norm, nn.BatchNorm2d)
                 and isinstance(convolution, nn.Conv2d)
-                and convolution.out_channels == child.num_features
+                and convolution.out_channels == norm.num_features
             ):
-                module._modules[previous[0]] = fuse_conv_bn_eval(convolution, child)
-                module._modules[name] = nn.Identity()
+                module._modules[first] = fuse_conv_bn_eval(convolution, norm)
+                module._modules[second] = nn.Identity()
                 number += 1
-            if child is not None:
-                previous = name, child
     return number
-
-
-def _usual_batch_size(configured: int, device: torch.device) -> int:
-    return configured if device.type == "cuda" else min(max(torch.get_num_threads() // 2, 1), configured)
-
-
-def _drop_faint(test_cfg: Any, least: float) -> None:
-    """Raise the least score of what goes into NMS; greedy NMS leaves what is above as it would be."""
-    for stage in (test_cfg, test_cfg.get("rcnn", {})):
-        if "score_thr" in stage:
-            stage["score_thr"] = max(stage["score_thr"], least)

@@ -1,7 +1,6 @@
 """Writes the prepared folder: manifest, scene-level COCO, and one folder of tiles per tile geometry."""
 
 import hashlib
-import math
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,11 +16,11 @@ from oil_storage.audit.records import audit, check_usable
 from oil_storage.coco import CocoFile, CocoImage
 from oil_storage.errors import UserError
 from oil_storage.files import check_apart, is_partial, locked, remove_partial, sha256, write_text
-from oil_storage.findings import Finding, Severity
+from oil_storage.findings import Finding, warning
 from oil_storage.georeference import Resolution
 from oil_storage.manifest import SPLITS, Choices, Manifest, SceneCounts, SharedGround, Source, Split
-from oil_storage.preparation.resampling import mean_ground_resolution, resample
-from oil_storage.preparation.split import fold_scenes, read_split_file, split_scenes
+from oil_storage.preparation.resampling import resample
+from oil_storage.preparation.split import read_split_file, split_scenes
 from oil_storage.preparation.tile_sets import check_geometry, first_damaged, write_tile_set
 from oil_storage.scene import Scene
 
@@ -75,7 +74,7 @@ def prepare(
     """
     choices = choices or Choices()
     check_geometry(tile, overlap)
-    _check_choices(choices, seed)
+    _check_choices(choices)
     check_apart(source, out)
     entries = out.iterdir() if out.is_dir() else ()
     if foreign := [path for path in entries if path.name not in ENTRIES and not is_partial(path)]:
@@ -148,23 +147,12 @@ def prepare_fold(prepared: Path, folds: int, fold: int, tile: int, overlap: int)
     return done
 
 
-def _check_choices(choices: Choices, seed: int) -> None:
-    if seed < 0:
-        raise UserError(f"--seed {seed}: must be at least 0")
-    if choices.split_file and (choices.folds is not None or choices.fold):
+def _check_choices(choices: Choices) -> None:
+    """Refuse options that exclude or need each other."""
+    if choices.split_file and choices.folds:
         raise UserError("--split-file: gives the split; leave out --folds and --fold, or --split-file")
-    if choices.folds is not None and not 0 <= choices.fold < choices.folds >= len(SPLITS):
-        given = f"--folds {choices.folds} --fold {choices.fold}"
-        raise UserError(f"{given}: there must be at least {len(SPLITS)} folds, and the first is number 0")
-    if choices.fold and choices.folds is None:
-        raise UserError(f"--fold {choices.fold}: one of --folds K; give both")
-    if not 0 <= choices.min_side < math.inf:
-        raise UserError(f"--min-side {choices.min_side:g}: must be pixels, at least 0")
-    if choices.max_aspect and not 1 <= choices.max_aspect < math.inf:
-        raise UserError(f"--max-aspect {choices.max_aspect:g}: must be at least 1, as a square has, or 0 for any")
-    for option, value in (("--gsd", choices.gsd), ("--source-gsd", choices.source_gsd)):
-        if value is not None and not 0 < value < math.inf:
-            raise UserError(f"{option} {value:g}: must be metres per pixel, more than 0")
+    if choices.fold >= (choices.folds or 1):
+        raise UserError(f"--fold {choices.fold}: must be less than K of --folds K; give both")
     if choices.source_gsd and not choices.gsd:
         raise UserError("--source-gsd: states what --gsd METRES starts from; give both")
 
@@ -172,7 +160,6 @@ def _check_choices(choices: Choices, seed: int) -> None:
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
     """Make ``out`` and keep other processes out of it; a failure leaves nothing that no manifest names."""
-    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         for folder in (out, out / "scenes", out / "tiles"):
@@ -183,9 +170,8 @@ def _locked(out: Path) -> Iterator[None]:
             if not (out / manifests.NAME).exists():
                 shutil.rmtree(out / "scenes", ignore_errors=True)
                 shutil.rmtree(out / "tiles", ignore_errors=True)
-                for folder in missing:
-                    with suppress(OSError):  # something is in it
-                        folder.rmdir()
+                with suppress(OSError):  # something is in it
+                    out.rmdir()
             raise
 
 
@@ -226,7 +212,7 @@ def _without_split(annotations: Annotations, split: Split) -> list[Finding]:
     """Report images in no split: not named in a split file, unusable, or newer than the prepared folder."""
     members = {scene_id for scene_ids in split.values() for scene_id in scene_ids}
     return [
-        Finding(Severity.WARNING, "no-split", str(image.path), "is in no split", "left out")
+        warning("no-split", str(image.path), "is in no split", "left out")
         for image in annotations.images
         if image.path and image.path.stem not in members
     ]
@@ -241,8 +227,8 @@ def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split, gsd: float |
         members = [by_id[scene_id] for scene_id in split[name]]
         images = []
         for number, scene in enumerate(members, start=1):
-            resolution = gsd or mean_ground_resolution(scene)
-            images.append(CocoImage(number, scene.image.name, scene.width, scene.height, scene.scene_id, resolution))
+            image = CocoImage(number, scene.image.name, scene.width, scene.height, scene.scene_id, gsd or scene.gsd)
+            images.append(image)
         text = CocoFile.of_boxes(images, [scene.boxes for scene in members]).text()
         path = out / "scenes" / f"{name}.json"
         if not path.is_file() or path.read_bytes() != text.encode():
@@ -256,16 +242,11 @@ def _new_manifest(
 ) -> Manifest:
     """Split the scenes; return a manifest without tile sets."""
     boxes = {scene.scene_id: len(scene.boxes) for scene in scenes}
-    same_ground = connected_groups(inspected.same_ground, list(boxes))
-    try:
-        if choices.split_file:
-            split = read_split_file(choices.split_file, list(boxes), same_ground)
-        elif choices.folds is not None:
-            split = fold_scenes(boxes, choices.folds, choices.fold, source.seed, same_ground)
-        else:
-            split = split_scenes(boxes, source.seed, same_ground)
-    except ValueError as error:
-        raise UserError(f"{source.path}: {error}; each split needs a scene") from error
+    groups = connected_groups(inspected.same_ground, boxes)
+    if choices.split_file:
+        split = read_split_file(choices.split_file, groups)
+    else:
+        split = split_scenes(boxes, groups, source.seed, choices.folds, choices.fold)
     rounded = {name: (round(x, 4), round(y, 4)) for name, (x, y) in resolutions.items()}
     return Manifest(
         oil_storage=__version__,

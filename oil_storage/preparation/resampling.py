@@ -8,24 +8,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from oil_storage.errors import UserError
-from oil_storage.georeference import Georeference, Resolution, resolution_of
+from oil_storage.georeference import Georeference, Resolution
 from oil_storage.scene import Scene
 
 SAME = 0.01
 """Resolutions that differ by less, relatively, are one: map projections stretch the ground by as much."""
 FACTORS = (1 / 32, 8)
 """Between these, a scene may be made larger: beyond, metres and something else were mixed up."""
-
-
-def ground_resolution(scene: Scene) -> Resolution | None:
-    """:func:`resolution_of` a scene."""
-    return resolution_of(scene.georeference, scene.width, scene.height)
-
-
-def mean_ground_resolution(scene: Scene) -> float | None:
-    """Metres per pixel, the mean of both directions, to four digits; None where the scene does not say."""
-    sides = ground_resolution(scene)
-    return round(sum(sides) / 2, 4) if sides else None
 
 
 def resample(scenes: Sequence[Scene], target: float, stated: float | None) -> tuple[list[Scene], dict[str, Resolution]]:
@@ -40,7 +29,7 @@ def resample(scenes: Sequence[Scene], target: float, stated: float | None) -> tu
     Raises:
         UserError: the resolution of a scene is unknown, or so far from the target that it cannot be meant.
     """
-    known = {scene.scene_id: ground_resolution(scene) or (stated and (stated, stated)) for scene in scenes}
+    known = {scene.scene_id: scene.resolution or (stated and (stated, stated)) for scene in scenes}
     before = {scene_id: resolution for scene_id, resolution in known.items() if resolution}
     if unknown := [scene for scene in scenes if scene.scene_id not in before]:
         raise UserError(
@@ -54,9 +43,7 @@ def _at(scene: Scene, resolution: Resolution, target: float) -> Scene:
     factors = np.array(resolution) / target
     if (np.abs(factors - 1) <= SAME).all():
         return scene
-    width, height = (
-        max(1, round(side * factor)) for side, factor in zip((scene.width, scene.height), factors, strict=True)
-    )
+    width, height = (max(1, round(side)) for side in (scene.width, scene.height) * factors)
     if not all(FACTORS[0] <= factor <= FACTORS[1] for factor in factors):
         raise UserError(
             f"{scene.image}: {resolution[0]:g} m per pixel would become {width} x {height} px at --gsd {target:g}; "

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from oil_storage.errors import UserError, first_problem
-from oil_storage.manifest import SPLITS, Split, check_no_leak
+from oil_storage.manifest import Split, check_no_leak
 
 FRACTIONS = (0.7, 0.15, 0.15)
 FORM = '{"train": [scene ids], "val": [scene ids], "test": [scene ids]}'
@@ -22,51 +22,49 @@ class _SplitFile(BaseModel, extra="forbid"):
     test: Members
 
 
-def split_scenes(boxes_per_scene: Mapping[str, int], seed: int, same_ground: Sequence[Sequence[str]] = ()) -> Split:
-    """Deal scenes to train, val and test, 70 : 15 : 15, with like densities in each.
-
-    Scenes are ordered by their number of boxes, shuffled among neighbours in that order, and each is dealt to the split
-    that is furthest behind its share; so every split gets sparse and dense scenes alike.
-
-    Equal seeds give equal splits, whatever the mapping's order. Groups of ``same_ground`` stay together. Every scene is
-    in a split, and no split is empty.
-
-    Raises:
-        ValueError: fewer than three groups of scenes.
-    """
-    groups = _groups(sorted(boxes_per_scene), same_ground)
-    if len(groups) < len(SPLITS):
-        raise ValueError(f"{_count(groups)} cannot make {len(SPLITS)} splits")
-    parts = _deal(groups, boxes_per_scene, FRACTIONS, seed)
-    return {split: sorted(part) for split, part in zip(SPLITS, parts, strict=True)}
-
-
-def fold_scenes(
-    boxes_per_scene: Mapping[str, int], folds: int, fold: int, seed: int, same_ground: Sequence[Sequence[str]] = ()
+def split_scenes(
+    boxes_per_scene: Mapping[str, int],
+    groups: Sequence[Sequence[str]],
+    seed: int,
+    folds: int | None = None,
+    fold: int = 0,
 ) -> Split:
-    """Cut scenes into folds of like size and density; one is tested on, the next validates, the others train.
+    """Deal scenes to train, val and test with like densities in each.
 
-    Over all values of ``fold``, counted from 0, every scene is in test once, given one seed. Groups of ``same_ground``
-    stay together.
+    Scenes are ordered by their number of boxes, shuffled among neighbours in that order, and each is dealt to the part
+    that is furthest behind its share; so every part gets sparse and dense scenes alike. Equal seeds give equal splits.
+
+    Args:
+        boxes_per_scene: number of boxes of each scene.
+        groups: scenes that show the same ground and stay together, sorted; every scene is in one of the groups.
+        seed: of the shuffling.
+        folds: number of equal parts, of which one tests, the next validates, and the others train. None splits
+            70 : 15 : 15.
+        fold: the part that tests, counted from 0.
 
     Raises:
-        ValueError: fewer than three folds, no such fold, or fewer groups of scenes than folds.
+        UserError: fewer groups than parts.
     """
-    if folds < len(SPLITS) or not 0 <= fold < folds:
-        raise ValueError(f"fold {fold} of {folds}: there must be at least {len(SPLITS)}, counted from 0")
-    groups = _groups(sorted(boxes_per_scene), same_ground)
-    if len(groups) < folds:
-        raise ValueError(f"{_count(groups)} cannot make {folds} folds")
-    parts = _deal(groups, boxes_per_scene, [1 / folds] * folds, seed)
-    validating = (fold + 1) % folds
-    training = [scene for index, part in enumerate(parts) if index not in (fold, validating) for scene in part]
-    return {"train": sorted(training), "val": sorted(parts[validating]), "test": sorted(parts[fold])}
+    fractions = [1 / folds] * folds if folds else FRACTIONS
+    if len(groups) < len(fractions):
+        scenes = f"{len(boxes_per_scene)} scenes"
+        if len(groups) < len(boxes_per_scene):
+            scenes += f" on {len(groups)} grounds, some the same,"
+        parts = "folds" if folds else "splits"
+        raise UserError(f"{scenes} cannot make {len(fractions)} {parts}; each split needs a scene")
+    dealt = _deal(groups, boxes_per_scene, fractions, seed)
+    if folds:
+        test, val, *others = dealt[fold:] + dealt[:fold]
+        train = [scene for part in others for scene in part]
+    else:
+        train, val, test = dealt
+    return {"train": sorted(train), "val": sorted(val), "test": sorted(test)}
 
 
-def read_split_file(path: Path, scenes: Sequence[str], same_ground: Sequence[Sequence[str]] = ()) -> Split:
+def read_split_file(path: Path, groups: Sequence[Sequence[str]]) -> Split:
     """Read a given split: json, ``{"train": [scene ids], "val": [...], "test": [...]}``.
 
-    Scenes that the file does not name are in no split.
+    Scenes that the file does not name are in no split; ``groups`` are those of :func:`split_scenes`.
 
     Raises:
         UserError: not such a file, a scene is named twice or is not there, a split is empty, or scenes that show the
@@ -82,9 +80,9 @@ def read_split_file(path: Path, scenes: Sequence[str], same_ground: Sequence[Seq
             if scene in split_of:
                 raise UserError(f"{path}: names {scene!r} in {split_of[scene]!r} and again in {name!r}")
             split_of[scene] = name
-    if absent := sorted(set(split_of) - set(scenes)):
+    if absent := sorted(set(split_of).difference(*groups)):
         raise UserError(f"{path}: names {len(absent)} scenes that are not there, {absent[0]!r} first")
-    check_no_leak(split_of, same_ground, path)
+    check_no_leak(split_of, groups, path)
     return {name: sorted(members) for name, members in split.items()}
 
 
@@ -108,17 +106,3 @@ def _deal(
         behind[choice] -= 1
         dealt[choice] += groups[index]
     return dealt
-
-
-def _count(groups: Sequence[Sequence[str]]) -> str:
-    scenes = sum(len(group) for group in groups)
-    return f"{scenes} scenes" if scenes == len(groups) else f"{scenes} scenes on {len(groups)} grounds, some the same,"
-
-
-def _groups(scenes: list[str], same_ground: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Group scenes that must stay together; the others stand alone."""
-    together = {scene: group[0] for group in same_ground for scene in group}
-    groups: dict[str, list[str]] = {}
-    for scene in scenes:
-        groups.setdefault(together.get(scene, scene), []).append(scene)
-    return list(groups.values())

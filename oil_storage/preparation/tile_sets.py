@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import cv2
@@ -23,19 +24,19 @@ from oil_storage.tiling import MIN_VISIBLE, cut_boxes, tile_grid
 KEEP_EMPTY = 0.15
 """Share of the tiles without a box that stays in train; val and test keep all of theirs."""
 
-TRAIN_ENCODING = (
-    ".jpg",
-    [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
-)
-# the difference to the row above, in runs: as small as trying every filter, in half the time
-EVAL_ENCODING = (
-    ".png",
-    [
+ENCODINGS = {
+    ".jpg": [
+        *(cv2.IMWRITE_JPEG_QUALITY, 95),
+        *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+    ],
+    # the difference to the row above, in runs: as small as trying every filter, in half the time
+    ".png": [
         *(cv2.IMWRITE_PNG_COMPRESSION, 1),
         *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
         *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
     ],
-)
+}
+"""Arguments of :func:`cv2.imencode`; tiles of train are JPEG, those of val and test are PNG, without loss."""
 
 SUMS = "SHA256SUMS"
 """The file of a tile set that has a line for each other one, as ``sha256sum --check`` reads them."""
@@ -50,12 +51,21 @@ class Tile:
     """One tile to be cut.
 
     Attributes:
+        scene: that it shows a part of.
         window: ``(4,)`` int64 xyxy, pixels of the scene.
         boxes: ``(K, 4)`` float32 xyxy, pixels of the tile.
+        name: of the file.
     """
 
+    scene: Scene
     window: NDArray[np.int64]
     boxes: NDArray[np.float32]
+    name: str
+
+    def coco(self, number: int) -> CocoImage:
+        """Return the entry in the tile set's COCO file."""
+        x1, y1, x2, y2 = self.window.tolist()
+        return CocoImage(number, self.name, x2 - x1, y2 - y1, self.scene.scene_id, x=x1, y=y1)
 
 
 def check_geometry(tile: int, overlap: int) -> None:
@@ -103,83 +113,66 @@ def write_tile_set(scenes: Sequence[Scene], split: Split, folder: Path, tile: in
         )
     shutil.rmtree(folder, ignore_errors=True)
     by_id = {scene.scene_id: scene for scene in scenes}
-    jobs: list[tuple[Scene, list[Tile], Path, bool]] = []
+    jobs: list[tuple[list[Tile], Path]] = []
     digests: dict[str, str] = {}
     counts: dict[str, TileCounts] = {}
     with atomic_folder(folder) as partial:
         for name in SPLITS:
-            (partial / name).mkdir(parents=True)
-            tiles = {scene_id: _tiles(by_id[scene_id], tile, overlap) for scene_id in split[name]}
+            (partial / name).mkdir()
+            suffix = ".jpg" if name == "train" else ".png"
+            tiles = [cut for scene_id in split[name] for cut in _tiles(by_id[scene_id], tile, overlap, suffix)]
             if name == "train":
                 tiles = _thin_empty(tiles, seed)
-            jobs += [(by_id[scene_id], cut, partial / name, name == "train") for scene_id, cut in tiles.items()]
-            suffix, _ = TRAIN_ENCODING if name == "train" else EVAL_ENCODING
-            _tile_coco(tiles, suffix).save(partial / f"{name}.json")
+            images = [cut.coco(number) for number, cut in enumerate(tiles, start=1)]
+            CocoFile.of_boxes(images, [cut.boxes for cut in tiles]).save(partial / f"{name}.json")
             digests[f"{name}.json"] = sha256(partial / f"{name}.json")
-            boxes = [len(cut.boxes) for of_scene in tiles.values() for cut in of_scene]
+            boxes = [len(cut.boxes) for cut in tiles]
             counts[name] = TileCounts(tiles=len(boxes), boxes=sum(boxes), densest=max(boxes, default=0))
+            by_scene = groupby(tiles, key=lambda cut: cut.scene.scene_id)
+            jobs += [(list(of_scene), partial / name) for _, of_scene in by_scene]
         if not counts["train"].boxes:
             scene_ids = ", ".join(split["train"])
             raise UserError(f"--tile {tile}: no train tile has a box; nothing to train on in {scene_ids}")
-        for of_scene in in_processes(_cut_scene, jobs, f"cutting {tile}_{overlap}", "scene"):
-            digests |= of_scene
+        for digests_of_scene in in_processes(_cut_scene, jobs, f"cutting {tile}_{overlap}", "scene"):
+            digests |= digests_of_scene
         write_text(partial / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))
         return TileSet(
             tile=tile,
             overlap=overlap,
             min_visible=MIN_VISIBLE,
             keep_empty=KEEP_EMPTY,
-            train=counts["train"],
-            val=counts["val"],
-            test=counts["test"],
             sha256=sha256(partial / SUMS),
+            **counts,
         )
 
 
-def _tiles(scene: Scene, tile: int, overlap: int) -> list[Tile]:
-    grid = tile_grid(scene.width, scene.height, tile, overlap)
-    return [Tile(window, cut_boxes(scene.boxes, window)[0]) for window in grid]
+def _tiles(scene: Scene, tile: int, overlap: int, suffix: str) -> list[Tile]:
+    """List the tiles of a scene, row by row."""
+    return [
+        Tile(scene, window, cut_boxes(scene.boxes, window)[0], f"{scene.scene_id}_{window[0]}_{window[1]}{suffix}")
+        for window in tile_grid(scene.width, scene.height, tile, overlap)
+    ]
 
 
-def _thin_empty(tiles: dict[str, list[Tile]], seed: int) -> dict[str, list[Tile]]:
+def _thin_empty(tiles: list[Tile], seed: int) -> list[Tile]:
     """Keep ``KEEP_EMPTY`` of the tiles without boxes, drawn over all scenes."""
-    empty = [tile for of_scene in tiles.values() for tile in of_scene if not len(tile.boxes)]
-    if not empty:
-        return tiles
-    rng = np.random.default_rng(seed)
-    kept = {empty[i] for i in rng.choice(len(empty), round(KEEP_EMPTY * len(empty)), replace=False)}
-    return {
-        scene_id: [tile for tile in of_scene if len(tile.boxes) or tile in kept] for scene_id, of_scene in tiles.items()
-    }
+    empty = [index for index, cut in enumerate(tiles) if not len(cut.boxes)]
+    kept = np.random.default_rng(seed).choice(empty, round(KEEP_EMPTY * len(empty)), replace=False)
+    left_out = set(empty).difference(kept.tolist())
+    return [cut for index, cut in enumerate(tiles) if index not in left_out]
 
 
-def _cut_scene(job: tuple[Scene, list[Tile], Path, bool]) -> dict[str, str]:
-    """Write the tiles of a scene; return the SHA-256 of each, by its name in the tile set."""
-    scene, tiles, folder, is_train = job
+def _cut_scene(job: tuple[list[Tile], Path]) -> dict[str, str]:
+    """Write tiles of one scene; return the SHA-256 of each, by its name in the tile set."""
+    tiles, folder = job
+    scene = tiles[0].scene
     pixels = resized(read_pixels(scene.image, scene.reading), scene.width, scene.height)
     image = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)  # the order that OpenCV writes
-    suffix, encoding = TRAIN_ENCODING if is_train else EVAL_ENCODING
     digests = {}
     for tile in tiles:
         x1, y1, x2, y2 = tile.window
-        name = _tile_name(scene.scene_id, x1, y1, suffix)
-        encoded = cv2.imencode(suffix, image[y1:y2, x1:x2], encoding)[1].tobytes()
-        (folder / name).write_bytes(encoded)
-        digests[f"{folder.name}/{name}"] = hashlib.sha256(encoded).hexdigest()
+        path = folder / tile.name
+        encoded = cv2.imencode(path.suffix, image[y1:y2, x1:x2], ENCODINGS[path.suffix])[1].tobytes()
+        path.write_bytes(encoded)
+        digests[f"{folder.name}/{tile.name}"] = hashlib.sha256(encoded).hexdigest()
     return digests
-
-
-def _tile_name(scene_id: str, x: int, y: int, suffix: str) -> str:
-    return f"{scene_id}_{x}_{y}{suffix}"
-
-
-def _tile_coco(tiles: dict[str, list[Tile]], suffix: str) -> CocoFile:
-    images: list[CocoImage] = []
-    boxes: list[NDArray[np.float32]] = []
-    for scene_id, cut in tiles.items():
-        for tile in cut:
-            x1, y1, x2, y2 = tile.window.tolist()
-            name = _tile_name(scene_id, x1, y1, suffix)
-            images.append(CocoImage(len(images) + 1, name, x2 - x1, y2 - y1, scene_id, x=x1, y=y1))
-            boxes.append(tile.boxes)
-    return CocoFile.of_boxes(images, boxes)

@@ -31,11 +31,7 @@ DASH = "-"
 
 @dataclass(frozen=True)
 class Experiment:
-    """Runs that differ in their seed or fold alone.
-
-    Attributes:
-        runs: at least one.
-    """
+    """Runs, at least one, that differ in their seed or fold alone."""
 
     runs: Sequence[ScoredRun]
 
@@ -94,7 +90,7 @@ def _row(experiment: Experiment, best: Experiment, known: Mapping[str, ConfigRes
     runs = experiment.runs
     trained = [run.trained for run in runs if run.trained is not None]
     speed = known[experiment.name].speed if experiment.name in known else None
-    minutes = [each.seconds / 60 for each in trained if each.seconds is not None]
+    minutes = [by.seconds / 60 for by in trained if by.seconds is not None]
     spans = runs[0].figures.intervals if len(runs) == 1 else intervals(experiment.scored)
     behind = {} if experiment is best else differences(experiment.scored, best.scored)
     figures = []
@@ -107,22 +103,22 @@ def _row(experiment: Experiment, best: Experiment, known: Mapping[str, ConfigRes
     return [
         experiment.name,
         ", ".join(str(run.folder) for run in runs),
-        _each(each.seed for each in trained),
-        _each(each.initialised for each in trained),
+        _each(by.seed for by in trained),
+        _each(by.initialised for by in trained),
         *figures,
         _each(f"{run.figures.threshold:.3f}{', best here' if run.chosen_here else ''}" for run in runs),
         runs[0].tiles or DASH,
         _mean_and_spread([run.tile_ap for run in runs if run.tile_ap is not None]),
-        _each(each.iterations for each in trained),
+        _each(by.iterations for by in trained),
         f"{mean(minutes):.0f}" if minutes else DASH,
         DASH if speed is None else f"{speed.parameters / 1e6:.1f}",
         DASH if speed is None else brief(speed.inference.p50),
-        _each(each.hardware for each in trained),
+        _each(by.hardware for by in trained),
     ]
 
 
 def _mean_and_spread(values: Sequence[float]) -> str:
-    """Mean, and the standard deviation of several."""
+    """Format the mean of values, and the standard deviation of several."""
     if not values:
         return DASH
     return shown(mean(values)) + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
@@ -133,7 +129,7 @@ def _each(values: Iterable[object]) -> str:
 
 
 def _behind(less: float, low: float, high: float) -> str:
-    """By how much a figure lies below the best experiment's, and whether scenes drawn anew could turn it."""
+    """Format by how much a figure lies below the best experiment's, and whether scenes drawn anew could turn it."""
     if math.isnan(low):
         return f"{less:.3f}, may be chance"
     return f"{less:.3f} ({low:.3f} to {high:.3f}){', may be chance' if low <= 0 <= high else ''}"
@@ -148,7 +144,8 @@ def write_comparison(out: Path, runs: Sequence[ScoredRun], known: Mapping[str, C
     cells = rows(compared, known)
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([HEADER, *cells])
-    header, *filled = _without_empty_columns([HEADER, *cells])
+    filled_columns = [column for column in zip(HEADER, *cells, strict=True) if set(column[1:]) != {DASH}]
+    header, *filled = zip(*filled_columns, strict=True)
     curves = _curves(compared)
     scenes = {scene.result.scene_id: scene.result for run in compared[0].runs for scene in run.scenes}
     content = {
@@ -166,11 +163,6 @@ def write_comparison(out: Path, runs: Sequence[ScoredRun], known: Mapping[str, C
     write_bytes(out / "precision_recall.png", png(curves))
     write_text(out / "comparison.html", render("comparison.html", content))
     return markdown
-
-
-def _without_empty_columns(table: Sequence[Sequence[str]]) -> list[list[str]]:
-    kept = [column for column in zip(*table, strict=True) if set(column[1:]) != {DASH}]
-    return [list(row) for row in zip(*kept, strict=True)]
 
 
 def _curves(compared: Sequence[Experiment]) -> "Figure":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from oil_storage.errors import UserError
-from oil_storage.figures import ConfigResults, RecordedRun, Stored, TestRecord, metric_key
+from oil_storage.figures import ConfigResults, Figures, RecordedRun, Stored, TestRecord, metric_key
 from oil_storage.files import sha256
 from oil_storage.reporting.formatting import TILE_FIGURES, markdown_table, shown, span
 
@@ -23,6 +23,8 @@ HEADER = (
     *("config", "first weights", "data", "split", "seed", *COLUMNS, *PUBLISHED_COLUMNS, *SCENE_COLUMNS),
     *("training", "hardware", "commit"),
 )
+BRIEF = ("config", "data", "split", "seed", "AP", "AP50", "F1", "training")
+"""Columns of README's table."""
 RECORDED = {
     *("ap", "ap50", "ap75", "ar", "voc_ap", "threshold", "precision", "recall", "f1", "count_mae", "count_bias"),
     *("count_r2", "iou", "centre_px", "diameter_px", "intervals", "lost_ap50"),
@@ -31,10 +33,6 @@ RECORDED = {
 
 LOG = Path("results/test_log.csv")
 """Every look at a test split: what is chosen after many looks is chosen on them."""
-LOG_COLUMNS = (
-    *("date", "config", "data", "data_sha256", "checkpoint_sha256", "commit", "tta", "changes"),
-    *("ap", "ap50", "scene_f1"),
-)
 logger = logging.getLogger(__name__)
 
 
@@ -58,8 +56,6 @@ def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
         raise UserError(f"{path}: no such file; {again}")
     record = TestRecord.load(path)
     checkpoint, trained = Path(record.checkpoint), record.trained
-    if record.split != split:
-        raise UserError(f"{path}: scores the split {record.split!r}; {again}")
     if checkpoint.resolve().parent != work_dir.resolve():
         raise UserError(f"{path}: scores {checkpoint}, which is not of {work_dir}; {again}")
     if not checkpoint.is_file() or sha256(checkpoint) != record.checkpoint_sha256:
@@ -137,11 +133,15 @@ def replaced(runs: Sequence[RecordedRun], run: RecordedRun) -> list[RecordedRun]
                 f"seed {run.seed} is recorded with {other.iterations} iterations, this run had {run.iterations};\n"
                 "record it elsewhere with --results, or take the other out first"
             )
-    return sorted([*others, run], key=lambda each: (each.data.name, each.split, each.seed or 0, each.tta))
+    return sorted([*others, run], key=lambda kept: (kept.data.name, kept.split, kept.seed or 0, kept.tta))
 
 
-def markdown(known: Mapping[str, ConfigResults]) -> str:
+def markdown(known: Mapping[str, ConfigResults], columns: Sequence[str] = HEADER) -> str:
     """Make a table for each data set, a line a run; figures on different data are not to be compared.
+
+    Args:
+        known: see :func:`read`.
+        columns: columns of the tables; with all of them, notes on changed configs follow.
 
     Raises:
         UserError: nothing is recorded.
@@ -151,12 +151,13 @@ def markdown(known: Mapping[str, ConfigResults]) -> str:
     for config, content in known.items():
         for run in content.runs:
             data = run.data.name, run.data.annotations_sha256, run.data.split_seed
-            by_data.setdefault(data, []).append(_cells(config, run))
-            if run.changes:
+            cells = dict(zip(HEADER, _cells(config, run), strict=True))
+            by_data.setdefault(data, []).append([cells[column] for column in columns])
+            if run.changes and columns == HEADER:
                 notes.append(f"`{config}` is tested otherwise than it was trained: {'; '.join(run.changes)}.\n")
     if not by_data:
         raise UserError("no run is recorded; name one: tools/report.py WORK_DIR")
-    tables = [markdown_table(HEADER, rows) for _, rows in sorted(by_data.items())]
+    tables = [markdown_table(columns, rows) for _, rows in sorted(by_data.items())]
     return "\n".join([*tables, *dict.fromkeys(notes)])
 
 
@@ -169,18 +170,17 @@ def _cells(config: str, run: RecordedRun) -> list[str]:
         run.data.name,
         run.split,
         str(run.seed),
-        *(shown(value) for value in values),
-        *(_with_interval(run, name) for name in SCENE_COLUMNS.values()),
+        *map(shown, values),
+        *(_with_interval(run.scenes, name) for name in SCENE_COLUMNS.values()),
         "-" if run.train_minutes is None else f"{run.train_minutes:.0f} min",
         run.hardware,
         run.commit,
     ]
 
 
-def _with_interval(run: RecordedRun, name: str) -> str:
-    value = shown(getattr(run.scenes, name, None))
-    interval = span(run.scenes.intervals.get(name)) if run.scenes else ""
-    return f"{value} ({interval})" if interval else value
+def _with_interval(figures: Figures | None, name: str) -> str:
+    interval = span(figures.intervals.get(name)) if figures else ""
+    return shown(getattr(figures, name, None)) + (f" ({interval})" if interval else "")
 
 
 def log_test(config: Path, tested: TestRecord) -> None:
@@ -190,22 +190,26 @@ def log_test(config: Path, tested: TestRecord) -> None:
     """
     if Path("configs").resolve() not in config.resolve().parents or not LOG.parent.is_dir():
         return
-    figures = tested.metrics[metric_key("mAP")], tested.metrics[metric_key("mAP_50")], tested.scenes.f1
-    row = (
-        datetime.now(UTC).isoformat(timespec="seconds"),
-        config.stem,
-        tested.data.name,
-        tested.data.sha256[:12],
-        tested.checkpoint_sha256[:12],
-        tested.trained.commit if tested.trained else "",
-        str(tested.tta).lower(),
-        "; ".join(tested.changes),
-        *("" if value is None else f"{value:.4f}" for value in figures),
-    )
+    figures = {
+        "ap": tested.metrics[metric_key("mAP")],
+        "ap50": tested.metrics[metric_key("mAP_50")],
+        "scene_f1": tested.scenes.f1,
+    }
+    row = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": config.stem,
+        "data": tested.data.name,
+        "data_sha256": tested.data.sha256[:12],
+        "checkpoint_sha256": tested.checkpoint_sha256[:12],
+        "commit": tested.trained.commit if tested.trained else "",
+        "tta": str(tested.tta).lower(),
+        "changes": "; ".join(tested.changes),
+        **{name: "" if value is None else f"{value:.4f}" for name, value in figures.items()},
+    }
     try:
         is_new = not LOG.exists()
         with LOG.open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([LOG_COLUMNS, row] if is_new else [row])
+            csv.writer(file, lineterminator="\n").writerows([row, row.values()] if is_new else [row.values()])
         logger.info("logged in %s: a look at the test split", LOG)
     except OSError as error:
         logger.warning("this test is not in %s: %s", LOG, error)

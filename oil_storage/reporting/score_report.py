@@ -11,6 +11,7 @@ import numpy as np
 
 from oil_storage.drawing import Crop, contact_sheet, jpeg
 from oil_storage.evaluation.curves import curve
+from oil_storage.evaluation.detections_file import CSV_COLUMNS
 from oil_storage.evaluation.errors import Kind, classify
 from oil_storage.evaluation.matching import Matched
 from oil_storage.figures import Figures
@@ -104,10 +105,8 @@ def loosest(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
 def suspect_labels(boxes: Iterable[GalleryBox]) -> str:
     """Write false positives as CSV; a person judges which are tanks without a label."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("scene", "xmin", "ymin", "xmax", "ymax", "score"))
-    for box in boxes:
-        writer.writerow((box.scene_id, *(round(value, 1) for value in box.box), round(box.value, 4)))
+    rows = ((box.scene_id, *(round(value, 1) for value in box.box), round(box.value, 4)) for box in boxes)
+    csv.writer(text, lineterminator="\n").writerows([CSV_COLUMNS, *rows])
     return text.getvalue()
 
 
@@ -119,7 +118,7 @@ def from_tiles(folder: Path, scenes: Sequence[Matched]) -> PictureOf:
         windows = windows_by_scene[scene_id]
         if windows is None:
             return None
-        margins = np.concatenate([np.asarray(box)[None, :2] - windows[:, :2], windows[:, 2:] - np.asarray(box)[2:]], 1)
+        margins = np.concatenate([box[:2] - windows[:, :2], windows[:, 2:] - box[2:]], axis=1)
         x, y = windows[margins.min(axis=1).argmax(), :2].tolist()
         paths = (folder / f"{scene_id}_{x}_{y}{suffix}" for suffix in SUFFIXES)
         return next(((path, (x, y)) for path in paths if path.is_file()), None)
@@ -158,11 +157,16 @@ def write_report(
         write_bytes(folder / f"{name}.png", png(figure))
     false = false_positives(scenes, threshold)
     write_text(folder / SUSPECTS, suspect_labels(false))
-    loose = loosest(scenes, threshold)
     galleries = [
         ("false_positives", false, "Highest-scoring false positives", "Errors, or tanks without a label.", "score"),
         ("misses", misses(scenes, threshold), "Largest tanks that were missed", "", "side in px"),
-        ("loosest", loose, "Right detections that fit worst", "Red is the detection, green the label.", "IoU"),
+        (
+            "loosest",
+            loosest(scenes, threshold),
+            "Right detections that fit worst",
+            "Red is the detection, green the label.",
+            "IoU",
+        ),
     ]
     content = {
         "title": title,

@@ -34,15 +34,7 @@ def write_tested(
     tile_detections: Sequence[dict[str, Any]],
     tile_folder: Path,
 ) -> None:
-    """Write the score of ``tools/test.py``.
-
-    Args:
-        folder: of the split, in the work dir.
-        record: what was tested, and its figures.
-        scenes: detections beside the ground truth.
-        tile_detections: COCO results.
-        tile_folder: images of the tiles.
-    """
+    """Write the score of ``tools/test.py`` into the split's folder; see :class:`oil_storage.engine.testing.Tested`."""
     (folder / METRICS).unlink(missing_ok=True)  # an earlier test's; its other files are about to be replaced
     coco_detections([scene.result for scene in scenes]).save(folder / DETECTIONS)
     write_text(folder / TILE_DETECTIONS, json.dumps(tile_detections))
@@ -52,17 +44,14 @@ def write_tested(
 
 
 def _facts(record: TestRecord) -> dict[str, str]:
-    trained = "the checkpoint does not tell"
-    if (by := record.trained) is not None:
-        trained = (
-            f"{by.iterations} iterations from {by.initialised or 'unknown weights'}, seed {by.seed}, commit "
-            f"{by.commit}, on {by.hardware}"
-        )
-    data = record.data
+    data, by = record.data, record.trained
     return {
         "config": record.config,
         "checkpoint": f"{record.checkpoint} (SHA-256 {record.checkpoint_sha256[:12]})",
-        "trained": trained,
+        "trained": f"{by.iterations} iterations from {by.initialised or 'unknown weights'}, seed {by.seed}, commit "
+        f"{by.commit}, on {by.hardware}"
+        if by
+        else "the checkpoint does not tell",
         "data": f"{data.name}, {record.split} split of seed {data.split_seed} (SHA-256 {data.sha256[:12]})",
         "AP of tiles": f"{shown(record.metrics[metric_key('mAP')])}, less that of scenes "
         f"{shown(record.tiles_ap_minus_scenes_ap)}",
@@ -77,22 +66,14 @@ def write_evaluated(
     picture_of: PictureOf,
     reading: Reading = DEFAULT_READING,
 ) -> None:
-    """Write the score of ``tools/evaluate.py``.
-
-    Args:
-        folder: made if absent.
-        record: what was scored, and its figures.
-        scenes: detections beside the ground truth.
-        picture_of: see :func:`oil_storage.reporting.score_report.write_report`.
-        reading: how the bands of the pictures become colours.
-    """
+    """Write the score of ``tools/evaluate.py``, into a folder that is made; see :func:`write_report`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / METRICS).unlink(missing_ok=True)
     results = [scene.result for scene in scenes]
     coco_detections(results).save(folder / DETECTIONS)
     coco_truth(results).save(folder / TRUTH)
-    keys = EvaluationRecord.model_fields.keys() - Figures.model_fields.keys()
-    facts = {key.replace("_", " "): getattr(record, key) for key in EvaluationRecord.model_fields if key in keys}
+    keys = [key for key in EvaluationRecord.model_fields if key not in Figures.model_fields]
+    facts = {key.replace("_", " "): getattr(record, key) for key in keys}
     write_report(folder, Path(record.detections).name, facts, scenes, record, picture_of, reading)
     record.save(folder / METRICS)
 

@@ -1,13 +1,106 @@
-"""The layers that a scene is painted on, and their exposure to the pixels of a pan-sharpened satellite image."""
+"""The layers that a scene is painted on, in its sun and colours, and their exposure to a satellite's pixels."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
 
-from oil_storage.synthetic.climate import Climate, Colour, shade
-from oil_storage.synthetic.geometry import Array, Field, fractal_noise, smooth_noise, sweep
+from oil_storage.synthetic.geometry import Array, Field, fractal_noise, smooth_noise, sweep, unit
+
+METRES_PER_PIXEL = 1.2
+
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours (RGB, 0 to 255) of a kind of country."""
+
+    ground: Colour
+    fields: tuple[Colour, ...]
+    trees: Colour
+    water: tuple[Colour, ...]
+    yards: tuple[Colour, ...]
+    roofs: tuple[Colour, ...]
+    uses: tuple[float, float, float, float, float]  # weights of field, forest, town, scrub, bare land
+
+
+_ROOFS: tuple[Colour, ...] = (
+    (206, 204, 198), (172, 172, 170), (128, 126, 124), (150, 98, 78), (118, 84, 70), (190, 180, 160), (92, 92, 96),
+    (84, 104, 132), (228, 228, 224), (160, 140, 118),
+)  # fmt: skip
+
+PALETTES = {
+    "temperate": Palette(
+        (92, 96, 68), ((78, 98, 58), (62, 84, 50), (122, 112, 76), (142, 124, 90), (96, 110, 66), (104, 88, 66)),
+        (38, 54, 34), ((34, 56, 66), (74, 86, 78), (28, 62, 62)), ((128, 122, 108), (106, 104, 92), (84, 92, 66)),
+        _ROOFS, (0.42, 0.2, 0.16, 0.12, 0.1),
+    ),
+    "arid": Palette(
+        (186, 168, 134), ((176, 158, 122), (190, 172, 138), (160, 146, 116), (120, 122, 84)),
+        (86, 88, 60), ((24, 62, 82), (40, 92, 98)),
+        ((180, 164, 132), (164, 146, 114), (196, 182, 154), (148, 136, 112)),
+        (*_ROOFS, (214, 202, 176), (196, 184, 160)), (0.06, 0.02, 0.14, 0.28, 0.5),
+    ),
+    "savanna": Palette(
+        (136, 104, 76), ((118, 98, 70), (146, 108, 74), (104, 98, 62), (156, 124, 88)),
+        (58, 62, 40), ((58, 72, 64), (92, 88, 70)), ((144, 112, 82), (126, 102, 80), (152, 130, 104)),
+        _ROOFS, (0.22, 0.14, 0.14, 0.34, 0.16),
+    ),
+    "tropical": Palette(
+        (70, 90, 54), ((64, 98, 52), (52, 80, 44), (88, 104, 58), (112, 104, 72)),
+        (30, 52, 30), ((22, 48, 62), (30, 66, 66), (96, 96, 74)), ((130, 120, 100), (110, 104, 88), (72, 88, 52)),
+        _ROOFS, (0.26, 0.34, 0.2, 0.12, 0.08),
+    ),
+    "continental": Palette(
+        (108, 98, 78), ((102, 92, 72), (88, 84, 66), (122, 110, 86), (78, 74, 60), (94, 98, 70)),
+        (50, 52, 40), ((26, 40, 54), (48, 62, 68)), ((116, 108, 96), (98, 94, 86), (134, 124, 106)),
+        _ROOFS, (0.34, 0.14, 0.22, 0.18, 0.12),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Climate:
+    """Sun, view and palette of a scene; ``shadow`` and ``lean`` are of something one metre high, ``(2,)`` px."""
+
+    palette: Palette
+    shadow: Array  # how far it reaches over flat ground
+    lean: Array  # by how much the top is displaced, the view being oblique
+
+    @property
+    def shadow_direction(self) -> Array:
+        """Unit vector ``(2,)`` away from the sun."""
+        return np.asarray(self.shadow / np.linalg.norm(self.shadow))
+
+
+def draw_climate(rng: Generator) -> Climate:
+    """Draw a climate; the sun stands 28 to 66 degrees high, the view is up to 14 degrees oblique."""
+    palette = PALETTES[rng.choice(list(PALETTES), p=(0.3, 0.2, 0.12, 0.16, 0.22))]
+    elevation, oblique = np.radians(rng.uniform(28, 66)), np.radians(rng.uniform(0, 14))
+    # Morning overpass: shadows fall west to north on the northern half of the earth, west to south on the southern.
+    azimuth = np.radians(rng.uniform(185, 275)) if rng.random() < 0.75 else np.radians(rng.uniform(95, 175))
+    return Climate(
+        palette,
+        unit(azimuth) / np.tan(elevation) / METRES_PER_PIXEL,
+        unit(rng.uniform(0, 2 * np.pi)) * np.tan(oblique) / METRES_PER_PIXEL,
+    )
+
+
+def tint(colour: ArrayLike, rng: Generator, spread: float = 6.0) -> Colour:
+    """Return the colour ``(3,)``, a little lighter or darker and of a slightly other hue."""
+    *hue, light = rng.standard_normal(4) * spread
+    red, green, blue = np.clip(np.asarray(colour) * np.exp(light / 90) + np.array(hue) / 3, 8, 255).tolist()
+    return red, green, blue
+
+
+def shade(colour: Colour, factor: float) -> Colour:
+    """Return the colour times ``factor``, kept within 0 to 255."""
+    red, green, blue = np.minimum(np.array(colour) * factor, 255).tolist()
+    return red, green, blue
+
 
 _SHIFT = 4  # OpenCV's fixed-point coordinates: 1/16 px
 
@@ -17,32 +110,18 @@ def _fixed(points: Array) -> NDArray[np.int32]:
     return np.asarray(np.round((points - 0.5) * 2**_SHIFT), np.int32)
 
 
-class Window(NamedTuple):
-    """Pixels ``where = (rows, columns)`` around a disc, their offsets from its centre and their distances to it."""
-
-    where: tuple[slice, slice]
-    dx: Array
-    dy: Array
-    distance: Array
-
-
 class Canvas:
-    """Layers ``(size, size)``, uint8.
-
-    Attributes:
-        albedo: ``(size, size, 3)`` RGB.
-        grain: strength of the fine mottling of a surface.
-        bump: strength of the relief of tree crowns.
-        shadow: share of a pixel that the sun does not reach.
-    """
+    """Layers ``(size, size)``, uint8, of which ``albedo`` is RGB, ``(size, size, 3)``."""
 
     def __init__(self, size: int, climate: Climate) -> None:
         self.size = size
         self.climate = climate
+        self.palette = climate.palette
         self.albedo = np.zeros((size, size, 3), np.uint8)
-        self.grain = np.zeros((size, size), np.uint8)
-        self.bump = np.zeros((size, size), np.uint8)
-        self.shadow = np.zeros((size, size), np.uint8)
+        self.grain = np.zeros((size, size), np.uint8)  # strength of the fine mottling of a surface
+        self.bump = np.zeros((size, size), np.uint8)  # strength of the relief of tree crowns
+        self.shadow = np.zeros((size, size), np.uint8)  # share of a pixel that the sun does not reach
+        self.layers = (self.albedo, self.grain, self.bump, self.shadow)
 
     def sees(self, centre: Array, reach: float) -> bool:
         """Whether anything within ``reach`` px of ``centre`` ``(2,)`` may show."""
@@ -50,18 +129,15 @@ class Canvas:
 
     def polygon(self, points: Array, colour: Colour, grain: int = 20, bump: int = 0) -> None:
         """Fill the outline ``points`` ``(n, 2)`` with a surface; it lies in the sun until a shadow is cast on it."""
-        fixed = [_fixed(points)]
-        cv2.fillPoly(self.albedo, fixed, colour, cv2.LINE_AA, _SHIFT)
-        for layer, value in ((self.grain, grain), (self.bump, bump), (self.shadow, 0)):
-            cv2.fillPoly(layer, fixed, value, cv2.LINE_AA, _SHIFT)
+        for layer, value in zip(self.layers, (colour, grain, bump, 0), strict=True):
+            cv2.fillPoly(layer, [_fixed(points)], value, cv2.LINE_AA, _SHIFT)
 
     def line(self, points: Array, colour: Colour, width: float = 1.0, grain: int = 12, closed: bool = False) -> None:
         """Draw a line of ``width`` px through ``points`` ``(n, 2)``; if wider than one, it lies above older shadows."""
-        fixed, thickness = [_fixed(points)], max(1, round(width))
-        cv2.polylines(self.albedo, fixed, closed, colour, thickness, cv2.LINE_AA, _SHIFT)
-        if thickness > 1:
-            for layer, value in ((self.grain, grain), (self.bump, 0), (self.shadow, 0)):
-                cv2.polylines(layer, fixed, closed, value, thickness, cv2.LINE_AA, _SHIFT)
+        thickness = max(1, round(width))
+        layers = self.layers if thickness > 1 else self.layers[:1]
+        for layer, value in zip(layers, (colour, grain, 0, 0), strict=False):
+            cv2.polylines(layer, [_fixed(points)], closed, value, thickness, cv2.LINE_AA, _SHIFT)
 
     def cast(self, footprint: Array, height: float) -> None:
         """Cast the shadow of a convex ``footprint`` ``(n, 2)`` that stands ``height`` m high."""
@@ -74,73 +150,63 @@ class Canvas:
             shifted = outline + self.climate.shadow * height * share
             cv2.fillPoly(self.shadow, [_fixed(shifted)], 255, cv2.LINE_AA, _SHIFT)
 
-    def block(self, footprint: Array, height: float, roof: Colour, grain: int = 10) -> Array:
-        """Stand a convex block on the ground; return the outline ``(n, 2)`` of its roof as the view displaces it."""
+    def block(self, footprint: Array, height: float, roof: Colour) -> Array:
+        """Stand a convex block on the ground; return the middle ``(2,)`` of its roof as the view displaces it."""
         self.cast(footprint, height)
         top = footprint + self.climate.lean * height
-        self.polygon(sweep(footprint, self.climate.lean * height), shade(roof, 0.6), grain=grain)
-        self.polygon(top, roof, grain=grain)
-        return top
+        self.polygon(sweep(footprint, self.climate.lean * height), shade(roof, 0.6), grain=10)
+        self.polygon(top, roof, grain=10)
+        return np.asarray(top.mean(axis=0))
 
-    def window(self, centre: Array, radius: float) -> Window | None:
-        """Return the pixels around a disc; None where nothing of it lies in the scene."""
-        x0, y0 = np.maximum(np.floor(np.asarray(centre) - radius).astype(int), 0)
-        x1, y1 = np.minimum(np.ceil(np.asarray(centre) + radius).astype(int), self.size)
-        if x1 <= x0 or y1 <= y0:
-            return None
-        dx = np.arange(x0, x1)[None, :] + 0.5 - centre[0]
-        dy = np.arange(y0, y1)[:, None] + 0.5 - centre[1]
-        return Window((slice(y0, y1), slice(x0, x1)), dx, dy, np.hypot(dx, dy))
+    def window(self, centre: Array, radius: float) -> tuple[tuple[slice, slice], Array]:
+        """Return the rows and columns of the pixels around a disc, and their offsets ``(h, w, 2)`` from its centre."""
+        x0, y0 = np.maximum(np.floor(centre - radius).astype(int), 0)
+        x1, y1 = np.minimum(np.ceil(centre + radius).astype(int), self.size)
+        y, x = np.mgrid[y0:y1, x0:x1]
+        return np.s_[y0:y1, x0:x1], np.stack([x, y], axis=-1) + 0.5 - centre
 
-    def blend(self, window: Window, cover: Array, colour: Array, grain: int, shadow: Array) -> None:
-        """Lay ``colour`` ``(h, w, 3)`` with its ``shadow`` ``(h, w)`` in 0..1 over the window by ``cover`` in 0..1."""
-        where, soft = window.where, cover[..., None]
-        self.albedo[where] = np.clip(self.albedo[where] * (1 - soft) + colour * soft, 0, 255).astype(np.uint8)
-        self.grain[where] = (self.grain[where] * (1 - cover) + grain * cover).astype(np.uint8)
-        self.bump[where] = (self.bump[where] * (1 - cover)).astype(np.uint8)
-        self.shadow[where] = (self.shadow[where] * (1 - cover) + 255 * shadow * cover).astype(np.uint8)
+    def blend(self, where: tuple[slice, slice], cover: Array, colour: Array, grain: int, shadow: Array) -> None:
+        """Lay ``colour`` ``(h, w, 3)`` with its ``shadow`` ``(h, w)`` in 0..1 over pixels by ``cover`` in 0..1."""
+        values: tuple[ArrayLike, ...] = (colour, grain, 0, 255 * shadow)
+        for layer, value in zip(self.layers, values, strict=True):
+            share = cover[..., None] if layer.ndim == 3 else cover
+            layer[where] = np.clip(layer[where] * (1 - share) + np.asarray(value) * share, 0, 255).astype(np.uint8)
 
 
 def _blur(image: Field, sigma: float) -> Field:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT), np.float32)
 
 
-def _illuminate(canvas: Canvas, rng: np.random.Generator) -> Field:
-    """Radiance ``(size, size, 3)`` in 0..1 and above: mottled surfaces in sun or in the sky's bluish light."""
+def _illuminate(canvas: Canvas, rng: Generator) -> Field:
+    """Compute the light ``(size, size, 3)``, 0..1 and above: mottled surfaces in sun or in bluish skylight."""
     size = canvas.size
     mottle = 0.7 * fractal_noise(size, 90, 5, rng) + 0.6 * fractal_noise(size, 8, 3, rng)
     crowns = fractal_noise(size, 5, 2, rng)
-    away = canvas.climate.shadow_direction * 1.5
-    shifted = cv2.warpAffine(
-        crowns, np.array([[1, 0, away[0]], [0, 1, away[1]]]), (size, size), borderMode=cv2.BORDER_REFLECT
-    )
-    relief = crowns - shifted
+    away = np.column_stack([np.eye(2), canvas.climate.shadow_direction * 1.5])
+    relief = crowns - cv2.warpAffine(crowns, away, (size, size), borderMode=cv2.BORDER_REFLECT)
     light = 1 + np.float32(0.085 / 100) * mottle * canvas.grain + np.float32(0.28 / 255) * relief * canvas.bump
-    np.maximum(light, 0.1, out=light)
+    light = np.maximum(light, 0.1) * np.float32(1 / 255)
     image = canvas.albedo.astype(np.float32)
-    light *= np.float32(1 / 255)
-    shade = canvas.shadow.astype(np.float32) * np.float32(1 / 255)
+    shade = canvas.shadow * np.float32(1 / 255)
     sky = np.array([0.24, 0.28, 0.34], np.float32) * np.float32(rng.uniform(0.8, 1.3))
     for channel in range(3):
         image[..., channel] *= light * (1 - shade * (1 - sky[channel]))
     return image
 
 
-def expose(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Image ``(size, size, 3)`` RGB of the canvas.
+def expose(canvas: Canvas, rng: Generator) -> NDArray[np.uint8]:
+    """Return the image ``(size, size, 3)`` RGB of the canvas.
 
     The optics blur; ground processing sharpens, which leaves light and dark fringes around bright things, and takes
     colour from bands of a quarter of the resolution. Geometry stays as painted.
     """
-    size = canvas.size
     image = _illuminate(canvas, rng)
     haze, contrast = rng.uniform(0.0, 0.1), rng.uniform(1.0, 1.4)
     cast = np.exp(rng.normal((0.03, 0.0, -0.05), 0.035)).astype(np.float32)
     image = _blur(image, rng.uniform(0.75, 1.0))
     # Contrast about a middle grey, colour cast and haze, all in one gain and offset per band.
-    gain = np.float32(contrast * (1 - haze)) * cast
     offset = np.float32(0.36 * (rng.uniform(0.85, 1.15) - contrast) * (1 - haze)) * cast
-    image *= gain
+    image *= np.float32(contrast * (1 - haze)) * cast
     image += offset + np.float32(haze) * np.array([0.62, 0.68, 0.74], np.float32)
     np.maximum(image, 0, out=image)
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
@@ -148,9 +214,9 @@ def expose(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.uint8]:
     chroma = _blur(image, rng.uniform(1.2, 2.2))
     chroma *= np.float32(rng.uniform(0.6, 1.0))
     luma += np.float32(rng.uniform(0.4, 1.1)) * (luma - _blur(luma, 1.4))
-    noise = rng.standard_normal((size, size), dtype=np.float32)
+    noise = rng.standard_normal(luma.shape, dtype=np.float32)
     luma += np.float32(rng.uniform(0.005, 0.018)) * _blur(noise, 0.7) * 2
-    luma *= 1 + np.float32(0.02) * smooth_noise(size, max(200.0, size / 3), rng)
+    luma *= 1 + np.float32(0.02) * smooth_noise(canvas.size, max(200.0, canvas.size / 3), rng)
     chroma += luma[..., None]
     chroma *= 255
     return np.asarray(np.clip(chroma, 0, 255, out=chroma).round(), np.uint8)

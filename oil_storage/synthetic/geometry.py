@@ -1,63 +1,81 @@
 """Points, outlines and noise fields. Coordinates are (x, y) px; pixel i covers [i, i + 1)."""
 
-import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 Field = NDArray[np.float32]
 
 _WAVES = np.array([2.0, 3.0, 5.0])
+_CORNERS = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
 
 
-def unit(angle: float) -> Array:
-    """Unit vector ``(2,)`` at ``angle`` radians from the x axis towards the y axis (down)."""
-    return np.array([math.cos(angle), math.sin(angle)])
+def unit(angle: ArrayLike) -> Array:
+    """Return unit vectors ``(..., 2)`` at ``angle`` radians from the x axis towards the y axis (down)."""
+    return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
 
-def rectangle(centre: Array, width: float, height: float, angle: float) -> Array:
-    """Corners ``(4, 2)`` of a rectangle turned by ``angle`` radians."""
-    x, y, cosine, sine = float(centre[0]), float(centre[1]), math.cos(angle) / 2, math.sin(angle) / 2
-    ax, ay, bx, by = width * cosine, width * sine, -height * sine, height * cosine
-    return np.array(
-        [[x - ax - bx, y - ay - by], [x + ax - bx, y + ay - by], [x + ax + bx, y + ay + by], [x - ax + bx, y - ay + by]]
-    )
+def axes(angle: float) -> Array:
+    """Return unit vectors ``(2, 2)`` along ``angle`` and across it."""
+    return unit([angle, angle + np.pi / 2])
+
+
+@dataclass
+class Rectangle:
+    """A rectangle, its ``centre`` ``(2,)`` px, its first side along ``angle`` radians; ``size`` is ``(2,)`` px."""
+
+    centre: Array
+    size: Array
+    angle: float
+
+    def at(self, offset: ArrayLike) -> Array:
+        """Return the points of offsets ``(..., 2)`` px from the centre along the axes."""
+        return np.asarray(self.centre + np.asarray(offset) @ axes(self.angle))
+
+    def outline(self, margin: float = 0.0) -> Array:
+        """Return the corners ``(4, 2)``, ``margin`` px outside the rectangle."""
+        return self.at(_CORNERS * (self.size + 2 * margin))
 
 
 def circle(centre: Array, radius: float) -> Array:
-    """Outline ``(n, 2)`` of a disc, fine enough for its size."""
+    """Return the outline ``(n, 2)`` of a disc, fine enough for its size."""
     turns = np.linspace(0.0, 2 * np.pi, max(12, int(radius * 2.5)), endpoint=False)
-    return np.asarray(centre + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1))
+    return np.asarray(centre + radius * unit(turns))
 
 
-def wobbly_circle(centre: Array, radius: float, wobble: float, rng: np.random.Generator) -> Array:
-    """Outline ``(n, 2)`` of a disc whose radius strays by the fraction ``wobble``."""
+def blob(centre: Array, radius: float, wobble: float, rng: Generator) -> Array:
+    """Return the outline ``(n, 2)`` of a disc whose radius strays by the fraction ``wobble``."""
     turns = np.linspace(0.0, 2 * np.pi, max(12, int(radius * 2)), endpoint=False)
     waves = np.cos(np.outer(turns, _WAVES) + rng.uniform(0, 2 * np.pi, 3))
     radii = radius * (1.0 + waves @ (rng.normal(0, wobble, 3) / _WAVES))
-    return np.asarray(centre + radii[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=1))
+    return np.asarray(centre + radii[:, None] * unit(turns))
+
+
+def hull(points: Array) -> Array:
+    """Return the convex outline ``(n, 2)`` of points ``(m, 2)``."""
+    return np.asarray(cv2.convexHull(points.astype(np.float32))[:, 0], np.float64)
 
 
 def sweep(outline: Array, offset: Array) -> Array:
-    """Convex outline covered by moving a convex ``outline`` ``(n, 2)`` along ``offset``: a wall seen, a shadow cast."""
-    points = np.concatenate([outline, outline + offset]).astype(np.float32)
-    return np.asarray(cv2.convexHull(points)[:, 0], np.float64)
+    """Return the convex outline that a convex ``outline`` ``(n, 2)`` covers when it moves by ``offset``."""
+    return hull(np.concatenate([outline, outline + offset]))
 
 
-def smooth_noise(size: int, scale: float, rng: np.random.Generator) -> Field:
-    """Noise ``(size, size)`` of about unit variance that varies over ``scale`` px."""
+def smooth_noise(size: int, scale: float, rng: Generator) -> Field:
+    """Draw noise ``(size, size)`` of about unit variance that varies over ``scale`` px."""
     cells = max(4, int(np.ceil(size / scale)) + 3)
     coarse = rng.standard_normal((cells, cells), dtype=np.float32)
-    span = int(np.ceil(cells * scale))
-    side = max(size, span)
+    side = max(size, int(np.ceil(cells * scale)))
     field = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)[:size, :size]
     return np.ascontiguousarray(field) * np.float32(1.3)
 
 
-def fractal_noise(size: int, coarsest: float, octaves: int, rng: np.random.Generator) -> Field:
-    """Sum ``(size, size)`` of smooth noises, each of half the scale and 0.6 of the strength of the one before."""
+def fractal_noise(size: int, coarsest: float, octaves: int, rng: Generator) -> Field:
+    """Draw a sum ``(size, size)`` of smooth noises, each of half the scale and 0.6 of the strength of the last."""
     total = np.zeros((size, size), np.float32)
     for octave in range(octaves):
         total += np.float32(0.6**octave) * smooth_noise(size, max(1.0, coarsest / 2**octave), rng)

@@ -1,226 +1,188 @@
-"""The land between terminals: parcels under vegetation or houses, and the roads across them."""
+"""The ground between terminals: parcels under vegetation or houses, the roads across them, and water."""
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 
+import cv2
 import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike
 
-from oil_storage.synthetic.canvas import Canvas
-from oil_storage.synthetic.climate import Colour, shade, tint
+from oil_storage.synthetic.canvas import Canvas, Colour, shade, tint
 from oil_storage.synthetic.distractors import Distractor, draw_distractor
-from oil_storage.synthetic.geometry import Array, rectangle, smooth_noise, unit, wobbly_circle
+from oil_storage.synthetic.geometry import Array, Field, Rectangle, axes, blob, circle, smooth_noise, unit
+
+_MAP = 8  # px of the scene per cell of the map of heights
 
 
-class Warp:
-    """A gentle bend of the plane, so that what is laid out on straight axes has curved borders."""
-
-    def __init__(self, size: int, rng: np.random.Generator) -> None:
-        lengths = np.array([max(size, 700) * 0.9, 420.0, 190.0, 90.0])
-        bend = rng.uniform(0.0, 0.28)
-        self._waves = np.stack([unit(t) * 2 * np.pi / s for t, s in zip(rng.uniform(0, 7, 4), lengths, strict=True)])
-        self._phases = rng.uniform(0, 2 * np.pi, 4)
-        directions = np.stack([unit(t) for t in rng.uniform(0, 7, 4)])
-        self._reach = directions * (bend * lengths * (0.16, 0.14, 0.1, 0.06))[:, None]
-
-    def __call__(self, points: Array) -> Array:
-        """Bend points ``(..., 2)``."""
-        return np.asarray(points + np.sin(points @ self._waves.T + self._phases) @ self._reach)
+Warp = Callable[[Array], Array]
 
 
-@dataclass(frozen=True)
-class Parcel:
-    """A bent rectangle of land.
+def draw_warp(size: int, rng: Generator) -> Warp:
+    """Draw a gentle bend of points ``(..., 2)``, so that what is laid out on straight axes has curved borders."""
+    lengths = np.array([max(size, 700) * 0.9, 420.0, 190.0, 90.0])
+    bend = rng.uniform(0.0, 0.28)
+    waves = unit(rng.uniform(0, 7, 4)) * 2 * np.pi / lengths[:, None]
+    phases = rng.uniform(0, 2 * np.pi, 4)
+    reach = unit(rng.uniform(0, 7, 4)) * (bend * lengths * (0.16, 0.14, 0.1, 0.06))[:, None]
+    return lambda points: np.asarray(points + np.sin(points @ waves.T + phases) @ reach)
 
-    Attributes:
-        centre: ``(2,)`` px before the bend.
-        width: px along ``angle``.
-        height: px across it.
-        angle: radians.
-        use: index into the palette's uses.
-        warp: the bend of the scene.
-    """
 
-    centre: Array
-    width: float
-    height: float
-    angle: float
-    use: int
+@dataclass
+class Parcel(Rectangle):
+    """A rectangle of land, bent."""
+
+    use: int  # index into the palette's uses
     warp: Warp
 
-    @cached_property
-    def _axes(self) -> Array:
-        return np.stack([unit(self.angle), unit(self.angle + np.pi / 2)])
+    def at(self, offset: ArrayLike) -> Array:
+        """Return the points of offsets ``(..., 2)`` px from the centre along the unbent axes."""
+        return self.warp(super().at(offset))
 
-    def place(self, offset: Array) -> Array:
-        """Points in the scene of offsets ``(..., 2)`` px from the centre along the parcel's axes."""
-        return self.warp(self.centre + offset @ self._axes)
-
-    def axis(self, offset: Array) -> float:
-        """Direction of the parcel's first axis at an offset ``(2,)``, radians."""
-        step = self.place(offset + np.array([2.0, 0.0])) - self.place(offset)
-        return float(np.arctan2(step[1], step[0]))
+    def lot(self, offset: Array, size: Array) -> Rectangle:
+        """Return a straight rectangle at an offset ``(2,)`` from the centre, along the bent axis there."""
+        step = self.at(offset + np.array([2.0, 0.0])) - self.at(offset)
+        return Rectangle(self.at(offset), size, float(np.arctan2(step[1], step[0])))
 
     def strip(self, low: Array, high: Array) -> Array:
-        """Outline ``(n, 2)`` of the part of the parcel between two corners given as offsets."""
-        corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]])
+        """Return the outline ``(n, 2)`` of the part of the parcel between two corners given as offsets."""
+        corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]], low])
         sides = []
-        for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        for start, end in pairwise(corners):
             steps = max(1, int(np.abs(end - start).max() / 12))
-            sides.append(start + np.linspace(0, 1, steps, endpoint=False)[:, None] * (end - start))
-        return self.place(np.concatenate(sides))
+            sides.append(np.linspace(start, end, steps, endpoint=False))
+        return self.at(np.concatenate(sides))
 
-    def outline(self, inset: float = 0.0) -> Array:
-        """Border ``(n, 2)``, ``inset`` px inside the parcel."""
-        corner = np.array([self.width / 2 - inset, self.height / 2 - inset])
-        return self.strip(-corner, corner)
+    def outline(self, margin: float = 0.0) -> Array:
+        """Return the border ``(n, 2)``, ``margin`` px outside the parcel."""
+        return self.strip(-self.size / 2 - margin, self.size / 2 + margin)
 
-    def scatter(self, spacing: float, rng: np.random.Generator) -> Array:
-        """Random points ``(n, 2)``, one per ``spacing`` px squared."""
-        count = int(self.width * self.height / spacing**2)
-        return self.place((rng.random((count, 2)) - 0.5) * (self.width, self.height))
+    def scatter(self, spacing: float, rng: Generator) -> Array:
+        """Draw points ``(n, 2)``, one per ``spacing`` px squared."""
+        return self.at((rng.random((int(self.size.prod() / spacing**2), 2)) - 0.5) * self.size)
 
 
-def plan_parcels(size: int, uses: tuple[float, ...], rng: np.random.Generator) -> list[Parcel]:
+def plan_parcels(size: int, uses: tuple[float, ...], rng: Generator) -> list[Parcel]:
     """Cut the land into parcels by splitting a turned square again and again; neighbours tend to share their use.
 
     ``uses`` are the weights of the uses. Parcels that cannot show in the scene are left out.
     """
-    angle, warp, typical = rng.uniform(0, np.pi / 2), Warp(size, rng), rng.uniform(90, 330)
+    angle, warp, typical = rng.uniform(0, np.pi / 2), draw_warp(size, rng), rng.uniform(90, 330)
     character = smooth_noise(64, 14, rng)
     ranks, shares = np.sort(character.ravel()), np.cumsum(uses) / sum(uses)
-    pieces = [(np.array([size / 2, size / 2]), 1.6 * size, 1.6 * size)]
+    pieces = [(np.array([size / 2, size / 2]), np.array([1.6 * size, 1.6 * size]))]
     parcels: list[Parcel] = []
     while pieces:
-        centre, width, height = pieces.pop()
-        if np.abs(centre - size / 2).max() > size / 2 + max(width, height) + 40:
+        centre, sides = pieces.pop()
+        if np.abs(centre - size / 2).max() > size / 2 + sides.max() + 40:
             continue
-        if max(width, height) < typical * np.exp(rng.normal(0.1, 0.35)):
-            row, column = np.clip((centre / size * 63).astype(int)[::-1], 0, 63)
+        if sides.max() < typical * np.exp(rng.normal(0.1, 0.35)):
+            column, row = np.clip((centre / size * 63).astype(int), 0, 63)
             rank = 0.75 * np.searchsorted(ranks, character[row, column]) / ranks.size + 0.25 * rng.random()
             use = min(int(np.searchsorted(shares, rank)), len(uses) - 1)
-            parcels.append(Parcel(centre, width, height, angle, use, warp))
+            parcels.append(Parcel(centre, sides, angle, use, warp))
             continue
         share = rng.uniform(0.3, 0.7)
-        lengthwise = width > height
-        step = unit(angle) * width if lengthwise else unit(angle + np.pi / 2) * height
+        longer = np.array([1, 0]) if sides[0] > sides[1] else np.array([0, 1])
         for part, place in ((share, share / 2 - 0.5), (1 - share, share / 2)):
-            cut = (width * part, height) if lengthwise else (width, height * part)
-            pieces.append((centre + step * place, *cut))
+            step = longer * sides * place
+            pieces.append((Rectangle(centre, sides, angle).at(step), np.where(longer, sides * part, sides)))
     return parcels
 
 
-def roof_colour(canvas: Canvas, rng: np.random.Generator) -> Colour:
-    """A colour from the palette's roofs."""
-    roofs = canvas.climate.palette.roofs
-    return tint(roofs[rng.integers(len(roofs))], rng, 9)
+def draw_building(canvas: Canvas, footprint: Rectangle, height: float, roof: Colour, rng: Generator) -> None:
+    """Paint a building with a gabled roof, its ridge along the first side; wide halls get ribs and skylights.
 
-
-def draw_building(
-    canvas: Canvas,
-    centre: Array,
-    width: float,
-    depth: float,
-    angle: float,
-    height: float,
-    roof: Colour,
-    rng: np.random.Generator,
-) -> None:
-    """Paint a building with a gabled roof, its ridge along ``angle``; wide halls get ribs and skylights.
-
-    The footprint has ``width`` px along ``angle`` and ``depth`` px across it; ``height`` is in metres.
+    ``height`` is in metres.
     """
-    if not canvas.sees(centre, width + depth + 40):
+    if not canvas.sees(footprint.centre, footprint.size.sum() + 40):
         return
-    top = canvas.block(rectangle(centre, width, depth, angle), height, roof)
-    middle, across = top.mean(axis=0), unit(angle + np.pi / 2)
+    width, depth = footprint.size
+    along, across = axes(footprint.angle)
+    middle = canvas.block(footprint.outline(), height, roof)
     away = float(across @ canvas.climate.shadow_direction)
-    dull = rectangle(middle + across * depth / 4 * (1 if away > 0 else -1), width - 1, depth / 2 - 0.5, angle)
-    canvas.polygon(dull, shade(roof, 1 - 0.25 * abs(away)), grain=10)
+    dull = middle + across * np.copysign(depth / 4, away)
+    slope = Rectangle(dull, np.array([width - 1, depth / 2 - 0.5]), footprint.angle)
+    canvas.polygon(slope.outline(), shade(roof, 1 - 0.25 * abs(away)), grain=10)
     if min(width, depth) > 16:
         for u in np.arange(-width / 2 + 4, width / 2 - 3, rng.uniform(5, 12)):
-            rib = middle + unit(angle) * u + np.outer([-0.5, 0.5], across) * (depth - 2)
+            rib = middle + along * u + np.outer([-0.5, 0.5], across) * (depth - 2)
             canvas.line(rib, shade(roof, 0.9 if rng.random() < 0.7 else 1.15))
 
 
 # Outlines of crowns, of radius 1: making each anew would take longer than painting it.
-_CROWNS = [wobbly_circle(np.zeros(2), 1.0, 0.3, np.random.default_rng(k)) for k in range(48)]
+_CROWNS = [blob(np.zeros(2), 1.0, 0.3, np.random.default_rng(k)) for k in range(48)]
 
 
-def draw_tree(canvas: Canvas, centre: Array, radius: float, rng: np.random.Generator) -> None:
+def draw_tree(canvas: Canvas, centre: Array, radius: float, rng: Generator) -> None:
     """Paint an irregular crown of ``radius`` px and its shadow."""
     if not canvas.sees(centre, 4 * radius):
         return
     crown = centre + radius * _CROWNS[rng.integers(len(_CROWNS))]
     canvas.cast(crown, radius * 1.1)
-    canvas.polygon(crown, shade(canvas.climate.palette.trees, rng.uniform(0.8, 1.2)), grain=60, bump=150)
+    canvas.polygon(crown, shade(canvas.palette.trees, rng.uniform(0.8, 1.2)), grain=60, bump=150)
 
 
-def draw_tree_row(canvas: Canvas, course: Array, rng: np.random.Generator) -> None:
-    """Paint a hedge: trees along a line ``(n, 2)``, with gaps."""
-    for start, end in pairwise(course):
-        for t in np.arange(0, 1, 4.0 / max(float(np.linalg.norm(end - start)), 4.0)):
-            if rng.random() < 0.7:
-                draw_tree(canvas, start + t * (end - start) + rng.normal(0, 0.8, 2), rng.uniform(1.2, 3.2), rng)
-
-
-def draw_field(canvas: Canvas, parcel: Parcel, rng: np.random.Generator) -> None:
+def draw_field(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
     """Paint a crop with the traces of the tractor, at times a hedge or a worn patch."""
-    fields = canvas.climate.palette.fields
-    crop = tint(fields[rng.integers(len(fields))], rng, 10)
-    canvas.polygon(parcel.outline(), tint(canvas.climate.palette.ground, rng), grain=70)
-    canvas.polygon(parcel.outline(inset=1.2), crop, grain=int(rng.integers(20, 55)))
-    half = np.array([parcel.width, parcel.height]) / 2
+    crop = tint(rng.choice(canvas.palette.fields), rng, 10)
+    canvas.polygon(parcel.outline(), tint(canvas.palette.ground, rng), grain=70)
+    canvas.polygon(parcel.outline(margin=-1.2), crop, grain=int(rng.integers(20, 55)))
+    half = parcel.size / 2
     if rng.random() < 0.75:
         depth, step = rng.uniform(0.01, 0.045), rng.uniform(3.5, 9)
         for x in np.arange(-half[0] + step, half[0] - step, step):
-            ends = np.array([[x, -half[1] + 2], [x, 0], [x, half[1] - 2]])
-            canvas.line(parcel.place(ends), shade(crop, 1 + rng.normal(0, depth)))
+            furrow = parcel.at([[x, -half[1] + 2], [x, 0], [x, half[1] - 2]])
+            canvas.line(furrow, shade(crop, 1 + rng.normal(0, depth)))
     for patch in parcel.scatter(140, rng):
         if rng.random() < 0.35:
-            outline = wobbly_circle(patch, rng.uniform(6, 24), 0.35, rng)
+            outline = blob(patch, rng.uniform(6, 24), 0.35, rng)
             canvas.polygon(outline, shade(crop, rng.uniform(0.93, 1.07)), grain=60)
-    if rng.random() < 0.3:
-        draw_tree_row(canvas, parcel.outline()[: max(2, int(parcel.width / 12))], rng)
+    if rng.random() < 0.3:  # a hedge along a side, with gaps
+        hedge = parcel.outline()[: max(2, int(parcel.size[0] / 12))]
+        for start, end in pairwise(hedge):
+            for t in np.arange(0, 1, 4.0 / max(float(np.linalg.norm(end - start)), 4.0)):
+                if rng.random() < 0.7:
+                    draw_tree(canvas, start + t * (end - start) + rng.normal(0, 0.8, 2), rng.uniform(1.2, 3.2), rng)
 
 
-def draw_forest(canvas: Canvas, parcel: Parcel, rng: np.random.Generator) -> None:
+def draw_forest(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
     """Paint closed crowns with a ragged edge."""
     border = parcel.outline()
     canvas.cast_edge(border, 9.0)
-    canvas.polygon(border, tint(canvas.climate.palette.trees, rng, 4), grain=70, bump=255)
+    canvas.polygon(border, tint(canvas.palette.trees, rng, 4), grain=70, bump=255)
     for place in border:
         for _ in range(3):
             draw_tree(canvas, place + rng.normal(0, 5, 2), rng.uniform(2, 4.5), rng)
 
 
-def draw_scrub(canvas: Canvas, parcel: Parcel, rng: np.random.Generator) -> None:
+def draw_scrub(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
     """Paint rough ground with worn patches, bushes and a few trees in clumps."""
-    ground = tint(canvas.climate.palette.ground, rng, 8)
+    ground = tint(canvas.palette.ground, rng, 8)
     canvas.polygon(parcel.outline(), ground, grain=100)
     for patch in parcel.scatter(60, rng):
-        canvas.polygon(wobbly_circle(patch, rng.uniform(5, 22), 0.4, rng), tint(ground, rng, 5), grain=100)
+        canvas.polygon(blob(patch, rng.uniform(5, 22), 0.4, rng), tint(ground, rng, 5), grain=100)
     for place in parcel.scatter(rng.uniform(25, 80), rng):
         for _ in range(int(rng.geometric(0.4))):
             draw_tree(canvas, place + rng.normal(0, 6, 2), float(np.exp(rng.normal(0.5, 0.4))), rng)
 
 
-def draw_bare(canvas: Canvas, parcel: Parcel, rng: np.random.Generator) -> None:
+def draw_bare(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
     """Paint worked or empty ground, with spoil and wheel tracks."""
-    yards = canvas.climate.palette.yards
-    ground = tint(yards[rng.integers(len(yards))], rng, 8)
+    ground = tint(rng.choice(canvas.palette.yards), rng, 8)
     canvas.polygon(parcel.outline(), ground, grain=80)
     for patch in parcel.scatter(70, rng):
-        canvas.polygon(wobbly_circle(patch, rng.uniform(4, 26), 0.4, rng), tint(ground, rng, 6), grain=100)
-    half = np.array([parcel.width, parcel.height]) / 2
+        canvas.polygon(blob(patch, rng.uniform(4, 26), 0.4, rng), tint(ground, rng, 6), grain=100)
+    half = parcel.size / 2
     for _ in range(rng.poisson(1.5)):
         a, b, c = rng.uniform(-1, 1, (3, 2)) * half
         t = np.linspace(0, 1, 14)[:, None]
-        track = parcel.place((1 - t) ** 2 * a + 2 * t * (1 - t) * b + t**2 * c)
+        track = parcel.at((1 - t) ** 2 * a + 2 * t * (1 - t) * b + t**2 * c)
         canvas.line(track, shade(ground, rng.choice([0.88, 1.1])), rng.uniform(1, 3), grain=60)
 
 
-def draw_town(canvas: Canvas, parcel: Parcel, rng: np.random.Generator) -> None:
+def draw_town(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
     """Paint a quarter: blocks of houses that share a few roofs, or industry."""
     if rng.random() < 0.35:
         _draw_industry(canvas, parcel, rng)
@@ -228,15 +190,14 @@ def draw_town(canvas: Canvas, parcel: Parcel, rng: np.random.Generator) -> None:
         _draw_houses(canvas, parcel, rng)
 
 
-def _draw_houses(canvas: Canvas, parcel: Parcel, rng: np.random.Generator) -> None:
-    palette = canvas.climate.palette
+def _draw_houses(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
+    palette, half = canvas.palette, parcel.size / 2
     street = tint((124, 120, 114), rng) if rng.random() < 0.6 else shade(tint(palette.ground, rng), 1.1)
     garden = shade(tint(palette.ground, rng), rng.uniform(0.8, 1.0))
-    roofs = [shade(roof_colour(canvas, rng), rng.uniform(0.6, 0.85)) for _ in range(3)]
+    roofs = [shade(tint(rng.choice(palette.roofs), rng, 9), rng.uniform(0.6, 0.85)) for _ in range(3)]
     lot, block = rng.uniform(11, 21), rng.uniform(24, 40)
     dense, green = rng.uniform(0.55, 0.95), rng.uniform(0.05, 0.5)
     canvas.polygon(parcel.outline(), street, grain=34)
-    half = np.array([parcel.width, parcel.height]) / 2
     run = lot * rng.integers(6, 14)
     for y in np.arange(-half[1] + 2, half[1] - block * 0.7, block):
         for x in np.arange(-half[0] + 2, half[0] - lot, run):
@@ -246,21 +207,21 @@ def _draw_houses(canvas: Canvas, parcel: Parcel, rng: np.random.Generator) -> No
             for row in (0.24, 0.68):
                 offset = np.array([x, y + row * block]) + rng.normal(0, 1.3, 2)
                 if rng.random() < green:
-                    place = parcel.place(offset + rng.normal(0, 4, 2))
-                    draw_tree(canvas, place, rng.uniform(1.2, 3), rng)
+                    draw_tree(canvas, parcel.at(offset + rng.normal(0, 4, 2)), rng.uniform(1.2, 3), rng)
                 if rng.random() > dense:
                     continue
-                wide, deep = lot * rng.uniform(0.4, 0.82), block * rng.uniform(0.2, 0.36)
-                turn = parcel.axis(offset) + (np.pi / 2 if rng.random() < 0.25 else 0.0)
-                roof = tint(roofs[rng.integers(len(roofs))], rng, 7)
-                draw_building(canvas, parcel.place(offset), wide, deep, turn, rng.uniform(3, 7), roof, rng)
+                house = parcel.lot(offset, np.array([lot, block]) * rng.uniform((0.4, 0.2), (0.82, 0.36)))
+                if rng.random() < 0.25:
+                    house.angle += np.pi / 2
+                roof = tint(rng.choice(roofs), rng, 7)
+                draw_building(canvas, house, rng.uniform(3, 7), roof, rng)
 
 
-def _draw_industry(canvas: Canvas, parcel: Parcel, rng: np.random.Generator) -> None:
-    yard = tint(canvas.climate.palette.yards[rng.integers(2)], rng, 8)
+def _draw_industry(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
+    yard = tint(rng.choice(canvas.palette.yards[:2]), rng, 8)
     canvas.polygon(parcel.outline(), shade(yard, 0.9), grain=50)
-    canvas.polygon(parcel.outline(inset=4), yard, grain=60)
-    half = np.array([parcel.width, parcel.height]) / 2
+    canvas.polygon(parcel.outline(margin=-4), yard, grain=60)
+    half = parcel.size / 2
     y = -half[1] + 6
     while y < half[1] - 18:
         deep = rng.uniform(16, 60)
@@ -269,100 +230,169 @@ def _draw_industry(canvas: Canvas, parcel: Parcel, rng: np.random.Generator) -> 
             wide = rng.uniform(16, 80)
             if x + wide > half[0] - 4 or y + deep > half[1] - 4:
                 break
-            offset = np.array([x + wide / 2, y + deep / 2])
-            place, turn = parcel.place(offset), parcel.axis(offset)
+            size = np.array([wide, deep])
+            offset = (x, y) + size / 2
+            lot = parcel.lot(offset, size)
             kind = rng.random()
             if kind < 0.55:
-                fill = rng.uniform(0.6, 0.92)
-                roof = roof_colour(canvas, rng)
-                draw_building(canvas, place, wide * fill, deep * fill, turn, rng.uniform(5, 12), roof, rng)
+                lot.size = size * rng.uniform(0.6, 0.92)
+                roof = tint(rng.choice(canvas.palette.roofs), rng, 9)
+                draw_building(canvas, lot, rng.uniform(5, 12), roof, rng)
             elif kind < 0.75:
-                _draw_parked(canvas, parcel, offset, np.array([wide, deep]), rng)
+                _draw_parked(canvas, parcel, offset, size, rng)
             elif kind < 0.85:
-                canvas.polygon(rectangle(place, wide * 0.9, deep * 0.9, turn), canvas.climate.palette.ground, grain=90)
+                lot.size = size * 0.9
+                canvas.polygon(lot.outline(), canvas.palette.ground, grain=90)
             x += wide + rng.uniform(4, 16)
         y += deep + rng.uniform(6, 14)
 
 
-def _draw_parked(canvas: Canvas, parcel: Parcel, centre: Array, size: Array, rng: np.random.Generator) -> None:
+def _draw_parked(canvas: Canvas, parcel: Parcel, centre: Array, size: Array, rng: Generator) -> None:
     """Paint cars, two or three pixels each."""
     for row in np.arange(-size[1] / 2 + 4, size[1] / 2 - 3, 9.0):
         for column in np.arange(-size[0] / 2 + 2, size[0] / 2 - 1, 2.6):
             if rng.random() < 0.5:
-                offset = centre + np.array([column, row])
-                grey = float(rng.choice([60, 90, 130, 170, 200]))
-                spot = rectangle(parcel.place(offset), 1.4, 3.4, parcel.axis(offset))
-                canvas.polygon(spot, tint((grey, grey, grey), rng, 8), grain=8)
+                car = parcel.lot(centre + np.array([column, row]), np.array([1.4, 3.4]))
+                canvas.polygon(car.outline(), tint([rng.choice([60, 90, 130, 170, 200])] * 3, rng, 8), grain=8)
 
 
-def draw_roads(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Paint a few roads with traffic, dirt tracks, at times a railway."""
-    scale = canvas.size / 1280
-    for _ in range(1 + rng.poisson(0.8 + 0.6 * scale)):
-        _draw_road(canvas, rng)
-    for _ in range(rng.poisson(1.5 + scale)):
-        track = shade(tint(canvas.climate.palette.yards[0], rng), 1.08)
-        canvas.line(_course(canvas.size, 0.1, rng), track, rng.uniform(1.5, 3), grain=60)
-    if rng.random() < 0.3:
-        _draw_railway(canvas, rng)
-
-
-def _draw_road(canvas: Canvas, rng: np.random.Generator) -> None:
+def _draw_road(canvas: Canvas, rng: Generator) -> None:
     course, width = _course(canvas.size, 0.05, rng), float(rng.uniform(4, 11))
     grey = tint((118, 116, 114), rng, 8)
-    canvas.line(course, shade(tint(canvas.climate.palette.ground, rng), 1.08), width + 4, grain=60)
+    canvas.line(course, shade(tint(canvas.palette.ground, rng), 1.08), width + 4, grain=60)
     canvas.line(course, grey, width, grain=20)
     if width > 7:
         canvas.line(course, shade(grey, 1.18))
     steps = np.diff(course, axis=0)
     for _ in range(int(rng.uniform(0, 0.02) * canvas.size)):
-        k = int(rng.integers(len(steps)))
-        turn = float(np.arctan2(steps[k, 1], steps[k, 0]))
+        k = rng.integers(len(steps))
+        turn = np.arctan2(*steps[k, ::-1])
         place = course[k] + rng.random() * steps[k] + unit(turn + np.pi / 2) * width * rng.choice([-0.22, 0.22])
-        paint = float(rng.choice([50, 100, 180, 240]))
-        vehicle = rectangle(place, rng.choice([3.5, 3.5, 9.0]), 1.6, turn)
-        canvas.polygon(vehicle, tint((paint, paint, paint), rng), grain=8)
+        paint = rng.choice([50, 100, 180, 240])
+        vehicle = Rectangle(place, np.array([rng.choice([3.5, 3.5, 9.0]), 1.6]), turn)
+        canvas.polygon(vehicle.outline(), tint([paint] * 3, rng), grain=8)
 
 
-def _draw_railway(canvas: Canvas, rng: np.random.Generator) -> None:
+def _draw_railway(canvas: Canvas, rng: Generator) -> None:
     course, tracks = _course(canvas.size, 0.04, rng), int(rng.integers(1, 5))
     canvas.line(course, tint((112, 104, 96), rng), 4 + 3 * tracks, grain=60)
     along = course[-1] - course[0]
-    normal = unit(float(np.arctan2(along[1], along[0])) + np.pi / 2)
+    normal = unit(np.arctan2(along[1], along[0]) + np.pi / 2)
     for track in range(tracks):
         canvas.line(course + normal * (track - (tracks - 1) / 2) * 3.6, (78, 74, 72))
 
 
-def _course(size: int, bend: float, rng: np.random.Generator) -> Array:
-    """A bent line ``(80, 2)`` across the scene."""
+def _course(size: int, bend: float, rng: Generator) -> Array:
+    """Return a bent line ``(80, 2)`` across the scene."""
     turn, start = rng.uniform(0, np.pi), rng.uniform(0.05, 0.95, 2) * size
     t = np.linspace(-1.5, 1.5, 80)
     waves = rng.normal(0, bend, 3) * size / (1, 2, 4)
-    sway = sum(w * np.sin(k * t + p) for w, k, p in zip(waves, (2.0, 4.7, 9.0), rng.uniform(0, 7, 3), strict=True))
-    return np.asarray(start + np.outer(t * size, unit(turn)) + np.outer(sway, unit(turn + np.pi / 2)))
+    sway = np.sin(np.outer(t, (2.0, 4.7, 9.0)) + rng.uniform(0, 7, 3)) @ waves
+    return start + np.stack([t * size, sway], axis=1) @ axes(turn)
 
 
-# In the order of Palette.uses.
-_USES = (draw_field, draw_forest, draw_town, draw_scrub, draw_bare)
+# In the order of Palette.uses, with the order of painting: low things first, so that crowns and houses stand over their
+# neighbours' ground.
+_USES = ((draw_field, 0), (draw_forest, 4), (draw_town, 3), (draw_scrub, 2), (draw_bare, 1))
 
 
-def draw_land(canvas: Canvas, parcels: list[Parcel], circles: list[Distractor], rng: np.random.Generator) -> None:
-    """Paint the parcels, low things first so that crowns and houses stand over their neighbours' ground, then roads.
-
-    Parcels that a circle of irrigation reaches are farmed.
-    """
-    canvas.albedo[:] = np.asarray(tint(canvas.climate.palette.ground, rng), np.uint8)
+def draw_land(canvas: Canvas, parcels: list[Parcel], farms: list[Distractor], rng: Generator) -> None:
+    """Paint the parcels, then circles of irrigation, then roads; parcels that a circle reaches are fields."""
+    canvas.albedo[:] = np.asarray(tint(canvas.palette.ground, rng), np.uint8)
     canvas.grain[:] = 90
-    parcels = [replace(p, use=_USES.index(draw_field)) if _is_irrigated(p, circles) else p for p in parcels]
-    for parcel in sorted(parcels, key=lambda parcel: (0, 4, 3, 2, 1)[parcel.use]):
-        _USES[parcel.use](canvas, parcel, rng)
-    for circle in circles:
-        draw_distractor(canvas, circle, rng)
-    draw_roads(canvas, rng)
+    for parcel in parcels:
+        outline = parcel.outline()
+        middle = outline.mean(axis=0)
+        reach = np.linalg.norm(outline - middle, axis=1).max()
+        if any(np.linalg.norm(farm.centre - middle) < farm.radius + reach for farm in farms):
+            parcel.use = 0
+    for parcel in sorted(parcels, key=lambda parcel: _USES[parcel.use][1]):
+        _USES[parcel.use][0](canvas, parcel, rng)
+    for farm in farms:
+        draw_distractor(canvas, farm, rng)
+    scale = canvas.size / 1280
+    for _ in range(1 + rng.poisson(0.8 + 0.6 * scale)):
+        _draw_road(canvas, rng)
+    for _ in range(rng.poisson(1.5 + scale)):
+        track = shade(tint(canvas.palette.yards[0], rng), 1.08)
+        canvas.line(_course(canvas.size, 0.1, rng), track, rng.uniform(1.5, 3), grain=60)
+    if rng.random() < 0.3:
+        _draw_railway(canvas, rng)
 
 
-def _is_irrigated(parcel: Parcel, circles: list[Distractor]) -> bool:
-    outline = parcel.outline()
-    middle = outline.mean(axis=0)
-    reach = float(np.linalg.norm(outline - middle, axis=1).max())
-    return any(np.linalg.norm(circle.centre - middle) < circle.radius + reach for circle in circles)
+def plan_water(size: int, rng: Generator) -> Field | None:
+    """Draw the distance inland ``(size / 8, size / 8)`` in map cells, negative on water; None for dry scenes."""
+    kind = rng.choice(["dry", "sea", "harbour", "river"], p=(0.45, 0.25, 0.18, 0.12))
+    if kind == "dry":
+        return None
+    side = -(-size // _MAP)
+    y, x = np.mgrid[:side, :side] + 0.5 - side / 2
+    inland, along = np.tensordot(axes(rng.uniform(0, 2 * np.pi)), [x, y], 1)
+    stray = smooth_noise(side, max(8.0, side / 4), rng) * (side / 16) + smooth_noise(side, 9, rng) * 1.2
+    if kind == "sea":
+        return np.asarray(inland + stray + side * rng.uniform(0.15, 0.42), np.float32)
+    if kind == "river":
+        course = inland + 1.8 * stray - side * rng.uniform(-0.35, 0.35)
+        return np.asarray(np.abs(course) - rng.uniform(2, 9), np.float32)
+    # Straight quays with basins at right angles to them; the distance to the nearest side keeps their edges sharp.
+    period, width = rng.uniform(40, 120), rng.uniform(8, 26)
+    reach = side * rng.uniform(0.02, 0.2)
+    front = inland + side * rng.uniform(0.2, 0.42)
+    across = np.abs((along / period + rng.random()) % 1.0 - 0.5) * period - width / 2
+    return np.asarray(np.minimum(front, np.maximum(across, front - reach)), np.float32)
+
+
+def draw_water(canvas: Canvas, inland: Field, rng: Generator) -> None:
+    """Paint the water over the land: shallows, swell, a beach or quay, jetties with ships."""
+    size, palette = canvas.size, canvas.palette
+    distance = cv2.resize(inland, (size, size), interpolation=cv2.INTER_LINEAR) * np.float32(_MAP)
+    wet = np.clip(0.5 - distance, 0, 1)
+    deep = tint(rng.choice(palette.water), rng, 9)
+    shallow = np.exp(np.minimum(distance, 0) / np.float32(rng.uniform(8, 90))) * np.float32(rng.uniform(0.0, 0.5))
+    shallow += np.float32(rng.uniform(0, 0.06)) * smooth_noise(size, max(60.0, size / 6), rng)
+    beach, width = tint(palette.yards[-1], rng), rng.uniform(1, 8)
+    shore = np.clip(width - distance, 0, 1) * np.float32(0.8)
+    for channel in range(3):
+        band = canvas.albedo[..., channel]
+        land = band + shore * (np.float32(beach[channel]) - band)
+        sea = deep[channel] + shallow * np.float32(0.9 * palette.ground[channel] - deep[channel])
+        band[:] = np.clip(land + wet * (sea - land), 0, 255)
+    for layer, value in zip(canvas.layers[1:], (int(rng.integers(6, 30)), 0, 0), strict=True):
+        layer[:] = layer + wet * (np.float32(value) - layer)
+    for _ in range(rng.poisson(2.0 * size / 1280)):
+        _draw_jetty(canvas, inland, rng)
+
+
+def _draw_jetty(canvas: Canvas, inland: Field, rng: Generator) -> None:
+    """Paint a trestle from the shore to a pier head in deep water, and often a ship beside it."""
+    shore = np.argwhere(np.abs(inland) < 1.0)
+    if not len(shore):
+        return
+    row, column = shore[rng.integers(len(shore))]
+    start = np.array([column, row]) * float(_MAP)
+    slope_y, slope_x = (slope[row, column] for slope in np.gradient(inland))
+    turn = float(np.arctan2(-slope_y, -slope_x))
+    seaward = unit(turn)
+    head = start + seaward * rng.uniform(40, 220)
+    column, row = (head / _MAP).astype(int)
+    if not (0 <= row < len(inland) and 0 <= column < len(inland)) or inland[row, column] > -2:
+        return
+    grey = tint((168, 164, 156), rng)
+    canvas.line(np.array([start - seaward * 6, head]), grey, rng.uniform(1, 4))
+    pier = rng.uniform(20, 90)
+    canvas.block(Rectangle(head, np.array([6, pier]), turn).outline(), 4, grey)
+    if rng.random() < 0.6:
+        _draw_ship(canvas, head + seaward * rng.uniform(12, 18), turn + np.pi / 2, pier * rng.uniform(0.9, 1.8), rng)
+
+
+def _draw_ship(canvas: Canvas, centre: Array, turn: float, length: float, rng: Generator) -> None:
+    beam = length / rng.uniform(5.5, 7.5)
+    hull = np.array([[-0.5, -0.45], [0.38, -0.5], [0.5, 0.0], [0.38, 0.5], [-0.5, 0.45]]) * (length, beam)
+    forward = unit(turn) * length
+    deck = tint(rng.choice([(150, 70, 58), (96, 104, 100), (120, 116, 112)]), rng, 8)
+    canvas.block(centre + hull @ axes(turn), 6, deck)
+    bridge = Rectangle(centre - forward * 0.4, np.array([length * 0.1, beam * 0.8]), turn)
+    canvas.block(bridge.outline(), 14, (226, 224, 218))
+    canvas.line(centre + np.outer([-0.3, 0.42], forward), (190, 186, 178))
+    for t in np.arange(-0.25, 0.4, 0.1):
+        canvas.polygon(circle(centre + forward * t, 0.8), (180, 176, 168))

@@ -1,49 +1,45 @@
 """Where tanks stand, how many and how large: rows of like tanks in bunded cells along the axes of a terminal."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
-from oil_storage.synthetic.climate import METRES_PER_PIXEL, Climate
-from oil_storage.synthetic.geometry import Array, rectangle, unit
+from oil_storage.synthetic.canvas import METRES_PER_PIXEL, Climate
+from oil_storage.synthetic.geometry import Array, Rectangle, axes
 
 _CELL = 4  # px of the scene per cell of the map
 _BORDER = 64  # cells around the scene, free: things may hang over the border
 
 
 class Occupancy:
-    """A map of the taken ground at a quarter of the scene's resolution.
-
-    Attributes:
-        size: side of the scene in px.
-    """
+    """A map of the taken ground of a scene of ``size`` x ``size`` px, at a quarter of its resolution."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         side = -(-size // _CELL) + 2 * _BORDER
         self._taken = np.zeros((side, side), np.uint8)
 
-    def _stencil(self, outline: Array) -> tuple[tuple[slice, slice], NDArray[np.uint8]] | None:
+    def _stencil(self, outline: Array) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+        """Return a view of the map, and a mask of the same shape of what of it lies in the outline; None beyond it."""
         points = np.round(outline / _CELL + _BORDER).astype(np.int32)
         low, high = points.min(axis=0), points.max(axis=0) + 1
         if (low < 0).any() or (high > len(self._taken)).any():
             return None
-        stencil = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
-        cv2.fillPoly(stencil, [points - low], 1)
-        return (slice(low[1], high[1]), slice(low[0], high[0])), stencil
+        view = self._taken[low[1] : high[1], low[0] : high[0]]
+        return view, cv2.fillPoly(np.zeros_like(view), [points - low], 1)
 
     def is_free(self, outline: Array) -> bool:
         """Whether no taken ground lies within ``outline`` ``(n, 2)``; False beyond the map."""
         area = self._stencil(outline)
-        return area is not None and not (self._taken[area[0]] & area[1]).any()
+        return area is not None and not (area[0] & area[1]).any()
 
     def take(self, outline: Array) -> None:
         """Take the ground within ``outline`` ``(n, 2)``."""
         if area := self._stencil(outline):
-            self._taken[area[0]] |= area[1]
+            np.bitwise_or(*area, out=area[0])
 
     def take_where(self, mask: NDArray[np.bool_]) -> None:
         """Take what a mask of any resolution over the scene marks."""
@@ -93,7 +89,7 @@ def _leaning(seed: int, index: int) -> float:
     return pull / float(tanks[-1])
 
 
-def tank_diameters(seed: int, index: int, size: int, rng: np.random.Generator) -> Array:
+def tank_diameters(seed: int, index: int, size: int, rng: Generator) -> Array:
     """Draw the diameters of the tanks of a scene, ``(n,)`` px, descending, ``n >= 1``.
 
     The index of the scene decides its density, which grows with its area, and its leaning to small or to large tanks.
@@ -109,71 +105,56 @@ def tank_diameters(seed: int, index: int, size: int, rng: np.random.Generator) -
     return np.sort(_quantile(BOX_SIDE, u) - 1.0)[::-1]
 
 
-CellKind = Literal["tanks", "process", "buildings", "yard", "empty"]
-_FILLERS: tuple[CellKind, ...] = ("process", "buildings", "yard", "empty")
+# Weights of the kinds of lots without tanks.
+_FILLERS = {"process": 0.35, "buildings": 0.3, "yard": 0.2, "empty": 0.15}
+
+# Where a lot may stand beside another: on which side of it, and how far it slides along that side.
+_SIDES = np.array([side for sign in (-1, 1) for _ in range(3) for side in ((sign, 0), (0, sign))])
+_SLIDES = np.array([slide for _ in range(2) for sign in (-1, 0, 1) for slide in ((0, sign), (sign, 0))])
 
 
 @dataclass(frozen=True)
 class Tank:
-    """A tank; its roof is the disc that the label encloses.
+    """A tank; its roof is the disc that the label encloses."""
 
-    Attributes:
-        centre: ``(2,)`` px, of the roof as the view shows it.
-        diameter: px.
-        height: m.
-    """
-
-    centre: Array
-    diameter: float
-    height: float
+    centre: Array  # (2,) px, of the roof as the view shows it
+    diameter: float  # px
+    height: float  # m
 
     def box(self, size: int) -> tuple[int, int, int, int]:
-        """The least integer box (xmin, ymin, xmax, ymax) that encloses the roof, cut at the borders of the scene."""
-        low = np.floor(self.centre - self.diameter / 2).astype(int).clip(0, size)
-        high = np.ceil(self.centre + self.diameter / 2).astype(int).clip(0, size)
-        return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+        """Return the least integer box (xmin, ymin, xmax, ymax) that encloses the roof, cut at the scene's borders."""
+        radius = self.diameter / 2
+        corners = np.concatenate([np.floor(self.centre - radius), np.ceil(self.centre + radius)])
+        xmin, ymin, xmax, ymax = corners.astype(int).clip(0, size).tolist()
+        return xmin, ymin, xmax, ymax
+
+    def shows(self, size: int) -> bool:
+        """Whether the scene shows enough of the tank to label it: its centre, and 4 px either way."""
+        xmin, ymin, xmax, ymax = self.box(size)
+        return bool(((self.centre > 0) & (self.centre < size)).all() and min(xmax - xmin, ymax - ymin) >= 4)
 
 
 @dataclass
-class Cell:
-    """A rectangular lot of a terminal; ``width`` runs along ``angle``."""
+class Cell(Rectangle):
+    """A rectangular lot of a terminal: of tanks, or of one of the kinds of ``_FILLERS``."""
 
-    kind: CellKind
-    centre: Array
-    width: float
-    height: float
-    angle: float
+    kind: str
     tanks: list[Tank] = field(default_factory=list)
-
-    def outline(self, margin: float = 0.0) -> Array:
-        """Corners ``(4, 2)``, ``margin`` px outside the lot."""
-        return rectangle(self.centre, self.width + 2 * margin, self.height + 2 * margin, self.angle)
 
 
 @dataclass
 class Terminal:
-    """Cells that share their axes.
+    """Cells that share their axes."""
 
-    Attributes:
-        road: px between neighbouring cells.
-        looseness: pitch of the tanks of a cell over their diameter.
-        slender: square root of depth over length, as far as the land allows.
-    """
-
-    anchor: Array
-    angle: float
-    road: float
-    looseness: float
-    slender: float
+    anchor: Array  # (2,) px
+    angle: float  # radians
+    road: float  # px between neighbouring cells
+    looseness: float  # pitch of the tanks of a cell over their diameter
+    slender: float  # square root of depth over length, as far as the land allows
     cells: list[Cell] = field(default_factory=list)
 
 
-def _tank_height(diameter: float, rng: np.random.Generator) -> float:
-    metres = diameter * METRES_PER_PIXEL
-    return float(np.clip(4.5 + 0.9 * np.sqrt(metres) * rng.uniform(0.9, 2.1), 4.0, min(22.0, 1.7 * metres + 2)))
-
-
-def _batches(diameters: Array, rng: np.random.Generator) -> list[Array]:
+def _batches(diameters: Array, rng: Generator) -> list[Array]:
     """Cut the tanks into batches of like size; small tanks stand in larger batches."""
     loose = np.argsort(-np.log(diameters) + rng.normal(0, 0.1, len(diameters)))
     queue, batches = diameters[loose], []
@@ -191,52 +172,46 @@ def _batches(diameters: Array, rng: np.random.Generator) -> list[Array]:
     return [batches[k] for k in np.argsort(ground)[::-1]]
 
 
-def _plan_cell(batch: Array, terminal: Terminal, rng: np.random.Generator) -> tuple[float, float, Array]:
-    """Size of the cell and places ``(n, 2)`` of the batch's tanks in it, relative to its centre and axes."""
+def _plan_cell(batch: Array, terminal: Terminal, rng: Generator) -> tuple[Array, Array]:
+    """Draw the size ``(2,)`` of a cell and the offsets ``(n, 2)`` of the batch's tanks along its axes."""
     widest = batch.max()
     pitch = max(widest * terminal.looseness * rng.uniform(0.9, 1.15), widest + rng.uniform(1.2, 3.0))
     columns = min(max(1, round(np.sqrt(len(batch) * rng.uniform(0.6, 3.5)))), len(batch))
-    rows = -(-len(batch) // columns)
     row, column = np.divmod(np.arange(len(batch)), columns)
     stagger = 0.5 * (row % 2) if columns > 2 and rng.random() < 0.15 else np.zeros(len(batch))
-    places = np.stack([column - (columns - 1) / 2 + stagger, row - (rows - 1) / 2], axis=1) * pitch
+    grid = np.array([columns - 1, row[-1]])
+    places = (np.stack([column + stagger, row], axis=1) - grid / 2) * pitch
     room = min(pitch - widest, 0.25 * widest) * 0.3
     places = places + rng.uniform(-room, room, places.shape) * (rng.random() < 0.35)
     berm = rng.uniform(3, 7) + 0.15 * widest
-    width = (columns - 1 + stagger.max()) * pitch + widest + 2 * berm
-    places[:, 0] -= stagger.max() * pitch / 2
-    return width, (rows - 1) * pitch + widest + 2 * berm, places
+    overhang = np.array([stagger.max(), 0.0])
+    return (grid + overhang) * pitch + widest + 2 * berm, places - overhang * pitch / 2
 
 
-def _candidates(terminal: Terminal, width: float, height: float, size: int, rng: np.random.Generator) -> Array:
-    """Centres ``(n, 2)`` beside the terminal's cells, nearest to its anchor first; anywhere for its first cell."""
+def _candidates(terminal: Terminal, lot: Array, size: int, rng: Generator) -> Array:
+    """Return centres ``(n, 2)`` beside the terminal's cells, nearest to its anchor first; anywhere for its first cell.
+
+    ``lot`` ``(2,)`` is the size of the cell to place, ``size`` that of the scene.
+    """
     if not terminal.cells:
         return np.concatenate([terminal.anchor[None], rng.uniform(0.02, 0.98, (60, 2)) * size])
-    x_axis, y_axis = unit(terminal.angle), unit(terminal.angle + np.pi / 2)
-    offsets = []
-    for cell in terminal.cells:
-        wide, high = (cell.width + width) / 2 + terminal.road, (cell.height + height) / 2 + terminal.road
-        slide_x, slide_y = (cell.width - width) / 2, (cell.height - height) / 2
-        for side in (-1, 1):
-            for slide in (-1, 0, 1):
-                offsets.append(cell.centre + side * wide * x_axis + slide * slide_y * y_axis)
-                offsets.append(cell.centre + side * high * y_axis + slide * slide_x * x_axis)
-    centres = np.array(offsets)
-    away = centres - terminal.anchor
-    distance = np.maximum(np.abs(away @ x_axis) * terminal.slender, np.abs(away @ y_axis) / terminal.slender)
+    beside = [_SIDES * ((c.size + lot) / 2 + terminal.road) + _SLIDES * (c.size - lot) / 2 for c in terminal.cells]
+    centres = np.concatenate([cell.at(offset) for cell, offset in zip(terminal.cells, beside, strict=True)])
+    away = np.abs((centres - terminal.anchor) @ axes(terminal.angle).T)
+    distance = (away * (terminal.slender, 1 / terminal.slender)).max(axis=1)
     return centres[np.argsort(distance * rng.uniform(0.9, 1.1, len(centres)))]
 
 
-def _place(cell: Cell, terminal: Terminal, taken: Occupancy, rng: np.random.Generator) -> bool:
+def _place(cell: Cell, terminal: Terminal, taken: Occupancy, rng: Generator) -> bool:
+    """Add the cell to the terminal where the ground is free; return whether it is anywhere."""
     # Most of a large cell may hang over the border of the scene, but not all of it.
-    over = 0.3 * max(cell.width, cell.height)
-    for centre in _candidates(terminal, cell.width, cell.height, taken.size, rng):
-        if (centre < -over).any() or (centre > taken.size + over).any():
-            continue
+    over = 0.3 * max(cell.size)
+    for centre in _candidates(terminal, cell.size, taken.size, rng):
         cell.centre = centre
         # A little less than half the road, so that neighbours that keep their distance fit on the coarse map.
-        if taken.is_free(cell.outline(margin=terminal.road / 2 - 2)):
-            taken.take(cell.outline(margin=terminal.road / 2 - 2))
+        outline = cell.outline(margin=terminal.road / 2 - 2)
+        if (np.abs(centre - taken.size / 2) <= taken.size / 2 + over).all() and taken.is_free(outline):
+            taken.take(outline)
             if not terminal.cells:
                 terminal.anchor = centre
             terminal.cells.append(cell)
@@ -244,26 +219,21 @@ def _place(cell: Cell, terminal: Terminal, taken: Occupancy, rng: np.random.Gene
     return False
 
 
-def _found_terminal(size: int, rng: np.random.Generator) -> Terminal:
+def _found_terminal(size: int, rng: Generator) -> Terminal:
     inset = 0.15 if rng.random() < 0.5 else 0.0  # half of them lie well inside the scene
     anchor = rng.uniform(inset, 1 - inset, 2) * size
     looseness, slender = min(2.1, 1.12 + rng.gamma(1.6, 0.26)), rng.uniform(0.55, 1.2)
     return Terminal(anchor, rng.uniform(0, np.pi), rng.uniform(6, 13), looseness, slender)
 
 
-def _standing(cell: Cell, places: Array, batch: Array, heights: Array, climate: Climate) -> list[Tank]:
-    axes = np.stack([unit(cell.angle), unit(cell.angle + np.pi / 2)])
-    bases = cell.centre + places @ axes
-    return [Tank(b + climate.lean * h, float(d), float(h)) for b, d, h in zip(bases, batch, heights, strict=True)]
+def _fill(terminal: Terminal, taken: Occupancy, rng: Generator) -> None:
+    """Add a lot without tanks."""
+    kind = rng.choice(list(_FILLERS), p=list(_FILLERS.values()))
+    lot = np.exp(rng.uniform(np.log(28), np.log(110), 2))
+    _place(Cell(terminal.anchor, lot, terminal.angle, kind), terminal, taken, rng)
 
 
-def _shows(tank: Tank, size: int) -> bool:
-    """Whether the scene shows enough of a tank to label it: its centre, and 4 px either way."""
-    xmin, ymin, xmax, ymax = tank.box(size)
-    return bool((tank.centre > 0).all() and (tank.centre < size).all() and min(xmax - xmin, ymax - ymin) >= 4)
-
-
-def plan_terminals(diameters: Array, taken: Occupancy, climate: Climate, rng: np.random.Generator) -> list[Terminal]:
+def plan_terminals(diameters: Array, taken: Occupancy, climate: Climate, rng: Generator) -> list[Terminal]:
     """Lay out terminals on free ground for tanks of the given diameters ``(n,)`` px, unless the scene is too full.
 
     The discs of tanks do not overlap, and each is at least half in the scene.
@@ -276,35 +246,28 @@ def plan_terminals(diameters: Array, taken: Occupancy, climate: Climate, rng: np
         left = []
         for batch in queue:
             if attempt > 3:  # the ground is getting scarce: new terminals, single tanks
-                terminals.append(_found_terminal(taken.size, rng))
-                terminal = terminals[-1]
-                batch, rest = (batch[:1], batch[1:]) if attempt > 8 else (batch, batch[:0])
-                left.extend([rest] if len(rest) else [])
+                terminal = _found_terminal(taken.size, rng)
+                terminals.append(terminal)
+                batch, rest = np.split(batch, [1 if attempt > 8 else len(batch)])
+                left.append(rest)
             else:
                 terminal = terminals[rng.choice(spread, p=weights)]
-            width, height, places = _plan_cell(batch, terminal, rng)
-            cell = Cell("tanks", terminal.anchor, width, height, terminal.angle)
+            lot, places = _plan_cell(batch, terminal, rng)
+            cell = Cell(terminal.anchor, lot, terminal.angle, "tanks")
             if not _place(cell, terminal, taken, rng):
                 left.append(batch)
                 continue
-            heights = np.full(len(batch), _tank_height(float(batch.mean()), rng))
-            standing = _standing(cell, places, batch, heights, climate)
-            cell.tanks = [tank for tank in standing if _shows(tank, taken.size)]
-            hidden = [tank.diameter for tank in standing if not _shows(tank, taken.size)]
-            left.extend([np.array(hidden)] if hidden else [])
+            metres = batch.mean() * METRES_PER_PIXEL
+            height = 4.5 + 0.9 * np.sqrt(metres) * rng.uniform(0.9, 2.1)
+            height = float(np.clip(height, 4.0, min(22.0, 1.7 * metres + 2)))
+            centres = cell.at(places) + climate.lean * height
+            tanks = [Tank(c, float(d), height) for c, d in zip(centres, batch, strict=True)]
+            cell.tanks = [tank for tank in tanks if tank.shows(taken.size)]
+            left.append(np.array([tank.diameter for tank in tanks if not tank.shows(taken.size)]))
             if rng.random() < 0.3:
                 _fill(terminal, taken, rng)
-        queue = left
-        if not queue:
-            break
+        queue = [batch for batch in left if len(batch)]
     for terminal in terminals[:spread]:
         for _ in range(1 + int(rng.poisson(2 + 0.2 * len(terminal.cells)))):
             _fill(terminal, taken, rng)
     return terminals
-
-
-def _fill(terminal: Terminal, taken: Occupancy, rng: np.random.Generator) -> None:
-    """Add a lot without tanks."""
-    kind = _FILLERS[rng.choice(len(_FILLERS), p=(0.35, 0.3, 0.2, 0.15))]
-    width, height = np.exp(rng.uniform(np.log(28), np.log(110), 2))
-    _place(Cell(kind, terminal.anchor, float(width), float(height), terminal.angle), terminal, taken, rng)

@@ -1,7 +1,7 @@
 """Synthetic scenes, planned first, then painted, and data sets of them in the raw layout of the Airbus set."""
 
 import csv
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,14 +15,12 @@ from oil_storage.errors import UserError
 from oil_storage.files import atomic_folder
 from oil_storage.parallel import in_processes
 from oil_storage.scene import CLASS_NAME
-from oil_storage.synthetic.canvas import Canvas, expose
-from oil_storage.synthetic.climate import Climate, draw_climate
+from oil_storage.synthetic.canvas import Canvas, Climate, draw_climate, expose
 from oil_storage.synthetic.distractors import Distractor, draw_distractor, draw_setting, plan_distractors
 from oil_storage.synthetic.geometry import Field
-from oil_storage.synthetic.land import draw_land, plan_parcels
+from oil_storage.synthetic.land import draw_land, draw_water, plan_parcels, plan_water
 from oil_storage.synthetic.layout import Occupancy, Tank, Terminal, plan_terminals, tank_diameters
 from oil_storage.synthetic.terminals import draw_site, draw_terminal
-from oil_storage.synthetic.water import draw_water, plan_water
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class ScenePlan:
         return [tank for terminal in self.terminals for cell in terminal.cells for tank in cell.tanks]
 
     def boxes(self) -> list[tuple[int, int, int, int]]:
-        """Boxes (xmin, ymin, xmax, ymax) px, in the order of ``tanks``."""
+        """Return the boxes (xmin, ymin, xmax, ymax) px, in the order of ``tanks``."""
         return [tank.box(self.size) for tank in self.tanks]
 
 
@@ -60,8 +58,8 @@ def plan_scene(seed: int, index: int, size: int) -> ScenePlan:
     if water is not None:
         taken.take_where(water < 2)
     terminals = plan_terminals(diameters, taken, climate, rng)
-    plan = ScenePlan(size, climate, water, terminals, [])
-    return replace(plan, distractors=plan_distractors(len(plan.tanks), taken, rng))
+    tanks = sum(len(cell.tanks) for terminal in terminals for cell in terminal.cells)
+    return ScenePlan(size, climate, water, terminals, plan_distractors(tanks, taken, rng))
 
 
 def render_scene(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]:
@@ -90,9 +88,6 @@ def render_scene(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], l
     return expose(canvas, sensor), plan.boxes()
 
 
-LIMITS = {"scenes": (1, 99_999), "size": (256, 8192), "seed": (0, 2**32 - 1)}
-
-
 def make_synthetic(out: Path, scenes: int, size: int, seed: int) -> int:
     """Render scenes into ``out/images/<image_id>.jpg`` and their boxes into ``out/annotations.csv``.
 
@@ -102,8 +97,8 @@ def make_synthetic(out: Path, scenes: int, size: int, seed: int) -> int:
     Raises:
         UserError: an argument is out of range, ``out`` holds something already, or the memory does not suffice.
     """
-    for name, value in (("scenes", scenes), ("size", size), ("seed", seed)):
-        least, most = LIMITS[name]
+    limits = (("scenes", scenes, 1, 99_999), ("size", size, 256, 8192), ("seed", seed, 0, 2**32 - 1))
+    for name, value, least, most in limits:
         if not least <= value <= most:
             raise UserError(f"--{name} {value}: must be {least} to {most}")
     check_is_free(out)
@@ -112,9 +107,7 @@ def make_synthetic(out: Path, scenes: int, size: int, seed: int) -> int:
         write = partial(_write_scene, seed=seed, size=size, folder=folder / "images")
         rows = [row for of_scene in in_processes(write, range(scenes), "rendering", "scene") for row in of_scene]
         with (folder / "annotations.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("image_id", "class", "bounds"))
-            writer.writerows(rows)
+            csv.writer(file, lineterminator="\n").writerows([("image_id", "class", "bounds"), *rows])
     return len(rows)
 
 

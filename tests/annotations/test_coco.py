@@ -78,7 +78,7 @@ def test_each_split_finds_its_own_image_of_a_name(tmp_path: Path) -> None:
     assert len({image.name for image in found.images}) == 2
 
 
-def test_what_is_not_there_is_an_image_without_a_file(tmp_path: Path) -> None:
+def test_absent_image_has_no_file(tmp_path: Path) -> None:
     boxes = [{"image_id": 8, "category_id": 9, "bbox": [1, 2, 3, 4]}] * 2
     file = write(tmp_path / "x.json", content(annotations=boxes))
     found = read(tmp_path)
@@ -163,11 +163,11 @@ def test_odd_numbers_are_kept_for_the_audit(tmp_path: Path) -> None:
             r"s\[0\]\.image_id: .* not ",
         ),
         (content(annotations=[{"image_id": 7, "bbox": [1, 2, 3, 4]}]), "has no category_id"),
-        (content(categories=[{"id": 3, "name": "a"}, {"id": 3, "name": "b"}]), "'b', before 'a'"),
+        (content(categories=[{"id": 3, "name": "a"}, {"id": 3, "name": "b"}]), "'a' and 'b' have the id 3"),
         (content(categories=[{"id": 3}]), r"categories\[0\]\.name: Field required"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path: Path, entries: dict[str, Any] | str, words: str) -> None:
+def test_unreadable_entry_is_named(tmp_path: Path, entries: dict[str, Any] | str, words: str) -> None:
     write(tmp_path / "x.json", entries)
     with pytest.raises(UserError, match=words) as error:
         read(tmp_path)

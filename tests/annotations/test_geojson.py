@@ -140,7 +140,7 @@ def test_a_world_file_counts(tmp_path: Path) -> None:
     assert [record.box for record in read(tmp_path).records] == [BOXES[0]]
 
 
-def test_what_is_no_upright_box_is_read_as_its_bounds_and_said(tmp_path: Path) -> None:
+def test_other_geometry_is_read_as_its_bounds_with_a_finding(tmp_path: Path) -> None:
     scene(tmp_path / "a.tif")
     ring = [[30 + 10 * np.cos(angle), 40 + 10 * np.sin(angle)] for angle in np.arange(0, 7, np.pi / 4)]
     placed = [[list(NORTH_UP @ point) for point in ring]]
@@ -207,7 +207,7 @@ def test_a_broken_image_is_there_for_the_audit(tmp_path: Path) -> None:
         ({"features": [], "crs": {"properties": {"name": "EPSG:1"}}}, "crs .* is none that is known"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path: Path, text: str | dict[str, Any], words: str) -> None:
+def test_unreadable_feature_is_named(tmp_path: Path, text: str | dict[str, Any], words: str) -> None:
     scene(tmp_path / "a.tif")
     content = text if isinstance(text, str) else json.dumps({"type": "FeatureCollection", **text})
     (tmp_path / "a.geojson").write_text(content)

@@ -52,7 +52,7 @@ def test_our_own_name_may_be_left_out() -> None:
 
 
 @pytest.mark.parametrize("text", ["ship", "=-", "ship=", "ship=boat", "ship=-,", f"ship:{CLASS_NAME}"])
-def test_what_is_no_pair_is_refused(text: str) -> None:
+def test_class_map_without_pairs_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"is not NAME=oil-storage-tank, nor NAME=-"):
         parse_class_map(text)
 

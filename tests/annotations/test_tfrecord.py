@@ -49,7 +49,7 @@ def write(folder: Path, *records: dict[str, Any], name: str = "train.record") ->
     return write_records(folder / name, [example(record) for record in records])
 
 
-def test_what_tensorflow_wrote_is_read(tmp_path: Path) -> None:
+def test_records_of_tensorflow_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.tfrecord").write_bytes(zlib.decompress(base64.b85decode(BY_TENSORFLOW)))
     found = read(tmp_path)
     place = f"{tmp_path}/a.tfrecord: record"
@@ -193,13 +193,13 @@ def test_a_missing_shard_is_an_error_and_the_others_are_read(tmp_path: Path) -> 
     [
         ({"image__encoded": None}, "has no image/encoded"),
         ({"image__encoded": [3]}, "has no image/encoded"),
-        ({"image__object__bbox__ymax": [0.5]}, r"different lengths, \[1, 2\]"),
-        ({"image__object__bbox__ymax": [b"x", b"y"]}, "ymax holds bytes"),
+        ({"image__object__bbox__ymax": [0.5]}, r"ymax has 1 values, \[0\.5\]; it must have 2"),
+        ({"image__object__bbox__ymax": [b"x", b"y"]}, r"ymax has 2 values, \[b'x', b'y'\]; it must have 2 numbers"),
         ({"image__object__class__text": [b"tank"], "image__object__class__label": None}, "2 boxes, but 1"),
-        ({"image__object__difficult": [1]}, "difficult has 1 values for 2 boxes"),
+        ({"image__object__difficult": [1]}, r"difficult has 1 values, \[1\]; it must have 2"),
     ],
 )
-def test_what_cannot_be_read_is_named_by_record(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_unreadable_example_is_named_by_record(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     write(tmp_path, features(image__filename=[b"0.png"]), features(**changes))
     with pytest.raises(UserError, match=rf"train\.record: record 2: .*{words}"):
         read(tmp_path)
@@ -243,7 +243,7 @@ def test_an_empty_file_has_no_records(tmp_path: Path) -> None:
     assert list(read_records(write_records(tmp_path / "a.record", []))) == []
 
 
-def test_what_tensorboard_writes_is_read(tmp_path: Path) -> None:
+def test_records_of_tensorboard_are_read(tmp_path: Path) -> None:
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     path = tmp_path / "a.record"
@@ -255,31 +255,31 @@ def test_what_tensorboard_writes_is_read(tmp_path: Path) -> None:
     assert list(read_records(path)) == RECORDS
 
 
-@pytest.mark.parametrize("cut", range(1, len(framed(b"second")), 3))
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_cut_file_names_the_record(tmp_path: Path, cut: int, packed: bool) -> None:
+def test_truncated_record_is_refused_by_number(tmp_path: Path, packed: bool) -> None:
     content = framed(b"first") + framed(b"second")
     path = tmp_path / "a.record"
-    path.write_bytes(gzip.compress(content[:-cut]) if packed else content[:-cut])
-    with pytest.raises(UserError, match=r"a\.record: record 2: the file ends inside it"):
-        list(read_records(path))
+    for cut in range(1, len(framed(b"second"))):
+        path.write_bytes(gzip.compress(content[:-cut]) if packed else content[:-cut])
+        with pytest.raises(UserError, match=r"a\.record: record 2: the file ends inside it"):
+            list(read_records(path))
 
 
 def test_a_cut_gzip_file_names_the_record(tmp_path: Path) -> None:
     path = write_records(tmp_path / "a.record.gz", RECORDS)
     path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(UserError, match=r"record \d: the gzip file is cut short"):
+    with pytest.raises(UserError, match=r"record \d: the gzip file is cut"):
         list(read_records(path))
 
 
-@pytest.mark.parametrize("at", range(len(framed(b"second"))))
-def test_every_damaged_byte_is_found(tmp_path: Path, at: int) -> None:
-    second = bytearray(framed(b"second"))
-    second[at] ^= 0x10
+def test_every_damaged_byte_is_found(tmp_path: Path) -> None:
     path = tmp_path / "a.record"
-    path.write_bytes(framed(b"first") + second)
-    with pytest.raises(UserError, match=r"record 2: .*wrong checksum"):
-        list(read_records(path))
+    for at in range(len(framed(b"second"))):
+        second = bytearray(framed(b"second"))
+        second[at] ^= 0x10
+        path.write_bytes(framed(b"first") + second)
+        with pytest.raises(UserError, match=r"record 2: .*wrong checksum"):
+            list(read_records(path))
 
 
 def test_another_kind_of_file_is_named(tmp_path: Path) -> None:
@@ -312,6 +312,6 @@ def test_label_maps_are_read_as_they_are_met(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["item { id: x }", "item { id: 1", "tank"])
-def test_what_is_no_label_map_is_named_by_line(text: str) -> None:
+def test_malformed_label_map_is_named_by_line(text: str) -> None:
     with pytest.raises(text_format.ParseError, match=r"2:\d+"):
         parse_label_map(f"\n{text}")

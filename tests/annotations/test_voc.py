@@ -139,12 +139,12 @@ def test_turned_boxes_polygons_and_difficult_objects_are_said(tmp_path: Path) ->
             f"<annotation><object><name>t</name>{BOX.replace('2.5', '2,5')}</object></annotation>",
             "object 1: bndbox has .*'ymin': '2,5'",
         ),
-        ("<annotation><size><width>x</width><height>1</height></size></annotation>", "size is 'x' x '1'"),
+        ("<annotation><size><width>x</width><height>1</height></size></annotation>", "size is .'x', '1'."),
         ('<!DOCTYPE a [<!ENTITY e "e">]><annotation>&e;</annotation>', "not read"),
         ('<?xml version="1.0" encoding="nonsense"?><annotation/>', "a.xml"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path: Path, text: str, words: str) -> None:
+def test_unreadable_xml_is_named(tmp_path: Path, text: str, words: str) -> None:
     write(tmp_path / "Annotations/whole.xml")
     (tmp_path / "Annotations/a.xml").write_text(text)
     with pytest.raises(UserError, match=words) as error:

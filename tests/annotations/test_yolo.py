@@ -78,7 +78,7 @@ def test_classes_have_names_or_are_called_by_number(tmp_path: Path, file: str, t
     assert [image.name for image in found.images] == ["a"]
 
 
-def test_what_is_missing_of_image_and_label_is_seen(tmp_path: Path) -> None:
+def test_missing_image_or_label_is_reported(tmp_path: Path) -> None:
     picture(tmp_path / "images/no_label.jpg")
     (tmp_path / "images/broken.jpg").write_bytes(b"no image")
     for name in ("no_image", "broken", "empty"):
@@ -156,7 +156,7 @@ def test_odd_numbers_are_kept_for_the_audit(tmp_path: Path) -> None:
         ("nan 0.5 0.5 0.1 0.2", "class is nan"),
     ],
 )
-def test_what_is_no_box_is_named_by_line(tmp_path: Path, line: str, words: str) -> None:
+def test_malformed_box_is_named_by_line(tmp_path: Path, line: str, words: str) -> None:
     write(tmp_path / "labels/a.txt", f"0 0.5 0.5 0.1 0.2\n{line}\n")
     with pytest.raises(UserError, match=rf"labels/a\.txt:2: .*{words}"):
         read(tmp_path)
@@ -171,7 +171,7 @@ def test_what_is_no_box_is_named_by_line(tmp_path: Path, line: str, words: str) 
         ("labels/a.txt", b"\xff\xfe", "a.txt: not UTF-8"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path: Path, file: str, text: bytes, words: str) -> None:
+def test_unreadable_label_file_is_named(tmp_path: Path, file: str, text: bytes, words: str) -> None:
     write(tmp_path / "labels/a.txt", "0 0.5 0.5 0.1 0.2")
     (tmp_path / file).write_bytes(text)
     with pytest.raises(UserError, match=words) as error:

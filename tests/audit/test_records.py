@@ -101,7 +101,7 @@ def test_an_image_without_boxes_is_a_scene(images: Path) -> None:
         (record(class_name="ship"), "unknown-class", "f.csv:9: class 'ship' is unknown"),
     ],
 )
-def test_what_cannot_be_used_is_an_error_with_its_place(images: Path, bad: Record, check: str, words: str) -> None:
+def test_unusable_record_is_an_error_with_its_place(images: Path, bad: Record, check: str, words: str) -> None:
     scenes, findings = judged(images, record(), bad)
     assert [len(scene.boxes) for scene in scenes] == [1, 0]
     assert checks(findings, Severity.ERROR) == [check]

@@ -39,7 +39,7 @@ def test_scenes_that_were_trained_on_are_not_scored(prepared: Path) -> None:
         trained.check_unseen(prepared, "test")
 
 
-def test_where_the_first_weights_came_from_is_told_and_stays_told(prepared: Path) -> None:
+def test_origin_of_first_weights_is_stored_and_kept(prepared: Path) -> None:
     cfg = Config.fromfile("configs/oil/ssd_lite0.py")
     cfg.train_dataloader.dataset.data_root = str(prepared)
     assert initialised(cfg) == "ImageNet"

@@ -51,16 +51,11 @@ def refused(resume: list[str], capsys: pytest.CaptureFixture[str], *flags: str) 
         (["--seed", "1"], "randomness.seed was 0, would be 1"),
         (["--amp"], "optim_wrapper.type was 'OptimWrapper', would be 'Bf16OptimWrapper'"),
         (["model.backbone.frozen_stages=2"], "model.backbone.frozen_stages was 1, would be 2"),
-        (["model.bbox_head.loss_bbox.type=L1Loss"], "model.bbox_head.loss_bbox.type was 'SmoothL1Loss', would be "),
         (["train_cfg.max_iters=9"], "train_cfg.max_iters was 8, would be 9"),
-        (["train_cfg.val_interval=2"], "train_cfg.val_interval was 4, would be 2"),
-        (["train_dataloader.batch_size=4"], "train_dataloader.batch_size was 2, would be 4"),
         (["train_dataloader.dataset.pipeline.3.prob=0.9"], "train_dataloader.dataset.pipeline.3.prob was 0.5, would "),
         (["optim_wrapper.optimizer.lr=0.1"], "optim_wrapper.optimizer.lr was 0.001, would be 0.1"),
         (["+optim_wrapper.paramwise_cfg.bias_lr_mult=2"], "optim_wrapper.paramwise_cfg was None, would be "),
-        (["param_scheduler.1.end=20"], "param_scheduler.1.end was 8, would be 20"),
         (["param_scheduler=None"], "param_scheduler was [{"),
-        (["custom_hooks.0.momentum=0.2"], "custom_hooks.0.momentum was 0.1, would be 0.2"),
         (["val_dataloader.dataset.split=test"], "val_evaluator.ann_file="),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -98,6 +93,7 @@ def test_the_same_training_goes_on_without_its_pointer(resume: list[str], capsys
     assert not list(work.glob(".*.partial*"))
 
 
+@pytest.mark.slow
 def test_data_may_move(resume: list[str], begun: tuple[Path, Path], tmp_path: Path) -> None:
     moved = shutil.copytree(begun[1].parent / "prepared", tmp_path / "moved")
     options = [f"{loader}_dataloader.dataset.data_root={moved}" for loader in ("train", "val")]
@@ -112,6 +108,7 @@ def test_another_number_of_processes_is_refused(resume: list[str], capsys: pytes
     assert "of another training: it ran in 2 processes, would in 1" in refused(resume, capsys)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_does_not_say_what_it_was_trained_on_is_resumed(resume: list[str]) -> None:
     path = Path(resume[2]) / "iter_4.pth"
     checkpoint = torch.load(path, weights_only=False)

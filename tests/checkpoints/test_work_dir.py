@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from oil_storage.checkpoints.pickled import check_complete
+from oil_storage.checkpoints.serialization import check_complete
 from oil_storage.checkpoints.work_dir import AtomicBackend, find_last
 from oil_storage.errors import UserError
 

@@ -42,7 +42,7 @@ def test_errors_are_1_and_are_mended(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main([str(tmp_path / "mended")]) == 0
 
 
-def test_what_is_wrong_after_mending_too_is_left_as_it_was(
+def test_scene_still_wrong_after_repair_is_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
@@ -67,7 +67,7 @@ def test_what_is_wrong_after_mending_too_is_left_as_it_was(
         assert np.allclose(one.boxes, other.boxes, atol=0.01)
 
 
-def test_what_cannot_run_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_source_is_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -97,7 +97,9 @@ def test_scenes_that_are_wrong_each_in_its_way_are_no_yes(tmp_path: Path, capsys
     assert "<h3>scene_1: mirrored top-bottom</h3>" in text
 
 
-def test_what_counts_most_is_said_last(right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_findings_are_printed_in_order_of_severity(
+    right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "images").symlink_to(right / "images")
     rows = [
         "nowhere,oil-storage-tank,(1, 1, 9, 9)",
@@ -119,7 +121,7 @@ def test_what_counts_most_is_said_last(right: Path, tmp_path: Path, capsys: pyte
         (["--report", "nowhere/audit.html"], "there is no folder nowhere"),
     ],
 )
-def test_what_cannot_be_is_said_before_the_pixels_are_looked_at(
+def test_bad_option_is_refused_before_pixels_are_read(
     right: Path, option: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(right)

@@ -24,7 +24,7 @@ def test_costs_are_told_and_recorded_beside_what_else_is_known(
     assert content["speed"]["training"]["batch"] == 3
 
 
-def test_what_cannot_be_measured_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_that_cannot_be_built_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path, write_data(tmp_path))
     (tmp_path / "broken.py").write_text(f"{config.read_text()}\nmodel['type'] = 'NoSuchDetector'\n")
     assert main([str(tmp_path / "broken.py"), "--record", str(tmp_path)]) == 2

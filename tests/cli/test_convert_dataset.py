@@ -21,7 +21,7 @@ from tests.tf_records import example, framed, image_features
 TOOL = Path(__file__).parents[2] / "tools" / "convert_dataset.py"
 
 
-def test_it_writes_the_other_format_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_source_is_written_in_the_other_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scenes = make_scenes(tmp_path / "images")
     formats.write(scenes, tmp_path / "coco", "coco")
     assert main([str(tmp_path / "coco"), str(tmp_path / "voc"), "--to", "voc"]) == 0
@@ -104,6 +104,7 @@ def test_source_and_out_are_apart(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_leaves_no_extracted_images_behind(tmp_path: Path, number: signal.Signals, status: int) -> None:
     picture = io.BytesIO()

@@ -16,7 +16,7 @@ from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
 from oil_storage.imagery import SceneImage, read_pixels
 from oil_storage.inference.scene_detections import SceneDetections
-from oil_storage.inference.scene_page import scene_picture
+from oil_storage.inference.scene_files import scene_picture
 from tests.tiny_training import write_config, write_data
 
 
@@ -53,12 +53,12 @@ def test_folder_of_scenes_is_detected_once(
     before = (tmp_path / "out" / "scene_0.csv").stat().st_mtime_ns
     (tmp_path / "out" / "scene_1.summary.json").unlink()
     assert main(argv) == 0
-    assert "3 of 4 scenes are done already" in capsys.readouterr().out
+    assert "3 of 4 scenes are done already" in capsys.readouterr().err
     assert (tmp_path / "out" / "scene_0.csv").stat().st_mtime_ns == before
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == known
     assert main([*argv, "--overlap", "8", "--html"]) == 0
-    printed = capsys.readouterr().out
-    assert "done already" not in printed
+    printed, messages = capsys.readouterr()
+    assert "done already" not in messages
     assert ".coco.json, .html" in printed
     assert len(list((tmp_path / "out").glob("*.html"))) == 4
 
@@ -78,6 +78,7 @@ def test_finished_scenes_are_known_without_torch(trained: tuple[list[str], Path]
     assert (tmp_path / "out" / "summary.json").read_text() == summary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [["--score-thr", "0.02"], ["--scale", "2"], ["--bands", "3,2,1"], ["--html"]])
 def test_scenes_are_done_again_when_an_option_changes(
     change: list[str], trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -86,11 +87,12 @@ def test_scenes_are_done_again_when_an_option_changes(
     argv = [*model, str(images / "scene_0.jpg"), "--out", str(tmp_path / "out"), *FLAGS]
     assert main(argv) == 0
     assert main([*argv, *change]) == 0
-    assert "done already" not in capsys.readouterr().out
+    assert "done already" not in capsys.readouterr().err
     assert main([*argv, *change]) == 0
-    assert "1 of 1 scenes are done already" in capsys.readouterr().out
+    assert "1 of 1 scenes are done already" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "mode"), [("a.png", "RGB"), ("a.png", "RGBA"), ("a.jpg", "CMYK"), ("a.png", "L")])
 def test_detections_are_drawn_on_images_of_every_mode(
     name: str, mode: str, trained: tuple[list[str], Path], tmp_path: Path
@@ -104,6 +106,7 @@ def test_detections_are_drawn_on_images_of_every_mode(
     assert (drawn[..., 0].astype(int) - drawn[..., 1] > 100).any()
 
 
+@pytest.mark.slow
 def test_scene_that_replaces_another_of_its_name_is_reported(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,13 +116,14 @@ def test_scene_that_replaces_another_of_its_name_is_reported(
         shutil.copy(images / f"scene_{index}.jpg", tmp_path / folder / "scene.jpg")
     out = ["--out", str(tmp_path / "out"), *FLAGS]
     assert main([*model, str(tmp_path / "one"), *out, "--html"]) == 0
-    assert "takes the place" not in capsys.readouterr().out
+    assert "takes the place" not in capsys.readouterr().err
     assert main([*model, str(tmp_path / "two"), *out]) == 0
     said = f"{tmp_path / 'two/scene.jpg'}: takes the place of {tmp_path / 'one/scene.jpg'}, of the same name"
-    assert said in capsys.readouterr().out
+    assert said in capsys.readouterr().err
     assert not (tmp_path / "out" / "scene.html").exists()  # of the other scene
 
 
+@pytest.mark.slow
 def test_scene_is_done_again_when_it_gets_a_world_file(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,10 +133,10 @@ def test_scene_is_done_again_when_it_gets_a_world_file(
     argv = [*model, str(tmp_path / "scene.tif"), "--out", str(tmp_path / "out"), *FLAGS]
     assert main(argv) == 0
     assert main(argv) == 0
-    assert "1 of 1 scenes are done already" in capsys.readouterr().out
+    assert "1 of 1 scenes are done already" in capsys.readouterr().err
     (tmp_path / "scene.tfw").write_text("1.5\n0\n0\n-1.5\n400000\n5700000\n")
     assert main(argv) == 0
-    assert "done already" not in capsys.readouterr().out
+    assert "done already" not in capsys.readouterr().err
 
 
 def test_scene_is_done_again_when_its_file_changes(trained: tuple[list[str], Path], tmp_path: Path) -> None:
@@ -156,8 +160,8 @@ def test_bad_file_is_left_out_and_the_rest_done(
     (tmp_path / "out" / "bad.csv").write_text("of the user")
     argv = [*model, str(bad), str(images / "scene_1.jpg"), "--out", str(tmp_path / "out"), *FLAGS]
     assert main(argv) == 1
-    printed = capsys.readouterr().out
-    assert f"left out: {bad}: cannot be decoded" in printed
+    printed, messages = capsys.readouterr()
+    assert f"left out: {bad}: cannot be decoded" in messages
     assert "1 of 2 scenes were left out" in printed
     assert (tmp_path / "out" / "bad.csv").read_text() == "of the user"
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
@@ -168,6 +172,7 @@ def test_bad_file_is_left_out_and_the_rest_done(
     assert "summary.json\n1 of 1 scenes" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_results_are_removed_when_a_scene_is_damaged(trained: tuple[list[str], Path], tmp_path: Path) -> None:
     model, images = trained
     scene, out = tmp_path / "scene.jpg", tmp_path / "out"
@@ -181,6 +186,7 @@ def test_results_are_removed_when_a_scene_is_damaged(trained: tuple[list[str], P
     assert len(list(out.rglob("scene_1.*"))) == 7
 
 
+@pytest.mark.slow
 def test_scene_that_cannot_be_drawn_is_left_out_and_the_rest_done(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,13 +200,14 @@ def test_scene_that_cannot_be_drawn_is_left_out_and_the_rest_done(
     monkeypatch.setattr("oil_storage.inference.output_folder.scene_picture", failing)
     out = tmp_path / "out"
     assert main([*model, str(images), "--out", str(out), *FLAGS]) == 1
-    assert f"left out: {images / 'scene_1.jpg'}: ValueError: no such brush" in capsys.readouterr().out
+    assert f"left out: {images / 'scene_1.jpg'}: ValueError: no such brush" in capsys.readouterr().err
     known = json.loads((out / "summary.json").read_text())
     assert [one["scene"] for one in known["scenes"]] == ["scene_0", "scene_2", "scene_3"]
     assert list(known["left_out"]) == [str(images / "scene_1.jpg")]
     assert not list(out.rglob("scene_1.*"))
 
 
+@pytest.mark.slow
 def test_weights_of_another_config_are_reported(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,9 +232,10 @@ def test_full_disk_ends_the_run_with_a_message(
     monkeypatch.setattr("oil_storage.inference.output_folder.scene_picture", failing)
     assert main([*model, str(images), "--out", str(tmp_path / "out"), *FLAGS]) == 2
     said = capsys.readouterr().err
-    assert f"scene_0.jpg: what was found cannot be written to {tmp_path / 'out'}: [Errno 28] No space left" in said
+    assert f"scene_0.jpg: detections cannot be written to {tmp_path / 'out'}: [Errno 28] No space left" in said
 
 
+@pytest.mark.slow
 def test_detections_are_drawn_on_sixteen_bits(trained: tuple[list[str], Path], tmp_path: Path) -> None:
     model, images = trained
     pixels = cv2.imread(str(images / "scene_0.jpg")).astype(np.uint16) * 16
@@ -246,9 +254,6 @@ def test_detections_are_drawn_on_sixteen_bits(trained: tuple[list[str], Path], t
         ([], "iter_8.pth: has no score threshold yet; give --score-thr"),
         ([*FLAGS, "--overlap", "64"], "--overlap 64: must be 0 to 63"),
         ([*FLAGS, "--scale", "4"], "--overlap 16: must be 0 to 15"),
-        ([*FLAGS, "--scale", "0"], "--scale 0: must be from 0.1 to 10"),
-        ([*FLAGS, "--batch-size", "0"], "--batch-size 0: must be at least 1"),
-        (["--score-thr", "2"], "--score-thr 2: must be from 0 to 1"),
     ],
 )
 def test_failed_run_leaves_nothing(
@@ -263,13 +268,16 @@ def test_failed_run_leaves_nothing(
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
+        ("--scale", "0", "'0': must be a number, from 0.1 to 10"),
+        ("--batch-size", "0", "'0': must be an integer, 1 or more"),
+        ("--score-thr", "2", "'2': must be a number, from 0 to 1"),
         ("--bands", "1,2", "'1,2': must be three numbers"),
         ("--bands", "0,1,2", "'0,1,2': must be three numbers from 1 up"),
         ("--stretch", "9", "'9': must be two percentiles"),
         ("--stretch", "98,2", "'98,2': must be two percentiles"),
     ],
 )
-def test_bands_and_stretch_are_refused_when_malformed(
+def test_option_is_refused_when_its_value_is_malformed(
     option: str, value: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -277,6 +285,7 @@ def test_bands_and_stretch_are_refused_when_malformed(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_processes_share_the_scenes(trained: tuple[list[str], Path], tmp_path: Path) -> None:
     model, images = trained
     bad = tmp_path / "bad.png"

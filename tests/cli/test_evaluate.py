@@ -110,7 +110,7 @@ def test_scenes_of_one_side_alone_and_boxes_outside_are_named(
         ("scene_00,1,1,9,9,nan", [], "line 2: a box or score that is no finite number"),
     ],
 )
-def test_what_cannot_be_scored_gets_a_line_and_leaves_nothing(
+def test_unusable_detections_are_refused_and_leave_nothing(
     rows: str, flags: list[str], said: str, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = tmp_path / "found.csv"
@@ -145,7 +145,9 @@ def test_nothing_that_is_read_is_written_over(truth: Path, tmp_path: Path, capsy
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "raw") == before
 
 
-def test_what_the_ground_truth_is_not_is_said(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unusable_ground_truth_is_refused_in_one_line(
+    truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = results(tmp_path, coco_results(scored_scenes()))
     prepared = tmp_path / "prepared"
     prepared.mkdir()
@@ -165,6 +167,7 @@ def test_what_the_ground_truth_is_not_is_said(truth: Path, tmp_path: Path, capsy
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_twenty_scenes_of_a_thousand_detections_take_seconds_and_less_than_a_gibibyte(tmp_path: Path) -> None:
     scenes = scored_scenes(tuple(np.random.default_rng(0).integers(14, 300, 20).tolist()), noise=800)
     path = tmp_path / "truth.json"

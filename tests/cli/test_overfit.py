@@ -1,17 +1,23 @@
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
-from oil_storage.cli.overfit import LEARNT, main
-from oil_storage.engine.overfitting import overfitting
+from oil_storage.cli.overfit import main
+from oil_storage.engine.interruption import TrainingInterrupted
+from oil_storage.engine.overfitting import LEARNT, overfitting
 from oil_storage.preparation.overfit_tiles import write_overfit_tiles
 from tests.tiny_training import write_config, write_data
 
 CONFIGS = sorted(Path("configs/oil").glob("*.py"))
-KEPT = Path("work_dirs/overfit")
+
+
+def interrupt(*_: object, **__: object) -> None:
+    """Stand in for a training that SIGINT stops."""
+    raise TrainingInterrupted(signal.SIGINT, 1, Path("interrupted.pth"))
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +53,7 @@ def test_a_config_that_has_no_time_has_not_learnt_and_is_said_so(
     assert (work / config.stem / LEARNT).stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_more_time_goes_on_where_less_has_ended(
     tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,17 +61,16 @@ def test_more_time_goes_on_where_less_has_ended(
     config = write_config(tmp_path, write_data(tmp_path))
     work /= config.stem
     assert main([str(config), "--minutes", "1e-6", "--work-dir", str(work.parent)]) == 1
-    assert "no checkpoint to resume" not in capsys.readouterr().out
+    assert "no checkpoint to resume" not in capsys.readouterr().err
     a_little_more = json.loads((work / LEARNT).read_text())["seconds"] / 60 + 1e-3
     assert main([str(config), "--minutes", f"{a_little_more}", "--work-dir", str(work.parent)]) == 1
-    assert f"resuming {work / 'iter_2.pth'}" in capsys.readouterr().out
+    assert f"resuming {work / 'iter_2.pth'}" in capsys.readouterr().err
     assert json.loads((work / LEARNT).read_text())["iterations"] == 4
     # another config's training is not gone on with
     config.write_text(f"{config.read_text()}\nmodel['test_cfg']['score_thr'] = 0.2\n")
-    monkeypatch.setattr("oil_storage.cli.train.main", lambda argv: 2)
-    with pytest.raises(SystemExit):
-        main([str(config), "--minutes", "1e-6", "--work-dir", str(work.parent)])
-    assert f"{work}: holds what another config has learnt; deleted" in capsys.readouterr().out
+    monkeypatch.setattr("oil_storage.engine.overfitting.train", interrupt)
+    assert main([str(config), "--minutes", "1e-6", "--work-dir", str(work.parent)]) == 130
+    assert f"{work}: holds a training of another config; it is deleted" in capsys.readouterr().err
     assert not work.exists()
 
 
@@ -72,17 +78,16 @@ def test_a_signal_is_said_to_be_no_loss(
     tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = write_config(tmp_path, write_data(tmp_path))
-    monkeypatch.setattr("oil_storage.cli.train.main", lambda argv: 130)
-    with pytest.raises(SystemExit, match="130"):
-        main([str(config), "--work-dir", str(work)])
+    monkeypatch.setattr("oil_storage.engine.overfitting.train", interrupt)
+    assert main([str(config), "--work-dir", str(work)]) == 130
     assert f"{config.stem}: the same command carries on" in capsys.readouterr().err
 
 
-def test_where_the_configs_own_tiles_lie_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_overfitting_config_is_the_same_for_any_data_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     texts = set()
     for root in ("one", "other"):
         monkeypatch.setenv("OIL_STORAGE_DATA", root)
-        texts.add(overfitting(Config.fromfile(CONFIGS[0]), tmp_path, 0.9, 20).pretty_text)
+        texts.add(overfitting(Config.fromfile(CONFIGS[0]), tmp_path, 0.9).pretty_text)
     assert len(texts) == 1
 
 
@@ -95,13 +100,14 @@ def test_an_unknown_config_is_refused_before_anything_is_trained(
 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan"])
-def test_it_takes_some_time(minutes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_minutes_that_are_not_positive_are_refused(
+    minutes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(CONFIGS[0]), "--minutes", minutes, "--work-dir", str(tmp_path / "work")]) == 2
     assert f"--minutes {minutes}: must be more than 0" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_learns(path: Path) -> None:
-    # up to 17 minutes each, 20 at most; a run that was stopped goes on
-    assert main([str(path), "--work-dir", str(KEPT)]) == 0
+def test_rtmdet_learns(tmp_path: Path) -> None:
+    # other configs take up to 15 minutes each: tools/overfit.py configs/oil/*.py
+    assert main(["configs/oil/rtmdet_m.py", "--work-dir", str(tmp_path / "work")]) == 0

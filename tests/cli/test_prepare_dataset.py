@@ -15,7 +15,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_raw_data(tmp_path_factory.mktemp("raw") / "raw", scenes=4, size=128, tanks=2)
 
 
-def test_it_says_what_it_wrote_and_what_is_there_already(
+def test_written_and_existing_tile_sets_are_printed(
     raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [str(raw), str(tmp_path / "out"), "--tile", "64", "--overlap", "8"]
@@ -35,8 +35,6 @@ def test_it_says_what_it_wrote_and_what_is_there_already(
         (None, ["--tile", "0", "--overlap", "0"], "--tile 0"),
         (None, ["--tile", "2", "--overlap", "0"], "--tile 2"),
         (None, ["--overlap", "639"], "--overlap 639: must be 0 to 480"),
-        (None, ["--gsd", "-1"], "--gsd -1"),
-        (None, ["--gsd", "nan"], "--gsd nan"),
         (None, ["--source-gsd", "1.5"], "give both"),
     ],
 )
@@ -50,7 +48,15 @@ def test_bad_input_is_one_line_and_status_2(
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
-def test_it_says_what_it_resampled_and_mended(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "option", ["--gsd=-1", "--gsd=nan", "--source-gsd=0", "--min-side=nan", "--folds=2", "--seed=-1"]
+)
+def test_options_out_of_range_are_refused(raw: Path, tmp_path: Path, option: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([str(raw), str(tmp_path / "out"), option])
+
+
+def test_resampling_and_repair_are_printed(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     arguments = [str(raw), str(out), "--tile", "64", "--overlap", "8", "--gsd", "1", "--source-gsd", "2"]
     assert main(arguments) == 0
@@ -73,6 +79,7 @@ def many_tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_raw_data(tmp_path_factory.mktemp("many") / "raw", scenes=12, size=1024, tanks=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_leaves_no_tiles_behind(many_tiles: Path, tmp_path: Path, number: signal.Signals, status: int) -> None:
     arguments = [many_tiles, tmp_path / "out", "--tile", "128", "--overlap", "96"]

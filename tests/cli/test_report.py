@@ -17,6 +17,7 @@ README = "above\n<!-- results -->\nold\n<!-- /results -->\nbelow\n"
 def readme(tmp_path: Path) -> Path:
     path = tmp_path / "README.md"
     path.write_text(README)
+    path.with_name("page.md").write_text(README)
     (tmp_path / "configs" / "oil").mkdir(parents=True)
     (tmp_path / "configs" / "oil" / "toy.py").write_text('"""A toy.\n\nMore of it.\n"""\n')
     (tmp_path / "configs" / "README.md").write_text(CONFIG_TABLE)
@@ -25,7 +26,8 @@ def readme(tmp_path: Path) -> Path:
 
 def arguments(readme: Path) -> list[str]:
     folder = readme.parent
-    return ["--results", f"{folder / 'results'}", "--readme", str(readme), "--configs", f"{folder / 'configs'}"]
+    pages = ["--readme", str(readme), "--page", f"{folder / 'page.md'}"]
+    return ["--results", f"{folder / 'results'}", *pages, "--configs", f"{folder / 'configs'}"]
 
 
 def test_runs_are_recorded_once_a_seed_and_shown(readme: Path) -> None:
@@ -36,7 +38,8 @@ def test_runs_are_recorded_once_a_seed_and_shown(readme: Path) -> None:
     assert [(run["seed"], run["metrics"]["coco/bbox_mAP"]) for run in content["runs"]] == [(0, 0.5), (1, 0.75)]
     shown = markdown(read(folder / "results"))
     assert "| `toy` | - | scenes | val | 1 | 0.750 |" in shown
-    assert readme.read_text() == f"above\n<!-- results -->\n{shown}<!-- /results -->\nbelow\n"
+    assert readme.with_name("page.md").read_text() == f"above\n<!-- results -->\n{shown}<!-- /results -->\nbelow\n"
+    assert "| `toy` | scenes | val | 1 | 0.750 | 0.750 |" in readme.read_text()
     configs = (folder / "configs" / "README.md").read_text()
     assert "| `toy` | A toy | - | - | - | - | - | - | 0.625 | 0.625 |\n" in configs
 

@@ -93,6 +93,7 @@ def test_val_chooses_the_threshold_that_test_applies(
     assert "could not be written into it" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_flips_add_to_what_is_detected_and_bfloat16_changes_it_little(
     trained: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +112,7 @@ def test_flips_add_to_what_is_detected_and_bfloat16_changes_it_little(
     assert json.loads((tmp_path / "amp/test/metrics.json").read_text())["precision"] == "bfloat16"
 
 
+@pytest.mark.slow
 def test_amp_says_where_there_is_no_bfloat16(
     trained: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,6 +149,7 @@ def test_bad_input_gets_a_line(trained: tuple[str, str], tmp_path: Path, capsys:
         assert "Traceback" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "change"),
     [
@@ -164,7 +167,7 @@ def test_bad_input_gets_a_line(trained: tuple[str, str], tmp_path: Path, capsys:
         (["--cfg-options", "test_dataloader.batch_size=1", "+model.backbone.init_cfg=None"], None),
     ],
 )
-def test_what_is_scored_otherwise_than_trained_is_told(
+def test_settings_that_differ_from_training_are_reported(
     trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], change: str | None
 ) -> None:
     assert main([*trained, "--split", "val", "--work-dir", str(tmp_path), *flags]) == 0
@@ -173,6 +176,7 @@ def test_what_is_scored_otherwise_than_trained_is_told(
     assert capsys.readouterr().err.count("not as it was trained: ") == len(changes)
 
 
+@pytest.mark.slow
 def test_scenes_that_were_trained_on_are_not_scored(
     trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,6 +200,7 @@ def test_scenes_that_were_trained_on_are_not_scored(
     assert report["data"]["sha256"] != report["trained"]["data"]["sha256"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_does_not_tell_of_its_training_is_scored(trained: tuple[str, str], tmp_path: Path) -> None:
     content = torch.load(trained[1], weights_only=False)
     torch.save({"state_dict": content["state_dict"]}, tmp_path / "public.pth")

@@ -49,6 +49,7 @@ def test_the_event_file_holds_losses_rate_scores_and_pictures(whole: Path) -> No
     assert {(picture.width, picture.height) for tag in images for picture in events.Images(tag)} == {size}
 
 
+@pytest.mark.slow
 def test_amp_trains_in_bfloat16(data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("oil_storage.engine.bf16.has_bf16", lambda device: True)
     assert main([str(write_config(tmp_path, data)), "--work-dir", str(tmp_path / "work"), "--amp"]) == 0
@@ -141,6 +142,7 @@ def test_data_is_missed_before_a_checkpoint_is_fetched(
     assert {path.name for path in tmp_path.iterdir()} == {Path(config).name}
 
 
+@pytest.mark.slow
 def test_weights_that_have_seen_what_validates_are_refused(
     data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +171,7 @@ def prepare_otherwise(data: Path, out: Path) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_log_is_for_people(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(
         tmp_path,
@@ -195,6 +198,7 @@ def test_the_log_is_for_people(data: Path, tmp_path: Path, capsys: pytest.Captur
     assert runtime.default_hooks.logger.interval <= 10
 
 
+@pytest.mark.slow
 def test_an_image_that_vanishes_or_is_broken_is_named(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,6 +230,6 @@ def test_a_split_without_a_box_is_refused_before_training(
     assert f"{split}.json: no box of oil-storage-tank" in error_of(capsys, argv)
 
 
-def test_help_is_fast_enough_to_be_asked() -> None:
+def test_tools_do_not_import_torch_before_they_run() -> None:
     code = "import sys; from oil_storage.cli import launch, test, train; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

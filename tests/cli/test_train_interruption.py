@@ -78,14 +78,15 @@ def stop_at(config: Path, number: int, iteration: int, stage: str) -> Path:
     ("number", "status", "iteration", "stage", "changes"),
     [
         (signal.SIGINT, 130, 2, "train", {}),
-        (signal.SIGTERM, 143, 5, "train", WITH_WORKERS),
-        (signal.SIGTERM, 143, 3, "batch", WITH_WORKERS),
-        (signal.SIGTERM, 143, 3, "train", {}),  # before a validation that is due
-        (signal.SIGTERM, 143, 4, "val", {}),
-        (signal.SIGINT, 130, 8, "val", {}),
+        pytest.param(signal.SIGTERM, 143, 5, "train", WITH_WORKERS, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, 3, "batch", WITH_WORKERS, marks=pytest.mark.slow),
+        # before a validation that is due
+        pytest.param(signal.SIGTERM, 143, 3, "train", {}, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, 4, "val", {}, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, 8, "val", {}, marks=pytest.mark.slow),
     ],
 )
-def test_an_interrupted_and_resumed_training_is_the_uninterrupted_one(
+def test_resumed_training_equals_uninterrupted_one(
     data: Path,
     whole: Path,
     tmp_path: Path,
@@ -114,6 +115,7 @@ def test_an_interrupted_and_resumed_training_is_the_uninterrupted_one(
     assert resumed.count('coco/bbox_mAP"') == (2 if done <= 4 else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["group", "each process"])
 def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path: Path, to: str) -> None:
     config = write_config(tmp_path, data, **WITH_WORKERS, train_cfg__max_iters=10_000, train_cfg__val_interval=10_000)
@@ -138,8 +140,9 @@ def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path
     assert (tmp_path / "work" / "interrupted.pth").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("error", "shown"), [("ConnectionResetError", 0), ("EOFError", 0), ("ValueError", 1)])
-def test_a_worker_says_nothing_of_a_connection_that_was_closed_on_it(error: str, shown: int) -> None:
+def test_worker_hides_a_closed_connection(error: str, shown: int) -> None:
     code = f"""
 import sys
 from oil_storage.engine.interruption import leave_process_group
@@ -154,9 +157,8 @@ except {error}:
     assert done.stderr.count(f"{error}: closed") == shown
 
 
-def test_a_worker_may_die_while_the_training_that_waits_for_it_saves(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.slow
+def test_training_saves_while_a_worker_dies(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     THREE_DONE.clear()
     config = write_config(tmp_path, data, **WITH_WORKERS)
     with config.open("a") as file:
@@ -167,6 +169,7 @@ def test_a_worker_may_die_while_the_training_that_waits_for_it_saves(
     signal.raise_signal(signal.SIGCHLD)  # of a worker that dies even later; torch would raise for the one above
 
 
+@pytest.mark.slow
 def test_epochs_are_resumed_in_their_middle(data: Path, tmp_path: Path) -> None:
     changes = {
         "train_cfg": {"_delete_": True, "type": "EpochBasedTrainLoop", "max_epochs": 2, "val_interval": 1},

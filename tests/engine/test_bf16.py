@@ -84,8 +84,11 @@ def step(model: nn.Module, wrapper: type = Bf16OptimWrapper) -> dict[str, float]
     return {name: float(value) for name, value in model.train_step(batch(), optimizer).items()}
 
 
-@pytest.mark.parametrize("name", ["retinanet", "rtmdet", "faster-rcnn", "detr", "dino"])
-def test_a_training_step_and_a_prediction(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["retinanet", "detr", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rtmdet", "faster-rcnn", "dino"))],
+)
+def test_training_step_and_prediction_compute_in_bfloat16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = step(detector(name).train(), OptimWrapper)
     model = detector(name).train()
     seen: dict[str, set[torch.dtype]] = {"conv": set(), "loss": set(), "assigner": set()}
@@ -124,6 +127,7 @@ def test_a_training_step_and_a_prediction(name: str, monkeypatch: pytest.MonkeyP
     assert {r.pred_instances.scores.dtype for r in results} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_deformable_attention_and_last_layers_of_detr_compute_in_float32() -> None:
     from mmcv.ops import MultiScaleDeformableAttention
 
@@ -181,7 +185,7 @@ def test_a_cpu_has_bfloat16_where_it_convolves_in_it_with_onednn() -> None:
     assert has_bf16(torch.device("cpu")) == (not slow)
 
 
-def test_twice_is_once() -> None:
+def test_compute_in_bf16_twice_equals_once() -> None:
     model = detector("retinanet")
     compute_in_bf16(model)
     forward = model.forward

@@ -2,23 +2,23 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from oil_storage.evaluation.cost import cost_of, input_size
 
+from oil_storage.engine.cost import cost_of, input_size
 from tests.tiny_training import write_config, write_data
 
 
 def test_a_detector_is_measured_on_a_tile_of_its_own(tmp_path: Path) -> None:
     cfg = Config.fromfile(write_config(tmp_path, write_data(tmp_path)))
     cost = cost_of(cfg, seconds=0.0)
-    assert cost["input"] == [64, 64]
-    assert cost["precision"] == "float32"
-    assert cost["training"]["batch"] == 2
-    for phase in ("training", "inference"):
-        assert 0 < cost[phase]["p50"] <= cost[phase]["p95"] < 10
-        assert cost[phase]["throughput"] > 0
+    assert cost.input == [64, 64]
+    assert cost.precision == "float32"
+    assert cost.training.batch == 2
+    for times in (cost.training, cost.inference):
+        assert 0 < times.p50 <= times.p95 < 10
+        assert times.throughput > 0
     # the first convolution alone: 7 x 7 of 3 to 64 channels, at half the side
-    assert cost["gflops"] >= 2 * 49 * 3 * 64 * 32 * 32 / 1e9
-    assert 10_000 < cost["parameters"] < 10_000_000
+    assert cost.gflops >= 2 * 49 * 3 * 64 * 32 * 32 / 1e9
+    assert 10_000 < cost.parameters < 10_000_000
 
 
 @pytest.mark.parametrize(("name", "side"), [("ssd_r101", 1024), ("ssd512_vgg16", 512), ("dino_r50", 640)])

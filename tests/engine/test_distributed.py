@@ -38,6 +38,7 @@ def two_processes(data: Path, folder: Path, **changes: Any) -> Path:
     return config
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model_on_different_samples_and_test_it(data: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     config = two_processes(data, tmp_path, train_cfg__max_iters=4)
@@ -81,6 +82,7 @@ def test_a_signal_stops_all_processes_after_the_same_iteration(data: Path, tmp_p
     assert torch.load(work / "interrupted.pth", weights_only=False)["meta"]["iter"] > done
 
 
+@pytest.mark.slow
 def test_a_users_error_comes_through_the_launcher(tmp_path: Path) -> None:
     done = subprocess.run(**tool("tools/dist_train.sh", str(tmp_path / "absent.py"), "2"), check=False)
     assert done.returncode == 2

@@ -121,7 +121,7 @@ def test_no_figure_depends_on_the_order_of_detections() -> None:
         assert score(coco.dataset, [detections[i] for i in shuffled]) == pytest.approx(before, abs=0, nan_ok=True)
 
 
-def test_what_is_given_is_not_changed() -> None:
+def test_score_does_not_change_its_arguments() -> None:
     coco = ground_truth([3])
     detections = perfect(coco)
     dataset, given = json.dumps(coco.dataset), json.dumps(detections)

@@ -159,7 +159,9 @@ def test_nothing_found_is_no_error(tmp_path: Path) -> None:
         ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,4,2\n", "line 2: no xmax, ymax, score"),
     ],
 )
-def test_what_cannot_be_read_is_said_with_its_place(name: str, content: object, said: str, tmp_path: Path) -> None:
+def test_unreadable_detections_are_refused_with_their_place(
+    name: str, content: object, said: str, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match=said):
         read_detections(written(tmp_path, name, content), NAMES, {})
 

@@ -55,7 +55,7 @@ def test_mending_everything_of_a_kind_gains_what_it_cost() -> None:
 
 
 @pytest.mark.parametrize("make", [perfect, empty])
-def test_what_is_perfect_has_no_errors_and_what_is_empty_only_misses(make: object) -> None:
+def test_perfect_detections_have_no_errors_and_empty_ones_only_misses(make: object) -> None:
     scenes = match_scenes(make(scored_scenes()))  # type: ignore[operator]
     errors = [classify(one) for one in scenes]
     kinds = {kind for its in errors for kind in [*its.false, *its.missed]}
@@ -72,7 +72,7 @@ def test_no_gain_is_negative_and_counts_add_up() -> None:
     assert total == len(kinds) > 0
 
 
-def test_what_only_lower_scores_find_is_missed_at_a_threshold() -> None:
+def test_object_found_below_the_threshold_is_missed() -> None:
     found = Matched(scene([TRUTH[0].tolist(), [400, 100, 420, 120], TRUTH[1].tolist()]))  # scores 0.9, 0.7, 0.5
     assert classify(found).missed == [None, None, Kind.MISSED, Kind.BORDER]
     errors = classify(found, 0.6)

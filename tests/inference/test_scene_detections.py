@@ -1,8 +1,25 @@
 import numpy as np
 import pytest
+from shapely.geometry import Polygon
 
 from oil_storage.georeference import Georeference
-from oil_storage.inference.scene_detections import APART, SceneDetections
+from oil_storage.inference.scene_detections import APART, MadeBy, RunSummary, SceneDetections, SceneSummary, summarise
+from tests.inference.test_scene_files import TURNED, two_tanks
+
+MADE_BY = MadeBy(
+    config="a",
+    config_sha256="0",
+    checkpoint_sha256="1",
+    score_threshold=0.4,
+    tile=640,
+    overlap=128,
+    scale=1,
+    tta=False,
+    bands=None,
+    stretch=None,
+    html=False,
+    asked=(None, None, None),
+)
 
 
 def tanks(centres: list[tuple[float, float]], side: float, georeference: Georeference | None) -> SceneDetections:
@@ -39,3 +56,37 @@ def test_lengths_are_pixels_without_a_georeference() -> None:
 def test_scene_without_tanks_has_no_sites() -> None:
     detections = tanks([], 20, utm(2.0))
     assert (len(detections.sites), len(detections.diameters)) == (0, 0)
+
+
+def test_summary_counts_tanks_sizes_and_sites() -> None:
+    summary = summarise(two_tanks(None), "a.v2.tif")
+    assert summary.tanks == 2
+    assert summary.diameters_px == {"0-10": 0, "10-20": 1, "20-30": 0, "30-40": 1}
+    (site,) = summary.sites
+    assert site.tanks == 2
+    assert site.roof_area_px2 == pytest.approx(np.pi / 4 * (31**2 + 19.875**2), abs=0.1)
+    assert Polygon(site.outline).bounds == (10, 20, 120, 52)
+
+
+def test_summary_of_no_detections_has_no_sites() -> None:
+    summary = summarise(two_tanks(None, []), "a.v2.tif")
+    assert (summary.tanks, summary.sites, summary.diameters) == (0, [], {"0-10": 0})
+
+
+@pytest.mark.parametrize(("georeference", "unit"), [(TURNED, "m"), (None, "px")])
+def test_summary_is_written_with_the_unit_of_its_lengths_and_read_back(georeference: object, unit: str) -> None:
+    summary = summarise(two_tanks(georeference), "a.v2.tif")
+    written = summary.model_dump(mode="json", exclude_unset=True)
+    assert [key for key in written if key.startswith("diameters")] == [f"diameters_{unit}"]
+    assert [key for key in written["sites"][0] if key.startswith("roof")] == [f"roof_area_{unit}2"]
+    assert SceneSummary.model_validate(written) == summary
+    assert summary.unit == unit
+
+
+def test_table_has_a_line_for_each_scene_and_their_sum() -> None:
+    summaries = [summarise(two_tanks(georeference), "a.v2.tif") for georeference in (TURNED, None)]
+    head, first, second, last = RunSummary(made_by=MADE_BY, scenes=summaries, left_out={}).table().splitlines()
+    assert head.split() == ["scene", "tanks", "sites", "diameters"]
+    assert first.split()[:3] == second.split()[:3] == ["a.v2", "2", "1"]
+    assert "10-20 px: 1, 30-40 px: 1" in second
+    assert last.split() == ["all", "4"]

@@ -6,7 +6,7 @@ from rasterio.transform import Affine
 
 from oil_storage.errors import UserError
 from oil_storage.georeference import Georeference
-from oil_storage.preparation.resampling import ground_resolution, resample, resized
+from oil_storage.preparation.resampling import resample, resized
 from oil_storage.scene import Scene
 
 
@@ -43,10 +43,9 @@ def degrees(latitude: float, longitude: float = 4.1, step: float = 1e-5) -> Scen
     ],
 )
 def test_metres_per_pixel_are_those_of_the_ground(place: Scene, expected: tuple[float, float] | None) -> None:
-    found = ground_resolution(place)
-    assert found is None if expected is None else found == pytest.approx(expected, rel=5e-3)
+    assert place.resolution == (expected and pytest.approx(expected, rel=5e-3))
     if expected and "EPSG:4326" in str(place.georeference):
-        assert found == pytest.approx(expected, rel=1e-4)
+        assert place.resolution == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("target", [0.5, 1.2, 2.5])
@@ -69,10 +68,10 @@ def test_a_scene_of_the_resolution_wanted_stays_as_it_is() -> None:
     assert after is near
 
 
-def test_what_is_stated_holds_where_no_georeference_does() -> None:
+def test_stated_resolution_holds_without_georeference() -> None:
     placed = scene("EPSG:32631", Affine(1.2, 0, 500_000, 0, -1.2, 5_750_000), name="placed")
     after, known = resample([scene(name="bare"), placed], 1.2, 0.6)
-    assert [one.width for one in after] == [200, 400]
+    assert [scene.width for scene in after] == [200, 400]
     assert known["bare"] == (0.6, 0.6)
     with pytest.raises(UserError, match=r"bare\.tif: does not say its ground resolution.*\n.*--source-gsd METRES"):
         resample([scene(name="bare"), placed], 1.2, None)

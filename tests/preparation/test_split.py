@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 
 from oil_storage.errors import UserError
 from oil_storage.manifest import SPLITS
-from oil_storage.preparation.split import FRACTIONS, fold_scenes, read_split_file, split_scenes
+from oil_storage.preparation.split import FRACTIONS, read_split_file, split_scenes
 
 PAIR = ("scene_3", "scene_17")
 
@@ -16,21 +17,27 @@ def densities(number: int, seed: int = 0) -> dict[str, int]:
     return {f"scene_{index}": int(count) for index, count in enumerate(boxes)}
 
 
-@pytest.mark.parametrize("number", [3, 4, 7, 24, 78, 98, 1000])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_every_scene_is_in_one_split_and_shares_hold(number: int, seed: int) -> None:
+def groups_of(scenes: Iterable[str], *same_ground: Sequence[str]) -> list[list[str]]:
+    """Groups of scenes that show the same ground; the others are alone."""
+    alone = set(scenes).difference(*same_ground)
+    return sorted([*map(list, same_ground), *([scene] for scene in alone)])
+
+
+@pytest.mark.parametrize("number", [3, 4, 7, 78, 1000])
+def test_every_scene_is_in_one_split_and_shares_hold(number: int) -> None:
     scenes = densities(number)
-    split = split_scenes(scenes, seed)
-    assert sorted(scene for name in SPLITS for scene in split[name]) == sorted(scenes)
-    for name, fraction in zip(SPLITS, FRACTIONS, strict=True):
-        assert len(split[name]) >= 1
-        assert abs(len(split[name]) - fraction * number) <= 2
+    for seed in range(3):
+        split = split_scenes(scenes, groups_of(scenes), seed)
+        assert sorted(scene for name in SPLITS for scene in split[name]) == sorted(scenes)
+        for name, fraction in zip(SPLITS, FRACTIONS, strict=True):
+            assert len(split[name]) >= 1
+            assert abs(len(split[name]) - fraction * number) <= 2
 
 
 def test_splits_hold_sparse_and_dense_scenes_alike() -> None:
     scenes = densities(98)
     for seed in range(5):
-        split = split_scenes(scenes, seed)
+        split = split_scenes(scenes, groups_of(scenes), seed)
         means = [np.mean([scenes[scene] for scene in split[name]]) for name in SPLITS]
         assert max(means) / min(means) < 1.35
 
@@ -38,30 +45,31 @@ def test_splits_hold_sparse_and_dense_scenes_alike() -> None:
 def test_seed_and_nothing_else_decides() -> None:
     scenes = densities(40)
     turned = dict(reversed(scenes.items()))
-    assert split_scenes(scenes, 3) == split_scenes(turned, 3)
-    assert split_scenes(scenes, 3) != split_scenes(scenes, 4)
+    groups = groups_of(scenes)
+    assert split_scenes(scenes, groups, 3) == split_scenes(turned, groups, 3)
+    assert split_scenes(scenes, groups, 3) != split_scenes(scenes, groups, 4)
 
 
 def test_scenes_of_one_ground_stay_together() -> None:
     scenes = densities(30)
+    groups = groups_of(scenes, PAIR)
     for seed in range(20):
-        for split in (split_scenes(scenes, seed, [PAIR]), fold_scenes(scenes, 5, seed % 5, seed, [PAIR])):
+        for split in (split_scenes(scenes, groups, seed), split_scenes(scenes, groups, seed, 5, seed % 5)):
             assert sum(set(PAIR) <= set(split[name]) for name in SPLITS) == 1
 
 
 def test_too_few_scenes_are_refused() -> None:
-    with pytest.raises(ValueError, match="3 scenes on 2 grounds, some the same, cannot make 3 splits"):
-        split_scenes(dict.fromkeys(PAIR, 5) | {"c": 5}, 0, [PAIR])
-    with pytest.raises(ValueError, match="4 scenes cannot make 5 folds"):
-        fold_scenes(densities(4), 5, 0, 0)
-    with pytest.raises(ValueError, match="fold 5 of 5"):
-        fold_scenes(densities(9), 5, 5, 0)
+    scenes = [*PAIR, "c"]
+    with pytest.raises(UserError, match="3 scenes on 2 grounds, some the same, cannot make 3 splits"):
+        split_scenes(dict.fromkeys(scenes, 5), groups_of(scenes, PAIR), 0)
+    with pytest.raises(UserError, match="4 scenes cannot make 5 folds"):
+        split_scenes(densities(4), groups_of(densities(4)), 0, folds=5)
 
 
 @pytest.mark.parametrize(("number", "folds"), [(3, 3), (13, 5), (78, 5), (78, 10)])
 def test_every_scene_is_tested_in_one_fold(number: int, folds: int) -> None:
     scenes = densities(number)
-    splits = [fold_scenes(scenes, folds, fold, seed=1) for fold in range(folds)]
+    splits = [split_scenes(scenes, groups_of(scenes), 1, folds, fold) for fold in range(folds)]
     assert sorted(scene for split in splits for scene in split["test"]) == sorted(scenes)
     for split in splits:
         assert sorted(scene for name in SPLITS for scene in split[name]) == sorted(scenes)
@@ -77,7 +85,11 @@ def write(folder: Path, content: object) -> Path:
 
 def test_a_given_split_is_taken(tmp_path: Path) -> None:
     given = {"train": ["c", "a"], "val": ["b"], "test": ["d"]}
-    assert read_split_file(write(tmp_path, given), list("abcde")) == {"train": ["a", "c"], "val": ["b"], "test": ["d"]}
+    assert read_split_file(write(tmp_path, given), groups_of("abcde")) == {
+        "train": ["a", "c"],
+        "val": ["b"],
+        "test": ["d"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -93,11 +105,11 @@ def test_a_given_split_is_taken(tmp_path: Path) -> None:
 )
 def test_a_split_file_that_cannot_be_meant_is_refused(tmp_path: Path, content: object, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        read_split_file(write(tmp_path, content), list("abcd"), [("b", "c")])
+        read_split_file(write(tmp_path, content), groups_of("abcd", "bc"))
 
 
 @pytest.mark.parametrize("content", ['{"train": [["a"]], "val": ["b"], "test": ["c"]}', "[" * 100_000])
 def test_a_split_of_something_else_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "split.json").write_text(content)
     with pytest.raises(UserError, match=r"split\.json: "):
-        read_split_file(tmp_path / "split.json", ["a", "b", "c"])
+        read_split_file(tmp_path / "split.json", groups_of("abc"))

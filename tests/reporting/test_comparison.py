@@ -198,7 +198,9 @@ def test_costs_are_told_where_they_are_measured(tmp_path: Path) -> None:
         (lambda run: (run.parent / "data_14" / "scenes" / "val.json").unlink(), "prepare the data again"),
     ],
 )
-def test_what_is_missing_is_said(spoil: object, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_comparison_names_what_a_run_lacks(
+    spoil: object, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = write_run(tmp_path, "a", scored_scenes((9, 5)))
     spoil(run)  # type: ignore[operator]
     assert main([str(run), "--compare", str(tmp_path / "out")]) == 2

@@ -39,7 +39,7 @@ def configs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_is_known_stands_in_the_line(configs: Path) -> None:
+def test_row_holds_all_recorded_figures(configs: Path) -> None:
     shown = config_table(configs, known(a={"speed": SPEED, "learns": LEARNS, "cuda": CUDA}))
     assert "| `a` | Detector a | 3.3 | 19 | 0.45 | 0.31 | 35 | 0.93 in 450 iterations, 301 s | - | - |\n" in shown
     assert "| `b` | Detector b | - | - | - | - | - | - | - | - |\n" in shown
@@ -68,7 +68,7 @@ def test_a_broken_config_is_named(configs: Path) -> None:
         config_table(configs, {})
 
 
-def test_where_no_box_is_there_is_no_figure(configs: Path) -> None:
+def test_figure_without_boxes_is_a_dash(configs: Path) -> None:
     run = but(run_on(DATA), metrics={"coco/bbox_mAP": None, "coco/bbox_mAP_50": 0.8})
     assert "| - | - | 0.800 |" in config_table(configs, {"a": ConfigResults(config="a", runs=[run])})
 

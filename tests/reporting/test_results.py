@@ -82,7 +82,6 @@ def test_an_untested_run_is_refused(tmp_path: Path) -> None:
     ("tested", "words"),
     [
         ({"checkpoint": "elsewhere/iter_80.pth"}, "is not of"),
-        ({"split": "test"}, "scores the split 'test'"),
         (
             {
                 "changes": ["model.test_cfg.score_thr was 0.01, would be 0.5"],

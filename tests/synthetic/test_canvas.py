@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from oil_storage.synthetic.canvas import Canvas, expose
-from oil_storage.synthetic.climate import draw_climate
+from oil_storage.synthetic.canvas import Canvas, draw_climate, expose
 from oil_storage.synthetic.geometry import circle
 
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from oil_storage.synthetic.canvas import Canvas
-from oil_storage.synthetic.climate import draw_climate
+from oil_storage.synthetic.canvas import Canvas, draw_climate
 from oil_storage.synthetic.distractors import Distractor
 from oil_storage.synthetic.land import draw_land, plan_parcels
 

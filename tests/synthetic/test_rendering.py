@@ -7,9 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from oil_storage.errors import UserError
-from oil_storage.files import partial_path
-from oil_storage.synthetic import rendering
 from oil_storage.synthetic.rendering import make_synthetic, plan_scene, render_scene
 
 
@@ -59,13 +56,10 @@ def test_tanks_stand_in_rows(plans):
 
 def test_at_least_a_fifth_of_the_round_things_are_no_tanks(plans):
     tanks = sum(len(plan.tanks) for plan in plans)
-    others = sum(len(plan.distractors) for plan in plans)
-    assert others >= 0.2 * (others + tanks)
+    others = [thing.kind for plan in plans for thing in plan.distractors]
+    assert len(others) >= 0.2 * (len(others) + tanks)
     if plans[0].size == 2560:
-        kinds = {thing.kind for plan in plans for thing in plan.distractors}
-        assert {"roundabout", "pond", "irrigation", "silo", "tree"} <= kinds
-        for plan in plans:
-            assert len(plan.distractors) >= 0.2 * (len(plan.distractors) + len(plan.tanks))
+        assert {"roundabout", "pond", "irrigation", "silo", "tree"} <= set(others)
 
 
 def test_round_things_keep_clear_of_tanks(plans):
@@ -73,14 +67,6 @@ def test_round_things_keep_clear_of_tanks(plans):
         for thing in plan.distractors:
             for tank in plan.tanks:
                 assert np.linalg.norm(thing.centre - tank.centre) > thing.radius + tank.diameter / 2
-
-
-def test_same_seed_same_pixels_and_boxes():
-    first, boxes = render_scene(2, 3, 256)
-    again, boxes_again = render_scene(2, 3, 256)
-    assert first.shape == (256, 256, 3)
-    assert np.array_equal(first, again)
-    assert boxes == boxes_again
 
 
 @pytest.mark.parametrize("other", [(3, 3), (2, 4)])
@@ -150,65 +136,3 @@ def test_a_scene_does_not_depend_on_how_many_are_made(made, tmp_path):
     assert more.pop("annotations.csv").startswith(fewer.pop("annotations.csv"))
     assert len(fewer) == 2
     assert fewer.items() <= more.items()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        ({"scenes": 0}, "--scenes 0: must be 1 to 99999"),
-        ({"scenes": 100_000}, "--scenes 100000"),
-        ({"size": 255}, "--size 255"),
-        ({"size": 10**6}, "--size 1000000"),
-        ({"seed": -1}, "--seed -1"),
-        ({"seed": 2**32}, "--seed 4294967296"),
-    ],
-)
-def test_arguments_out_of_range_are_refused(tmp_path, arguments, named):
-    with pytest.raises(UserError, match=named):
-        make_synthetic(tmp_path / "raw", **{"scenes": 1, "size": 256, "seed": 0, **arguments})
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path):
-    (tmp_path / "note.txt").write_text("mine")
-    with pytest.raises(UserError, match="not empty"):
-        make_synthetic(tmp_path, scenes=1, size=256, seed=0)
-    assert files(tmp_path) == {"note.txt": b"mine"}
-
-
-def test_a_file_or_a_name_below_one_is_refused(tmp_path):
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(UserError, match="is a file"):
-        make_synthetic(tmp_path / "file", scenes=1, size=256, seed=0)
-    with pytest.raises(NotADirectoryError):
-        make_synthetic(tmp_path / "file" / "raw", scenes=1, size=256, seed=0)
-    assert files(tmp_path) == {"file": b"mine"}
-
-
-def test_folder_that_another_process_fills_meanwhile_is_kept(tmp_path, monkeypatch):
-    def fill(*_: object) -> list[object]:
-        (tmp_path / "raw").mkdir()
-        (tmp_path / "raw" / "note.txt").write_text("mine")
-        return []
-
-    monkeypatch.setattr(rendering, "in_processes", fill)
-    with pytest.raises(OSError, match="not empty"):
-        make_synthetic(tmp_path / "raw", scenes=1, size=256, seed=0)
-    assert files(tmp_path) == {"raw/note.txt": b"mine"}
-
-
-def test_an_empty_folder_is_filled(tmp_path):
-    (tmp_path / "raw").mkdir()
-    make_synthetic(tmp_path / "raw", scenes=1, size=256, seed=0)
-    assert "annotations.csv" in files(tmp_path / "raw")
-
-
-def test_nothing_is_left_of_a_run_that_fails(tmp_path, monkeypatch):
-    def fail(*_: object) -> None:
-        (partial_path(tmp_path / "raw") / "images" / "half.jpg").write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(rendering, "in_processes", fail)
-    with pytest.raises(KeyboardInterrupt):
-        make_synthetic(tmp_path / "raw", scenes=1, size=256, seed=0)
-    assert not list(tmp_path.iterdir())

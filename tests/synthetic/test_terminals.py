@@ -3,8 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from oil_storage.synthetic.canvas import Canvas
-from oil_storage.synthetic.climate import PALETTES, Climate, draw_climate
+from oil_storage.synthetic.canvas import PALETTES, Canvas, Climate, draw_climate
 from oil_storage.synthetic.layout import Tank
 from oil_storage.synthetic.terminals import TankStyle, cast_tank_shadow, draw_style, draw_tank
 

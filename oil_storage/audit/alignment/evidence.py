@@ -4,7 +4,7 @@ Boxes are (N, 4) float32 xyxy, pixels of the image, as written but with corners 
 is said. Evidence is small enough to be kept for every scene of a data set.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -64,8 +64,13 @@ def best_shift(field: GradientField, boxes: Floats) -> Fault:
 
 def _best_of(field: GradientField, boxes: Floats, shifts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return which of ``(S, 2)`` shifts leaves boxes roundest when it is undone."""
-    undone = (boxes - np.tile(shifts, 2)[:, None]).reshape(-1, 4).astype(np.float32)
-    return np.asarray(shifts[roundness(field, undone).reshape(len(shifts), -1).mean(axis=1).argmax()])
+    return np.asarray(shifts[_mean_roundness(field, boxes - np.tile(shifts, 2)[:, None]).argmax()])
+
+
+def _mean_roundness(field: GradientField, boxes: NDArray[np.floating], sparse: int = 1) -> Floats:
+    """Return the mean roundness of each of several sets of boxes ``(S, N, 4)``, ``(S,)``."""
+    flat = boxes.reshape(-1, 4).astype(np.float32)
+    return np.asarray(roundness(field, flat, sparse).reshape(len(boxes), -1).mean(axis=1))
 
 
 def roundest_near(field: GradientField, boxes: Floats, error: BoxError) -> BoxError:
@@ -81,8 +86,8 @@ def roundest_near(field: GradientField, boxes: Floats, error: BoxError) -> BoxEr
         x, y = ((side * moves + shift).tolist() for shift in best.shift)
         scales = (best.size[0] * np.exp(sizes)).tolist()
         tried = [BoxError((dx, dy), (scale, scale)) for dx, dy, scale in product(x, y, scales)]
-        undone = np.concatenate([candidate.undone(few) for candidate in tried])
-        best = tried[int(roundness(field, undone).reshape(len(tried), len(few)).mean(axis=1).argmax())]
+        undone = np.stack([candidate.undone(few) for candidate in tried])
+        best = tried[int(_mean_roundness(field, undone).argmax())]
     return BoxError(
         (error.shift[0] + best.shift[0], error.shift[1] + best.shift[1]),
         (error.size[0] * best.size[0], error.size[1] * best.size[1]),
@@ -202,64 +207,63 @@ class SceneEvidence:
     """
 
     scene_id: str
-    boxes: int
-    chance: tuple[float, float]
-    roundness: dict[Fault, float]
-    shift: tuple[float, float]
-    size: tuple[float, float]
-    fitted: float
-    settled: dict[Fault, float]
-    fitted_settled: float
-    side: float
-    single: Floats
+    boxes: int = 0
+    chance: tuple[float, float] = (0.0, 0.0)
+    roundness: dict[Fault, float] = field(default_factory=dict)
+    shift: tuple[float, float] = (0.0, 0.0)
+    size: tuple[float, float] = (1.0, 1.0)
+    fitted: float = 0.0
+    settled: dict[Fault, float] = field(default_factory=dict)
+    fitted_settled: float = 0.0
+    side: float = 0.0
+    single: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
-def examine(scene_id: str, field: GradientField, boxes: Floats) -> SceneEvidence:
+def examine(scene_id: str, gradients: GradientField, boxes: Floats) -> SceneEvidence:
     """Examine one scene; its boxes are as written, corners in any order, and ``N`` may be 0."""
-    height, width = field.vectors.shape[:2]
+    if not len(boxes):
+        return SceneEvidence(scene_id)
+    height, width = gradients.grey.shape
     rng = np.random.default_rng(0)
     sample = boxes if len(boxes) <= SCENE_SAMPLE else boxes[rng.choice(len(boxes), SCENE_SAMPLE, replace=False)]
-    written = undo(Fault(), boxes, width, height)
     upright = undo(Fault(), sample, width, height)
     sides = upright[:, 2:] - upright[:, :2]
 
     def mean(fault: Fault) -> float:
-        return float(roundness(field, tightened(undo(fault, sample, width, height))).mean())
+        return float(roundness(gradients, tightened(undo(fault, sample, width, height))).mean())
 
-    scores: dict[Fault, float] = {}
-    chance, shift, size, fitted, fitted_settled = (0.0, 0.0), (0.0, 0.0), (1.0, 1.0), 0.0, 0.0
-    if len(sample):
-        chance = chance_of(field, sides, rng)
-        clear = chance[0] + CLEAR
-        error = common_error(field.grey, upright)
-        simplest = fitted = float(roundness(field, error.undone(upright)).mean())
-        for fault in (Fault(), *map(Fault, faults.DISCRETE)):
-            scores[fault] = mean(fault)
-        if fitted < clear:  # the network has seen an inner rim, or nothing
-            nearest = roundest_near(field, upright, error)
-            rounder = float(roundness(field, nearest.undone(upright)).mean())
-            if rounder > max(chance[0] + CLEARER, scores[Fault()] + MUCH):
-                error, fitted = nearest, rounder
-        shift, size, fitted_settled = error.shift, error.size, settled(field, error.undone(upright))
-        simplest = max(simplest, *scores.values())
-        shifted = best_shift(field, tightened(upright))
-        scores[shifted] = mean(shifted)
-        for search in (best_scale, best_scales):
-            others = max(score for fault, score in scores.items() if fault != shifted)
-            if simplest < clear and others < chance[0] + CLEARER:
-                scaled = search(field, upright)
-                scores[scaled] = mean(scaled)
-    above = chance[0] + ABOVE_CHANCE
+    chance = chance_of(gradients, sides, rng)
+    clear = chance[0] + CLEAR
+    error = common_error(gradients.grey, upright)
+    simplest = fitted = float(roundness(gradients, error.undone(upright)).mean())
+    scores = {fault: mean(fault) for fault in (Fault(), *map(Fault, faults.DISCRETE))}
+    if fitted < clear:  # the network has seen an inner rim, or nothing
+        nearest = roundest_near(gradients, upright, error)
+        rounder = float(roundness(gradients, nearest.undone(upright)).mean())
+        if rounder > max(chance[0] + CLEARER, scores[Fault()] + MUCH):
+            error, fitted = nearest, rounder
+    simplest = max(simplest, *scores.values())
+    shifted = best_shift(gradients, tightened(upright))
+    scores[shifted] = mean(shifted)
+    for search in (best_scale, best_scales):
+        others = max(score for fault, score in scores.items() if fault != shifted)
+        if simplest < clear and others < chance[0] + CLEARER:
+            scaled = search(gradients, upright)
+            scores[scaled] = mean(scaled)
     return SceneEvidence(
         scene_id,
         len(sample),
         chance,
         scores,
-        shift,
-        size,
+        error.shift,
+        error.size,
         fitted,
-        {fault: settled(field, undo(fault, sample, width, height)) for fault, score in scores.items() if score > above},
-        fitted_settled,
-        float(np.median(sides)) if len(sides) else 0.0,
-        roundness_nearby(field, written),
+        {
+            fault: settled(gradients, undo(fault, sample, width, height))
+            for fault, score in scores.items()
+            if score > chance[0] + ABOVE_CHANCE
+        },
+        settled(gradients, error.undone(upright)),
+        float(np.median(sides)),
+        roundness_nearby(gradients, undo(Fault(), boxes, width, height)),
     )

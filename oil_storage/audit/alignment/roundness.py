@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from oil_storage.tiling import tile_grid
+
 Floats = NDArray[np.float32]
 
 ANGLES = 32
@@ -27,7 +29,7 @@ SAMPLE = 60
 SUSPECT = 0.53
 """Boxes on nothing round: nowhere near them is roundness above that."""
 BLOCK = 30_000
-"""Pixels: cv2.remap takes images with sides under 2 ** 15."""
+"""Pixels: OpenCV takes images with sides under 2 ** 15."""
 AT_ONCE = 1000
 """Boxes whose points fit into a processor's cache."""
 
@@ -61,16 +63,16 @@ class GradientField:
 
     def at(self, x: Floats, y: Floats) -> Floats:
         """``(N, K, 2)`` gradients at ``(N, K)`` points, pixels with the origin at the image's corner; 0 outside."""
-        rows, columns = (-(-side // BLOCK) for side in self.vectors.shape[:2])
-        if rows == columns == 1:  # as in most scenes; what follows takes as long again
-            return np.asarray(cv2.remap(self.vectors, x - 0.5, y - 0.5, cv2.INTER_LINEAR), np.float32)
-        row, column = (y / BLOCK).clip(0, rows - 1).astype(int), (x / BLOCK).clip(0, columns - 1).astype(int)
-        gradients = np.zeros((*x.shape, 2), dtype=np.float32)
-        for i, j in np.ndindex(rows, columns):
-            top, left = max(0, i * BLOCK - 1), max(0, j * BLOCK - 1)  # neighbours between which to interpolate
-            block = self.vectors[top : (i + 1) * BLOCK + 1, left : (j + 1) * BLOCK + 1]
-            part = cv2.remap(block, x - 0.5 - left, y - 0.5 - top, cv2.INTER_LINEAR)
-            np.copyto(gradients, part, where=((row == i) & (column == j))[..., None])
+        height, width = self.grey.shape
+        # windows overlap by the neighbours between which to interpolate; later ones overwrite what earlier ones miss
+        for left, top, right, bottom in tile_grid(width, height, BLOCK, overlap=2).tolist():
+            window = self.vectors[top:bottom, left:right]
+            part = np.asarray(cv2.remap(window, x - 0.5 - left, y - 0.5 - top, cv2.INTER_LINEAR), np.float32)
+            if left == top == 0:
+                gradients = part
+            else:
+                is_inside = ((x > left + 1) | (left == 0)) & ((y > top + 1) | (top == 0))
+                np.copyto(gradients, part, where=is_inside[..., None])
         return gradients
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -307,29 +308,29 @@ def reexamine(scenes: Mapping[str, Scene], boxes: Mapping[str, Floats], scales: 
         for name, written in boxes.items()
     }
     images = scenes.values() if len(boxes) <= ON_ALL_IMAGES else [scenes[name] for name in boxes]
-    best: dict[str, tuple[float, Fault]] = {}
     attempt = partial(_try_on, boxes=samples, scales=scales)
-    for on_image in in_processes(attempt, list(images), "reexamining scenes without a verdict", "image"):
-        for name, (deviations, fault) in on_image.items():
-            if deviations > max(CLEAR_DEVIATIONS, best.get(name, (0.0, fault))[0]):
-                best[name] = deviations, fault
-    return {name: fault for name, (_, fault) in best.items()}
+    by_image = in_processes(attempt, list(images), "reexamining scenes without a verdict", "image")
+    best_last = sorted(chain.from_iterable(by_image), key=lambda clear: clear[0])
+    return {name: fault for _, name, fault in best_last}
 
 
-def _try_on(scene: Scene, boxes: Mapping[str, Floats], scales: Sequence[Fault]) -> dict[str, tuple[float, Fault]]:
-    """Return by how many deviations each set of boxes is rounder than chance on an image, and under which fault."""
+def _try_on(scene: Scene, boxes: Mapping[str, Floats], scales: Sequence[Fault]) -> list[tuple[float, str, Fault]]:
+    """Try boxes on one image.
+
+    Returns:
+        list: by how many deviations boxes are rounder than chance, clearly, whose boxes, and under which fault.
+    """
     pixels = read_pixels(scene.image, scene.reading)
     height, width = pixels.shape[:2]
     field = GradientField.of(pixels)
     rng = np.random.default_rng(0)
-    best: dict[str, tuple[float, Fault]] = {}
+    clear = []
     for name, written in boxes.items():
-        candidates = scales if name == scene.scene_id else (Fault(faults.ELSEWHERE, image=scene.scene_id),)
-        for fault in candidates:
+        for fault in scales if name == scene.scene_id else [Fault(faults.ELSEWHERE, image=scene.scene_id)]:
             undone = undo(fault, written, width, height)
             chance, deviation = chance_of(field, undone[:, 2:] - undone[:, :2], rng)
             better = float(roundness(field, tightened(undone)).mean()) - chance
             deviations = better / max(deviation / len(undone) ** 0.5, 1e-6)
-            if settled(field, undone) >= SETTLED and deviations > best.get(name, (0.0, fault))[0]:
-                best[name] = deviations, fault
-    return best
+            if deviations > CLEAR_DEVIATIONS and settled(field, undone) >= SETTLED:
+                clear.append((deviations, name, fault))
+    return clear

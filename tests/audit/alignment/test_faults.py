@@ -10,7 +10,7 @@ PARAMETERS = {faults.SCALED: (0.5, 1.25), faults.RESIZED: (0.8, 1.5), faults.SHI
 
 
 @pytest.mark.parametrize("kind", [faults.NONE, *faults.DISCRETE, *PARAMETERS])
-def test_what_was_done_can_be_undone(kind: str) -> None:
+def test_undo_reverses_every_fault(kind: str) -> None:
     rng = np.random.default_rng(0)
     corner = rng.uniform(0, 150, (50, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(4, 50, (50, 2))], axis=1).astype(np.float32)

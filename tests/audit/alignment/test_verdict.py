@@ -16,10 +16,10 @@ from tests.audit.alignment.discs import scene_of_discs
 
 PLANTED = [
     *map(Fault, faults.DISCRETE),
-    *(Fault(faults.SCALED, scale) for scale in [(0.5, 0.5), (0.8, 0.8), (0.97, 0.97), (1.25, 1.25), (2.0, 2.0)]),
+    *(Fault(faults.SCALED, scale) for scale in [(0.5, 0.5), (0.97, 0.97), (2.0, 2.0)]),
     Fault(faults.SCALED, (1.25, 0.8)),
-    *(Fault(faults.RESIZED, (size, size)) for size in (0.5, 0.8, 1.35, 2.0)),
-    *(Fault(faults.SHIFTED, shift) for shift in [(3.0, -3.0), (9.0, -7.0), (-20.0, 10.0), (0.0, 40.0)]),
+    *(Fault(faults.RESIZED, (size, size)) for size in (0.5, 1.35)),
+    *(Fault(faults.SHIFTED, shift) for shift in [(3.0, -3.0), (0.0, 40.0)]),
 ]
 
 
@@ -53,12 +53,13 @@ def test_a_planted_fault_is_named(fault: Fault) -> None:
     assert verdict.fault.parameters == pytest.approx(fault.parameters, **tolerance.get(fault.kind, {}))
 
 
-def test_of_boxes_of_another_image_nothing_is_guessed() -> None:
-    for seed in range(3):
+def test_boxes_of_another_image_give_no_verdict() -> None:
+    for seed in range(2):
         assert judge_scene(evidence(Fault(faults.ELSEWHERE), seed)).answer == Answer.UNKNOWN
 
 
-def test_of_objects_that_are_not_round_nothing_is_guessed() -> None:
+@pytest.mark.slow
+def test_square_objects_give_no_wrong_verdict() -> None:
     for seed in range(3):
         pixels, boxes = scene_of_discs(seed, square=True)
         for fault in (Fault(), Fault("transposed"), Fault(faults.SCALED, (0.8, 0.8))):
@@ -125,7 +126,7 @@ def test_boxes_are_too_large_where_smaller_ones_are_rounder(gain: float, answer:
 
 @pytest.mark.parametrize("fault", [Fault(faults.RESIZED, (0.75, 0.75)), Fault(faults.SHIFTED, (6.0, 0.0))], ids=str)
 @pytest.mark.parametrize(("fitted", "answer"), [(0.35, Answer.YES), (0.6, Answer.NO)])
-def test_what_the_network_says_counts_where_fitted_boxes_are_round(fault: Fault, fitted: float, answer: Answer) -> None:
+def test_network_error_counts_if_fitted_boxes_are_round(fault: Fault, fitted: float, answer: Answer) -> None:
     right = replace(evidence(Fault(), 0), boxes=100, chance=(0.2, 0.1))
     size = (0.75 * NATURAL_SIZE, 0.75 * NATURAL_SIZE) if fault.kind == faults.RESIZED else right.size
     shift = (6.0, 0.0) if fault.kind == faults.SHIFTED else right.shift
@@ -185,7 +186,7 @@ def test_few_boxes_tell_a_size_less_surely(size: float) -> None:
     assert judge_scene(replace(drawn, boxes=13)).answer == Answer.YES
 
 
-def test_where_the_network_sees_an_inner_rim_the_nearest_round_place_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nearest_round_place_counts_if_network_sees_an_inner_rim(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(90, 110, (700, 900, 3)).astype(np.uint8)
     centres = np.array([(x, y) for x in range(90, 900, 120) for y in range(90, 700, 120)], np.float32) + 0.5
@@ -256,7 +257,7 @@ def test_the_best_of_many_places_must_be_rounder_where_not_all_boxes_are(settled
     assert judge_scene(changed).answer == answer
 
 
-def test_what_the_network_says_counts_where_the_boxes_are_round_one_by_one() -> None:
+def test_network_error_counts_if_boxes_are_round_one_by_one() -> None:
     right = replace(evidence(Fault(), 0), size=(0.5, 0.5))
     assert judge_scene(right).fault.kind == faults.RESIZED
     assert judge_scene(replace(right, fitted_settled=0.5)).answer == Answer.YES
@@ -276,7 +277,7 @@ def test_boxes_that_are_rounder_as_written_are_right(fitted: float, answer: Answ
         (Fault(faults.SCALED, (0.5, 0.5)), Fault(faults.SCALED, (0.499, 0.497)), 0.08),
     ],
 )
-def test_of_faults_that_explain_as_much_the_simpler_is_named(one: Fault, other: Fault, rounder: float) -> None:
+def test_simpler_fault_is_named_if_two_explain_as_much(one: Fault, other: Fault, rounder: float) -> None:
     right = replace(evidence(Fault(), 0), chance=(0.2, 0.1), fitted=0.25, fitted_settled=0.4)
     assert judge_scene(seeming(right, {Fault(): 0.2, one: 0.7, other: 0.7 + rounder})).fault == one
     assert judge_scene(seeming(right, {Fault(): 0.2, one: 0.5, other: 0.7})).fault == other

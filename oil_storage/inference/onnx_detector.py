@@ -1,4 +1,4 @@
-"""Export of a trained detector as an ONNX file, with metadata on how it is used."""
+"""Trained detectors as ONNX files: export, with metadata on how they are used, and detection by ONNX Runtime."""
 
 import json
 import tempfile
@@ -6,29 +6,31 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.dense_heads.yolox_head import YOLOXHead
 from mmdet.models.detectors.base_detr import DetectionTransformer
+from mmdet.models.utils import filter_scores_and_topk
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
-from pydantic import Field
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+from pydantic import FiniteFloat, NonNegativeInt, PositiveInt, TypeAdapter
 from torch import Tensor, nn
 
+from oil_storage.checkpoints.checkpoint import Share
 from oil_storage.errors import UserError
 from oil_storage.imagery import DEFAULT_READING, Reading
+from oil_storage.models.box_voting import voted
 
 OPSET = 17
 METADATA = "oil_storage"
 """Key of the file's metadata: JSON of :class:`Metadata`."""
 WITH_NMS_INSIDE = ("DDQDETR",)
 """Detectors that choose their queries by NMS."""
-
-Side = Annotated[int, Field(ge=1)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Rules:
     score_thr: Share = 0.0
     nms_pre: int = -1
     min_bbox_size: float = -1.0
-    max_per_img: Annotated[int, Field(gt=0)] | None = None
+    max_per_img: PositiveInt | None = None
     vote_iou: Share | None = None
     nms: Suppression | None = None
 
@@ -76,10 +78,10 @@ class Metadata:
         reading: how the bands of the training's scenes became colours.
     """
 
-    size: tuple[Side, Side]
-    padding: tuple[Finite, Finite, Finite]
+    size: tuple[PositiveInt, PositiveInt]
+    padding: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
     clips: bool
-    levels: list[Annotated[int, Field(ge=0)]]
+    levels: list[NonNegativeInt]
     test_cfg: Rules
     config: str = ""
     checkpoint_sha256: str = ""
@@ -212,10 +214,84 @@ def export(model: Any, size: tuple[int, int], about: Mapping[str, Any]) -> bytes
         )
         graph = onnx.load(path)
     onnx.checker.check_model(graph)
-    rules = {name: value for name, value in dict(model.test_cfg or {}).items() if name in Rules.__dataclass_fields__}
-    if "nms" in rules:
-        rules["nms"] = Suppression(**rules["nms"])
-    metadata = Metadata(size, raw.padding(), raw.clips, raw.levels, Rules(**rules), **about)
+    rules = TypeAdapter(Rules).validate_python(dict(model.test_cfg or {}))
+    metadata = Metadata(size, raw.padding(), raw.clips, raw.levels, rules, **about)
     onnx.helper.set_model_props(graph, {METADATA: json.dumps(asdict(metadata))})
     exported: bytes = graph.SerializeToString()
     return exported
+
+
+class OnnxModel:
+    """Exported detector, run by ONNX Runtime, with the ``test_step`` of mmengine's models.
+
+    Args:
+        path: file that ``tools/export.py`` wrote.
+        device: ``cpu``, or ``cuda`` where ONNX Runtime is built for it.
+
+    Attributes:
+        about: the file's metadata.
+        rules: :class:`Rules` in the form of mmdet's ``test_cfg``.
+
+    Raises:
+        UserError: another file.
+    """
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        import onnxruntime
+
+        self.path = path
+        providers = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
+        if (provider := providers[device.type]) not in onnxruntime.get_available_providers():
+            raise UserError("--backend onnx: ONNX Runtime is built without CUDA here; use --device cpu")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3  # it warns of initializers that nothing reads
+        try:
+            self.session = onnxruntime.InferenceSession(path, options, providers=[provider])
+            metadata = self.session.get_modelmeta().custom_metadata_map[METADATA]
+            self.about = TypeAdapter(Metadata).validate_json(metadata, strict=True)
+            self.rules = ConfigDict(asdict(self.about.test_cfg))
+        except Exception as error:  # its classes of errors have no public base
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(f"{path}: no detector that tools/export.py CONFIG CHECKPOINT wrote ({reason})") from error
+
+    def test_step(self, data: Mapping[str, Sequence[Any]]) -> list[DetDataSample]:
+        """Predict tiles, as :meth:`mmengine.model.BaseModel.test_step` does.
+
+        Args:
+            data: ``inputs``, each ``(3, H, W)`` uint8 BGR, no larger than the exported size, and ``data_samples``.
+        """
+        height, width = self.about.size
+        tiles = np.empty((len(data["inputs"]), 3, height, width), np.float32)
+        tiles[:] = np.reshape(self.about.padding, (3, 1, 1))
+        for tile, pixels in zip(tiles, data["inputs"], strict=True):
+            if pixels.shape[1] > height or pixels.shape[2] > width:
+                raise UserError(f"--tile: the exported detector takes {width} x {height} px")
+            tile[:, : pixels.shape[1], : pixels.shape[2]] = pixels.flip(0).numpy()
+        boxes, scores = self.session.run(None, {"tiles": tiles})
+        if not np.isfinite(scores).all():
+            raise UserError(f"{self.path}: its scores are not finite; export an earlier checkpoint")
+        samples = list(data["data_samples"])
+        for sample, tile_boxes, tile_scores in zip(samples, torch.tensor(boxes), torch.tensor(scores), strict=True):
+            sample.pred_instances = self._select(tile_boxes, tile_scores, sample)
+        return samples
+
+    def _select(self, boxes: Tensor, scores: Tensor, sample: DetDataSample) -> InstanceData:
+        """Select the detections of a tile as mmdet's heads do."""
+        rules = self.rules
+        levels = torch.split(scores, self.about.levels or [len(scores)])
+        starts = np.cumsum([0, *map(len, levels[:-1])]).tolist()
+        kept = []
+        for start, level in zip(starts, levels, strict=True):
+            most = rules.nms_pre if rules.nms_pre > 0 else len(level)
+            kept.append(start + filter_scores_and_topk(level[:, None], rules.score_thr, most)[2])
+        boxes, scores = boxes[torch.cat(kept)], scores[torch.cat(kept)]
+        if self.about.clips:
+            height, width = sample.img_shape
+            boxes = torch.minimum(boxes, boxes.new_tensor([width, height, width, height]))
+        boxes = voted(boxes, scores, rules.vote_iou)
+        candidates = InstanceData(bboxes=boxes, scores=scores, labels=torch.zeros_like(scores, dtype=torch.long))
+        selected: InstanceData = BaseDenseHead._bbox_post_process(
+            self, candidates, rules, rescale=True, with_nms=rules.nms is not None, img_meta=sample.metainfo
+        )
+        return selected[selected.scores.argsort(descending=True, stable=True)][: rules.max_per_img]

@@ -1,9 +1,10 @@
-"""Read and write ``.pth`` files as data.
+"""Read and write the files of checkpoints as data: ``.pth``, and weights alone as safetensors.
 
 A pickle can call any function that it names. Here it may name tensors, containers and the parts of NumPy arrays. Files
-of this project need only the first two, because :func:`write` stores the logs of mmengine as plain data.
+of this project need only the first two, because :func:`write_pth` stores the logs of mmengine as plain data.
 """
 
+import json
 import re
 import zipfile
 import zlib
@@ -15,10 +16,16 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 
 from oil_storage.errors import UserError
 from oil_storage.files import atomic_file
 
+SAFETENSORS = ".safetensors"
+"""Suffix of weights alone."""
+META = "oil_storage"
+"""Key of the metadata of safetensors: the ``meta`` of a checkpoint as JSON."""
 _multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]
 
 
@@ -44,7 +51,7 @@ ALLOWED: list[Any] = [
 """Types that a pickle may name beside torch's own list of tensors and containers. The last two are stand-ins."""
 
 
-def read(path: Path, map_location: Any = "cpu") -> Any:
+def read_pth(path: Path) -> Any:
     """Read a file that :func:`torch.save` wrote, in its present or older format, as :func:`plain` data.
 
     Raises:
@@ -53,8 +60,7 @@ def read(path: Path, map_location: Any = "cpu") -> Any:
     check_complete(path)
     try:
         with torch.serialization.safe_globals(ALLOWED):
-            mmap = map_location == "cpu" and zipfile.is_zipfile(path)
-            return plain(torch.load(path, map_location=map_location, weights_only=True, mmap=mmap))
+            return plain(torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)))
     except OSError:
         raise
     except Exception as error:  # a broken pickle raises anything
@@ -67,7 +73,7 @@ def read(path: Path, map_location: Any = "cpu") -> Any:
         ) from error
 
 
-def write(path: Path, content: Mapping[str, Any]) -> None:
+def write_pth(path: Path, content: Mapping[str, Any]) -> None:
     """Write a checkpoint as plain data; see :func:`plain` and :func:`oil_storage.files.atomic_file`."""
     with atomic_file(path) as partial:
         torch.save(plain(content), partial)
@@ -105,9 +111,9 @@ def restore_message_hub(message_hub: Any, path: Path) -> dict[str, Any]:
 
 def check_complete(path: Path) -> None:
     """Raise UserError for a file that is neither a whole zip archive of torch, nor a pickle as torch < 1.6 wrote."""
-    with path.open("rb") as file:
-        start = file.read(2)
     if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            start = file.read(2)
         if start != b"\x80\x02":
             raise UserError(f"{path}: {'a truncated' if start == b'PK' else 'not a'} checkpoint; replace it")
         return
@@ -120,3 +126,25 @@ def check_complete(path: Path) -> None:
         raise UserError(f"{path}: not a checkpoint; it is another zip archive")
     if damaged is not None:
         raise UserError(f"{path}: a damaged checkpoint; replace it")
+
+
+def to_safetensors(state_dict: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> bytes:
+    """Encode weights in half precision, with JSON data about them; a tensor with values above 65,504 stays as it is."""
+    weights = {}
+    for name, value in state_dict.items():
+        fits = value.is_floating_point() and value.half().isfinite().all()
+        weights[name] = (value.half() if fits else value).contiguous()
+    return bytes(save(weights, metadata={META: json.dumps(meta)}))
+
+
+def read_safetensors(path: Path) -> dict[str, Any]:
+    """Read a file of :func:`to_safetensors` as a checkpoint: ``meta``, and ``state_dict`` in single precision."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {})[META])
+            values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
+    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}: damaged, or not written by tools/export.py ({reason})") from error
+    weights = {name: value.float() if value.dtype == torch.half else value for name, value in values.items()}
+    return {"meta": meta, "state_dict": weights}

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from oil_storage.checkpoints import weights_file
 from oil_storage.checkpoints.checkpoint import Checkpoint
+from oil_storage.checkpoints.serialization import to_safetensors
 from oil_storage.errors import UserError
 
 
@@ -12,7 +12,7 @@ from oil_storage.errors import UserError
 def released(tmp_path: Path) -> Path:
     weights = {"conv.weight": torch.tensor([1.0, 1 / 3]), "bn.num_batches_tracked": torch.tensor(7)}
     path = tmp_path / "detector.safetensors"
-    path.write_bytes(weights_file.to_bytes(weights, {"iter": 2}))
+    path.write_bytes(to_safetensors(weights, {"iter": 2}))
     return path
 
 
@@ -25,9 +25,9 @@ def test_weights_come_back_as_a_checkpoint_rounded_to_half_precision(released: P
     assert (count.item(), count.dtype) == (7, torch.int64)
 
 
-def test_what_half_precision_cannot_hold_stays(tmp_path: Path) -> None:
+def test_values_beyond_half_precision_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "Large.SAFETENSORS"
-    path.write_bytes(weights_file.to_bytes({"bn.running_var": torch.tensor([1.0, 70_000.0])}, {}))
+    path.write_bytes(to_safetensors({"bn.running_var": torch.tensor([1.0, 70_000.0])}, {}))
     assert Checkpoint.read(path).state_dict["bn.running_var"].tolist() == [1, 70_000]
 
 

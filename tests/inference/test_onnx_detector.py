@@ -9,8 +9,7 @@ from mmdet.structures import DetDataSample
 from torch import nn
 
 from oil_storage.errors import UserError
-from oil_storage.inference.onnx_export import RawDetector, export
-from oil_storage.inference.onnx_model import OnnxModel
+from oil_storage.inference.onnx_detector import OnnxModel, RawDetector, export
 from tests.small_detectors import CONFIGS, batch, small_detector, with_statistics
 
 REFUSED = {"faster_rcnn_r50", "faster_rcnn_r101", "cascade_rcnn_r50", "ddq_detr_r50"}
@@ -49,8 +48,15 @@ def agreeing(found: DetDataSample, other: DetDataSample) -> float:
     return float((boxes & scores).any(dim=1).float().mean())
 
 
-@pytest.mark.parametrize("path", [path for path in CONFIGS if path.stem not in REFUSED], ids=lambda path: path.stem)
-def test_an_exported_detector_computes_the_same_of_any_number_of_tiles(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[] if path.stem == "ssd_lite0" else pytest.mark.slow)
+        for path in CONFIGS
+        if path.stem not in REFUSED
+    ],
+)
+def test_exported_detector_computes_the_same_of_any_number_of_tiles(path: Path, tmp_path: Path) -> None:
     model, side = small_detector(path)
     with_statistics(model)
     (tmp_path / "a.onnx").write_bytes(export(model, (side, side), {"score_threshold": 0.25}))
@@ -69,10 +75,11 @@ def test_an_exported_detector_computes_the_same_of_any_number_of_tiles(path: Pat
 
 
 # a kind of head each
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["ssd_lite0", "ssd_lite0_x15", "ssd512_vgg16", "rtmdet_lite0", "yolox_s", "dino_r50", "detr_r50"]
 )
-def test_an_exported_detectors_boxes_are_chosen_as_mmdet_chooses(name: str, tmp_path: Path) -> None:
+def test_exported_detector_chooses_boxes_as_mmdet_does(name: str, tmp_path: Path) -> None:
     model, side = decided(Path(f"configs/oil/{name}.py"))
     (tmp_path / "a.onnx").write_bytes(export(model, (side, side), {}))
     with torch.no_grad():
@@ -83,21 +90,23 @@ def test_an_exported_detectors_boxes_are_chosen_as_mmdet_chooses(name: str, tmp_
     assert agreeing(found, wanted) >= 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(REFUSED))
-def test_what_has_nms_inside_is_refused(name: str) -> None:
+def test_detector_with_nms_inside_is_refused(name: str) -> None:
     (path,) = (path for path in CONFIGS if path.stem == name)
     model, side = small_detector(path)
     with pytest.raises(UserError, match="cannot be exported: it has NMS inside"):
         export(model.eval(), (side, side), {})
 
 
-def test_what_tools_export_did_not_write_is_named(tmp_path: Path) -> None:
+def test_file_of_another_exporter_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     path.write_bytes(b"no graph")
     with pytest.raises(UserError, match=r"a\.onnx: no detector that tools/export\.py CONFIG CHECKPOINT wrote"):
         OnnxModel(path, torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_a_tile_that_is_smaller_is_filled_up_as_mmdet_does(tmp_path: Path) -> None:
     (path,) = (path for path in CONFIGS if path.stem == "ssd_lite0")
     model, side = decided(path)

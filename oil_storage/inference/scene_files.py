@@ -1,0 +1,154 @@
+"""Files of a scene: its detections for a GIS, a spreadsheet or a detector's user, a picture, and a page to click in."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from oil_storage.annotations.boxes import rings
+from oil_storage.annotations.geojson import feature_collection
+from oil_storage.coco import CocoFile, CocoImage
+from oil_storage.drawing import PREDICTION, draw_boxes, jpeg
+from oil_storage.files import write_bytes
+from oil_storage.georeference import PIXELS
+from oil_storage.imagery import SceneImage
+from oil_storage.inference.scene_detections import NOTE, SceneDetections, SceneSummary
+from oil_storage.reporting.pages import jpeg_uri, render
+
+LONGEST = 4096
+"""Pixels of a picture's longer side, at most."""
+CSV_HEADER = ("scene", "xmin", "ymin", "xmax", "ymax", "score", "diameter", "unit", "site", "longitude", "latitude")
+
+
+def geojson(detections: SceneDetections) -> str:
+    """Make a polygon of each tank, in WGS 84, or in pixels where the scene is not georeferenced; a note says so."""
+    from shapely import get_coordinates, orient_polygons, polygons
+
+    points = detections.coordinates(rings(detections.boxes.astype(np.float64)))
+    properties = (
+        {
+            "score": round(tank.score, 4),
+            f"diameter_{detections.unit}": round(tank.diameter, 2),
+            "centre": tank.centre,
+            "site": tank.site,
+        }
+        for tank in detections.tanks()
+    )
+    if detections.crs is None:
+        return feature_collection(points, properties, crs=None, note=NOTE)
+    # RFC 7946 asks for counter-clockwise rings; they run clockwise in scenes whose rows run north
+    turned = get_coordinates(orient_polygons(polygons(points.reshape(-1, 5, 2))))
+    return feature_collection(turned, properties)
+
+
+def geopackage(detections: SceneDetections) -> bytes:
+    """Make a layer with a polygon of each tank, in the scene's coordinate system, or in pixels where it has none."""
+    import pyogrio
+    from shapely import polygons, to_wkb
+
+    georeference = detections.georeference or PIXELS
+    corners = georeference.to_world(rings(detections.boxes.astype(np.float64)))
+    fields = {
+        "score": detections.scores.astype(np.float64),
+        f"diameter_{detections.unit}": detections.diameters,
+        "site": detections.sites,
+    }
+    content = io.BytesIO()
+    pyogrio.raw.write(
+        content,
+        geometry=to_wkb(polygons(corners.reshape(-1, 5, 2))),
+        field_data=list(fields.values()),
+        fields=list(fields),
+        layer="tanks",
+        driver="GPKG",
+        geometry_type="Polygon",
+        crs=georeference.crs,
+    )
+    return content.getvalue()
+
+
+def table(detections: SceneDetections) -> str:
+    """Make a CSV with a line for each tank; ``tools/evaluate.py`` reads it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_HEADER)
+    for tank, box in zip(detections.tanks(), detections.boxes.round(2).tolist(), strict=True):
+        sides = [f"{side:.2f}" for side in box]
+        lonlat = ["", ""] if detections.crs is None else tank.centre
+        sizes = [f"{tank.score:.4f}", f"{tank.diameter:.2f}", detections.unit, tank.site]
+        writer.writerow([detections.name, *sides, *sizes, *lonlat])
+    return text.getvalue()
+
+
+def coco_json(detections: SceneDetections) -> str:
+    """Make COCO json with a ``score`` in each annotation; ``tools/evaluate.py`` reads it."""
+    image = CocoImage(1, detections.file_name, detections.width, detections.height, detections.name, detections.gsd)
+    content = CocoFile.of_boxes([image], [detections.boxes])
+    scored = [
+        replace(annotation, score=score)
+        for annotation, score in zip(content.annotations, detections.scores.tolist(), strict=True)
+    ]
+    return replace(content, annotations=scored).text()
+
+
+FORMATS: Mapping[str, Callable[[SceneDetections], str | bytes]] = {
+    ".geojson": geojson,
+    ".gpkg": geopackage,
+    ".csv": table,
+    ".coco.json": coco_json,
+}
+"""Maker of each file, by its ending."""
+
+
+def write_formats(detections: SceneDetections, folder: Path) -> None:
+    """Write a scene's detections in all :data:`FORMATS`."""
+    for ending, make in FORMATS.items():
+        content = make(detections)
+        write_bytes(folder / f"{detections.name}{ending}", content.encode() if isinstance(content, str) else content)
+
+
+def scene_picture(image: SceneImage, detections: SceneDetections) -> bytes:
+    """Draw detections on a scene, reduced where it is very large; returns a JPEG file."""
+    pixels = np.array(image.reduced(LONGEST))  # a copy: an array that was given as a scene stays as it is
+    zoom = np.tile(np.array(pixels.shape[1::-1]) / (detections.width, detections.height), 2)
+    draw_boxes(pixels, (detections.boxes * zoom).astype(np.float32), PREDICTION)
+    return jpeg(pixels)
+
+
+def scene_page(image: SceneImage, detections: SceneDetections, summary: SceneSummary, threshold: float) -> str:
+    """Return an HTML page that stands alone.
+
+    The viewer is Leaflet (https://leafletjs.com, BSD-2-Clause), which is inside.
+
+    Args:
+        image: of the scene; reduced where it is very large.
+        detections: in the scene.
+        summary: of the detections.
+        threshold: least score of the detections.
+    """
+    pixels = image.reduced(LONGEST)
+    tanks = [
+        {
+            "box": [round(side, 2) for side in tank.box],
+            "score": round(tank.score, 4),
+            "diameter": round(tank.diameter, 2),
+            "site": tank.site,
+            "lonlat": None if detections.crs is None else tank.centre,
+        }
+        for tank in detections.tanks()
+    ]
+    leaflet = files("oil_storage.reporting") / "leaflet"
+    content = {
+        "summary": summary,
+        "threshold": threshold,
+        "reduction": max(detections.width, detections.height) / max(pixels.shape),
+        "image": jpeg_uri(np.ascontiguousarray(pixels)),
+        "tanks": tanks,
+        "leaflet_js": (leaflet / "leaflet.js").read_text(encoding="utf-8"),
+        "leaflet_css": (leaflet / "leaflet.css").read_text(encoding="utf-8"),
+    }
+    return render("scene.html", content)

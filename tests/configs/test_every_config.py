@@ -1,0 +1,205 @@
+"""Every config loads, builds, and agrees with itself, its COCO checkpoint and the recorded results."""
+
+import copy
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mmdet
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine import fileio
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.utils import import_modules_from_strings
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from oil_storage.audit.coverage import Priors, anchor_coverage
+from oil_storage.checkpoints.download import model_url
+from oil_storage.checkpoints.model_weights import match_weights
+from oil_storage.datasets import OilStorageDataset
+from oil_storage.engine.distributed import prepare
+from oil_storage.engine.from_scratch import LOADING, from_scratch
+from oil_storage.reporting.results import read
+from oil_storage.scene import Scene
+
+CONFIGS = sorted(path for path in Path("configs").rglob("*.py") if "_base_" not in path.parts)
+TOO_FEW = {"ssd_r101"}
+"""Returns 100 detections, as its original does, though the densest tiles have more."""
+INDEX = Path(mmdet.__file__).parent / ".mim"
+RPN = {"rpn_head.rpn_cls", "rpn_head.rpn_reg"}
+REINITIALISED = {
+    "cascade_rcnn_r50": RPN | {f"roi_head.bbox_head.{stage}.fc_cls" for stage in range(3)},
+    "conditional_detr_r50": {"bbox_head.fc_cls"},
+    "dab_detr_r50": {"bbox_head.fc_cls"},
+    "ddq_detr_r50": {"bbox_head.cls_branches", "bbox_head.aux_cls_branches", "dn_query_generator.label_embedding"},
+    "deformable_detr_r50": {"bbox_head.cls_branches"},
+    "detr_r50": {"bbox_head.fc_cls"},
+    "dino_5scale_r50": {
+        *("level_embed", "neck.convs.0", "bbox_head.cls_branches", "dn_query_generator.label_embedding"),
+        *(
+            f"{coder}.layers.{layer}.{attention}.{part}"  # what looks at each level
+            for coder, attention in (("encoder", "self_attn"), ("decoder", "cross_attn"))
+            for layer in range(6)
+            for part in ("sampling_offsets", "attention_weights")
+        ),
+    },
+    "dino_r50": {"bbox_head.cls_branches", "dn_query_generator.label_embedding"},
+    "faster_rcnn_r101": RPN | {"roi_head.bbox_head.fc_cls", "roi_head.bbox_head.fc_reg"},
+    "faster_rcnn_r50": RPN | {"roi_head.bbox_head.fc_cls", "roi_head.bbox_head.fc_reg"},
+    "rtmdet_m": {"bbox_head.rtm_cls"},
+    "ssd512_vgg16": {"bbox_head.cls_convs"},
+    "ssd_r101": {"neck.fpn_convs.3", "bbox_head"},  # P6 reads P5, not C5
+    "ssd_r101_p2": {"neck.lateral_convs.0", "neck.fpn_convs.0", "neck.fpn_convs.4", "bbox_head"},
+    "ssd_r50_p2": {"neck.lateral_convs.0", "neck.fpn_convs.0", "neck.fpn_convs.4", "bbox_head"},
+    "yolox_s": {"bbox_head.multi_level_conv_cls"},
+}
+"""Modules that start anew: all else comes from the checkpoint."""
+RENAMED = {
+    "ssd_r50_p2": {f"neck.{kind}_convs.{level}" for kind in ("lateral", "fpn") for level in (1, 2, 3)},
+    "ssd_r101_p2": {f"neck.{kind}_convs.{level}" for kind in ("lateral", "fpn") for level in (1, 2, 3)},
+    "dino_5scale_r50": {f"neck.convs.{level}" for level in (1, 2, 3)},
+}
+TILED = {"detr_r50": ["query_embedding.weight"]}
+
+
+def test_configs_are_found_and_have_work_dirs_of_their_own() -> None:
+    assert {path.stem for path in CONFIGS} >= {"rtmdet_lite0", "ssd_lite0", "ssd_r101", "dino_r50", "faster_rcnn_r50"}
+    assert {path.stem for path in CONFIGS} > REINITIALISED.keys()
+    assert len({path.stem for path in CONFIGS}) == len(CONFIGS)  # work_dirs/<name>
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_builds_and_agrees_with_itself(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config.fromfile(path)
+    import_modules_from_strings(**config.custom_imports)
+    init_default_scope(config.default_scope)
+    assert "work_dir" not in config
+    assert config.auto_scale_lr == {"enable": True, "base_batch_size": config.train_dataloader.batch_size}
+    for elsewhere in ("torchvision://", "open-mmlab://"):
+        assert elsewhere not in config.pretty_text
+    config.dump(tmp_path / "dump.py")
+    assert Config.fromfile(tmp_path / "dump.py").to_dict() == config.to_dict()
+    check_docstring(path)
+    check_classes_and_limits(config, path.stem)
+    check_loaders(config)
+    check_coverage(config)
+
+    model = MODELS.build(copy.deepcopy(config.model))  # building changes it
+    assert any(parameter.requires_grad for parameter in model.parameters())
+    assert path.stem in REINITIALISED or "mmdet://" not in str(config.load_from)
+    if path.stem in REINITIALISED:
+        check_coco_weights(config, path.stem, model)
+    check_several_processes(config, monkeypatch)
+    check_from_scratch(config)
+
+
+def check_docstring(path: Path) -> None:
+    """The commands name this config, and the figures are recorded ones."""
+    docstring = path.read_text().split('"""')[1]
+    assert f"python tools/train.py {path}" in docstring
+    assert f"python tools/test.py {path} work_dirs/{path.stem}/" in docstring
+    recorded = read(Path("results"))
+    runs = recorded[path.stem].runs if path.stem in recorded else []
+    assert bool(runs) == ("not yet run" not in docstring)
+    if runs:
+        figures = [figure for run in runs for figure in run.metrics.values()]
+        figures += [figure for run in runs if run.scenes for figure in run.scenes.model_dump().values()]
+        values = {f"{figure:.3f}" for figure in figures if isinstance(figure, float)}
+        assert set(re.findall(r"\b0\.\d{3}\b", docstring)) <= values
+
+
+def check_classes_and_limits(config: Config, name: str) -> None:
+    """The detector knows one class, and returns more tanks than the densest tile has."""
+    assert set(values_of(config.model.to_dict(), "num_classes")) == {len(OilStorageDataset.METAINFO["classes"])}
+    limits = [*values_of(config.model.test_cfg.to_dict(), "max_per_img")]
+    if name in TOO_FEW:
+        return
+    tile = config.test_dataloader.dataset.tile
+    densest = next(most for side, most in OilStorageDataset.METAINFO["densest"].items() if side >= tile)
+    assert limits or config.model.type == "YOLOX"  # which has no limit
+    assert all(limit > densest for limit in limits)
+    if "num_queries" in config.model:
+        assert limits == [config.model.num_queries]
+    if "rcnn" in config.model.train_cfg:
+        stages = config.model.train_cfg.rcnn
+        for stage in stages if isinstance(stages, list) else [stages]:
+            assert stage.sampler.num * stage.sampler.pos_fraction > densest
+
+
+def values_of(node: Any, key: str) -> Iterator[Any]:
+    """All values of a key, however deep."""
+    for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if name == key:
+            yield value
+        if isinstance(value, dict | list | tuple):
+            yield from values_of(value, key)
+
+
+def check_loaders(config: Config) -> None:
+    """All splits have the same tiles."""
+    trained = config.train_dataloader.dataset
+    trained = trained.get("dataset", trained)  # in a wrapper of mosaics
+    for split in ("val", "test"):
+        dataset = config[f"{split}_dataloader"].dataset
+        assert dataset.split == split
+        assert (dataset.tile, dataset.overlap) == (trained.tile, trained.overlap)
+
+
+def check_coverage(config: Config) -> None:
+    """Anchors and points cover every large tank."""
+    boxes = np.array([[x, x, x + 100, x + 90] for x in range(40, 2400, 150)], np.float32)
+    coverage = anchor_coverage(config, [Scene("scene", Path("scene.jpg"), 2560, 2560, boxes)])
+    if "num_queries" in config.model:
+        assert coverage.priors == Priors.QUERIES
+    else:
+        assert coverage.boxes == coverage.covered == len(boxes)
+
+
+def check_several_processes(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several processes train it without CUDA, where there is no SyncBN."""
+    with monkeypatch.context() as patch:
+        for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+            patch.setenv(name, "0")
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        patch.setattr(torch.distributed, "is_initialized", lambda: True)
+        prepare(copy.deepcopy(config), "pytorch")
+
+
+def check_coco_weights(config: Config, name: str, model: nn.Module) -> None:
+    """What is loaded, renamed, repeated and initialised anew, by names and shapes of MMDetection's own model."""
+    assert model_url(config.load_from.removeprefix("mmdet://")).endswith(".pth")
+    coco = upstream(config.load_from.removeprefix("mmdet://"))
+    from_scratch(coco)  # its weights are of torchvision
+    renames = config.default_hooks.pretrained.get("renames", [])
+    _, report = match_weights(MODELS.build(coco.model).state_dict(), model, renames)
+    anew = REINITIALISED[name]
+    assert all(any(key.startswith(f"{module}.") or key == module for module in anew) for key in report.reinitialised)
+    assert all(any(key.startswith(module) for key in report.reinitialised) for module in anew)
+    assert not any(any(key.startswith(f"{module}.") for module in anew) for key in report.loaded)
+    assert {key.split(".conv.")[0].split(".gn.")[0] for key in report.renamed} == RENAMED.get(name, set())
+    assert report.tiled == TILED.get(name, [])
+
+
+def upstream(name: str) -> Config:
+    """MMDetection's own config of a model in its index."""
+    for metafile in (INDEX / "configs").glob("*/metafile.yml"):
+        content = fileio.load(str(metafile))
+        for model in content["Models"] if isinstance(content, dict) else content:
+            if model["Name"] == name:
+                return Config.fromfile(INDEX / model["Config"])
+    raise AssertionError(name)
+
+
+def check_from_scratch(config: Config) -> None:
+    """Without a checkpoint nothing is loaded and nothing is frozen; ``config`` is changed."""
+    from_scratch(config)
+    assert config.load_from is None
+    assert not set(values_of(config.model.to_dict(), "type")) & set(LOADING)
+    model = MODELS.build(config.model).train()
+    assert [name for name, parameter in model.named_parameters() if not parameter.requires_grad] == []
+    assert all(module.training for module in model.modules() if isinstance(module, _BatchNorm))

@@ -1,0 +1,83 @@
+"""Every detector, small, trains on tiles with no object, one, and 300, in all precisions and formats, and predicts."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.models.detectors import SingleStageDetector
+from torch import nn
+
+from oil_storage.engine.bf16 import compute_in_bf16
+from oil_storage.engine.channels_last import to_channels_last
+from oil_storage.inference.scene_detector import fuse_batch_norms
+from tests.small_detectors import CONFIGS, batch, small_detector, with_statistics
+
+FAST = ("ssd_lite0", "faster_rcnn_r50")
+"""A detector of one stage and one of two; those of queries take longer."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[] if path.stem in FAST else pytest.mark.slow) for path in CONFIGS],
+)
+def test_small_detector_trains_and_predicts_whatever_a_tile_holds(path: Path) -> None:
+    model, side = small_detector(path)
+    in_bf16 = copy.deepcopy(model)
+    compute_in_bf16(in_bf16)
+    for precision in (model, in_bf16):
+        for objects in ((0, 0), (0, 1, 300)):
+            loss, gradients = train_step(precision, objects, side)
+            assert gradients
+            assert torch.isfinite(loss)
+            assert all(torch.isfinite(gradient).all() for gradient in gradients)
+    check_channels_last(model, side)
+    check_predictions(model, side)
+    check_folded_batch_norms(model, side)
+
+
+def train_step(model: nn.Module, objects: tuple[int, ...], side: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Return loss and gradients on tiles with so many objects."""
+    model.train()
+    torch.manual_seed(1)
+    loss, _ = model.parse_losses(model(**model.data_preprocessor(batch(objects, side), True), mode="loss"))
+    model.zero_grad()
+    loss.backward()
+    return loss, [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+
+
+def check_channels_last(model: nn.Module, side: int) -> None:
+    """The fast memory format changes neither loss nor gradients."""
+    fast = copy.deepcopy(model)
+    to_channels_last(fast)
+    figures = []
+    for detector in (model, fast):
+        loss, gradients = train_step(detector, (5, 20), side)
+        figures.append([loss.item(), float(torch.stack([gradient.norm() for gradient in gradients]).norm())])
+    assert figures[1] == pytest.approx(figures[0], rel=1e-3)
+
+
+def check_predictions(model: nn.Module, side: int) -> None:
+    """Boxes lie in the tile, and scores from 0 to 1."""
+    model.eval()
+    with torch.no_grad():
+        (sample,) = model.test_step(batch((3,), side))
+    detections = sample.pred_instances
+    assert detections.bboxes.shape == (len(detections.scores), 4)
+    assert torch.isfinite(detections.bboxes).all()
+    assert ((detections.bboxes >= 0) & (detections.bboxes <= side)).all()
+    assert ((detections.scores >= 0) & (detections.scores <= 1)).all()
+
+
+def check_folded_batch_norms(model: nn.Module, side: int) -> None:
+    """Batch norms that are folded into the convolutions leave the output; ``model`` is changed."""
+    with_statistics(model)
+    fused = copy.deepcopy(model)
+    number = fuse_batch_norms(fused)
+    assert number > 0 or not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    inputs = model.data_preprocessor(batch((3,), side), False)
+    with torch.no_grad():
+        features, folded = (detector.extract_feat(inputs["inputs"]) for detector in (model, fused))
+        torch.testing.assert_close(folded, features, rtol=1e-3, atol=1e-4)
+        if isinstance(model, SingleStageDetector):
+            torch.testing.assert_close(fused.bbox_head(features), model.bbox_head(features), rtol=1e-3, atol=1e-4)
