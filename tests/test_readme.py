@@ -106,7 +106,6 @@ def shortened(command: str) -> str:
         command.replace("--folds 5", "--folds 3")
         .replace("--scenes 30", "--scenes 4")
         .replace("tensorboard", "tensorboard --inspect")
-        .replace("overfit.py", "overfit.py --minutes 0.1")
         .replace("benchmark.py", "benchmark.py --seconds 0.1")
     )
     return command.replace("configs/oil/ssd_lite0.py --out", "configs/oil/ssd_lite0.py --number 4 --out")
