@@ -41,10 +41,10 @@ demo: install  ## synthetic scenes -> tiles -> training -> score and pictures
 detect: install  ## find the tanks of SCENE=path (an image, a folder, a list) with the trained detector of weights/
 	$(VENV) tools/detect.py $(DETECTOR) weights/$(notdir $(DETECTOR:.py=.safetensors)) "$(SCENE)" --out $(FOUND) --html
 
-test: install  ## the tests that take seconds
+test: install  ## the fast tests: each folder and each tool once
 	$(PYTEST)
 
-test-all: install  ## all tests, the slow ones too
+test-all: install  ## all tests but those that need a GPU
 	$(PYTEST) -m ""
 
 lint: install  ## ruff and mypy

@@ -2,7 +2,10 @@
 
 import os
 import signal
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     cores = len(os.sched_getaffinity(0)) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(cores, 1)))
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", str(max(cores, 1)))
 # A shell starts what it puts in the background with SIGINT ignored, and tools under test would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -27,6 +31,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs CUDA: torch.cuda.is_available() is False"))
+
+
+class ThisProcess:
+    """Stands in for a pool of processes, whose start takes seconds."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __enter__(self) -> "ThisProcess":
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        pass
+
+    def map(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+        return map(function, jobs)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def jobs_in_this_process() -> Iterator[None]:
+    """Compute jobs here; the tests of ``parallel.py`` and the tools that tests start have processes."""
+    from oil_storage import parallel
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "ProcessPoolExecutor", ThisProcess)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -365,6 +365,7 @@ print(resident() - before)
 """
 
 
+@pytest.mark.slow
 def test_memory_of_reading_does_not_grow_with_the_scene(tmp_path: Path) -> None:
     decoded = 1.7 * RASTER_CACHE * 2**20
     side = int((decoded / 3) ** 0.5)

@@ -1,10 +1,17 @@
 import os
 import signal
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
+from oil_storage import parallel
 from oil_storage.errors import UserError
 from oil_storage.parallel import in_processes
+
+
+@pytest.fixture(autouse=True)
+def _real_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", ProcessPoolExecutor)
 
 
 def double(number: int) -> int:

@@ -16,13 +16,8 @@ from oil_storage.cli.make_synthetic import main as make_synthetic
 from oil_storage.reporting.results import BRIEF, markdown, read
 
 README, RESULTS = Path("README.md"), Path("docs/results.md")
-PAGES = [
-    README,
-    *(
-        Path(f"docs/{name}.md")
-        for name in ("install", "quickstart", "data", "training", "evaluation", "detection", "configs")
-    ),
-]
+NAMES = ("install", "quickstart", "data", "training", "evaluation", "detection", "configs")
+PAGES = [README, *(Path(f"docs/{name}.md") for name in NAMES)]
 """Pages with commands, in the order in which these run. The blocks marked ``sh`` need what a test has not."""
 PLACES_OF_RESIZE = {"train": 2, "val": 1, "test": 1}
 """Index of Resize in the pipelines of tiles_1280_0.py."""

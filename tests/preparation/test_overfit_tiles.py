@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import pytest
 from pycocotools.coco import COCO
 
 from oil_storage.preparation.overfit_tiles import COUNT, TANKS, TILE, write_overfit_tiles
 
 
+@pytest.mark.slow
 def test_the_tiles_are_few_small_and_full_of_tanks(tmp_path: Path) -> None:
     prepared = write_overfit_tiles(tmp_path)
     tiles = COCO(prepared / "tiles" / f"{TILE}_0" / "train.json")

@@ -61,11 +61,8 @@ def change_a_byte(path: Path) -> None:
     ],
 )
 def test_a_damaged_tile_set_is_made_again_and_that_is_said(
-    raw: Path, out: Path, tmp_path: Path, pattern: str, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+    raw: Path, out: Path, tmp_path: Path, pattern: str, damage: Callable[[Path], None]
 ) -> None:
-    monkeypatch.setattr(
-        tile_sets, "in_processes", lambda function, jobs, *_: map(function, jobs)
-    )  # without their start
     shutil.copytree(out, tmp_path / "out")
     before = contents(tmp_path / "out")
     victim = min((tmp_path / "out" / "tiles" / "64_16").glob(pattern))
