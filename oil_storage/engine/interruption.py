@@ -1,5 +1,7 @@
 """Finish the iteration on SIGINT or SIGTERM, save a checkpoint, and stop."""
 
+import atexit
+import multiprocessing
 import signal
 from pathlib import Path
 from types import FrameType
@@ -39,11 +41,18 @@ class TrainingInterrupted(BaseException):
 def ignore_signals(worker_id: int) -> None:
     """Make a data worker ignore SIGINT and SIGTERM (a ``worker_init_fn``).
 
-    Ctrl-C, torchrun and Slurm signal all processes, and the training process still needs batches until it has saved. A
-    worker ends with the training process.
+    Ctrl-C, torchrun and Slurm signal all processes, and the training process still needs batches until it has saved.
     """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+@atexit.register
+def _kill_workers() -> None:
+    """End the data workers with the training process: multiprocessing would send SIGTERM and wait forever."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch raises for a worker that is killed
+    for worker in multiprocessing.active_children():
+        worker.kill()
 
 
 @HOOKS.register_module()
