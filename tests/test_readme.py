@@ -106,7 +106,6 @@ def shortened(command: str) -> str:
         command.replace("--folds 5", "--folds 3")
         .replace("--scenes 30", "--scenes 4")
         .replace("tensorboard", "tensorboard --inspect")
-        .replace("overfit.py", "overfit.py --minutes 0.1")
         .replace("benchmark.py", "benchmark.py --seconds 0.1")
     )
     return command.replace("configs/oil/ssd_lite0.py --out", "configs/oil/ssd_lite0.py --number 4 --out")
@@ -130,6 +129,9 @@ def test_every_command_runs_as_it_stands(tmp_path: Path) -> None:
     assert len(ran) > 10
     for command in ran:
         run(command)
+    for code in re.findall(r"```python\n(.*?)```", "".join(map(content, PAGES)), flags=re.S):
+        scene = next((tmp_path / "airbus/images").iterdir())
+        run(shlex.join(["python", "-c", code.replace("scene.tif", str(scene))]))
     assert (tmp_path / "work_dirs/ssd_lite0/val/metrics.json").is_file()
     assert any((tmp_path / "work_dirs/ssd_lite0/pictures").iterdir())
     for folder in ("ssd_lite0/val", "evaluated"):

@@ -144,7 +144,7 @@ def test_no_tool_runs_a_payload(
     assert status == 2
     assert "iter_4.pth: " in said
     assert reason in said
-    assert len(said.splitlines()) == 1
+    assert len([line for line in said.splitlines() if " - mmengine - INFO - " not in line]) == 1
 
 
 @pytest.mark.parametrize("kind", ["getattr", "eval", "call in config text"])
