@@ -123,6 +123,7 @@ def test_a_tank_on_every_kind_of_seam_is_found_once(side: int) -> None:
             assert iou_matrix(box, merged.boxes).item() > 0.7, (x, y)
 
 
+@pytest.mark.slow
 def test_objects_of_very_different_sizes_are_each_found_once() -> None:
     rng = np.random.default_rng(0)
     # most are of 3 px, so that one of 380 px reaches over thousands of the cells that are searched

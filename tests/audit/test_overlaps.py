@@ -120,6 +120,7 @@ def test_copies_are_found_and_where_they_lie(change, expected, others: list[Fing
     assert corners(back, len(copy)) == pytest.approx(np.array(expected), abs=1.5)
 
 
+@pytest.mark.slow
 def test_odd_sides_do_not_shift_the_mirrored_copy() -> None:
     image = ground(2, 1297, 1299)
     assert (reduction := fingerprint("image", image).reduction) > 1
@@ -130,6 +131,7 @@ def test_odd_sides_do_not_shift_the_mirrored_copy() -> None:
     )
 
 
+@pytest.mark.slow
 def test_equal_scenes_give_equal_answers_in_any_order(others: list[Fingerprint]) -> None:
     whole = ground(3)
     scenes = [*others, *fingerprints({"a": whole[:SIDE, :SIDE], "b": whole[100 : 100 + SIDE, 50 : 50 + SIDE]})]

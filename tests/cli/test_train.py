@@ -16,12 +16,15 @@ from oil_storage.preparation.prepare import prepare
 from tests.tiny_training import WITH_WORKERS, losses, same_training, write_config
 
 
-def test_same_seed_same_losses_and_another_seed_others(data: Path, whole: Path, tmp_path: Path) -> None:
-    config = write_config(tmp_path, data)
-    assert main([str(config), "--work-dir", str(tmp_path / "same")]) == 0
-    assert main([str(config), "--work-dir", str(tmp_path / "other"), "--seed", "1"]) == 0
+def test_same_seed_gives_the_same_training(data: Path, whole: Path, tmp_path: Path) -> None:
+    assert main([str(write_config(tmp_path, data)), "--work-dir", str(tmp_path / "same")]) == 0
     assert same_training(tmp_path / "same", whole)
     assert list(losses(whole)) == list(range(1, 9))
+
+
+@pytest.mark.slow
+def test_another_seed_gives_another_training(data: Path, whole: Path, tmp_path: Path) -> None:
+    assert main([str(write_config(tmp_path, data)), "--work-dir", str(tmp_path / "other"), "--seed", "1"]) == 0
     assert losses(tmp_path / "other") != losses(whole)
 
 
@@ -68,6 +71,7 @@ def test_a_finished_training_has_nothing_to_resume(
     assert losses(tmp_path / "work") == before
 
 
+@pytest.mark.slow
 def test_no_checkpoint_to_resume_starts_anew(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path, data, train_cfg__max_iters=1)
     no_pictures = ["--cfg-options", "default_hooks.pictures=None"]

@@ -118,6 +118,7 @@ def test_a_folder_of_other_things_is_not_written_to(raw: Path, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+@pytest.mark.slow
 def test_tiles_without_boxes_are_refused(tmp_path: Path, raw: Path) -> None:
     with pytest.raises(UserError, match=r"half of the boxes are larger, 4\d px"):
         prepare(write_raw_data(tmp_path / "large", 4, 512, 16), tmp_path / "out", tile=32, overlap=0)
