@@ -28,18 +28,19 @@ def test_a_card_says_what_is_so(path: Path) -> None:
     card, checkpoint = path.with_suffix(".md").read_text(), Checkpoint.read(path)
     assert checkpoint.meta.trained is not None
     assert checkpoint.meta.trained.config == path.stem
-    assert f"from {checkpoint.threshold():.3f}" in card
+    assert f"{checkpoint.threshold():.3f}" in card
     assert "CC BY-NC-SA 4.0" in card
     runs = [run for run in read(Path("results"))[path.stem].runs if run.seed == checkpoint.meta.seed]
-    assert {run["split"] for run in runs} == {"val", "test"}
+    assert {run.split for run in runs} == {"val", "test"}
     for run in runs:
-        scenes = run["scenes"]
-        if not run["tta"]:  # which has a threshold of its own
-            assert scenes["threshold"] == pytest.approx(checkpoint.threshold())
-        figures = (run["metrics"]["coco/bbox_mAP"], run["metrics"]["coco/bbox_mAP_50"], scenes["ap50"], scenes["f1"])
+        scenes = run.scenes
+        assert scenes is not None
+        if not run.tta:  # which has a threshold of its own
+            assert scenes.threshold == pytest.approx(checkpoint.threshold())
+        figures = (run.metrics["coco/bbox_mAP"], run.metrics["coco/bbox_mAP_50"], scenes.ap50, scenes.f1)
         row = " | ".join(f"{value:.3f}" for value in figures)
-        views = ", `--tta`" if run["tta"] else ""
-        assert f"| {run['split']}{views} | {row} |" in card
+        views = ", `--tta`" if run.tta else ""
+        assert f"| {run.split}{views} | {row} |" in card
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)

@@ -10,6 +10,7 @@ from oil_storage.errors import UserError
 from oil_storage.files import partial_path
 from oil_storage.scene import CLASS_NAME, Scene
 from tests.labelled_scenes import assert_same_scenes, make_scenes
+from tests.partial_files import left_partial
 from tests.tf_records import example, image_features, write_records
 
 
@@ -106,7 +107,7 @@ def test_out_appears_whole_or_not_at_all(scenes: list[Scene], tmp_path: Path, mo
         formats.write(scenes, tmp_path / "out", "coco")
     assert os.listdir(tmp_path) == []
     monkeypatch.undo()
-    (tmp_path / ".out.partial" / "stale").mkdir(parents=True)
+    (left_partial(tmp_path / "out") / "stale").mkdir(parents=True)
     (tmp_path / "out").mkdir()
     formats.write(scenes, tmp_path / "out", "coco")
     assert sorted(os.listdir(tmp_path / "out")) == ["annotations.json", "images"]

@@ -171,7 +171,7 @@ def check_coverage(config: Config) -> None:
     if "num_queries" in config.model:
         assert coverage.priors == Priors.QUERIES
     else:
-        assert coverage.boxes == coverage.covered == len(boxes)
+        assert sum(coverage.boxes) == sum(coverage.covered) == len(boxes)
 
 
 def check_several_processes(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 from oil_storage.preparation import tile_sets
 from oil_storage.preparation.prepare import prepare
 from tests.folder_contents import contents
+from tests.partial_files import left_partial
 from tests.raw_data import write_raw_data
 
 
@@ -106,9 +107,9 @@ def test_a_failure_later_leaves_what_was_there(
 def test_leftovers_of_a_killed_run_are_removed(raw: Path, out: Path, tmp_path: Path) -> None:
     shutil.copytree(out, tmp_path / "out")
     before = contents(tmp_path / "out")
-    (tmp_path / "out" / "tiles" / ".96_0.partial" / "train").mkdir(parents=True)
-    for name in (".manifest.json.partial", "scenes/.val.json.partial"):
-        (tmp_path / "out" / name).touch()
+    (left_partial(tmp_path / "out" / "tiles" / "96_0") / "train").mkdir(parents=True)
+    for name in ("manifest.json", "scenes/val.json"):
+        left_partial(tmp_path / "out" / name).touch()
     prepare(raw, tmp_path / "out", tile=64, overlap=16)
     assert contents(tmp_path / "out") == before
     assert sorted(path.name for path in (tmp_path / "out" / "tiles").iterdir()) == sorted(
