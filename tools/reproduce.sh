@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Repeat a row of README's table of real scenes: prepare, train, test, report.
+# Repeat a row of the table in docs/results.md: prepare, train, test, report.
 #
 #     tools/reproduce.sh CONFIG [SEED [SPLIT]]      e.g. tools/reproduce.sh ssd_lite0_x15 0 val
 #
