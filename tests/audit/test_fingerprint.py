@@ -17,7 +17,12 @@ def test_a_town_leaves_points_to_the_fields_beside_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "reduction"), [(320, 500, 1), (1279, 1299, 2), (2560, 2560, 4), (300, 33_000, 5)]
+    ("height", "width", "reduction"),
+    [
+        (320, 500, 1),
+        (1279, 1299, 2),
+        *(pytest.param(*sizes, marks=pytest.mark.slow) for sizes in [(2560, 2560, 4), (300, 33_000, 5)]),
+    ],
 )
 def test_sides_are_those_of_the_scene_but_for_less_than_a_pixel_of_the_picture(
     height: int, width: int, reduction: int

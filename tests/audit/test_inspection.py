@@ -40,6 +40,7 @@ def test_a_right_source_has_nothing_to_report(tmp_path: Path) -> None:
     assert found.same_ground == []
 
 
+@pytest.mark.slow
 def test_wrong_scenes_are_named_left_out_and_mended(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 6, {1: Fault("transposed")}, exchanged=[3, 5])
     found = inspected(source)
@@ -60,7 +61,13 @@ def test_wrong_scenes_are_named_left_out_and_mended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault("xywh read as xyxy"), Fault(faults.SCALED, (0.8, 0.8)), Fault(faults.SHIFTED, (2.0, 0.0))], ids=str
+    "fault",
+    [
+        Fault("xywh read as xyxy"),
+        pytest.param(Fault(faults.SCALED, (0.8, 0.8)), marks=pytest.mark.slow),
+        pytest.param(Fault(faults.SHIFTED, (2.0, 0.0)), marks=pytest.mark.slow),
+    ],
+    ids=str,
 )
 def test_a_fault_of_all_scenes_is_one_error_and_mended(tmp_path: Path, fault: Fault) -> None:
     source = write_source(tmp_path / "source", 5, dict.fromkeys(range(5), fault))
@@ -74,6 +81,7 @@ def test_a_fault_of_all_scenes_is_one_error_and_mended(tmp_path: Path, fault: Fa
         assert np.abs(scene.boxes - scene_of_discs(index)[1]).max() < 1.0
 
 
+@pytest.mark.slow
 def test_boxes_that_are_given_away_leave_no_empty_scene(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 3, {})
     found = inspected(source).alignment
@@ -88,6 +96,7 @@ def test_boxes_that_are_given_away_leave_no_empty_scene(tmp_path: Path) -> None:
     assert len(mended.records) == 120
 
 
+@pytest.mark.slow
 def test_scenes_that_exchange_boxes_are_left_together(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 6, {1: Fault("transposed")}, exchanged=[3, 5])
     annotations, found = formats.read(source), inspected(source).alignment
@@ -100,6 +109,7 @@ def test_scenes_that_exchange_boxes_are_left_together(tmp_path: Path) -> None:
     assert after == before
 
 
+@pytest.mark.slow
 def test_many_boxes_on_nothing_are_a_warning(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 2, {})
     assert "suspects" not in {finding.check for finding in inspected(source).findings}

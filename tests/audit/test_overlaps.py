@@ -148,6 +148,7 @@ def test_synthetic_scenes_share_no_ground() -> None:
     assert find_overlaps(fingerprints({str(index): image for index, image in enumerate(scenes)})) == []
 
 
+@pytest.mark.slow
 def test_a_common_frame_is_no_common_ground() -> None:
     """Rasters turned on the ground stand in black, all alike."""
     inside = np.zeros((SIDE, SIDE, 1), np.uint8)

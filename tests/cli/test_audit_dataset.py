@@ -42,6 +42,7 @@ def test_errors_are_1_and_are_mended(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main([str(tmp_path / "mended")]) == 0
 
 
+@pytest.mark.slow
 def test_scene_still_wrong_after_repair_is_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +83,7 @@ def test_the_page_stands_alone(right: Path, tmp_path: Path) -> None:
     assert "Suspects" in text
 
 
+@pytest.mark.slow
 def test_scenes_that_are_wrong_each_in_its_way_are_no_yes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     faults = [Fault("transposed"), Fault("mirrored top-bottom"), Fault("xywh read as xyxy")]
     source = write_source(tmp_path / "source", 3, dict(enumerate(faults)))
@@ -97,6 +99,7 @@ def test_scenes_that_are_wrong_each_in_its_way_are_no_yes(tmp_path: Path, capsys
     assert "<h3>scene_1: mirrored top-bottom</h3>" in text
 
 
+@pytest.mark.slow
 def test_findings_are_printed_in_order_of_severity(
     right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,6 +133,7 @@ def test_bad_option_is_refused_before_pixels_are_read(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_damaged_image_does_not_keep_others_from_being_mended(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 4, {1: Fault("transposed")})
     (source / "images" / "scene_0.png").write_bytes(b"junk")
@@ -138,6 +142,7 @@ def test_a_damaged_image_does_not_keep_others_from_being_mended(tmp_path: Path) 
     assert len(list((tmp_path / "mended" / "images").iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_wild_boxes_hide_no_fault_and_are_not_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = write_source(tmp_path / "source", 3, dict.fromkeys(range(3), Fault("coordinates scaled", (0.5, 0.5))))
     wild = ["-1e30, 0, 1e30, 3", "-3e38, -3e38, 3e38, 3e38", "5, 5, 5, 5", "1e38, 1e38, 3e38, 3e38"]

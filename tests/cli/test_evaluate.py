@@ -51,6 +51,7 @@ def test_detections_are_scored_without_a_model(truth: Path, tmp_path: Path, caps
     assert "very scenes" not in printed
 
 
+@pytest.mark.slow
 def test_without_a_threshold_the_best_is_taken_and_that_is_said(
     truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +121,7 @@ def test_unusable_detections_are_refused_and_leave_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_score_that_is_broken_off_leaves_no_figures_of_the_one_before(
     truth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

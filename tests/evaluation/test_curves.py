@@ -105,6 +105,7 @@ def test_voc_figures_of_a_case_by_hand() -> None:
     assert every == pytest.approx(1 / 4 + 2 / 3 / 4)
 
 
+@pytest.mark.slow
 def test_the_limit_of_detections_holds_for_average_precision_alone() -> None:
     grid = np.stack(np.meshgrid(np.arange(50), np.arange(50)), -1).reshape(-1, 2) * 20.0
     truth = np.hstack([grid, grid + 10]).astype(np.float32)

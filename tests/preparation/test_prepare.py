@@ -263,6 +263,7 @@ def test_no_real_tile_is_denser_than_the_data_sheet_states(airbus: Path) -> None
     assert found[1024] <= OilStorageDataset.METAINFO["densest"][1024]
 
 
+@pytest.mark.slow
 def test_scenes_in_no_split_are_said(raw: Path, tmp_path: Path) -> None:
     given = {"train": ["scene_1", "scene_4"], "val": ["scene_0"], "test": ["scene_7"]}
     (tmp_path / "split.json").write_text(json.dumps(given))
