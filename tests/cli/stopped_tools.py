@@ -30,3 +30,12 @@ def stop_by(tool: subprocess.Popen[str], number: signal.Signals, status: int) ->
     errors = tool.communicate(timeout=60)[1]
     assert tool.returncode == status, errors
     assert "Traceback" not in errors
+
+
+def wait_for_iterations(process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait until a training, whose output goes to ``log``, has begun."""
+    deadline = time.monotonic() + 120
+    while "Iter(train)" not in log.read_text():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from oil_storage.engine.distributed import prepare
 from oil_storage.errors import UserError
 from oil_storage.preparation.prepare import prepare as prepare_data
+from tests.cli.stopped_tools import wait_for_iterations
 from tests.raw_data import write_raw_data
 from tests.tiny_training import write_config, write_data
 
@@ -62,24 +63,21 @@ def test_two_processes_train_one_model_on_different_samples_and_test_it(data: Pa
 def test_a_signal_stops_all_processes_after_the_same_iteration(data: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     config = two_processes(data, tmp_path, train_cfg__max_iters=10_000, train_cfg__val_interval=10_000)
-    process = subprocess.Popen(**tool("tools/dist_train.sh", str(config), "2", "--work-dir", str(work)))
-    assert process.stdout is not None
-    assert any("Iter(train)" in line for line in process.stdout), process.communicate()[1]
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 143, errors
-    assert "Traceback" not in errors
-    stopped = {line for line in errors.splitlines() if line.startswith("SIGTERM: stopped")}
-    assert len(stopped) == 1
-    done = torch.load(work / "interrupted.pth", weights_only=False)["meta"]["iter"]
-
-    again = subprocess.Popen(**tool("tools/dist_train.sh", str(config), "2", "--work-dir", str(work), "--resume"))
-    assert again.stdout is not None
-    assert any("Iter(train)" in line for line in again.stdout), again.communicate()[1]
-    again.send_signal(signal.SIGTERM)
-    _, errors = again.communicate(timeout=120)
-    assert again.returncode == 143, errors
-    assert torch.load(work / "interrupted.pth", weights_only=False)["meta"]["iter"] > done
+    iterations = []
+    for flags in ([], ["--resume"]):
+        log = tmp_path / "log.txt"
+        arguments = tool("tools/dist_train.sh", str(config), "2", "--work-dir", str(work), *flags)
+        with log.open("w") as file:
+            process = subprocess.Popen(**{**arguments, "stdout": file, "stderr": file})
+        wait_for_iterations(process, log)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=120)
+        errors = log.read_text()
+        assert process.returncode == 143, errors
+        assert "Traceback" not in errors
+        assert sum(line.startswith("warning: SIGTERM: stopped") for line in errors.splitlines()) == 1
+        iterations.append(torch.load(work / "interrupted.pth", weights_only=False)["meta"]["iter"])
+    assert iterations[1] > iterations[0]
 
 
 @pytest.mark.slow
