@@ -167,7 +167,7 @@ def test_a_row_of_the_table_is_reproduced(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     runs = [run for run in read(tmp_path / "results")["ssd_lite0"].runs if run.data.name == "synthetic"]
     expected = [(3, "test", 4, tta) for tta in (False, True)]
-    assert [(run["seed"], run["split"], run["iterations"], run["tta"]) for run in runs] == expected
+    assert [(run.seed, run.split, run.iterations, run.tta) for run in runs] == expected
     for row in ("| `ssd_lite0` | ImageNet", "| `ssd_lite0`, two views | ImageNet"):
         assert f"{row} | synthetic | test | 3 |" in (tmp_path / RESULTS).read_text()
     assert len(log.read_text().splitlines()) == 3
