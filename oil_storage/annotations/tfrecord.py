@@ -83,7 +83,7 @@ message_type {
   field { name: "item" number: 1 label: LABEL_REPEATED type_name: "StringIntLabelMapItem" }
 }
 """
-"""What is needed of TensorFlow's messages; a map is a list of entries in the encoded form."""
+"""Subset of TensorFlow's messages; a map is a list of entries in the encoded form."""
 
 
 def annotation_files(source: Path) -> list[Path]:

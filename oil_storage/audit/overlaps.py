@@ -68,7 +68,7 @@ MIN_CELLS = 3
 
 
 PIECES = 16
-"""Of each side; a side that is straight in one coordinate system is bent in another."""
+"""Points on each side; a side that is straight in one coordinate system is bent in another."""
 EARTH = "EPSG:4326"
 
 

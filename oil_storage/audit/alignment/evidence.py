@@ -1,4 +1,4 @@
-"""What one scene shows for and against each fault, and the searches for the shift or scale of its boxes.
+"""Evidence of one scene for and against each fault, and the searches for the shift or scale of its boxes.
 
 Boxes are (N, 4) float32 xyxy, pixels of the image, as written but with corners in order, N > 0, unless something else
 is said. Evidence is small enough to be kept for every scene of a data set.
@@ -44,7 +44,7 @@ square."""
 COARSER = 3.0
 """Times by which the first round of a search in two directions is coarser."""
 LIKELY = 24
-"""Of the scales that the first round tries, so many are looked at closely."""
+"""Number of scales that are searched closely after the first round."""
 RATIO_ERROR = 0.15
 """Relative error of a mean box's ratio of sides; boxes drawn by hand are that far from square."""
 AT_ONCE = 2_000
@@ -180,7 +180,7 @@ SCENE_SAMPLE = 150
 ABOVE_CHANCE = 0.15
 """A place must be rounder than chance by so much to be one for the boxes."""
 CLEAR = 0.28
-"""Where a simpler place is rounder than chance by so much, no other is searched for."""
+"""Margin above chance at which a simple transform ends the search."""
 MUCH = 0.15
 """By so much is the nearest round place rounder than boxes as written that have a fault."""
 CLEARER = 0.42

@@ -1,4 +1,4 @@
-"""How round the image is where a box says that something round is, and how round it is elsewhere.
+"""Roundness of the image inside boxes, and of other places by chance.
 
 Boxes are (N, 4) float32 xyxy, pixels of the image, unless something else is said.
 """

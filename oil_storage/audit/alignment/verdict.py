@@ -186,14 +186,14 @@ COMMON_SCENES = 5
 USUAL_SCENES = 20
 """Scenes whose own size counts as much as the natural one in telling how those who drew them usually draw."""
 COMMON_RATIO = 1.06
-"""Of the sizes in x and y, or its inverse."""
+"""Ratio of the sizes in x and y, or its inverse."""
 SAME_SCALE = 0.01
 """Scales of two scenes that differ by less, relatively, are one."""
 
 
 @dataclass(frozen=True)
 class DatasetVerdict:
-    """What is said of a data set.
+    """Verdict on a data set.
 
     Attributes:
         answer: no where more than half of the scenes that can be judged share a fault.
