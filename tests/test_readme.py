@@ -180,7 +180,9 @@ def test_the_demo_runs(tmp_path: Path) -> None:
     settings = [f"{name}={folder}" for name, folder in folders.items()] + ["SCENE_COUNT=4", "SCENE_SIZE=640", options]
     done = subprocess.run(["make", "demo", *settings], capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    *_, figures, page, pictures = done.stdout.strip().splitlines()
-    assert Path(figures.removeprefix("figures: ")).is_file()
-    assert Path(page.removeprefix("page: ")).is_file()
-    assert any(Path(pictures.removeprefix("pictures: ")).iterdir())
+    # Make prints further lines where it was called by make.
+    lines = [line.partition(": ") for line in done.stdout.splitlines()]
+    named = {name: Path(path) for name, _, path in lines if name in ("figures", "page", "pictures")}
+    assert named["figures"].is_file()
+    assert named["page"].is_file()
+    assert any(named["pictures"].iterdir())
