@@ -53,12 +53,12 @@ def test_folder_of_scenes_is_detected_once(
     before = (tmp_path / "out" / "scene_0.csv").stat().st_mtime_ns
     (tmp_path / "out" / "scene_1.summary.json").unlink()
     assert main(argv) == 0
-    assert "3 of 4 scenes are done already" in capsys.readouterr().err
+    assert "3 of 4 scenes are finished and skipped" in capsys.readouterr().err
     assert (tmp_path / "out" / "scene_0.csv").stat().st_mtime_ns == before
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == known
     assert main([*argv, "--overlap", "8", "--html"]) == 0
     printed, messages = capsys.readouterr()
-    assert "done already" not in messages
+    assert "finished and skipped" not in messages
     assert ".coco.json, .html" in printed
     assert len(list((tmp_path / "out").glob("*.html"))) == 4
 
@@ -73,7 +73,7 @@ def test_finished_scenes_are_known_without_torch(trained: tuple[list[str], Path]
         "print([name for name in ('torch', 'mmcv', 'mmdet') if name in sys.modules]); sys.exit(status)"
     )
     done = subprocess.run([sys.executable, "-c", script, *argv], capture_output=True, text=True, check=True)
-    assert "4 of 4 scenes are done already" in done.stderr
+    assert "4 of 4 scenes are finished and skipped" in done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
     assert (tmp_path / "out" / "summary.json").read_text() == summary
 
@@ -87,9 +87,9 @@ def test_scenes_are_done_again_when_an_option_changes(
     argv = [*model, str(images / "scene_0.jpg"), "--out", str(tmp_path / "out"), *FLAGS]
     assert main(argv) == 0
     assert main([*argv, *change]) == 0
-    assert "done already" not in capsys.readouterr().err
+    assert "finished and skipped" not in capsys.readouterr().err
     assert main([*argv, *change]) == 0
-    assert "1 of 1 scenes are done already" in capsys.readouterr().err
+    assert "1 of 1 scenes are finished and skipped" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -116,9 +116,9 @@ def test_scene_that_replaces_another_of_its_name_is_reported(
         shutil.copy(images / f"scene_{index}.jpg", tmp_path / folder / "scene.jpg")
     out = ["--out", str(tmp_path / "out"), *FLAGS]
     assert main([*model, str(tmp_path / "one"), *out, "--html"]) == 0
-    assert "takes the place" not in capsys.readouterr().err
+    assert "replaces the results" not in capsys.readouterr().err
     assert main([*model, str(tmp_path / "two"), *out]) == 0
-    said = f"{tmp_path / 'two/scene.jpg'}: takes the place of {tmp_path / 'one/scene.jpg'}, of the same name"
+    said = f"{tmp_path / 'two/scene.jpg'}: replaces the results of {tmp_path / 'one/scene.jpg'}"
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out" / "scene.html").exists()  # of the other scene
 
@@ -133,10 +133,10 @@ def test_scene_is_done_again_when_it_gets_a_world_file(
     argv = [*model, str(tmp_path / "scene.tif"), "--out", str(tmp_path / "out"), *FLAGS]
     assert main(argv) == 0
     assert main(argv) == 0
-    assert "1 of 1 scenes are done already" in capsys.readouterr().err
+    assert "1 of 1 scenes are finished and skipped" in capsys.readouterr().err
     (tmp_path / "scene.tfw").write_text("1.5\n0\n0\n-1.5\n400000\n5700000\n")
     assert main(argv) == 0
-    assert "done already" not in capsys.readouterr().err
+    assert "finished and skipped" not in capsys.readouterr().err
 
 
 def test_scene_is_done_again_when_its_file_changes(trained: tuple[list[str], Path], tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_weights_of_another_config_are_reported(
     assert "was trained with" not in capsys.readouterr().err
     shutil.copy(config, tmp_path / "another.py")
     assert main([str(tmp_path / "another.py"), checkpoint, *scene]) == 0
-    said = f"{checkpoint}: was trained with the config {Path(config).stem}; another may look at scenes otherwise"
+    said = f"{checkpoint}: was trained with the config {Path(config).stem}; another may prepare scenes differently"
     assert said in capsys.readouterr().err
 
 
@@ -232,7 +232,10 @@ def test_full_disk_ends_the_run_with_a_message(
     monkeypatch.setattr("oil_storage.inference.output_folder.scene_picture", failing)
     assert main([*model, str(images), "--out", str(tmp_path / "out"), *FLAGS]) == 2
     said = capsys.readouterr().err
-    assert f"scene_0.jpg: detections cannot be written to {tmp_path / 'out'}: [Errno 28] No space left" in said
+    assert (
+        f"{tmp_path / 'out'}: the detections of {images / 'scene_0.jpg'} cannot be written ([Errno 28] No space left"
+        in said
+    )
 
 
 @pytest.mark.slow
@@ -251,7 +254,7 @@ def test_detections_are_drawn_on_sixteen_bits(trained: tuple[list[str], Path], t
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ([], "iter_8.pth: has no score threshold yet; give --score-thr"),
+        ([], "iter_8.pth: has no score threshold; give --score-thr"),
         ([*FLAGS, "--overlap", "64"], "--overlap 64: must be 0 to 63"),
         ([*FLAGS, "--scale", "4"], "--overlap 16: must be 0 to 15"),
     ],

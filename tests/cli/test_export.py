@@ -79,14 +79,14 @@ def test_checkpoint_or_backend_that_does_not_fit_is_refused(
     assert "none.pth: no such checkpoint" in capsys.readouterr().err
     argv = [str(config), str(checkpoint), str(images), "--out", str(tmp_path / "out"), "--score-thr", "0.1"]
     assert detect([*argv, "--backend", "onnx"]) == 2
-    assert "no detector that tools/export.py CONFIG CHECKPOINT wrote" in capsys.readouterr().err
+    assert "not a detector that tools/export.py wrote" in capsys.readouterr().err
     assert detect([str(checkpoint), str(config), *argv[2:]]) == 2
     assert "iter_8.pth: not a config, which ends in .py; give CONFIG before CHECKPOINT" in capsys.readouterr().err
     exported = tmp_path / "a.onnx"
     assert main([str(config), str(checkpoint), "--out", str(exported)]) == 0
     other = shutil.copy(config, tmp_path / "other.py")
     assert detect([str(other), str(exported), *argv[2:]]) == 2
-    assert f"a.onnx: made with the config {config.stem}, not other; give that" in capsys.readouterr().err
+    assert f"a.onnx: was exported with {config.stem}, not other; give that config" in capsys.readouterr().err
     assert detect([*argv, "--backend", "onnx", "--tta"]) == 2
-    assert "--tta: goes with PyTorch alone" in capsys.readouterr().err
+    assert "--tta: is not available in ONNX Runtime" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
