@@ -21,7 +21,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]
     return config, folder / "work" / "iter_8.pth", folder / "raw" / "images"
 
 
-def test_an_exported_detector_finds_the_same_tanks(
+def test_exported_detector_finds_the_same_tanks(
     trained: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, checkpoint, images = trained
@@ -43,14 +43,14 @@ def test_an_exported_detector_finds_the_same_tanks(
 
 
 @pytest.mark.slow
-def test_weights_for_others_detect_score_and_are_trained_on(
+def test_safetensors_can_be_used_to_detect_test_and_train(
     trained: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, checkpoint, images = trained
     weights = tmp_path / "detector.safetensors"
     scores = []
     for name, model in (("trained", checkpoint), ("released", weights)):
-        if model == weights:  # with the threshold that scoring has chosen
+        if model == weights:  # after scoring has stored the threshold
             assert main([str(config), str(checkpoint), "--to", "safetensors", "--out", str(weights)]) == 0
             assert weights.stat().st_size < checkpoint.stat().st_size / 2
             given = weights.read_bytes()
