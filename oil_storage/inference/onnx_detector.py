@@ -90,7 +90,7 @@ class Metadata:
 
 
 class RawDetector(nn.Module):
-    """Detector as a single function from pixels to boxes and scores before NMS, which can be exported.
+    """Exportable detector: a single function from pixels to boxes and scores before NMS.
 
     Args:
         model: mmdet model in evaluation mode: a dense one-stage detector, or a detector of the DETR family.
@@ -110,7 +110,7 @@ class RawDetector(nn.Module):
         head = getattr(model, "bbox_head", None)
         self.has_queries = isinstance(model, DetectionTransformer)
         if kind in WITH_NMS_INSIDE or not (self.has_queries or isinstance(head, BaseDenseHead)):
-            raise UserError(f"{kind}: runs NMS inside the network, which ONNX cannot express; use PyTorch")
+            raise UserError(f"{kind}: cannot be exported, as it runs NMS inside the network; use PyTorch")
         self.clips = not isinstance(head, YOLOXHead)
         self.model, self.size = model, size
         self.levels: list[int] = []

@@ -38,7 +38,7 @@ RECORD, PAGE = ".summary.json", ".html"
 PICTURES, SUMMARY = "pictures", "summary.json"
 """Names in the output folder; pictures have their own folder, so that they are not mistaken for scenes."""
 OVERLAP = 128
-"""Overlap of neighbouring tiles in pixels; larger than nearly all tanks, so that a tile contains each completely."""
+"""Overlap of neighbouring tiles in pixels; larger than nearly all tanks, so that some tile contains each of them."""
 LONGEST_RUN = timedelta(days=365)
 """Timeout of a process that waits for the others."""
 

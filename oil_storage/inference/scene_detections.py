@@ -21,7 +21,7 @@ BIN = 10.0
 APART = 150.0
 """Largest gap between the roofs of neighbours in one site, in metres; dikes and roads are narrower."""
 ASSUMED_GSD = 1.2
-"""Metres per pixel of scenes without a resolution, as SPOT's; used for sites, not for diameters."""
+"""Metres per pixel (SPOT's) that is assumed if the resolution is not known; used for sites, not for diameters."""
 
 
 class Tank(NamedTuple):

@@ -200,7 +200,7 @@ class SceneDetector:
         detections = []
         for window, sample in zip(batch.windows, samples, strict=True):
             boxes, scores = (sample.pred_instances[key].float().cpu().numpy() for key in ("bboxes", "scores"))
-            has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # clipping leaves no area of a box outside the tile
+            has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # boxes outside the tile are clipped to zero area
             zoom = (window[2:] - window[:2]) / sample.ori_shape[::-1]
             detections.append(Detections((boxes[has_area] * np.tile(zoom, 2)).astype(np.float32), scores[has_area]))
         return detections
