@@ -49,13 +49,13 @@ def test_scene_that_is_still_wrong_after_repair_is_not_changed(
     calls = []
 
     def wrong_at_first(*arguments: Any) -> Inspected:
-        found = inspect(*arguments)
-        calls.append(found)
+        inspected = inspect(*arguments)
+        calls.append(inspected)
         if len(calls) > 1:
-            return found
-        verdict = replace(found.alignment.scenes["scene_0"], answer=Answer.NO, fault=Fault("transposed"))
-        scenes = {**found.alignment.scenes, "scene_0": verdict}
-        return replace(found, alignment=replace(found.alignment, scenes=scenes))
+            return inspected
+        verdict = replace(inspected.alignment.scenes["scene_0"], answer=Answer.NO, fault=Fault("transposed"))
+        scenes = {**inspected.alignment.scenes, "scene_0": verdict}
+        return replace(inspected, alignment=replace(inspected.alignment, scenes=scenes))
 
     for module in ("inspection", "repair"):
         monkeypatch.setattr(f"oil_storage.audit.{module}.inspect", wrong_at_first)

@@ -10,14 +10,14 @@ from tests.tiny_training import write_config, write_data
 
 def test_costs_are_printed_and_added_to_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path, write_data(tmp_path))
-    known = tmp_path / f"{config.stem}.json"
-    known.write_text(json.dumps({"config": config.stem, "learns": LEARNS}))
+    record = tmp_path / f"{config.stem}.json"
+    record.write_text(json.dumps({"config": config.stem, "learns": LEARNS}))
     assert main([str(config), "--seconds", "0", "--batch", "3", "--record", str(tmp_path)]) == 0
     message = capsys.readouterr().out
     assert message.startswith(f"{config.stem}: ")
     assert "64x64 px" in message
     assert "batches of 3" in message
-    content = json.loads(known.read_text())
+    content = json.loads(record.read_text())
     assert content["learns"] == LEARNS
     assert content["speed"]["training"]["batch"] == 3
 

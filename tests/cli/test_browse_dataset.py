@@ -35,7 +35,7 @@ def read(config: Path, split: str, number: int, seed: int = 0) -> list[Sample]:
 
 def misfits(samples: list[Sample]) -> np.ndarray:
     """Return the distance of each side of each box to its disc, ``(N, 4)`` in pixels; inf without a disc."""
-    found = []
+    distances = []
     for sample in samples:
         grey = sample.image.astype(np.float32).mean(axis=2)
         bright = grey > (np.median(grey) + grey.max()) / 2
@@ -45,8 +45,8 @@ def misfits(samples: list[Sample]) -> np.ndarray:
             disc = np.full(4, np.inf)
             if len(rows):
                 disc = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-            found.append(disc + np.array([left, top, left, top]) - box)
-    return np.array(found)
+            distances.append(disc + np.array([left, top, left, top]) - box)
+    return np.array(distances)
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
@@ -87,10 +87,10 @@ def test_seed_determines_the_samples(config: Path) -> None:
 
 def test_boxes_sit_on_discs_after_every_augmentation(config: Path) -> None:
     samples = read(config, "train", 60)
-    found = misfits(samples)
-    assert len(found) > 60
-    assert np.abs(found).max() <= 1
-    assert np.abs(found.mean(axis=0)).max() < 0.2, "a side is off by a pixel on average"
+    distances = misfits(samples)
+    assert len(distances) > 60
+    assert np.abs(distances).max() <= 1
+    assert np.abs(distances.mean(axis=0)).max() < 0.2, "a side is off by a pixel on average"
     transposed = [Sample(sample.tile, sample.image, sample.boxes[:, [1, 0, 3, 2]]) for sample in samples]
     assert np.abs(misfits(transposed)).max() > 1
 
@@ -101,13 +101,13 @@ def test_boxes_of_a_test_pipeline_are_resized_with_the_image(data: Path, tmp_pat
         cfg = Config.fromfile(path)
         steps = cfg.val_dataloader.dataset.pipeline
         steps[1] = {"type": "Resize", "scale": (128, 96), "keep_ratio": False}
-        cfg.val_dataloader.dataset.pipeline = [steps[place] for place in order]
+        cfg.val_dataloader.dataset.pipeline = [steps[index] for index in order]
         samples = list(read_samples(cfg, "val", 0))
         assert len(samples) == 9
         assert all(sample.image.shape == (96, 128, 3) for sample in samples)
-        found = misfits(samples)
-        assert len(found) >= 5
-        assert np.abs(found).max() <= 2, "blurred edges may move by two pixels"
+        distances = misfits(samples)
+        assert len(distances) >= 5
+        assert np.abs(distances).max() <= 2, "blurred edges may move by two pixels"
 
 
 def test_browse_shows_a_small_split_once(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,10 +122,10 @@ def test_box_is_drawn_on_its_outermost_pixels() -> None:
     assert picture.shape == (2 * LINE + 40, 60, 3)
     assert picture[: 2 * LINE].any(), "a title"
     green = (picture[2 * LINE :] == GREEN).all(axis=2)
-    wanted = np.zeros((40, 60), bool)
-    wanted[5:25, 10:30] = wanted[30:40, 50:60] = True
-    wanted[6:24, 11:29] = wanted[31:39, 51:59] = False
-    assert (green == wanted).all()
+    expected = np.zeros((40, 60), bool)
+    expected[5:25, 10:30] = expected[30:40, 50:60] = True
+    expected[6:24, 11:29] = expected[31:39, 51:59] = False
+    assert (green == expected).all()
     assert not image.any()
 
 

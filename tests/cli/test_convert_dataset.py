@@ -111,9 +111,9 @@ def test_convert_refuses_an_output_inside_its_source(
 def test_signal_leaves_no_extracted_images(tmp_path: Path, number: signal.Signals, status: int) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (64, 48)).save(picture, "PNG")
-    one = example(image_features(picture.getvalue(), "a.png", (64, 48), [(2, 3, 20, 30)], CLASS_NAME))
+    record = example(image_features(picture.getvalue(), "a.png", (64, 48), [(2, 3, 20, 30)], CLASS_NAME))
     (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "train.record").write_bytes(30_000 * framed(one))
+    (tmp_path / "raw" / "train.record").write_bytes(30_000 * framed(record))
     (tmp_path / "temporary").mkdir()
     tool = start_and_wait(
         [TOOL, tmp_path / "raw", tmp_path / "out", "--to", "coco"],

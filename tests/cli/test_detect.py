@@ -39,12 +39,12 @@ def test_finished_scenes_are_skipped_on_re_runs(
     argv = [*model, str(images), "--out", str(tmp_path / "out"), *FLAGS]
     assert main(argv) == 0
     printed = capsys.readouterr().out
-    known = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert [entry["scene"] for entry in known["scenes"]] == [f"scene_{index}" for index in range(4)]
-    assert known["made_by"]["score_threshold"] == 0.01
-    total = sum(entry["tanks"] for entry in known["scenes"])
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [entry["scene"] for entry in summary["scenes"]] == [f"scene_{index}" for index in range(4)]
+    assert summary["made_by"]["score_threshold"] == 0.01
+    total = sum(entry["tanks"] for entry in summary["scenes"])
     assert f"all    {total:>8}" in printed
-    for entry in known["scenes"]:
+    for entry in summary["scenes"]:
         features = json.loads((tmp_path / "out" / f"{entry['scene']}.geojson").read_text())["features"]
         assert len(features) == entry["tanks"] == sum(site["tanks"] for site in entry["sites"])
         drawn = read_pixels(tmp_path / "out" / "pictures" / f"{entry['scene']}.jpg")
@@ -55,7 +55,7 @@ def test_finished_scenes_are_skipped_on_re_runs(
     assert main(argv) == 0
     assert "3 of 4 scenes are finished and skipped" in capsys.readouterr().err
     assert (tmp_path / "out" / "scene_0.csv").stat().st_mtime_ns == before
-    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == known
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
     assert main([*argv, "--overlap", "8", "--html"]) == 0
     printed, messages = capsys.readouterr()
     assert "finished and skipped" not in messages
@@ -142,12 +142,12 @@ def test_scene_is_detected_again_when_it_gets_a_world_file(
 def test_scene_is_detected_again_when_its_file_changes(trained: tuple[list[str], Path], tmp_path: Path) -> None:
     model, images = trained
     scene, out = tmp_path / "scene.jpg", tmp_path / "out"
-    known = []
+    tables = []
     for name in ("scene_0.jpg", "scene_1.jpg"):
         shutil.copy(images / name, scene)
         assert main([*model, str(scene), "--out", str(out), *FLAGS]) == 0
-        known.append((out / "scene.csv").read_text())
-    assert known[0] != known[1]
+        tables.append((out / "scene.csv").read_text())
+    assert tables[0] != tables[1]
 
 
 def test_damaged_scene_is_left_out_and_the_others_are_detected(
@@ -201,9 +201,9 @@ def test_scene_that_cannot_be_drawn_is_left_out(
     out = tmp_path / "out"
     assert main([*model, str(images), "--out", str(out), *FLAGS]) == 1
     assert f"left out: {images / 'scene_1.jpg'}: ValueError: no such brush" in capsys.readouterr().err
-    known = json.loads((out / "summary.json").read_text())
-    assert [entry["scene"] for entry in known["scenes"]] == ["scene_0", "scene_2", "scene_3"]
-    assert list(known["left_out"]) == [str(images / "scene_1.jpg")]
+    summary = json.loads((out / "summary.json").read_text())
+    assert [entry["scene"] for entry in summary["scenes"]] == ["scene_0", "scene_2", "scene_3"]
+    assert list(summary["left_out"]) == [str(images / "scene_1.jpg")]
     assert not list(out.rglob("scene_1.*"))
 
 

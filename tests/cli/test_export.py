@@ -33,13 +33,13 @@ def test_exported_detector_finds_the_same_tanks(
         argv = [str(config), str(model), str(images), "--out", str(tmp_path / name), *flags]
         assert detect(argv) == 0
     for path in sorted((tmp_path / "torch").glob("*.coco.json")):
-        one, two = (
+        torch_boxes, onnx_boxes = (
             json.loads((folder / path.name).read_text())["annotations"] for folder in (path.parent, tmp_path / "onnx")
         )
-        assert abs(len(one) - len(two)) <= 0.01 * len(one) + 1
-        theirs = np.array([[*each["bbox"], 500 * each["score"]] for each in two])
-        ours = np.array([[*each["bbox"], 500 * each["score"]] for each in one])
-        assert (np.abs(ours[:, None] - theirs[None]).max(axis=2).min(axis=1) <= 0.5).mean() >= 0.99
+        assert abs(len(torch_boxes) - len(onnx_boxes)) <= 0.01 * len(torch_boxes) + 1
+        second = np.array([[*box["bbox"], 500 * box["score"]] for box in onnx_boxes])
+        first = np.array([[*box["bbox"], 500 * box["score"]] for box in torch_boxes])
+        assert (np.abs(first[:, None] - second[None]).max(axis=2).min(axis=1) <= 0.5).mean() >= 0.99
 
 
 @pytest.mark.slow

@@ -196,9 +196,9 @@ def test_training_log_is_readable(data: Path, tmp_path: Path, capsys: pytest.Cap
     assert main([str(config), "--work-dir", str(tmp_path / "work"), "--cfg-options", interval]) == 0
     printed = capsys.readouterr().err
     written = next((tmp_path / "work").glob("*/*.log")).read_text()
-    for kept in ("System environment:", "Config:", "Hooks will be executed"):  # kept in the log file for debugging
-        assert kept in written
-        assert kept not in printed
+    for section in ("System environment:", "Config:", "Hooks will be executed"):  # kept in the log file for debugging
+        assert section in written
+        assert section not in printed
     assert len(printed[: printed.index("Iter(train)")].splitlines()) <= 25
     lines = [*printed.splitlines(), *written.splitlines()]
     assert sum("Iter(train)" in line and "loss: " in line for line in lines) >= 1

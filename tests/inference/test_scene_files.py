@@ -67,8 +67,8 @@ def test_geojson_polygons_cover_the_tanks(tmp_path: Path) -> None:
         middle = TURNED.to_pixels(np.array([[x[0], y[0]]]))[0]
         assert middle == pytest.approx((box[:2] + box[2:]) / 2, abs=0.01)
         corners = np.array(transform("OGC:CRS84", TURNED.crs, *polygon.exterior.xy)).T
-        wanted = Polygon(TURNED.to_world(box[[0, 1, 0, 3, 2, 3, 2, 1]].reshape(4, 2)))
-        assert Polygon(corners).symmetric_difference(wanted).area < 0.01 * wanted.area
+        expected = Polygon(TURNED.to_world(box[[0, 1, 0, 3, 2, 3, 2, 1]].reshape(4, 2)))
+        assert Polygon(corners).symmetric_difference(expected).area < 0.01 * expected.area
         assert feature["properties"]["diameter_m"] == pytest.approx(1.3 * (box[2:] - box[:2]).mean(), rel=0.01)
 
 
@@ -88,8 +88,8 @@ def test_gis_files_have_correct_positions_scores_and_diameters(
     detections = two_tanks(georeference)
     frame = geopandas.read_file(written(detections, tmp_path)[number])
     centres = frame.geometry.to_crs(TURNED.crs).centroid
-    wanted = np.array(transform(georeference.crs, TURNED.crs, *georeference.to_world(detections.centres).T)).T
-    assert np.hypot(centres.x - wanted[:, 0], centres.y - wanted[:, 1]).max() < 0.01  # metres
+    expected = np.array(transform(georeference.crs, TURNED.crs, *georeference.to_world(detections.centres).T)).T
+    assert np.hypot(centres.x - expected[:, 0], centres.y - expected[:, 1]).max() < 0.01  # metres
     np.testing.assert_allclose(frame["score"], detections.scores, atol=1e-4)
     assert list(frame["site"]) == [1, 1]
     np.testing.assert_allclose(frame["diameter_m"], detections.diameters, atol=0.01)
