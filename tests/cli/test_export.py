@@ -27,7 +27,7 @@ def test_exported_detector_finds_the_same_tanks(
     config, checkpoint, images = trained
     out = tmp_path / "new" / "a.onnx"
     assert main([str(config), str(checkpoint), "--to", "onnx", "--out", str(out)]) == 0
-    assert "tiles (N, 3, 64, 64) of RGB" in capsys.readouterr().out
+    assert "RGB tiles (N, 3, 64, 64)" in capsys.readouterr().out
     flags = ["--score-thr", "0.01", "--overlap", "16"]
     for name, model in (("torch", checkpoint), ("onnx", out)):
         argv = [str(config), str(model), str(images), "--out", str(tmp_path / name), *flags]

@@ -136,7 +136,7 @@ def test_bad_input_is_reported_in_one_line(
         (str(tmp_path / "text.pth"),): "text.pth: not a checkpoint",
         (str(tmp_path / "other.pth"),): "other.pth: checkpoint of another model",
         (checkpoint, "--out", "scores.csv"): "must be a file that ends in .pkl",
-        (checkpoint, "--out", str(folder)): "folder.pkl: is a folder",
+        (checkpoint, "--out", str(folder)): "folder.pkl: must be a file",
         (checkpoint, "--tta", "--cfg-options", "tta_model=None"): "--tta: the config has no tta_model",
         (checkpoint, "--cfg-options", "test_dataloader.dataset.overlap=0"): "the config wants 64_0",
         (checkpoint, "--cfg-options", "+model.neck.foo=1"): "unexpected keyword argument 'foo'",
