@@ -1,4 +1,4 @@
-"""What every test may use."""
+"""Fixtures and settings of all tests."""
 
 import os
 import signal
@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-# Pictures are drawn into files; a test machine has no screen.
+# Matplotlib draws to files, because test machines have no display.
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Processes that share the cores are the faster the less each wants all of them.
+# Parallel test processes are faster if each uses few threads.
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     cores = len(os.sched_getaffinity(0)) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(cores, 1)))
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", str(max(cores, 1)))
-# A shell starts what it puts in the background with SIGINT ignored, and tools under test would inherit that.
+# Shells ignore SIGINT in background jobs, and the tools under test would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests marked ``gpu`` where torch sees no CUDA."""
+    """Skip tests marked ``gpu`` if CUDA is not available."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class ThisProcess:
-    """Stands in for a pool of processes, whose start takes seconds."""
+    """Fake of a process pool that runs jobs in this process, because a pool takes seconds to start."""
 
     def __init__(self, *_: Any) -> None:
         pass
@@ -51,7 +51,7 @@ class ThisProcess:
 
 @pytest.fixture(scope="session", autouse=True)
 def jobs_in_this_process() -> Iterator[None]:
-    """Compute jobs here; the tests of ``parallel.py`` and the tools that tests start have processes."""
+    """Run parallel jobs in this process, except in the tests of ``parallel.py`` and in tools that tests start."""
     from oil_storage import parallel
 
     with pytest.MonkeyPatch.context() as patch:
@@ -61,7 +61,7 @@ def jobs_in_this_process() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def airbus() -> Path:
-    """Return the folder of the real scenes, ``images/`` and ``annotations.csv``."""
+    """Return the folder of the real Airbus scenes, with ``images/`` and ``annotations.csv``."""
     folder = os.environ.get("OIL_STORAGE_AIRBUS")
     if not folder:
         pytest.skip("needs the real scenes: set OIL_STORAGE_AIRBUS to their folder")

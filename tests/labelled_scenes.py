@@ -1,4 +1,4 @@
-"""Scenes with awkward names, sizes, places on earth and boxes, for what reads and writes them."""
+"""Labelled scenes with unusual names, sizes, georeferences and boxes, for tests of readers and writers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ GROUND = {
 
 
 def make_scenes(folder: Path, seed: int = 0) -> list[Scene]:
-    """Write images of several sizes to ``folder``; scenes by id, all but one with boxes, some with fractions."""
+    """Write images of several sizes to ``folder``; return the scenes by id, one of them without boxes."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
     scenes = []
@@ -38,7 +38,7 @@ def make_scenes(folder: Path, seed: int = 0) -> list[Scene]:
 
 
 def write_image(path: Path, width: int, height: int) -> None:
-    """Write a flat image; where :data:`GROUND` has its name, with its place on earth."""
+    """Write an image of one colour, georeferenced if :data:`GROUND` has its name."""
     if path.name not in GROUND:
         Image.new("RGB", (width, height), (90, 120, 80)).save(path)
         return
@@ -47,14 +47,14 @@ def write_image(path: Path, width: int, height: int) -> None:
 
 
 def write_geotiff(path: Path, width: int, height: int, crs: str | None, transform: Affine) -> None:
-    """Write a flat GeoTIFF of 8 bits a band."""
+    """Write an 8-bit GeoTIFF of one colour."""
     profile = {"width": width, "height": height, "count": 3, "dtype": "uint8"}
     with rasterio.open(path, "w", driver="GTiff", crs=crs, transform=transform, **profile) as raster:
         raster.write(np.full((3, height, width), 90, np.uint8))
 
 
 def random_boxes(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """``(12, 4)`` xyxy: the whole image, the far corner, whole numbers, thirds of pixels, a small one, others."""
+    """Return boxes ``(12, 4)`` xyxy: the whole image, the far corner, integers, thirds of pixels, and random ones."""
     corners = rng.uniform(0, 0.6, (7, 2)) * (width, height)
     boxes = np.hstack([corners, corners + rng.uniform(3, 0.4 * min(width, height) + 3, (7, 2))])
     fixed = [
@@ -68,7 +68,7 @@ def random_boxes(rng: np.random.Generator, width: int, height: int) -> np.ndarra
 
 
 def assert_same_scenes(scenes: Sequence[Scene], expected: Sequence[Scene], tolerance: float = 0.02) -> None:
-    """Same names, sizes, pixels and places; boxes in the same order, each side within ``tolerance`` pixels."""
+    """Assert equal names, sizes, pixels and georeferences, and equal boxes within ``tolerance`` pixels."""
     assert [scene.scene_id for scene in scenes] == [scene.scene_id for scene in expected]
     for scene, other in zip(scenes, expected, strict=True):
         assert (scene.width, scene.height) == (other.width, other.height)

@@ -1,4 +1,4 @@
-"""Names of what a killed process leaves."""
+"""Partial files as a killed process leaves them."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 from oil_storage.files import partial_path
 
 DEAD = 2**22 - 1
-"""A process id that hardly any process has: the largest on Linux."""
+"""Largest process id of Linux, which is unlikely to be in use."""
 
 
 def left_partial(path: Path) -> Path:
-    """Return the name under which a process that was killed has begun to write ``path``."""
+    """Return the partial name of ``path`` that a killed process used."""
     partial = partial_path(path)
     return partial.with_name(partial.name.replace(f".{os.getpid()}.", f".{DEAD}."))

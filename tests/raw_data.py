@@ -1,4 +1,4 @@
-"""Tiny labelled scenes in the Airbus layout: bright discs on textured ground, written in a second."""
+"""Tiny labelled scenes in the Airbus layout: bright discs on textured ground."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ import numpy as np
 
 
 def write_raw_data(folder: Path, scenes: int = 6, size: int = 256, tanks: int = 8, seed: int = 0) -> Path:
-    """Write ``images/`` and ``annotations.csv``; scene ``i`` is called ``scene_i`` and has ``tanks`` boxes."""
+    """Write ``images/`` and ``annotations.csv``; scene ``i`` has the name ``scene_i`` and ``tanks`` boxes."""
     rng = np.random.default_rng(seed)
     (folder / "images").mkdir(parents=True)
     rows = ["image_id,class,bounds"]
     for index in range(scenes):
-        # ground of its own, or scenes would show the same
+        # different ground in each scene, or the audit would report the same ground
         texture = cv2.GaussianBlur(rng.normal(0, 60, (size, size, 1)).astype(np.float32), (0, 0), 2)[..., None]
         image = (75 + texture + rng.integers(-8, 8, (size, size, 3))).clip(0, 110).astype(np.uint8)
         for cell in rng.choice(16, tanks, replace=False):

@@ -1,4 +1,4 @@
-"""Scenes with detections, for tests: some right, some off, some of nothing."""
+"""Scenes with ground truth and random detections, for tests."""
 
 from collections.abc import Sequence
 
@@ -10,28 +10,28 @@ SIDE = 2560
 
 
 def scored_scenes(numbers: Sequence[int] = (40, 0, 7, 120), seed: int = 0, noise: int = 60) -> list[SceneResult]:
-    """Scenes of so many tanks; scores have two digits, so that many are equal."""
+    """Return a scene for each number of tanks; scores have two digits, so that many are equal."""
     rng = np.random.default_rng(seed)
     return [
-        SceneResult(f"scene_{index:02d}", SIDE, SIDE, truth, *_found(rng, truth, noise))
+        SceneResult(f"scene_{index:02d}", SIDE, SIDE, truth, *_random_detections(rng, truth, noise))
         for index, truth in enumerate(_boxes(rng, number) for number in numbers)
     ]
 
 
 def perfect(scenes: Sequence[SceneResult]) -> list[SceneResult]:
-    """The same scenes, with their own boxes as detections."""
-    return [with_detections(one, one.truth, np.full(len(one.truth), 0.9)) for one in scenes]
+    """Return the scenes with their ground truth as detections."""
+    return [with_detections(scene, scene.truth, np.full(len(scene.truth), 0.9)) for scene in scenes]
 
 
 def empty(scenes: Sequence[SceneResult]) -> list[SceneResult]:
-    """The same scenes, without detections."""
-    return [with_detections(one, np.zeros((0, 4)), np.zeros(0)) for one in scenes]
+    """Return the scenes without detections."""
+    return [with_detections(scene, np.zeros((0, 4)), np.zeros(0)) for scene in scenes]
 
 
 def with_detections(scene: SceneResult, boxes: np.ndarray, scores: np.ndarray) -> SceneResult:
-    """The same scene with other detections."""
-    found = np.asarray(boxes, np.float32), np.asarray(scores, np.float32)
-    return SceneResult(scene.scene_id, scene.width, scene.height, scene.truth, *found, scene.windows, scene.gsd)
+    """Return the scene with other detections."""
+    detections = np.asarray(boxes, np.float32), np.asarray(scores, np.float32)
+    return SceneResult(scene.scene_id, scene.width, scene.height, scene.truth, *detections, scene.windows, scene.gsd)
 
 
 def _boxes(rng: np.random.Generator, number: int) -> np.ndarray:
@@ -39,7 +39,7 @@ def _boxes(rng: np.random.Generator, number: int) -> np.ndarray:
     return np.hstack([corners, corners + np.exp(rng.normal(2.8, 0.5, (number, 1)))]).astype(np.float32)
 
 
-def _found(rng: np.random.Generator, truth: np.ndarray, noise: int) -> tuple[np.ndarray, np.ndarray]:
+def _random_detections(rng: np.random.Generator, truth: np.ndarray, noise: int) -> tuple[np.ndarray, np.ndarray]:
     sides = truth[:, 2:3] - truth[:, :1]
     seen = truth + rng.normal(0, 0.1, truth.shape) * sides
     seen = np.concatenate([seen[rng.random(len(seen)) < 0.85], seen[rng.random(len(seen)) < 0.1]])

@@ -1,4 +1,4 @@
-"""Small detectors of all configs, and tiles of noise for them."""
+"""Small versions of the detectors of all configs, and tiles of noise as their input."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def batch(objects: tuple[int, ...], side: int) -> dict[str, list[Any]]:
 
 
 def small_detector(path: Path) -> tuple[nn.Module, int]:
-    """The detector of a config, small, its weights from seed 0; and the side of a tile for it."""
+    """Return a small version of a config's detector, with weights of seed 0, and its tile size."""
     config = Config.fromfile(path)
     import_modules_from_strings(**config.custom_imports)
     init_default_scope("mmdet")
@@ -43,18 +43,18 @@ def small_detector(path: Path) -> tuple[nn.Module, int]:
     config.model.data_preprocessor.batch_augments = None
     if "roi_head" in config.model:
         for proposals in (config.model.train_cfg.rpn_proposal, config.model.test_cfg.rpn):
-            proposals.max_per_img = 400  # which saves time
+            proposals.max_per_img = 400  # saves time
         heads = config.model.roi_head.bbox_head
         for head in heads if isinstance(heads, list) else [heads]:
             head.fc_out_channels = 128
     torch.manual_seed(0)
     model = MODELS.build(config.model)
     model.init_weights()
-    return model, 512 if config.model.backbone.type == "NarrowSSDVGG" else 128  # whose coarsest level is 512 px wide
+    return model, 512 if config.model.backbone.type == "NarrowSSDVGG" else 128  # its coarsest level is 512 px wide
 
 
 def with_statistics(model: nn.Module) -> nn.Module:
-    """Give batch norms something to do."""
+    """Set random statistics in the batch norms."""
     generator = torch.Generator().manual_seed(0)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""The weights that come with the repository: each is what its card says, and finds tanks."""
+"""Shipped weights: their cards are correct, and they detect tanks."""
 
 import ast
 import csv
@@ -16,14 +16,14 @@ from oil_storage.synthetic import make_synthetic
 WEIGHTS = sorted(Path("weights").glob("*.safetensors"))
 
 
-def test_there_are_weights_and_nothing_else() -> None:
+def test_weights_folder_contains_only_weights_and_cards() -> None:
     assert WEIGHTS
     cards = [path.with_suffix(".md") for path in WEIGHTS]
     assert sorted(Path("weights").iterdir()) == sorted([*WEIGHTS, *cards])
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
-def test_a_card_says_what_is_so(path: Path) -> None:
+def test_card_states_the_facts_of_its_weights(path: Path) -> None:
     assert path.stat().st_size <= 20e6
     card, checkpoint = path.with_suffix(".md").read_text(), Checkpoint.read(path)
     assert checkpoint.meta.trained is not None
@@ -35,7 +35,7 @@ def test_a_card_says_what_is_so(path: Path) -> None:
     for run in runs:
         scenes = run.scenes
         assert scenes is not None
-        if not run.tta:  # which has a threshold of its own
+        if not run.tta:  # TTA has its own threshold
             assert scenes.threshold == pytest.approx(checkpoint.threshold())
         figures = (run.metrics["coco/bbox_mAP"], run.metrics["coco/bbox_mAP_50"], scenes.ap50, scenes.f1)
         row = " | ".join(f"{value:.3f}" for value in figures)
@@ -44,7 +44,7 @@ def test_a_card_says_what_is_so(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
-def test_they_find_tanks_that_they_have_not_been_trained_on(path: Path, tmp_path: Path) -> None:
+def test_weights_find_tanks_in_unseen_scenes(path: Path, tmp_path: Path) -> None:
     make_synthetic(tmp_path, 1, 1280, 0)
     (image,) = (tmp_path / "images").iterdir()
     rows = csv.DictReader((tmp_path / "annotations.csv").open())

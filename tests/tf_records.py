@@ -1,4 +1,4 @@
-"""TFRecords written from the published description of the format alone: no code is shared with the reader."""
+"""Writer of TFRecords after the published description of the format; it shares no code with the reader."""
 
 import gzip
 import struct
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_records(path: Path, records: Sequence[bytes]) -> Path:
-    """Write byte strings as a TFRecord, as gzip where the name ends so."""
+    """Write byte strings as a TFRecord; compress it if the name ends in ``.gz``."""
     content = b"".join(framed(record) for record in records)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
@@ -15,13 +15,13 @@ def write_records(path: Path, records: Sequence[bytes]) -> Path:
 
 
 def framed(record: bytes) -> bytes:
-    """One record with its length and checksums."""
+    """Return a record with its length and checksums."""
     length = struct.pack("<Q", len(record))
     return length + _masked_checksum(length) + record + _masked_checksum(record)
 
 
 def example(features: Mapping[str, Sequence[bytes] | Sequence[float] | Sequence[int]]) -> bytes:
-    """A serialized ``tf.train.Example``: 1 features, 1 map of 1 key and 2 value, 1 bytes, 2 float or 3 int64 list."""
+    """Return a serialized ``tf.train.Example``: values are bytes (1), float (2) or int64 (3) lists."""
     entries = b""
     for key, values in features.items():
         if all(isinstance(value, bytes) for value in values):
@@ -37,7 +37,7 @@ def example(features: Mapping[str, Sequence[bytes] | Sequence[float] | Sequence[
 def image_features(
     encoded: bytes, name: str, size: tuple[int, int], boxes: Sequence[Sequence[float]], class_name: str | None
 ) -> dict[str, Sequence[bytes] | Sequence[float] | Sequence[int]]:
-    """The keys that the Object Detection API's own scripts write; boxes are xyxy in pixels."""
+    """Return the features that scripts of the Object Detection API write; boxes are xyxy in pixels."""
     width, height = size
     edges = list(zip(*boxes, strict=True)) or [()] * 4
     return {

@@ -1,4 +1,4 @@
-"""A detector, a data set and a schedule that train in seconds."""
+"""Detector, data set and schedule that train in seconds."""
 
 import itertools
 import json
@@ -64,19 +64,19 @@ WITH_WORKERS: dict[str, Any] = {
     for loader in ("train", "val")
     for key, value in {"num_workers": 1, "persistent_workers": True}.items()
 }
-"""Changes for :func:`write_config`: data is loaded in other processes, as in real trainings."""
+"""Changes for :func:`write_config` that load data in worker processes."""
 
 
 def write_data(folder: Path) -> Path:
-    """Prepare four tiny scenes; returns the prepared folder."""
+    """Prepare four tiny scenes; return the prepared folder."""
     prepare(write_raw_data(folder / "raw", scenes=4, size=128, tanks=6), folder / "prepared", tile=64, overlap=16)
     return folder / "prepared"
 
 
 def write_config(folder: Path, data: Path, **changes: Any) -> Path:
-    """Write a config; ``changes`` are merged into it, their keys dotted with ``__``.
+    """Write a config with ``changes``, whose keys have ``__`` in place of dots.
 
-    Each has a name of its own: mmengine tells experiments of one process apart by the config's name and the second.
+    Each config has a unique name, because mmengine identifies experiments by the config's name and the second.
     """
     path = folder / f"tiny_{next(NUMBERS)}.py"
     path.write_text(CONFIG.format(runtime=RUNTIME, data=data))
@@ -87,26 +87,26 @@ def write_config(folder: Path, data: Path, **changes: Any) -> Path:
 
 
 def losses(work_dir: Path) -> dict[int, float]:
-    """Loss by iteration, of all runs that wrote to a work dir."""
-    found = {}
+    """Return the loss of each iteration, from all runs in a work dir."""
+    losses_by_step = {}
     for log in sorted(work_dir.glob("*/vis_data/scalars.json")):
         for line in log.read_text().splitlines():
             entry = json.loads(line)
             if "loss" in entry:
-                found[entry["step"]] = entry["loss"]
-    return found
+                losses_by_step[entry["step"]] = entry["loss"]
+    return losses_by_step
 
 
 def final_weights(work_dir: Path) -> dict[str, torch.Tensor]:
-    """Return the averaged weights (``state_dict``) and the trained ones (``ema_state_dict``: mmengine swaps them)."""
+    """Return the averaged weights (``state_dict``) and the trained ones (``ema_state_dict``)."""
     checkpoint = torch.load(work_dir / "iter_8.pth", weights_only=False)
     return {**checkpoint["state_dict"], **{f"ema.{k}": v for k, v in checkpoint["ema_state_dict"].items()}}
 
 
-def same_training(one: Path, other: Path) -> bool:
-    first, second = final_weights(one), final_weights(other)
+def same_training(work_dir: Path, other: Path) -> bool:
+    first, second = final_weights(work_dir), final_weights(other)
     return (
-        losses(one) == losses(other)
+        losses(work_dir) == losses(other)
         and first.keys() == second.keys()
         and all(torch.equal(first[key], second[key]) for key in first)
     )

@@ -1,4 +1,4 @@
-"""Audit a data set; see ``oil_storage.cli.audit_dataset``."""
+"""Audit a data set; see oil_storage/cli/audit_dataset.py."""
 
 from _package import run
 

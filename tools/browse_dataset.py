@@ -1,4 +1,4 @@
-"""Show what the model is given; the work is in oil_storage/cli/browse_dataset.py."""
+"""Show augmented tiles; see oil_storage/cli/browse_dataset.py."""
 
 from _package import run
 

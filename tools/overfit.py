@@ -1,4 +1,4 @@
-"""See whether configs learn; the work is in oil_storage/cli/overfit.py."""
+"""Check whether configs can learn; see oil_storage/cli/overfit.py."""
 
 from _package import run
 

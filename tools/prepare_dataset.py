@@ -1,4 +1,4 @@
-"""Prepare a data set; see ``oil_storage.cli.prepare_dataset``."""
+"""Prepare a data set; see oil_storage/cli/prepare_dataset.py."""
 
 from _package import run
 

@@ -1,4 +1,4 @@
-"""Record tested runs; see ``oil_storage.cli.report``."""
+"""Record tested runs; see oil_storage/cli/report.py."""
 
 from _package import run
 

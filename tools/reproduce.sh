@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Repeat a row of the table in docs/results.md: prepare, train, test, report.
+# Reproduce a row of the table in docs/results.md: prepare, train, test, report.
 #
 #     tools/reproduce.sh CONFIG [SEED [SPLIT]]      e.g. tools/reproduce.sh ssd_lite0_x15 0 val
 #
-# The scenes lie in airbus/, or where OIL_STORAGE_SCENES says; OIL_STORAGE_SPLIT names another split than that of all
-# recorded runs, and with it goes a folder of its own, OIL_STORAGE_DATA. Paths are those from the repository's folder.
-# What is prepared and trained already is not made again. SPLIT is val, or test: a look at test goes into
-# results/test_log.csv. More arguments go to tools/train.py and tools/test.py, --amp as a rule; --tta, for the row of two
-# views, to the latter alone.
+# OIL_STORAGE_SCENES is the folder of the scenes (default: airbus). To use another split than that of the recorded runs,
+# set OIL_STORAGE_SPLIT to its file and OIL_STORAGE_DATA to a new folder. Paths are relative to the repository. Finished
+# steps are skipped on re-runs. SPLIT is val or test; each test adds a line to results/test_log.csv. Further arguments,
+# e.g. --amp, are passed to tools/train.py and tools/test.py; --tta, which reproduces the rows of two views, is passed
+# only to tools/test.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,1 +1,1 @@
-"""One module per tool: ``main(argv=None)`` parses and calls the package."""
+"""Command-line tools: ``main(argv=None)`` of each module parses the arguments and runs the tool."""

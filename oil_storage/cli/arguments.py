@@ -1,4 +1,4 @@
-"""Arguments that several tools have, and types of arguments."""
+"""Arguments that several tools share, and argument types."""
 
 import argparse
 import math
@@ -12,30 +12,29 @@ if TYPE_CHECKING:
 
 
 def number(least: float, most: float = math.inf, kind: type[int] | type[float] = float) -> Callable[[str], float]:
-    """Make an argparse type for finite numbers from ``least`` to ``most``."""
-    bounds = f"from {least} to {most}" if most < math.inf else f"{least} or more"
+    """Return an argparse type for finite numbers from ``least`` to ``most``."""
+    bounds = f"from {least} to {most}" if most < math.inf else f"of at least {least}"
 
     def parse(text: str) -> float:
         try:
             value = kind(text)
         except ValueError:
-            value = kind(least) - 1
+            value = math.nan
         if not least <= value <= most or math.isinf(value):
             raise argparse.ArgumentTypeError(
-                f"{text!r}: must be {'an integer' if kind is int else 'a number'}, {bounds}"
+                f"{text!r}: must be {'an integer' if kind is int else 'a number'} {bounds}"
             )
         return value
 
     return parse
 
 
-def count(text: str) -> int:
-    """Parse an integer from 1 up."""
-    return int(number(1, kind=int)(text))
-
-
+count = number(1, kind=int)
+"""Argument type for integers of at least 1."""
 share = number(0, 1)
-"""Parse a number from 0 to 1."""
+"""Argument type for numbers from 0 to 1."""
+fold_count = number(3, kind=int)
+"""Argument type for a number of folds: at least one each for train, val and test."""
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -50,30 +49,38 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help='override the config, e.g. optim_wrapper.optimizer.lr=1e-3 or key="[1,2]"; +KEY=VALUE adds a key',
+        help='override config values, e.g. optim_wrapper.optimizer.lr=1e-3 or key="[1,2]"; +KEY=VALUE adds a key',
     )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add ``--device``."""
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes CUDA if there")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: CUDA if available")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """Add what training and testing have in common."""
+    """Add the arguments that training and testing share."""
     add_config(parser)
     parser.add_argument("--work-dir", type=Path, help="output folder (default: work_dirs/<config name>)")
-    parser.add_argument("--amp", action="store_true", help="compute in bfloat16, on CPU and CUDA")
+    parser.add_argument("--amp", action="store_true", help="compute in bfloat16 on CPU and CUDA")
     add_options(parser)
     add_device(parser)
     launchers = ("none", "pytorch", "slurm")
-    parser.add_argument("--launcher", choices=launchers, default="none", help="set by tools/dist_*.sh, slurm_train.sh")
+    parser.add_argument(
+        "--launcher", choices=launchers, default="none", help="tools/dist_*.sh and slurm_train.sh set it"
+    )
     # torch.distributed.launch passes it; torchrun uses the environment
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
+def add_tta(parser: argparse.ArgumentParser) -> None:
+    """Add ``--tta``."""
+    tta = "merge the detections in each tile and in its copy rotated by 180 degrees, or in the config's own views"
+    parser.add_argument("--tta", action="store_true", help=tta)
+
+
 def folder(text: str) -> Path:
-    """Parse a folder's name; an empty one, as an unset variable leaves it, would mean this folder."""
+    """Parse the path of a folder; refuse an empty one (an unset shell variable), which means the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("the name is empty; name a folder")
     return Path(text)
@@ -84,7 +91,7 @@ def bands(text: str) -> tuple[int, ...]:
     if text == "file":
         return ()
     if not re.fullmatch(r"\s*[1-9]\d*\s*(,\s*[1-9]\d*\s*){2}", text):
-        raise argparse.ArgumentTypeError(f"{text!r}: must be three numbers from 1 up, as 3,2,1")
+        raise argparse.ArgumentTypeError(f"{text!r}: must be three band numbers from 1 up, e.g. 3,2,1")
     return tuple(map(int, text.split(",")))
 
 
@@ -97,60 +104,61 @@ def stretch(text: str) -> tuple[float, float] | tuple[()]:
     except ValueError:
         low = high = 0.0
     if not 0 <= low < high <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be two percentiles, as 2,98")
+        raise argparse.ArgumentTypeError(f"{text!r}: must be two rising percentiles, e.g. 2,98")
     return low, high
 
 
-def add_reading(parser: argparse.ArgumentParser, default: str = "by the file") -> None:
-    """Add ``--bands --stretch``, see :class:`oil_storage.imagery.Reading`.
+def add_reading(parser: argparse.ArgumentParser, default: str = "") -> None:
+    """Add ``--bands`` and ``--stretch``, see :class:`oil_storage.imagery.Reading`.
 
     Args:
-        parser: of the tool.
-        default: what is done without these options.
+        parser: parser of the tool.
+        default: default in the help texts if it is not the file's bands and no stretch.
     """
     reading = parser.add_argument_group("bands")
     reading.add_argument(
         "--bands",
         type=bands,
         metavar="R,G,B",
-        help=f"bands that are red, green and blue, counted from 1; 'file' takes those of the file (default: {default})",
+        help=f"red, green and blue band, counted from 1; 'file' uses those that the file declares "
+        f"(default: {default or 'file'})",
     )
     reading.add_argument(
         "--stretch",
         type=stretch,
         metavar="LOW,HIGH",
-        help="percentiles of each band that become black and white; 'none' leaves 8 bits as they are and stretches "
-        f"others by 2,98 (default: {'none' if default == 'by the file' else default})",
+        help="percentiles of each band that become black and white; 'none' stretches only bands of more than 8 bits, "
+        f"by 2,98 (default: {default or 'none'})",
     )
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
-    """Add ``SOURCE --format --class-map --bands --stretch``."""
+    """Add ``SOURCE``, ``--format``, ``--class-map``, ``--bands`` and ``--stretch``."""
     from oil_storage.annotations.formats import FORMATS
 
-    parser.add_argument("source", type=folder, metavar="SOURCE", help="folder with images and boxes")
-    parser.add_argument("--format", choices=tuple(FORMATS), help="format of SOURCE (default: the one that it has)")
+    parser.add_argument("source", type=folder, metavar="SOURCE", help="folder of labelled images")
+    parser.add_argument("--format", choices=tuple(FORMATS), help="format of SOURCE (default: detected)")
     parser.add_argument(
         "--class-map",
         metavar="NAME=CLASS,...",
-        help='which classes of SOURCE are tanks and which are left out: "Storage Tank=oil-storage-tank,ship=-"',
+        help='classes of SOURCE that are tanks, or left out ("-"): "Storage Tank=oil-storage-tank,ship=-"',
     )
     add_reading(parser)
 
 
 def add_judging(parser: argparse.ArgumentParser) -> None:
-    """Add ``--allow --strict``; see :func:`oil_storage.audit.records.check_usable`."""
+    """Add ``--allow`` and ``--strict``; see :func:`oil_storage.audit.records.check_usable`."""
     judging = parser.add_argument_group("errors")
     judging.add_argument(
         "--allow",
         action="store_true",
-        help="go on in spite of errors: images that cannot be used are left out, boxes that seem misplaced are taken",
+        help="continue despite errors: leave out unusable images and keep boxes that seem misplaced",
     )
-    judging.add_argument("--strict", action="store_true", help="repairs and warnings stop as errors do")
+    judging.add_argument("--strict", action="store_true", help="stop at repairs and warnings too")
 
 
 def reading_of(args: argparse.Namespace) -> "Reading":
-    """Return what ``--bands`` and ``--stretch`` say."""
+    """Return the values of ``--bands`` and ``--stretch``."""
     from oil_storage.imagery import Reading
 
     return Reading(args.bands or None, args.stretch or None)

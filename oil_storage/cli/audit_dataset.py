@@ -1,8 +1,8 @@
-"""Check images and boxes, and whether the boxes sit on the objects."""
+"""Check images and annotations, and whether the boxes sit on the objects."""
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,24 +18,19 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     from oil_storage.annotations.formats import WRITABLE
 
-    parser = argparse.ArgumentParser(
-        prog="audit_dataset.py",
-        description=f"{__doc__} Exit status: 0 where nothing stops a training, 1 where errors were found, 2 where it "
-        "could not run.",
-    )
+    description = f"{__doc__} Exit status: 0 without errors, 1 with errors, 2 if the audit could not run."
+    parser = argparse.ArgumentParser(prog="tools/audit_dataset.py", description=description)
     add_source(parser)
-    parser.add_argument("--strict", action="store_true", help="repairs and warnings count as errors")
-    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a page that stands alone")
-    parser.add_argument("--config", type=Path, help="report how many boxes its anchors can match")
-    parser.add_argument(
-        "--fix", type=folder, metavar="OUT", help="write repaired annotations and images to a new folder"
-    )
-    parser.add_argument("--to", choices=WRITABLE, default="airbus", help="format of --fix's OUT (default: %(default)s)")
+    parser.add_argument("--strict", action="store_true", help="count repairs and warnings as errors")
+    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a self-contained HTML page")
+    parser.add_argument("--config", type=Path, help="report how many boxes the anchors of CONFIG match")
+    parser.add_argument("--fix", type=folder, metavar="OUT", help="write repaired data to a new folder")
+    parser.add_argument("--to", choices=WRITABLE, default="airbus", help="format of OUT (default: %(default)s)")
     return parser
 
 
 def audit_dataset(args: argparse.Namespace) -> int:
-    """Audit, print the findings, and write what was asked for."""
+    """Audit a data set, print the findings, and write the requested files."""
     from oil_storage import config
     from oil_storage.annotations import formats
     from oil_storage.annotations.record import parse_class_map
@@ -45,10 +40,8 @@ def audit_dataset(args: argparse.Namespace) -> int:
 
     class_map = parse_class_map(args.class_map)
     cfg = config.load(args.config) if args.config else None
-    if args.report and args.report.is_dir():
-        raise UserError(f"--report {args.report}: is a folder; name a file, as audit.html")
-    if args.report and not args.report.parent.is_dir():
-        raise UserError(f"{args.report}: there is no folder {args.report.parent}; make it first")
+    if args.report and (args.report.is_dir() or not args.report.parent.is_dir()):
+        raise UserError(f"--report {args.report}: must be a file in an existing folder, e.g. audit.html")
     if args.fix:
         check_apart(args.source, args.fix)
         formats.check_is_free(args.fix)
@@ -82,7 +75,7 @@ def audit_dataset(args: argparse.Namespace) -> int:
 
 
 def summary(inspected: "Inspected") -> str:
-    """Summarise an audit in a few lines."""
+    """Return a summary of an audit in a few lines."""
     counts = Counter((finding.severity, finding.check) for finding in inspected.findings)
     alignment = inspected.alignment
     answers = Counter(verdict.answer for verdict in alignment.scenes.values())
@@ -97,15 +90,13 @@ def summary(inspected: "Inspected") -> str:
     if alignment.shift and alignment.size:
         lines.append(
             f"measured: common shift ({alignment.shift[0]:+.1f}, {alignment.shift[1]:+.1f}) px, "
-            f"size {alignment.size:.2f} of what people draw"
+            f"box size {alignment.size:.2f} relative to manual annotations"
         )
     if inspected.suspects:
-        lines.append(f"{len(inspected.suspects)} single boxes are suspects: --report shows the least round")
+        lines.append(f"{len(inspected.suspects)} boxes are suspects; --report shows the least round ones")
     for overlap in inspected.same_ground:
         lines.append(f"same ground: {overlap.first} and {overlap.second} share {overlap.shared:.0%}")
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``tools/audit_dataset.py``; see :func:`oil_storage.cli.command.run`."""
-    return run(build_parser(), audit_dataset, argv)
+main = partial(run, build_parser, audit_dataset)

@@ -1,10 +1,10 @@
-"""Measure what configs cost: parameters, GFLOPs, time a tile in training and in inference, memory."""
+"""Measure the cost of configs: parameters, GFLOPs, memory, and time per tile in training and inference."""
 
 import argparse
 import logging
 import os
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from oil_storage.figures import Cost
 
 BUSY = 1.0
-"""Load average of a minute from which on times are not those of a quiet machine."""
+"""Load average over one minute above which other processes distort the times."""
 logger = logging.getLogger(__name__)
 
 
@@ -26,38 +26,34 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/benchmark.py", description=__doc__)
     parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="e.g. configs/oil/ssd_lite0.py")
-    parser.add_argument("--amp", action="store_true", help="compute in bfloat16 whatever the config says")
+    parser.add_argument("--amp", action="store_true", help="compute in bfloat16")
     add_device(parser)
-    parser.add_argument(
-        "--seconds", type=number(0), default=15.0, help="least time of each measurement (default: %(default)s)"
-    )
-    parser.add_argument("--batch", type=count, metavar="N", help="tiles in a training step (default: the config's)")
-    parser.add_argument(
-        "--record", type=Path, metavar="DIR", help="write what was measured into DIR/<config>.json, e.g. results"
-    )
+    parser.add_argument("--seconds", type=number(0), default=15.0, help="duration of a measurement (default: 15)")
+    parser.add_argument("--batch", type=count, metavar="N", help="batch size in training (default: the config's)")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write the figures to DIR/<config>.json")
     return parser
 
 
 def benchmark(args: argparse.Namespace) -> None:
-    """Measure one config after the other, each in a process of its own, so that its memory is its own."""
+    """Measure the configs one after another, each in its own process, so that its peak memory is separate."""
     from oil_storage.reporting.results import record
 
     for path in args.configs:
         config.load(path)
     if args.record and not args.record.is_dir():
-        raise UserError(f"--record {args.record}: no such folder")
+        raise UserError(f"--record {args.record}: no such folder; name an existing one, e.g. results")
     if (load := os.getloadavg()[0]) > BUSY:
-        logger.warning("other work is on this machine (load %.1f), so times come out longer", load)
+        logger.warning("other processes are running (load %.1f); the measured times will be too long", load)
     for path in args.configs:
         with ProcessPoolExecutor(1, get_context("spawn")) as process:
             try:
                 cost = process.submit(_measure, path, args).result()
             except Exception as error:
-                raise UserError(f"{path}: could not be measured: {error}") from error
+                raise UserError(f"{path}: cannot be measured ({error})") from error
         print(
             f"{path.stem}: {cost.parameters / 1e6:.1f} M parameters, {cost.gflops:.1f} GFLOPs at "
-            f"{'x'.join(map(str, cost.input))} px; a tile takes {cost.inference.p50:.3g} s (p95 "
-            f"{cost.inference.p95:.3g}), in training {cost.training.p50:.3g} s in batches of {cost.training.batch}; "
+            f"{'x'.join(map(str, cost.input))} px; {cost.inference.p50:.3g} s per tile (p95 {cost.inference.p95:.3g}), "
+            f"in training {cost.training.p50:.3g} s in batches of {cost.training.batch}; "
             f"memory {cost.memory_gb:.1f} GB; {cost.hardware}, {cost.precision}",
             flush=True,
         )
@@ -77,6 +73,4 @@ def _measure(path: Path, args: argparse.Namespace) -> "Cost":
     return cost_of(cfg, args.seconds)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``tools/benchmark.py``; see :func:`oil_storage.cli.command.run`."""
-    return run(build_parser(), benchmark, argv)
+main = partial(run, build_parser, benchmark)

@@ -1,8 +1,8 @@
-"""Show what the model is given: tiles as the pipeline augments them, with their boxes."""
+"""Show augmented tiles with their boxes, as the model receives them."""
 
 import argparse
 import itertools
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from oil_storage import config
@@ -12,15 +12,17 @@ from oil_storage.cli.command import quieten_libraries, run
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
-    parser = argparse.ArgumentParser(
-        prog="browse_dataset.py",
-        description=f"{__doc__} Those of the train split are the first that a training with this seed would see.",
-    )
+    description = f"{__doc__} Tiles of the train split come in the order of a training with the same seed."
+    parser = argparse.ArgumentParser(prog="tools/browse_dataset.py", description=description)
     add_config(parser)
     parser.add_argument("--split", choices=("train", "val", "test"), default="train", help="default: %(default)s")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="new or empty folder for PNGs and sheet.png")
-    parser.add_argument("--number", type=count, default=16, help="how many tiles (default: %(default)s)")
-    parser.add_argument("--seed", type=number(0, kind=int), help="for order and augmentation (default: the config's)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="new or empty folder for the pictures (default: show them)"
+    )
+    parser.add_argument("--number", type=count, default=16, help="number of tiles (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=number(0, kind=int), help="seed of order and augmentation (default: the config's)"
+    )
     add_options(parser)
     return parser
 
@@ -45,9 +47,7 @@ def browse_dataset(args: argparse.Namespace) -> None:
         show(samples)
     else:
         tiles, boxes = save(samples, args.out)
-        print(f"{args.split} split, seed {seed}: {tiles} tiles with {boxes} boxes; all at once: {args.out / SHEET}")
+        print(f"{args.split} split, seed {seed}: {tiles} tiles with {boxes} boxes; overview: {args.out / SHEET}")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``tools/browse_dataset.py``; see :func:`oil_storage.cli.command.run`."""
-    return run(build_parser(), browse_dataset, argv)
+main = partial(run, build_parser, browse_dataset)

@@ -1,4 +1,4 @@
-"""Run a tool: parse its arguments, set up messages, and turn failures into an exit status."""
+"""Run a tool: parse its arguments, show its messages, and convert errors to an exit status."""
 
 import argparse
 import contextlib
@@ -15,27 +15,28 @@ from types import FrameType
 from oil_storage.errors import UserError
 
 HEAD_START = 5.0
-"""Seconds by which the first of several processes reports an error before the others; a launcher then ends them."""
+"""Delay in seconds before other processes than the first report an error; the launcher usually ends them earlier."""
 logger = logging.getLogger("oil_storage")
 
 
 def run(
-    parser: argparse.ArgumentParser,
+    build_parser: Callable[[], argparse.ArgumentParser],
     body: Callable[[argparse.Namespace], int | None],
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Parse ``argv``, call ``body`` and turn its failures into an exit status.
+    """Parse ``argv``, call ``body`` and convert its errors to an exit status.
 
     Results go to stdout, messages of the logger ``oil_storage`` to stderr.
 
     Args:
-        parser: the tool's parser; ``--verbose``, ``--quiet`` and ``--debug`` are added to it.
-        body: the work; returns an exit status, ``None`` meaning 0.
-        argv: arguments without the program's name; ``None`` takes ``sys.argv``.
+        build_parser: function that makes the tool's parser; ``--verbose``, ``--quiet`` and ``--debug`` are added here.
+        body: function that does the work and returns an exit status; ``None`` means 0.
+        argv: arguments without the program name; ``None`` uses ``sys.argv``.
 
     Returns:
-        int: 0 on success, 1 where ``body`` says that some inputs failed, 2 on any error, 130 on Ctrl-C, 143 on SIGTERM.
+        int: 0 on success, 1 if ``body`` reports failed inputs, 2 on an error, 130 on Ctrl-C, 143 on SIGTERM.
     """
+    parser = build_parser()
     messages = parser.add_argument_group("messages").add_mutually_exclusive_group()
     messages.add_argument("-v", "--verbose", action="store_true", help="show more messages")
     messages.add_argument("-q", "--quiet", action="store_true", help="show warnings and errors only")
@@ -43,7 +44,7 @@ def run(
     args = parser.parse_args(argv)
     level = logging.DEBUG if args.verbose else logging.WARNING if args.quiet else logging.INFO
     try:
-        with _messages_on_stderr(level), _unwound_by_sigterm():
+        with _messages_on_stderr(level), _sigterm_raises():
             return body(args) or 0
     except _Terminated:
         _report("terminated\n")
@@ -63,21 +64,22 @@ def _describe(error: Exception) -> str:
         case UserError():
             return _without_traceback(str(error))
         case OSError():
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename2  # a copy names its source first
+            # a full disk concerns the destination of a copy
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename2
             path = f"{full or error.filename}: " if error.filename else ""
             return f"{path}{_without_traceback(str(error.strerror or error))}"
         case ModuleNotFoundError():
-            return f"{error}; run make install, then: source .venv/bin/activate"
-    return f"{type(error).__name__}: {_without_traceback(str(error))}\nrun again with --debug for the traceback"
+            return f"{error}; run make install, then source .venv/bin/activate"
+    return f"{type(error).__name__}: {_without_traceback(str(error))}\nrun it again with --debug to see the traceback"
 
 
 def _without_traceback(text: str) -> str:
-    """Take the last line of a text that quotes a traceback, as errors of torch's data workers do."""
+    """Return the last line of a message that contains a traceback; errors of torch's data workers do."""
     return text.strip().splitlines()[-1] if "Traceback (most recent call last)" in text else text
 
 
 class _Handler(logging.Handler):
-    """Writes messages to stderr, above a progress bar."""
+    """Handler that writes messages to stderr, above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
@@ -88,7 +90,7 @@ class _Handler(logging.Handler):
 
 @contextlib.contextmanager
 def _messages_on_stderr(level: int) -> Iterator[None]:
-    """Show the package's messages while a tool runs, in a distributed run those of the first process."""
+    """Show the package's messages while a tool runs; in a distributed run, only those of the first process."""
     handler = _Handler()
     handler.addFilter(lambda _: is_first_process())
     before = logger.level
@@ -102,18 +104,18 @@ def _messages_on_stderr(level: int) -> Iterator[None]:
 
 
 class _Terminated(BaseException):
-    """SIGTERM, as KeyboardInterrupt is SIGINT."""
+    """Exception raised on SIGTERM, like KeyboardInterrupt on SIGINT."""
 
 
 @contextlib.contextmanager
-def _unwound_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM run the clean-ups on its way out, as Ctrl-C does; a second one does not disturb them."""
+def _sigterm_raises() -> Iterator[None]:
+    """Raise an exception on the first SIGTERM, so that clean-up code runs; ignore further ones."""
 
-    def unwind(number: int, frame: FrameType | None) -> None:
+    def terminate(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise _Terminated
 
-    before = signal.signal(signal.SIGTERM, unwind)
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     finally:
@@ -121,22 +123,22 @@ def _unwound_by_sigterm() -> Iterator[None]:
 
 
 def is_first_process() -> bool:
-    """Return whether this is the only or the first of the processes that a launcher started."""
+    """Return whether this is the only process, or the first of those that a launcher started."""
     return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
 
 
 def _report(text: str) -> None:
-    """Write to stderr; other processes than the first wait, because they usually have the same to report."""
+    """Write to stderr, in processes other than the first after a delay, because all usually report the same error."""
     if not is_first_process():
         time.sleep(HEAD_START)
     sys.stderr.write(text)
 
 
 def choose_device(name: str) -> None:
-    """Hide CUDA for ``cpu``, require it for ``cuda``. Call this before mmengine is imported, which decides for good.
+    """Hide CUDA for ``cpu``, require it for ``cuda``; call this before mmengine is imported, which selects the device.
 
     Raises:
-        UserError: CUDA is asked for and not available.
+        UserError: ``name`` is ``cuda`` and CUDA is not available.
     """
     if name == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -145,20 +147,20 @@ def choose_device(name: str) -> None:
 
         if not torch.cuda.is_available():
             reason = "torch sees no GPU" if torch.version.cuda else "this torch is built without CUDA"
-            raise UserError(f"--device cuda: {reason}; use --device cpu, or install as README.md says for CUDA")
+            raise UserError(f"--device cuda: {reason}; give --device cpu, or install with CUDA as README.md describes")
 
 
 def quieten_libraries() -> None:
-    """Keep libraries' remarks to programmers off the user's terminal."""
+    """Import mmdet without the messages that libraries print for developers."""
     import importlib
 
     hide_warnings()
     with contextlib.redirect_stdout(io.StringIO()):
-        importlib.import_module("mmdet.datasets")  # prints which optional packages are absent
+        importlib.import_module("mmdet.datasets")  # prints missing optional packages
 
 
 def hide_warnings() -> None:
-    """Hide the warnings of libraries that a user can do nothing about."""
+    """Hide warnings of libraries that users cannot act on."""
     import warnings
 
     for message in (

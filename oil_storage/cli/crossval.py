@@ -1,14 +1,16 @@
-"""Cross-validate a config: train it on every fold of its data set and score it on what the fold leaves out."""
+"""Cross-validate a config: train a detector for each fold of its data set and test it on that fold."""
 
 import argparse
 import gc
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 from oil_storage import config
 from oil_storage.cli import train as training
+from oil_storage.cli.arguments import fold_count
 from oil_storage.cli.command import run
 from oil_storage.errors import UserError
 
@@ -19,39 +21,35 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser: flags of ``tools/train.py``, and the number of folds."""
+    """Build the parser: the arguments of ``tools/train.py`` and ``--folds``."""
     parser = training.build_parser()
     parser.prog = "tools/crossval.py"
     parser.description = (
-        "Cross-validate a config. The scenes that its prepared data set was made from are cut into K folds; each is "
-        "tested on once, by a training that saw neither it nor the next fold, which validates. Folds are prepared in "
-        "<data>_K_folds/0 and so on, and trained in <work dir>/0 and so on. Each test is a line of "
-        "results/test_log.csv."
+        f"{__doc__} The next fold is the val split, and the others are the train split. The data of fold N is prepared "
+        "in <data>_K_folds/N and trained in <work dir>/N. Each test adds a line to results/test_log.csv."
     )
-    parser.add_argument("--folds", type=int, required=True, metavar="K", help="how many, at least 3")
+    parser.add_argument("--folds", type=fold_count, required=True, metavar="K", help="number of folds, at least 3")
     return parser
 
 
 def crossval(args: argparse.Namespace) -> None:
     """Prepare, train and test all folds; write ``crossval.json`` and print its table."""
-    if args.folds < 3:
-        raise UserError(f"--folds {args.folds}: must be at least 3: one tests, one validates, the others train")
     if args.resume not in (None, "auto"):
-        raise UserError(f"--resume {args.resume}: each fold has a checkpoint of its own; give --resume alone")
+        raise UserError(f"--resume {args.resume}: each fold has its own checkpoint; give --resume without a value")
     if args.launcher != "none":
-        raise UserError(f"--launcher {args.launcher}: folds are trained in one process, one after another")
+        raise UserError(f"--launcher {args.launcher}: folds are trained in a single process; leave it out")
     dataset = training.configure(args).train_dataloader.dataset
 
     from oil_storage.files import write_json
 
     work_dir = args.work_dir or Path("work_dirs", f"{args.config.stem}_{args.folds}_folds")
-    # prepare all folds before the first training, so that errors show now and not after hours
-    folds = [prepare_data(dataset, args.folds, fold) for fold in range(args.folds)]
+    # prepare all folds first, so that errors in the data show before hours of training
+    prepared_folds = [prepare_data(dataset, args.folds, fold) for fold in range(args.folds)]
     records = []
-    for fold, prepared in enumerate(folds):
+    for fold, prepared in enumerate(prepared_folds):
         print(f"\nfold {fold} of {args.folds}: {prepared}", flush=True)
         records.append(train_and_test(args, prepared, work_dir / str(fold)))
-        gc.collect()  # a Runner and its hooks hold each other, and the loaders' processes
+        gc.collect()  # reference cycles of the Runner keep the processes of its loaders alive
     path = work_dir / "crossval.json"
     folds_json = [record.model_dump(mode="json", exclude_unset=True) for record in records]
     write_json(path, {"config": str(args.config), "folds": folds_json})
@@ -59,7 +57,7 @@ def crossval(args: argparse.Namespace) -> None:
 
 
 def prepare_data(dataset: "Config", folds: int, fold: int) -> Path:
-    """Prepare a fold of a config's data set in its tile geometry; return the fold's folder.
+    """Prepare a fold of a config's data set with the same tile geometry; return its folder.
 
     Raises:
         UserError: see :func:`oil_storage.preparation.prepare.prepare_fold`.
@@ -74,14 +72,14 @@ def prepare_data(dataset: "Config", folds: int, fold: int) -> Path:
 
 
 def read_from(prepared: Path, cfg: "Config") -> "Config":
-    """Let all loaders of a config read a prepared folder; return the config."""
+    """Set the data folder of all loaders of a config; return the config."""
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         cfg[loader].dataset.data_root = str(prepared)
     return cfg
 
 
 def train_and_test(args: argparse.Namespace, prepared: Path, work_dir: Path) -> "TestRecord":
-    """Train a fold, choose its last checkpoint's score threshold on val, and score it on test."""
+    """Train on a fold, choose the score threshold of the last checkpoint on val, and score it on test."""
     from oil_storage.checkpoints.work_dir import LAST
     from oil_storage.engine.testing import evaluate_checkpoint
     from oil_storage.engine.training import train
@@ -93,7 +91,7 @@ def train_and_test(args: argparse.Namespace, prepared: Path, work_dir: Path) -> 
     for split in ("val", "test"):
         cfg = config.load(args.config, args.cfg_options, work_dir=work_dir, bf16=args.amp)
         tested = evaluate_checkpoint(read_from(prepared, cfg), checkpoint, split=split, options=args.cfg_options)
-        assert tested is not None  # in the only process
+        assert tested is not None  # only other processes return None
         record = tested.record
         write_tested(work_dir / split, record, tested.scenes, tested.tile_detections, tested.tile_folder)
     log_test(args.config, record)
@@ -101,7 +99,7 @@ def train_and_test(args: argparse.Namespace, prepared: Path, work_dir: Path) -> 
 
 
 def table(folds: Sequence["TestRecord"]) -> str:
-    """Make a line for each fold, then mean and standard deviation of the folds that have a value."""
+    """Return a table with one line per fold, and the mean and standard deviation over the folds."""
     from oil_storage.figures import metric_key
     from oil_storage.reporting.formatting import TILE_FIGURES, shown
     from oil_storage.reporting.results import SCENE_COLUMNS
@@ -113,14 +111,12 @@ def table(folds: Sequence["TestRecord"]) -> str:
         ]
         for record in folds
     ]
-    known = [[value for value in column if value is not None] for column in zip(*values, strict=True)]
+    defined = [[value for value in column if value is not None] for column in zip(*values, strict=True)]
     lines = [["fold", *TILE_FIGURES, *SCENE_COLUMNS]]
     lines += [[str(fold), *map(shown, row)] for fold, row in enumerate(values)]
-    lines.append(["mean", *(shown(mean(column) if column else None) for column in known)])
-    lines.append(["sd", *(shown(stdev(column) if len(column) > 1 else None) for column in known)])
+    lines.append(["mean", *(shown(mean(column) if column else None) for column in defined)])
+    lines.append(["sd", *(shown(stdev(column) if len(column) > 1 else None) for column in defined)])
     return "\n".join("".join(f"{cell:>11}" for cell in line) for line in lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``tools/crossval.py``; see :func:`oil_storage.cli.command.run`."""
-    return run(build_parser(), crossval, argv)
+main = partial(run, build_parser, crossval)

@@ -1,12 +1,12 @@
-"""Find the tanks of whole scenes: how many, where, how large, and the sites that they make."""
+"""Detect tanks in whole scenes: their number, positions, diameters and sites."""
 
 import argparse
 import logging
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from oil_storage import config
-from oil_storage.cli.arguments import add_config, add_device, add_reading, count, number, share
+from oil_storage.cli.arguments import add_config, add_device, add_reading, add_tta, count, number, share
 from oil_storage.cli.command import choose_device, hide_warnings, is_first_process, run
 from oil_storage.errors import UserError
 
@@ -17,57 +17,29 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/detect.py", description=__doc__)
     add_config(parser)
-    parser.add_argument(
-        "checkpoint", type=Path, help="checkpoint that tools/train.py wrote, or what tools/export.py made of one"
-    )
-    parser.add_argument(
-        "scenes",
-        nargs="+",
-        metavar="SCENE",
-        help="JPEG, PNG, TIFF or GeoTIFF; a folder of such, a pattern in quotes, or a .txt with one in each line",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for what is found")
-    parser.add_argument(
-        "--score-thr", type=share, metavar="SCORE", help="least score (default: the one kept in the checkpoint)"
-    )
+    parser.add_argument("checkpoint", type=Path, help="file of tools/train.py or tools/export.py")
+    scenes = "image file, folder of images, quoted glob pattern, or .txt file with one path per line"
+    parser.add_argument("scenes", nargs="+", metavar="SCENE", help=scenes)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
+    parser.add_argument("--score-thr", type=share, metavar="SCORE", help="lowest score (default: the checkpoint's)")
     add_device(parser)
-    parser.add_argument(
-        "--batch-size",
-        type=count,
-        metavar="N",
-        help="tiles at a time (default: CUDA: the config's; CPU: one for two cores)",
-    )
-    parser.add_argument(
-        "--tile", type=count, metavar="PX", help="side of what the detector gets (default: the config's)"
-    )
-    parser.add_argument(
-        "--overlap",
-        type=int,
-        default=128,
-        metavar="PX",
-        help="pixels of the scene that neighbouring tiles share (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--scale", type=number(0.1, 10), default=1.0, metavar="S", help="magnify scenes S times before tiling"
-    )
-    parser.add_argument(
-        "--backend",
-        choices=("torch", "onnx"),
-        default="torch",
-        help="onnx runs tools/export.py's file (default: by the suffix)",
-    )
-    parser.add_argument("--html", action="store_true", help="of each scene a page too, to zoom, with boxes to click")
-    parser.add_argument(
-        "--tta",
-        action="store_true",
-        help="look at each tile also turned by 180 degrees, or as the config's tta_pipeline says, and merge",
-    )
+    batch_size = "tiles in a batch (default: the config's on CUDA, one per two cores on a CPU)"
+    parser.add_argument("--batch-size", type=count, metavar="N", help=batch_size)
+    parser.add_argument("--tile", type=count, metavar="PX", help="side of a tile (default: the config's)")
+    overlap = "overlap of neighbouring tiles in pixels of the scene (default: %(default)s)"
+    parser.add_argument("--overlap", type=int, default=128, metavar="PX", help=overlap)
+    scale = "magnify scenes S times before tiling (default: 1)"
+    parser.add_argument("--scale", type=number(0.1, 10), default=1.0, metavar="S", help=scale)
+    backend = "runtime of the checkpoint (default: by its suffix)"
+    parser.add_argument("--backend", choices=("torch", "onnx"), default="torch", help=backend)
+    parser.add_argument("--html", action="store_true", help="write an interactive HTML page for each scene")
+    add_tta(parser)
     add_reading(parser, default="as in training")
     return parser
 
 
 def detect(args: argparse.Namespace) -> int:
-    """Detect in all scenes; exit status 1 where a scene was left out."""
+    """Detect in all scenes; return exit status 1 if a scene was left out."""
     config.check_files(args.config, args.checkpoint)
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: is a file; name a folder")
@@ -90,13 +62,11 @@ def detect(args: argparse.Namespace) -> int:
     if is_first_process():
         print(summary.table())
         endings = ", ".join([*FORMATS, PAGE] if args.html else FORMATS)
-        files = f", {PICTURES}/, and of each scene {endings}" if summary.scenes else ""
-        print(f"written to {args.out}: {SUMMARY}{files}")
+        files = f", {PICTURES}/, and for each scene {endings}" if summary.scenes else ""
+        print(f"wrote to {args.out}: {SUMMARY}{files}")
         if summary.left_out:
             print(f"{len(summary.left_out)} of {len(scenes)} scenes were left out")
     return 1 if summary.left_out else 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of ``tools/detect.py``."""
-    return run(build_parser(), detect, argv)
+main = partial(run, build_parser, detect)

@@ -1,7 +1,7 @@
-"""Score detections of whole scenes, of any tool, against boxes in any format; no model is needed."""
+"""Score detections of any tool in whole scenes against ground truth; no model is needed."""
 
 import argparse
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from oil_storage import __version__
@@ -19,35 +19,26 @@ def build_parser() -> argparse.ArgumentParser:
         "detections",
         type=Path,
         metavar="DETECTIONS",
-        help=".json (COCO), .csv (scene, xmin, ymin, xmax, ymax, score), or .geojson called like its scene, or a "
-        "folder of GeoJSON",
+        help="COCO .json, .csv (scene, xmin, ymin, xmax, ymax, score), .geojson named after its scene, or a folder of "
+        "GeoJSON files",
     )
+    truth = "labelled folder, or COCO json, e.g. scenes/val.json of prepared data"
+    parser.add_argument("truth", type=Path, metavar="GROUND_TRUTH", help=truth)
+    out = "output folder; tools/report.py --compare reads it"
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
     parser.add_argument(
-        "truth",
-        type=Path,
-        metavar="GROUND_TRUTH",
-        help="folder in a format that tools/prepare_dataset.py reads, or COCO json, as prepared data's scenes/val.json",
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="output folder; tools/report.py compares several"
-    )
-    parser.add_argument(
-        "--format", choices=tuple(FORMATS), help="format of the GROUND_TRUTH folder (default: the one that it has)"
+        "--format", choices=tuple(FORMATS), help="format of the GROUND_TRUTH folder (default: detected)"
     )
     parser.add_argument("--class-map", metavar="NAME=CLASS,...", help="as in tools/prepare_dataset.py")
-    parser.add_argument("--allow", action="store_true", help="score in spite of errors in the GROUND_TRUTH folder")
-    parser.add_argument(
-        "--score-thr",
-        type=share,
-        metavar="SCORE",
-        help="score threshold for F1 and numbers of tanks (default: that of the best F1 here, which flatters)",
-    )
+    parser.add_argument("--allow", action="store_true", help="score despite errors in the GROUND_TRUTH folder")
+    threshold = "score threshold of F1 and counts (default: the one with the highest F1 on these scenes)"
+    parser.add_argument("--score-thr", type=share, metavar="SCORE", help=threshold)
     add_reading(parser)
     return parser
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    """Score, print and write the figures."""
+    """Score the detections; print and write the figures."""
     _check_paths(args)
     quieten_libraries()
 
@@ -82,12 +73,12 @@ def evaluate(args: argparse.Namespace) -> None:
     write_evaluated(args.out, record, scenes, from_scenes(truth.images), reading_of(args))
     print(f"{len(scenes)} scenes, {sum(len(result.truth) for result in results)} boxes\n{scene_table(figures)}")
     if args.score_thr is None:
-        print("that threshold is the best for these very scenes; give --score-thr for a fair F1")
+        print("the threshold was chosen on these scenes, so F1 is too high; give --score-thr for a fair F1")
     print(f"figures: {args.out / METRICS}\npage: {args.out / PAGE}")
 
 
 def _check_paths(args: argparse.Namespace) -> None:
-    """Refuse inputs that do not exist, and an output folder that would replace them or another tool's files."""
+    """Refuse missing inputs, and an output folder that contains them or files of another tool."""
     from oil_storage.files import check_apart
 
     for path in (args.detections, args.truth):
@@ -96,18 +87,14 @@ def _check_paths(args: argparse.Namespace) -> None:
         if path.is_dir():
             check_apart(path, args.out)
         elif path.resolve().parent == args.out.resolve():
-            raise UserError(f"--out {args.out}: holds {path}; name another folder")
+            raise UserError(f"--out {args.out}: contains {path}; name another folder")
     if args.truth.is_file() and (args.format or args.class_map or args.allow or args.bands or args.stretch):
-        raise UserError(f"{args.truth}: is a file; --format, --class-map, --allow, --bands, --stretch are for folders")
+        raise UserError(f"{args.truth}: --format, --class-map, --allow, --bands and --stretch need a folder")
     if (args.truth / "manifest.json").is_file():
         split = args.truth / "scenes" / "val.json"
-        raise UserError(f"{args.truth}: is prepared data; name the split to score on: {split}")
-    if args.out.exists() and not args.out.is_dir():
-        raise UserError(f"{args.out}: is a file; name a folder")
+        raise UserError(f"{args.truth}: is a prepared folder; name one of its splits, e.g. {split}")
     if (args.out / "metrics.json").exists() and not (args.out / "ground_truth.json").exists():
-        raise UserError(f"--out {args.out}: holds the metrics.json of another tool; name another folder")
+        raise UserError(f"--out {args.out}: contains the metrics.json of another tool; name another folder")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``tools/evaluate.py``; see :func:`oil_storage.cli.command.run`."""
-    return run(build_parser(), evaluate, argv)
+main = partial(run, build_parser, evaluate)

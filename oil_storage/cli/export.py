@@ -1,8 +1,8 @@
-"""Export a trained detector: for other runtimes, or its weights alone for others to use."""
+"""Export a trained detector to ONNX, or its weights to safetensors."""
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from oil_storage import config
@@ -15,20 +15,15 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/export.py", description=__doc__)
     add_config(parser)
-    parser.add_argument("checkpoint", type=Path, help="checkpoint that tools/train.py wrote, or weights in safetensors")
-    parser.add_argument(
-        "--to",
-        choices=("onnx", "safetensors"),
-        default="onnx",
-        help="onnx: tiles in, boxes and scores before NMS out; safetensors: weights in half precision "
-        "(default: %(default)s)",
-    )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="(default: the checkpoint's name with that ending)")
+    parser.add_argument("checkpoint", type=Path, help="checkpoint of tools/train.py, or safetensors weights")
+    to = "onnx: detector without NMS; safetensors: weights in half precision (default: %(default)s)"
+    parser.add_argument("--to", choices=("onnx", "safetensors"), default="onnx", help=to)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: the checkpoint's path with the new suffix")
     return parser
 
 
 def export_checkpoint(args: argparse.Namespace) -> None:
-    """Write the file."""
+    """Export a checkpoint and print what was written."""
     config.check_files(args.config, args.checkpoint)
     out: Path = args.out or args.checkpoint.with_suffix(f".{args.to}")
     if out.suffix != f".{args.to}":
@@ -56,7 +51,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     if args.to == "safetensors":
         meta = {key: value for key, value in asdict(checkpoint.meta).items() if value is not None}
         write_bytes(out, to_safetensors(checkpoint.state_dict, meta))
-        print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, for tools/detect.py, tools/test.py and --load-from")
+        print(f"{out}: {out.stat().st_size / 1e6:.1f} MB; tools/detect.py, tools/test.py and --load-from read it")
         return
     dataset = cfg.test_dataloader.dataset
     blank = for_arrays(dataset.pipeline)({"img": np.zeros((dataset.tile, dataset.tile, 3), np.uint8)})
@@ -68,9 +63,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
         "reading": checkpoint.reading,
     }
     write_bytes(out, export(model, (height, width), about))
-    print(f"{out}: tiles (N, 3, {height}, {width}) of RGB, 0 to 255 -> boxes (N, M, 4) and scores (N, M), before NMS")
+    print(f"{out}: RGB tiles (N, 3, {height}, {width}), 0 to 255 -> boxes (N, M, 4) and scores (N, M) before NMS")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``tools/export.py``; see :func:`oil_storage.cli.command.run`."""
-    return run(build_parser(), export_checkpoint, argv)
+main = partial(run, build_parser, export_checkpoint)

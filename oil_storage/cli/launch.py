@@ -1,26 +1,28 @@
-"""Run a tool in several processes: torchrun, without its tracebacks and with the tool's own exit status."""
+"""Run a tool in several processes with torchrun, without its tracebacks and with the tool's exit status."""
 
 import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from functools import partial
 
 from oil_storage.cli.arguments import count
 from oil_storage.cli.command import run
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of what tools/dist_train.sh and tools/dist_test.sh pass on."""
+    """Build the parser of the arguments that tools/dist_train.sh and tools/dist_test.sh pass."""
     parser = argparse.ArgumentParser(prog="python -m oil_storage.cli.launch", description=__doc__)
-    parser.add_argument("processes", metavar="GPUS", type=count, help="processes on this machine, one per GPU")
+    parser.add_argument(
+        "processes", metavar="GPUS", type=count, help="number of processes on this machine, one per GPU"
+    )
     parser.add_argument("tool", help="tools/train.py or tools/test.py")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the tool")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the tool")
     return parser
 
 
 def torchrun_arguments(processes: int) -> list[str]:
-    """Make torchrun's flags of ``NNODES NODE_RANK MASTER_ADDR PORT``; one machine needs none, and takes a free port."""
+    """Make torchrun's flags from the variables NNODES, NODE_RANK, MASTER_ADDR and PORT; one machine needs none."""
     given = {"NNODES": "1", "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "PORT": "29500"} | os.environ
     if given["NNODES"] == "1" and "PORT" not in os.environ:
         return ["--standalone", f"--nproc_per_node={processes}"]
@@ -29,9 +31,9 @@ def torchrun_arguments(processes: int) -> list[str]:
 
 
 def launch(args: argparse.Namespace) -> int:
-    """Run the processes to their end; a signal is passed on to them."""
+    """Run the processes and return their exit status; torchrun forwards signals to them."""
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
-    logging.disable(logging.ERROR)  # torchrun reports each process that ends in an error; that has said so itself
+    logging.disable(logging.ERROR)  # torchrun logs failed processes, which report their error themselves
 
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException
@@ -48,9 +50,7 @@ def launch(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m oil_storage.cli.launch``."""
-    return run(build_parser(), launch, argv)
+main = partial(run, build_parser, launch)
 
 
 if __name__ == "__main__":

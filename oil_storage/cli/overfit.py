@@ -1,8 +1,8 @@
-"""See whether configs can learn: train each, in small, on eight synthetic tiles until it finds their tanks again."""
+"""Check whether configs can learn: train a small version of each on eight synthetic tiles until it detects them."""
 
 import argparse
 import logging
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from oil_storage import config
@@ -16,21 +16,17 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/overfit.py", description=__doc__)
     parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="e.g. configs/oil/ssd_lite0.py")
+    minutes = "time limit of each config, checked when it is scored (default: %(default)s)"
+    parser.add_argument("--minutes", type=float, default=20.0, help=minutes)
     parser.add_argument(
-        "--minutes",
-        type=float,
-        default=20.0,
-        help="time limit for each, checked whenever it is scored (default: %(default)s)",
+        "--work-dir", type=Path, default=Path("work_dirs/overfit"), help="output folder (default: %(default)s)"
     )
-    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/overfit"), help="default: %(default)s")
-    parser.add_argument(
-        "--record", type=Path, metavar="DIR", help="write what was reached into DIR/<config>.json, e.g. results"
-    )
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write the results to DIR/<config>.json")
     return parser
 
 
 def overfit(args: argparse.Namespace) -> int:
-    """Train what is not trained yet; return exit status 1 where a config has not learnt."""
+    """Train the configs that are not trained yet; return exit status 1 if one has not learnt."""
     if not args.minutes > 0:
         raise UserError(f"--minutes {args.minutes:g}: must be more than 0")
     for path in args.configs:
@@ -48,10 +44,10 @@ def overfit(args: argparse.Namespace) -> int:
         try:
             reached = learn(path, data, args.work_dir / path.stem, args.minutes)
         except TrainingInterrupted as stop:
-            logger.warning("%s: the same command carries on", path.stem)
+            logger.warning("%s: stopped; run the same command again to continue", path.stem)
             return stop.status
         enough = reached.ap50 >= reached.wanted
-        verdict = "learns" if enough else f"has not learnt, which takes {reached.wanted}"
+        verdict = "learns" if enough else f"has not learnt; needs {reached.wanted}"
         print(f"{path.stem}: AP50 {reached.ap50:.3f} in {reached.iterations} iterations: {verdict}", flush=True)
         status = status if enough else 1
         if args.record:
@@ -59,6 +55,4 @@ def overfit(args: argparse.Namespace) -> int:
     return status
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``tools/overfit.py``; see :func:`oil_storage.cli.command.run`."""
-    return run(build_parser(), overfit, argv)
+main = partial(run, build_parser, overfit)

@@ -2,71 +2,49 @@
 
 import argparse
 import logging
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from oil_storage.cli.arguments import add_judging, add_source, folder, number
+from oil_storage.cli.arguments import add_judging, add_source, fold_count, folder, number
 from oil_storage.cli.command import run
 
 logger = logging.getLogger(__name__)
 
 FINEST_GSD = 0.001
-"""Metres per pixel."""
-FEWEST_FOLDS = 3
-"""One tests, one validates, the others train."""
+"""Smallest ground resolution in metres per pixel."""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
-    parser = argparse.ArgumentParser(
-        prog="prepare_dataset.py",
-        description=f"{__doc__} Another call with another tile geometry adds a tile set to the same OUT and keeps the "
-        "split.",
-    )
+    description = f"{__doc__} To add tiles of another size with the same split, run it again with the same OUT."
+    parser = argparse.ArgumentParser(prog="tools/prepare_dataset.py", description=description)
     add_source(parser)
     parser.add_argument("out", type=folder, metavar="OUT", help="prepared folder, e.g. data/oil_storage")
     parser.add_argument("--tile", type=int, default=640, help="tile side in pixels (default: %(default)s)")
-    parser.add_argument("--overlap", type=int, default=64, help="pixels that neighbours share (default: %(default)s)")
+    parser.add_argument("--overlap", type=int, default=64, help="overlap of tiles in pixels (default: %(default)s)")
     parser.add_argument("--seed", type=number(0, kind=int), default=0, help="seed of the split (default: %(default)s)")
     add_judging(parser)
     splits = parser.add_argument_group("splits")
-    splits.add_argument(
-        "--folds",
-        type=number(FEWEST_FOLDS, kind=int),
-        metavar="K",
-        help="K folds instead of 70 : 15 : 15; one tests, one validates",
-    )
-    splits.add_argument(
-        "--fold", type=number(0, kind=int), default=0, metavar="N", help="the fold to test on, from 0 (default: 0)"
-    )
-    splits.add_argument(
-        "--split-file", type=Path, metavar="FILE", help='json: {"train": [scene ids], "val": [...], "test": [...]}'
-    )
+    splits.add_argument("--folds", type=fold_count, metavar="K", help="split into K folds instead of 70:15:15 %%")
+    fold = "fold to test on, from 0; the next one is val (default: 0)"
+    splits.add_argument("--fold", type=number(0, kind=int), default=0, metavar="N", help=fold)
+    split_file = 'json file: {"train": [scene ids], "val": [...], "test": [...]}'
+    splits.add_argument("--split-file", type=Path, metavar="FILE", help=split_file)
     odd = parser.add_argument_group("odd boxes")
-    odd.add_argument(
-        "--min-side", type=number(0), default=0.0, metavar="PX", help="leave out boxes with a shorter side, after --gsd"
-    )
-    odd.add_argument(
-        "--max-aspect", type=number(0), default=0.0, metavar="R", help="leave out boxes longer than R widths"
-    )
+    min_side = "leave out boxes with a shorter side, after resampling"
+    odd.add_argument("--min-side", type=number(0), default=0.0, metavar="PX", help=min_side)
+    max_aspect = "leave out boxes whose longer side is more than R times the shorter one"
+    odd.add_argument("--max-aspect", type=number(0), default=0.0, metavar="R", help=max_aspect)
     ground = parser.add_argument_group("ground resolution")
-    ground.add_argument(
-        "--gsd",
-        type=number(FINEST_GSD),
-        metavar="METRES",
-        help="resample scenes and boxes to so many metres per pixel; that of GeoTIFFs is known",
-    )
-    ground.add_argument(
-        "--source-gsd",
-        type=number(FINEST_GSD),
-        metavar="METRES",
-        help="metres per pixel of scenes that are not georeferenced",
-    )
+    gsd = "resample scenes and boxes to this resolution, in metres per pixel"
+    ground.add_argument("--gsd", type=number(FINEST_GSD), metavar="METRES", help=gsd)
+    source_gsd = "resolution of scenes that are not georeferenced, in metres per pixel"
+    ground.add_argument("--source-gsd", type=number(FINEST_GSD), metavar="METRES", help=source_gsd)
     return parser
 
 
 def prepare_dataset(args: argparse.Namespace) -> None:
-    """Prepare; log what was found and repaired, and print what was written."""
+    """Prepare a data set, log the findings and print the sizes of the splits."""
     from oil_storage.annotations.record import parse_class_map
     from oil_storage.findings import gravest_last
     from oil_storage.manifest import SPLITS, Choices
@@ -101,10 +79,8 @@ def prepare_dataset(args: argparse.Namespace) -> None:
             f"{tiles.tiles:5} tiles {tiles.boxes:6} boxes, at most {tiles.densest} in one"
         )
     for path in prepared.mended:
-        logger.warning("%s: was missing or changed; made again", args.out / path)
+        logger.warning("%s: was missing or changed; written again", args.out / path)
     print(f"{'wrote' if prepared.is_new else 'already there:'} {args.out / 'tiles' / prepared.tiles}")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``tools/prepare_dataset.py``; see :func:`oil_storage.cli.command.run`."""
-    return run(build_parser(), prepare_dataset, argv)
+main = partial(run, build_parser, prepare_dataset)

@@ -1,7 +1,7 @@
-"""Record tested runs in results/ and bring the tables of the pages up to date, or compare runs."""
+"""Record tested runs in results/ and update the tables of the pages, or compare runs."""
 
 import argparse
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from oil_storage.cli.command import quieten_libraries, run
@@ -12,28 +12,21 @@ from oil_storage.files import write_text
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/report.py", description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="work dir of a trained and tested run")
-    parser.add_argument(
-        "--split", choices=("val", "test"), default="val", help="split to record (default: %(default)s)"
-    )
-    parser.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
-    parser.add_argument(
-        "--readme", type=Path, default=Path("README.md"), help="page of the short table (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--page", type=Path, default=Path("docs/results.md"), help="page of the full table (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--configs", type=Path, default=Path("configs"), help="its README.md holds their table (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--compare", type=Path, metavar="DIR", help="write a comparison of the runs into DIR, and record nothing"
-    )
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="work dir of a tested run")
+    parser.add_argument("--split", choices=("val", "test"), default="val", help="default: %(default)s")
+    for name, default, content in (
+        ("results", "results", "folder of the recorded results"),
+        ("readme", "README.md", "page with the short table"),
+        ("page", "docs/results.md", "page with the full table"),
+        ("configs", "configs", "folder whose README.md has the table of configs"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, default=Path(default), help=f"{content} (default: {default})")
+    parser.add_argument("--compare", type=Path, metavar="DIR", help="write a comparison to DIR, and record nothing")
     return parser
 
 
 def report(args: argparse.Namespace) -> None:
-    """Record the runs and rewrite the tables; nothing is written before everything is checked."""
+    """Record the runs and rewrite the tables, after all inputs are checked."""
     if args.compare is not None:
         return _compare(args)
     from oil_storage.figures import ConfigResults
@@ -64,20 +57,20 @@ def report(args: argparse.Namespace) -> None:
 
 
 def _with_table(path: Path, name: str, table: str) -> str:
-    """Return a page's text with ``table`` between ``<!-- NAME -->`` and ``<!-- /NAME -->``."""
+    """Return the text of a page with ``table`` between ``<!-- NAME -->`` and ``<!-- /NAME -->``."""
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
     before, has_begin, rest = path.read_text(encoding="utf-8").partition(begin)
     _, has_end, after = rest.partition(end)
     if not has_begin or not has_end:
-        raise UserError(f"{path}: lacks the lines {begin.strip()} and {end}, in this order, for the table")
+        raise UserError(
+            f"{path}: lacks the lines {begin.strip()} and {end}; add them, in this order, where the table belongs"
+        )
     return before + begin + table + end + after
 
 
 def _compare(args: argparse.Namespace) -> None:
     if not args.runs:
-        raise UserError("--compare: name the runs to be compared")
-    if args.compare.exists() and not args.compare.is_dir():
-        raise UserError(f"--compare {args.compare}: is a file; name a folder")
+        raise UserError("--compare: no RUN is given; name the runs to compare")
     quieten_libraries()
 
     from oil_storage.reporting.comparison import write_comparison
@@ -85,12 +78,10 @@ def _compare(args: argparse.Namespace) -> None:
     from oil_storage.reporting.scored_run import METRICS, read_run
 
     if (args.compare / METRICS).exists():
-        raise UserError(f"--compare {args.compare}: holds a run's score; name another folder")
+        raise UserError(f"--compare {args.compare}: contains the score of a run; name another folder")
     runs = [read_run(work_dir, args.split) for work_dir in args.runs]
     print(write_comparison(args.compare, runs, read(args.results), args.split), end="")
     print(f"page: {args.compare / 'comparison.html'}")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``tools/report.py``; see :func:`oil_storage.cli.command.run`."""
-    return run(build_parser(), report, argv)
+main = partial(run, build_parser, report)

@@ -1,37 +1,31 @@
-"""Test a checkpoint: score it on the val or test split, and draw its predictions."""
+"""Score a checkpoint on the val or test split, and draw its predictions."""
 
 import argparse
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from oil_storage import config
-from oil_storage.cli.arguments import add_run
+from oil_storage.cli.arguments import add_run, add_tta
 from oil_storage.cli.command import choose_device, quieten_libraries, run
 from oil_storage.errors import UserError
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser: flags as in MMDetection's own test.py, and the split."""
+    """Build the parser: the arguments of MMDetection's test.py, and ``--split``."""
     parser = argparse.ArgumentParser(prog="tools/test.py", description=__doc__)
     add_run(parser)
-    parser.add_argument("checkpoint", type=Path, help="checkpoint that tools/train.py wrote, or weights in safetensors")
-    parser.add_argument("--split", choices=("val", "test"), default="test", help="tiles to score (default: test)")
-    parser.add_argument("--out", type=Path, metavar="FILE.pkl", help="write the predictions as a pickle")
-    parser.add_argument("--show-dir", type=Path, metavar="DIR", help="draw predictions beside ground truth into DIR")
-    parser.add_argument(
-        "--tta",
-        action="store_true",
-        help="merge the predictions of tiles as they are and turned by 180 degrees, or of the config's tta_pipeline",
-    )
+    parser.add_argument("checkpoint", type=Path, help="checkpoint of tools/train.py, or safetensors weights")
+    parser.add_argument("--split", choices=("val", "test"), default="test", help="split to score (default: test)")
+    parser.add_argument("--out", type=Path, metavar="FILE.pkl", help="write the predictions to a pickle file")
+    parser.add_argument("--show-dir", type=Path, metavar="DIR", help="draw predictions and ground truth to DIR")
+    add_tta(parser)
     return parser
 
 
 def test(args: argparse.Namespace) -> None:
-    """Test, write the score and print the figures."""
-    if args.out is not None and args.out.suffix not in (".pkl", ".pickle"):
-        raise UserError(f"--out {args.out}: must end in .pkl")
-    if args.out is not None and args.out.is_dir():
-        raise UserError(f"--out {args.out}: is a folder; name a file in it")
+    """Score the checkpoint; print and write the figures."""
+    if args.out is not None and (args.out.suffix not in (".pkl", ".pickle") or args.out.is_dir()):
+        raise UserError(f"--out {args.out}: must be a file that ends in .pkl")
     config.check_files(args.config, args.checkpoint)
     cfg = config.load(args.config, args.cfg_options, work_dir=args.work_dir, bf16=args.amp)
     choose_device(args.device)
@@ -60,7 +54,7 @@ def test(args: argparse.Namespace) -> None:
     print(f"{args.split} split: {len(tested.tiles.images)} tiles, {len(tested.tiles.annotations)} boxes")
     print(tile_table(record.metrics))
     if published := record.published_protocol:
-        print(f"by the rules of the published YOLOX-s: AP {shown(published['mAP'])}, AP50 {shown(published['mAP_50'])}")
+        print(f"protocol of the published YOLOX-s: AP {shown(published['mAP'])}, AP50 {shown(published['mAP_50'])}")
     print(f"\n{len(tested.scenes)} whole scenes\n{scene_table(record.scenes)}")
     print(f"figures: {folder / METRICS}\npage: {folder / PAGE}")
     if args.show_dir is not None:
@@ -69,6 +63,4 @@ def test(args: argparse.Namespace) -> None:
         log_test(args.config, record)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``tools/test.py``; see :func:`oil_storage.cli.command.run`."""
-    return run(build_parser(), test, argv)
+main = partial(run, build_parser, test)

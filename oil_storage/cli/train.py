@@ -1,9 +1,9 @@
-"""Train a config."""
+"""Train a detector."""
 
 import argparse
 import logging
 import os
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,39 +16,34 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 LARGEST_SEED = 2**31 - 1
-"""mmengine draws seeds up to here, and adds a worker's number for generators that take 32 bits."""
+"""Largest seed of mmengine, which adds worker numbers to it for generators with 32-bit seeds."""
 logger = logging.getLogger(__name__)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser: flags as in MMDetection's own train.py, and a few more."""
+    """Build the parser: the arguments of MMDetection's train.py and a few more."""
     parser = argparse.ArgumentParser(prog="tools/train.py", description=__doc__)
     add_run(parser)
-    parser.add_argument(
-        "--resume",
-        nargs="?",
-        const="auto",
-        metavar="CKPT",
-        help="resume CKPT, or the work dir's newest checkpoint; without any there, start anew",
-    )
+    resume = "resume CKPT, or the newest checkpoint in the work dir; if there is none, start from the beginning"
+    parser.add_argument("--resume", nargs="?", const="auto", metavar="CKPT", help=resume)
     seed = number(0, LARGEST_SEED, int)
-    parser.add_argument("--seed", type=seed, help="seed of all random numbers (default: the config's)")
-    parser.add_argument("--deterministic", action="store_true", help="deterministic algorithms on CUDA too, slower")
+    parser.add_argument("--seed", type=seed, help="random seed (default: the config's)")
+    parser.add_argument("--deterministic", action="store_true", help="use deterministic algorithms on CUDA; slower")
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--load-from", metavar="CKPT", help="weights to start from: a file, a URL or mmdet://NAME")
-    start.add_argument("--from-scratch", action="store_true", help="start without any checkpoint, nothing frozen")
+    start.add_argument("--load-from", metavar="CKPT", help="initial weights: file, URL or mmdet://NAME")
+    start.add_argument("--from-scratch", action="store_true", help="random initial weights, no frozen layers")
     return parser
 
 
 def configure(args: argparse.Namespace, work_dir: Path | None = None) -> "Config":
-    """Read the config, override it and set up the process for it.
+    """Load the config with all overrides, and prepare the process for it.
 
     Args:
-        args: of :func:`build_parser`.
-        work_dir: output folder in place of ``args.work_dir``.
+        args: arguments of :func:`build_parser`.
+        work_dir: output folder, which replaces ``args.work_dir``.
     """
     if args.load_from and args.resume not in (None, "auto"):
-        raise UserError(f"--resume {args.resume} --load-from {args.load_from}: two checkpoints to start from; give one")
+        raise UserError(f"--resume {args.resume} --load-from {args.load_from}: are two checkpoints; give one of them")
     config.check_files(args.config, args.load_from, None if args.resume == "auto" else args.resume)
     cfg = config.load(args.config, args.cfg_options, work_dir=work_dir or args.work_dir, bf16=args.amp)
     choose_device(args.device)
@@ -58,13 +53,13 @@ def configure(args: argparse.Namespace, work_dir: Path | None = None) -> "Config
     if args.seed is not None:
         cfg.merge_from_dict({"randomness.seed": args.seed})
     if args.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses cuBLAS
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch requires it for deterministic cuBLAS
         cfg.merge_from_dict({"randomness.deterministic": True})
     return cfg
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train; return the exit status."""
+    """Train, and return the exit status."""
     cfg = configure(args)
 
     from oil_storage.engine.interruption import TrainingInterrupted
@@ -78,6 +73,4 @@ def train(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``tools/train.py``; see :func:`oil_storage.cli.command.run`."""
-    return run(build_parser(), train, argv)
+main = partial(run, build_parser, train)

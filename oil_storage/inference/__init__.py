@@ -1,4 +1,4 @@
-"""Detection of the tanks of whole scenes."""
+"""Detection of tanks in whole scenes."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ __all__ = ["SceneDetections", "SceneDetector", "detect_scenes"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``SceneDetector``, and torch with it, at its first use."""
+    """Import ``SceneDetector`` at its first use, because it imports torch."""
     if name != "SceneDetector":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from oil_storage.inference.scene_detector import SceneDetector

@@ -1,4 +1,4 @@
-"""Trained detectors as ONNX files: export, with metadata on how they are used, and detection by ONNX Runtime."""
+"""Export detectors to ONNX, with the metadata that inference needs, and run them in ONNX Runtime."""
 
 import json
 import tempfile
@@ -28,14 +28,14 @@ from oil_storage.models.box_voting import voted
 
 OPSET = 17
 METADATA = "oil_storage"
-"""Key of the file's metadata: JSON of :class:`Metadata`."""
+"""Key of the file's metadata; the value is :class:`Metadata` as JSON."""
 WITH_NMS_INSIDE = ("DDQDETR",)
-"""Detectors that choose their queries by NMS."""
+"""Detectors that select their queries by NMS."""
 
 
 @dataclass(frozen=True)
 class Suppression:
-    """Arguments of :func:`mmcv.ops.batched_nms`, which evaluates ``type`` as Python: only known names may reach it."""
+    """Arguments of :func:`mmcv.ops.batched_nms`, which evaluates ``type`` as Python code; hence the literal type."""
 
     iou_threshold: Share
     type: Literal["nms"] = "nms"
@@ -43,15 +43,15 @@ class Suppression:
 
 @dataclass(frozen=True)
 class Rules:
-    """Rules that turn raw output into detections: mmdet's ``test_cfg``.
+    """Post-processing parameters: the part of mmdet's ``test_cfg`` that exported detectors use.
 
     Attributes:
-        score_thr: detections with lower scores are dropped.
-        nms_pre: best candidates of each level that are kept; -1 keeps all.
-        min_bbox_size: boxes must have longer sides, pixels; -1 keeps all.
-        max_per_img: best detections of a tile that are kept; None keeps all.
+        score_thr: lowest score of a detection.
+        nms_pre: largest number of candidates of each level before NMS; -1 keeps all.
+        min_bbox_size: boxes with a side of at most this many pixels are dropped; -1 keeps all.
+        max_per_img: largest number of detections in a tile; None keeps all.
         vote_iou: see :func:`oil_storage.models.box_voting.voted`.
-        nms: None where the detector needs none.
+        nms: parameters of NMS; None for detectors without NMS.
     """
 
     score_thr: Share = 0.0
@@ -67,15 +67,15 @@ class Metadata:
     """Metadata of an exported detector.
 
     Attributes:
-        size: height and width of tiles, pixels.
-        padding: RGB of what a smaller tile is filled up with.
+        size: height and width of tiles in pixels.
+        padding: RGB colour that pads smaller tiles.
         clips: whether boxes are clipped to the tile.
-        levels: number of candidates on each level of the head; empty where there is one.
-        test_cfg: how the raw output becomes detections.
+        levels: number of candidates on each level of the feature pyramid; empty for detectors with queries.
+        test_cfg: post-processing parameters.
         config: name of the config.
-        checkpoint_sha256: of the checkpoint that was exported.
-        score_threshold: chosen on the val split; None if none was chosen.
-        reading: how the bands of the training's scenes became colours.
+        checkpoint_sha256: SHA-256 of the exported checkpoint.
+        score_threshold: threshold chosen on the val split; None if none was chosen.
+        reading: bands and stretch of the training.
     """
 
     size: tuple[PositiveInt, PositiveInt]
@@ -90,18 +90,18 @@ class Metadata:
 
 
 class RawDetector(nn.Module):
-    """Detector as one function of pixels, without the loops that no other runtime has.
+    """Exportable detector: a single function from pixels to boxes and scores before NMS.
 
     Args:
-        model: mmdet's, in evaluation mode: a dense detector of one stage, or one of the DETR family.
-        size: height and width of tiles, pixels.
+        model: mmdet model in evaluation mode: a dense one-stage detector, or a detector of the DETR family.
+        size: height and width of tiles in pixels.
 
     Attributes:
-        clips: whether boxes are clipped to the tile, as mmdet clips all but YOLOX's.
-        levels: number of boxes of each level of a feature pyramid, in order, after a call; empty with queries.
+        clips: whether boxes are clipped to the tile; mmdet clips all boxes except YOLOX's.
+        levels: number of boxes of each pyramid level, set by a call; empty for detectors with queries.
 
     Raises:
-        UserError: a detector that needs NMS before its last step.
+        UserError: the detector runs NMS inside the network.
     """
 
     def __init__(self, model: Any, size: tuple[int, int]) -> None:
@@ -110,32 +110,30 @@ class RawDetector(nn.Module):
         head = getattr(model, "bbox_head", None)
         self.has_queries = isinstance(model, DetectionTransformer)
         if kind in WITH_NMS_INSIDE or not (self.has_queries or isinstance(head, BaseDenseHead)):
-            raise UserError(f"{kind} cannot be exported: it has NMS inside, which runs in PyTorch alone")
+            raise UserError(f"{kind}: cannot be exported, as it runs NMS inside the network; use PyTorch")
         self.clips = not isinstance(head, YOLOXHead)
         self.model, self.size = model, size
         self.levels: list[int] = []
         preprocessor = model.data_preprocessor
-        normalises = getattr(preprocessor, "_enable_normalize", False)
         self.wants_bgr = not preprocessor._channel_conversion
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", preprocessor.mean.clone() if normalises else torch.zeros(3, 1, 1))
-        self.register_buffer("std", preprocessor.std.clone() if normalises else torch.ones(3, 1, 1))
+        self.mean, self.std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
+        if preprocessor._enable_normalize:
+            self.mean, self.std = preprocessor.mean, preprocessor.std
 
     def padding(self) -> tuple[float, float, float]:
-        """Return the RGB with which mmdet fills up a tile that is too small."""
+        """Return the RGB colour with which mmdet pads tiles that are too small."""
         colour = (self.mean + self.model.data_preprocessor.pad_value * self.std).flatten()
         red, green, blue = (colour.flip(0) if self.wants_bgr else colour).tolist()
         return red, green, blue
 
     def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
-        """Predict.
+        """Predict boxes and scores before NMS.
 
         Args:
-            tiles: ``(N, 3, H, W)`` float32 RGB, 0 to 255.
+            tiles: float32 RGB ``(N, 3, H, W)``, 0 to 255.
 
         Returns:
-            tuple: boxes ``(N, M, 4)`` xyxy, pixels of the tile, and scores ``(N, M)`` in [0, 1], before NMS.
+            tuple: boxes ``(N, M, 4)`` xyxy in pixels of the tile, and scores ``(N, M)`` in [0, 1].
         """
         pixels = tiles.flip(1) if self.wants_bgr else tiles
         features = self.model.extract_feat((pixels - self.mean) / self.std)
@@ -158,16 +156,15 @@ class RawDetector(nn.Module):
         head = self.model.bbox_head
         classes, deltas, *objectness = head(features)
         sizes = [tuple(int(side) for side in level.shape[-2:]) for level in classes]
-        strides = {"with_stride": True} if objectness else {}  # YOLOX alone has a score beside the class's
+        strides = {"with_stride": True} if objectness else {}  # only YOLOX predicts objectness
         levels = head.prior_generator.grid_priors(sizes, device=classes[0].device, **strides)
         self.levels = [len(priors) for priors in levels]
         scores = _scores(_flat(classes, head.cls_out_channels), getattr(head, "use_sigmoid_cls", True))
         deltas, priors = _flat(deltas, 4), torch.cat(levels)
         if objectness:
             return head._bbox_decode(priors, deltas), scores * _flat(objectness[0], 1).sigmoid()[..., 0]
-        number = deltas.shape[0]
-        repeated = priors[None].expand(number, -1, -1).reshape(-1, priors.shape[-1])
-        return head.bbox_coder.decode(repeated, deltas.reshape(-1, 4)).reshape(number, -1, 4), scores
+        repeated = priors.repeat(deltas.shape[0], 1)
+        return head.bbox_coder.decode(repeated, deltas.reshape(-1, 4)).reshape(deltas.shape), scores
 
 
 def _scores(logits: Tensor, use_sigmoid: bool) -> Tensor:
@@ -175,23 +172,25 @@ def _scores(logits: Tensor, use_sigmoid: bool) -> Tensor:
 
 
 def _flat(levels: Sequence[Tensor], channels: int) -> Tensor:
-    """Turn levels of ``(N, A * channels, H, W)`` into ``(N, all positions * A, channels)``, in the order of priors."""
+    """Concatenate levels ``(N, A * channels, H, W)`` to ``(N, positions * A, channels)``, ordered like the priors."""
     return torch.cat([level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, channels) for level in levels], dim=1)
 
 
 def export(model: Any, size: tuple[int, int], about: Mapping[str, Any]) -> bytes:
-    """Export a detector: ``tiles`` in, ``boxes`` and ``scores`` before NMS out, for any number of tiles.
+    """Export a detector to ONNX.
+
+    The input is ``tiles``, of any number; the outputs are ``boxes`` and ``scores``; see :meth:`RawDetector.forward`.
 
     Args:
-        model: mmdet's, with its weights, in evaluation mode.
-        size: height and width of tiles, pixels.
-        about: the attributes of :class:`Metadata` that have a default.
+        model: mmdet model with its weights, in evaluation mode.
+        size: height and width of tiles in pixels.
+        about: attributes of :class:`Metadata` that have a default.
 
     Returns:
-        bytes: content of the file; see :class:`RawDetector` for what it computes.
+        bytes: content of the ONNX file.
 
     Raises:
-        UserError: a detector that needs NMS before its last step.
+        UserError: the detector runs NMS inside the network.
     """
     import onnx
 
@@ -199,14 +198,14 @@ def export(model: Any, size: tuple[int, int], about: Mapping[str, Any]) -> bytes
     with (
         tempfile.TemporaryDirectory() as folder,
         torch.no_grad(),
-        warnings.catch_warnings(action="ignore"),  # of constants, which sizes are meant to be
+        warnings.catch_warnings(action="ignore"),  # that sizes become constants, as intended
     ):
         path = Path(folder, "model.onnx")
         torch.onnx.export(
             raw,
             (torch.zeros(2, 3, *size),),
             path,
-            dynamo=False,  # torch.export refuses mmdet's loops over lists of samples
+            dynamo=False,  # torch.export rejects mmdet's loops over samples
             opset_version=OPSET,
             input_names=["tiles"],
             output_names=["boxes", "scores"],
@@ -217,23 +216,22 @@ def export(model: Any, size: tuple[int, int], about: Mapping[str, Any]) -> bytes
     rules = TypeAdapter(Rules).validate_python(dict(model.test_cfg or {}))
     metadata = Metadata(size, raw.padding(), raw.clips, raw.levels, rules, **about)
     onnx.helper.set_model_props(graph, {METADATA: json.dumps(asdict(metadata))})
-    exported: bytes = graph.SerializeToString()
-    return exported
+    return bytes(graph.SerializeToString())
 
 
 class OnnxModel:
-    """Exported detector, run by ONNX Runtime, with the ``test_step`` of mmengine's models.
+    """Exported detector in ONNX Runtime, with the ``test_step`` method of mmengine models.
 
     Args:
-        path: file that ``tools/export.py`` wrote.
-        device: ``cpu``, or ``cuda`` where ONNX Runtime is built for it.
+        path: ONNX file of ``tools/export.py``.
+        device: ``cpu``, or ``cuda`` if ONNX Runtime is built with CUDA.
 
     Attributes:
-        about: the file's metadata.
-        rules: :class:`Rules` in the form of mmdet's ``test_cfg``.
+        about: metadata of the file.
+        rules: :class:`Rules` as mmdet's ``test_cfg``.
 
     Raises:
-        UserError: another file.
+        UserError: ``tools/export.py`` did not write the file, or ONNX Runtime lacks CUDA.
     """
 
     def __init__(self, path: Path, device: torch.device) -> None:
@@ -242,50 +240,50 @@ class OnnxModel:
         self.path = path
         providers = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
         if (provider := providers[device.type]) not in onnxruntime.get_available_providers():
-            raise UserError("--backend onnx: ONNX Runtime is built without CUDA here; use --device cpu")
+            raise UserError("--device cuda: this ONNX Runtime is built without CUDA; give --device cpu")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3  # it warns of initializers that nothing reads
+        options.log_severity_level = 3  # errors only; it warns of unused initializers
         try:
             self.session = onnxruntime.InferenceSession(path, options, providers=[provider])
             metadata = self.session.get_modelmeta().custom_metadata_map[METADATA]
             self.about = TypeAdapter(Metadata).validate_json(metadata, strict=True)
             self.rules = ConfigDict(asdict(self.about.test_cfg))
-        except Exception as error:  # its classes of errors have no public base
+        except Exception as error:  # ONNX Runtime's exceptions have no public base class
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f"{path}: no detector that tools/export.py CONFIG CHECKPOINT wrote ({reason})") from error
+            raise UserError(f"{path}: not a detector that tools/export.py wrote ({reason}); export it again") from error
 
     def test_step(self, data: Mapping[str, Sequence[Any]]) -> list[DetDataSample]:
-        """Predict tiles, as :meth:`mmengine.model.BaseModel.test_step` does.
+        """Detect in tiles, as :meth:`mmengine.model.BaseModel.test_step` does.
 
         Args:
-            data: ``inputs``, each ``(3, H, W)`` uint8 BGR, no larger than the exported size, and ``data_samples``.
+            data: ``inputs``, each uint8 BGR ``(3, H, W)`` of at most the exported size, and ``data_samples``.
         """
         height, width = self.about.size
         tiles = np.empty((len(data["inputs"]), 3, height, width), np.float32)
         tiles[:] = np.reshape(self.about.padding, (3, 1, 1))
         for tile, pixels in zip(tiles, data["inputs"], strict=True):
             if pixels.shape[1] > height or pixels.shape[2] > width:
-                raise UserError(f"--tile: the exported detector takes {width} x {height} px")
+                raise UserError(f"{self.path}: takes tiles of at most {width} x {height} px; give a smaller --tile")
             tile[:, : pixels.shape[1], : pixels.shape[2]] = pixels.flip(0).numpy()
         boxes, scores = self.session.run(None, {"tiles": tiles})
         if not np.isfinite(scores).all():
-            raise UserError(f"{self.path}: its scores are not finite; export an earlier checkpoint")
+            raise UserError(f"{self.path}: predicts scores that are not finite; export an earlier checkpoint")
         samples = list(data["data_samples"])
         for sample, tile_boxes, tile_scores in zip(samples, torch.tensor(boxes), torch.tensor(scores), strict=True):
             sample.pred_instances = self._select(tile_boxes, tile_scores, sample)
         return samples
 
     def _select(self, boxes: Tensor, scores: Tensor, sample: DetDataSample) -> InstanceData:
-        """Select the detections of a tile as mmdet's heads do."""
+        """Apply mmdet's post-processing to the candidates of a tile."""
         rules = self.rules
         levels = torch.split(scores, self.about.levels or [len(scores)])
         starts = np.cumsum([0, *map(len, levels[:-1])]).tolist()
-        kept = []
+        indices = []
         for start, level in zip(starts, levels, strict=True):
             most = rules.nms_pre if rules.nms_pre > 0 else len(level)
-            kept.append(start + filter_scores_and_topk(level[:, None], rules.score_thr, most)[2])
-        boxes, scores = boxes[torch.cat(kept)], scores[torch.cat(kept)]
+            indices.append(start + filter_scores_and_topk(level[:, None], rules.score_thr, most)[2])
+        boxes, scores = boxes[torch.cat(indices)], scores[torch.cat(indices)]
         if self.about.clips:
             height, width = sample.img_shape
             boxes = torch.minimum(boxes, boxes.new_tensor([width, height, width, height]))

@@ -1,6 +1,6 @@
-"""Detection in many scenes, into a folder; a scene that is finished is not done again.
+"""Detect tanks in many scenes and write the results to a folder; finished scenes are skipped on re-runs.
 
-Torch is imported only where a scene is not finished.
+Torch is imported only if a scene is not finished.
 """
 
 import contextlib
@@ -34,32 +34,32 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 RECORD, PAGE = ".summary.json", ".html"
-"""Endings of a scene's files; the record is written last."""
+"""Endings of a scene's record and page; the record is written last."""
 PICTURES, SUMMARY = "pictures", "summary.json"
-"""Pictures have a folder of their own, so that none is taken for a scene."""
+"""Names in the output folder; pictures have their own folder, so that they are not mistaken for scenes."""
 OVERLAP = 128
-"""Pixels that neighbouring tiles share: larger than nearly all tanks, so that some tile sees each whole."""
+"""Overlap of neighbouring tiles in pixels; larger than nearly all tanks, so that some tile contains each of them."""
 LONGEST_RUN = timedelta(days=365)
-"""Time for which one of several processes waits for the others."""
+"""Timeout of a process that waits for the others."""
 
 
 def detect_scenes(
     config: Path, checkpoint: Path, scenes: Sequence[Path], out: Path, *, html: bool = False, **options: Any
 ) -> RunSummary:
-    """Detect the tanks of many scenes and write them into a folder, each scene as it is done.
+    """Detect the tanks of many scenes and write the results of each scene when it is finished.
 
-    Several processes that torchrun starts share the scenes; the first writes the summary.
+    Processes that torchrun starts share the scenes; the first one writes the summary.
 
     Args:
         config: config file of the detector.
         checkpoint: see :class:`oil_storage.inference.scene_detector.SceneDetector`.
-        scenes: image files whose names differ in more than the suffix.
-        out: folder of the results; made if absent.
-        html: write a page for each scene.
+        scenes: image files; their names without suffix must be unique.
+        out: output folder; created if it does not exist.
+        html: write an HTML page for each scene.
         **options: keyword arguments of ``SceneDetector``.
 
     Raises:
-        UserError: a detector that does not work, or results that cannot be written.
+        UserError: the detector cannot be built, or the results cannot be written.
     """
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     cfg = load_config(config)
@@ -67,10 +67,10 @@ def detect_scenes(
     folder = OutputFolder(out, request)
     unfinished = [scene for scene in scenes if folder.finished(scene) is None]
     if len(unfinished) < len(scenes):
-        logger.info("%d of %d scenes are done already", len(scenes) - len(unfinished), len(scenes))
+        logger.info("%d of %d scenes are finished and skipped", len(scenes) - len(unfinished), len(scenes))
     if not unfinished:
         return folder.write_summary(scenes, {})
-    with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints which optional packages are absent
+    with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints missing optional packages
         from oil_storage.inference.scene_detector import SceneDetector
     import torch
     from torch import distributed
@@ -82,7 +82,7 @@ def detect_scenes(
     detector = SceneDetector(cfg, checkpoint, **options)
     if detector.made_with not in (None, config.stem):
         logger.warning(
-            "%s: was trained with the config %s; %s may look at scenes otherwise, and find less",
+            "%s: was trained with the config %s; %s may prepare scenes differently and detect fewer tanks",
             *(checkpoint, detector.made_with, config.stem),
         )
     used = {"score_threshold": detector.threshold, **asdict(detector.reader.reading)}
@@ -90,7 +90,7 @@ def detect_scenes(
     left_out = folder.detect(detector, made_by, unfinished[rank::processes], quiet=rank > 0)
     if processes > 1:
         shares: list[dict[str, str]] = [{}] * processes
-        distributed.all_gather_object(shares, left_out)  # waits for all
+        distributed.all_gather_object(shares, left_out)  # waits for all processes
         distributed.destroy_process_group()
         left_out = {path: reason for share in shares for path, reason in share.items()}
     return folder.write_summary(scenes, left_out, made_by)
@@ -114,18 +114,18 @@ def _request(cfg: "Config", checkpoint: Path, html: bool, options: Mapping[str, 
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """Folder of results.
+    """Output folder of a run.
 
     Attributes:
-        path: the folder.
-        request: what is asked for; see :meth:`MadeBy.request`.
+        path: path of the folder.
+        request: requested detector and options; see :meth:`MadeBy.request`.
     """
 
     path: Path
     request: MadeBy
 
     def finished(self, scene: Path) -> FinishedScene | None:
-        """Return the record of a scene that was done as requested; None where it has to be done."""
+        """Return the record of a scene if it was finished with the same request and has not changed since."""
         record = self._record(scene.stem)
         if record is None or record.made_by.request() != self.request or not scene.is_file():
             return None
@@ -134,24 +134,21 @@ class OutputFolder:
     def detect(
         self, detector: "SceneDetector", made_by: MadeBy, scenes: Sequence[Path], quiet: bool = False
     ) -> dict[str, str]:
-        """Detect in scenes; the files of one are written beside the detection in the next.
+        """Detect in scenes; write the files of a scene in a thread during the detection in the next one.
 
         Returns:
-            dict: why scenes were left out, by their paths.
+            dict: reasons why scenes were left out, by their paths.
 
         Raises:
-            UserError: nothing can be written.
+            UserError: the folder cannot be written to.
         """
         for folder in (self.path, self.path / PICTURES):
             folder.mkdir(parents=True, exist_ok=True)
-            remove_partial(folder)  # of killed runs
+            remove_partial(folder)  # left by killed runs
         results = tqdm(detector.detect_all(scenes), total=len(scenes), unit="scene", delay=2, disable=quiet)
         write = partial(self._write, detector=detector, made_by=made_by)
-        left_out: dict[str, str] = {}
-        for scene, reason in zip(scenes, one_behind(write, results), strict=True):
-            if reason is not None:
-                left_out[str(scene)] = reason
-        return left_out
+        reasons = zip(scenes, one_behind(write, results), strict=True)
+        return {str(scene): reason for scene, reason in reasons if reason is not None}
 
     def _write(
         self, scene: Path, result: SceneDetections | UserError, detector: "SceneDetector", made_by: MadeBy
@@ -159,10 +156,10 @@ class OutputFolder:
         """Write all files of a scene, its record last.
 
         Returns:
-            str | None: why the scene is left out, which leaves no files; None where it is not.
+            str | None: the reason if the scene is left out, which leaves no files of it; else None.
 
         Raises:
-            UserError: nothing can be written.
+            UserError: the folder cannot be written to.
         """
         name, source = scene.stem, os.path.realpath(scene)
         previous = self._record(name)
@@ -171,7 +168,9 @@ class OutputFolder:
                 self._remove(name)
             return str(result)
         if previous is not None and previous.source != source:
-            logger.warning("%s: takes the place of %s, of the same name, in %s", scene, previous.source, self.path)
+            logger.warning(
+                "%s: replaces the results of %s in %s; both have the same name", scene, previous.source, self.path
+            )
         try:
             self._remove(name)
             version = _version(scene)
@@ -186,12 +185,12 @@ class OutputFolder:
         except Exception as error:
             self._remove(name)
             if isinstance(error, OSError):
-                raise UserError(f"{scene}: detections cannot be written to {self.path}: {error}") from error
+                raise UserError(f"{self.path}: the detections of {scene} cannot be written ({error})") from error
             return str(error) if isinstance(error, UserError) else f"{scene}: {type(error).__name__}: {error}"
         return None
 
     def _record(self, name: str) -> FinishedScene | None:
-        """Read the record of a scene; None where there is none that can be read."""
+        """Return the record of a scene; None if it is missing or not valid."""
         try:
             return FinishedScene.model_validate_json((self.path / f"{name}{RECORD}").read_bytes())
         except (OSError, ValueError):
@@ -205,7 +204,7 @@ class OutputFolder:
     def write_summary(
         self, scenes: Sequence[Path], left_out: dict[str, str], made_by: MadeBy | None = None
     ) -> RunSummary:
-        """Return the summary of a run, ``made_by`` as its first scene where it is None; the first process writes it."""
+        """Return the summary of a run, and write it in the first process; ``made_by`` defaults to the first scene's."""
         records = [record for scene in scenes if (record := self.finished(scene)) is not None]
         summary = RunSummary(made_by=made_by or records[0].made_by, scenes=list(records), left_out=left_out)
         if os.environ.get("RANK", "0") == "0":
@@ -214,6 +213,6 @@ class OutputFolder:
 
 
 def _version(scene: Path) -> dict[str, tuple[int, int]]:
-    """Return size and time of change of a scene's file and of those that place it on earth, by name."""
+    """Return size and modification time of an image and of its world files, by file name."""
     files = {file.name: file.stat() for file in (scene, *sidecars(scene))}
     return {name: (status.st_size, status.st_mtime_ns) for name, status in files.items()}

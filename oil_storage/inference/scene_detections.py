@@ -1,4 +1,4 @@
-"""Detections of a scene: boxes, scores, the place, size and site of each tank; and summaries of scenes and runs."""
+"""Detections of a scene, with the position, diameter and site of each tank; summaries of scenes and runs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,17 +15,17 @@ from oil_storage.annotations.geojson import WGS84, transformed
 from oil_storage.annotations.images import scene_name
 from oil_storage.georeference import Georeference, Resolution, resolution_of
 
-NOTE = "coordinates are pixels of the image, x to the right and y down: where on earth it lies is not known"
+NOTE = "coordinates are pixels of the image (x right, y down), because the image has no georeference"
 BIN = 10.0
-"""Width of a bin of diameters, metres or pixels."""
+"""Bin width of the histogram of diameters, in metres or pixels."""
 APART = 150.0
-"""Metres between the roofs of neighbours in one site: dikes and roads between tanks are narrower."""
+"""Largest gap between the roofs of neighbours in one site, in metres; dikes and roads are narrower."""
 ASSUMED_GSD = 1.2
-"""Metres per pixel where a scene does not say, SPOT's. It decides which tanks are neighbours, and no size."""
+"""Metres per pixel (SPOT's) that is assumed if the resolution is not known; used for sites, not for diameters."""
 
 
 class Tank(NamedTuple):
-    """One detection; ``centre`` is in the coordinates of :meth:`SceneDetections.coordinates`."""
+    """Detected tank; ``box`` is in pixels, ``centre`` in :meth:`SceneDetections.coordinates`."""
 
     box: list[float]
     score: float
@@ -36,18 +36,18 @@ class Tank(NamedTuple):
 
 @dataclass(frozen=True)
 class SceneDetections:
-    """The tanks of a scene, best scores first.
+    """Detected tanks of a scene, highest scores first.
 
-    ``supervision.Detections(xyxy=detections.boxes, confidence=detections.scores)`` takes them.
+    To use them in supervision: ``supervision.Detections(xyxy=detections.boxes, confidence=detections.scores)``.
 
     Attributes:
-        file_name: file name of the scene without folders; ``array`` where it was given as pixels.
-        width: width of the scene, pixels.
-        height: height of the scene, pixels.
-        boxes: ``(N, 4)`` float32 xyxy, pixels of the scene.
-        scores: ``(N,)`` float32.
-        georeference: place of the scene on the ground; None where it has none.
-        notes: changes made to the stored pixels, by the name of an audit's check.
+        file_name: file name of the scene without folders; ``array`` if the scene is an array.
+        width: width of the scene in pixels.
+        height: height of the scene in pixels.
+        boxes: float32 ``(N, 4)`` xyxy in pixels of the scene.
+        scores: float32 ``(N,)``.
+        georeference: georeference of the scene; None if it has none.
+        notes: changes made to the stored pixels when they were read, by the name of the audit's check.
     """
 
     file_name: str
@@ -60,46 +60,47 @@ class SceneDetections:
 
     @property
     def name(self) -> str:
-        """The file name without suffix."""
+        """File name without its suffix."""
         return scene_name(self.file_name)
 
     @property
     def crs(self) -> str | None:
-        """The scene's coordinate system; None where its place on earth is not known."""
+        """Coordinate system of the scene; None if it is not georeferenced."""
         return None if self.georeference is None else self.georeference.crs
 
     @cached_property
     def resolution(self) -> Resolution | None:
-        """Metres per pixel along a row and along a column; None where they are not known."""
+        """Metres per pixel along a row and along a column; None if the scene is not georeferenced."""
         return resolution_of(self.georeference, self.width, self.height)
 
     @property
     def gsd(self) -> float | None:
-        """The mean of :attr:`resolution`."""
+        """Mean of :attr:`resolution`."""
         return None if self.resolution is None else float(np.mean(self.resolution))
 
     @property
     def unit(self) -> str:
-        """The unit of lengths: ``m``, or ``px`` where the resolution is not known."""
+        """Unit of lengths: ``m``, or ``px`` if the resolution is not known."""
         return "px" if self.resolution is None else "m"
 
     @property
     def centres(self) -> NDArray[np.float64]:
-        """``(N, 2)``, pixels of the scene."""
+        """Centres of the boxes, ``(N, 2)``, in pixels of the scene."""
         boxes = self.boxes.astype(np.float64)
         return (boxes[:, :2] + boxes[:, 2:]) / 2
 
     @property
     def diameters(self) -> NDArray[np.float64]:
-        """``(N,)``: the mean of a box's sides, in :attr:`unit`."""
-        return self._diameters(np.array(self.resolution or (1.0, 1.0)))
+        """Diameters ``(N,)`` in :attr:`unit`: the mean of each box's sides."""
+        boxes = self.boxes.astype(np.float64)
+        return np.asarray(((boxes[:, 2:] - boxes[:, :2]) * (self.resolution or 1.0)).mean(axis=1))
 
     @cached_property
     def sites(self) -> NDArray[np.int64]:
-        """``(N,)``: the number of each tank's site, from 1; the site with most tanks is the first.
+        """Site number of each tank, ``(N,)``; site 1 has the most tanks.
 
-        Tanks whose roofs are no farther apart than :data:`APART` are neighbours, and neighbours' neighbours are one
-        site: DBSCAN whose core points need no other point (Ester et al., KDD 1996), so that a lone tank is a site, too.
+        A site is a connected component of tanks whose roofs are at most :data:`APART` apart. This equals DBSCAN
+        (Ester et al., KDD 1996) with a minimum of one point, so a single tank is also a site.
         """
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
@@ -107,8 +108,8 @@ class SceneDetections:
 
         if not len(self.boxes):
             return np.zeros(0, np.int64)
-        scale = np.array(self.resolution or ASSUMED_GSD)
-        centres, radii = self.centres * scale, self._diameters(scale) / 2
+        centres = self.centres * (self.resolution or ASSUMED_GSD)
+        radii = self.diameters / 2 * (1.0 if self.resolution else ASSUMED_GSD)
         first, second = cKDTree(centres).query_pairs(APART + 2 * radii.max(), output_type="ndarray").T
         gaps = np.linalg.norm(centres[first] - centres[second], axis=1) - radii[first] - radii[second]
         near = gaps <= APART
@@ -118,30 +119,25 @@ class SceneDetections:
         sites: NDArray[np.int64] = np.argsort(largest_first)[labels] + 1
         return sites
 
-    def _diameters(self, scale: NDArray[np.float64]) -> NDArray[np.float64]:
-        boxes = self.boxes.astype(np.float64)
-        diameters: NDArray[np.float64] = ((boxes[:, 2:] - boxes[:, :2]) * scale).mean(axis=1)
-        return diameters
-
     def coordinates(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return longitude and latitude of pixel positions ``(N, 2)``; the positions where :attr:`crs` is None."""
+        """Convert pixels ``(N, 2)`` to longitude and latitude; unchanged if :attr:`crs` is None."""
         if self.georeference is None or self.georeference.crs is None:
             return points.round(2)
-        # a tenth of a millimetre
-        return transformed(self.georeference.to_world(points), self.georeference.crs, WGS84).round(9)
+        world = self.georeference.to_world(points)
+        return transformed(world, self.georeference.crs, WGS84).round(9)  # 0.1 mm
 
     def tanks(self) -> Iterator[Tank]:
-        """Iterate over the detections."""
+        """Iterate over the tanks, highest scores first."""
         columns = (self.boxes, self.scores, self.diameters, self.sites, self.coordinates(self.centres))
         return map(Tank, *(column.tolist() for column in columns))
 
 
 class MadeBy(BaseModel, frozen=True):
-    """All that results depend on beside the scene.
+    """Detector and options that results were made with.
 
     Attributes:
-        asked: ``score_thr``, ``bands`` and ``stretch`` as they were asked for, None for those of the checkpoint;
-            ``score_threshold``, ``bands`` and ``stretch`` are what was used, None before the checkpoint is read.
+        asked: ``score_thr``, ``bands`` and ``stretch`` as requested; None stands for the checkpoint's value. The
+            fields ``score_threshold``, ``bands`` and ``stretch`` are the values used, None until it is read.
     """
 
     config: str
@@ -158,12 +154,12 @@ class MadeBy(BaseModel, frozen=True):
     asked: tuple[float | None, tuple[int, ...] | None, tuple[float, ...] | None]
 
     def request(self) -> "MadeBy":
-        """Return what is known before the checkpoint is read; equal requests have equal results."""
+        """Return the part that is known before the checkpoint is read; equal requests give equal results."""
         return self.model_copy(update={"score_threshold": None, "bands": None, "stretch": None})
 
 
 class Site(BaseModel, frozen=True):
-    """Tanks that stand together; the unit of the scene decides which of the areas is there."""
+    """Group of neighbouring tanks; one of the areas is set, depending on the unit of the scene."""
 
     site: int
     tanks: int
@@ -173,12 +169,12 @@ class Site(BaseModel, frozen=True):
 
     @property
     def roof_area(self) -> float:
-        """The area of all roofs."""
+        """Sum of the areas of all roofs."""
         return self.roof_area_m2 or self.roof_area_px2 or 0.0
 
 
 class SceneSummary(BaseModel, frozen=True):
-    """Number, sizes and sites of the tanks of a scene; ``diameters_m`` or ``diameters_px`` counts tanks in bins."""
+    """Summary of a scene; ``diameters_m`` or ``diameters_px`` has the number of tanks in each bin of diameters."""
 
     scene: str
     width: int
@@ -194,31 +190,31 @@ class SceneSummary(BaseModel, frozen=True):
 
     @property
     def unit(self) -> str:
-        """The unit of lengths: ``m`` or ``px``."""
+        """Unit of lengths: ``m`` or ``px``."""
         return "m" if self.diameters_m else "px"
 
     @property
     def diameters(self) -> dict[str, int]:
-        """The number of tanks in each bin of diameters."""
+        """Number of tanks in each bin of diameters."""
         return self.diameters_m or self.diameters_px or {}
 
 
 class FinishedScene(SceneSummary, frozen=True):
-    """A scene whose results are written; ``file`` has size and time of change of its files, by name."""
+    """Summary of a scene whose files are complete; ``file`` maps input files to size and modification time."""
 
     file: dict[str, tuple[int, int]]
     made_by: MadeBy
 
 
 class RunSummary(BaseModel, frozen=True):
-    """Scenes with results, and why others were left out, by their paths."""
+    """Summary of a run; ``left_out`` maps the paths of failed scenes to the reasons."""
 
     made_by: MadeBy
     scenes: list[SceneSummary]
     left_out: dict[str, str]
 
     def table(self) -> str:
-        """Return a line for each scene, and their sum."""
+        """Return a table with one line per scene and a line with the total."""
         width = max(len(name) for name in ["scene", *(summary.scene for summary in self.scenes)])
         lines = [f"{'scene':<{width}}{'tanks':>8}{'sites':>8}  diameters"]
         for summary in self.scenes:
@@ -229,17 +225,19 @@ class RunSummary(BaseModel, frozen=True):
         return "\n".join(lines)
 
     def notes(self) -> list[str]:
-        """Return the changes made to the stored pixels of scenes, a line for each kind."""
+        """Return one line for each kind of change made to stored pixels, with the scenes that it concerns."""
         scenes: dict[str, list[str]] = {}
         for summary in self.scenes:
             for note in summary.notes.values():
                 scenes.setdefault(note, []).append(summary.scene)
-        more = {note: f" and {len(names) - 1} more" if len(names) > 1 else "" for note, names in scenes.items()}
-        return [f"{names[0]}{more[note]}: {note}" for note, names in scenes.items()]
+        return [
+            f"{first}{f' and {len(others)} more' if others else ''}: {note}"
+            for note, (first, *others) in scenes.items()
+        ]
 
 
 def summarise(detections: SceneDetections, source: Path | str) -> SceneSummary:
-    """Count the tanks of a scene by their diameters and sites."""
+    """Summarise the diameters and sites of the tanks of a scene."""
     from shapely import MultiPoint
 
     unit, diameters = detections.unit, detections.diameters
@@ -249,20 +247,20 @@ def summarise(detections: SceneDetections, source: Path | str) -> SceneSummary:
         corners = MultiPoint(rings(detections.boxes[members].astype(np.float64)))
         outline = np.array(corners.convex_hull.exterior.coords)
         area = round(float((np.pi / 4 * diameters[members] ** 2).sum()), 1)
-        site = {"site": number, "tanks": int(members.sum()), "outline": detections.coordinates(outline).tolist()}
-        sites.append({**site, f"roof_area_{unit}2": area})
+        ring = detections.coordinates(outline).tolist()
+        sites.append(Site(site=number, tanks=int(members.sum()), outline=ring, **{f"roof_area_{unit}2": area}))
     edges = BIN * np.arange(int(diameters.max(initial=0.0) // BIN) + 2)
     numbers = np.histogram(diameters, bins=edges)[0].tolist()
-    summary = {
-        "scene": detections.name,
-        "width": detections.width,
-        "height": detections.height,
-        "gsd": detections.gsd,
-        "tanks": len(detections.boxes),
-        "notes": dict(detections.notes),
-        "coordinates": NOTE if detections.crs is None else "WGS 84",
-        f"diameters_{unit}": {f"{low:g}-{low + BIN:g}": number for low, number in zip(edges, numbers, strict=False)},
-        "sites": sites,
-        "source": str(source),
-    }
-    return SceneSummary.model_validate(summary)
+    bins = {f"{low:g}-{low + BIN:g}": number for low, number in zip(edges, numbers, strict=False)}
+    return SceneSummary(
+        scene=detections.name,
+        width=detections.width,
+        height=detections.height,
+        gsd=detections.gsd,
+        tanks=len(detections.boxes),
+        notes=dict(detections.notes),
+        coordinates=NOTE if detections.crs is None else "WGS 84",
+        sites=sites,
+        source=str(source),
+        **{f"diameters_{unit}": bins},
+    )

@@ -1,4 +1,4 @@
-"""Detector of the tanks of whole scenes."""
+"""Detect tanks in whole scenes."""
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,39 +31,39 @@ from oil_storage.merging import Detections, merge_tiles
 from oil_storage.parallel import one_behind
 
 FAINT = 0.5
-"""Share of the score threshold below which a tile's detections play no part in merging, in the fast mode."""
+"""Fraction of the score threshold below which the fast mode drops a tile's detections before NMS and merging."""
 
 
 class SceneDetector:
-    """A trained detector for scenes of any size.
+    """Trained detector for scenes of any size.
 
     Args:
         config: config of the detector.
-        checkpoint: file that ``tools/train.py`` wrote, weights in safetensors, or the ONNX file of ``tools/export.py``.
-        score_thr: detections below are left out; None takes the threshold that ``tools/test.py --split val`` has
-            chosen and kept in the checkpoint.
-        device: ``cpu`` or ``cuda``; None takes CUDA if there.
-        batch_size: tiles at a time; None takes the config's on CUDA, one for two cores on a CPU: more take memory and
-            save no time (docs/detection.md).
-        tile: side of what the detector gets, pixels; None takes the config's, on which it was trained.
-        overlap: pixels of the scene that neighbouring tiles share.
-        scale: magnification of scenes: a tile shows less of them, and tanks are larger in it.
-        tta: look at each tile as it is and turned by 180 degrees, or as the config's ``tta_pipeline`` says, and merge
-            the detections: twice the work or more.
-        backend: ``onnx`` runs the checkpoint in ONNX Runtime, as its suffix ``.onnx`` does by itself.
-        fast: fold batch norms into convolutions, and drop faint detections of tiles before NMS; without, figures are
-            those of ``tools/test.py`` to the last digits.
-        bands: see :class:`oil_storage.imagery.Reading`; None takes those of the training, ``()`` those that the file
-            names.
-        stretch: see there; None takes that of the training, ``()`` the default.
+        checkpoint: checkpoint of ``tools/train.py``, safetensors weights, or ONNX file of ``tools/export.py``.
+        score_thr: lowest score of a detection; None uses the threshold in the checkpoint, which
+            ``tools/test.py --split val`` chose.
+        device: ``cpu`` or ``cuda``; None uses CUDA if it is available.
+        batch_size: number of tiles in a batch; None uses the config's on CUDA and one tile for two cores on a CPU,
+            where larger batches need more memory and save no time (docs/detection.md).
+        tile: side of a tile in pixels; None uses the config's.
+        overlap: overlap of neighbouring tiles, in pixels of the scene.
+        scale: magnification; a tile covers ``tile / scale`` pixels of the scene.
+        tta: detect in each tile and in a copy rotated by 180 degrees, or in the views of the config's
+            ``tta_pipeline``, and merge the detections; takes at least twice as long.
+        backend: ``torch`` or ``onnx``; a file with the suffix ``.onnx`` always runs in ONNX Runtime.
+        fast: fold batch norms into convolutions, and drop low scores before NMS; if False, the detections equal those
+            of ``tools/test.py`` to the last digit.
+        bands: see :class:`oil_storage.imagery.Reading`; None uses the bands of the training, ``()`` those that each
+            file declares.
+        stretch: see :class:`oil_storage.imagery.Reading`; None uses the stretch of the training, ``()`` the default.
 
     Attributes:
-        threshold: least score of detections.
-        made_with: name of the config that the checkpoint was trained with; None where it does not say.
+        threshold: lowest score of a detection.
+        made_with: name of the config that the checkpoint was trained with; None if the checkpoint does not state it.
 
     Raises:
-        UserError: no such file, a checkpoint that is damaged or of another model, no threshold, or sizes that do not
-            fit together.
+        UserError: the checkpoint is missing, is damaged, has no threshold or belongs to another model; or
+            ``overlap`` does not fit ``tile`` and ``scale``.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class SceneDetector:
         checkpoint = Path(checkpoint)
         is_onnx = backend == "onnx" or checkpoint.suffix.lower() == ".onnx"
         if tta and is_onnx:
-            raise UserError("--tta: goes with PyTorch alone, without --backend onnx")
+            raise UserError("--tta: is not available in ONNX Runtime; give a PyTorch checkpoint")
         use_scope(cfg)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.made_with: str | None
@@ -98,24 +98,24 @@ class SceneDetector:
             about = self.model.about
             self.made_with, stored_threshold, trained_reading = about.config, about.score_threshold, about.reading
             name = Path(cfg.filename or "").stem
-            if name not in ("", self.made_with):  # its tiles may be made otherwise
-                raise UserError(f"{checkpoint}: made with the config {self.made_with}, not {name}; give that")
+            if name not in ("", self.made_with):  # another config may prepare tiles differently
+                raise UserError(f"{checkpoint}: was exported with {self.made_with}, not {name}; give that config")
         else:
             loaded = Checkpoint.read(checkpoint)
             self.made_with = loaded.meta.trained.config if loaded.meta.trained else None
             stored_threshold, trained_reading = loaded.threshold(tta), loaded.reading
         threshold = stored_threshold if score_thr is None else score_thr
         if threshold is None:
-            for_tta, flag = (" for --tta", " --tta") if tta else ("", "")
+            flag = " --tta" if tta else ""
             raise UserError(
-                f"{checkpoint}: has no score threshold yet{for_tta}; give --score-thr, or choose one: "
-                f"tools/test.py --split val{flag}"
+                f"{checkpoint}: has no score threshold{flag and ' for --tta'}; "
+                f"give --score-thr, or run tools/test.py --split val{flag}, which chooses one"
             )
         self.threshold: float = threshold
-        if fast and not tta:  # views are merged by all that they show
+        if fast and not tta:  # TTA merges detections of all scores
             rules = (self.model.rules if is_onnx else cfg.model.get("test_cfg")) or {}
             for stage in (rules, rules.get("rcnn", {})):
-                if "score_thr" in stage:  # greedy NMS leaves what is above as it would be
+                if "score_thr" in stage:  # low scores do not change which higher ones NMS keeps
                     stage["score_thr"] = max(stage["score_thr"], FAINT * threshold)
         if not is_onnx:
             self.model = build_model(cfg, loaded).to(self.device)
@@ -140,18 +140,18 @@ class SceneDetector:
         )
         if not 0 <= overlap < self.reader.shown:
             raise UserError(
-                f"--overlap {overlap}: must be 0 to {self.reader.shown - 1}, less than the {self.reader.shown} px of a "
-                "scene that a tile shows; a larger --tile shows more"
+                f"--overlap {overlap}: must be 0 to {self.reader.shown - 1}, as a tile covers {self.reader.shown} px; "
+                "give a smaller overlap or a larger --tile"
             )
 
     def detect(self, scene: str | Source) -> SceneDetections:
         """Detect the tanks of one scene.
 
         Args:
-            scene: an image file, or ``(H, W, 3)`` RGB uint8.
+            scene: path of an image file, or RGB array ``(H, W, 3)`` of uint8.
 
         Raises:
-            UserError: not an image, or a damaged one.
+            UserError: the file is missing, damaged or not an image.
         """
         ((_, detections),) = self.detect_all([Path(scene) if isinstance(scene, str) else scene])
         if isinstance(detections, UserError):
@@ -159,17 +159,17 @@ class SceneDetector:
         return detections
 
     def detect_all(self, scenes: Iterable[Source]) -> Iterator[tuple[Source, SceneDetections | UserError]]:
-        """Detect the tanks of many scenes; tiles are read ahead, and merged beside the detection in the next scene.
+        """Detect the tanks of many scenes; read tiles ahead, and merge in a thread during the next scene.
 
         Yields:
-            tuple: each scene as given, and its detections, or why it could not be read; in order.
+            tuple: each scene as given, and its detections or the error that stopped its reading; in order.
         """
         return one_behind(self._merge, self._predicted(scenes))
 
     def _predicted(
         self, scenes: Iterable[Source]
     ) -> Iterator[tuple[EndOfScene, list[NDArray[np.int64]], list[Detections]]]:
-        """Yield the end of each scene with the windows of its tiles and what was detected in them."""
+        """Yield the end of each scene with the windows of its tiles and their detections."""
         windows: list[NDArray[np.int64]] = []
         tiles: list[Detections] = []
         for item in self.reader.read(scenes):
@@ -187,34 +187,33 @@ class SceneDetector:
         if isinstance(image, UserError):
             return source, image
         boxes, scores = merge_tiles(np.reshape(windows, (-1, 4)), tiles, image.width, image.height)
-        kept = scores >= self.threshold
+        is_kept = scores >= self.threshold
         size = image.width, image.height
         return source, SceneDetections(
-            image.file_name, *size, boxes[kept], scores[kept], image.georeference, image.notes
+            image.file_name, *size, boxes[is_kept], scores[is_kept], image.georeference, image.notes
         )
 
     def _predict(self, batch: Batch) -> list[Detections]:
-        """Detect in tiles; boxes are in pixels of the scene, counted from the tile's corner."""
+        """Detect in a batch; boxes are in pixels of the scene, relative to the corner of their tile."""
         with torch.no_grad():
             samples = self.model.test_step(pseudo_collate(batch.inputs))
         detections = []
         for window, sample in zip(batch.windows, samples, strict=True):
             boxes, scores = (sample.pred_instances[key].float().cpu().numpy() for key in ("bboxes", "scores"))
-            has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # a box outside the tile is clipped to none
+            has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # boxes outside the tile are clipped to zero area
             zoom = (window[2:] - window[:2]) / sample.ori_shape[::-1]
             detections.append(Detections((boxes[has_area] * np.tile(zoom, 2)).astype(np.float32), scores[has_area]))
         return detections
 
 
 def fuse_batch_norms(model: nn.Module) -> int:
-    """Fold batch norms into the convolutions before them, in place; returns how many were folded.
+    """Fold batch norms into the convolutions before them, in place; return their number.
 
-    A norm follows the convolution that its module names before it, as in MMCV's and torch's modules. Where several
-    norms share a convolution, as in RTMDet's head, each gets its own copy, which :func:`mmcv.cnn.fuse_conv_bn` does not
-    give it.
+    A norm is folded into the convolution that its parent module lists immediately before it. If norms share a
+    convolution, as in RTMDet's head, each gets a copy of it; :func:`mmcv.cnn.fuse_conv_bn` makes no copies.
 
     Args:
-        model: in evaluation mode.
+        model: model in evaluation mode.
     """
     number = 0
     for module in model.modules():

@@ -1,4 +1,4 @@
-"""Files of a scene: its detections for a GIS, a spreadsheet or a detector's user, a picture, and a page to click in."""
+"""Output files of a scene: GeoJSON, GeoPackage, CSV, COCO json, a picture, and an interactive HTML page."""
 
 import csv
 import io
@@ -20,12 +20,12 @@ from oil_storage.inference.scene_detections import NOTE, SceneDetections, SceneS
 from oil_storage.reporting.pages import jpeg_uri, render
 
 LONGEST = 4096
-"""Pixels of a picture's longer side, at most."""
+"""Largest length of a picture's longer side, in pixels."""
 CSV_HEADER = ("scene", "xmin", "ymin", "xmax", "ymax", "score", "diameter", "unit", "site", "longitude", "latitude")
 
 
 def geojson(detections: SceneDetections) -> str:
-    """Make a polygon of each tank, in WGS 84, or in pixels where the scene is not georeferenced; a note says so."""
+    """Return GeoJSON with a polygon per tank, in WGS 84; in pixels, with a note, if the scene is not georeferenced."""
     from shapely import get_coordinates, orient_polygons, polygons
 
     points = detections.coordinates(rings(detections.boxes.astype(np.float64)))
@@ -40,13 +40,13 @@ def geojson(detections: SceneDetections) -> str:
     )
     if detections.crs is None:
         return feature_collection(points, properties, crs=None, note=NOTE)
-    # RFC 7946 asks for counter-clockwise rings; they run clockwise in scenes whose rows run north
-    turned = get_coordinates(orient_polygons(polygons(points.reshape(-1, 5, 2))))
-    return feature_collection(turned, properties)
+    # RFC 7946 requires counter-clockwise rings; rings are clockwise if the rows of a scene run north
+    oriented = get_coordinates(orient_polygons(polygons(points.reshape(-1, 5, 2))))
+    return feature_collection(oriented, properties)
 
 
 def geopackage(detections: SceneDetections) -> bytes:
-    """Make a layer with a polygon of each tank, in the scene's coordinate system, or in pixels where it has none."""
+    """Return a GeoPackage with a polygon per tank, in the scene's coordinate system; in pixels if it has none."""
     import pyogrio
     from shapely import polygons, to_wkb
 
@@ -72,7 +72,7 @@ def geopackage(detections: SceneDetections) -> bytes:
 
 
 def table(detections: SceneDetections) -> str:
-    """Make a CSV with a line for each tank; ``tools/evaluate.py`` reads it."""
+    """Return CSV with one line per tank; ``tools/evaluate.py`` reads it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEADER)
@@ -85,7 +85,7 @@ def table(detections: SceneDetections) -> str:
 
 
 def coco_json(detections: SceneDetections) -> str:
-    """Make COCO json with a ``score`` in each annotation; ``tools/evaluate.py`` reads it."""
+    """Return COCO json with a ``score`` in each annotation; ``tools/evaluate.py`` reads it."""
     image = CocoImage(1, detections.file_name, detections.width, detections.height, detections.name, detections.gsd)
     content = CocoFile.of_boxes([image], [detections.boxes])
     scored = [
@@ -101,34 +101,34 @@ FORMATS: Mapping[str, Callable[[SceneDetections], str | bytes]] = {
     ".csv": table,
     ".coco.json": coco_json,
 }
-"""Maker of each file, by its ending."""
+"""Function that makes the content of each file, by the file's ending."""
 
 
 def write_formats(detections: SceneDetections, folder: Path) -> None:
-    """Write a scene's detections in all :data:`FORMATS`."""
+    """Write the detections of a scene in all :data:`FORMATS`."""
     for ending, make in FORMATS.items():
         content = make(detections)
         write_bytes(folder / f"{detections.name}{ending}", content.encode() if isinstance(content, str) else content)
 
 
 def scene_picture(image: SceneImage, detections: SceneDetections) -> bytes:
-    """Draw detections on a scene, reduced where it is very large; returns a JPEG file."""
-    pixels = np.array(image.reduced(LONGEST))  # a copy: an array that was given as a scene stays as it is
+    """Draw detections on a scene; return a JPEG of at most :data:`LONGEST` pixels a side."""
+    pixels = np.array(image.reduced(LONGEST))  # copy, because the caller may own the array
     zoom = np.tile(np.array(pixels.shape[1::-1]) / (detections.width, detections.height), 2)
     draw_boxes(pixels, (detections.boxes * zoom).astype(np.float32), PREDICTION)
     return jpeg(pixels)
 
 
 def scene_page(image: SceneImage, detections: SceneDetections, summary: SceneSummary, threshold: float) -> str:
-    """Return an HTML page that stands alone.
+    """Return a self-contained HTML page with a zoomable view of a scene.
 
-    The viewer is Leaflet (https://leafletjs.com, BSD-2-Clause), which is inside.
+    The page includes its viewer, Leaflet (https://leafletjs.com, BSD-2-Clause).
 
     Args:
-        image: of the scene; reduced where it is very large.
-        detections: in the scene.
-        summary: of the detections.
-        threshold: least score of the detections.
+        image: the scene; the page shows at most :data:`LONGEST` pixels a side.
+        detections: detections in the scene.
+        summary: summary of the detections.
+        threshold: lowest score of the detections.
     """
     pixels = image.reduced(LONGEST)
     tanks = [

@@ -1,4 +1,4 @@
-"""Reader of scenes, tile by tile, in a thread of its own."""
+"""Read scenes tile by tile in a background thread."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,20 +19,20 @@ from oil_storage.imagery import Reading, SceneImage, open_scene
 from oil_storage.tiling import tile_grid
 
 AHEAD = 4
-"""Batches that are read and decoded before their turn."""
+"""Number of batches that are read in advance."""
 
 Source = Path | NDArray[np.uint8]
 
 
 class Batch(NamedTuple):
-    """Tiles of one scene: windows ``(4,)`` xyxy in pixels of the scene, and what the test pipeline made of each."""
+    """Tiles of one scene: windows ``(4,)`` xyxy in pixels of the scene, and outputs of the test pipeline."""
 
     windows: list[NDArray[np.int64]]
     inputs: list[dict[str, Any]]
 
 
 class EndOfScene(NamedTuple):
-    """End of a scene: as given, and as opened, or the fault why it cannot be read to its end."""
+    """Marker after the batches of a scene: the source, and the opened image or the error that stopped its reading."""
 
     source: Source
     image: SceneImage | UserError
@@ -40,15 +40,15 @@ class EndOfScene(NamedTuple):
 
 @dataclass(frozen=True)
 class TileReader:
-    """How scenes are cut and their tiles prepared.
+    """Reader that cuts scenes into tiles and applies the test pipeline.
 
     Attributes:
-        pipeline: a config's test pipeline.
-        tile: side of what the detector gets, pixels.
-        overlap: pixels of the scene that neighbouring tiles share.
-        scale: magnification of scenes: a tile shows ``tile / scale`` pixels of them.
-        batch_size: tiles at a time.
-        reading: how the bands of scenes become colours.
+        pipeline: test pipeline of a config; its first step loads an image file.
+        tile: side of a tile in pixels, after magnification.
+        overlap: overlap of neighbouring tiles, in pixels of the scene.
+        scale: magnification; a tile covers ``tile / scale`` pixels of the scene.
+        batch_size: number of tiles in a batch.
+        reading: bands and stretch of the scenes.
     """
 
     pipeline: Sequence[dict[str, Any]]
@@ -60,11 +60,11 @@ class TileReader:
 
     @property
     def shown(self) -> int:
-        """Pixels of the scene along a tile's side."""
+        """Side of a tile in pixels of the scene."""
         return max(1, round(self.tile / self.scale))
 
     def read(self, scenes: Iterable[Source]) -> Iterator[Batch | EndOfScene]:
-        """Read scenes in order, :data:`AHEAD` batches before their turn; tiles without data are left out."""
+        """Yield the batches of all scenes in order, without tiles that have no data; read :data:`AHEAD` in advance."""
         batches = self._batches(scenes)
         reader = ThreadPoolExecutor(1)
         pending = deque(reader.submit(next, batches, None) for _ in range(AHEAD))
@@ -85,10 +85,8 @@ class TileReader:
                 while batch := list(islice(shown, self.batch_size)):
                     tiles = (self._magnified(image.read(window))[..., ::-1] for window in batch)
                     yield Batch(batch, [transform({"img": tile}) for tile in tiles])
-            except UserError as error:
-                yield EndOfScene(source, error)
-            except OSError as error:
-                yield EndOfScene(source, UserError(f"{source}: {error.strerror or error}"))
+            except (UserError, OSError) as error:
+                yield EndOfScene(source, UserError(str(error)))
             else:
                 yield EndOfScene(source, image)
 
@@ -101,17 +99,5 @@ class TileReader:
 
 
 def for_arrays(pipeline: Sequence[dict[str, Any]]) -> Compose:
-    """Build a test pipeline that takes pixels, BGR as OpenCV reads them, in place of a file and its boxes."""
-    steps = [{"type": "LoadImageFromNDArray"}, *_without_loading(pipeline)]
-    return Compose([TRANSFORMS.build(step) for step in steps])
-
-
-def _without_loading(steps: Sequence[Any]) -> list[Any]:
-    """Return steps, and alternatives among them, without those that read files."""
-    kept: list[Any] = []
-    for step in steps:
-        if not isinstance(step, dict):
-            kept += [alternatives] if (alternatives := _without_loading(step)) else []
-        elif step["type"] not in ("LoadImageFromFile", "LoadAnnotations"):
-            kept.append({**step, "transforms": _without_loading(step["transforms"])} if "transforms" in step else step)
-    return kept
+    """Build a test pipeline whose input is a BGR array instead of an image file."""
+    return Compose([TRANSFORMS.build(step) for step in ({"type": "LoadImageFromNDArray"}, *pipeline[1:])])

@@ -1,4 +1,4 @@
-"""A tiny data set, and a training of it that nothing interrupts."""
+"""Tiny data set, and an uninterrupted training on it."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the work dir of a training that nothing interrupts."""
+    """Return the work dir of an uninterrupted training."""
     folder = tmp_path_factory.mktemp("whole")
     assert main([str(write_config(folder, data)), "--work-dir", str(folder / "work")]) == 0
     return folder / "work"

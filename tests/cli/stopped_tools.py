@@ -1,4 +1,4 @@
-"""Tools that are stopped by a signal in the middle of their work."""
+"""Start tools and stop them by a signal."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ def start_and_wait(
     environment: Mapping[str, str] | None = None,
     pause: float = 0.02,
 ) -> subprocess.Popen[str]:
-    """Start a Python tool; return it, still running, as soon as ``is_time``."""
+    """Start a Python tool; return it while it runs, as soon as ``is_time`` returns True."""
     tool = subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True, env=environment)
     deadline = time.monotonic() + 60
     while not is_time():
@@ -25,7 +25,7 @@ def start_and_wait(
 
 
 def stop_by(tool: subprocess.Popen[str], number: signal.Signals, status: int) -> None:
-    """Send the signal; the tool must end with that status and no traceback."""
+    """Send a signal; assert that the tool ends with ``status`` and without a traceback."""
     tool.send_signal(number)
     errors = tool.communicate(timeout=60)[1]
     assert tool.returncode == status, errors
@@ -33,7 +33,7 @@ def stop_by(tool: subprocess.Popen[str], number: signal.Signals, status: int) ->
 
 
 def wait_for_iterations(process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until a training, whose output goes to ``log``, has begun."""
+    """Wait until a training that writes to ``log`` has started iterations."""
     deadline = time.monotonic() + 120
     while "Iter(train)" not in log.read_text():
         assert process.poll() is None, log.read_text()

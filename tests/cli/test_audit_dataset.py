@@ -20,7 +20,7 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_source(tmp_path_factory.mktemp("right") / "source", 3, {})
 
 
-def test_a_source_that_can_be_trained_on_is_0_unless_strict(
+def test_usable_source_returns_0_and_1_with_strict(
     right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(right)]) == 0
@@ -33,7 +33,7 @@ def test_a_source_that_can_be_trained_on_is_0_unless_strict(
     assert main([str(tmp_path), "--strict"]) == 1
 
 
-def test_errors_are_1_and_are_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_return_1_and_are_repaired(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write_source(tmp_path / "source", 3, dict.fromkeys(range(3), Fault("mirrored left-right")))
     assert main([str(source), "--fix", str(tmp_path / "mended")]) == 1
     printed = capsys.readouterr().out
@@ -43,19 +43,19 @@ def test_errors_are_1_and_are_mended(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.slow
-def test_scene_still_wrong_after_repair_is_left_alone(
+def test_scene_that_is_still_wrong_after_repair_is_not_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
 
     def wrong_at_first(*arguments: Any) -> Inspected:
-        found = inspect(*arguments)
-        calls.append(found)
+        inspected = inspect(*arguments)
+        calls.append(inspected)
         if len(calls) > 1:
-            return found
-        verdict = replace(found.alignment.scenes["scene_0"], answer=Answer.NO, fault=Fault("transposed"))
-        scenes = {**found.alignment.scenes, "scene_0": verdict}
-        return replace(found, alignment=replace(found.alignment, scenes=scenes))
+            return inspected
+        verdict = replace(inspected.alignment.scenes["scene_0"], answer=Answer.NO, fault=Fault("transposed"))
+        scenes = {**inspected.alignment.scenes, "scene_0": verdict}
+        return replace(inspected, alignment=replace(inspected.alignment, scenes=scenes))
 
     for module in ("inspection", "repair"):
         monkeypatch.setattr(f"oil_storage.audit.{module}.inspect", wrong_at_first)
@@ -68,12 +68,12 @@ def test_scene_still_wrong_after_repair_is_left_alone(
         assert np.allclose(one.boxes, other.boxes, atol=0.01)
 
 
-def test_missing_source_is_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_source_returns_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_the_page_stands_alone(right: Path, tmp_path: Path) -> None:
+def test_audit_page_is_self_contained(right: Path, tmp_path: Path) -> None:
     page = tmp_path / "audit.html"
     assert main([str(right), "--report", str(page)]) == 0
     text = page.read_text()
@@ -84,7 +84,7 @@ def test_the_page_stands_alone(right: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_scenes_that_are_wrong_each_in_its_way_are_no_yes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_reports_a_different_fault_in_each_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     faults = [Fault("transposed"), Fault("mirrored top-bottom"), Fault("xywh read as xyxy")]
     source = write_source(tmp_path / "source", 3, dict(enumerate(faults)))
     page = tmp_path / "audit.html"
@@ -112,19 +112,19 @@ def test_findings_are_printed_in_order_of_severity(
     quoted = [",".join([*row.split(",", 2)[:2], f'"{row.split(",", 2)[2]}"']) for row in rows]
     (tmp_path / "annotations.csv").write_text((right / "annotations.csv").read_text() + "\n".join(quoted) + "\n")
     assert main([str(tmp_path)]) == 1
-    said = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
-    assert said[:3] == ["repair", "warning", "error"]
+    severities = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert severities[:3] == ["repair", "warning", "error"]
 
 
 @pytest.mark.parametrize(
     ("option", "words"),
     [
         (["--config", "annotations.csv"], "annotations.csv: not a config, which ends in .py"),
-        (["--report", "images"], "--report images: is a folder"),
-        (["--report", "nowhere/audit.html"], "there is no folder nowhere"),
+        (["--report", "images"], "--report images: must be a file in an existing folder"),
+        (["--report", "nowhere/audit.html"], "--report nowhere/audit.html: must be a file"),
     ],
 )
-def test_bad_option_is_refused_before_pixels_are_read(
+def test_audit_refuses_bad_options_before_it_reads_pixels(
     right: Path, option: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(right)
@@ -134,7 +134,7 @@ def test_bad_option_is_refused_before_pixels_are_read(
 
 
 @pytest.mark.slow
-def test_a_damaged_image_does_not_keep_others_from_being_mended(tmp_path: Path) -> None:
+def test_damaged_image_does_not_prevent_repair_of_the_others(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 4, {1: Fault("transposed")})
     (source / "images" / "scene_0.png").write_bytes(b"junk")
     assert main([str(source), "--fix", str(tmp_path / "mended")]) == 1
@@ -143,7 +143,7 @@ def test_a_damaged_image_does_not_keep_others_from_being_mended(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_wild_boxes_hide_no_fault_and_are_not_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_absurd_boxes_do_not_hide_a_fault_and_are_not_drawn(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = write_source(tmp_path / "source", 3, dict.fromkeys(range(3), Fault("coordinates scaled", (0.5, 0.5))))
     wild = ["-1e30, 0, 1e30, 3", "-3e38, -3e38, 3e38, 3e38", "5, 5, 5, 5", "1e38, 1e38, 3e38, 3e38"]
     table = source / "annotations.csv"

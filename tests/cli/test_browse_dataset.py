@@ -34,8 +34,8 @@ def read(config: Path, split: str, number: int, seed: int = 0) -> list[Sample]:
 
 
 def misfits(samples: list[Sample]) -> np.ndarray:
-    """How far each side of each box lies from that of the disc below it, ``(N, 4)`` pixels; inf where there is none."""
-    found = []
+    """Return the distance of each side of each box to its disc, ``(N, 4)`` in pixels; inf without a disc."""
+    distances = []
     for sample in samples:
         grey = sample.image.astype(np.float32).mean(axis=2)
         bright = grey > (np.median(grey) + grey.max()) / 2
@@ -45,12 +45,12 @@ def misfits(samples: list[Sample]) -> np.ndarray:
             disc = np.full(4, np.inf)
             if len(rows):
                 disc = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-            found.append(disc + np.array([left, top, left, top]) - box)
-    return np.array(found)
+            distances.append(disc + np.array([left, top, left, top]) - box)
+    return np.array(distances)
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_saves_tiles_and_a_sheet_and_says_so(
+def test_browse_saves_tiles_and_an_overview(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str
 ) -> None:
     out = tmp_path / "new" / "pictures"
@@ -67,7 +67,7 @@ def test_saves_tiles_and_a_sheet_and_says_so(
 
 
 @pytest.mark.slow
-def test_tiles_are_those_that_a_training_s_workers_are_given(data: Path, tmp_path: Path) -> None:
+def test_browse_shows_the_tiles_that_training_workers_load(data: Path, tmp_path: Path) -> None:
     cfg = Config.fromfile(write_config(tmp_path, data, **WITH_WORKERS))
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=3)
     batches = islice(loader, 4)
@@ -79,7 +79,7 @@ def test_tiles_are_those_that_a_training_s_workers_are_given(data: Path, tmp_pat
         assert ours.tile == Path(sample.img_path).stem
 
 
-def test_seeds_decide_what_is_drawn(config: Path) -> None:
+def test_seed_determines_the_samples(config: Path) -> None:
     first, again, other = (read(config, "train", 6, seed) for seed in (0, 0, 1))
     assert all((one.image == two.image).all() for one, two in zip(first, again, strict=True))
     assert [sample.tile for sample in first] != [sample.tile for sample in other]
@@ -87,49 +87,49 @@ def test_seeds_decide_what_is_drawn(config: Path) -> None:
 
 def test_boxes_sit_on_discs_after_every_augmentation(config: Path) -> None:
     samples = read(config, "train", 60)
-    found = misfits(samples)
-    assert len(found) > 60
-    assert np.abs(found).max() <= 1
-    assert np.abs(found.mean(axis=0)).max() < 0.2, "no side is off by a pixel in all"
+    distances = misfits(samples)
+    assert len(distances) > 60
+    assert np.abs(distances).max() <= 1
+    assert np.abs(distances.mean(axis=0)).max() < 0.2, "a side is off by a pixel on average"
     transposed = [Sample(sample.tile, sample.image, sample.boxes[:, [1, 0, 3, 2]]) for sample in samples]
     assert np.abs(misfits(transposed)).max() > 1
 
 
-def test_boxes_of_a_test_pipeline_follow_its_resizing(data: Path, tmp_path: Path) -> None:
-    for order in ([0, 1, 2, 3], [0, 2, 1, 3]):  # boxes loaded after resizing, and before
+def test_boxes_of_a_test_pipeline_are_resized_with_the_image(data: Path, tmp_path: Path) -> None:
+    for order in ([0, 1, 2, 3], [0, 2, 1, 3]):  # boxes are loaded before and after resizing
         path = write_config(tmp_path, data)
         cfg = Config.fromfile(path)
         steps = cfg.val_dataloader.dataset.pipeline
         steps[1] = {"type": "Resize", "scale": (128, 96), "keep_ratio": False}
-        cfg.val_dataloader.dataset.pipeline = [steps[place] for place in order]
+        cfg.val_dataloader.dataset.pipeline = [steps[index] for index in order]
         samples = list(read_samples(cfg, "val", 0))
         assert len(samples) == 9
         assert all(sample.image.shape == (96, 128, 3) for sample in samples)
-        found = misfits(samples)
-        assert len(found) >= 5
-        assert np.abs(found).max() <= 2, "a blurred edge is found a pixel or two aside"
+        distances = misfits(samples)
+        assert len(distances) >= 5
+        assert np.abs(distances).max() <= 2, "blurred edges may move by two pixels"
 
 
-def test_a_split_that_ends_is_drawn_once(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_browse_shows_a_small_split_once(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(config), "--split", "test", "--number", "500", "--out", str(tmp_path / "all")]) == 0
     assert "test split, seed 0: 9 tiles" in capsys.readouterr().out
 
 
-def test_a_box_is_drawn_on_its_outermost_pixels() -> None:
+def test_box_is_drawn_on_its_outermost_pixels() -> None:
     image = np.zeros((40, 60, 3), np.uint8)
     sample = Sample("scene_a_576_0", image, np.array([[10, 5, 30, 25], [50, 30, 60, 40]], np.float32))
     picture = draw(sample)
     assert picture.shape == (2 * LINE + 40, 60, 3)
     assert picture[: 2 * LINE].any(), "a title"
     green = (picture[2 * LINE :] == GREEN).all(axis=2)
-    wanted = np.zeros((40, 60), bool)
-    wanted[5:25, 10:30] = wanted[30:40, 50:60] = True
-    wanted[6:24, 11:29] = wanted[31:39, 51:59] = False
-    assert (green == wanted).all()
+    expected = np.zeros((40, 60), bool)
+    expected[5:25, 10:30] = expected[30:40, 50:60] = True
+    expected[6:24, 11:29] = expected[31:39, 51:59] = False
+    assert (green == expected).all()
     assert not image.any()
 
 
-def test_a_picture_of_the_sheet_is_shrunk_and_its_boxes_are_not_blurred() -> None:
+def test_overview_shrinks_pictures_without_blurring_boxes() -> None:
     sample = Sample("scene_0_0", np.zeros((100, 200, 3), np.uint8), np.array([[20, 20, 80, 60]], np.float32))
     picture = draw(sample, 100)[2 * LINE :]
     assert picture.shape == (50, 100, 3)
@@ -138,14 +138,14 @@ def test_a_picture_of_the_sheet_is_shrunk_and_its_boxes_are_not_blurred() -> Non
     assert not picture[11:29, 11:39].any()
 
 
-def test_without_a_display_it_says_what_to_do(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_browse_without_a_display_recommends_out(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(config)]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "error: no display to open a window on, or no toolkit for it: save the pictures with --out DIR"
     ]
 
 
-def test_with_a_display_a_window_shows_the_sheet(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_browse_with_a_display_shows_the_overview(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plt, "get_backend", lambda: "TkAgg")
     shown = []
     monkeypatch.setattr(plt, "show", lambda: shown.append(plt.gca().get_images()[0].get_array()))
@@ -156,7 +156,7 @@ def test_with_a_display_a_window_shows_the_sheet(config: Path, monkeypatch: pyte
     assert (shown[0] == sheet[..., ::-1]).all()
 
 
-def test_bad_input_gets_a_line_and_leaves_nothing(
+def test_bad_input_is_reported_in_one_line_and_leaves_no_output(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -182,7 +182,7 @@ def test_bad_input_gets_a_line_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["occupied"]
 
 
-def test_a_half_image_gets_a_line_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_truncated_image_is_named_and_leaves_no_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write_data(tmp_path)
     config = write_config(tmp_path, data)
     broken = data / "tiles/64_16/train" / f"{read(config, 'train', 3)[2].tile}.jpg"
@@ -192,7 +192,7 @@ def test_a_half_image_gets_a_line_and_leaves_nothing(tmp_path: Path, capsys: pyt
     assert not [path for path in tmp_path.iterdir() if "out" in path.name]
 
 
-def test_the_tool_helps_without_heavy_imports() -> None:
+def test_help_imports_no_heavy_packages() -> None:
     # A module set to None in sys.modules cannot be imported.
     script = (
         "import runpy, sys; sys.path.insert(0, 'tools');"

@@ -15,10 +15,10 @@ def raising(error: BaseException | None, argv: list[str]) -> int:
         if error is not None:
             raise error
 
-    return run(argparse.ArgumentParser(), body, argv)
+    return run(argparse.ArgumentParser, body, argv)
 
 
-def test_sigterm_runs_the_clean_ups_and_ends_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sigterm_runs_clean_up_code_and_returns_143(capsys: pytest.CaptureFixture[str]) -> None:
     before = signal.getsignal(signal.SIGTERM)
     cleaned: list[bool] = []
 
@@ -27,10 +27,10 @@ def test_sigterm_runs_the_clean_ups_and_ends_in_a_line(capsys: pytest.CaptureFix
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(10)
         finally:
-            os.kill(os.getpid(), signal.SIGTERM)  # a second one does not stop the clean-up
+            os.kill(os.getpid(), signal.SIGTERM)  # a second signal does not stop the clean-up
             cleaned.append(True)
 
-    assert run(argparse.ArgumentParser(), body, []) == 143
+    assert run(argparse.ArgumentParser, body, []) == 143
     assert cleaned
     assert capsys.readouterr().err == "terminated\n"
     assert signal.getsignal(signal.SIGTERM) == before
@@ -46,10 +46,10 @@ def test_sigterm_runs_the_clean_ups_and_ends_in_a_line(capsys: pytest.CaptureFix
         (OSError(28, "No space left on device", "/from", None, "/to"), 2, "error: /to: No space left on device"),
         (OSError(13, "Permission denied", "/from", None, "/to"), 2, "error: /from: Permission denied"),
         (KeyboardInterrupt(), 130, "interrupted"),
-        (KeyError("boxes"), 2, "error: KeyError: 'boxes'\nrun again with --debug for the traceback"),
+        (KeyError("boxes"), 2, "error: KeyError: 'boxes'\nrun it again with --debug to see the traceback"),
     ],
 )
-def test_failures_become_a_line_and_a_status(
+def test_exceptions_become_a_message_and_an_exit_status(
     capsys: pytest.CaptureFixture[str], error: BaseException | None, status: int, words: str
 ) -> None:
     assert raising(error, []) == status
@@ -63,7 +63,7 @@ def test_debug_shows_the_traceback(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(("rank", "waits"), [(None, False), ("0", False), ("1", True)])
-def test_only_the_first_of_several_processes_speaks_at_once_and_none_is_unheard(
+def test_first_process_reports_an_error_at_once_and_others_later(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: str | None, waits: bool
 ) -> None:
     heard: list[str] = []

@@ -21,7 +21,7 @@ from tests.tf_records import example, framed, image_features
 TOOL = Path(__file__).parents[2] / "tools" / "convert_dataset.py"
 
 
-def test_source_is_written_in_the_other_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_convert_writes_the_requested_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scenes = make_scenes(tmp_path / "images")
     formats.write(scenes, tmp_path / "coco", "coco")
     assert main([str(tmp_path / "coco"), str(tmp_path / "voc"), "--to", "voc"]) == 0
@@ -33,26 +33,26 @@ def test_source_is_written_in_the_other_format(tmp_path: Path, capsys: pytest.Ca
 
 
 def renamed(source: Path, *names: str) -> Path:
-    """Give the boxes of ``source/annotations.csv`` other classes, in turn."""
+    """Assign the class names in turn to the boxes of ``source/annotations.csv``."""
     header, *rows = (source / "annotations.csv").read_text().splitlines()
     rows = [row.replace(CLASS_NAME, names[index % len(names)]) for index, row in enumerate(rows)]
     (source / "annotations.csv").write_text("\n".join([header, *rows]) + "\n")
     return source
 
 
-def test_classes_become_the_one_or_are_left_out_and_that_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_class_map_renames_or_drops_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = renamed(write_raw_data(tmp_path / "raw", scenes=2, size=128, tanks=6), "big tank", "small tank", "ship")
     arguments = [str(source), str(tmp_path / "out"), "--to", "coco", "--class-map"]
     assert main([*arguments, f"big tank={CLASS_NAME},small tank={CLASS_NAME}"]) == 2
     error = capsys.readouterr().err
-    said = "annotations.csv:4: class 'ship', of 4 boxes, is unknown; --class-map ship=oil-storage-tank makes it a tank"
-    assert error.count(said) == 2
+    message = (
+        "annotations.csv:4: class 'ship', of 4 boxes, is unknown; --class-map ship=oil-storage-tank makes it a tank"
+    )
+    assert error.count(message) == 2
     assert "1 error in all" in error
     assert os.listdir(tmp_path) == ["raw"]
     assert main([*arguments, f"big tank={CLASS_NAME},small tank={CLASS_NAME},ship=-"]) == 0
-    assert "4 boxes of class 'ship' left out, as --class-map says" in capsys.readouterr().err
+    assert "--class-map: 4 boxes of class 'ship' left out" in capsys.readouterr().err
     assert len(json.loads((tmp_path / "out" / "annotations.json").read_text())["annotations"]) == 8
 
 
@@ -67,7 +67,7 @@ def test_classes_become_the_one_or_are_left_out_and_that_is_said(
         ("raw/images", ["--format", "coco"], "has no coco annotations; looked for *.json"),
     ],
 )
-def test_bad_input_is_status_2_and_writes_nothing(
+def test_bad_input_returns_2_and_leaves_no_output(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, extra: list[str], words: str
 ) -> None:
     write_raw_data(tmp_path / "raw", scenes=1, size=64, tanks=2)
@@ -83,7 +83,7 @@ def test_bad_input_is_status_2_and_writes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_errors_are_passed_over_on_request_and_warnings_stop_on_request(tmp_path: Path) -> None:
+def test_allow_ignores_errors_and_strict_stops_at_warnings(tmp_path: Path) -> None:
     source = write_raw_data(tmp_path / "raw", scenes=3, size=128, tanks=4)
     (source / "images" / "scene_1.jpg").unlink()
     assert main([str(source), str(tmp_path / "out"), "--to", "coco"]) == 2
@@ -96,7 +96,9 @@ def test_errors_are_passed_over_on_request_and_warnings_stop_on_request(tmp_path
 
 
 @pytest.mark.parametrize("out", ["raw", "raw/new", "."])
-def test_source_and_out_are_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str) -> None:
+def test_convert_refuses_an_output_inside_its_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
     write_raw_data(tmp_path / "raw", scenes=1, size=64, tanks=2)
     before = sorted(tmp_path.rglob("*"))
     assert main([str(tmp_path / "raw"), str(tmp_path / out), "--to", "coco"]) == 2
@@ -106,12 +108,12 @@ def test_source_and_out_are_apart(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_leaves_no_extracted_images_behind(tmp_path: Path, number: signal.Signals, status: int) -> None:
+def test_signal_leaves_no_extracted_images(tmp_path: Path, number: signal.Signals, status: int) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (64, 48)).save(picture, "PNG")
-    one = example(image_features(picture.getvalue(), "a.png", (64, 48), [(2, 3, 20, 30)], CLASS_NAME))
+    record = example(image_features(picture.getvalue(), "a.png", (64, 48), [(2, 3, 20, 30)], CLASS_NAME))
     (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "train.record").write_bytes(30_000 * framed(one))
+    (tmp_path / "raw" / "train.record").write_bytes(30_000 * framed(record))
     (tmp_path / "temporary").mkdir()
     tool = start_and_wait(
         [TOOL, tmp_path / "raw", tmp_path / "out", "--to", "coco"],
@@ -123,14 +125,14 @@ def test_a_signal_leaves_no_extracted_images_behind(tmp_path: Path, number: sign
     assert sorted(os.listdir(tmp_path)) == ["raw", "temporary"]
 
 
-def test_tfrecord_is_read_only(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tfrecord_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["source", "out", "--to", "tfrecord"])
     assert stop.value.code == 2
     assert "invalid choice: 'tfrecord'" in capsys.readouterr().err
 
 
-def test_help_waits_for_no_heavy_import() -> None:
+def test_parser_imports_no_heavy_packages() -> None:
     code = "import sys; from oil_storage.cli.convert_dataset import build_parser; build_parser(); "
     code += "print(sorted({'numpy', 'rasterio', 'PIL', 'google', 'torch'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ SHORT = ["--cfg-options", "train_cfg.max_iters=2", "train_cfg.val_interval=2"]
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a config beside its prepared data."""
+    """Return a config with its prepared data in the same folder."""
     folder = tmp_path_factory.mktemp("crossval")
     prepare(write_raw_data(folder / "raw", scenes=6, size=128, tanks=6), folder / "prepared", tile=64, overlap=16)
     path = folder / "tiny.py"
@@ -22,9 +22,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_every_fold_is_trained_tested_and_counted(
-    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_crossval_trains_and_tests_every_fold(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [str(config), "--folds", "3", "--work-dir", str(tmp_path), "--seed", "7", *SHORT]
     assert main(command) == 0
     folds = json.loads((tmp_path / "crossval.json").read_text())["folds"]
@@ -33,15 +31,15 @@ def test_every_fold_is_trained_tested_and_counted(
     assert {record["split"] for record in folds} == {"test"}
     rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.strip()}
     for column, values in (
-        (-4, [one["metrics"]["coco/bbox_AR"] for one in folds]),
-        (-1, [one["scenes"]["f1"] for one in folds]),  # at the threshold that val chose
+        (-4, [entry["metrics"]["coco/bbox_AR"] for entry in folds]),
+        (-1, [entry["scenes"]["f1"] for entry in folds]),  # at the threshold chosen on val
     ):
         printed = [float(rows[name][column]) for name in ("0", "1", "2", "mean", "sd")]
         assert printed == pytest.approx([*values, mean(values), stdev(values)], abs=5.1e-4)
 
 
 @pytest.mark.slow
-def test_resumed_cross_validation_trains_no_fold_twice(config: Path, tmp_path: Path) -> None:
+def test_resumed_crossval_trains_no_fold_twice(config: Path, tmp_path: Path) -> None:
     command = [str(config), "--folds", "3", "--work-dir", str(tmp_path), *SHORT]
     assert main(command) == 0
     folds = json.loads((tmp_path / "crossval.json").read_text())["folds"]
@@ -53,15 +51,15 @@ def test_resumed_cross_validation_trains_no_fold_twice(config: Path, tmp_path: P
     assert [fold["metrics"] for fold in again] == [fold["metrics"] for fold in folds]
 
 
-def test_impossible_cross_validation_is_refused_in_one_line(
-    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_crossval_refuses_impossible_options(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for argv, words in {
-        (config, "--folds", "2"): "--folds 2: must be at least 3",
         (config, "--folds", "7"): "6 scenes cannot make 7 folds",
-        (config, "--folds", "3", "--resume", "some.pth"): "each fold has a checkpoint of its own",
+        (config, "--folds", "3", "--resume", "some.pth"): "each fold has its own checkpoint",
     }.items():
         capsys.readouterr()
         assert main([str(argument) for argument in argv] + ["--work-dir", str(tmp_path / "work")]) == 2
         assert words in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([str(config), "--folds", "2"])
+    assert "argument --folds: '2': must be an integer of at least 3" in capsys.readouterr().err
     assert not (tmp_path / "work").exists()

@@ -22,7 +22,7 @@ from tests.tiny_training import write_config, write_data
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
-    """Return config, checkpoint and flags, and the folder of images."""
+    """Return the config and the checkpoint, and the folder of images."""
     folder = tmp_path_factory.mktemp("detect")
     config = write_config(folder, write_data(folder))
     assert train([str(config), "--work-dir", str(folder / "work")]) == 0
@@ -32,38 +32,38 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
 FLAGS = ["--score-thr", "0.01", "--tile", "64", "--overlap", "16"]
 
 
-def test_folder_of_scenes_is_detected_once(
+def test_finished_scenes_are_skipped_on_re_runs(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, images = trained
     argv = [*model, str(images), "--out", str(tmp_path / "out"), *FLAGS]
     assert main(argv) == 0
     printed = capsys.readouterr().out
-    known = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert [one["scene"] for one in known["scenes"]] == [f"scene_{index}" for index in range(4)]
-    assert known["made_by"]["score_threshold"] == 0.01
-    total = sum(one["tanks"] for one in known["scenes"])
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [entry["scene"] for entry in summary["scenes"]] == [f"scene_{index}" for index in range(4)]
+    assert summary["made_by"]["score_threshold"] == 0.01
+    total = sum(entry["tanks"] for entry in summary["scenes"])
     assert f"all    {total:>8}" in printed
-    for one in known["scenes"]:
-        features = json.loads((tmp_path / "out" / f"{one['scene']}.geojson").read_text())["features"]
-        assert len(features) == one["tanks"] == sum(site["tanks"] for site in one["sites"])
-        drawn = read_pixels(tmp_path / "out" / "pictures" / f"{one['scene']}.jpg")
+    for entry in summary["scenes"]:
+        features = json.loads((tmp_path / "out" / f"{entry['scene']}.geojson").read_text())["features"]
+        assert len(features) == entry["tanks"] == sum(site["tanks"] for site in entry["sites"])
+        drawn = read_pixels(tmp_path / "out" / "pictures" / f"{entry['scene']}.jpg")
         assert (drawn[..., 0].astype(int) - drawn[..., 1] > 100).any() == bool(features)  # red lines
-    # what is done is not done again, unless it would be done otherwise
+    # finished scenes are skipped, unless an option changes
     before = (tmp_path / "out" / "scene_0.csv").stat().st_mtime_ns
     (tmp_path / "out" / "scene_1.summary.json").unlink()
     assert main(argv) == 0
-    assert "3 of 4 scenes are done already" in capsys.readouterr().err
+    assert "3 of 4 scenes are finished and skipped" in capsys.readouterr().err
     assert (tmp_path / "out" / "scene_0.csv").stat().st_mtime_ns == before
-    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == known
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
     assert main([*argv, "--overlap", "8", "--html"]) == 0
     printed, messages = capsys.readouterr()
-    assert "done already" not in messages
+    assert "finished and skipped" not in messages
     assert ".coco.json, .html" in printed
     assert len(list((tmp_path / "out").glob("*.html"))) == 4
 
 
-def test_finished_scenes_are_known_without_torch(trained: tuple[list[str], Path], tmp_path: Path) -> None:
+def test_finished_scenes_are_skipped_without_torch(trained: tuple[list[str], Path], tmp_path: Path) -> None:
     model, images = trained
     argv = [*model, str(images), "--out", str(tmp_path / "out"), *FLAGS]
     assert main(argv) == 0
@@ -73,23 +73,23 @@ def test_finished_scenes_are_known_without_torch(trained: tuple[list[str], Path]
         "print([name for name in ('torch', 'mmcv', 'mmdet') if name in sys.modules]); sys.exit(status)"
     )
     done = subprocess.run([sys.executable, "-c", script, *argv], capture_output=True, text=True, check=True)
-    assert "4 of 4 scenes are done already" in done.stderr
+    assert "4 of 4 scenes are finished and skipped" in done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
     assert (tmp_path / "out" / "summary.json").read_text() == summary
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [["--score-thr", "0.02"], ["--scale", "2"], ["--bands", "3,2,1"], ["--html"]])
-def test_scenes_are_done_again_when_an_option_changes(
+def test_scene_is_detected_again_when_an_option_changes(
     change: list[str], trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, images = trained
     argv = [*model, str(images / "scene_0.jpg"), "--out", str(tmp_path / "out"), *FLAGS]
     assert main(argv) == 0
     assert main([*argv, *change]) == 0
-    assert "done already" not in capsys.readouterr().err
+    assert "finished and skipped" not in capsys.readouterr().err
     assert main([*argv, *change]) == 0
-    assert "1 of 1 scenes are done already" in capsys.readouterr().err
+    assert "1 of 1 scenes are finished and skipped" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_detections_are_drawn_on_images_of_every_mode(
 
 
 @pytest.mark.slow
-def test_scene_that_replaces_another_of_its_name_is_reported(
+def test_scene_that_replaces_another_with_the_same_name_is_reported(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, images = trained
@@ -116,15 +116,15 @@ def test_scene_that_replaces_another_of_its_name_is_reported(
         shutil.copy(images / f"scene_{index}.jpg", tmp_path / folder / "scene.jpg")
     out = ["--out", str(tmp_path / "out"), *FLAGS]
     assert main([*model, str(tmp_path / "one"), *out, "--html"]) == 0
-    assert "takes the place" not in capsys.readouterr().err
+    assert "replaces the results" not in capsys.readouterr().err
     assert main([*model, str(tmp_path / "two"), *out]) == 0
-    said = f"{tmp_path / 'two/scene.jpg'}: takes the place of {tmp_path / 'one/scene.jpg'}, of the same name"
-    assert said in capsys.readouterr().err
-    assert not (tmp_path / "out" / "scene.html").exists()  # of the other scene
+    message = f"{tmp_path / 'two/scene.jpg'}: replaces the results of {tmp_path / 'one/scene.jpg'}"
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out" / "scene.html").exists()  # it shows the other scene
 
 
 @pytest.mark.slow
-def test_scene_is_done_again_when_it_gets_a_world_file(
+def test_scene_is_detected_again_when_it_gets_a_world_file(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, images = trained
@@ -133,24 +133,24 @@ def test_scene_is_done_again_when_it_gets_a_world_file(
     argv = [*model, str(tmp_path / "scene.tif"), "--out", str(tmp_path / "out"), *FLAGS]
     assert main(argv) == 0
     assert main(argv) == 0
-    assert "1 of 1 scenes are done already" in capsys.readouterr().err
+    assert "1 of 1 scenes are finished and skipped" in capsys.readouterr().err
     (tmp_path / "scene.tfw").write_text("1.5\n0\n0\n-1.5\n400000\n5700000\n")
     assert main(argv) == 0
-    assert "done already" not in capsys.readouterr().err
+    assert "finished and skipped" not in capsys.readouterr().err
 
 
-def test_scene_is_done_again_when_its_file_changes(trained: tuple[list[str], Path], tmp_path: Path) -> None:
+def test_scene_is_detected_again_when_its_file_changes(trained: tuple[list[str], Path], tmp_path: Path) -> None:
     model, images = trained
     scene, out = tmp_path / "scene.jpg", tmp_path / "out"
-    known = []
+    tables = []
     for name in ("scene_0.jpg", "scene_1.jpg"):
         shutil.copy(images / name, scene)
         assert main([*model, str(scene), "--out", str(out), *FLAGS]) == 0
-        known.append((out / "scene.csv").read_text())
-    assert known[0] != known[1]
+        tables.append((out / "scene.csv").read_text())
+    assert tables[0] != tables[1]
 
 
-def test_bad_file_is_left_out_and_the_rest_done(
+def test_damaged_scene_is_left_out_and_the_others_are_detected(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, images = trained
@@ -165,7 +165,7 @@ def test_bad_file_is_left_out_and_the_rest_done(
     assert "1 of 2 scenes were left out" in printed
     assert (tmp_path / "out" / "bad.csv").read_text() == "of the user"
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert [one["scene"] for one in summary["scenes"]] == ["scene_1"]
+    assert [entry["scene"] for entry in summary["scenes"]] == ["scene_1"]
     assert summary["left_out"].keys() == {str(bad)}
     assert "cannot be decoded" in summary["left_out"][str(bad)]
     assert main([*model, str(bad), "--out", str(tmp_path / "none"), *FLAGS]) == 1
@@ -187,7 +187,7 @@ def test_results_are_removed_when_a_scene_is_damaged(trained: tuple[list[str], P
 
 
 @pytest.mark.slow
-def test_scene_that_cannot_be_drawn_is_left_out_and_the_rest_done(
+def test_scene_that_cannot_be_drawn_is_left_out(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, images = trained
@@ -201,14 +201,14 @@ def test_scene_that_cannot_be_drawn_is_left_out_and_the_rest_done(
     out = tmp_path / "out"
     assert main([*model, str(images), "--out", str(out), *FLAGS]) == 1
     assert f"left out: {images / 'scene_1.jpg'}: ValueError: no such brush" in capsys.readouterr().err
-    known = json.loads((out / "summary.json").read_text())
-    assert [one["scene"] for one in known["scenes"]] == ["scene_0", "scene_2", "scene_3"]
-    assert list(known["left_out"]) == [str(images / "scene_1.jpg")]
+    summary = json.loads((out / "summary.json").read_text())
+    assert [entry["scene"] for entry in summary["scenes"]] == ["scene_0", "scene_2", "scene_3"]
+    assert list(summary["left_out"]) == [str(images / "scene_1.jpg")]
     assert not list(out.rglob("scene_1.*"))
 
 
 @pytest.mark.slow
-def test_weights_of_another_config_are_reported(
+def test_checkpoint_of_another_config_gives_a_warning(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (config, checkpoint), images = trained
@@ -217,8 +217,8 @@ def test_weights_of_another_config_are_reported(
     assert "was trained with" not in capsys.readouterr().err
     shutil.copy(config, tmp_path / "another.py")
     assert main([str(tmp_path / "another.py"), checkpoint, *scene]) == 0
-    said = f"{checkpoint}: was trained with the config {Path(config).stem}; another may look at scenes otherwise"
-    assert said in capsys.readouterr().err
+    message = f"{checkpoint}: was trained with the config {Path(config).stem}; another may prepare scenes differently"
+    assert message in capsys.readouterr().err
 
 
 def test_full_disk_ends_the_run_with_a_message(
@@ -231,12 +231,15 @@ def test_full_disk_ends_the_run_with_a_message(
 
     monkeypatch.setattr("oil_storage.inference.output_folder.scene_picture", failing)
     assert main([*model, str(images), "--out", str(tmp_path / "out"), *FLAGS]) == 2
-    said = capsys.readouterr().err
-    assert f"scene_0.jpg: detections cannot be written to {tmp_path / 'out'}: [Errno 28] No space left" in said
+    message = capsys.readouterr().err
+    assert (
+        f"{tmp_path / 'out'}: the detections of {images / 'scene_0.jpg'} cannot be written ([Errno 28] No space left"
+        in message
+    )
 
 
 @pytest.mark.slow
-def test_detections_are_drawn_on_sixteen_bits(trained: tuple[list[str], Path], tmp_path: Path) -> None:
+def test_detections_are_drawn_on_16_bit_scenes(trained: tuple[list[str], Path], tmp_path: Path) -> None:
     model, images = trained
     pixels = cv2.imread(str(images / "scene_0.jpg")).astype(np.uint16) * 16
     assert cv2.imwrite(str(tmp_path / "a.tif"), pixels)
@@ -249,40 +252,40 @@ def test_detections_are_drawn_on_sixteen_bits(trained: tuple[list[str], Path], t
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
-        ([], "iter_8.pth: has no score threshold yet; give --score-thr"),
+        ([], "iter_8.pth: has no score threshold; give --score-thr"),
         ([*FLAGS, "--overlap", "64"], "--overlap 64: must be 0 to 63"),
         ([*FLAGS, "--scale", "4"], "--overlap 16: must be 0 to 15"),
     ],
 )
-def test_failed_run_leaves_nothing(
-    flags: list[str], said: str, trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_failed_run_leaves_no_output(
+    flags: list[str], message: str, trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, images = trained
     assert main([*model, str(images), "--out", str(tmp_path / "out"), *flags]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "said"),
+    ("option", "value", "message"),
     [
-        ("--scale", "0", "'0': must be a number, from 0.1 to 10"),
-        ("--batch-size", "0", "'0': must be an integer, 1 or more"),
-        ("--score-thr", "2", "'2': must be a number, from 0 to 1"),
-        ("--bands", "1,2", "'1,2': must be three numbers"),
-        ("--bands", "0,1,2", "'0,1,2': must be three numbers from 1 up"),
-        ("--stretch", "9", "'9': must be two percentiles"),
-        ("--stretch", "98,2", "'98,2': must be two percentiles"),
+        ("--scale", "0", "'0': must be a number from 0.1 to 10"),
+        ("--batch-size", "0", "'0': must be an integer of at least 1"),
+        ("--score-thr", "2", "'2': must be a number from 0 to 1"),
+        ("--bands", "1,2", "'1,2': must be three band numbers"),
+        ("--bands", "0,1,2", "'0,1,2': must be three band numbers from 1 up"),
+        ("--stretch", "9", "'9': must be two rising percentiles"),
+        ("--stretch", "98,2", "'98,2': must be two rising percentiles"),
     ],
 )
 def test_option_is_refused_when_its_value_is_malformed(
-    option: str, value: str, said: str, capsys: pytest.CaptureFixture[str]
+    option: str, value: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["a.py", "b.pth", "c.tif", "--out", "out", option, value])
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -306,15 +309,15 @@ def test_processes_share_the_scenes(trained: tuple[list[str], Path], tmp_path: P
     assert main([*argv, "--out", str(tmp_path / "one")]) == 1
     for path in sorted((tmp_path / "one").glob("*.geojson")):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
-    one, two = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("one", "two"))
-    assert one == two
-    assert len(one["scenes"]) == 4
+    single, shared = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("one", "two"))
+    assert single == shared
+    assert len(single["scenes"]) == 4
 
 
-def test_scenes_are_files_folders_patterns_and_lists(tmp_path: Path) -> None:
+def test_scenes_can_be_files_folders_patterns_and_lists(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.tif", "c.png", ".d.png", "e.xml"):
         (tmp_path / name).touch()
-    (tmp_path / "list.txt").write_text("c.png\n\na.jpg\n", encoding="utf-8-sig")  # as Windows saves it
+    (tmp_path / "list.txt").write_text("c.png\n\na.jpg\n", encoding="utf-8-sig")  # Windows adds a byte order mark
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "latin.txt").write_bytes("düne.jpg".encode("latin-1"))
     names = {
@@ -326,18 +329,18 @@ def test_scenes_are_files_folders_patterns_and_lists(tmp_path: Path) -> None:
         assert [path.stem for path in find_scenes(named)] == expected
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.tif").touch()
-    for named, said in (
+    for named, message in (
         ([str(tmp_path), str(tmp_path / "other")], "results are called by the scene's name"),
         ([str(tmp_path / "empty.txt")], r"empty\.txt: no scene in it"),
         ([str(tmp_path / "latin.txt")], r"latin\.txt: not UTF-8 text"),
         ([str(tmp_path / "*.gif")], "no such file, folder, or file of this pattern"),
         ([str(tmp_path / "nothing")], "no such file, folder"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             find_scenes(named)
 
 
-def test_link_to_itself_leaves_the_other_scenes_alone(tmp_path: Path) -> None:
+def test_link_to_itself_does_not_affect_other_scenes(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     (tmp_path / "loop.tif").symlink_to("loop.tif")
     assert [path.name for path in find_scenes([str(tmp_path)])] == ["a.png", "loop.tif"]

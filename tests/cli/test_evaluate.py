@@ -21,7 +21,7 @@ subprocess.run(sys.argv[1:], check=True)
 usage = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 """
-"""Runs a command and says its seconds of all cores and KiB; a child of pytest itself would inherit pytest's peak."""
+"""Script that runs a command and prints its CPU seconds and peak KiB; a child of pytest would inherit pytest's peak."""
 
 
 @pytest.fixture
@@ -32,15 +32,15 @@ def truth(tmp_path: Path) -> Path:
     return path
 
 
-def results(folder: Path, found: list[dict[str, object]]) -> Path:
-    path = folder / "found.json"
-    path.write_text(json.dumps(found))
+def results(folder: Path, detections: list[dict[str, object]]) -> Path:
+    path = folder / "detections.json"
+    path.write_text(json.dumps(detections))
     return path
 
 
 def test_detections_are_scored_without_a_model(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = results(tmp_path, coco_results(scored_scenes()))
-    assert main([str(found), str(truth), "--out", str(tmp_path / "out"), "--score-thr", "0.4"]) == 0
+    detections = results(tmp_path, coco_results(scored_scenes()))
+    assert main([str(detections), str(truth), "--out", str(tmp_path / "out"), "--score-thr", "0.4"]) == 0
     figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert 0.3 < figures["f1"] < 1
     assert 0.05 < figures["ap"] < figures["ap50"] < 1
@@ -48,28 +48,30 @@ def test_detections_are_scored_without_a_model(truth: Path, tmp_path: Path, caps
     printed = capsys.readouterr().out
     assert "4 scenes, 167 boxes" in printed
     assert f"F1        {figures['f1']:.3f}" in printed
-    assert "very scenes" not in printed
+    assert "chosen on these scenes" not in printed
 
 
 @pytest.mark.slow
-def test_without_a_threshold_the_best_is_taken_and_that_is_said(
+def test_default_threshold_is_the_best_and_is_reported_as_such(
     truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = results(tmp_path, coco_results(scored_scenes()))
+    detections = results(tmp_path, coco_results(scored_scenes()))
     best = []
     for flags in ([], ["--score-thr", "0.4"], ["--score-thr", "0.7"]):
-        assert main([str(found), str(truth), "--out", str(tmp_path / "out"), *flags]) == 0
+        assert main([str(detections), str(truth), "--out", str(tmp_path / "out"), *flags]) == 0
         best.append(json.loads((tmp_path / "out" / "metrics.json").read_text())["f1"])
     assert best[0] == max(best)
-    assert "is the best for these very scenes" in capsys.readouterr().out
+    assert "the threshold was chosen on these scenes" in capsys.readouterr().out
 
 
-def test_perfect_and_empty_detections(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for scenes, wanted in ((perfect(scored_scenes()), 1.0), ([], 0.0)):
-        found = results(tmp_path, coco_results(scenes))
-        assert main([str(found), str(truth), "--out", str(tmp_path / "out")]) == 0
+def test_perfect_detections_score_1_and_no_detections_0(
+    truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for scenes, expected in ((perfect(scored_scenes()), 1.0), ([], 0.0)):
+        detections = results(tmp_path, coco_results(scenes))
+        assert main([str(detections), str(truth), "--out", str(tmp_path / "out")]) == 0
         figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
-        assert (figures["ap"], figures["f1"]) == pytest.approx((wanted, wanted))
+        assert (figures["ap"], figures["f1"]) == pytest.approx((expected, expected))
     assert "4 of 4 scenes have no detections, their boxes count as missed: scene_00" in capsys.readouterr().err
 
 
@@ -80,10 +82,10 @@ def test_ground_truth_may_be_a_folder_of_any_format(tmp_path: Path, capsys: pyte
     from oil_storage.audit.records import audit
 
     scenes, _ = audit(formats.read(source), parse_class_map(None))
-    rows = [(one.scene_id, *box, 0.9) for one in scenes for box in one.boxes.tolist()]
-    found = tmp_path / "found.csv"
-    found.write_text("scene,xmin,ymin,xmax,ymax,score\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
-    assert main([str(found), str(source), "--out", str(tmp_path / "out")]) == 0
+    rows = [(scene.scene_id, *box, 0.9) for scene in scenes for box in scene.boxes.tolist()]
+    detections = tmp_path / "detections.csv"
+    detections.write_text("scene,xmin,ymin,xmax,ymax,score\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    assert main([str(detections), str(source), "--out", str(tmp_path / "out")]) == 0
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["f1"] == 1
     assert f"{len(scenes)} scenes, {len(rows)} boxes" in capsys.readouterr().out
     page = (tmp_path / "out" / "report.html").read_text()
@@ -92,12 +94,14 @@ def test_ground_truth_may_be_a_folder_of_any_format(tmp_path: Path, capsys: pyte
     assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN
 
 
-def test_scenes_of_one_side_alone_and_boxes_outside_are_named(
+def test_unmatched_scenes_and_boxes_outside_images_are_reported(
     truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = tmp_path / "found.csv"
-    found.write_text("scene,xmin,ymin,xmax,ymax,score\nscene_00,-5,0,9,9,1\nelsewhere,1,1,9,9,1\nelsewhere,1,1,9,9,1\n")
-    assert main([str(found), str(truth), "--out", str(tmp_path / "out")]) == 0
+    detections = tmp_path / "detections.csv"
+    detections.write_text(
+        "scene,xmin,ymin,xmax,ymax,score\nscene_00,-5,0,9,9,1\nelsewhere,1,1,9,9,1\nelsewhere,1,1,9,9,1\n"
+    )
+    assert main([str(detections), str(truth), "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().err
     assert "2 detections are left out, in 1 scenes that the ground truth lacks: elsewhere" in printed
     assert "3 of 4 scenes have no detections, their boxes count as missed: scene_01, scene_02, scene_03" in printed
@@ -105,24 +109,24 @@ def test_scenes_of_one_side_alone_and_boxes_outside_are_named(
 
 
 @pytest.mark.parametrize(
-    ("rows", "flags", "said"),
+    ("rows", "flags", "message"),
     [
         ("elsewhere,1,1,9,9,1", [], "none of its scenes (elsewhere) is in the ground truth, which has scene_00"),
         ("scene_00,1,1,9,9,nan", [], "line 2: a box or score that is no finite number"),
     ],
 )
-def test_unusable_detections_are_refused_and_leave_nothing(
-    rows: str, flags: list[str], said: str, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_unusable_detections_are_refused_and_leave_no_output(
+    rows: str, flags: list[str], message: str, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = tmp_path / "found.csv"
-    found.write_text(f"scene,xmin,ymin,xmax,ymax,score\n{rows}\n")
-    assert main([str(found), str(truth), "--out", str(tmp_path / "out"), *flags]) == 2
-    assert said in capsys.readouterr().err
+    detections = tmp_path / "detections.csv"
+    detections.write_text(f"scene,xmin,ymin,xmax,ymax,score\n{rows}\n")
+    assert main([str(detections), str(truth), "--out", str(tmp_path / "out"), *flags]) == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
-def test_a_score_that_is_broken_off_leaves_no_figures_of_the_one_before(
+def test_interrupted_evaluation_removes_the_previous_figures(
     truth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     argv = [str(results(tmp_path, coco_results(scored_scenes()))), str(truth), "--out", str(tmp_path / "out")]
@@ -136,13 +140,15 @@ def test_a_score_that_is_broken_off_leaves_no_figures_of_the_one_before(
     assert not (tmp_path / "out" / "metrics.json").exists()
 
 
-def test_nothing_that_is_read_is_written_over(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = results(tmp_path, coco_results(scored_scenes()))
+def test_output_folder_must_not_contain_the_inputs(
+    truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detections = results(tmp_path, coco_results(scored_scenes()))
     before = sorted(path.name for path in tmp_path.iterdir())
-    assert main([str(found), str(truth), "--out", str(tmp_path)]) == 2
-    assert f"--out {tmp_path}: holds {found}; name another folder" in capsys.readouterr().err
+    assert main([str(detections), str(truth), "--out", str(tmp_path)]) == 2
+    assert f"--out {tmp_path}: contains {detections}; name another folder" in capsys.readouterr().err
     source = write_raw_data(tmp_path / "raw")
-    assert main([str(found), str(source), "--out", str(source / "images")]) == 2
+    assert main([str(detections), str(source), "--out", str(source / "images")]) == 2
     assert "name a folder elsewhere" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "raw") == before
 
@@ -150,33 +156,36 @@ def test_nothing_that_is_read_is_written_over(truth: Path, tmp_path: Path, capsy
 def test_unusable_ground_truth_is_refused_in_one_line(
     truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = results(tmp_path, coco_results(scored_scenes()))
+    detections = results(tmp_path, coco_results(scored_scenes()))
     prepared = tmp_path / "prepared"
     prepared.mkdir()
     (prepared / "manifest.json").touch()
-    for argv, said in (
+    for argv, message in (
         (
-            [str(found), str(truth), "--class-map", "a=-"],
-            "is a file; --format, --class-map, --allow, --bands, --stretch are for folders",
+            [str(detections), str(truth), "--class-map", "a=-"],
+            "--format, --class-map, --allow, --bands and --stretch need a folder",
         ),
-        ([str(found), str(prepared)], f"is prepared data; name the split to score on: {prepared}/scenes/val.json"),
-        ([str(found), str(tmp_path / "none")], "none: no such file or folder"),
+        (
+            [str(detections), str(prepared)],
+            f"is a prepared folder; name one of its splits, e.g. {prepared}/scenes/val.json",
+        ),
+        ([str(detections), str(tmp_path / "none")], "none: no such file or folder"),
         ([str(tmp_path / "nothing"), str(truth)], "nothing: no such file or folder"),
         ([str(prepared), str(truth)], "no *.geojson in it"),
     ):
         assert main([*argv, "--out", str(tmp_path / "out")]) == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
-def test_twenty_scenes_of_a_thousand_detections_take_seconds_and_less_than_a_gibibyte(tmp_path: Path) -> None:
+def test_evaluation_of_20_scenes_takes_under_20_s_and_1_gib(tmp_path: Path) -> None:
     scenes = scored_scenes(tuple(np.random.default_rng(0).integers(14, 300, 20).tolist()), noise=800)
     path = tmp_path / "truth.json"
     coco_truth(scenes).save(path)
     argv = [results(tmp_path, coco_results(scenes)), path, "--out", tmp_path / "out"]
     command = [sys.executable, "-c", MEASURED, sys.executable, "tools/evaluate.py", *map(str, argv)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    seconds, kibibytes = map(float, said.splitlines()[-1].split())
-    assert seconds < 20  # of all cores; under 10 s on two quiet ones, loading included
+    message = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    seconds, kibibytes = map(float, message.splitlines()[-1].split())
+    assert seconds < 20  # CPU seconds; under 10 s on two idle cores, with imports
     assert kibibytes < 2**20

@@ -21,36 +21,36 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]
     return config, folder / "work" / "iter_8.pth", folder / "raw" / "images"
 
 
-def test_an_exported_detector_finds_the_same_tanks(
+def test_exported_detector_finds_the_same_tanks(
     trained: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, checkpoint, images = trained
     out = tmp_path / "new" / "a.onnx"
     assert main([str(config), str(checkpoint), "--to", "onnx", "--out", str(out)]) == 0
-    assert "tiles (N, 3, 64, 64) of RGB" in capsys.readouterr().out
+    assert "RGB tiles (N, 3, 64, 64)" in capsys.readouterr().out
     flags = ["--score-thr", "0.01", "--overlap", "16"]
     for name, model in (("torch", checkpoint), ("onnx", out)):
         argv = [str(config), str(model), str(images), "--out", str(tmp_path / name), *flags]
         assert detect(argv) == 0
     for path in sorted((tmp_path / "torch").glob("*.coco.json")):
-        one, two = (
+        torch_boxes, onnx_boxes = (
             json.loads((folder / path.name).read_text())["annotations"] for folder in (path.parent, tmp_path / "onnx")
         )
-        assert abs(len(one) - len(two)) <= 0.01 * len(one) + 1
-        theirs = np.array([[*each["bbox"], 500 * each["score"]] for each in two])
-        ours = np.array([[*each["bbox"], 500 * each["score"]] for each in one])
-        assert (np.abs(ours[:, None] - theirs[None]).max(axis=2).min(axis=1) <= 0.5).mean() >= 0.99
+        assert abs(len(torch_boxes) - len(onnx_boxes)) <= 0.01 * len(torch_boxes) + 1
+        second = np.array([[*box["bbox"], 500 * box["score"]] for box in onnx_boxes])
+        first = np.array([[*box["bbox"], 500 * box["score"]] for box in torch_boxes])
+        assert (np.abs(first[:, None] - second[None]).max(axis=2).min(axis=1) <= 0.5).mean() >= 0.99
 
 
 @pytest.mark.slow
-def test_weights_for_others_detect_score_and_are_trained_on(
+def test_safetensors_can_be_used_to_detect_test_and_train(
     trained: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, checkpoint, images = trained
     weights = tmp_path / "detector.safetensors"
     scores = []
     for name, model in (("trained", checkpoint), ("released", weights)):
-        if model == weights:  # with the threshold that scoring has chosen
+        if model == weights:  # after scoring has stored the threshold
             assert main([str(config), str(checkpoint), "--to", "safetensors", "--out", str(weights)]) == 0
             assert weights.stat().st_size < checkpoint.stat().st_size / 2
             given = weights.read_bytes()
@@ -79,14 +79,14 @@ def test_checkpoint_or_backend_that_does_not_fit_is_refused(
     assert "none.pth: no such checkpoint" in capsys.readouterr().err
     argv = [str(config), str(checkpoint), str(images), "--out", str(tmp_path / "out"), "--score-thr", "0.1"]
     assert detect([*argv, "--backend", "onnx"]) == 2
-    assert "no detector that tools/export.py CONFIG CHECKPOINT wrote" in capsys.readouterr().err
+    assert "not a detector that tools/export.py wrote" in capsys.readouterr().err
     assert detect([str(checkpoint), str(config), *argv[2:]]) == 2
     assert "iter_8.pth: not a config, which ends in .py; give CONFIG before CHECKPOINT" in capsys.readouterr().err
     exported = tmp_path / "a.onnx"
     assert main([str(config), str(checkpoint), "--out", str(exported)]) == 0
     other = shutil.copy(config, tmp_path / "other.py")
     assert detect([str(other), str(exported), *argv[2:]]) == 2
-    assert f"a.onnx: made with the config {config.stem}, not other; give that" in capsys.readouterr().err
+    assert f"a.onnx: was exported with {config.stem}, not other; give that config" in capsys.readouterr().err
     assert detect([*argv, "--backend", "onnx", "--tta"]) == 2
-    assert "--tta: goes with PyTorch alone" in capsys.readouterr().err
+    assert "--tta: is not available in ONNX Runtime" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

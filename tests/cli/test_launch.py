@@ -23,7 +23,7 @@ VARIABLES = ("NNODES", "NODE_RANK", "MASTER_ADDR", "PORT")
         ),
     ],
 )
-def test_the_environment_becomes_torchruns_flags(
+def test_environment_variables_become_torchrun_flags(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: list[str]
 ) -> None:
     for name in VARIABLES:
@@ -34,10 +34,10 @@ def test_the_environment_becomes_torchruns_flags(
 
 
 @pytest.mark.parametrize("processes", ["0", "-1", "two", "1.5"])
-def test_a_number_of_processes_that_is_none_is_refused(processes: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_number_of_processes_is_refused(processes: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([processes, "tools/train.py", "configs/a.py"])
-    assert f"argument GPUS: {processes!r}: must be an integer, 1 or more" in capsys.readouterr().err
+    assert f"argument GPUS: {processes!r}: must be an integer of at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("tool", ["dist_train.sh", "dist_test.sh", "slurm_train.sh"])

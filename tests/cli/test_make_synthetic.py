@@ -12,7 +12,7 @@ from tests.cli.stopped_tools import start_and_wait, stop_by
 TOOL = Path(__file__).parents[2] / "tools" / "make_synthetic.py"
 
 
-def test_writes_the_raw_layout_and_says_so(tmp_path, capsys):
+def test_synthetic_scenes_have_the_airbus_layout(tmp_path, capsys):
     assert main([str(tmp_path / "raw"), "--scenes", "1", "--size", "256", "--seed", "3"]) == 0
     lines = (tmp_path / "raw" / "annotations.csv").read_text().splitlines()
     assert lines[0] == "image_id,class,bounds"
@@ -31,13 +31,13 @@ def test_writes_the_raw_layout_and_says_so(tmp_path, capsys):
         ("--seed", 2**32, "0 to 4294967295"),
     ],
 )
-def test_arguments_out_of_range_give_one_line(tmp_path, capsys, option, value, limits):
+def test_arguments_out_of_range_are_refused_in_one_line(tmp_path, capsys, option, value, limits):
     assert main([str(tmp_path / "raw"), option, str(value)]) == 2
     assert capsys.readouterr().err == f"error: {option} {value}: must be {limits}\n"
     assert not list(tmp_path.iterdir())
 
 
-def test_an_occupied_folder_gives_one_line(tmp_path, capsys):
+def test_folder_with_other_files_is_refused_in_one_line(tmp_path, capsys):
     (tmp_path / "mine").write_text("mine")
     assert main([str(tmp_path)]) == 2
     error = capsys.readouterr().err
@@ -46,7 +46,7 @@ def test_an_occupied_folder_gives_one_line(tmp_path, capsys):
 
 
 def start(out: Path) -> subprocess.Popen[str]:
-    """Start the tool on more than it will finish; return it when its first scene is written."""
+    """Start the tool with many scenes; return it when the first one is written."""
     return start_and_wait([TOOL, out, "--scenes", "500", "--size", "512"], lambda: any(out.parent.rglob("*.jpg")))
 
 
@@ -59,7 +59,7 @@ def workers_of(tool: subprocess.Popen[str]) -> list[int]:
 def wait_for_the_end_of(workers: list[int]) -> None:
     deadline = time.monotonic() + 30
     while any(is_running(worker) for worker in workers):
-        assert time.monotonic() < deadline, "a worker goes on"
+        assert time.monotonic() < deadline, "a worker is still running"
         time.sleep(0.02)
 
 
@@ -72,7 +72,7 @@ def is_running(pid: int) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_workers_and_leaves_nothing(tmp_path, number, status):
+def test_signal_ends_workers_and_leaves_no_output(tmp_path, number, status):
     tool = start(tmp_path / "raw")
     workers = workers_of(tool)
     stop_by(tool, number, status)
@@ -81,7 +81,7 @@ def test_a_signal_ends_workers_and_leaves_nothing(tmp_path, number, status):
 
 
 @pytest.mark.slow
-def test_a_killed_run_leaves_no_workers_and_the_next_clears_up(tmp_path):
+def test_killed_run_leaves_no_workers_and_the_next_run_cleans_up(tmp_path):
     tool = start(tmp_path / "raw")
     workers = workers_of(tool)
     tool.kill()
@@ -93,7 +93,7 @@ def test_a_killed_run_leaves_no_workers_and_the_next_clears_up(tmp_path):
     assert len(list((tmp_path / "raw" / "images").iterdir())) == 1
 
 
-def test_the_tool_helps_without_heavy_imports():
+def test_help_imports_no_heavy_packages():
     # A module set to None in sys.modules cannot be imported.
     script = (
         "import runpy, sys; sys.path.insert(0, 'tools');"

@@ -16,13 +16,13 @@ CONFIGS = sorted(Path("configs/oil").glob("*.py"))
 
 
 def interrupt(*_: object, **__: object) -> None:
-    """Stand in for a training that SIGINT stops."""
+    """Raise the exception of a training that SIGINT stops."""
     raise TrainingInterrupted(signal.SIGINT, 1, Path("interrupted.pth"))
 
 
 @pytest.fixture(scope="module")
 def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder that holds the prepared tiles as ``data``."""
+    """Return a folder with the prepared tiles in ``data``."""
     folder = tmp_path_factory.mktemp("tiles")
     write_overfit_tiles(folder / "data")
     return folder
@@ -30,31 +30,31 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def work(tiles: Path, tmp_path: Path) -> Path:
-    """Return a work dir that has the tiles already."""
+    """Return a work dir that contains the tiles."""
     shutil.copytree(tiles, tmp_path / "work")
     return tmp_path / "work"
 
 
-def test_a_config_that_has_no_time_has_not_learnt_and_is_said_so(
+def test_config_without_enough_time_is_reported_as_not_learnt(
     tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oil_storage.engine.overfitting.VALIDATED", 2)
     config = write_config(tmp_path, write_data(tmp_path))
     argv = [str(config), "--minutes", "1e-6", "--work-dir", str(work), "--record", str(tmp_path / "results")]
     assert main(argv) == 1
-    said = capsys.readouterr().out
-    assert f"{config.stem}: AP50 0.0" in said
-    assert "in 2 iterations: has not learnt, which takes 0.9" in said
+    message = capsys.readouterr().out
+    assert f"{config.stem}: AP50 0.0" in message
+    assert "in 2 iterations: has not learnt; needs 0.9" in message
     learns = json.loads((tmp_path / "results" / f"{config.stem}.json").read_text())["learns"]
     assert (learns["iterations"], learns["wanted"]) == (2, 0.9)
-    # what is done is not done again
+    # finished configs are skipped on re-runs
     before = (work / config.stem / LEARNT).stat().st_mtime_ns
     assert main(argv) == 1
     assert (work / config.stem / LEARNT).stat().st_mtime_ns == before
 
 
 @pytest.mark.slow
-def test_more_time_goes_on_where_less_has_ended(
+def test_longer_time_limit_resumes_the_training(
     tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oil_storage.engine.overfitting.VALIDATED", 2)
@@ -66,7 +66,7 @@ def test_more_time_goes_on_where_less_has_ended(
     assert main([str(config), "--minutes", f"{a_little_more}", "--work-dir", str(work.parent)]) == 1
     assert f"resuming {work / 'iter_2.pth'}" in capsys.readouterr().err
     assert json.loads((work / LEARNT).read_text())["iterations"] == 4
-    # another config's training is not gone on with
+    # a training of another config is not resumed
     config.write_text(f"{config.read_text()}\nmodel['test_cfg']['score_thr'] = 0.2\n")
     monkeypatch.setattr("oil_storage.engine.overfitting.train", interrupt)
     assert main([str(config), "--minutes", "1e-6", "--work-dir", str(work.parent)]) == 130
@@ -74,13 +74,13 @@ def test_more_time_goes_on_where_less_has_ended(
     assert not work.exists()
 
 
-def test_a_signal_is_said_to_be_no_loss(
+def test_interrupted_training_can_be_continued(
     tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = write_config(tmp_path, write_data(tmp_path))
     monkeypatch.setattr("oil_storage.engine.overfitting.train", interrupt)
     assert main([str(config), "--work-dir", str(work)]) == 130
-    assert f"{config.stem}: the same command carries on" in capsys.readouterr().err
+    assert f"{config.stem}: stopped; run the same command again to continue" in capsys.readouterr().err
 
 
 def test_overfitting_config_is_the_same_for_any_data_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -91,9 +91,7 @@ def test_overfitting_config_is_the_same_for_any_data_root(monkeypatch: pytest.Mo
     assert len(texts) == 1
 
 
-def test_an_unknown_config_is_refused_before_anything_is_trained(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_config_is_refused_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(CONFIGS[0]), "configs/oil/nonesuch.py", "--work-dir", str(tmp_path / "work")]) == 2
     assert "nonesuch.py: no such config" in capsys.readouterr().err
     assert not (tmp_path / "work").exists()

@@ -15,9 +15,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_raw_data(tmp_path_factory.mktemp("raw") / "raw", scenes=4, size=128, tanks=2)
 
 
-def test_written_and_existing_tile_sets_are_printed(
-    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_new_and_existing_tile_sets_are_printed(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [str(raw), str(tmp_path / "out"), "--tile", "64", "--overlap", "8"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
@@ -38,7 +36,7 @@ def test_written_and_existing_tile_sets_are_printed(
         (None, ["--source-gsd", "1.5"], "give both"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(
+def test_bad_input_is_reported_in_one_line(
     raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str | None, extra: list[str], words: str
 ) -> None:
     assert main([str(tmp_path / source if source else raw), str(tmp_path / "out"), *extra]) == 2
@@ -63,10 +61,10 @@ def test_resampling_and_repair_are_printed(raw: Path, tmp_path: Path, capsys: py
     assert "4 scenes of 2 to 2 m per pixel are resampled to 1" in capsys.readouterr().err
     (out / "tiles" / "64_8" / "val.json").write_text("[]")
     assert main(arguments) == 0
-    assert f"{out}/tiles/64_8/val.json: was missing or changed; made again" in capsys.readouterr().err
+    assert f"{out}/tiles/64_8/val.json: was missing or changed; written again" in capsys.readouterr().err
 
 
-def test_an_empty_name_is_no_folder(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_empty_folder_name_is_refused(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([str(raw), ""])
     assert stop.value.code == 2
@@ -75,25 +73,25 @@ def test_an_empty_name_is_no_folder(raw: Path, capsys: pytest.CaptureFixture[str
 
 @pytest.fixture(scope="module")
 def many_tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return scenes that take seconds to be cut."""
+    """Return scenes that take seconds to cut into tiles."""
     return write_raw_data(tmp_path_factory.mktemp("many") / "raw", scenes=12, size=1024, tanks=8)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_leaves_no_tiles_behind(many_tiles: Path, tmp_path: Path, number: signal.Signals, status: int) -> None:
+def test_signal_leaves_no_tiles(many_tiles: Path, tmp_path: Path, number: signal.Signals, status: int) -> None:
     arguments = [many_tiles, tmp_path / "out", "--tile", "128", "--overlap", "96"]
     stop_by(start_and_wait([TOOL, *arguments], lambda: any((tmp_path / "out").rglob("*.jpg"))), number, status)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+def test_repeatedly_killed_preparation_gives_the_same_files(tmp_path: Path) -> None:
     raw = write_raw_data(tmp_path / "raw", scenes=4, size=512, tanks=4)
     options = ["--tile", "64", "--overlap", "48", "--gsd", "1.5", "--source-gsd", "1.2"]
     assert main([str(raw), str(tmp_path / "undisturbed"), *options]) == 0
     out = tmp_path / "out"
-    for moment in ("out", "**/*.jpg", "**/*.png", "**/SHA256SUMS"):  # it inspects, cuts train, cuts val, has cut all
+    for moment in ("out", "**/*.jpg", "**/*.png", "**/SHA256SUMS"):  # inspection, train tiles, val tiles, checksums
         where = (tmp_path, moment) if moment == "out" else (out, moment)
         tool = start_and_wait([TOOL, raw, out, *options], lambda where=where: any(where[0].glob(where[1])), pause=0.002)
         tool.kill()

@@ -30,7 +30,7 @@ def arguments(readme: Path) -> list[str]:
     return ["--results", f"{folder / 'results'}", *pages, "--configs", f"{folder / 'configs'}"]
 
 
-def test_runs_are_recorded_once_a_seed_and_shown(readme: Path) -> None:
+def test_run_of_a_seed_is_recorded_once_and_shown(readme: Path) -> None:
     folder = readme.parent
     runs = [write_run(folder / f"run{i}", ap, seed) for i, (seed, ap) in enumerate([(1, 0.25), (0, 0.5), (1, 0.75)])]
     assert main([*map(str, runs), *arguments(readme)]) == 0
@@ -47,7 +47,7 @@ def test_runs_are_recorded_once_a_seed_and_shown(readme: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["no marks", "<!-- /results -->\n<!-- results -->\n", "<!-- results -->\n", "<!-- /results -->\n"]
 )
-def test_without_a_place_for_the_table_nothing_is_recorded(
+def test_page_without_table_markers_is_refused_before_recording(
     readme: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     readme.write_text(text)
@@ -57,7 +57,7 @@ def test_without_a_place_for_the_table_nothing_is_recorded(
     assert readme.read_text() == text
 
 
-def test_one_run_that_is_refused_leaves_all_unrecorded(readme: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_invalid_run_prevents_all_recording(readme: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good, bad = write_run(readme.parent / "good"), write_run(readme.parent / "bad", trained=None)
     assert main([str(good), str(bad), *arguments(readme)]) == 2
     assert "does not tell on what data" in capsys.readouterr().err
@@ -65,7 +65,7 @@ def test_one_run_that_is_refused_leaves_all_unrecorded(readme: Path, capsys: pyt
     assert readme.read_text() == README
 
 
-def test_a_fault_in_the_table_of_configs_leaves_the_front_page_and_the_results_alone(
+def test_invalid_config_page_leaves_readme_and_results_unchanged(
     readme: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configs = Path(arguments(readme)[arguments(readme).index("--configs") + 1])
@@ -77,12 +77,12 @@ def test_a_fault_in_the_table_of_configs_leaves_the_front_page_and_the_results_a
     assert not readme.with_name("results").exists()
 
 
-def test_no_results_leave_the_table_alone(readme: Path) -> None:
+def test_report_without_results_does_not_change_the_table(readme: Path) -> None:
     assert main(arguments(readme)) == 2
     assert readme.read_text() == README
 
 
-def test_a_report_imports_nothing_heavy(readme: Path) -> None:
+def test_report_imports_no_torch(readme: Path) -> None:
     argv = [str(write_run(readme.parent / "run")), *arguments(readme)]
     code = f"import sys; from oil_storage.cli.report import main; main({argv}); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)

@@ -18,7 +18,7 @@ from tests.tiny_training import write_config, write_data
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """Return config and checkpoint."""
+    """Return the config and the checkpoint."""
     folder = tmp_path_factory.mktemp("trained")
     config = write_config(folder, write_data(folder), train_cfg__max_iters=2)
     assert train([str(config), "--work-dir", str(folder / "work")]) == 0
@@ -26,7 +26,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_scores_pictures_and_predictions_of_a_split(
+def test_scores_pictures_and_predictions_are_written(
     trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str
 ) -> None:
     out = tmp_path / "made" / "out.pkl"
@@ -45,11 +45,11 @@ def test_scores_pictures_and_predictions_of_a_split(
     annotations = Path(predictions[0]["img_path"]).parent.with_suffix(".json").read_text()
     boxes = len(json.loads(annotations)["annotations"])
     assert f"{split} split: {len(predictions)} tiles, {boxes} boxes" in printed
-    assert {Path(one["img_path"]).parent.name for one in predictions} == {split}
+    assert {Path(entry["img_path"]).parent.name for entry in predictions} == {split}
     assert {path.stem for path in (tmp_path / "pictures").iterdir()} == {Path(p["img_path"]).stem for p in predictions}
 
 
-def test_val_chooses_the_threshold_that_test_applies(
+def test_threshold_chosen_on_val_is_applied_to_test(
     trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, untouched = trained
@@ -78,9 +78,9 @@ def test_val_chooses_the_threshold_that_test_applies(
     dataset = Config.fromfile(config).val_dataloader.dataset
     tiles = json.loads(Path(dataset.data_root, "tiles", "64_16", "val.json").read_text())
     again = dense_coco.score(tiles, json.loads((folder / "tile_detections.json").read_text()))
-    told = json.loads((folder / "metrics.json").read_text())["metrics"]["coco/bbox_AR"]
-    assert again["AR"] == pytest.approx(told, abs=1e-6)
-    # a checkpoint that cannot be written costs nobody the figures
+    printed_ar = json.loads((folder / "metrics.json").read_text())["metrics"]["coco/bbox_AR"]
+    assert again["AR"] == pytest.approx(printed_ar, abs=1e-6)
+    # figures are written even if the checkpoint cannot be changed
     content["meta"].pop("score_threshold", None)
     torch.save(content, checkpoint)
 
@@ -94,7 +94,7 @@ def test_val_chooses_the_threshold_that_test_applies(
 
 
 @pytest.mark.slow
-def test_flips_add_to_what_is_detected_and_bfloat16_changes_it_little(
+def test_tta_adds_detections_and_bfloat16_changes_scores_little(
     trained: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oil_storage.engine.bf16.has_bf16", lambda device: True)
@@ -102,18 +102,18 @@ def test_flips_add_to_what_is_detected_and_bfloat16_changes_it_little(
         out = ["--work-dir", str(tmp_path / name), "--out", str(tmp_path / f"{name}.pkl"), *flags]
         assert main([*trained, *out]) == 0
     plain, tta, amp = (pickle.loads((tmp_path / f"{name}.pkl").read_bytes()) for name in ("plain", "tta", "amp"))
-    for one, other, third in zip(plain, tta, amp, strict=True):
-        assert len(other["pred_instances"]["scores"]) >= len(one["pred_instances"]["scores"])
-        assert other["pred_instances"]["scores"].max() >= one["pred_instances"]["scores"].max()
-        assert other["ori_shape"] == one["ori_shape"]
+    for entry, other, third in zip(plain, tta, amp, strict=True):
+        assert len(other["pred_instances"]["scores"]) >= len(entry["pred_instances"]["scores"])
+        assert other["pred_instances"]["scores"].max() >= entry["pred_instances"]["scores"].max()
+        assert other["ori_shape"] == entry["ori_shape"]
         assert third["pred_instances"]["bboxes"].dtype == torch.float32
-    best = [one["pred_instances"]["scores"].max().item() for one in plain]
-    assert [one["pred_instances"]["scores"].max().item() for one in amp] == pytest.approx(best, rel=0.05)
+    best = [entry["pred_instances"]["scores"].max().item() for entry in plain]
+    assert [entry["pred_instances"]["scores"].max().item() for entry in amp] == pytest.approx(best, rel=0.05)
     assert json.loads((tmp_path / "amp/test/metrics.json").read_text())["precision"] == "bfloat16"
 
 
 @pytest.mark.slow
-def test_amp_says_where_there_is_no_bfloat16(
+def test_amp_falls_back_to_float32_without_bfloat16(
     trained: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("oil_storage.engine.bf16.has_bf16", lambda device: False)
@@ -122,7 +122,9 @@ def test_amp_says_where_there_is_no_bfloat16(
     assert json.loads((tmp_path / "test/metrics.json").read_text())["precision"] == "float32"
 
 
-def test_bad_input_gets_a_line(trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_reported_in_one_line(
+    trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     checkpoint = trained[1]
     (folder := tmp_path / "folder.pkl").mkdir()
     torch.save({"state_dict": {"backbone.conv1.weight": torch.zeros(1)}}, tmp_path / "other.pth")
@@ -133,14 +135,14 @@ def test_bad_input_gets_a_line(trained: tuple[str, str], tmp_path: Path, capsys:
         (str(tmp_path / "half.pth"),): "half.pth: a truncated checkpoint",
         (str(tmp_path / "text.pth"),): "text.pth: not a checkpoint",
         (str(tmp_path / "other.pth"),): "other.pth: checkpoint of another model",
-        (checkpoint, "--out", "scores.csv"): "must end in .pkl",
-        (checkpoint, "--out", str(folder)): "folder.pkl: is a folder",
+        (checkpoint, "--out", "scores.csv"): "must be a file that ends in .pkl",
+        (checkpoint, "--out", str(folder)): "folder.pkl: must be a file",
         (checkpoint, "--tta", "--cfg-options", "tta_model=None"): "--tta: the config has no tta_model",
         (checkpoint, "--cfg-options", "test_dataloader.dataset.overlap=0"): "the config wants 64_0",
         (checkpoint, "--cfg-options", "+model.neck.foo=1"): "unexpected keyword argument 'foo'",
     }
     for number, (argv, words) in enumerate(cases.items()):
-        # mmengine tells the runs of one process apart by the config's name and the second
+        # mmengine identifies runs by the config's name and the second
         config = shutil.copy(trained[0], tmp_path / f"{number}.py")
         capsys.readouterr()
         assert main([str(config), *argv, "--work-dir", str(tmp_path)]) == 2
@@ -177,7 +179,7 @@ def test_settings_that_differ_from_training_are_reported(
 
 
 @pytest.mark.slow
-def test_scenes_that_were_trained_on_are_not_scored(
+def test_scenes_used_in_training_are_refused(
     trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = Path(trained[0]).parent / "prepared"
@@ -188,20 +190,20 @@ def test_scenes_that_were_trained_on_are_not_scored(
     prepare(data.parent / "raw", anew, tile=64, overlap=16, choices=Choices(split_file=turned))
     options = ["--cfg-options", f"test_dataloader.dataset.data_root={anew}"]
     argv = [*trained, "--work-dir", str(tmp_path / "work"), *options]
-    capsys.readouterr()  # preparing shows its progress where it is slow
+    capsys.readouterr()  # drop the progress bar of the preparation
     assert main([*argv, "--split", "val"]) == 2
-    said = capsys.readouterr().err
-    assert f"was trained on {len(split['train'])} of the {len(split['train'])} scenes in the val split" in said
-    assert len(said.splitlines()) <= 3
+    message = capsys.readouterr().err
+    assert f"was trained on {len(split['train'])} of the {len(split['train'])} scenes in the val split" in message
+    assert len(message.splitlines()) <= 3
     assert not (tmp_path / "work").exists()
-    # other data is no fault, and is told
+    # other data is allowed, and reported
     assert main([*argv, "--split", "test"]) == 0
     report = json.loads((tmp_path / "work" / "test" / "metrics.json").read_text())
     assert report["data"]["sha256"] != report["trained"]["data"]["sha256"]
 
 
 @pytest.mark.slow
-def test_a_checkpoint_that_does_not_tell_of_its_training_is_scored(trained: tuple[str, str], tmp_path: Path) -> None:
+def test_checkpoint_without_training_metadata_is_scored(trained: tuple[str, str], tmp_path: Path) -> None:
     content = torch.load(trained[1], weights_only=False)
     torch.save({"state_dict": content["state_dict"]}, tmp_path / "public.pth")
     assert main([trained[0], str(tmp_path / "public.pth"), "--work-dir", str(tmp_path)]) == 0

@@ -23,22 +23,22 @@ def test_same_seed_gives_the_same_training(data: Path, whole: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_another_seed_gives_another_training(data: Path, whole: Path, tmp_path: Path) -> None:
+def test_another_seed_gives_a_different_training(data: Path, whole: Path, tmp_path: Path) -> None:
     assert main([str(write_config(tmp_path, data)), "--work-dir", str(tmp_path / "other"), "--seed", "1"]) == 0
     assert losses(tmp_path / "other") != losses(whole)
 
 
-def test_a_training_that_diverges_ends_without_a_checkpoint(
+def test_diverging_training_ends_without_a_checkpoint(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = write_config(tmp_path, data, optim_wrapper__optimizer__lr=1e30)
     assert main([str(config), "--work-dir", str(tmp_path / "work")]) == 2
-    said = capsys.readouterr().err
-    assert re.search(r"work: loss (nan|inf) in iteration \d, at a learning rate of \S+;\n.*lower optim", said)
+    message = capsys.readouterr().err
+    assert re.search(r"work: loss (nan|inf) in iteration \d, at a learning rate of \S+;\n.*lower optim", message)
     assert not list((tmp_path / "work").glob("*.pth"))
 
 
-def test_the_event_file_holds_losses_rate_scores_and_pictures(whole: Path) -> None:
+def test_event_file_contains_losses_learning_rate_scores_and_pictures(whole: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (folder,) = whole.glob("*/vis_data")
@@ -61,7 +61,7 @@ def test_amp_trains_in_bfloat16(data: Path, whole: Path, tmp_path: Path, monkeyp
     assert first == pytest.approx(second, rel=0.05)
 
 
-def test_a_finished_training_has_nothing_to_resume(
+def test_finished_training_cannot_be_resumed(
     data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(whole, tmp_path / "work")
@@ -72,7 +72,9 @@ def test_a_finished_training_has_nothing_to_resume(
 
 
 @pytest.mark.slow
-def test_no_checkpoint_to_resume_starts_anew(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_without_a_checkpoint_starts_from_the_beginning(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = write_config(tmp_path, data, train_cfg__max_iters=1)
     no_pictures = ["--cfg-options", "default_hooks.pictures=None"]
     assert main([str(config), "--work-dir", str(tmp_path / "work"), "--resume", *no_pictures]) == 0
@@ -81,7 +83,7 @@ def test_no_checkpoint_to_resume_starts_anew(data: Path, tmp_path: Path, capsys:
 
 
 def error_of(capsys: pytest.CaptureFixture[str], argv: list[str]) -> str:
-    """Run with arguments that must fail; return the text after ``error:``."""
+    """Run the tool with invalid arguments; return the text after ``error:``."""
     capsys.readouterr()
     assert main(argv) == 2
     text = capsys.readouterr().err
@@ -92,7 +94,9 @@ def error_of(capsys: pytest.CaptureFixture[str], argv: list[str]) -> str:
     return text[start:].removeprefix("error: ").strip()
 
 
-def test_bad_input_gets_a_line(data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_reported_in_one_line(
+    data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = str(write_config(tmp_path, data))
     work = ["--work-dir", str(tmp_path / "work")]
     assert "configs/oil/ssd_r101.py" in error_of(capsys, ["configs/oil/ssd_r110.py"])
@@ -107,7 +111,7 @@ def test_bad_input_gets_a_line(data: Path, whole: Path, tmp_path: Path, capsys: 
         "+model.bbox_head.foo=1": "unexpected keyword argument 'foo'",
         "model.type=RetinaNeet": "RetinaNeet is not in the ",
     }.items():
-        # mmengine tells the runs of one process apart by the config's name and the second
+        # mmengine identifies runs by the config's name and the second
         assert words in error_of(capsys, [str(write_config(tmp_path, data)), *work, "--cfg-options", option])
     if not torch.cuda.is_available():
         assert "--device cuda: " in error_of(capsys, [config, *work, "--device", "cuda"])
@@ -124,18 +128,18 @@ def test_bad_input_gets_a_line(data: Path, whole: Path, tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize("seed", ["-1", "99999999999", "one"])
-def test_a_seed_that_no_generator_takes_is_refused(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_seed_out_of_range_is_refused(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["a.py", "--seed", seed])
-    assert f"argument --seed: {seed!r}: must be an integer, from 0 to 2147483647" in capsys.readouterr().err
+    assert f"argument --seed: {seed!r}: must be an integer from 0 to 2147483647" in capsys.readouterr().err
 
 
-def test_missing_data_names_the_prepare_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_data_message_names_the_prepare_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path, tmp_path / "nowhere")
     assert "tools/prepare_dataset.py SOURCE" in error_of(capsys, [str(config), "--work-dir", str(tmp_path / "work")])
 
 
-def test_data_is_missed_before_a_checkpoint_is_fetched(
+def test_missing_data_is_reported_before_a_checkpoint_is_downloaded(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = {f"{loader}_dataloader__dataset__tile": 128 for loader in ("train", "val")}
@@ -147,16 +151,16 @@ def test_data_is_missed_before_a_checkpoint_is_fetched(
 
 
 @pytest.mark.slow
-def test_weights_that_have_seen_what_validates_are_refused(
+def test_weights_trained_on_val_scenes_are_refused(
     data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start = ["--load-from", str(whole / "iter_8.pth"), "--work-dir", str(tmp_path / "work")]
     options = ["--cfg-options", "train_cfg.max_iters=1", "train_cfg.val_interval=1"]
-    # the same scenes under another split, some of which were trained on
+    # the same scenes in another split: a train scene becomes a val scene
     other = prepare_otherwise(data, tmp_path / "other")
-    said = error_of(capsys, [str(write_config(tmp_path, other)), *start, *options])
-    assert "iter_8.pth: was trained on 1 of the 1 scenes in the val split of" in said
-    # what they were trained on goes on into what is made of them
+    message = error_of(capsys, [str(write_config(tmp_path, other)), *start, *options])
+    assert "iter_8.pth: was trained on 1 of the 1 scenes in the val split of" in message
+    # the list of training scenes is passed on to weights made from them
     assert main([str(write_config(tmp_path, data)), *start, *options, "train_dataloader.dataset.split=val"]) == 0
     trained, started = (
         torch.load(path, weights_only=False)["meta"]["trained"]["images"]
@@ -166,7 +170,7 @@ def test_weights_that_have_seen_what_validates_are_refused(
 
 
 def prepare_otherwise(data: Path, out: Path) -> Path:
-    """Prepare the scenes of ``data`` in ``out``, with a train scene of then for validation."""
+    """Prepare the scenes of ``data`` in ``out``, with a former train scene as val scene."""
     split = json.loads((data / "manifest.json").read_text())["split"]
     moved = {"train": [*split["train"][1:], *split["val"]], "val": split["train"][:1], "test": split["test"]}
     path = out.with_suffix(".json")
@@ -176,7 +180,7 @@ def prepare_otherwise(data: Path, out: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_log_is_for_people(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_log_is_readable(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(
         tmp_path,
         data,
@@ -192,9 +196,9 @@ def test_the_log_is_for_people(data: Path, tmp_path: Path, capsys: pytest.Captur
     assert main([str(config), "--work-dir", str(tmp_path / "work"), "--cfg-options", interval]) == 0
     printed = capsys.readouterr().err
     written = next((tmp_path / "work").glob("*/*.log")).read_text()
-    for kept in ("System environment:", "Config:", "Hooks will be executed"):  # for the day something went wrong
-        assert kept in written
-        assert kept not in printed
+    for section in ("System environment:", "Config:", "Hooks will be executed"):  # kept in the log file for debugging
+        assert section in written
+        assert section not in printed
     assert len(printed[: printed.index("Iter(train)")].splitlines()) <= 25
     lines = [*printed.splitlines(), *written.splitlines()]
     assert sum("Iter(train)" in line and "loss: " in line for line in lines) >= 1
@@ -203,28 +207,26 @@ def test_the_log_is_for_people(data: Path, tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.slow
-def test_an_image_that_vanishes_or_is_broken_is_named(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_or_broken_image_is_named(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = shutil.copytree(data, tmp_path / "copy")
 
-    def said() -> str:
+    def training_error() -> str:
         config = write_config(tmp_path, copy, **WITH_WORKERS)
         return error_of(capsys, [str(config), "--work-dir", str(tmp_path / "work")])
 
     images = sorted((copy / "tiles" / "64_16" / "train").iterdir())
     for image in images:
         image.write_bytes(b"no picture")
-    assert f"({len(images)} of {len(images)} are)" in said()
+    assert f"({len(images)} of {len(images)} are)" in training_error()
     for image in images:
         image.write_bytes(b"no picture but for its end\xff\xd9")
-    assert "failed to load image: " in said()
+    assert "failed to load image: " in training_error()
     images[0].unlink()
-    assert images[0].name in said()
+    assert images[0].name in training_error()
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_a_split_without_a_box_is_refused_before_training(
+def test_split_without_boxes_is_refused_before_training(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str
 ) -> None:
     copy = shutil.copytree(data, tmp_path / "copy")

@@ -17,13 +17,13 @@ from tests.tiny_training import WITH_WORKERS, losses, same_training, write_confi
 
 @HOOKS.register_module(force=True)
 class SignalHook(Hook):
-    """Sends a signal to its own process during an iteration of training or validation."""
+    """Hook that sends a signal to its process during an iteration of training or validation."""
 
     def __init__(self, number: int, iteration: int, stage: str) -> None:
         self.number, self.iteration, self.stage = number, iteration, stage
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        if self.stage == "batch" and runner.iter == self.iteration:  # the loop still waits for it
+        if self.stage == "batch" and runner.iter == self.iteration:  # before the iteration starts
             os.kill(os.getpid(), self.number)
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -36,7 +36,7 @@ class SignalHook(Hook):
 
 
 def stop_at(config: Path, number: int, iteration: int, stage: str) -> Path:
-    """Write a copy of a config whose training gets a signal."""
+    """Write a copy of a config with a hook that sends a signal."""
     hook = {"type": "SignalHook", "number": int(number), "iteration": iteration, "stage": stage}
     path = config.with_stem(f"stopping_{config.stem}")
     path.write_text(f"{config.read_text()}\ndefault_hooks['signal'] = {hook}\n")
@@ -49,13 +49,13 @@ def stop_at(config: Path, number: int, iteration: int, stage: str) -> Path:
         (signal.SIGINT, 130, 2, "train", {}),
         pytest.param(signal.SIGTERM, 143, 5, "train", WITH_WORKERS, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 143, 3, "batch", WITH_WORKERS, marks=pytest.mark.slow),
-        # before a validation that is due
+        # before a scheduled validation
         pytest.param(signal.SIGTERM, 143, 3, "train", {}, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 143, 4, "val", {}, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, 130, 8, "val", {}, marks=pytest.mark.slow),
     ],
 )
-def test_resumed_training_equals_uninterrupted_one(
+def test_resumed_training_equals_an_uninterrupted_one(
     data: Path,
     whole: Path,
     tmp_path: Path,
@@ -75,7 +75,7 @@ def test_resumed_training_equals_uninterrupted_one(
     assert max(losses(work)) == done
     assert torch.load(work / "interrupted.pth", weights_only=False)["meta"]["iter"] == done
 
-    assert main([str(config), "--work-dir", str(work)]) == 2  # to start anew would throw it away
+    assert main([str(config), "--work-dir", str(work)]) == 2  # a new training would overwrite it
     assert main([str(config), "--work-dir", str(work), "--resume"]) == 0
     assert same_training(work, whole)
     assert not (work / "interrupted.pth").exists()
@@ -86,7 +86,7 @@ def test_resumed_training_equals_uninterrupted_one(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("to", ["group", "each process"])
-def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path: Path, to: str) -> None:
+def test_training_with_workers_handles_external_signals(data: Path, tmp_path: Path, to: str) -> None:
     config = write_config(tmp_path, data, **WITH_WORKERS, train_cfg__max_iters=10_000, train_cfg__val_interval=10_000)
     command = [sys.executable, "tools/train.py", str(config), "--work-dir", str(tmp_path / "work")]
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
@@ -94,7 +94,7 @@ def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path
     with log.open("w") as file:
         process = subprocess.Popen(command, stderr=file, stdout=file, env=environment, start_new_session=True)
     wait_for_iterations(process, log)
-    if to == "group":  # as torchrun and a terminal do
+    if to == "group":  # as torchrun and terminals do
         os.killpg(process.pid, signal.SIGTERM)
     else:  # as pkill does
         workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -110,7 +110,7 @@ def test_signals_reach_a_training_with_workers_from_outside(data: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_epochs_are_resumed_in_their_middle(data: Path, tmp_path: Path) -> None:
+def test_training_resumes_in_the_middle_of_an_epoch(data: Path, tmp_path: Path) -> None:
     changes = {
         "train_cfg": {"_delete_": True, "type": "EpochBasedTrainLoop", "max_epochs": 2, "val_interval": 1},
         "train_dataloader__sampler__infinite": False,

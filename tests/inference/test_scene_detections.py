@@ -32,8 +32,8 @@ def utm(gsd: float) -> Georeference:
     return Georeference("EPSG:32631", (gsd, 0.0, 500_000.0, 0.0, -gsd, 5_700_000.0))
 
 
-def test_chain_of_near_tanks_is_one_site_and_the_largest_site_is_the_first() -> None:
-    step = 0.9 * (APART + 40) / 2  # px of 2 m
+def test_chain_of_neighbouring_tanks_is_one_site_and_the_largest_site_is_number_one() -> None:
+    step = 0.9 * (APART + 40) / 2  # in pixels of 2 m
     chain = [(2000 + step * index, 2500.0) for index in range(4)]
     detections = tanks([(10, 10), *chain, (12, 40)], 20, utm(2.0))
     assert detections.sites.tolist() == [2, 1, 1, 1, 1, 2]
@@ -42,12 +42,12 @@ def test_chain_of_near_tanks_is_one_site_and_the_largest_site_is_the_first() -> 
     assert detections.diameters == pytest.approx(40, abs=0.1)
 
 
-def test_far_tanks_are_sites_of_their_own() -> None:
+def test_distant_tanks_belong_to_different_sites() -> None:
     apart = 1.1 * (APART + 40) / 2
     assert tanks([(10, 10), (10 + apart, 10)], 20, utm(2.0)).sites.tolist() == [1, 2]
 
 
-def test_lengths_are_pixels_without_a_georeference() -> None:
+def test_lengths_are_in_pixels_without_a_georeference() -> None:
     detections = tanks([(10, 10), (60, 10)], 20, None)
     assert (detections.gsd, detections.unit, detections.diameters.tolist()) == (None, "px", [20, 20])
     assert detections.sites.tolist() == [1, 1]
@@ -74,7 +74,7 @@ def test_summary_of_no_detections_has_no_sites() -> None:
 
 
 @pytest.mark.parametrize(("georeference", "unit"), [(TURNED, "m"), (None, "px")])
-def test_summary_is_written_with_the_unit_of_its_lengths_and_read_back(georeference: object, unit: str) -> None:
+def test_summary_round_trips_with_its_unit_of_length(georeference: object, unit: str) -> None:
     summary = summarise(two_tanks(georeference), "a.v2.tif")
     written = summary.model_dump(mode="json", exclude_unset=True)
     assert [key for key in written if key.startswith("diameters")] == [f"diameters_{unit}"]
@@ -83,7 +83,7 @@ def test_summary_is_written_with_the_unit_of_its_lengths_and_read_back(georefere
     assert summary.unit == unit
 
 
-def test_table_has_a_line_for_each_scene_and_their_sum() -> None:
+def test_table_has_a_line_for_each_scene_and_a_total() -> None:
     summaries = [summarise(two_tanks(georeference), "a.v2.tif") for georeference in (TURNED, None)]
     head, first, second, last = RunSummary(made_by=MADE_BY, scenes=summaries, left_out={}).table().splitlines()
     assert head.split() == ["scene", "tanks", "sites", "diameters"]

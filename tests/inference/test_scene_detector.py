@@ -24,7 +24,7 @@ GRID = {"tile": 64, "overlap": 16}
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
-    """Return the config and checkpoint of a training, and the folder of raw scenes, after a test on val."""
+    """Train and test on val; return the config, the checkpoint and the folder of raw scenes."""
     folder = tmp_path_factory.mktemp("detector")
     config = write_config(folder, write_data(folder))
     work = folder / "work"
@@ -35,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]
 
 
 def scored(checkpoint: Path) -> tuple[str, np.ndarray, np.ndarray]:
-    """A val scene's name, and what tools/test.py found in it."""
+    """Return the name of a val scene, and the boxes and scores that tools/test.py detected in it."""
     content = json.loads((checkpoint.parent / "val" / "detections.json").read_text())
     image = content["images"][0]
     annotations = [entry for entry in content["annotations"] if entry["image_id"] == image["id"]]
@@ -44,39 +44,41 @@ def scored(checkpoint: Path) -> tuple[str, np.ndarray, np.ndarray]:
     return image["file_name"], boxes, np.array([annotation["score"] for annotation in annotations])
 
 
-def test_scene_gets_the_boxes_that_its_test_scored(trained: tuple[Path, Path, Path]) -> None:
+def test_detector_finds_the_same_boxes_as_the_test_tool(trained: tuple[Path, Path, Path]) -> None:
     config, checkpoint, raw = trained
     name, boxes, scores = scored(checkpoint)
     (path,) = raw.glob(f"images/{name}.*")
     assert len(boxes) > 20
     exact = SceneDetector(config, checkpoint, score_thr=0, fast=False, **GRID)
     for source in (str(path), path, read_pixels(path)):
-        found = exact.detect(source)
-        assert (found.width, found.height) == (128, 128)
-        np.testing.assert_allclose(found.boxes, boxes, atol=1e-3)
-        np.testing.assert_allclose(found.scores, scores, atol=1e-6)
+        detected = exact.detect(source)
+        assert (detected.width, detected.height) == (128, 128)
+        np.testing.assert_allclose(detected.boxes, boxes, atol=1e-3)
+        np.testing.assert_allclose(detected.scores, scores, atol=1e-6)
     fast = SceneDetector(config, checkpoint, score_thr=0, **GRID).detect(path)
-    assert len(fast.boxes) == pytest.approx(len(boxes), abs=1)  # at the brink of merging
+    assert len(fast.boxes) == pytest.approx(len(boxes), abs=1)  # one pair is close to the merging threshold
     np.testing.assert_allclose(fast.scores[:20], scores[:20], atol=1e-4)
 
 
-def test_detections_stay_when_faint_ones_are_dropped(trained: tuple[Path, Path, Path]) -> None:
+def test_detections_do_not_change_when_low_scores_are_dropped_early(trained: tuple[Path, Path, Path]) -> None:
     config, checkpoint, raw = trained
     name, _, scores = scored(checkpoint)
     (path,) = raw.glob(f"images/{name}.*")
     threshold = float(np.quantile(scores, 0.8))
     exact, fast = (SceneDetector(config, checkpoint, score_thr=threshold, fast=mode, **GRID) for mode in (False, True))
     assert exact.model.test_cfg.score_thr < fast.model.test_cfg.score_thr == threshold / 2
-    expected, found = exact.detect(path), fast.detect(path)
+    expected, detected = exact.detect(path), fast.detect(path)
     assert 10 < len(expected.scores) < len(scores)
-    assert len(found.scores) == pytest.approx(len(expected.scores), abs=1)
-    np.testing.assert_allclose(found.scores[:10], expected.scores[:10], atol=1e-4)
-    np.testing.assert_allclose(found.boxes[:10], expected.boxes[:10], atol=1e-2)
+    assert len(detected.scores) == pytest.approx(len(expected.scores), abs=1)
+    np.testing.assert_allclose(detected.scores[:10], expected.scores[:10], atol=1e-4)
+    np.testing.assert_allclose(detected.boxes[:10], expected.boxes[:10], atol=1e-2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True])
-def test_views_are_merged_as_the_test_merges_them(trained: tuple[Path, Path, Path], tmp_path: Path, own: bool) -> None:
+def test_tta_gives_the_same_detections_as_the_test_tool(
+    trained: tuple[Path, Path, Path], tmp_path: Path, own: bool
+) -> None:
     config, checkpoint, raw = trained
     if own:  # two magnifications
         views = Config.fromfile("configs/oil/ssd_lite0_x15.py").to_dict()["tta_pipeline"]
@@ -88,33 +90,33 @@ def test_views_are_merged_as_the_test_merges_them(trained: tuple[Path, Path, Pat
     name, boxes, scores = scored(tmp_path / checkpoint.name)
     (path,) = raw.glob(f"images/{name}.*")
     plain, flipped = (SceneDetector(config, checkpoint, score_thr=0, fast=False, tta=tta, **GRID) for tta in (0, 1))
-    found = flipped.detect(path)
-    np.testing.assert_allclose(found.boxes, boxes, atol=1e-3)
-    np.testing.assert_allclose(found.scores, scores, atol=1e-6)
-    assert not np.array_equal(found.scores, plain.detect(path).scores)
-    kept = torch.load(checkpoint, weights_only=False)["meta"]
-    if own:  # which the checkpoint was not trained with: its thresholds stay
-        assert SceneDetector(config, checkpoint, tta=True, **GRID).threshold == kept["score_threshold_tta"]["threshold"]
+    detected = flipped.detect(path)
+    np.testing.assert_allclose(detected.boxes, boxes, atol=1e-3)
+    np.testing.assert_allclose(detected.scores, scores, atol=1e-6)
+    assert not np.array_equal(detected.scores, plain.detect(path).scores)
+    meta = torch.load(checkpoint, weights_only=False)["meta"]
+    if own:  # the checkpoint was trained with another config, so its threshold does not change
+        assert SceneDetector(config, checkpoint, tta=True, **GRID).threshold == meta["score_threshold_tta"]["threshold"]
     else:
         chosen = json.loads((tmp_path / "val" / "metrics.json").read_text())["scenes"]["threshold"]
-        assert kept["score_threshold_tta"]["threshold"] == chosen
+        assert meta["score_threshold_tta"]["threshold"] == chosen
 
 
-def test_magnified_scene_gets_the_boxes_of_an_enlarged_one(trained: tuple[Path, Path, Path]) -> None:
+def test_magnified_scene_gives_the_boxes_of_an_enlarged_image(trained: tuple[Path, Path, Path]) -> None:
     config, checkpoint, raw = trained
     pixels = read_pixels(next((raw / "images").iterdir()))
     large = np.asarray(cv2.resize(pixels, (256, 256), interpolation=cv2.INTER_LINEAR))
     before = SceneDetector(config, checkpoint, score_thr=0, tile=256, overlap=0).detect(large)
-    found = SceneDetector(config, checkpoint, score_thr=0, tile=256, overlap=0, scale=2).detect(pixels)
-    assert (found.width, found.height) == (128, 128)
-    np.testing.assert_allclose(found.boxes, before.boxes / 2, atol=1e-3)
-    np.testing.assert_allclose(found.scores, before.scores, atol=1e-6)
+    detected = SceneDetector(config, checkpoint, score_thr=0, tile=256, overlap=0, scale=2).detect(pixels)
+    assert (detected.width, detected.height) == (128, 128)
+    np.testing.assert_allclose(detected.boxes, before.boxes / 2, atol=1e-3)
+    np.testing.assert_allclose(detected.scores, before.scores, atol=1e-6)
     tiled = SceneDetector(config, checkpoint, score_thr=0, scale=1.5, **GRID).detect(pixels)
     assert tiled.boxes.max() <= 128
 
 
 @pytest.mark.parametrize(("threads", "tiles"), [(1, 1), (4, 2), (100, 3)])
-def test_batch_size_on_a_cpu_is_one_tile_for_two_cores(
+def test_batch_size_on_cpu_is_one_tile_per_two_cores(
     trained: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch, threads: int, tiles: int
 ) -> None:
     config, checkpoint, _ = trained
@@ -125,7 +127,7 @@ def test_batch_size_on_a_cpu_is_one_tile_for_two_cores(
     assert SceneDetector(cfg, checkpoint, score_thr=0, batch_size=5, **GRID).reader.batch_size == 5
 
 
-def test_threshold_of_the_checkpoint_is_applied(trained: tuple[Path, Path, Path]) -> None:
+def test_detector_applies_the_threshold_of_the_checkpoint(trained: tuple[Path, Path, Path]) -> None:
     config, checkpoint, raw = trained
     path = next((raw / "images").iterdir())
     detector = SceneDetector(config, checkpoint, **GRID)
@@ -135,7 +137,9 @@ def test_threshold_of_the_checkpoint_is_applied(trained: tuple[Path, Path, Path]
     assert (detector.detect(path).scores >= detector.threshold).all()
 
 
-def test_bad_scenes_give_errors_and_the_others_detections(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_unreadable_scenes_give_errors_and_the_others_detections(
+    trained: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
     config, checkpoint, raw = trained
     good = sorted((raw / "images").iterdir())[:2]
     cut = tmp_path / "cut.jpg"
@@ -143,9 +147,9 @@ def test_bad_scenes_give_errors_and_the_others_detections(trained: tuple[Path, P
     text = tmp_path / "text.png"
     text.write_text("no image")
     detector = SceneDetector(config, checkpoint, **GRID)
-    found = dict(detector.detect_all([good[0], cut, text, tmp_path / "none.tif", good[1]]))
-    assert [isinstance(one, UserError) for one in found.values()] == [False, True, True, True, False]
-    assert [str(one).partition(": ")[0] for one in found.values() if isinstance(one, UserError)] == [
+    detected = dict(detector.detect_all([good[0], cut, text, tmp_path / "none.tif", good[1]]))
+    assert [isinstance(result, UserError) for result in detected.values()] == [False, True, True, True, False]
+    assert [str(error).partition(": ")[0] for error in detected.values() if isinstance(error, UserError)] == [
         str(path) for path in (cut, text, tmp_path / "none.tif")
     ]
     with pytest.raises(UserError, match=r"cut\.jpg: cannot be decoded"):
@@ -153,7 +157,7 @@ def test_bad_scenes_give_errors_and_the_others_detections(trained: tuple[Path, P
 
 
 @pytest.mark.slow
-def test_scene_damaged_in_its_middle_gives_an_error_and_leaves_the_next_whole(
+def test_partly_damaged_scene_gives_an_error_and_the_next_all_its_detections(
     trained: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
     config, checkpoint, raw = trained
@@ -168,7 +172,7 @@ def test_scene_damaged_in_its_middle_gives_an_error_and_leaves_the_next_whole(
     assert np.array_equal(whole.boxes, detector.detect(good).boxes)
 
 
-def test_scenes_of_any_size_get_boxes_inside(trained: tuple[Path, Path, Path]) -> None:
+def test_boxes_lie_inside_scenes_of_any_size(trained: tuple[Path, Path, Path]) -> None:
     config, checkpoint, _ = trained
     detector = SceneDetector(config, checkpoint, score_thr=0, **GRID)
     for shape in ((1, 300), (300, 1), (1, 1), (20, 30), (64, 64), (65, 200)):
@@ -178,7 +182,7 @@ def test_scenes_of_any_size_get_boxes_inside(trained: tuple[Path, Path, Path]) -
         assert (detections.boxes[:, 2:] <= [shape[1], shape[0]]).all()
 
 
-def test_arguments_that_do_not_fit_are_refused(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_detector_refuses_arguments_that_do_not_fit(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
     config, checkpoint, _ = trained
     bare = tmp_path / "bare.pth"
     content = torch.load(checkpoint, weights_only=False)
@@ -186,12 +190,12 @@ def test_arguments_that_do_not_fit_are_refused(trained: tuple[Path, Path, Path],
     torch.save(content, bare)
     other = Config.fromfile(config)
     other.model.neck.out_channels = other.model.bbox_head.in_channels = 8
-    for arguments, said in (
+    for arguments, message in (
         ((config, tmp_path / "none.pth"), "none.pth: no such checkpoint"),
-        ((config, bare), "has no score threshold yet; give --score-thr"),
+        ((config, bare), "has no score threshold; give --score-thr"),
         ((other, checkpoint), "checkpoint of another model: "),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             SceneDetector(*arguments, **GRID)
     with pytest.raises(UserError, match="--overlap 64: must be 0 to 63"):
         SceneDetector(config, checkpoint, tile=64, overlap=64)
@@ -200,9 +204,7 @@ def test_arguments_that_do_not_fit_are_refused(trained: tuple[Path, Path, Path],
 
 
 @pytest.mark.slow
-def test_bands_and_stretch_of_the_training_are_kept_with_the_weights(
-    trained: tuple[Path, Path, Path], tmp_path: Path
-) -> None:
+def test_bands_and_stretch_are_stored_with_the_weights(trained: tuple[Path, Path, Path], tmp_path: Path) -> None:
     config, checkpoint, _ = trained
     content = torch.load(checkpoint, weights_only=True)
     assert content["meta"]["trained"]["reading"] == {"bands": None, "stretch": None}
@@ -219,7 +221,7 @@ def test_bands_and_stretch_of_the_training_are_kept_with_the_weights(
     assert detector.reader.reading == Reading((3, 2, 1), (1.0, 99.0))
 
 
-def test_batch_norms_that_share_a_convolution_get_a_copy_each() -> None:
+def test_batch_norms_that_share_a_convolution_get_copies_of_it() -> None:
     shared = nn.Conv2d(3, 4, 1)
     model = with_statistics(
         nn.ModuleList([nn.Sequential(shared, nn.BatchNorm2d(4)), nn.Sequential(shared, nn.BatchNorm2d(4)), shared])

@@ -18,9 +18,9 @@ from oil_storage.inference.scene_detections import NOTE, SceneDetections, summar
 from oil_storage.inference.scene_files import FORMATS, scene_page, write_formats
 
 TURNED = Georeference("EPSG:32631", (1.2, 0.5, 595_000.0, 0.5, -1.2, 5_750_000.0))
-DEGREES = Georeference("EPSG:4326", (1.8e-5, 0.0, 4.3, 0.0, -1.1e-5, 51.9))  # 1.2 m a pixel there
+DEGREES = Georeference("EPSG:4326", (1.8e-5, 0.0, 4.3, 0.0, -1.1e-5, 51.9))  # 1.2 m per pixel at this latitude
 NORTHWARD = Georeference("EPSG:32631", (1.2, 0.0, 595_000.0, 0.0, 1.2, 5_750_000.0))
-"""Rows run to the north."""
+"""Georeference of a scene whose rows run to the north."""
 BOXES = ((10, 20, 40, 52), (100.5, 20, 120, 40.25))
 
 
@@ -40,13 +40,13 @@ def two_tanks(georeference: Georeference | None, boxes: Sequence[Sequence[float]
 
 
 def written(detections: SceneDetections, folder: Path) -> list[Path]:
-    """Write detections; returns the files in the order of FORMATS."""
+    """Write detections; return the files in the order of FORMATS."""
     write_formats(detections, folder)
     return [folder / f"a.v2{ending}" for ending in FORMATS]
 
 
 @pytest.mark.parametrize("georeference", [None, TURNED])
-def test_every_format_holds_the_same_boxes_in_pixels(tmp_path: Path, georeference: Georeference | None) -> None:
+def test_all_formats_contain_the_same_boxes(tmp_path: Path, georeference: Georeference | None) -> None:
     detections = two_tanks(georeference)
     paths = written(detections, tmp_path)
     assert [path.name for path in paths] == ["a.v2.geojson", "a.v2.gpkg", "a.v2.csv", "a.v2.coco.json"]
@@ -57,7 +57,7 @@ def test_every_format_holds_the_same_boxes_in_pixels(tmp_path: Path, georeferenc
     assert json.loads(paths[3].read_text())["images"][0]["file_name"] == "a.v2.tif"
 
 
-def test_geojson_polygons_lie_on_the_tanks(tmp_path: Path) -> None:
+def test_geojson_polygons_cover_the_tanks(tmp_path: Path) -> None:
     detections = two_tanks(TURNED)
     geojson = json.loads(written(detections, tmp_path)[0].read_text())
     assert "crs" not in geojson
@@ -67,13 +67,13 @@ def test_geojson_polygons_lie_on_the_tanks(tmp_path: Path) -> None:
         middle = TURNED.to_pixels(np.array([[x[0], y[0]]]))[0]
         assert middle == pytest.approx((box[:2] + box[2:]) / 2, abs=0.01)
         corners = np.array(transform("OGC:CRS84", TURNED.crs, *polygon.exterior.xy)).T
-        wanted = Polygon(TURNED.to_world(box[[0, 1, 0, 3, 2, 3, 2, 1]].reshape(4, 2)))
-        assert Polygon(corners).symmetric_difference(wanted).area < 0.01 * wanted.area
+        expected = Polygon(TURNED.to_world(box[[0, 1, 0, 3, 2, 3, 2, 1]].reshape(4, 2)))
+        assert Polygon(corners).symmetric_difference(expected).area < 0.01 * expected.area
         assert feature["properties"]["diameter_m"] == pytest.approx(1.3 * (box[2:] - box[:2]).mean(), rel=0.01)
 
 
 @pytest.mark.parametrize("georeference", [TURNED, NORTHWARD])
-def test_geojson_rings_run_counter_clockwise_as_rfc_7946_asks(tmp_path: Path, georeference: Georeference) -> None:
+def test_geojson_rings_are_counter_clockwise_as_rfc_7946_requires(tmp_path: Path, georeference: Georeference) -> None:
     detections = two_tanks(georeference)
     geojson = json.loads(written(detections, tmp_path)[0].read_text())
     assert len(geojson["features"]) == 2
@@ -82,12 +82,14 @@ def test_geojson_rings_run_counter_clockwise_as_rfc_7946_asks(tmp_path: Path, ge
 
 @pytest.mark.parametrize("georeference", [TURNED, DEGREES, NORTHWARD])
 @pytest.mark.parametrize("number", [0, 1])  # GeoJSON, GeoPackage
-def test_gis_finds_every_tank_where_it_is(tmp_path: Path, number: int, georeference: Georeference) -> None:
+def test_gis_files_have_correct_positions_scores_and_diameters(
+    tmp_path: Path, number: int, georeference: Georeference
+) -> None:
     detections = two_tanks(georeference)
     frame = geopandas.read_file(written(detections, tmp_path)[number])
     centres = frame.geometry.to_crs(TURNED.crs).centroid
-    wanted = np.array(transform(georeference.crs, TURNED.crs, *georeference.to_world(detections.centres).T)).T
-    assert np.hypot(centres.x - wanted[:, 0], centres.y - wanted[:, 1]).max() < 0.01  # metres
+    expected = np.array(transform(georeference.crs, TURNED.crs, *georeference.to_world(detections.centres).T)).T
+    assert np.hypot(centres.x - expected[:, 0], centres.y - expected[:, 1]).max() < 0.01  # metres
     np.testing.assert_allclose(frame["score"], detections.scores, atol=1e-4)
     assert list(frame["site"]) == [1, 1]
     np.testing.assert_allclose(frame["diameter_m"], detections.diameters, atol=0.01)
@@ -102,7 +104,7 @@ def test_geopackage_is_in_pixels_without_a_georeference(tmp_path: Path) -> None:
     assert len(geopandas.read_file(written(nothing, tmp_path)[1])) == 0
 
 
-def test_geojson_is_in_pixels_and_says_so_without_a_georeference(tmp_path: Path) -> None:
+def test_geojson_is_in_pixels_with_a_note_without_a_georeference(tmp_path: Path) -> None:
     detections = two_tanks(None)
     geojson = json.loads(written(detections, tmp_path)[0].read_text())
     assert (geojson["crs"], geojson["note"]) == (None, NOTE)
@@ -116,7 +118,7 @@ def page(georeference: Georeference | None, boxes: Sequence[Sequence[float]] = B
     return scene_page(image, detections, summarise(detections, "a.v2.tif"), 0.4)
 
 
-def test_page_needs_nothing_from_elsewhere() -> None:
+def test_page_is_self_contained() -> None:
     text = page(TURNED)
     assert "2 tanks from a score of 0.4 up" in text
     assert "1.3 m per pixel" in text
@@ -124,11 +126,11 @@ def test_page_needs_nothing_from_elsewhere() -> None:
     assert "lengths are pixels" not in text
     assert "lengths are pixels" in page(None)
     assert "0 tanks" in page(None, [])
-    assert "(c) 2010" in text  # Leaflet's notice, as its licence asks
+    assert "(c) 2010" in text  # Leaflet's licence requires its copyright notice
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="there is no chromium on the PATH to open the page with")
-def test_click_on_a_box_shows_its_figures(tmp_path: Path) -> None:
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium on the PATH")
+def test_click_on_a_box_shows_score_and_diameter(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(page(TURNED).replace("</body>", CLICK))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=4000", "--window-size=1200,800"]

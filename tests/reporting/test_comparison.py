@@ -213,15 +213,15 @@ def test_a_score_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixtu
     run = write_run(tmp_path, "a", scored_scenes((9, 5)))
     before = sorted(path.name for path in (run / "val").iterdir())
     assert main([str(run), "--compare", str(run / "val")]) == 2
-    assert "holds a run's score; name another folder" in capsys.readouterr().err
+    assert "contains the score of a run; name another folder" in capsys.readouterr().err
     truth = next(tmp_path.glob("data_*")) / "scenes" / "val.json"
     found = tmp_path / "found.json"
     found.write_text((run / "val" / "detections.json").read_text())
     assert evaluate([str(found), str(truth), "--out", str(run / "val")]) == 2
-    assert "holds the metrics.json of another tool" in capsys.readouterr().err
+    assert "contains the metrics.json of another tool" in capsys.readouterr().err
     assert sorted(path.name for path in (run / "val").iterdir()) == before
 
 
 def test_nothing_to_compare_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--compare", str(tmp_path / "out")]) == 2
-    assert "name the runs" in capsys.readouterr().err
+    assert "name the runs to compare" in capsys.readouterr().err
