@@ -141,7 +141,7 @@ def test_a_picture_of_the_sheet_is_shrunk_and_its_boxes_are_not_blurred() -> Non
 def test_without_a_display_it_says_what_to_do(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(config)]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "error: no display to open a window on, or no toolkit for it: save the pictures with --out DIR"
+        "error: cannot open a window: no display or no GUI toolkit; save the pictures with --out DIR"
     ]
 
 

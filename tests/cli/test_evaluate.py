@@ -70,7 +70,7 @@ def test_perfect_and_empty_detections(truth: Path, tmp_path: Path, capsys: pytes
         assert main([str(found), str(truth), "--out", str(tmp_path / "out")]) == 0
         figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
         assert (figures["ap"], figures["f1"]) == pytest.approx((wanted, wanted))
-    assert "4 of 4 scenes have no detections, their boxes count as missed: scene_00" in capsys.readouterr().err
+    assert "no detections in 4 of 4 scenes: scene_00" in capsys.readouterr().err
 
 
 def test_ground_truth_may_be_a_folder_of_any_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,23 +92,22 @@ def test_ground_truth_may_be_a_folder_of_any_format(tmp_path: Path, capsys: pyte
     assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN
 
 
-def test_scenes_of_one_side_alone_and_boxes_outside_are_named(
+def test_scenes_without_detections_or_ground_truth_are_reported(
     truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = tmp_path / "found.csv"
     found.write_text("scene,xmin,ymin,xmax,ymax,score\nscene_00,-5,0,9,9,1\nelsewhere,1,1,9,9,1\nelsewhere,1,1,9,9,1\n")
     assert main([str(found), str(truth), "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().err
-    assert "2 detections are left out, in 1 scenes that the ground truth lacks: elsewhere" in printed
-    assert "3 of 4 scenes have no detections, their boxes count as missed: scene_01, scene_02, scene_03" in printed
-    assert "1 boxes reach outside their images, in scene_00; they are scored as they are" in printed
+    assert "ignored 2 detections in scenes without ground truth: elsewhere" in printed
+    assert "no detections in 3 of 4 scenes: scene_01, scene_02, scene_03" in printed
 
 
 @pytest.mark.parametrize(
     ("rows", "flags", "said"),
     [
-        ("elsewhere,1,1,9,9,1", [], "none of its scenes (elsewhere) is in the ground truth, which has scene_00"),
-        ("scene_00,1,1,9,9,nan", [], "line 2: a box or score that is no finite number"),
+        ("elsewhere,1,1,9,9,1", [], "none of its scenes (elsewhere) is in the ground truth, which contains scene_00"),
+        ("scene_00,1,1,9,9,nan", [], "found.csv:2: score nan is not between 0 and 1"),
     ],
 )
 def test_unusable_detections_are_refused_and_leave_nothing(
@@ -162,7 +161,7 @@ def test_unusable_ground_truth_is_refused_in_one_line(
         ([str(found), str(prepared)], f"is prepared data; name the split to score on: {prepared}/scenes/val.json"),
         ([str(found), str(tmp_path / "none")], "none: no such file or folder"),
         ([str(tmp_path / "nothing"), str(truth)], "nothing: no such file or folder"),
-        ([str(prepared), str(truth)], "no *.geojson in it"),
+        ([str(prepared), str(truth)], "contains no *.geojson files"),
     ):
         assert main([*argv, "--out", str(tmp_path / "out")]) == 2
         assert said in capsys.readouterr().err

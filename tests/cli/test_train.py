@@ -34,7 +34,7 @@ def test_a_training_that_diverges_ends_without_a_checkpoint(
     config = write_config(tmp_path, data, optim_wrapper__optimizer__lr=1e30)
     assert main([str(config), "--work-dir", str(tmp_path / "work")]) == 2
     said = capsys.readouterr().err
-    assert re.search(r"work: loss (nan|inf) in iteration \d, at a learning rate of \S+;\n.*lower optim", said)
+    assert re.search(r"work: loss is (nan|inf) in iteration \d at learning rate \S+;\n.*reduce optim", said)
     assert not list((tmp_path / "work").glob("*.pth"))
 
 
@@ -67,7 +67,7 @@ def test_a_finished_training_has_nothing_to_resume(
     shutil.copytree(whole, tmp_path / "work")
     before = losses(tmp_path / "work")
     assert main([str(write_config(tmp_path, data)), "--work-dir", str(tmp_path / "work"), "--resume"]) == 0
-    assert "trained to its end, 8 iterations; nothing is left to do" in capsys.readouterr().err
+    assert "training is already complete (8 iterations)" in capsys.readouterr().err
     assert losses(tmp_path / "work") == before
 
 
@@ -112,14 +112,12 @@ def test_bad_input_gets_a_line(data: Path, whole: Path, tmp_path: Path, capsys: 
     if not torch.cuda.is_available():
         assert "--device cuda: " in error_of(capsys, [config, *work, "--device", "cuda"])
     assert "absent.pth: no such checkpoint file" in error_of(capsys, [config, *work, "--resume", "absent.pth"])
-    assert "RANK is not set; start with tools/dist_train.sh" in error_of(
-        capsys, [config, *work, "--launcher", "pytorch"]
-    )
+    assert "RANK is not set; use tools/dist_train.sh" in error_of(capsys, [config, *work, "--launcher", "pytorch"])
     (best,) = whole.glob("best_*.pth")
     assert "resume from iter_*.pth" in error_of(capsys, [config, *work, "--resume", str(best)])
     half = tmp_path / "half.pth"
     half.write_bytes(best.read_bytes()[:10_000])
-    assert "half.pth: a truncated checkpoint" in error_of(capsys, [config, *work, "--load-from", str(half)])
+    assert "half.pth: truncated checkpoint" in error_of(capsys, [config, *work, "--load-from", str(half)])
     assert "two checkpoints" in error_of(capsys, [config, *work, "--load-from", str(half), "--resume", str(half)])
 
 

@@ -189,7 +189,7 @@ def test_arguments_that_do_not_fit_are_refused(trained: tuple[Path, Path, Path],
     for arguments, said in (
         ((config, tmp_path / "none.pth"), "none.pth: no such checkpoint"),
         ((config, bare), "has no score threshold yet; give --score-thr"),
-        ((other, checkpoint), "checkpoint of another model: "),
+        ((other, checkpoint), "belongs to another model: "),
     ):
         with pytest.raises(UserError, match=said):
             SceneDetector(*arguments, **GRID)
