@@ -191,10 +191,10 @@ def test_scenes_that_were_trained_on_are_not_scored(
     capsys.readouterr()  # preparing shows its progress where it is slow
     assert main([*argv, "--split", "val"]) == 2
     said = capsys.readouterr().err
-    assert f"was trained on {len(split['train'])} of the {len(split['train'])} scenes in the val split" in said
+    assert f"was trained on {len(split['train'])} of {len(split['train'])} val scenes" in said
     assert len(said.splitlines()) <= 3
     assert not (tmp_path / "work").exists()
-    # other data is no fault, and is told
+    # other data are allowed and recorded
     assert main([*argv, "--split", "test"]) == 0
     report = json.loads((tmp_path / "work" / "test" / "metrics.json").read_text())
     assert report["data"]["sha256"] != report["trained"]["data"]["sha256"]

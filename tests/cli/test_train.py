@@ -153,7 +153,7 @@ def test_weights_that_have_seen_what_validates_are_refused(
     # the same scenes under another split, some of which were trained on
     other = prepare_otherwise(data, tmp_path / "other")
     said = error_of(capsys, [str(write_config(tmp_path, other)), *start, *options])
-    assert "iter_8.pth: was trained on 1 of the 1 scenes in the val split of" in said
+    assert "iter_8.pth: was trained on 1 of 1 val scenes of" in said
     # what they were trained on goes on into what is made of them
     assert main([str(write_config(tmp_path, data)), *start, *options, "train_dataloader.dataset.split=val"]) == 0
     trained, started = (
