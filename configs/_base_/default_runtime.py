@@ -1,4 +1,4 @@
-"""What every training shares: packages, seeds, processes, hooks and logs."""
+"""Settings of every training: packages, seeds, processes, hooks and logs."""
 
 default_scope = "mmdet"
 custom_imports = dict(
@@ -13,7 +13,7 @@ env_cfg = dict(
     dist_cfg=dict(backend="nccl"),  # gloo without CUDA: oil_storage/engine/distributed.py
 )
 
-# a dict, so that a leaf can change one of them; custom_hooks is left to schedules and leaves
+# a dict, so that a config can change single hooks; custom_hooks is for schedules and configs
 default_hooks = dict(
     seeds=dict(type="IterationSeedHook"),
     memory_format=dict(type="ChannelsLastHook"),
@@ -37,7 +37,7 @@ visualizer = dict(
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=False)
 log_level = "INFO"
 
-# --tta: the predictions of a tile as it is and turned by 180 degrees, merged
+# --tta: merge the detections of the original and the rotated tile
 tta_model = dict(type="VotingTTAModel", tta_cfg=dict(nms=dict(type="nms", iou_threshold=0.6), max_per_img=1000))
 
 load_from = None

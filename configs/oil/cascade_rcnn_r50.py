@@ -1,4 +1,4 @@
-"""Cascade R-CNN, ResNet-50 and FPN: three heads of rising IoU, for tighter boxes (AP75).
+"""Cascade R-CNN with ResNet-50 and FPN: three heads with rising IoU thresholds, for accurate boxes (AP75).
 
     python tools/train.py configs/oil/cascade_rcnn_r50.py --amp
     python tools/test.py configs/oil/cascade_rcnn_r50.py work_dirs/cascade_rcnn_r50/iter_4000.pth --split val

@@ -1,4 +1,4 @@
-"""Conditional DETR, ResNet-50, one scale of stride 32: coarse for tanks, and for few images; for comparison.
+"""Conditional DETR with ResNet-50 and one scale of stride 32, which is coarse for tanks; for comparison.
 
     python tools/train.py configs/oil/conditional_detr_r50.py --amp
     python tools/test.py configs/oil/conditional_detr_r50.py work_dirs/conditional_detr_r50/iter_6000.pth --split val

@@ -1,4 +1,4 @@
-"""DAB-DETR, ResNet-50, one scale of stride 32: coarse for tanks, and for few images; for comparison.
+"""DAB-DETR with ResNet-50 and one scale of stride 32, which is coarse for tanks; for comparison.
 
     python tools/train.py configs/oil/dab_detr_r50.py --amp
     python tools/test.py configs/oil/dab_detr_r50.py work_dirs/dab_detr_r50/iter_6000.pth --split val

@@ -1,4 +1,4 @@
-"""DDQ-DETR, ResNet-50, four scales: 900 distinct queries.
+"""DDQ-DETR with ResNet-50, four scales and 900 distinct queries.
 
     python tools/train.py configs/oil/ddq_detr_r50.py --amp
     python tools/test.py configs/oil/ddq_detr_r50.py work_dirs/ddq_detr_r50/iter_6000.pth --split val

@@ -1,4 +1,4 @@
-"""Deformable DETR, ResNet-50, two-stage with iterative refinement, 600 queries.
+"""Two-stage Deformable DETR with ResNet-50, iterative refinement and 600 queries.
 
     python tools/train.py configs/oil/deformable_detr_r50.py --amp
     python tools/test.py configs/oil/deformable_detr_r50.py work_dirs/deformable_detr_r50/iter_6000.pth --split val

@@ -1,4 +1,4 @@
-"""DETR, ResNet-50: the plain one. From few images it learns little and late; here for comparison.
+"""DETR with ResNet-50, which learns slowly from few images; for comparison.
 
     python tools/train.py configs/oil/detr_r50.py --amp
     python tools/test.py configs/oil/detr_r50.py work_dirs/detr_r50/iter_6000.pth --split val

@@ -1,4 +1,4 @@
-"""DINO, ResNet-50, five scales: a level of stride 4 for small tanks.
+"""DINO with ResNet-50 and five scales: an additional level of stride 4 for small tanks.
 
     python tools/train.py configs/oil/dino_5scale_r50.py --amp
     python tools/test.py configs/oil/dino_5scale_r50.py work_dirs/dino_5scale_r50/iter_6000.pth --split val
@@ -14,7 +14,7 @@ _base_ = [
 ]
 
 load_from = "mmdet://dino-4scale_r50_8xb2-12e_coco"
-# COCO's neck begins at stride 8: its convolutions have moved up by one; their norms would fit where they must not go
+# the neck of the COCO checkpoint starts at stride 8, so its convolutions are shifted by one level
 default_hooks = dict(
     pretrained=dict(renames=[[rf"^neck\.convs\.{level}\.", f"neck.convs.{level + 1}."] for level in range(3)]),
 )

@@ -1,4 +1,4 @@
-"""DINO, ResNet-50, four scales, 900 queries with denoising: the main DETR.
+"""DINO with ResNet-50, four scales and 900 queries: the main detector of the DETR family.
 
     python tools/train.py configs/oil/dino_r50.py --amp
     python tools/test.py configs/oil/dino_r50.py work_dirs/dino_r50/iter_6000.pth --split val

@@ -1,4 +1,4 @@
-"""Faster R-CNN, ResNet-50 and FPN, with anchors and samples for hundreds of small tanks.
+"""Faster R-CNN with ResNet-50 and FPN, with anchors and sampling for hundreds of small tanks.
 
     python tools/train.py configs/oil/faster_rcnn_r50.py --amp
     python tools/test.py configs/oil/faster_rcnn_r50.py work_dirs/faster_rcnn_r50/iter_4000.pth --split val

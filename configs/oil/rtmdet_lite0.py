@@ -1,10 +1,10 @@
-"""RTMDet's head on EfficientNet-Lite0, from stride 4: the CPU scale.
+"""RTMDet's head on EfficientNet-Lite0 from stride 4, for training on CPUs.
 
     python tools/train.py configs/oil/rtmdet_lite0.py
     python tools/test.py configs/oil/rtmdet_lite0.py work_dirs/rtmdet_lite0/iter_1000.pth --split val
 
-2 CPU cores with AMX, 30 to 39 minutes. On 11 validation scenes of the Airbus data (55 to train on), seeds 0 and 1:
-AP 0.479 and 0.480, AP50 0.812 and 0.806, tile level.
+2 CPU cores with AMX, 30 to 39 minutes. Airbus data, val (11 scenes; 55 for training), seeds 0 and 1: tile AP 0.479 and
+0.480, tile AP50 0.812 and 0.806.
 """
 
 _base_ = [

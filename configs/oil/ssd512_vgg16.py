@@ -1,4 +1,4 @@
-"""SSD512 of the paper, VGG-16, on tiles of 256 px that are doubled to 512 px.
+"""SSD512 of the paper with VGG-16, on tiles of 256 px that are enlarged to 512 px.
 
     python tools/train.py configs/oil/ssd512_vgg16.py --amp
     python tools/test.py configs/oil/ssd512_vgg16.py work_dirs/ssd512_vgg16/iter_4000.pth --split val
@@ -14,4 +14,4 @@ _base_ = [
 ]
 
 load_from = "mmdet://ssd512_coco"
-optim_wrapper = dict(optimizer=dict(lr=1e-3))  # the paper's: without batch norms VGG diverges at ten times as much
+optim_wrapper = dict(optimizer=dict(lr=1e-3))  # as in the paper; VGG without batch norm diverges at 1e-2

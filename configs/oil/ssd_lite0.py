@@ -1,11 +1,10 @@
-"""The SSD family at CPU scale, and the demo: anchors and smooth L1 on EfficientNet-Lite0, from stride 4.
+"""SSD for training on CPUs, and the demo: anchors and smooth L1 on EfficientNet-Lite0 from stride 4.
 
     python tools/train.py configs/oil/ssd_lite0.py
     python tools/test.py configs/oil/ssd_lite0.py work_dirs/ssd_lite0/iter_1000.pth --split val
 
-2 cores of an AMD EPYC, 35 minutes (with other work on them) and 32. On 11 validation scenes of the Airbus data (55 to
-train on), seeds 0 and 1: AP 0.511 and 0.516, AP50 0.863 and 0.869, tile level.
-Whole scenes, seed 0: AP 0.530, AP50 0.886, F1 0.871.
+2 cores of an AMD EPYC, 35 minutes (shared with other jobs) and 32. Airbus data, val (11 scenes; 55 for training), seeds
+0 and 1: tile AP 0.511 and 0.516, tile AP50 0.863 and 0.869. Seed 0: scene AP 0.530, scene AP50 0.886, scene F1 0.871.
 """
 
 _base_ = [

@@ -1,4 +1,4 @@
-"""SSD ResNet-101 v1 FPN, 1024 x 1024: a port of the TensorFlow Object Detection API recipe, its anchors from 32 px.
+"""SSD ResNet-101 v1 FPN, 1024 x 1024: a port of the TensorFlow Object Detection API recipe.
 
     python tools/prepare_dataset.py SOURCE data/oil_storage --tile 1280 --overlap 0
     python tools/train.py configs/oil/ssd_r101.py          # add --amp for bf16 on CUDA
@@ -6,17 +6,18 @@
 
 Hardware, time, result: not yet run.
 
-Starts from MMDetection's RetinaNet-R101 of COCO: backbone and FPN are restored, the head is fresh, and so is P6, which
-reads P5 here and the backbone there. What MMDetection's parts cannot express:
+Training starts from MMDetection's RetinaNet-R101 for COCO. Backbone and FPN are loaded. The head is new, and so is P6,
+whose input is P5 here and the backbone there. Differences from TensorFlow that MMDetection's modules cannot avoid:
 
-- ReLU where TF has ReLU6.
-- TF smooths P4 before passing it down to P3, leaves P5 as it is, and has BN and ReLU6 after the smoothing and after P6
-  and P7; here P3 to P5 are smoothed on the way out, by convolutions alone.
-- Mean and std of the checkpoint's backbone; TF subtracts the mean alone.
-- A tile without boxes counts as one match in the losses' normaliser; TF takes at least one a batch.
-- TF's NMS stops at 100 boxes; MMDetection's goes through all 131,000 anchors, but for the least certain of each level,
-  which its ``[:-1]`` drops; on a CPU two minutes an image, or ``--cfg-options model.test_cfg.nms_pre=1000``.
-- bfloat16 is autocast on CUDA (``--amp``); TF honours it on TPUs only.
+- ReLU instead of ReLU6.
+- TF smooths P4 before it is added to P3, does not smooth P5, and applies BN and ReLU6 after smoothing and after P6 and
+  P7. Here the outputs P3 to P5 are smoothed by convolutions only.
+- Mean and std are those of the checkpoint's backbone. TF only subtracts the mean.
+- A tile without boxes counts as one match in the normaliser of the losses. TF uses at least one match per batch.
+- TF's NMS stops at 100 boxes. MMDetection's processes all 131,000 anchors, except the lowest-scoring one of each level,
+  which a ``[:-1]`` drops. On a CPU this takes two minutes per image; ``--cfg-options model.test_cfg.nms_pre=1000``
+  avoids it.
+- bfloat16 is autocast on CUDA (``--amp``). TF supports it only on TPUs.
 """
 
 _base_ = [

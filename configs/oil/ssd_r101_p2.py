@@ -1,4 +1,4 @@
-"""The SSD family rebuilt for tanks, with ResNet-101.
+"""SSD adapted to tanks, with ResNet-101.
 
     python tools/train.py configs/oil/ssd_r101_p2.py --amp
     python tools/test.py configs/oil/ssd_r101_p2.py work_dirs/ssd_r101_p2/iter_4000.pth --split val

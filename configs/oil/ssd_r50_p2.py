@@ -1,4 +1,4 @@
-"""The SSD family rebuilt for tanks: native tiles, an FPN from stride 4, anchors that fit, ResNet-50.
+"""SSD adapted to tanks: tiles at native scale, an FPN from stride 4, small anchors, ResNet-50.
 
     python tools/train.py configs/oil/ssd_r50_p2.py --amp
     python tools/test.py configs/oil/ssd_r50_p2.py work_dirs/ssd_r50_p2/iter_4000.pth --split val
@@ -14,7 +14,7 @@ _base_ = [
 ]
 
 load_from = "mmdet://retinanet_r50_fpn_2x_coco"
-# COCO's FPN begins at stride 8: its convolutions have moved up by one, and would fit where they must not go
+# the FPN of the COCO checkpoint starts at stride 8, so its convolutions are shifted by one level
 default_hooks = dict(
     pretrained=dict(
         renames=[

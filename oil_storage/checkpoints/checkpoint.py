@@ -24,9 +24,9 @@ class ChosenThreshold:
     """The score threshold that maximises F1 on the val split.
 
     Attributes:
-        threshold: detections with lower scores do not count.
+        threshold: detections with lower scores are discarded.
         f1: F1 at the threshold.
-        data: SHA-256 of the data that it was chosen on.
+        data: SHA-256 of the data on which the threshold was chosen.
     """
 
     threshold: Share
@@ -40,14 +40,14 @@ class Trained:
 
     Attributes:
         config: name of the config.
-        initialised: first weights: a checkpoint's file name, ``ImageNet`` or ``from scratch``; None if not known.
-        data: None where the data is not a prepared folder.
-        images: SHA-256 of all scenes trained on, also those of the weights that the training started from, sorted.
+        initialised: initial weights: the file name of a checkpoint, ``ImageNet`` or ``from scratch``; None if unknown.
+        data: identity of the training data; None if it is not a prepared folder.
+        images: sorted SHA-256 of all training scenes, including those of the initial weights.
         processes: number of processes.
         hardware: name of the processor or the GPUs.
         commit: short hash of the repository's commit.
-        seconds: time of all iterations; None if not known.
-        reading: how the bands of the scenes became colours.
+        seconds: duration of all iterations; None if unknown.
+        reading: bands and stretch that made the colours of the scenes.
     """
 
     config: str
@@ -63,15 +63,15 @@ class Trained:
 
 @dataclass(frozen=True)
 class Meta:
-    """Metadata of a checkpoint, as far as they are used here.
+    """Metadata of a checkpoint that this package uses.
 
     Attributes:
-        cfg: the config of the training, see :mod:`oil_storage.checkpoints.trained_config`.
-        iter: iterations trained.
-        seed: of the training.
-        trained: None where another program wrote the file.
-        score_threshold: for tiles as they are; None until it was chosen.
-        score_threshold_tta: for merged views of tiles, whose scores are higher.
+        cfg: config of the training, see :mod:`oil_storage.checkpoints.trained_config`.
+        iter: number of iterations.
+        seed: random seed of the training.
+        trained: provenance; None if another program wrote the file.
+        score_threshold: threshold without test-time augmentation; None until it is chosen.
+        score_threshold_tta: threshold with test-time augmentation, which gives higher scores.
     """
 
     cfg: Settings | None = None
@@ -83,8 +83,6 @@ class Meta:
 
 
 _META = TypeAdapter(Meta)
-LARGEST_VIEW = 2**30
-"""Bytes that a tensor may claim beyond those of its storage, as an expanded view does."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,8 @@ class Checkpoint:
     Attributes:
         path: path of the file.
         meta: validated metadata.
-        content: all of it in mmengine's layout, with logged histories as plain data: ``state_dict`` and ``meta``; if
-            the training can be resumed also ``optimizer``, ``message_hub`` and others.
+        content: content of the file in mmengine's layout, with logged histories as plain data. It has the keys
+            ``state_dict`` and ``meta``, and for resumption also ``optimizer``, ``message_hub`` and others.
     """
 
     path: Path
@@ -104,10 +102,10 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> "Checkpoint":
-        """Read a checkpoint that a training wrote, or weights in safetensors.
+        """Read a checkpoint of a training, or weights in safetensors.
 
         Raises:
-            UserError: the file is missing or damaged, or holds code, values that are not finite, or a malformed part.
+            UserError: the file is missing, damaged or malformed, or contains code or values that are not finite.
         """
         if not path.is_file():
             raise UserError(f"{path}: no such checkpoint file")
@@ -116,7 +114,7 @@ class Checkpoint:
         if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
             content = {"state_dict": content}  # as torch.save(model.state_dict(), FILE) writes it
         if not isinstance(content, dict) or "state_dict" not in content:
-            raise UserError(f"{path}: not a checkpoint, it has no 'state_dict'; name one that tools/train.py wrote")
+            raise UserError(f"{path}: not a checkpoint: it has no state_dict; name a file from tools/train.py")
         meta = read_meta(content.get("meta", {}), path)
         for key in ("state_dict", "ema_state_dict"):
             _check_weights(content.get(key, {}), key, path)
@@ -124,46 +122,45 @@ class Checkpoint:
 
     @property
     def state_dict(self) -> Mapping[str, Tensor]:
-        """The weights, by their names in the model; averaged where the training averaged them."""
+        """The weights by name; these are the averaged weights if the training averages them (EMA)."""
         weights: Mapping[str, Tensor] = self.content["state_dict"]
         return weights
 
     @property
     def reading(self) -> Reading:
-        """Bands and stretch of the training's scenes; the default where the checkpoint does not tell."""
+        """Bands and stretch of the training scenes; the default if they are not recorded."""
         return self.meta.trained.reading if self.meta.trained else DEFAULT_READING
 
     def threshold(self, tta: bool = False) -> float | None:
-        """Return the chosen score threshold, for tiles as they are or for merged views; None if none was chosen."""
+        """Return the stored score threshold without or with test-time augmentation; None if there is none."""
         chosen = self.meta.score_threshold_tta if tta else self.meta.score_threshold
         return None if chosen is None else chosen.threshold
 
     def trained_settings(self) -> Settings:
-        """Return the config of the training; raise UserError if the checkpoint does not have one."""
+        """Return the config of the training; raise UserError if the checkpoint does not contain one."""
         if self.meta.cfg is None:
-            raise UserError(f"{self.path}: does not hold the config that it was trained with")
+            raise UserError(f"{self.path}: does not contain the config of its training; take another checkpoint")
         return self.meta.cfg
 
     def check_unseen(self, data_root: Path, split: str) -> None:
-        """Refuse to score weights on scenes that they, or the weights they started from, were trained on.
+        """Check that the weights, and their initial weights, were not trained on the scenes of a split.
 
-        A checkpoint that does not tell what it was trained on passes.
+        A checkpoint without a record of its training scenes passes.
 
         Raises:
-            UserError: names the first such scene.
+            UserError: a scene of the split was a training scene.
         """
-        seen = set(self.meta.trained.images) if self.meta.trained else set()
+        trained_on = set(self.meta.trained.images) if self.meta.trained else set()
         scenes = Manifest.load(data_root).images_of(split)
-        if known := [scene for scene, digest in scenes.items() if digest in seen]:
+        if overlap := [scene for scene, digest in scenes.items() if digest in trained_on]:
             raise UserError(
-                f"{self.path}: was trained on {len(known)} of the {len(scenes)} scenes in the {split} split of "
-                f"{data_root} ({known[0]} is one);\n"
-                "a score on them would be too good: give data with the split that it was trained on"
+                f"{self.path}: was trained on {len(overlap)} of {len(scenes)} {split} scenes of {data_root}, "
+                f"for example {overlap[0]};\nscores on training scenes are too high: use the split of the training"
             )
 
 
 def store_threshold(path: Path, chosen: ChosenThreshold, tta: bool = False) -> None:
-    """Write a score threshold, of merged views if ``tta``, into a checkpoint; do not touch one that has it already.
+    """Store a score threshold, or that for test-time augmentation, unless the checkpoint already contains it.
 
     Raises:
         UserError: the checkpoint cannot be read or written.
@@ -176,40 +173,38 @@ def store_threshold(path: Path, chosen: ChosenThreshold, tta: bool = False) -> N
     try:
         serialization.write_pth(path, content)
     except (OSError, RuntimeError) as error:
-        message = f"{path}: the score threshold {chosen.threshold:.3f} could not be written into it ({error})"
+        message = f"{path}: cannot store the score threshold {chosen.threshold:.3f} ({error}); pass it as --score-thr"
         raise UserError(message) from error
 
 
 def read_meta(stored: Any, path: Path) -> Meta:
-    """Validate the ``meta`` of a checkpoint; raise UserError for a part of another type or value."""
+    """Validate the ``meta`` of a checkpoint; raise UserError if a value is not valid."""
     if not isinstance(stored, dict):
-        raise UserError(f"{path}: meta is not a dict; the file is damaged, or of another program")
-    known = {part.name: stored[part.name] for part in fields(Meta) if stored.get(part.name) is not None}
+        raise UserError(f"{path}: meta is not a dict; take another checkpoint")
+    values = {part.name: stored[part.name] for part in fields(Meta) if stored.get(part.name) is not None}
     try:
-        if "cfg" in known:
-            known["cfg"] = trained_config.parse(known["cfg"])
-        return _META.validate_json(json.dumps(known), strict=True)
-    except ValidationError as error:
-        problem = first_problem(error)
-        raise UserError(f"{path}: meta.{problem}; the file is damaged, or of another program") from error
-    except ValueError as error:
-        raise UserError(f"{path}: {error}; take another checkpoint") from error
-    except (TypeError, RecursionError) as error:
-        raise UserError(f"{path}: meta is not plain data ({error}); take another checkpoint") from error
+        if "cfg" in values:
+            values["cfg"] = trained_config.parse(values["cfg"])
+        return _META.validate_json(json.dumps(values), strict=True)
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = f".{first_problem(error)}" if isinstance(error, ValidationError) else f": {error}"
+        raise UserError(f"{path}: meta{problem}; take another checkpoint") from error
 
 
 def _check_weights(weights: Any, key: str, path: Path) -> None:
-    """Refuse weights that are not named tensors of finite numbers."""
+    """Raise UserError unless ``weights`` are named tensors of finite numbers."""
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
-        raise UserError(f"{path}: {key} is not a dict of tensors; the file is damaged, or of another program")
+        raise UserError(f"{path}: {key} is not a dict of tensors; take another checkpoint")
     for name, value in weights.items():
-        is_plain = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex()
-        is_plain = is_plain and not (value.is_meta or value.is_quantized or value.is_nested)
-        if not is_plain or value.nbytes > max(value.untyped_storage().nbytes(), LARGEST_VIEW):
-            raise UserError(f"{path}: {key}: {name!r} is not a plain tensor of numbers; save it as float32")
-    broken = [name for name, value in weights.items() if not torch.isfinite(value.float()).all()]
-    if broken:
-        raise UserError(
-            f"{path}: {key}: {len(broken)} of {len(weights)} tensors hold values that are not finite ({broken[0]!r}); "
-            "the training diverged: take an earlier checkpoint"
-        )
+        try:
+            is_plain = not value.is_complex()
+            is_finite = is_plain and torch.isfinite(value.float()).all()
+        except (AttributeError, RuntimeError):  # not a tensor, sparse, or larger than its storage
+            is_plain = False
+        if not is_plain:
+            raise UserError(f"{path}: {key}[{name!r}] is not a dense tensor of real numbers; save it as float32")
+        if not is_finite:
+            raise UserError(
+                f"{path}: {key}[{name!r}] contains values that are not finite; the training diverged, "
+                "take an earlier checkpoint"
+            )

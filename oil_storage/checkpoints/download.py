@@ -1,4 +1,4 @@
-"""Find or download the checkpoint that a config names, and load it for mmengine without running code from it."""
+"""Find or download the checkpoint that a config names, and load it for mmengine without executing code from it."""
 
 import re
 import socket
@@ -17,18 +17,22 @@ from torch.hub import download_url_to_file
 from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.checkpoints.serialization import restore_message_hub
 from oil_storage.errors import UserError
-from oil_storage.files import atomic_file, locked, sha256
+from oil_storage.files import locked, sha256
 
 FOLDER = Path("checkpoints")
 INDEX = Path(mmdet.__file__).parent / ".mim" / "configs"
-TIMEOUT = 30.0  # seconds without a byte
+TIMEOUT = 30.0
+"""Seconds without data after which a download fails."""
 
 
 def model_url(name: str) -> str:
-    """Return the address of a checkpoint, as ``retinanet_r101_fpn_2x_coco``, from MMDetection's index of models.
+    """Look up the URL of a model's weights in MMDetection's model index.
+
+    Args:
+        name: name of the model, such as ``retinanet_r101_fpn_2x_coco``.
 
     Raises:
-        UserError: the index has no such model, or no weights for it.
+        UserError: the index does not contain the model, or has no weights of it.
     """
     for metafile in sorted(INDEX.glob("*/metafile.yml")):
         if name not in metafile.read_text(encoding="utf-8"):  # YAML is slow to parse
@@ -36,9 +40,9 @@ def model_url(name: str) -> str:
         content = fileio.load(str(metafile))
         for model in content["Models"] if isinstance(content, dict) else content:
             url = model.get("Weights")
-            if model["Name"] == name and isinstance(url, str):  # trackers list several
+            if model["Name"] == name and isinstance(url, str):  # trackers have several URLs
                 return url
-    raise UserError(f"mmdet://{name}: MMDetection's model index has no weights of it, see {INDEX}/*/metafile.yml")
+    raise UserError(f"mmdet://{name}: no weights in MMDetection's model index; see {INDEX}/*/metafile.yml")
 
 
 NAMED: dict[str, Callable[[str], str]] = {
@@ -46,17 +50,17 @@ NAMED: dict[str, Callable[[str], str]] = {
     **dict.fromkeys(("torchvision", "modelzoo"), lambda name: str(get_torchvision_models()[name])),
     **dict.fromkeys(("open-mmlab", "openmmlab"), lambda name: str(get_external_models()[name])),
 }
-"""Functions that return the address of a model, by the scheme of its name."""
+"""Functions that return the URL of a model, by the scheme of its name."""
 
 
 def resolve(load_from: str) -> Path:
     """Return the local file of a config's ``load_from``.
 
-    Names of models, as ``mmdet://NAME``, and URLs are looked up in ``checkpoints/`` by file name, and downloaded there
-    if absent. MMDetection ends a file's name in the first 8 hex digits of its SHA-256, which are checked.
+    Files of model names, such as ``mmdet://NAME``, and of URLs are downloaded to ``checkpoints/`` if they are not there
+    yet. If the file name ends with 8 hex digits, as in MMDetection, these are checked against the SHA-256.
 
     Raises:
-        UserError: no such name, a scheme that is not supported, no network, or a damaged file.
+        UserError: the name or its scheme is unknown, the download fails, or the file is damaged.
     """
     scheme, separator, name = load_from.partition("://")
     if not separator:
@@ -64,24 +68,24 @@ def resolve(load_from: str) -> Path:
     try:
         url = load_from if scheme in ("http", "https") else NAMED[scheme](name)
     except (KeyError, ImportError) as error:
-        raise UserError(f"{load_from}: no such model ({error}); give a file or its https address") from error
+        raise UserError(f"{load_from}: no such model ({error}); name a file or a URL") from error
     target = FOLDER / url.rpartition("/")[2]
     match = re.search(r"-([0-9a-f]{8})\.pth$", target.name)
     expected = match[1] if match else ""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with locked(FOLDER, wait=True):  # the processes of one machine start together
+    with locked(FOLDER, wait=True):  # the processes of a distributed training start at the same time
         if not target.is_file():
             _download(url, target, expected)
     if expected and not (digest := sha256(target)).startswith(expected):
-        raise UserError(f"{target}: damaged (SHA-256 {digest[:8]}, not {expected}); delete it and run again")
+        raise UserError(f"{target}: damaged (SHA-256 {digest[:8]}, expected {expected}); delete it and run again")
     return target
 
 
 def load_from_file_or_url(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Load a checkpoint for mmengine, which calls this for ``load_from``, ``resume`` and ``init_cfg``, to the CPU.
+    """Load a checkpoint to the CPU. mmengine calls this for ``load_from``, ``resume`` and ``init_cfg``.
 
     Raises:
-        UserError: see :func:`resolve` and :meth:`Checkpoint.read`.
+        UserError: see :func:`resolve` and :meth:`oil_storage.checkpoints.checkpoint.Checkpoint.read`.
     """
     checkpoint = Checkpoint.read(resolve(filename))
     meta = {key: value for key, value in checkpoint.content["meta"].items() if key != "config"}  # mmengine executes it
@@ -91,23 +95,21 @@ def load_from_file_or_url(filename: str, map_location: Any = None) -> dict[str, 
     return content
 
 
-# in place of all of mmengine's loaders, which would run code
+# replaces all loaders of mmengine, which could execute code
 CheckpointLoader.register_scheme([*CheckpointLoader._schemes, "mmdet://"], load_from_file_or_url, force=True)
 
 
 def _download(url: str, target: Path, digest: str) -> None:
-    """Download a file and check its SHA-256; ``target`` is complete or absent."""
+    """Download a file and check its SHA-256. torch writes to a temporary file and renames it to ``target``."""
     print_log(f"Downloading {url} to {target}", logger="current")
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
-        with atomic_file(target) as partial:
-            download_url_to_file(url, str(partial), digest, progress=sys.stderr.isatty())
+        download_url_to_file(url, str(target), digest, progress=sys.stderr.isatty())
     except (OSError, HTTPException, RuntimeError) as error:
         raise UserError(
-            f"cannot download {url} ({error})\n"
-            f"put the file at {target}, or name it with --load-from FILE,\n"
-            "or train without a checkpoint: --from-scratch"
+            f"{url}: download failed ({error});\n"
+            f"save the file as {target}, name a file with --load-from FILE, or train without it: --from-scratch"
         ) from error
     finally:
         socket.setdefaulttimeout(before)

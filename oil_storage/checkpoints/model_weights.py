@@ -1,4 +1,4 @@
-"""Match the weights of a checkpoint to a model: all of them, or those that fit when a training starts."""
+"""Load checkpoints into models: exactly matching weights, or the part that fits, for fine-tuning."""
 
 import re
 from collections import Counter
@@ -22,23 +22,23 @@ from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.errors import UserError
 
 LISTED = 12
-"""Modules named in a line before "and N more"."""
+"""Number of modules that a log line names."""
 QUERIES = re.compile(r"(^|\.)query_embedding\.weight$")
-"""DETR's learnt queries, ``(N, C)``, the only tensors that are kept if their shape differs."""
+"""Names of DETR's learnt queries, ``(N, C)``, which are adapted if their number differs."""
 JITTER = 0.1
-"""Standard deviation of the noise in repeated queries, as a multiple of the queries' own."""
+"""Standard deviation of the noise in repeated queries, relative to that of the queries."""
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Keys of a checkpoint and a model, after matching.
+    """Result of matching a checkpoint to a model.
 
     Attributes:
-        loaded: keys of the model that the checkpoint fills.
-        renamed: those of them that the checkpoint has by another name.
-        tiled: those of them that are repeated queries.
-        reinitialised: the model's other keys, without the step counters of batch norm.
-        unused: the checkpoint's other keys, after renaming.
+        loaded: keys of the model that are loaded from the checkpoint.
+        renamed: subset of ``loaded`` that has another name in the checkpoint.
+        tiled: subset of ``loaded`` that consists of repeated queries.
+        reinitialised: keys of the model that are not loaded, except the step counters of batch norm.
+        unused: keys of the checkpoint (after renaming) that are not loaded.
     """
 
     loaded: Sequence[str]
@@ -62,19 +62,19 @@ def match_weights(
 ) -> tuple[dict[str, Tensor], LoadReport]:
     """Select the tensors of a checkpoint that fit a model.
 
-    If one tensor of a module has another shape, none of the module's is taken: the old bias of a new convolution would
-    be noise. DETR's queries are repeated, with noise, or cut off if the model has more or fewer.
+    If one tensor of a module has another shape, no tensor of the module is loaded, because a bias is meaningless
+    without its weight. DETR's queries are truncated, or repeated with noise, to match their number in the model.
 
     Args:
-        state_dict: the checkpoint's tensors.
-        model: the model to fill; it is not changed.
-        renames: ``(pattern, replacement)`` of :func:`re.sub`; the first pattern found in a key renames it.
+        state_dict: tensors of the checkpoint.
+        model: target model; it is not changed.
+        renames: pairs of pattern and replacement for :func:`re.sub`. The first pattern that matches a key renames it.
 
     Returns:
-        tuple: a state dict whose keys and shapes are the model's, and the report.
+        tuple: the fitting tensors by the keys of the model, and the report.
 
     Raises:
-        UserError: two keys have been given one name.
+        UserError: ``renames`` give two tensors the same name.
     """
     weights = _bare(state_dict)
     names = {}
@@ -84,7 +84,7 @@ def match_weights(
     source = {names[key]: value for key, value in weights.items()}
     if len(source) < len(weights):
         (name, _), *_ = Counter(names.values()).most_common(1)
-        raise UserError(f"renames={list(renames)}: two tensors of the checkpoint become {name}")
+        raise UserError(f"renames={list(renames)}: two tensors get the name {name}; correct the patterns")
     target = model.state_dict()
     shared = [key for key in source if key in target]
     tiled = [key for key in shared if QUERIES.search(key) and len(source[key]) != len(target[key])]
@@ -101,7 +101,7 @@ def match_weights(
 
 
 def _tile(queries: Tensor, number: int) -> Tensor:
-    """Repeat queries ``(N, C)`` to ``(number, C)``, with noise in all but the first N."""
+    """Truncate or repeat queries ``(N, C)`` to ``(number, C)``; add noise to all but the first N."""
     times = -(-number // len(queries))
     tiled = queries.repeat(times, 1)[:number]
     noise = torch.randn(tiled.shape, generator=torch.Generator().manual_seed(0), dtype=tiled.dtype)
@@ -110,13 +110,13 @@ def _tile(queries: Tensor, number: int) -> Tensor:
 
 
 def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str | Path) -> None:
-    """Refuse weights that are not exactly those of a model; mmengine only warns.
+    """Check that weights match a model exactly; mmengine would only warn.
 
-    The model may be wrapped for distributed training or test-time augmentation. The step counters of batch norm may be
-    absent, as in old checkpoints.
+    The model can be wrapped for distributed training or test-time augmentation. The step counters of batch norm can be
+    missing, because old checkpoints lack them.
 
     Raises:
-        UserError: a tensor is missing, unexpected, or of another shape.
+        UserError: a tensor is missing, unexpected, or has another shape.
     """
     source, target = _bare(state_dict), _unwrapped(model).state_dict()
     shared = [key for key in source if key in target]
@@ -124,17 +124,15 @@ def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str 
     mismatches = {
         "missing": [key for key in target if key not in source and not _is_counter(key)],
         "unexpected": [key for key in source if key not in target],
-        "of another shape": [key for key in shared if key not in same],
+        "with another shape": [key for key in shared if key not in same],
     }
     counts = [f"{len(keys)} {mismatch} ({modules(keys, same)})" for mismatch, keys in mismatches.items() if keys]
     if counts:
-        raise UserError(
-            f"{name}: checkpoint of another model: {', '.join(counts)}\nuse the config that it was trained with"
-        )
+        raise UserError(f"{name}: belongs to another model: {', '.join(counts)};\nuse the config of its training")
 
 
 def build_model(cfg: Config, checkpoint: Checkpoint) -> nn.Module:
-    """Build a config's model for prediction, with the weights of a checkpoint; see :func:`check_matches`."""
+    """Build the model of a config for inference and load a checkpoint; see :func:`check_matches`."""
     model: nn.Module = MODELS.build(cfg.model)
     check_matches(model, checkpoint.state_dict, checkpoint.path)
     _unwrapped(model).load_state_dict(_bare(checkpoint.state_dict), strict=False)
@@ -143,28 +141,31 @@ def build_model(cfg: Config, checkpoint: Checkpoint) -> nn.Module:
 
 @HOOKS.register_module()
 class PretrainedReportHook(Hook):
-    """Match a checkpoint to the model that starts from it, by :func:`match_weights`, and log the :class:`LoadReport`.
+    """Hook that loads the fitting part of a checkpoint (:func:`match_weights`) and logs a :class:`LoadReport`.
 
-    In testing and resuming the checkpoint must be the model's own: it is checked and not changed.
+    For testing and resumption, the checkpoint must match exactly (:func:`check_matches`).
+
+    Args:
+        renames: see :func:`match_weights`.
     """
 
-    priority = "ABOVE_NORMAL"  # before EMAHook (NORMAL) copies what is loaded
+    priority = "ABOVE_NORMAL"  # before EMAHook (NORMAL) copies the weights
 
     def __init__(self, renames: Iterable[Sequence[str]] = ()) -> None:
         self.renames = [(pattern, replacement) for pattern, replacement in renames]
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Replace ``checkpoint["state_dict"]`` before mmengine loads it."""
+        """Replace ``checkpoint["state_dict"]`` by the weights to load."""
         name = str(runner._load_from or "the last checkpoint")
         model = _unwrapped(runner.model)
-        # mmengine builds the optimiser for training only.
+        # mmengine builds the optimiser only for training
         if runner._resume or not isinstance(runner.optim_wrapper, BaseOptimWrapper):
             check_matches(model, checkpoint["state_dict"], name)
             return
         fitting, report = match_weights(checkpoint["state_dict"], model, self.renames)
         if not fitting:
-            raise UserError(f"{name}: checkpoint of another model: not one of its tensors fits this config's")
-        # The model's own tensors are added: mmengine finds nothing missing, and EMAHook copies them too.
+            raise UserError(f"{name}: belongs to another model: none of its tensors fits; name another checkpoint")
+        # a complete state dict avoids mmengine's warnings, and EMAHook copies it
         checkpoint["state_dict"] = model.state_dict()
         checkpoint["state_dict"].update(fitting)
         runner.logger.info(f"{name}: {report}")
@@ -177,22 +178,22 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 def _bare(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors by the names that they have in a model that is not wrapped for distributed training."""
+    """Remove the prefix of distributed training from the names."""
     return {key.removeprefix("module."): value for key, value in state_dict.items()}
 
 
 def _module(key: str) -> str:
-    """Return the module that owns a tensor; a tensor of the model itself stands for itself."""
+    """Return the name of the module that owns a tensor, or the tensor's own name if the root module owns it."""
     return key.rpartition(".")[0] or key
 
 
 def _is_counter(key: str) -> bool:
-    """Return whether a tensor counts the steps of a batch norm, which uses them only if its momentum is None."""
+    """Return whether a tensor is the step counter of a batch norm, which is used only if the momentum is None."""
     return key.endswith("num_batches_tracked")
 
 
 def modules(keys: Iterable[str], others: Iterable[str]) -> str:
-    """Return the outermost modules that hold all of ``keys`` and none of ``others``, for a log line."""
+    """List the outermost modules that contain ``keys`` but none of ``others``, for a log line."""
     mixed = {module for key in others for module in _parents(key)}
     names = list(dict.fromkeys(next(module for module in _parents(key) if module not in mixed) for key in keys))
     more = [f"and {len(names) - LISTED} more"] if len(names) > LISTED else []
@@ -200,5 +201,5 @@ def modules(keys: Iterable[str], others: Iterable[str]) -> str:
 
 
 def _parents(key: str) -> Iterable[str]:
-    """Return the modules that a tensor is in, outermost first, and itself."""
+    """Return the names of the modules that contain a tensor, from the outermost, and its own name."""
     return accumulate(key.split("."), "{}.{}".format)

@@ -1,7 +1,7 @@
-"""Describe a training for its checkpoints, and check that a checkpoint is resumed by the training that wrote it.
+"""Record the provenance of trained weights, and check that a checkpoint and the training that resumes it agree.
 
-A checkpoint holds the state of the optimiser, the schedules, averaged weights and the position in the data. They belong
-to one data set and config. With others mmengine would train a mixture, or fail with an error of torch.
+A checkpoint contains the state of the optimiser, the schedules, the averaged weights and the position in the data.
+These are valid only for one data set and config. mmengine does not check this.
 """
 
 import os
@@ -27,18 +27,18 @@ SETTINGS = (
     *("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr", "custom_hooks"),
     *("randomness", "val_cfg", "val_evaluator"),
 )
-"""Keys of a config that define a training, and its validation, which chooses the best checkpoint."""
+"""Keys of a config that define a training and its validation, which selects the best checkpoint."""
 
 
 def describe(cfg: Config, before: Trained | None) -> Trained:
-    """Describe a training that is about to begin from weights that ``before`` describes, if they are described."""
+    """Describe a training at its start. ``before`` is the provenance of the loaded checkpoint; None if unknown."""
     root = data_root(cfg)
     prepared = Manifest.load(root) if root else None
     own = prepared.images_of(_dataset(cfg)["split"]).values() if prepared else ()
-    before_resuming = before.initialised if before else None
+    resumed = before.initialised if before else None
     return Trained(
         config=Path(cfg.filename or "unnamed").stem,
-        initialised=before_resuming if cfg.get("resume") else initialised(cfg),
+        initialised=resumed if cfg.get("resume") else initialised(cfg),
         data=prepared.identity if prepared else None,
         images=sorted({*(before.images if before else ()), *own}),
         processes=get_world_size(),
@@ -49,7 +49,7 @@ def describe(cfg: Config, before: Trained | None) -> Trained:
 
 
 def initialised(cfg: Config) -> str:
-    """Return the first weights of a training: a checkpoint's file name, ``ImageNet``, or ``from scratch``."""
+    """Return the initial weights of a training: the file name of a checkpoint, ``ImageNet``, or ``from scratch``."""
     if cfg.get("load_from"):
         return Path(cfg.load_from).name
     init_cfg = cfg.model.get("backbone", {}).get("init_cfg") or {}
@@ -59,7 +59,7 @@ def initialised(cfg: Config) -> str:
 
 
 def data_root(cfg: Config) -> Path | None:
-    """Return the prepared folder that a config trains on; None where it takes other data."""
+    """Return the prepared folder that a config trains on; None if it uses another data set class."""
     dataset = _dataset(cfg)
     return Path(dataset["data_root"]) if dataset["type"] == "OilStorageDataset" else None
 
@@ -72,7 +72,7 @@ def _dataset(cfg: Config) -> Mapping[str, Any]:
 
 
 def commit() -> str:
-    """Return the short hash of the commit of this code; empty where it is not a git checkout."""
+    """Return the short hash of this code's commit; empty if this is not a git checkout."""
     try:
         head = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
@@ -83,7 +83,7 @@ def commit() -> str:
 
 
 def hardware() -> str:
-    """Name the GPU, or the processor with the number of cores in use and the instructions that torch uses."""
+    """Return the name of the GPUs, or the name, usable cores and instruction set of the processor."""
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     match = re.search(r"^model name\s*: (.+)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
@@ -92,35 +92,37 @@ def hardware() -> str:
 
 
 def check_resumable(cfg: Config, checkpoint: Checkpoint, processes: int) -> None:
-    """Refuse to resume a checkpoint of weights alone, or of another training than that of ``cfg`` in ``processes``.
+    """Check that a training with config ``cfg`` in a number of processes can resume a checkpoint.
 
     Raises:
-        UserError: names the first difference.
+        UserError: the checkpoint contains only weights, or belongs to a training with other data or settings.
     """
     path = checkpoint.path
     if not {"optimizer", "message_hub"} <= checkpoint.content.keys():
-        raise UserError(f"{path}: holds weights alone, as best_*.pth does; resume from iter_*.pth, or --load-from it")
+        raise UserError(
+            f"{path}: contains only weights (best_*.pth files do); resume from iter_*.pth, or use --load-from"
+        )
     if difference := next(_differences(cfg, checkpoint, processes), None):
         raise UserError(
-            f"{path}: of another training: {difference}\n"
-            "resume with the data, config and flags that it was started with, or start a new training\n"
-            "from its weights, under the new settings: --load-from, with a --work-dir of its own"
+            f"{path}: belongs to another training: {difference}\n"
+            "resume with the data, config and flags of that training, or start a new training from its weights:\n"
+            f"--load-from {path} --work-dir DIR"
         )
 
 
 def _differences(cfg: Config, checkpoint: Checkpoint, processes: int) -> Iterator[str]:
     trained = checkpoint.meta.trained
     root = data_root(cfg)
-    if root and trained and trained.data:  # older checkpoints did not note it
+    if root and trained and trained.data:  # older checkpoints do not record the data
         data = Manifest.load(root).identity
         if data.sha256 != trained.data.sha256:
             before, now = ({**asdict(identity), "name": None} for identity in (trained.data, data))
             yield from differences(before, now, f"{root}: data")
     if trained and trained.processes != processes:
-        yield f"it ran in {trained.processes} processes, would in {processes}"
+        yield f"processes: {trained.processes} -> {processes}"
     stored, own = checkpoint.trained_settings(), to_settings(cfg)
     for key in SETTINGS:
         yield from differences(stored.get(key), own.get(key), key)
-    for key in ("dataset", "sampler"):  # in batches of any size
+    for key in ("dataset", "sampler"):  # the batch size may differ
         old, new = ((settings.get("val_dataloader") or {}).get(key) for settings in (stored, own))
         yield from differences(old, new, f"val_dataloader.{key}")

@@ -1,7 +1,7 @@
-"""Read and write the files of checkpoints as data: ``.pth``, and weights alone as safetensors.
+"""Read and write checkpoint files without executing code: ``.pth``, and safetensors for weights without training state.
 
-A pickle can call any function that it names. Here it may name tensors, containers and the parts of NumPy arrays. Files
-of this project need only the first two, because :func:`write_pth` stores the logs of mmengine as plain data.
+A pickle can call any function. Here only tensors, containers and parts of NumPy arrays are allowed. Files of this
+project need only tensors and containers, because :func:`write_pth` converts the logs of mmengine to plain data.
 """
 
 import json
@@ -23,18 +23,18 @@ from oil_storage.errors import UserError
 from oil_storage.files import atomic_file
 
 SAFETENSORS = ".safetensors"
-"""Suffix of weights alone."""
+"""Suffix of files that contain only weights."""
 META = "oil_storage"
 """Key of the metadata of safetensors: the ``meta`` of a checkpoint as JSON."""
 _multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]
 
 
 class _OldHistory:
-    """Stand-in for a pickled :class:`mmengine.logging.HistoryBuffer`: it takes the attributes and does nothing."""
+    """Stand-in for a pickled :class:`mmengine.logging.HistoryBuffer`, which only stores the attributes."""
 
 
 def _ignored_attribute(*_: Any) -> None:
-    """Stand-in for ``getattr``, by which older checkpoints name the methods of a history. Nothing is looked up."""
+    """Stand-in for ``getattr``, which older checkpoints call to look up the methods of a history."""
 
 
 ALLOWED: list[Any] = [
@@ -48,14 +48,14 @@ ALLOWED: list[Any] = [
     (_OldHistory, "mmengine.logging.history_buffer.HistoryBuffer"),
     (_ignored_attribute, "builtins.getattr"),
 ]
-"""Types that a pickle may name beside torch's own list of tensors and containers. The last two are stand-ins."""
+"""Types that a pickle may contain in addition to torch's own list. The last two entries are stand-ins."""
 
 
 def read_pth(path: Path) -> Any:
-    """Read a file that :func:`torch.save` wrote, in its present or older format, as :func:`plain` data.
+    """Read a file of :func:`torch.save` as :func:`plain` data, in the zip or the older pickle format.
 
     Raises:
-        UserError: the file is damaged, is no checkpoint, or names a type that is not :data:`ALLOWED`.
+        UserError: the file is damaged, is not a checkpoint, or contains a type that is not :data:`ALLOWED`.
     """
     check_complete(path)
     try:
@@ -63,24 +63,24 @@ def read_pth(path: Path) -> Any:
             return plain(torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)))
     except OSError:
         raise
-    except Exception as error:  # a broken pickle raises anything
-        # torch's text begins with advice to load the file without care
+    except Exception as error:  # a broken pickle can raise any exception
+        # skip the beginning of torch's message, which recommends unsafe loading
         match = re.search("(?:WeightsUnpickler error: |(?=Trying to load ))(.+)", str(error))
         reason = match[1].strip() if match else (str(error).splitlines() or [repr(error)])[0]
         raise UserError(
-            f"{path}: not a checkpoint of plain data, which alone is loaded ({reason}); replace it, "
-            "or ask for the weights as safetensors, or saved by torch.save({'state_dict': model.state_dict()}, FILE)"
+            f"{path}: not a checkpoint of plain data ({reason}); replace it, or convert it to safetensors or to a file "
+            "of torch.save({'state_dict': model.state_dict()}, FILE)"
         ) from error
 
 
 def write_pth(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a checkpoint as plain data; see :func:`plain` and :func:`oil_storage.files.atomic_file`."""
+    """Write a checkpoint as :func:`plain` data, atomically."""
     with atomic_file(path) as partial:
         torch.save(plain(content), partial)
 
 
 def plain(content: Any) -> Any:
-    """Replace logged histories and NumPy scalars by dicts, tensors and numbers; the rest is returned as it is."""
+    """Convert logged histories and NumPy scalars to dicts, tensors and numbers; return other values unchanged."""
     if isinstance(content, HistoryBuffer | _OldHistory):
         log, count = vars(content)["_log_history"], vars(content)["_count_history"]
         stored = {"log_history": torch.tensor(log), "count_history": torch.tensor(count)}
@@ -89,7 +89,7 @@ def plain(content: Any) -> Any:
         return content.item()
     if isinstance(content, Mapping):
         if content and all(isinstance(value, torch.Tensor) for value in content.values()):
-            return content  # a state dict, which has attributes of its own
+            return content  # a state dict, whose attributes would be lost
         kind = OrderedDict if isinstance(content, OrderedDict) else dict
         return kind((key, plain(value)) for key, value in content.items())
     if type(content) in (list, tuple):
@@ -98,7 +98,7 @@ def plain(content: Any) -> Any:
 
 
 def restore_message_hub(message_hub: Any, path: Path) -> dict[str, Any]:
-    """Return mmengine's ``MessageHub`` with the histories that :func:`plain` replaced; raise UserError at damage."""
+    """Undo the conversion of :func:`plain` in mmengine's ``MessageHub``; raise UserError if it is damaged."""
     try:
         scalars = OrderedDict(
             (name, HistoryBuffer(stored["log_history"].numpy(), stored["count_history"].numpy(), stored["max_length"]))
@@ -110,26 +110,26 @@ def restore_message_hub(message_hub: Any, path: Path) -> dict[str, Any]:
 
 
 def check_complete(path: Path) -> None:
-    """Raise UserError for a file that is neither a whole zip archive of torch, nor a pickle as torch < 1.6 wrote."""
+    """Raise UserError unless a file is an intact zip archive of torch, or a pickle of torch < 1.6."""
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
             start = file.read(2)
         if start != b"\x80\x02":
-            raise UserError(f"{path}: {'a truncated' if start == b'PK' else 'not a'} checkpoint; replace it")
+            raise UserError(f"{path}: {'truncated' if start == b'PK' else 'not a'} checkpoint; replace it")
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            names, damaged = archive.namelist(), archive.testzip()  # torch does not look at the checksums
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        raise UserError(f"{path}: a damaged checkpoint ({error}); replace it") from error
-    if not any(name.endswith("/data.pkl") for name in names):
-        raise UserError(f"{path}: not a checkpoint; it is another zip archive")
+            names, damaged = archive.namelist(), archive.testzip()  # torch does not verify the checksums
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
+        raise UserError(f"{path}: damaged checkpoint ({error}); replace it") from error
     if damaged is not None:
-        raise UserError(f"{path}: a damaged checkpoint; replace it")
+        raise UserError(f"{path}: damaged checkpoint ({damaged} is corrupt); replace it")
+    if not any(name.endswith("/data.pkl") for name in names):
+        raise UserError(f"{path}: not a checkpoint but another zip archive; name a checkpoint")
 
 
 def to_safetensors(state_dict: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> bytes:
-    """Encode weights in half precision, with JSON data about them; a tensor with values above 65,504 stays as it is."""
+    """Encode weights in half precision, with ``meta`` as JSON. Tensors with values above 65,504 are not converted."""
     weights = {}
     for name, value in state_dict.items():
         fits = value.is_floating_point() and value.half().isfinite().all()
@@ -138,13 +138,13 @@ def to_safetensors(state_dict: Mapping[str, torch.Tensor], meta: Mapping[str, An
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
-    """Read a file of :func:`to_safetensors` as a checkpoint: ``meta``, and ``state_dict`` in single precision."""
+    """Read a file of :func:`to_safetensors`; return ``meta``, and ``state_dict`` in single precision."""
     try:
         with safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {})[META])
-            values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
+            values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is not a mapping
     except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path}: damaged, or not written by tools/export.py ({reason})") from error
+        raise UserError(f"{path}: damaged, or not from tools/export.py ({reason}); replace it") from error
     weights = {name: value.float() if value.dtype == torch.half else value for name, value in values.items()}
     return {"meta": meta, "state_dict": weights}

@@ -1,4 +1,4 @@
-"""The config that a checkpoint was trained with: stored and compared as JSON data, never executed."""
+"""Store and compare the configs of trainings as JSON data. Stored configs are never executed."""
 
 import ast
 import hashlib
@@ -17,7 +17,7 @@ RECIPE = ("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_sche
 ELSEWHERE = (
     *("data_root", "ann_file", "num_workers", "persistent_workers", "prefetch_factor", "pin_memory", "worker_init_fn"),
 )
-"""Keys that may differ between two runs of one experiment: where the data is, and how it is fetched."""
+"""Keys that may differ between two runs of one experiment: the location of the data and the settings of workers."""
 
 
 def to_settings(cfg: Config) -> Settings:
@@ -27,12 +27,12 @@ def to_settings(cfg: Config) -> Settings:
 
 
 def parse(stored: Any) -> Settings:
-    """Read a config from a checkpoint: JSON text or data or, in older checkpoints, the Python text of mmengine.
+    """Read the config in a checkpoint: JSON text, JSON data or, in older checkpoints, Python text of mmengine.
 
-    Python text is parsed, not run: it may only assign literals and ``dict(key=literal)`` to names.
+    Python text is parsed and not executed. It may only assign literals and ``dict(key=literal)`` to names.
 
     Raises:
-        ValueError: the text is code, or damaged.
+        ValueError: the text is damaged or contains code.
     """
     try:
         if isinstance(stored, str):
@@ -56,12 +56,12 @@ def _parse_python(text: str) -> Settings:
                     raise ValueError("not an assignment of a literal")
         except ValueError as error:
             code = f"line {statement.lineno}: {ast.unparse(statement)[:40]!r}"
-            raise ValueError(f"its config holds code, which is not run ({code})") from error
+            raise ValueError(f"its config contains code, which is not executed ({code})") from error
     return settings
 
 
 class _AsLiterals(ast.NodeTransformer):
-    """Turn ``dict(key=value)``, ``inf`` and names, as of the types of mmengine's lazy configs, into literals."""
+    """Replace ``dict(key=value)``, ``inf``, ``nan`` and names (types in mmengine's lazy configs) by literals."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         names = [keyword.arg for keyword in node.keywords]
@@ -78,26 +78,26 @@ class _AsLiterals(ast.NodeTransformer):
 
 
 def recipe_sha256(settings: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the :data:`RECIPE`, which two runs of one experiment share whatever their seed and fold."""
-    kept = json.dumps([_without_places(settings.get(key)) for key in RECIPE], sort_keys=True, default=str)
-    return hashlib.sha256(kept.encode()).hexdigest()
+    """Return the SHA-256 of the :data:`RECIPE`, which does not depend on the seed, the fold or :data:`ELSEWHERE`."""
+    recipe = json.dumps([_portable(settings.get(key)) for key in RECIPE], sort_keys=True, default=str)
+    return hashlib.sha256(recipe.encode()).hexdigest()
 
 
-def _without_places(node: Any) -> Any:
+def _portable(node: Any) -> Any:
     if isinstance(node, Mapping):
-        return {key: _without_places(value) for key, value in node.items() if key not in ELSEWHERE}
-    return [_without_places(value) for value in node] if isinstance(node, list | tuple) else node
+        return {key: _portable(value) for key, value in node.items() if key not in ELSEWHERE}
+    return [_portable(value) for value in node] if isinstance(node, list | tuple) else node
 
 
-def differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
-    """Yield the differences of two configs, as ``train_cfg.max_iters was 4, would be 8``, without :data:`ELSEWHERE`."""
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Yield the differences between two configs, such as ``train_cfg.max_iters: 4 -> 8``, except :data:`ELSEWHERE`."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in [*old, *(key for key in new if key not in old)]:
             if key not in ELSEWHERE:
-                yield from differences(old.get(key), new.get(key), f"{place}.{key}" if place else key)
+                yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
         for index, (before, now) in enumerate(zip(old, new, strict=True)):
-            yield from differences(before, now, f"{place}.{index}")
+            yield from differences(before, now, f"{path}.{index}")
     elif old != new:
         short = [text if len(text) <= 60 else f"{text[:56]} ..." for text in (repr(old), repr(new))]
-        yield f"{place} was {short[0]}, would be {short[1]}"
+        yield f"{path}: {short[0]} -> {short[1]}"

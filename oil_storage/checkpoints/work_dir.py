@@ -1,4 +1,4 @@
-"""Write the checkpoints of a training into its work dir, and find the newest intact one."""
+"""Write checkpoints atomically and find the newest intact one."""
 
 import json
 import re
@@ -20,22 +20,22 @@ from oil_storage.errors import UserError
 from oil_storage.files import write_bytes
 
 ATOMIC = {"backend": "atomic"}
-"""mmengine ``backend_args`` under which a file is complete or absent, whatever kills the process."""
+"""``backend_args`` of mmengine for atomic writing."""
 
 INTERRUPTED = "interrupted.pth"
-"""The checkpoint that a signal leaves."""
+"""Checkpoint that is written after a signal."""
 
 LAST = "last_checkpoint"
-"""The file that names the newest checkpoint; mmengine's name for it."""
+"""Name of mmengine's file that contains the path of the newest checkpoint."""
 
 _NUMBERED = re.compile(r"(iter|epoch)_(\d+)\.pth")
 
 
 class AtomicBackend(LocalBackend):
-    """Local files that are written by :func:`oil_storage.files.write_bytes`."""
+    """Backend of mmengine that writes local files atomically."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write ``obj`` to ``filepath``, replacing an older file in one step."""
+        """Write ``obj`` to ``filepath``; see :func:`oil_storage.files.write_bytes`."""
         write_bytes(Path(filepath), obj)
 
 
@@ -44,13 +44,12 @@ register_backend(ATOMIC["backend"], AtomicBackend, force=True)
 
 @HOOKS.register_module()
 class CheckpointAtValidationHook(CheckpointHook):
-    """Save a checkpoint whenever the schedule validates, counted in the schedule's own unit.
-
-    The checkpoint is plain data (:mod:`oil_storage.checkpoints.serialization`) and tells how it was trained.
+    """Hook that saves checkpoints as plain data with their provenance.
 
     Args:
-        interval: iterations or epochs between checkpoints; as validation if left out.
-        **kwargs: of :class:`mmengine.hooks.CheckpointHook`, or of ``Runner.save_checkpoint``.
+        interval: iterations or epochs (the unit of the train loop) between checkpoints; by default, the interval of
+            validation.
+        **kwargs: arguments of :class:`mmengine.hooks.CheckpointHook` and ``Runner.save_checkpoint``.
     """
 
     interval: int
@@ -60,7 +59,7 @@ class CheckpointAtValidationHook(CheckpointHook):
         super().__init__(interval=interval, **{"backend_args": ATOMIC, **kwargs})
 
     def before_train(self, runner: Runner) -> None:
-        """Take the unit and the interval from the train loop."""
+        """Set the unit and the interval from the train loop."""
         self.by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
         self.filename_tmpl = "epoch_{}.pth" if self.by_epoch else "iter_{}.pth"
         if self.interval < 0:
@@ -69,12 +68,12 @@ class CheckpointAtValidationHook(CheckpointHook):
         super().before_train(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Remember how the weights were trained before."""
+        """Store the provenance of the loaded weights."""
         self.before = read_meta(checkpoint["meta"], Path(str(runner._load_from))).trained
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Note the config, where the weights come from and how long the iterations took; leave plain data."""
-        timer = runner.message_hub.log_scalars.get("train/time")  # a resumed training has it from its beginning
+        """Add the config, the provenance and the training time, and convert the checkpoint to plain data."""
+        timer = runner.message_hub.log_scalars.get("train/time")  # includes the time before a resumption
         seconds = None if timer is None else float(timer.data[0].sum())
         checkpoint["meta"]["cfg"] = json.dumps(to_settings(runner.cfg))
         checkpoint["meta"]["trained"] = asdict(replace(self.trained, seconds=seconds))
@@ -82,10 +81,10 @@ class CheckpointAtValidationHook(CheckpointHook):
 
 
 def find_last(work_dir: Path) -> Path | None:
-    """Find the checkpoint to resume in ``work_dir``, also after the folder was moved; None if there is none.
+    """Find the checkpoint to resume, even if ``work_dir`` was moved. Return None if there is none.
 
-    It is the one that ``last_checkpoint`` names, if it is intact. Otherwise it is the newest intact one of
-    ``iter_*.pth`` and ``epoch_*.pth`` by their numbers; ``interrupted.pth``, whose name has no number, comes last.
+    The first intact file is returned, in this order: the file named in ``last_checkpoint``, ``iter_*.pth`` and
+    ``epoch_*.pth`` by descending number, and ``interrupted.pth``.
     """
     numbered = [(int(match[2]), path) for path in work_dir.glob("*.pth") if (match := _NUMBERED.fullmatch(path.name))]
     candidates = [path for _, path in sorted(numbered, reverse=True)] + [work_dir / INTERRUPTED]
@@ -93,7 +92,7 @@ def find_last(work_dir: Path) -> Path | None:
     if pointer.is_file():
         candidates.insert(0, work_dir / Path(pointer.read_text(encoding="utf-8").strip()).name)
     for path in candidates:
-        with suppress(OSError, UserError):  # absent, or damaged
+        with suppress(OSError, UserError):  # absent or damaged
             check_complete(path)
             return path
     return None

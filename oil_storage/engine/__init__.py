@@ -1,27 +1,11 @@
-"""What mmengine lacks for training here; importing this registers hooks, sampler and optimiser wrapper."""
+"""Hooks, sampler and optimiser wrapper for training; importing this package registers them with mmengine."""
 
-from oil_storage.checkpoints.download import load_from_file_or_url
-from oil_storage.checkpoints.model_weights import PretrainedReportHook
-from oil_storage.checkpoints.work_dir import CheckpointAtValidationHook
-from oil_storage.engine.bf16 import Bf16OptimWrapper
-from oil_storage.engine.channels_last import ChannelsLastDDP, ChannelsLastHook
-from oil_storage.engine.early_stopping import FiniteLossHook, StopWhenLearntHook
-from oil_storage.engine.interruption import InterruptionHook
-from oil_storage.engine.pictures import PictureFolderHook, ValidationPictureHook
-from oil_storage.engine.reproducibility import IterationSeedHook, SeededSampler
-
-__all__ = [
-    "Bf16OptimWrapper",
-    "ChannelsLastDDP",
-    "ChannelsLastHook",
-    "CheckpointAtValidationHook",
-    "FiniteLossHook",
-    "InterruptionHook",
-    "IterationSeedHook",
-    "PictureFolderHook",
-    "PretrainedReportHook",
-    "SeededSampler",
-    "StopWhenLearntHook",
-    "ValidationPictureHook",
-    "load_from_file_or_url",
-]
+from oil_storage.checkpoints import download, model_weights, work_dir  # noqa: F401
+from oil_storage.engine import (  # noqa: F401
+    bf16,
+    channels_last,
+    early_stopping,
+    interruption,
+    pictures,
+    reproducibility,
+)

@@ -1,14 +1,15 @@
-"""bfloat16 training on CPU and CUDA, with float32 where bfloat16 loses or fails.
+"""bfloat16 training on CPU and CUDA, with float32 where bfloat16 is not precise enough or not supported.
 
-bfloat16 has float32's range, so no gradient scaler is needed, but 8 bits of precision: a coordinate of 500 px is known
-to 2 px. The convolutions and linear layers of a detector run in bfloat16; what follows runs in float32:
+bfloat16 has the range of float32, so no gradient scaler is needed. It has 8 bits of precision, so a coordinate of
+500 px is rounded to 2 px. The convolutions and linear layers of a detector run in bfloat16. These parts run in float32:
 
-* losses, assignment, decoding and NMS (mmcv's focal loss has no bfloat16 kernel on CUDA, nor its NMS on CPU),
-* RoI feature extraction (no bfloat16 kernel on CUDA),
-* multi-scale deformable attention (with bfloat16 mmcv leaves its CUDA kernel for a slow fallback),
+* losses, assignment, decoding and NMS (mmcv has no bfloat16 kernel of focal loss on CUDA, and none of NMS on CPU),
+* RoI feature extraction (mmcv has no bfloat16 kernel on CUDA),
+* multi-scale deformable attention (for bfloat16, mmcv replaces its CUDA kernel by a slow fallback),
 * the last layers of DETR-type heads, which add their output to box coordinates in place.
 
-Everything does on a device that lacks bfloat16: many CPUs, on which it takes ten times float32's time.
+On devices without fast bfloat16, which includes many CPUs, everything runs in float32. bfloat16 would take ten times
+longer there.
 """
 
 import functools
@@ -40,25 +41,25 @@ FLOAT32_METHODS: tuple[tuple[tuple[type[nn.Module], ...], tuple[str, ...]], ...]
     ((BaseRoIExtractor,), ("forward",)),
     ((MultiScaleDeformableAttention,), ("forward",)),
 )
-"""Methods that see no bfloat16, by the classes that have them."""
+"""Methods that run in float32, by their classes."""
 
 
 @OPTIM_WRAPPERS.register_module()
 class Bf16OptimWrapper(OptimWrapper):
-    """The plain optimiser wrapper for a model that computes in bfloat16; parameters and gradients stay float32.
+    """Optimiser wrapper for a model that computes in bfloat16. Parameters and gradients stay float32.
 
-    The model is put into bfloat16 for good when training starts, so that validation runs in the same precision. On a
-    device that lacks it, the model stays in float32.
+    The model is switched to bfloat16 when training starts and remains in it, so that validation has the same precision.
+    On a device without fast bfloat16, the model remains in float32.
     """
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
-        """Put ``model`` into bfloat16 before mmengine's train loop begins, perhaps with a validation."""
+        """Switch ``model`` to bfloat16 at the start of training, which can be a validation."""
         if not self._put_into_bf16(model):
-            print_log("trains in float32: this device has no bfloat16", logger="current")
+            print_log("this device does not support bfloat16; training in float32", logger="current")
         super().initialize_count_status(model, init_counts, max_counts)
 
     def optim_context(self, model: nn.Module) -> AbstractContextManager[None]:
-        """Put ``model`` into bfloat16 and return the usual context of a training step."""
+        """Switch ``model`` to bfloat16, and return the context of a training step."""
         self._put_into_bf16(model)
         context: AbstractContextManager[None] = super().optim_context(model)
         return context
@@ -70,7 +71,7 @@ class Bf16OptimWrapper(OptimWrapper):
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 fast: on CPUs oneDNN does, with AVX-512, where torch's own loops do not."""
+    """Return whether a device has fast bfloat16. On a CPU, this requires oneDNN with AVX-512 instructions."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     built_in = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch does not type it
@@ -78,14 +79,14 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def compute_as_configured(model: nn.Module, cfg: Config) -> str:
-    """Put a detector into bfloat16 where its config says so and the device that it is on has it.
+    """Switch a detector to bfloat16 if its config requests it and its device supports it.
 
     Args:
         model: see :func:`compute_in_bf16`.
-        cfg: of the detector.
+        cfg: config of the detector.
 
     Returns:
-        str: what it computes in, ``bfloat16`` or ``float32``.
+        str: precision of the detector, ``bfloat16`` or ``float32``.
     """
     if cfg.optim_wrapper.type == Bf16OptimWrapper.__name__ and has_bf16(next(model.parameters()).device):
         compute_in_bf16(model)
@@ -94,12 +95,10 @@ def compute_as_configured(model: nn.Module, cfg: Config) -> str:
 
 
 def compute_in_bf16(model: nn.Module) -> None:
-    """Make every detector in ``model`` run its forward under bfloat16 autocast, for training and for prediction.
-
-    Calling it again changes nothing.
+    """Make every detector in ``model`` run its forward method under bfloat16 autocast. Repeated calls have no effect.
 
     Args:
-        model: a detector, or a module that holds one (distributed wrapper, test-time augmentation).
+        model: detector, or module that contains one (distributed wrapper, test-time augmentation).
     """
     for detector in model.modules():
         if not isinstance(detector, BaseDetector) or "forward" in vars(detector):
@@ -119,7 +118,7 @@ def _float32_methods(detector: nn.Module) -> Iterator[tuple[nn.Module, str]]:
 
 
 def _shadow(module: nn.Module, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    # a bound method in the instance's own dict: copies of the model (EMA) get methods bound to the copy
+    # a bound method in the instance dict: in copies of the model (EMA), it is bound to the copy
     setattr(module, name, types.MethodType(wrap(getattr(type(module), name)), module))
 
 
@@ -143,10 +142,10 @@ def _in_float32(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _to_float32(value: Any) -> Any:
-    """Cast the bfloat16 tensors in nested lists, tuples and dicts; pass on everything else as it is."""
+    """Cast the bfloat16 tensors in nested lists, tuples and dicts; return other values unchanged."""
     if isinstance(value, torch.Tensor):
         return value.float() if value.dtype == torch.bfloat16 else value
-    if type(value) is dict:  # a ConfigDict stays one
+    if type(value) is dict:  # a ConfigDict is returned unchanged
         return {key: _to_float32(item) for key, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(_to_float32(item) for item in value)

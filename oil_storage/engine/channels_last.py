@@ -1,13 +1,14 @@
-"""The memory format in which convolutions run fastest: channels last (NHWC).
+"""Use the memory format channels last (NHWC), in which convolutions are fastest.
 
-oneDNN on CPU and cuDNN's bfloat16 kernels on CUDA work in it and would reorder on every call otherwise. Converting the
-kernels is enough: activations follow, copies of the model (EMA) and checkpoints loaded into it keep the format.
+oneDNN on CPU and the bfloat16 kernels of cuDNN on CUDA use this format internally, and would convert other formats in
+every call. It is enough to convert the weights of convolutions: activations get the same format, and copies of the
+model (EMA) and loaded checkpoints keep it.
 
-MMCV's own operators do not know it: RoIAlign reads any memory as NCHW, and pools from wrong places without a word
-(https://github.com/open-mmlab/mmcv/issues/2203). They keep NCHW, and what they are given is brought back to it.
+MMCV's operators do not support it. RoIAlign interprets all memory as NCHW, and silently pools from wrong positions
+(https://github.com/open-mmlab/mmcv/issues/2203). Therefore these operators and their inputs keep NCHW.
 
-Not for toys: oneDNN of torch 2.13 corrupts the heap in the float32 backward of a strided 1x1 convolution whose input
-has fewer than 16 channels.
+Do not use it for models with few channels: oneDNN of torch 2.13 corrupts the heap in the float32 backward pass of a
+strided 1x1 convolution whose input has fewer than 16 channels.
 """
 
 from typing import Any
@@ -21,7 +22,7 @@ from torch import nn
 
 
 def to_channels_last(model: nn.Module) -> None:
-    """Store a model's kernels channels last, in place."""
+    """Convert the weights of a model to channels last, in place."""
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     for module in model.modules():
         if type(module).__module__.startswith("mmcv.ops"):
@@ -30,12 +31,12 @@ def to_channels_last(model: nn.Module) -> None:
 
 
 def _contiguous(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(each.contiguous() if isinstance(each, torch.Tensor) else each for each in inputs)
+    return tuple(value.contiguous() if isinstance(value, torch.Tensor) else value for value in inputs)
 
 
 @HOOKS.register_module()
 class ChannelsLastHook(Hook):
-    """Stores the kernels of a model that runs in one process channels last."""
+    """Hook that converts a model to channels last; :class:`ChannelsLastDDP` does so in distributed training."""
 
     priority = "VERY_HIGH"  # before EMA copies the model
 
@@ -47,14 +48,14 @@ class ChannelsLastHook(Hook):
 
 @MODEL_WRAPPERS.register_module()
 class ChannelsLastDDP(MMDistributedDataParallel):
-    """One process's replica of a model, channels last, with CUDA or without.
+    """Distributed wrapper of a model in channels last, with or without CUDA.
 
-    DDP lays out its gradient buckets by the strides it finds, so the format is set before.
+    The model is converted first, because the strides determine the layout of DDP's gradient buckets.
 
     Args:
-        module: the model, converted in place.
-        device_ids: mmengine names a CUDA device here in any case; without CUDA there must be none.
-        **kwargs: of :class:`torch.nn.parallel.DistributedDataParallel`.
+        module: model, which is converted in place.
+        device_ids: CUDA devices; mmengine always passes one, so they are ignored if the model is not on CUDA.
+        **kwargs: arguments of :class:`torch.nn.parallel.DistributedDataParallel`.
     """
 
     def __init__(self, module: nn.Module, device_ids: list[int], **kwargs: Any) -> None:

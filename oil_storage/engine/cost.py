@@ -1,4 +1,4 @@
-"""What a detector costs: parameters, operations, time and memory, on tiles as its config has them."""
+"""Measure parameters, operations, time and memory of a detector."""
 
 import contextlib
 import io
@@ -23,20 +23,20 @@ from oil_storage.engine.runner import use_scope
 from oil_storage.figures import Cost, Times
 
 TANKS = 20
-"""Boxes in each tile that is trained on."""
+"""Number of boxes in a training tile."""
 LEAST, MOST = 3, 200
-"""Repetitions of a measurement."""
+"""Minimum and maximum number of repetitions of a measurement."""
 
 
 def cost_of(cfg: Config, seconds: float) -> Cost:
-    """Measure a detector that has not been trained, in its own precision, on CUDA where torch sees it.
+    """Measure an untrained detector in the precision of its config, on CUDA if available.
 
     Args:
-        cfg: of a detector; its test pipeline and tile size say how large its input is.
-        seconds: time for which training and inference are repeated, at least :data:`LEAST` times each.
+        cfg: config of the detector; the input size follows from its test pipeline and tile size.
+        seconds: time to repeat training and inference, at least :data:`LEAST` times each.
     """
     use_scope(cfg)
-    cfg.model.data_preprocessor.batch_augments = None  # which would change the size
+    cfg.model.data_preprocessor.batch_augments = None  # these would change the size
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with contextlib.redirect_stdout(io.StringIO()):
@@ -73,7 +73,7 @@ def cost_of(cfg: Config, seconds: float) -> Cost:
 
 
 def input_size(cfg: Config) -> tuple[int, int]:
-    """Height and width of a full tile behind the config's test pipeline, pixels."""
+    """Return height and width of a complete tile after the test pipeline, pixels."""
     dataset = cfg.test_dataloader.dataset
     shape = dataset.tile, dataset.tile
     results: Any = {"img": np.zeros((*shape, 3), np.uint8), "img_shape": shape}
@@ -85,7 +85,7 @@ def input_size(cfg: Config) -> tuple[int, int]:
 
 
 def noise_tiles(number: int, size: tuple[int, int], device: torch.device) -> dict[str, list[Any]]:
-    """A batch of noise with boxes, as a loader gives it."""
+    """Create a batch of noise with random boxes in the format of a data loader."""
     height, width = size
     samples = []
     for _ in range(number):
@@ -99,7 +99,7 @@ def noise_tiles(number: int, size: tuple[int, int], device: torch.device) -> dic
 
 
 def _repeat(step: Callable[[], Any], seconds: float, device: torch.device) -> list[float]:
-    """Seconds that each repetition takes; the first, which warms up, is not counted."""
+    """Return the seconds of each repetition, except the first one, which is for warm-up."""
     taken: list[float] = []
     while len(taken) <= LEAST or (sum(taken[1:]) < seconds and len(taken) <= MOST):
         start = time.perf_counter()

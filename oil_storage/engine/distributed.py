@@ -1,4 +1,4 @@
-"""Several processes, with CUDA (nccl) or without (gloo)."""
+"""Distributed training and testing with CUDA (nccl) or without (gloo)."""
 
 import os
 
@@ -6,25 +6,24 @@ import torch
 from mmengine.config import Config
 from torch import distributed
 
-from oil_storage.engine.from_scratch import default
 from oil_storage.errors import UserError
 
 SLURM = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
-"""torchrun's environment variables and where Slurm has the same."""
+"""Environment variables of torchrun, and the corresponding ones of Slurm."""
 
 
 def prepare(cfg: Config, launcher: str) -> None:
-    """Set a config up for a launcher and, without CUDA, start the process group.
+    """Prepare a config for a launcher and, without CUDA, initialise the process group.
 
-    With CUDA, mmengine starts the group. Without, its launcher would select a CUDA device whatever the backend; it
-    leaves a group that exists alone.
+    With CUDA, mmengine initialises the group. Without CUDA, it would try to select a CUDA device, unless a group
+    already exists.
 
     Args:
-        cfg: changed in place.
-        launcher: ``none``, ``pytorch`` (torchrun's environment variables) or ``slurm``.
+        cfg: config; changed in place.
+        launcher: ``none``, ``pytorch`` (torchrun) or ``slurm``.
 
     Raises:
-        UserError: the launcher's environment variables are absent, or SyncBN on CPU.
+        UserError: an environment variable of the launcher is missing.
     """
     cfg.launcher = "none" if launcher == "none" else "pytorch"
     if launcher == "none":
@@ -33,22 +32,16 @@ def prepare(cfg: Config, launcher: str) -> None:
         os.environ.update({ours: os.environ[slurms] for ours, slurms in SLURM.items() if slurms in os.environ})
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
     if absent := [name for name in names if name not in os.environ]:
-        raise UserError(f"--launcher {launcher}: {absent[0]} is not set; start with tools/dist_train.sh CONFIG GPUS")
+        raise UserError(f"--launcher {launcher}: {absent[0]} is not set; use tools/dist_train.sh CONFIG GPUS")
     cfg.model_wrapper_cfg = {
         "type": "ChannelsLastDDP",
         "broadcast_buffers": False,
         "find_unused_parameters": cfg.get("find_unused_parameters", False),
     }
-    if torch.cuda.is_available():
-        return
-    if cfg.model.get("use_syncbn", default(cfg.model, "use_syncbn")):  # of RTMDet, True unless it says otherwise
-        raise UserError("SyncBN needs CUDA: set use_syncbn=False in the model")
-    if cfg.get("sync_bn") or "SyncBN" in str(cfg.model):
-        raise UserError("SyncBN needs CUDA: set norm_cfg=dict(type='BN') in the model")
-    if not distributed.is_initialized():
+    if not torch.cuda.is_available() and not distributed.is_initialized():
         distributed.init_process_group("gloo")
 
 
 def processes(cfg: Config) -> int:
-    """How many a config that :func:`prepare` has set up runs in."""
+    """Return the number of processes of a config after :func:`prepare`."""
     return 1 if cfg.launcher == "none" else int(os.environ["WORLD_SIZE"])

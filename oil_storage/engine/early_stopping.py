@@ -1,4 +1,4 @@
-"""End a training early: when it has diverged, or when it has reached its goal."""
+"""Stop training when it has diverged or reached its goal."""
 
 import math
 from typing import Any
@@ -13,33 +13,33 @@ from oil_storage.figures import metric_key
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stops at the first loss that is not finite, before a checkpoint is written.
+    """Hook that stops training at the first loss that is not finite, before a checkpoint is written.
 
     Raises:
-        UserError: out of the train loop.
+        UserError: the loss is not finite.
     """
 
-    priority = "VERY_HIGH"  # before anything is logged or saved
+    priority = "VERY_HIGH"  # before logging and checkpoints
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Check the loss, which mmengine has fetched from the device for the log anyway."""
+        """Check the loss. This costs no additional synchronisation, because mmengine logs the loss anyway."""
         loss = float(outputs["loss"].detach())
         if not math.isfinite(loss):
             rate = runner.optim_wrapper.get_lr()["lr"][0]
             raise UserError(
-                f"{runner.work_dir}: loss {loss} in iteration {runner.iter + 1}, at a learning rate of {rate:.3g};\n"
-                "lower optim_wrapper.optimizer.lr, or warm up for longer (param_scheduler)"
+                f"{runner.work_dir}: loss is {loss} in iteration {runner.iter + 1} at learning rate {rate:.3g};\n"
+                "reduce optim_wrapper.optimizer.lr, or extend the warm-up in param_scheduler"
             )
 
 
 @HOOKS.register_module()
 class StopWhenLearntHook(Hook):
-    """Ends a training when its AP50 is reached, or its iterations have taken the config's ``most_seconds``.
+    """Hook that stops training when AP50 is reached, or after ``most_seconds`` (an entry of the config).
 
-    That limit is not an argument of the hook, so that a training can be resumed with another.
+    The time limit is not an argument of the hook, so that a training can be resumed with another limit.
 
     Args:
-        ap50: score to reach.
+        ap50: AP50 to reach.
     """
 
     priority = "VERY_LOW"
@@ -48,7 +48,7 @@ class StopWhenLearntHook(Hook):
         self.ap50 = ap50
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Compare score and time with the limits."""
+        """Compare AP50 and time with the limits."""
         seconds = float(runner.message_hub.log_scalars["train/time"].data[0].sum())
         if (metrics or {}).get(metric_key("mAP_50"), 0.0) >= self.ap50 or seconds > runner.cfg.most_seconds:
             runner.train_loop.stop_training = True

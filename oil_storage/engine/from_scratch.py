@@ -1,4 +1,4 @@
-"""Training any config without a checkpoint."""
+"""Change a config to train without a checkpoint."""
 
 import inspect
 from collections.abc import Mapping
@@ -7,16 +7,17 @@ from typing import Any
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
-LOADING = ("Pretrained", "Packaged")  # initialisations that read weights: mmengine's, and EfficientNetLite's
+LOADING = ("Pretrained", "Packaged")
+"""Initialisations that load weights: that of mmengine and that of EfficientNetLite."""
 
 
 def from_scratch(cfg: Config) -> None:
-    """Let a config train without a checkpoint: none is loaded, nothing is frozen, and BN is trained.
+    """Change a config so that it loads no checkpoint, freezes no layers and trains batch norms.
 
-    Without weights a frozen stage or BN would be a random one.
+    Frozen layers without pretrained weights would remain random.
 
     Args:
-        cfg: any MMDetection config; changed in place.
+        cfg: MMDetection config; changed in place.
     """
     cfg.load_from = None
     _thaw(cfg.model)
@@ -35,9 +36,9 @@ def _thaw(node: Any) -> None:
     if node.get("requires_grad") is False:
         node["requires_grad"] = True
     if "frozen_stages" in node:
-        # mmdet's EfficientNet counts from 0 and refuses the -1 of all others.
+        # other backbones use -1 for no frozen stages, mmdet's EfficientNet uses 0
         node["frozen_stages"] = 0 if default(node, "frozen_stages") == 0 else -1
-    if "norm_eval" in node or default(node, "norm_eval"):  # ResNet's default is True
+    if "norm_eval" in node or default(node, "norm_eval"):  # the default of ResNet is True
         node["norm_eval"] = False
     for value in list(node.values()):
         _thaw(value)
@@ -50,7 +51,7 @@ def _without_pretrained(init_cfg: Any) -> Any:
 
 
 def default(node: Mapping[str, Any], argument: str) -> Any:
-    """The default of an argument of the class that ``node`` builds; None if it has no such argument."""
+    """Return the default of an argument of the class that ``node`` builds; None if there is no such argument."""
     kind = node.get("type")
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
     for base in kind.__mro__ if inspect.isclass(kind) else ():

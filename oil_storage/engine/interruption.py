@@ -1,4 +1,4 @@
-"""Finish the iteration on SIGINT or SIGTERM, save a checkpoint, and stop."""
+"""Stop training on SIGINT or SIGTERM: finish the iteration, save a checkpoint, and exit."""
 
 import atexit
 import multiprocessing
@@ -21,27 +21,27 @@ PENDING = "validation_pending"
 
 
 class TrainingInterrupted(BaseException):
-    """Training stopped by a signal; everything needed to resume it is saved.
+    """Raised when a signal has stopped the training and its checkpoint is saved.
 
-    It is no ``Exception``, as ``KeyboardInterrupt`` is none, so that libraries do not catch it.
+    Like ``KeyboardInterrupt``, it does not derive from ``Exception``, so that libraries do not catch it.
 
     Attributes:
-        status: exit status, 128 + the signal's number.
+        status: exit status, 128 + signal number.
     """
 
     def __init__(self, signal_number: int, iteration: int, checkpoint: Path) -> None:
         super().__init__(
             f"{signal.Signals(signal_number).name}: stopped after iteration {iteration}, saved {checkpoint}; "
-            "--resume carries on"
+            "continue with --resume"
         )
         self.status = 128 + signal_number
 
 
 @FUNCTIONS.register_module()
 def ignore_signals(worker_id: int) -> None:
-    """Make a data worker ignore SIGINT and SIGTERM (a ``worker_init_fn``).
+    """Ignore SIGINT and SIGTERM in a data worker (a ``worker_init_fn``).
 
-    Ctrl-C, torchrun and Slurm signal all processes, and the training process still needs batches until it has saved.
+    Ctrl-C, torchrun and Slurm send signals to all processes, but the training process needs batches until it stops.
     """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
@@ -49,24 +49,24 @@ def ignore_signals(worker_id: int) -> None:
 
 @atexit.register
 def _kill_workers() -> None:
-    """End the data workers with the training process: multiprocessing would send SIGTERM and wait forever."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch raises for a worker that is killed
+    """Kill the data workers at exit. multiprocessing would send SIGTERM, which they ignore, and wait forever."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise for a killed worker
     for worker in multiprocessing.active_children():
         worker.kill()
 
 
 @HOOKS.register_module()
 class InterruptionHook(Hook):
-    """Saves ``interrupted.pth`` at the end of the iteration in which SIGINT or SIGTERM arrives, and raises.
+    """Hook that saves ``interrupted.pth`` after the iteration in which SIGINT or SIGTERM arrives, and stops training.
 
-    A second signal takes its usual course, except under a launcher, which repeats signals and kills by itself.
-    A signal during validation postpones the validation to the resumed training.
+    A second signal has its default effect, except under a launcher, which repeats signals. A signal during validation
+    postpones the validation to the resumed training.
 
     Raises:
-        TrainingInterrupted: out of the train loop, on all ranks after the same iteration.
+        TrainingInterrupted: a signal arrived; raised on all ranks after the same iteration.
     """
 
-    priority = "LOWEST"  # after EMA, schedules and the checkpoint hook have done their part of the iteration
+    priority = "LOWEST"  # after the hooks for EMA, schedules and checkpoints
 
     previous: ClassVar[dict[signal.Signals, Any]] = {}  # handlers belong to the process
 
@@ -76,9 +76,9 @@ class InterruptionHook(Hook):
         self.stops_validation = False
 
     def before_train(self, runner: Runner) -> None:
-        """Take over the signals; run a validation that was postponed."""
+        """Install the signal handlers, and run a postponed validation."""
         self.received, self.is_training = 0, True
-        self._release()  # handlers that an earlier training of this process has kept
+        self._release()  # the handlers of an earlier training in this process
         for number in SIGNALS:
             self.previous[number] = signal.signal(number, self._receive)
         if runner.message_hub.runtime_info.get(PENDING):
@@ -86,33 +86,35 @@ class InterruptionHook(Hook):
             runner.val_loop.run()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Stop here if a signal came; the loop counts this iteration, and validates if it is due, only afterwards."""
+        """Stop if a signal arrived. The loop would count this iteration and validate only after this call."""
         if number := self._agreed():
-            done = runner.iter + 1
-            runner.message_hub.update_info(PENDING, _validates_after(runner, done))
+            done, loop = runner.iter + 1, runner.train_loop
+            if isinstance(loop, IterBasedTrainLoop) and runner.val_loop is not None and done >= loop.val_begin:
+                is_due = done % loop.val_interval == 0 or done == loop.max_iters
+                runner.message_hub.update_info(PENDING, is_due)
             self._stop(runner, number, done)
 
     def before_val(self, runner: Runner) -> None:
-        """Allow a stop only in a training, and where all ranks see the same number of batches and so can agree."""
+        """Allow a stop only during training, and only if all ranks have the same number of batches."""
         in_step = not is_distributed() or getattr(runner.val_dataloader.sampler, "round_up", False)
         self.stops_validation = self.is_training and in_step
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Stop here if a signal came."""
+        """Stop if a signal arrived."""
         if self.stops_validation and (number := self._agreed()):
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
-                    hook.after_val_epoch(runner)  # puts the trained weights back into the model
+                    hook.after_val_epoch(runner)  # restores the weights that are not averaged
             runner.message_hub.update_info(PENDING, True)
             self._stop(runner, number, done=runner.iter)
 
     def after_train(self, runner: Runner) -> None:
-        """Give the signals back; a finished training needs no ``interrupted.pth``."""
+        """Restore the signal handlers, and delete ``interrupted.pth``, which a finished training does not need."""
         self.is_training = False
         self._release()
         if is_main_process():
             Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
-            if (last := find_last(Path(runner.work_dir))) is not None:  # where only a postponed validation was run
+            if (last := find_last(Path(runner.work_dir))) is not None:  # last_checkpoint may name interrupted.pth
                 write_text(last.with_name(LAST), str(last))
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
@@ -125,7 +127,7 @@ class InterruptionHook(Hook):
             signal.signal(*self.previous.popitem())
 
     def _agreed(self) -> int:
-        """Return the signal that any rank received, 0 if none did."""
+        """Return the signal that any rank received, or 0."""
         if not is_distributed():
             return self.received
         number = torch.tensor(self.received)
@@ -138,15 +140,7 @@ class InterruptionHook(Hook):
         runner.save_checkpoint(str(path.parent), path.name, meta=meta, backend_args=ATOMIC)
         if is_main_process():
             write_text(path.with_name(LAST), str(path))
-        barrier()  # a launcher kills the other ranks when one has ended
+        barrier()  # a launcher kills the other ranks when one exits
         runner.visualizer.close()
         self._release()
         raise TrainingInterrupted(number, done, path)
-
-
-def _validates_after(runner: Runner, done: int) -> bool:
-    """Return whether a schedule that counts iterations validates after so many."""
-    loop = runner.train_loop
-    if not isinstance(loop, IterBasedTrainLoop) or runner.val_loop is None or done < loop.val_begin:
-        return False
-    return bool(done % loop.val_interval == 0 or done == loop.max_iters)

@@ -1,7 +1,8 @@
-"""Train small versions of detectors on a few tiles to see whether a config learns at all.
+"""Train small versions of detectors on a few tiles, to check that a config learns.
 
-Head, losses, assigner, box coder, anchors and denoising stay as they are; width and depth of what is before them, and
-the number of queries, proposals and sampled proposals, shrink. No neck hides SSD512's width from its head.
+Head, losses, assigner, box coder, anchors and denoising are not changed. Backbone, neck and transformer get narrower
+and shallower, and there are fewer queries, proposals and sampled proposals. SSD512 has no neck, so its head gets
+narrower too.
 """
 
 import json
@@ -22,38 +23,38 @@ from oil_storage.files import write_text
 from oil_storage.preparation.overfit_tiles import COUNT, TILE
 
 CNN_AP50, DETR_AP50 = 0.9, 0.5
-"""AP50 that is enough; detectors of the DETR family take long from scratch."""
+"""AP50 to reach; it is lower for detectors of the DETR family, which learn slowly from scratch."""
 LEARNT = "learnt.json"
 logger = logging.getLogger(__name__)
 
 BATCH = 2
-"""Tiles in a step; on CPUs many small steps teach more than few large ones."""
+"""Batch size. On CPUs, many small steps are faster than few large ones."""
 ITERATIONS = 2_000
-"""Longest training: the learning rate's cosine reaches zero there."""
+"""Maximum number of iterations."""
 VALIDATED = 50
-"""Iterations between two scores."""
+"""Iterations between validations."""
 RATES = {"SGD": 0.01, "AdamW": 1e-3}
 DETR_RATE, PLAIN_DETR_RATE = 2e-4, 1e-4
 VGG_RATE = 1e-3
-"""Learning rates that suit small models from scratch; the VGG of SSD has no batch norms, and diverges at SGD's."""
+"""Learning rates for small models from scratch. The VGG of SSD has no batch norm and diverges at the rate for SGD."""
 RESNET_WIDTH = 32
-"""Most channels of a small ResNet's first stage, where there are 64."""
+"""Maximum number of channels in the first stage of a small ResNet."""
 QUERIES = 100
 CANDIDATES, PROPOSALS = 600, 300
-"""Proposals of a level before NMS, and of an image after it; NMS of thousands takes a CPU longer than all layers."""
+"""Proposals per level before NMS and per image after it. On a CPU, NMS of thousands dominates the time."""
 SAMPLES = 96
-"""Proposals that are sampled for the loss."""
+"""Number of proposals sampled for the loss."""
 VGG_NARROWING = 4
-"""Divisor of the channels of SSD's VGG."""
+"""Divisor of the number of channels in the VGG of SSD."""
 
 
 def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
-    """Train one config, or resume where an earlier call was stopped or ran out of time; finished ones are skipped.
+    """Train a small version of one config, or resume its training. A finished training is skipped.
 
     Args:
         path: config file.
         data: prepared tiles.
-        work_dir: folder of this config's training.
+        work_dir: work dir of the training.
         minutes: time limit.
 
     Raises:
@@ -62,9 +63,9 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
     cfg = config.load(path)
     wanted = DETR_AP50 if "num_queries" in cfg.model else CNN_AP50
     text: str = overfitting(cfg, data, wanted).pretty_text
-    written, learnt = work_dir.with_suffix(".py"), work_dir / LEARNT  # beside the folder, where mmengine writes its own
+    written, learnt = work_dir.with_suffix(".py"), work_dir / LEARNT  # mmengine writes its own config into work_dir
     if work_dir.is_dir() and not (written.is_file() and written.read_text("utf-8") == text):
-        logger.warning("%s: holds a training of another config; it is deleted", work_dir)
+        logger.warning("%s: deleted, because the config has changed since its training", work_dir)
         shutil.rmtree(work_dir)
     elif learnt.is_file():
         before = Learnt.load(learnt)
@@ -72,14 +73,16 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
             return before
     write_text(written, text)
     small = config.load(written, work_dir=work_dir)
-    small.most_seconds = 60 * minutes  # not in the file: more time does not make it another training
+    small.most_seconds = 60 * minutes  # not in the file, so that the time limit can be raised later
     train(small, resume=AUTO if find_last(work_dir) else None)
     last = find_last(work_dir)
-    assert last is not None  # a training that ended well leaves one
+    assert last is not None
     meta = Checkpoint.read(last).meta
-    assert meta.trained is not None  # our own training wrote it
+    assert meta.trained is not None
+    logs = sorted(work_dir.glob("*/vis_data/scalars.json"))
+    entries = [json.loads(line) for log in logs for line in log.read_text(encoding="utf-8").splitlines()]
     reached = Learnt(
-        ap50=_last_score(work_dir),
+        ap50=[entry[metric_key("mAP_50")] for entry in entries if metric_key("mAP_50") in entry][-1],
         wanted=wanted,
         iterations=meta.iter or 0,
         seconds=round(meta.trained.seconds or 0.0, 1),
@@ -90,25 +93,18 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
     return reached
 
 
-def _last_score(work_dir: Path) -> float:
-    """Return the last AP50 that a training has logged."""
-    logs = sorted(work_dir.glob("*/vis_data/scalars.json"))
-    entries = [json.loads(line) for log in logs for line in log.read_text(encoding="utf-8").splitlines()]
-    return float([entry[metric_key("mAP_50")] for entry in entries if metric_key("mAP_50") in entry][-1])
-
-
 def overfitting(cfg: Config, data: Path, ap50: float) -> Config:
-    """Make a config train its detector, small, on the few tiles of ``data``; return it.
+    """Change a config so that it trains a small version of its detector on a few tiles; return it.
 
-    Model (but for its size), optimiser, precision and test pipeline are the config's; learning rate, schedule, image
-    size and augmentation (none) are not, nor is plain DETR's dropout (none).
+    Model (except its size), optimiser, precision and test pipeline are those of the config. The learning rate, the
+    schedule and the image size are replaced. There is no augmentation, and no dropout in plain DETR.
 
     Args:
-        cfg: of ``configs/oil/``; changed in place.
+        cfg: config in ``configs/oil/``; changed in place.
         data: see :func:`oil_storage.preparation.overfit_tiles.write_overfit_tiles`.
-        ap50: score on the training tiles at which training ends.
+        ap50: AP50 on the training tiles at which training ends.
     """
-    # steps must be many, and so cheap, where one replaces 0.3 % of TensorFlow's running means
+    # TensorFlow's running means change by 0.3 % per step, so many steps are needed, and they must be cheap
     has_slow_means = cfg.model.backbone.get("norm_cfg", {}).get("momentum", 1.0) < 0.01
     side = TILE if has_slow_means else 2 * TILE
     pipeline = cfg.test_dataloader.dataset.pipeline
@@ -117,7 +113,7 @@ def overfitting(cfg: Config, data: Path, ap50: float) -> Config:
     train = [*test[:1], {"type": "LoadAnnotations", "with_bbox": True}, *resizes, {"type": "PackDetInputs"}]
     shrink(cfg)
     model = cfg.model
-    # few tiles mislead the running means of RTMDet-m, and DETR's matching, which has nothing but the loss to go by
+    # batches of few tiles disturb the running means of RTMDet-m and the matching of DETR
     needs_all_tiles = model.type == "DETR" or model.backbone.type == "CSPNeXt"
     tiles = {"type": "OilStorageDataset", "data_root": str(data), "split": "train", "tile": TILE, "overlap": 0}
     cfg.merge_from_dict({"model.data_preprocessor.batch_augments": None})
@@ -154,7 +150,7 @@ def overfitting(cfg: Config, data: Path, ap50: float) -> Config:
 
 
 def _remove_dropout(model: Any) -> None:
-    """Remove DETR's dropout: from scratch, its queries differ by less, and all would predict the same box."""
+    """Remove DETR's dropout, with which all queries predict the same box when training from scratch."""
     for layers in (model.encoder.layer_cfg, model.decoder.layer_cfg):
         layers.ffn_cfg.ffn_drop = 0.0
         for name in ("self_attn_cfg", "cross_attn_cfg"):
@@ -163,11 +159,11 @@ def _remove_dropout(model: Any) -> None:
 
 
 def shrink(cfg: Config, queries: int = QUERIES) -> None:
-    """Make a config's detector small, and train all of it from scratch.
+    """Make the detector of a config small, and train it from scratch.
 
     Args:
-        cfg: of any config in ``configs/oil/``; its model is changed in place.
-        queries: how many a detector of the DETR family is to have; more than a tile has objects.
+        cfg: config in ``configs/oil/``; its model is changed in place.
+        queries: number of queries of a detector of the DETR family, more than the objects in a tile.
     """
     from_scratch(cfg)
     model = cfg.model
@@ -180,7 +176,7 @@ def shrink(cfg: Config, queries: int = QUERIES) -> None:
             _shrink_vgg(model)
     for coder in ("encoder", "decoder"):
         if coder in model:
-            model[coder].num_layers = 2  # DDQ's distinct queries need two
+            model[coder].num_layers = 2  # DDQ needs two
     if "num_queries" in model:
         model.num_queries = model.test_cfg.max_per_img = queries
     if "rpn_head" in model:
@@ -192,7 +188,7 @@ def shrink(cfg: Config, queries: int = QUERIES) -> None:
 
 
 def _shrink_resnet(model: Any) -> None:
-    """Take ResNet-18 in half its width: a sixteenth of the channels of ResNet-50's stages."""
+    """Replace a ResNet by ResNet-18 with at most half its width."""
     before = model.backbone.get("base_channels", 64)
     width = min(before, RESNET_WIDTH)
     ratio = before // width * (4 if model.backbone.depth >= 50 else 1)  # bottlenecks widen four times
@@ -201,15 +197,15 @@ def _shrink_resnet(model: Any) -> None:
 
 
 def _shrink_csp(model: Any) -> None:
-    """Take a quarter of the width and a sixth of the depth; the neck reads what the backbone gives."""
+    """Reduce a CSP backbone to a quarter of the width and a sixth of the depth, and adapt the neck."""
     ratio = model.backbone.widen_factor / 0.25
     model.backbone.update(widen_factor=0.25, deepen_factor=0.167)
     model.neck.in_channels = [int(channels / ratio) for channels in model.neck.in_channels]
 
 
 def _shrink_vgg(model: Any) -> None:
-    """Take VGG-11 and SSD's levels after it in a quarter of their width."""
-    # layers of the stride and width of those that SSD reads in VGG-16
+    """Replace VGG-16 by VGG-11, and reduce it and the additional levels of SSD to a quarter of their width."""
+    # the output layers have the same stride and width as those of VGG-16
     model.backbone.update(type="NarrowSSDVGG", narrowing=VGG_NARROWING, depth=11, out_feature_indices=(14, 24))
     for part, key in ((model.neck, "in_channels"), (model.neck, "out_channels"), (model.bbox_head, "in_channels")):
         part[key] = [channels // VGG_NARROWING for channels in part[key]]

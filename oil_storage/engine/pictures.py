@@ -1,4 +1,4 @@
-"""Hooks that draw predictions beside ground truth."""
+"""Hooks that draw detections and ground truth side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from oil_storage.drawing import jpeg, side_by_side
 
 MIN_SCORE = 0.3
-"""Predictions below are not drawn."""
+"""Minimum score of the detections in pictures."""
 
 
 def _truth_by_image(dataset: Any, step: int = 1) -> dict[Any, NDArray[np.float32]]:
-    """Return the boxes ``(N, 4)`` of every ``step``-th image, xyxy in pixels of the image as stored."""
+    """Return the boxes of every ``step``-th image by image id, ``(N, 4)`` xyxy, pixels of the image file."""
     infos = (dataset.get_data_info(index) for index in range(0, len(dataset), step))
     return {
         info["img_id"]: np.array([instance["bbox"] for instance in info["instances"]], np.float32).reshape(-1, 4)
@@ -36,7 +36,7 @@ def _draw(sample: DetDataSample, truth: NDArray[np.float32]) -> NDArray[np.uint8
 
 @HOOKS.register_module()
 class ValidationPictureHook(Hook):
-    """Shows the same few validation tiles, from the densest to the sparsest, at each validation (TensorBoard: images).
+    """Hook that logs pictures of a few tiles, from dense to sparse ones, at each validation (TensorBoard: images).
 
     Args:
         tiles: number of tiles.
@@ -47,10 +47,10 @@ class ValidationPictureHook(Hook):
         self.truth: dict[Any, NDArray[np.float32]] = {}
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Choose the tiles, once: evenly spaced in the order of their number of boxes, empty ones left out."""
+        """Choose the tiles once, evenly spaced in the order of their number of boxes. Empty tiles are excluded."""
         if self.truth:
             return
-        # rank 0 alone draws, and sees one sample of world_size
+        # only rank 0 draws, and it receives every world_size-th sample
         truth = _truth_by_image(runner.val_dataloader.dataset, step=get_world_size())
         densest_first = sorted((image for image in truth if len(truth[image])), key=lambda image: -len(truth[image]))
         number = len(densest_first)
@@ -69,21 +69,21 @@ class ValidationPictureHook(Hook):
 
 @HOOKS.register_module()
 class PictureFolderHook(Hook):
-    """Writes a picture of every tested tile into a folder, which is made if absent."""
+    """Hook that writes a picture of every test tile to a folder, which is created if it does not exist."""
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
         self.truth: dict[Any, NDArray[np.float32]] = {}
 
     def before_test(self, runner: Runner) -> None:
-        """Make the folder and read the ground truth."""
+        """Create the folder and read the ground truth."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.truth = _truth_by_image(runner.test_dataloader.dataset)
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[DetDataSample] | None = None
     ) -> None:
-        """Write this batch's pictures as JPEG."""
+        """Write the pictures of this batch as JPEG files."""
         for sample in outputs or ():
             path = self.folder / f"{Path(sample.img_path).stem}.jpg"
             path.write_bytes(jpeg(_draw(sample, self.truth[sample.img_id]), quality=92))

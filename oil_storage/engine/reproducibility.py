@@ -1,8 +1,8 @@
-"""Random numbers as a function of (seed, position), so that a resumed training goes on as if it had not stopped.
+"""Derive random numbers from (seed, position), so that a resumed training equals an uninterrupted one.
 
-Two places draw random numbers: worker processes while they augment samples, and the training process (dropout,
-sampling of proposals, denoising queries). Neither state survives a stop. Instead, the n-th sample is augmented under a
-seed made of n, and the n-th iteration runs under a seed made of n.
+Random numbers are drawn in the worker processes (augmentation) and in the training process (dropout, sampling of
+proposals, denoising queries). The state of these generators is lost when training stops. Therefore the seed is derived
+from n for the n-th sample, and from n for the n-th iteration.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 from torch.utils.data import Sampler
 
 _ORDER, _SAMPLE, _ITERATION = range(3)
-"""Streams of seeds, so that no two uses share one."""
+"""Keys of independent streams of seeds."""
 
 
 def seed_everything(*key: int) -> None:
@@ -36,12 +36,12 @@ def _words(*key: int) -> tuple[int, int]:
 
 
 class SampleIndex(int):
-    """A data set index that knows under which seed its sample is to be augmented."""
+    """Index of a sample, with the seed of its augmentation."""
 
     key: tuple[int, ...]
 
     def __new__(cls, index: int, key: tuple[int, ...]) -> "SampleIndex":
-        """Args: ``index`` into the data set; ``key`` for :func:`seed_everything`."""
+        """Create an index into the data set, with a key for :func:`seed_everything`."""
         self = super().__new__(cls, index)
         self.key = key
         return self
@@ -51,7 +51,7 @@ class SampleIndex(int):
 
 
 class _SeededFetch:
-    """torch's ``__getitems__`` protocol for any data set: seed, then fetch, one index after the other."""
+    """Implementation of torch's ``__getitems__`` that seeds the generators before each sample."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -67,16 +67,16 @@ class _SeededFetch:
 
 @DATA_SAMPLERS.register_module()
 class SeededSampler(Sampler[int]):
-    """Shuffled indices and augmentation seeds, both a function of (seed, position).
+    """Sampler whose indices and augmentation seeds depend only on the seed and the position.
 
-    All ranks walk one endless stream, a fresh permutation of the data set after the other; of ``world_size`` ranks,
-    rank ``r`` takes positions ``r, r + world_size, ...``. Position ``n`` is augmented under a seed made of ``n``.
+    All ranks share an endless stream of permutations of the data set. Rank ``r`` of ``world_size`` ranks takes the
+    positions ``r``, ``r + world_size`` and so on. The augmentation at position ``n`` is seeded with ``n``.
 
     Args:
-        dataset: anything with a length; it is given the ``__getitems__`` through which torch's loader fetches a batch.
-        shuffle: draw permutations; otherwise in order.
-        seed: the same on all ranks; None draws one.
-        infinite: never end, for iteration-based training; otherwise end after an epoch.
+        dataset: data set with a length; its attribute ``__getitems__``, which torch's loader calls, is set.
+        shuffle: permute the samples; otherwise their order is that of the data set.
+        seed: random seed, equal on all ranks; None draws one.
+        infinite: never end (iteration-based training); otherwise end after an epoch.
     """
 
     def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None, infinite: bool = True) -> None:
@@ -91,29 +91,29 @@ class SeededSampler(Sampler[int]):
         dataset.__getitems__ = _SeededFetch(dataset)  # type: ignore[attr-defined]
 
     def __len__(self) -> int:
-        """Samples of one epoch on this rank; the whole data set if the stream is endless, as mmengine counts."""
+        """Return the samples per epoch on this rank; for an endless stream, those of all ranks, as in mmengine."""
         return self.size if self.infinite else -(-self.size // self.world_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Start the next iterator at this epoch's samples (not used by an endless stream)."""
+        """Start the next iterator at the samples of an epoch. An endless stream ignores the epoch."""
         self.epoch = epoch
 
     def skip(self, num_samples: int) -> None:
-        """Start the next iterator after this rank's first ``num_samples`` samples, counted from the very first."""
+        """Start the next iterator after the first ``num_samples`` samples of this rank."""
         self.skipped = num_samples
 
     def __iter__(self) -> Iterator[int]:
-        """Yield :class:`SampleIndex`."""
+        """Yield a :class:`SampleIndex` for each sample."""
         first = self.skipped if self.infinite else max(self.skipped, self.epoch * len(self))
         present, order = 0, self._permutation(0)
         for step in itertools.count(first):
             if not self.infinite and step >= (self.epoch + 1) * len(self):
                 return
             position = step * self.world_size + self.rank
-            round_, place = divmod(position, self.size)
+            round_, index = divmod(position, self.size)
             if round_ != present:
                 present, order = round_, self._permutation(round_)
-            yield SampleIndex(order[place], (self.seed, _SAMPLE, position))
+            yield SampleIndex(order[index], (self.seed, _SAMPLE, position))
 
     def _permutation(self, round_: int) -> Sequence[int]:
         if not self.shuffle:
@@ -125,18 +125,15 @@ class SeededSampler(Sampler[int]):
 
 @HOOKS.register_module()
 class IterationSeedHook(Hook):
-    """Seed the training process before each iteration, and the sampler when training goes on from a checkpoint."""
+    """Hook that seeds the training process before each iteration, and sets the seed and position of the sampler."""
 
     priority = "VERY_HIGH"
 
     def before_train(self, runner: Runner) -> None:
-        """Give the sampler the checkpoint's seed, which is the runner's by now; find the place in an epoch."""
+        """Set the seed of the sampler to that of the runner, which is restored from a checkpoint, and its position."""
         sampler = runner.train_dataloader.sampler
         if not isinstance(sampler, SeededSampler):
-            runner.logger.warning(
-                f"{type(sampler).__name__}: a resumed training will not see the samples of an uninterrupted one; "
-                "SeededSampler does that"
-            )
+            runner.logger.warning(f"{type(sampler).__name__}: resumption is not reproducible; use SeededSampler")
             return
         sampler.seed = runner.seed
         if not sampler.infinite:
@@ -145,5 +142,5 @@ class IterationSeedHook(Hook):
             sampler.skip(runner.epoch * len(sampler) + done * runner.train_dataloader.batch_size)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Seed dropout and its like from (seed, iteration, rank)."""
+        """Seed the generators with (seed, iteration, rank)."""
         seed_everything(runner.seed, _ITERATION, runner.iter, runner.rank)

@@ -1,4 +1,4 @@
-"""Run mmengine's Runner with a concise terminal: its log file keeps everything."""
+"""Run mmengine's Runner with concise output on the terminal and complete output in the log file."""
 
 import logging
 import sys
@@ -17,25 +17,25 @@ from oil_storage.manifest import Manifest
 
 logger = logging.getLogger(__name__)
 NOISE = ("paramwise_options -- ", '"FileClient" will', '"HardDiskBackend" is')
-"""Beginnings of entries that are dropped: mmengine writes hundreds of lines of some."""
+"""Beginnings of log records that are dropped; mmengine writes hundreds of some."""
 SKIPPED_PARAMETER = " is skipped since "
-"""Part of the entry for each parameter that is frozen or shared."""
+"""Part of the log record for each frozen or shared parameter, which is dropped too."""
 DETAILS = ("System environment:", "Config:", "Hooks will be executed", "Distributed training is not used")
-"""Beginnings of entries of tens or hundreds of lines that the terminal shows only with ``--verbose``."""
+"""Beginnings of long log records, which the terminal shows only with ``--verbose``."""
 
 
 def use_scope(cfg: Config) -> None:
-    """Import the modules that a config names, which register themselves, and look names up in its scope first."""
+    """Import the ``custom_imports`` of a config, and set its default scope for registries."""
     import_modules_from_strings(**cfg.custom_imports)
     init_default_scope(cfg.default_scope)
 
 
 def check_tiles(cfg: Config, loader: str) -> None:
-    """Check the tile set of a loader; warn where a tile holds more tanks than the detector returns.
+    """Check the tile set of a loader, and warn if a tile contains more tanks than the detector returns.
 
     Args:
-        cfg: any config; only loaders of OilStorageDataset are checked.
-        loader: e.g. ``val_dataloader``.
+        cfg: config; only loaders of OilStorageDataset are checked.
+        loader: name of the loader, such as ``val_dataloader``.
 
     Raises:
         UserError: see :func:`oil_storage.datasets.oil_storage.check_prepared`.
@@ -49,7 +49,7 @@ def check_tiles(cfg: Config, loader: str) -> None:
     for key, most in _detection_limits(cfg.model.get("test_cfg") or {}, "model.test_cfg"):
         if most < densest:
             logger.warning(
-                "a tile of the %s split holds %d tanks, and the detector returns %d at most; raise %s",
+                "%s tiles contain up to %d tanks, but the detector returns at most %d; increase %s",
                 *(dataset.split, densest, most, key),
             )
 
@@ -63,10 +63,10 @@ def _detection_limits(node: Mapping[str, Any], parent: str) -> Iterator[tuple[st
 
 
 class ConciseRunner(Runner):
-    """mmengine's Runner, which logs to stderr and at the level of the logger ``oil_storage``."""
+    """Runner that logs to stderr with the level of the logger ``oil_storage``."""
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build the logger and filter its handlers."""
+        """Build the logger and add filters to its handlers."""
         logger = super().build_logger(*args, **kwargs)
         level = logging.getLogger("oil_storage").getEffectiveLevel()
         for handler in logger.handlers:
@@ -75,14 +75,10 @@ class ConciseRunner(Runner):
                 handler.setStream(sys.stderr)
                 handler.setLevel(max(level, handler.level))
                 if level > logging.DEBUG:
-                    handler.addFilter(_is_no_detail)
+                    handler.addFilter(lambda record: not record.getMessage().lstrip("\n-").startswith(DETAILS))
         return logger
 
 
 def _is_no_noise(record: logging.LogRecord) -> bool:
     text = record.getMessage()
     return not (text.startswith(NOISE) or SKIPPED_PARAMETER in text)
-
-
-def _is_no_detail(record: logging.LogRecord) -> bool:
-    return not record.getMessage().lstrip("\n-").startswith(DETAILS)

@@ -1,4 +1,4 @@
-"""Show what a model is given: tiles as the pipeline augments them, with their boxes."""
+"""Show the augmented tiles and boxes that a data pipeline passes to a model."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -26,11 +26,11 @@ CELL = 512
 
 @dataclass(frozen=True)
 class Sample:
-    """A tile as the data preprocessor is given it.
+    """A tile after the data pipeline.
 
     Attributes:
-        tile: its file's name without suffix, ``<scene>_<x>_<y>``.
-        image: ``(H, W, 3)`` uint8, BGR; of an image of floats, values out of range are clipped.
+        tile: file name without suffix, ``<scene>_<x>_<y>``.
+        image: ``(H, W, 3)`` uint8, BGR; float values are rounded and clipped.
         boxes: ``(N, 4)`` float32, xyxy, pixels of the image.
     """
 
@@ -40,26 +40,26 @@ class Sample:
 
 
 def read_samples(cfg: Config, split: str, seed: int) -> Iterator[Sample]:
-    """Load tiles through the config's own data set, pipeline and sampler, in the order of training or evaluation.
+    """Load tiles with the data set, pipeline and sampler of a config, in the order of training or evaluation.
 
-    A sample's augmentation depends on the seed and its place alone
-    (:class:`oil_storage.engine.reproducibility.SeededSampler`), so that loading in this process gives what a
-    training's workers give.
+    The augmentation of a sample depends only on the seed and the position, see
+    :class:`oil_storage.engine.reproducibility.SeededSampler`. So this process yields the same samples as the workers of
+    a training.
 
     Args:
-        cfg: as :func:`oil_storage.config.load` returns it.
-        split: whose loader: ``train`` without end, ``val`` or ``test``.
-        seed: of the sampler, and of what a sampler without seeds leaves open.
+        cfg: result of :func:`oil_storage.config.load`.
+        split: ``train`` (endless), ``val`` or ``test``.
+        seed: random seed of the training.
 
     Yields:
-        Sample: with the boxes that the model is given, or is scored against where it is given none.
+        Sample: tile with the training boxes or, in evaluation, the ground truth.
 
     Raises:
         UserError: the config has no loader of this split.
     """
     settings = cfg.get(f"{split}_dataloader")
     if not settings:
-        raise UserError(f"{cfg.filename}: has no {split}_dataloader")
+        raise UserError(f"{cfg.filename}: has no {split}_dataloader; name another split")
     use_scope(cfg)
     settings = {**settings, "num_workers": 0, "persistent_workers": False, "prefetch_factor": None}
     loader = Runner.build_dataloader(settings, seed=seed)
@@ -70,7 +70,7 @@ def read_samples(cfg: Config, split: str, seed: int) -> Iterator[Sample]:
     for batch in loader:
         for image, sample in zip(batch["inputs"], batch["data_samples"], strict=True):
             if test_mode:
-                # a test pipeline may load boxes after resizing, and so leave them in pixels of the file
+                # test pipelines can load boxes after resizing, so these boxes are in pixels of the file
                 scale = np.tile(np.float32(sample.get("scale_factor", (1, 1))), 2)
                 boxes = np.array(labels[sample.img_id], np.float32).reshape(-1, 4) * scale
             else:
@@ -80,14 +80,14 @@ def read_samples(cfg: Config, split: str, seed: int) -> Iterator[Sample]:
 
 
 def draw(sample: Sample, longest: int | None = None) -> NDArray[np.uint8]:
-    """Draw a sample's boxes 1 px wide, on the outermost pixels that are theirs, below a title.
+    """Draw the boxes of a sample, 1 px wide, and a title above the image.
 
     Args:
-        sample: is left as it is.
-        longest: a longer image is shrunk to it first; None never shrinks.
+        sample: sample to draw; it is not changed.
+        longest: maximum side of the image, which is shrunk if it is larger; None does not shrink it.
 
     Returns:
-        BGR ``(title + H, W, 3)``.
+        BGR image, ``(title + H, W, 3)``.
     """
     height, width = sample.image.shape[:2]
     scale = min(1.0, longest / max(height, width)) if longest else 1.0
@@ -99,16 +99,16 @@ def draw(sample: Sample, longest: int | None = None) -> NDArray[np.uint8]:
 
 
 def contact_sheet(samples: Iterable[Sample]) -> NDArray[np.uint8]:
-    """Draw samples, shrunk to :data:`CELL`, in as many rows as columns or one fewer; BGR."""
+    """Draw samples in a square grid, each shrunk to :data:`CELL`; return a BGR image."""
     pictures = [draw(sample, CELL) for sample in samples]
     return grid(pictures, math.ceil(math.sqrt(len(pictures))))
 
 
 def save(samples: Iterator[Sample], out: Path) -> tuple[int, int]:
-    """Write a PNG a sample and the contact sheet to ``out``, which appears when all is written.
+    """Write a PNG file for each sample and the contact sheet to the new folder ``out``, atomically.
 
     Returns:
-        tuple: how many samples, and how many boxes they have.
+        tuple: number of samples, and number of their boxes.
     """
     drawn = list(samples)
     with atomic_folder(out.absolute()) as partial:
@@ -119,14 +119,14 @@ def save(samples: Iterator[Sample], out: Path) -> tuple[int, int]:
 
 
 def check_display() -> None:
-    """Raise a :class:`UserError` where no window can be opened."""
+    """Raise :class:`UserError` if matplotlib cannot open a window."""
     windowed = backend_registry.list_builtin(BackendFilter.INTERACTIVE)  # type: ignore[no-untyped-call]
     if plt.get_backend().lower() not in windowed:
-        raise UserError("no display to open a window on, or no toolkit for it: save the pictures with --out DIR")
+        raise UserError("cannot open a window: no display or no GUI toolkit; save the pictures with --out DIR")
 
 
 def show(samples: Iterable[Sample]) -> None:
-    """Open a window with the contact sheet and wait until it is closed."""
+    """Show the contact sheet in a window until the window is closed."""
     plt.figure(figsize=(12, 12), layout="tight")
     plt.imshow(contact_sheet(samples)[..., ::-1])
     plt.axis("off")

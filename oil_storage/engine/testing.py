@@ -1,4 +1,4 @@
-"""Test a checkpoint: predict the tiles of a split, merge them into scenes, and score both."""
+"""Test a checkpoint: detect in the tiles of a split, merge the tiles into scenes, and score both."""
 
 import copy
 import hashlib
@@ -25,31 +25,31 @@ from oil_storage.engine.runner import ConciseRunner, check_tiles, use_scope
 from oil_storage.engine.tta import use_tta
 from oil_storage.errors import UserError
 from oil_storage.evaluation.curves import curve
-from oil_storage.evaluation.dense_coco import PUBLISHED_TILES, published_score
+from oil_storage.evaluation.dense_coco import PUBLISHED_TILES, published_score, results_of
 from oil_storage.evaluation.matching import Matched, match_scenes, truth_sha256
 from oil_storage.evaluation.scene_metric import SceneMetric
-from oil_storage.evaluation.scene_score import results_of, score_scenes
+from oil_storage.evaluation.scene_score import score_scenes
 from oil_storage.figures import TestRecord, TrainedBy, metric_key
-from oil_storage.files import partial_path, publish, remove_partial, sha256
+from oil_storage.files import remove_partial, sha256
 from oil_storage.manifest import Manifest
 
 PACKAGES = ("oil-storage", "torch", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "faster-coco-eval", "numpy")
-"""Packages whose versions are recorded."""
+"""Packages whose versions are stored in a :class:`oil_storage.figures.TestRecord`."""
 COMPARED = ("model", "test_dataloader.dataset", "test_evaluator", "test_cfg", "optim_wrapper.type")
-"""Parts of a config that change what a checkpoint scores."""
+"""Parts of a config that affect the metrics of a checkpoint."""
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Tested:
-    """A tested checkpoint.
+    """Result of a test.
 
     Attributes:
-        record: what was tested, and its figures.
-        scenes: detections of whole scenes beside the ground truth.
-        tile_detections: COCO results; their image ids are those of ``tiles``.
-        tiles: the tiles and their boxes.
-        tile_folder: images of the tiles.
+        record: settings and metrics of the test.
+        scenes: scenes with detections and ground truth.
+        tile_detections: COCO results of the tiles, with the image ids of ``tiles``.
+        tiles: tiles and their ground truth.
+        tile_folder: folder with the images of the tiles.
     """
 
     record: TestRecord
@@ -70,23 +70,23 @@ def evaluate_checkpoint(
     out: Path | None = None,
     options: Sequence[str] = (),
 ) -> Tested | None:
-    """Test a checkpoint on a split; on ``val``, choose the score threshold and store it in the checkpoint.
+    """Test a checkpoint on a split. On ``val``, also choose the score threshold and store it in the checkpoint.
 
     Args:
         cfg: see :func:`oil_storage.config.load`; changed in place.
         path: checkpoint or weights in safetensors.
         split: ``val`` or ``test``.
-        tta: merge the predictions of several views of each tile.
+        tta: use test-time augmentation.
         launcher: ``none``, ``pytorch`` or ``slurm``.
-        show_dir: folder for pictures of predictions beside ground truth.
-        out: pickle of the predictions.
-        options: overrides that ``cfg`` was read with, for the record.
+        show_dir: folder for pictures of detections and ground truth.
+        out: pickle file for the predictions.
+        options: overrides of the config, for the record.
 
     Returns:
-        Tested | None: None in all processes but the first.
+        Tested | None: the result in the first process, None in the others.
 
     Raises:
-        UserError: the checkpoint or the data does not allow this test, or the weights were trained on these scenes.
+        UserError: the checkpoint does not fit the config, was trained on these scenes, or the data are not prepared.
     """
     use_scope(cfg)
     checkpoint = Checkpoint.read(path)
@@ -97,8 +97,10 @@ def evaluate_checkpoint(
     check_tiles(cfg, "test_dataloader")
     data_root = Path(dataset.data_root)
     checkpoint.check_unseen(data_root, split)
-    for change in changes:
-        logger.info("not as it was trained: %s", change)
+    is_published = path.suffix.lower() == SAFETENSORS
+    if options or not is_published:  # the repository's config of published weights may be newer than their training
+        for change in changes:
+            logger.info("%s: differs from the config of the training: %s", cfg.filename, change)
     config_sha256 = hashlib.sha256(cfg.pretty_text.encode()).hexdigest()
     cfg.work_dir = str(Path(cfg.work_dir, split))
     cfg.load_from, cfg.resume = str(path), False
@@ -111,36 +113,33 @@ def evaluate_checkpoint(
     runner = ConciseRunner.from_cfg(cfg)
     precision = compute_as_configured(runner.model, cfg)
     if cfg.optim_wrapper.type == "Bf16OptimWrapper" and precision == "float32":
-        logger.warning("computes in float32: this device has no bfloat16")
+        logger.warning("this device does not support bfloat16; testing in float32")
     scene_metric = SceneMetric()
     added = [scene_metric]
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        remove_partial(out.parent, out.name)
-        added.append(DumpDetResults(out_file_path=str(partial_path(out))))
+        added.append(DumpDetResults(out_file_path=str(out)))
     for metric in added:
         metric.dataset_meta = runner.test_evaluator.dataset_meta
     runner.test_evaluator.metrics.extend(added)
     metrics = runner.test()
     if not is_main_process():
         return None
-    if out is not None:
-        publish(partial_path(out), out)
-
     scenes = match_scenes(scene_metric.merged)
     threshold = curve(scenes).best_threshold() if split == "val" else checkpoint.threshold(tta)
     figures = score_scenes(scenes, threshold)
     data = Manifest.load(data_root).identity
-    is_ours = path.suffix.lower() != SAFETENSORS  # published weights stay as they are
-    if split == "val" and threshold is not None and not changes and is_ours:
+    if split == "val" and threshold is not None and not (changes or is_published):
         try:
             store_threshold(path, ChosenThreshold(threshold, figures.f1 or 0.0, data.sha256), tta)
-        except UserError as error:  # the figures are worth more
+        except UserError as error:  # the metrics are still valid
             logger.warning(str(error))
     ann_file = Path(scene_metric.dataset_meta["ground_truth"]["tiles"])
     tiles, tile_set = CocoFile.load(ann_file), f"{dataset.tile}_{dataset.overlap}"
     tile_detections = [
-        result for tile, detections in sorted(scene_metric.found.items()) for result in results_of(tile, detections)
+        result
+        for tile, detections in sorted(scene_metric.tile_detections.items())
+        for result in results_of(tile, detections)
     ]
     published = published_score(tiles.to_dict(), tile_detections) if tile_set == PUBLISHED_TILES else {}
     record = TestRecord(
@@ -168,15 +167,15 @@ def evaluate_checkpoint(
 
 
 def compare_with_training(cfg: Config, checkpoint: Checkpoint) -> tuple[TrainedBy | None, list[str]]:
-    """Return what a checkpoint tells of its training, and what differs between that training and a test.
+    """Return the provenance of a checkpoint, and the differences between its training and a test.
 
     Args:
-        cfg: config of the test, its split and views not yet chosen.
-        checkpoint: to be tested.
+        cfg: config of the test, before split and test-time augmentation are set.
+        checkpoint: checkpoint to test.
 
     Returns:
-        tuple: None where the checkpoint tells nothing; and the changes in model, tiles, evaluator and precision, as
-            sentences.
+        tuple: the provenance, None if it is not recorded; and the differences in model, tiles, evaluator and precision,
+        see :func:`oil_storage.checkpoints.trained_config.differences`.
     """
     meta = checkpoint.meta
     if meta.trained is None:
@@ -189,10 +188,9 @@ def compare_with_training(cfg: Config, checkpoint: Checkpoint) -> tuple[TrainedB
         recipe_sha256=recipe_sha256(before),
     )
     for config in (before, now):
-        from_scratch(config)  # frozen layers and first weights change no score
-    old, new = ({key: reduce(_get, key.split("."), config) for key in COMPARED} for config in (before, now))
+        from_scratch(config)  # frozen layers and initial weights do not affect a test
+    old, new = (
+        {key: reduce(lambda node, name: node.get(name) or {}, key.split("."), config) for key in COMPARED}
+        for config in (before, now)
+    )
     return trained, list(differences(old, new))
-
-
-def _get(node: Any, key: str) -> Any:
-    return node.get(key) or {}

@@ -1,4 +1,4 @@
-"""Train a detector: check config and data, find the checkpoint to start from, and run."""
+"""Train a detector: check config and data, find the initial checkpoint, and run."""
 
 import logging
 import math
@@ -19,26 +19,26 @@ from oil_storage.schedule import keep_epochs
 
 logger = logging.getLogger(__name__)
 AUTO = "auto"
-"""Value of ``resume``: the newest checkpoint of the work dir."""
+"""Value of ``resume`` that selects the newest checkpoint of the work dir."""
 
 
 def train(cfg: Config, *, launcher: str = "none", resume: str | None = None, scratch: bool = False) -> None:
-    """Train a config; on SIGINT or SIGTERM, save and raise.
+    """Train the detector of a config. On SIGINT or SIGTERM, save a checkpoint and raise.
 
     Args:
         cfg: see :func:`oil_storage.config.load`; changed in place.
         launcher: ``none``, ``pytorch`` or ``slurm``.
-        resume: checkpoint to resume, or :data:`AUTO`; None starts anew, unless the config says ``resume=True``.
-        scratch: load no weights and freeze nothing.
+        resume: checkpoint to resume, or :data:`AUTO`; None starts a new training, unless the config sets ``resume``.
+        scratch: load no weights and freeze no layers.
 
     Raises:
-        UserError: the data, the checkpoint or a setting does not allow this training, or its loss is not finite.
+        UserError: data, checkpoint or config are not valid for this training, or the loss is not finite.
         TrainingInterrupted: see :class:`oil_storage.engine.interruption.InterruptionHook`.
     """
     use_scope(cfg)
     if scratch:
         from_scratch(cfg)
-        logger.info("training starts from scratch: no weights are loaded, nothing is frozen")
+        logger.info("training from scratch: no weights are loaded, and no layers are frozen")
     distributed.prepare(cfg, launcher)
     processes = distributed.processes(cfg)
     if message := keep_epochs(cfg, processes):
@@ -46,15 +46,15 @@ def train(cfg: Config, *, launcher: str = "none", resume: str | None = None, scr
     for name in ("train_dataloader", "val_dataloader"):
         if cfg.get(name):
             cfg[name].setdefault("worker_init_fn", {"type": "ignore_signals"})
-            check_tiles(cfg, name)  # before a checkpoint is fetched for it
+            check_tiles(cfg, name)  # before a checkpoint is downloaded
     work_dir = Path(cfg.work_dir)
     remove_partial(work_dir)
     resume = resume or (cfg.get("resume") and (cfg.get("load_from") or AUTO)) or None
     last = find_last(work_dir) if resume == AUTO else Path(resume) if resume else None
     if not resume and (work_dir / INTERRUPTED).is_file():
         raise UserError(
-            f"{work_dir}: holds a training that was interrupted: --resume carries on;\n"
-            f"to start anew name another --work-dir, or delete {work_dir / INTERRUPTED}"
+            f"{work_dir}: contains an interrupted training; continue it with --resume,\n"
+            f"or start a new one with another --work-dir, or after deleting {work_dir / INTERRUPTED}"
         )
     if last is not None:
         cfg.resume, cfg.load_from = True, str(last)
@@ -67,9 +67,9 @@ def train(cfg: Config, *, launcher: str = "none", resume: str | None = None, scr
         if root := data_root(cfg):
             checkpoint.check_unseen(root, "val")
         finished = (checkpoint.meta.iter or 0) >= cfg.train_cfg.get("max_iters", math.inf)
-        if last is not None and finished and last.name != INTERRUPTED:  # after which a validation may be due
-            logger.info("%s: trained to its end, %d iterations; nothing is left to do", last, cfg.train_cfg.max_iters)
+        if last is not None and finished and last.name != INTERRUPTED:  # a validation may be pending after INTERRUPTED
+            logger.info("%s: training is already complete (%d iterations)", last, cfg.train_cfg.max_iters)
             return
     if resume:
-        logger.info(f"resuming {last}" if last else f"{work_dir}: no checkpoint to resume, starting anew")
+        logger.info(f"resuming {last}" if last else f"{work_dir}: no checkpoint to resume; starting a new training")
     ConciseRunner.from_cfg(cfg).train()

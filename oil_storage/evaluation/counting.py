@@ -1,71 +1,46 @@
-"""How many tanks a scene has, where their centres are and how large they are: what users ask."""
+"""Errors in the number of tanks per scene, and in their positions and sizes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from oil_storage.evaluation.matching import Matched
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Errors of the number of detections a scene.
+def count_errors(scenes: Sequence[Matched], threshold: float) -> dict[str, float]:
+    """Compare the number of detections that reach ``threshold`` with the number of objects, scene by scene.
 
-    Attributes:
-        mae: mean absolute error, tanks.
-        bias: mean error, tanks; positive where there are too many.
-        r2: share of the variance of the true numbers that the found ones explain; nan where all are equal.
+    Returns:
+        dict: ``count_mae``, the mean absolute error; ``count_bias``, the mean error, positive for too many detections;
+        and ``count_r2``, the coefficient of determination, nan if all scenes have the same number of objects.
     """
-
-    mae: float
-    bias: float
-    r2: float
-
-
-def count_errors(scenes: Sequence[Matched], threshold: float) -> Counts:
-    """Compare the numbers of detections that reach ``threshold`` with those of the objects, scene by scene."""
-    found = np.array([(one.scores >= threshold).sum() for one in scenes], float)
-    true = np.array([len(one.result.truth) for one in scenes], float)
+    predicted = np.array([(scene.scores >= threshold).sum() for scene in scenes], float)
+    true = np.array([len(scene.result.truth) for scene in scenes], float)
     spread = ((true - true.mean()) ** 2).sum()
-    r2 = 1 - ((found - true) ** 2).sum() / spread if spread else float("nan")
-    return Counts(float(np.abs(found - true).mean()), float((found - true).mean()), float(r2))
+    r2 = 1 - ((predicted - true) ** 2).sum() / spread if spread else float("nan")
+    error = predicted - true
+    return {"count_mae": float(np.abs(error).mean()), "count_bias": float(error.mean()), "count_r2": float(r2)}
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """Errors of the detections that are right at IoU 0.5; nan where none is, or where metres are not known.
+def geometry_errors(scenes: Sequence[Matched], threshold: float) -> dict[str, float]:
+    """Compare the correct boxes that reach ``threshold`` with their objects. A box is correct at IoU 0.5.
 
-    Attributes:
-        iou: mean IoU.
-        centre_px: mean distance of the centres, pixels.
-        diameter_px: mean absolute error of the diameter (the mean of both sides), pixels.
-        diameter_bias_px: mean error of the diameter, pixels; positive where boxes are too large.
-        centre_m: as ``centre_px``, metres.
-        diameter_m: as ``diameter_px``, metres.
+    Returns:
+        dict: means over all correct boxes: ``iou``; ``centre_px``, the distance between centres; ``diameter_px``, the
+        absolute error of the diameter (the mean of width and height); ``diameter_bias_px``, its signed error, positive
+        for boxes that are too large; ``centre_m`` and ``diameter_m``, the same in metres. A value is nan if there is no
+        correct box, and a value in metres is nan if the ground sampling distance is not known.
     """
-
-    iou: float
-    centre_px: float
-    diameter_px: float
-    diameter_bias_px: float
-    centre_m: float
-    diameter_m: float
-
-
-def geometry_errors(scenes: Sequence[Matched], threshold: float) -> Geometry:
-    """Compare the boxes that reach ``threshold`` with those of their objects."""
-    ious, distances, growths, metres = ([np.zeros(0)] for _ in range(4))
-    for one in scenes:
-        right = np.flatnonzero(one.right & (one.scores >= threshold))
-        objects = one.at[0][right]
-        error = one.boxes[right].astype(float) - one.result.truth[objects]
-        ious.append(one.ious[right, objects])
-        distances.append(np.hypot(*((error[:, :2] + error[:, 2:]) / 2).T))
-        growths.append((error[:, 2:] - error[:, :2]).mean(axis=1))
-        metres.append(np.full(len(right), one.result.gsd or np.nan))
-    iou, distance, growth, gsd = (np.concatenate(parts) for parts in (ious, distances, growths, metres))
-    if not len(iou):
-        return Geometry(*[float("nan")] * 6)
-    size = np.abs(growth)
-    return Geometry(*(float(each.mean()) for each in (iou, distance, size, growth, distance * gsd, size * gsd)))
+    columns = [np.zeros((6, 0))]
+    for scene in scenes:
+        right = np.flatnonzero(scene.right & (scene.scores >= threshold))
+        objects = scene.at[0][right]
+        error = scene.boxes[right].astype(float) - scene.result.truth[objects]
+        distance = np.hypot(*((error[:, :2] + error[:, 2:]) / 2).T)
+        growth = (error[:, 2:] - error[:, :2]).mean(axis=1)
+        size, gsd = np.abs(growth), scene.result.gsd or np.nan
+        columns.append(np.stack([scene.ious[right, objects], distance, size, growth, distance * gsd, size * gsd]))
+    table = np.concatenate(columns, axis=1)
+    means = table.mean(axis=1) if table.size else np.full(6, np.nan)
+    names = ("iou", "centre_px", "diameter_px", "diameter_bias_px", "centre_m", "diameter_m")
+    return dict(zip(names, means.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 over the score threshold, and the average precisions that are read off them."""
+"""Precision, recall and F1 as functions of the score threshold, and average precision."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from oil_storage.evaluation.dense_coco import MAX_DETECTIONS
 from oil_storage.evaluation.matching import IOUS, Matched
 
 RECALLS = np.linspace(0, 1, 101)
-"""Where COCO reads precision."""
+"""Recalls at which COCO samples the precision."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Precision and recall at IoU 0.5 if detections below a threshold are left out, for each score that occurs.
+    """Precision and recall at IoU 0.5 for every score threshold that makes a difference.
 
     Attributes:
-        thresholds: ``(K,)``, falling: detections of this score and above count.
+        thresholds: ``(K,)``, the distinct scores, in descending order. Detections at or above a threshold count.
         precision: ``(K,)``.
-        recall: ``(K,)``; nan where there is no object at all.
+        recall: ``(K,)``; nan if there are no objects.
     """
 
     thresholds: NDArray[np.float64]
@@ -29,7 +29,7 @@ class Curve:
 
     @property
     def f1(self) -> NDArray[np.float64]:
-        """``(K,)``: harmonic mean of precision and recall; 0 where both are."""
+        """Harmonic mean of precision and recall, ``(K,)``; 0 where both are 0."""
         total = self.precision + self.recall
         f1: NDArray[np.float64] = np.divide(
             2 * self.precision * self.recall, total, out=np.zeros_like(total), where=total > 0
@@ -37,32 +37,33 @@ class Curve:
         return f1
 
     def best_threshold(self) -> float | None:
-        """The threshold of the best F1, the highest of equal ones; None without detections."""
+        """Return the highest threshold that maximises F1; None if there are no detections."""
         return float(self.thresholds[np.argmax(self.f1)]) if len(self.thresholds) else None
 
 
 def curve(scenes: Sequence[Matched]) -> Curve:
-    """The curve of all scenes together."""
-    scores = np.concatenate([np.zeros(0), *(one.scores for one in scenes)])
-    right = np.concatenate([np.zeros(0, bool), *(one.right for one in scenes)])
-    objects = sum(len(one.result.truth) for one in scenes)
+    """Compute the curve of all scenes together."""
+    scores = np.concatenate([np.zeros(0), *(scene.scores for scene in scenes)])
+    right = np.concatenate([np.zeros(0, bool), *(scene.right for scene in scenes)])
+    objects = sum(len(scene.result.truth) for scene in scenes)
     order = np.argsort(-scores, kind="stable")
-    scores, found = scores[order], np.cumsum(right[order])
-    # detections of one score come in together
+    scores, true_positives = scores[order], np.cumsum(right[order])
+    # a threshold admits all detections with the same score
     last = np.flatnonzero(np.diff(scores, append=-np.inf))
-    precision = found[last] / (last + 1)
-    return Curve(scores[last], precision, found[last] / objects if objects else np.full(len(last), np.nan))
+    true_positives = true_positives[last]
+    recall = true_positives / objects if objects else np.full(len(last), np.nan)
+    return Curve(scores[last], true_positives / (last + 1), recall)
 
 
 @dataclass(frozen=True)
 class At:
-    """Figures at one score threshold and IoU 0.5.
+    """Precision, recall and F1 at one score threshold and IoU 0.5.
 
     Attributes:
-        threshold: of the score.
-        precision: share of the detections that are right; nan where there is none.
-        recall: share of the objects that are found; nan where there is none.
-        f1: 2 right / (detections + objects); nan where there is neither.
+        threshold: score threshold.
+        precision: fraction of the detections that are correct; nan if there are no detections.
+        recall: fraction of the objects that are detected; nan if there are no objects.
+        f1: harmonic mean of both; nan if there are neither detections nor objects.
     """
 
     threshold: float
@@ -72,10 +73,10 @@ class At:
 
 
 def at_threshold(scenes: Sequence[Matched], threshold: float) -> At:
-    """Precision, recall and F1 of the detections whose scores reach ``threshold``."""
-    right = sum(int(one.right[one.scores >= threshold].sum()) for one in scenes)
-    detections = sum(int((one.scores >= threshold).sum()) for one in scenes)
-    objects = sum(len(one.result.truth) for one in scenes)
+    """Compute precision, recall and F1 of the detections whose scores reach ``threshold``."""
+    right = sum(int(scene.right[scene.scores >= threshold].sum()) for scene in scenes)
+    detections = sum(int((scene.scores >= threshold).sum()) for scene in scenes)
+    objects = sum(len(scene.result.truth) for scene in scenes)
 
     def share(number: int, of: int) -> float:
         return number / of if of else float("nan")
@@ -84,71 +85,76 @@ def at_threshold(scenes: Sequence[Matched], threshold: float) -> At:
 
 
 def voc_ap(scenes: Sequence[Matched]) -> tuple[float, float]:
-    """Pascal VOC's average precision at IoU 0.5.
+    """Compute Pascal VOC's average precision at IoU 0.5.
 
-    Source: Everingham et al., "The Pascal Visual Object Classes Challenge", https://doi.org/10.1007/s11263-009-0275-4;
-    matches are COCO's, and of equal scores all come in together.
+    Detections are matched by COCO's rules, and detections with equal scores enter the curve together.
+
+    Source: Everingham et al., "The Pascal Visual Object Classes Challenge", https://doi.org/10.1007/s11263-009-0275-4.
 
     Returns:
-        tuple: read at 11 recalls (as until 2009), and the area below the curve; nan without objects.
+        tuple: the 11-point average (the metric until 2009), and the area under the curve. Both are nan if there are no
+        objects.
     """
-    one = curve(scenes)
+    points = curve(scenes)
     if not any(len(scene.result.truth) for scene in scenes):
         return float("nan"), float("nan")
-    envelope = np.maximum.accumulate(one.precision[::-1])[::-1]
-    eleven = [max(one.precision[one.recall >= recall - 1e-12], default=0.0) for recall in np.linspace(0, 1, 11)]
-    return float(np.mean(eleven)), float((envelope * np.diff(one.recall, prepend=0.0)).sum())
+    envelope = np.maximum.accumulate(points.precision[::-1])[::-1]
+    eleven = [max(points.precision[points.recall >= recall - 1e-12], default=0.0) for recall in np.linspace(0, 1, 11)]
+    return float(np.mean(eleven)), float((envelope * np.diff(points.recall, prepend=0.0)).sum())
 
 
 def average_precision(scores: NDArray[np.float32], right: NDArray[np.bool_], objects: int) -> float:
-    """COCO's average precision at one IoU.
+    """Compute COCO's average precision at one IoU threshold.
 
     Args:
         scores: ``(M,)``, in any order.
-        right: ``(M,)``: which detections are right.
-        objects: number that there is; nan results from 0.
+        right: ``(M,)``, True for correct detections.
+        objects: number of objects; the result is nan if it is 0.
     """
     order = np.argsort(-scores, kind="stable")
     return float(_interpolated(np.cumsum(right[order], dtype=np.int64)[None], np.arange(1, len(order) + 1), objects)[0])
 
 
 def _interpolated(found: NDArray[np.int64], seen: NDArray[np.int64], objects: int) -> NDArray[np.float64]:
-    """Mean of the precision at 101 recalls, ``(K,)``, of right detections ``(K, M)`` among those seen ``(M,)``."""
+    """Average the precision over 101 recalls, ``(K,)``.
+
+    ``found`` and ``seen`` are cumulative numbers of correct detections, ``(K, M)``, and of all detections, ``(M,)``.
+    """
     if not objects:
         return np.full(len(found), np.nan)
     precision = np.divide(found, seen, out=np.zeros(found.shape), where=seen > 0)
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     sums = []
     for level in range(len(found)):
-        places = np.searchsorted(found[level] / objects, RECALLS, side="left")
-        sums.append(float(envelope[level][places[places < len(seen)]].sum()))
+        ranks = np.searchsorted(found[level] / objects, RECALLS, side="left")
+        sums.append(float(envelope[level][ranks[ranks < len(seen)]].sum()))
     return np.array(sums) / len(RECALLS)
 
 
 class AveragePrecision:
-    """COCO's average precision of scenes that count a number of times each, for resampling them.
+    """COCO's average precision of weighted scenes, for the bootstrap.
 
-    With a weight of 1 each it is what :func:`oil_storage.evaluation.dense_coco.score` gives, its limit of detections
-    included.
+    If all weights are 1, the result equals that of :func:`oil_storage.evaluation.dense_coco.score`, including its limit
+    of detections per image.
 
     Args:
-        scenes: all.
+        scenes: all scenes.
     """
 
     def __init__(self, scenes: Sequence[Matched]) -> None:
-        scores = np.concatenate([np.zeros(0), *(one.scores[:MAX_DETECTIONS] for one in scenes)])
+        scores = np.concatenate([np.zeros(0), *(scene.scores[:MAX_DETECTIONS] for scene in scenes)])
         order = np.argsort(-scores, kind="stable")
-        numbers = [min(len(one.scores), MAX_DETECTIONS) for one in scenes]
-        right = [one.at[:, :MAX_DETECTIONS] >= 0 for one in scenes]
+        numbers = [min(len(scene.scores), MAX_DETECTIONS) for scene in scenes]
+        right = [scene.at[:, :MAX_DETECTIONS] >= 0 for scene in scenes]
         self.scene = np.repeat(np.arange(len(scenes)), numbers)[order]
         self.right = np.concatenate([np.zeros((len(IOUS), 0), bool), *right], axis=1)[:, order]
-        self.objects = np.array([len(one.result.truth) for one in scenes])
+        self.objects = np.array([len(scene.result.truth) for scene in scenes])
 
     def __call__(self, weights: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Average precision at each of :data:`~oil_storage.evaluation.matching.IOUS`, ``(10,)``.
+        """Compute the average precision at each of :data:`~oil_storage.evaluation.matching.IOUS`, ``(10,)``.
 
         Args:
-            weights: ``(S,)``: how often each scene counts.
+            weights: ``(S,)``, number of times that each scene counts.
         """
         weight = weights[self.scene]
         found = np.cumsum(self.right * weight, axis=1, dtype=np.int64)

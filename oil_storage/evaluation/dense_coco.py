@@ -1,36 +1,39 @@
-"""COCO average precision with limits that hold on dense images.
+"""COCO average precision for images with hundreds of objects.
 
-pycocotools' summary looks at 100 detections an image, whatever ``maxDets`` says, so perfect predictions on 300 tanks
-score 0.34. Here every detection up to :data:`MAX_DETECTIONS` an image counts.
+The summary of pycocotools counts 100 detections per image, even if ``maxDets`` is larger, so that perfect predictions
+of 300 tanks score 0.34. Here up to :data:`MAX_DETECTIONS` detections per image count.
 """
 
-import contextlib
-import io
 import math
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from itertools import compress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
-from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
+from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
+from numpy.typing import NDArray
+
+from oil_storage.coco import CocoFile
+from oil_storage.merging import Detections
 
 MAX_DETECTIONS = 2000
-"""Detections per image that count, best scores first."""
+"""Number of detections per image that count, highest scores first."""
 
 LARGEST = 1e30
-"""Square pixels, in place of infinity: a detection of another size would not count as wrong."""
+"""Finite upper limit of the box area in square pixels, because COCO ignores false positives outside the limits."""
 
 SHOWN = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l", "AR")
-"""What a line of the log says; all figures are in its file."""
+"""Metrics in a log line; the log file contains all of them."""
 
 AREAS = {"s": (0.0, 32.0**2), "m": (32.0**2, 96.0**2), "l": (96.0**2, math.inf)}
 """COCO's size bins: box area in square pixels."""
 
 SIDES = (8, 16, 32, 64)
-"""Limits of our own size bins: square root of the box area in pixels. Half of the tanks are under 18 px."""
+"""Limits of the additional size bins: square root of the box area in pixels. Half of the tanks are under 18 px."""
 
 BINS = {
     name: (lower**2, upper**2)
@@ -46,25 +49,25 @@ def score(
     image_ids: Sequence[int] | None = None,
     most: int = MAX_DETECTIONS,
 ) -> dict[str, float]:
-    """Score detections by COCO's rules, but for the number of detections that count.
+    """Score detections by COCO's rules, with another limit on the number of detections.
 
     Args:
-        truth: COCO json: ``images``, ``annotations`` and ``categories``.
-        detections: COCO results: ``image_id``, ``category_id``, ``bbox`` (xywh, pixels) and ``score`` each.
-        image_ids: images that count; None takes all.
-        most: detections of an image that count, best scores first.
+        truth: COCO json with ``images``, ``annotations`` and ``categories``.
+        detections: COCO results, each with ``image_id``, ``category_id``, ``bbox`` (xywh, pixels) and ``score``.
+        image_ids: images to score; None scores all.
+        most: number of detections per image that count, highest scores first.
 
     Returns:
-        dict: ``mAP`` (IoU 0.50:0.95), ``mAP_50``, ``mAP_75``, ``mAP_s``, ``mAP_m``, ``mAP_l``, one of each of our own
-        bins from ``mAP_under_8`` to ``mAP_from_64``, and ``AR`` (largest recall, mean over IoU), each in [0, 1], or nan
-        where the ground truth has no box of that size.
+        dict: ``mAP`` (IoU 0.50:0.95), ``mAP_50``, ``mAP_75``, COCO's size bins ``mAP_s``, ``mAP_m`` and ``mAP_l``, the
+        additional bins from ``mAP_under_8`` to ``mAP_from_64``, and ``AR`` (maximum recall, averaged over IoU). Each is
+        in [0, 1], or nan if the ground truth has no box of that size.
     """
     areas = {"all": (0.0, math.inf), **AREAS, **BINS}
-    # of equal scores by place, so that no figure depends on the order given
-    ordered = sorted(detections, key=lambda one: (one["image_id"], -one["score"], one["bbox"]))
-    known = _indexed(truth, truth["annotations"])
-    found = known.loadRes([dict(one) for one in ordered]) if ordered else _indexed(truth, [])
-    evaluation = COCOeval_faster(known, found, "bbox", print_function=_print_nothing)
+    # equal scores are ordered by position, so that the result does not depend on the order of the input
+    ordered = sorted(detections, key=lambda result: (result["image_id"], -result["score"], result["bbox"]))
+    ground_truth = _indexed(truth, truth["annotations"])
+    results = ground_truth.loadRes([dict(result) for result in ordered]) if ordered else _indexed(truth, [])
+    evaluation = COCOeval_faster(ground_truth, results, "bbox", print_function=_print_nothing)
     evaluation.params.maxDets = [most]
     evaluation.params.areaRng = [[lower, min(upper, LARGEST)] for lower, upper in areas.values()]
     evaluation.params.areaRngLbl = list(areas)
@@ -72,7 +75,7 @@ def score(
         evaluation.params.imgIds = list(image_ids)
     evaluation.evaluate()
     evaluation.accumulate()
-    # (IoU thresholds, recall thresholds, classes, areas, detection limits); -1 marks bins without ground truth
+    # shape: (IoU thresholds, recall thresholds, classes, areas, detection limits); -1 marks bins without ground truth
     precision = evaluation.eval["precision"][..., 0]
     recall = evaluation.eval["recall"][..., 0]
     by_area = dict(zip(areas, np.moveaxis(precision, -1, 0), strict=True))
@@ -86,14 +89,14 @@ def score(
 
 
 PUBLISHED_TILES = "640_64"
-"""Tile set for which the AP of YOLOX-s on these scenes was published."""
+"""Tile set (size and overlap) of the published AP of YOLOX-s on these scenes."""
 
 
 def published_score(truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Score tiles by the rules under which the AP of YOLOX-s on these scenes was published, to compare with it.
+    """Score tiles by the rules of the published AP of YOLOX-s on these scenes, for comparison with it.
 
-    Boxes with a side under 5 px or an aspect over 2.5 are left out of the ground truth, so that a detection of one
-    counts as wrong; 100 detections a tile count.
+    The ground truth excludes boxes with a side under 5 px or an aspect ratio over 2.5, so that their detections count
+    as false positives. The limit is 100 detections per tile.
 
     Source: J. Audi, deeplearning.earth, 2022-06-15.
 
@@ -101,73 +104,58 @@ def published_score(truth: Mapping[str, Any], detections: Sequence[Mapping[str, 
         truth: see :func:`score`.
         detections: see :func:`score`.
     """
-    kept = []
-    for annotation in truth["annotations"]:
-        shorter, longer = sorted(annotation["bbox"][2:])
-        if shorter >= 5.0 and longer <= 2.5 * shorter:
-            kept.append(annotation)
-    return score({**truth, "annotations": kept}, detections, most=100)
+    sides = [sorted(annotation["bbox"][2:]) for annotation in truth["annotations"]]
+    is_scored = [shorter >= 5.0 and longer <= 2.5 * shorter for shorter, longer in sides]
+    return score({**truth, "annotations": [*compress(truth["annotations"], is_scored)]}, detections, most=100)
+
+
+def results_of(image_id: int, detections: Detections) -> list[dict[str, Any]]:
+    """Convert the detections of one image to COCO results."""
+    return [
+        {"image_id": image_id, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": value}
+        for (x1, y1, x2, y2), value in zip(detections.boxes.tolist(), detections.scores.tolist(), strict=True)
+    ]
 
 
 def _indexed(dataset: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> COCO:
     coco = COCO()
-    coco.dataset = {**dataset, "annotations": [dict(one) for one in annotations]}  # evaluation writes into them
+    coco.dataset = {**dataset, "annotations": [dict(annotation) for annotation in annotations]}  # modified in place
     coco.createIndex()
     return coco
 
 
 def _print_nothing(*_: Any, **__: Any) -> None:
-    """In place of what the evaluation would print."""
+    """Replace the evaluation's print function."""
 
 
-def _mean(values: "np.ndarray[Any, np.dtype[np.float64]]") -> float:
+def _mean(values: NDArray[np.float64]) -> float:
     counted = values[values > -1]
     return float(counted.mean()) if counted.size else float("nan")
 
 
 @METRICS.register_module()
-class DenseCocoMetric(CocoMetric):
-    """mmdet's CocoMetric, scored by :func:`score`; keys are ``coco/bbox_mAP``, ``coco/bbox_mAP_50`` and so on.
+class DenseCocoMetric(BaseMetric):
+    """Metric of :func:`score` for tiles; keys are ``coco/bbox_mAP``, ``coco/bbox_mAP_50`` and so on.
 
-    The ground truth is the COCO json that the scored data set names in its ``metainfo["ground_truth"]``.
-
-    Args:
-        **kwargs: of :class:`mmdet.evaluation.CocoMetric`.
+    The ground truth is the COCO json in ``metainfo["ground_truth"]["tiles"]`` of the data set.
     """
 
-    @property
-    def dataset_meta(self) -> Any:
-        """``metainfo`` of the data set that is scored."""
-        return self._dataset_meta
+    default_prefix = "coco"
 
-    @dataset_meta.setter
-    def dataset_meta(self, metainfo: dict[str, Any]) -> None:
-        self._dataset_meta = metainfo
-        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
-            self._coco_api = COCO(metainfo["ground_truth"]["tiles"], print_function=_print_nothing)
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """Store the detections of a batch of tiles."""
+        for sample in data_samples:
+            boxes, scores = (sample["pred_instances"][key].float().cpu().numpy() for key in ("bboxes", "scores"))
+            self.results.append((sample["img_id"], boxes, scores))
 
-    def compute_metrics(self, results: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, float]:
-        """Score the predictions of all ranks.
-
-        Args:
-            results: a pair of ground truth and prediction for each image; ``bboxes`` are ``(N, 4)`` xyxy pixels.
-
-        Returns:
-            dict: the figures of :func:`score`, their names prefixed with ``bbox_``.
-        """
-        category = self._coco_api.getCatIds(catNms=self.dataset_meta["classes"])
+    def compute_metrics(self, results: list[tuple[int, NDArray[np.float32], NDArray[np.float32]]]) -> dict[str, float]:
+        """Score the detections of all ranks, given as image id, boxes and scores; see :func:`score`."""
+        truth = CocoFile.load(Path(self.dataset_meta["ground_truth"]["tiles"])).to_dict()
         detections = [
-            {
-                "image_id": one["img_id"],
-                "category_id": category[label],
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "score": float(value),
-            }
-            for _, one in results
-            for (x1, y1, x2, y2), label, value in zip(one["bboxes"].tolist(), one["labels"], one["scores"], strict=True)
+            detection for image_id, *found in results for detection in results_of(image_id, Detections(*found))
         ]
-        figures = score(self._coco_api.dataset, detections, [one["img_id"] for _, one in results])
+        figures = score(truth, detections, [image_id for image_id, *_ in results])
         MMLogger.get_current_instance().info(
             "  ".join(f"{name} {figures[name]:.3f}" for name in SHOWN) + f"  ({len(results)} tiles)"
         )
-        return OrderedDict((f"bbox_{name}", value) for name, value in figures.items())
+        return {f"bbox_{name}": value for name, value in figures.items()}

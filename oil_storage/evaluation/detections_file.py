@@ -1,8 +1,7 @@
-"""Detections of any tool, read from a file: COCO json, COCO results, CSV, or GeoJSON of each scene."""
+"""Read the detections of any tool from a file: COCO json, COCO results, CSV, or one GeoJSON per scene."""
 
 import csv
 import io
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,34 +12,38 @@ from oil_storage.annotations import geojson
 from oil_storage.annotations.images import scene_name
 from oil_storage.coco import CocoAnnotation, CocoFile
 from oil_storage.errors import UserError
+from oil_storage.evaluation.ground_truth import check_category, scene_names
 from oil_storage.files import read_json, read_text, validated, visible
 from oil_storage.merging import Detections
 
 CSV_COLUMNS = ("scene", "xmin", "ymin", "xmax", "ymax", "score")
-"""Boxes in pixels of the scene; other columns may be there too."""
+"""Required columns; boxes are in pixels of the scene. Other columns are ignored."""
 
-FARTHEST = 1e6
-"""Pixels: no scene is as large."""
+LARGEST = 1e6
+"""Largest coordinate that is accepted, pixels."""
 
 Row = tuple[str, str, list[float], float]
-"""A detection: where it is written, scene, xyxy, score."""
+"""A detection: its place in the file (for messages), its scene, its box (xyxy) and its score."""
 
 
 def read_detections(path: Path, names: Mapping[int | str, str], images: Mapping[str, Path]) -> dict[str, Detections]:
     """Read detections by scene.
 
     Args:
-        path: ``.csv`` with :data:`CSV_COLUMNS`; or ``.json``: COCO with ``images`` and, in its ``annotations``, a
-            ``score`` each; or a list of COCO results, whose ``image_id`` are those of the ground truth; or ``.geojson``
-            called like its scene, each feature with a ``score``; or a folder of such.
-        names: scene of each image id of the ground truth; empty where it has no ids.
-        images: image file of each scene of the ground truth, as far as known; places GeoJSON that is not in pixels.
+        path: one of:
+
+            * ``.csv`` with the columns :data:`CSV_COLUMNS`;
+            * ``.json``: COCO json whose annotations have a ``score``, or a list of COCO results, whose image ids are
+              those of the ground truth;
+            * ``.geojson`` with the name of its scene, whose features have a ``score``; or a folder of such files.
+        names: name of the scene of each image id in the ground truth; empty if the ground truth has no image ids.
+        images: known image files of the scenes, which GeoJSON in geographic coordinates needs.
 
     Returns:
-        dict: by the scene's name, which is its image file's without folder and suffix.
+        dict: detections by the name of the scene, which is the name of its image file without folder and suffix.
 
     Raises:
-        UserError: what is no such file, or a box or score that is no number or not in order.
+        UserError: the file has another format, or a box or a score is not valid.
     """
     if path.is_dir() or path.suffix.lower() == ".geojson":
         rows = _from_geojson(path, images)
@@ -50,71 +53,60 @@ def read_detections(path: Path, names: Mapping[int | str, str], images: Mapping[
         rows = _from_json(path, names)
     else:
         raise UserError(
-            f"{path}: detections are read from .json (COCO), .csv ({', '.join(CSV_COLUMNS)}), .geojson, or a folder of "
-            "GeoJSON"
+            f"{path}: unknown format; give .json (COCO), .csv ({', '.join(CSV_COLUMNS)}), .geojson, or a folder of "
+            "GeoJSON files"
         )
     by_scene: dict[str, list[list[float]]] = defaultdict(list)
     for place, scene, box, score in rows:
-        if not all(map(math.isfinite, (*box, score))):
-            raise UserError(f"{path}, {place}: a box or score that is no finite number: {box}, {score}")
-        if not 0 <= score <= 1:
-            raise UserError(f"{path}, {place}: a score of {score:g}; scores must be from 0 to 1")
-        if max(map(abs, box)) > FARTHEST:
-            raise UserError(f"{path}, {place}: a box that lies in no scene: {box}; boxes must be in pixels")
+        if not all(abs(value) <= LARGEST for value in box):
+            raise UserError(f"{place}: box {box} is not finite or too large; give pixels of the scene")
         if box[2] <= box[0] or box[3] <= box[1]:
-            raise UserError(f"{path}, {place}: a box without area, or its corners in another order: {box}")
+            raise UserError(f"{place}: box {box} has no area; the corners must be in the order xmin, ymin, xmax, ymax")
+        if not 0 <= score <= 1:
+            raise UserError(f"{place}: score {score:g} is not between 0 and 1; rescale the scores")
         by_scene[scene].append([*box, score])
     arrays = {scene: np.array(values, np.float32) for scene, values in by_scene.items()}
     return {scene: Detections(values[:, :4], values[:, 4]) for scene, values in arrays.items()}
 
 
 def _from_csv(path: Path) -> Iterator[Row]:
-    reader = csv.DictReader(io.StringIO(read_text(path)))
+    reader = csv.DictReader(io.StringIO(read_text(path)), restval="")
     if absent := [name for name in CSV_COLUMNS if name not in (reader.fieldnames or ())]:
         raise UserError(
-            f"{path}: has no column {', '.join(absent)}; needs {', '.join(CSV_COLUMNS)}, with commas between them"
+            f"{path}: has no column {', '.join(absent)}; needs {', '.join(CSV_COLUMNS)}, separated by commas"
         )
     try:
         for row in reader:
-            place = f"line {reader.line_num}"
-            if empty := [name for name in CSV_COLUMNS if not row[name]]:
-                raise UserError(f"{path}, {place}: no {', '.join(empty)}")
             *box, score = (float(row[name]) for name in CSV_COLUMNS[1:])
-            yield place, scene_name(row["scene"]), box, score
-    except csv.Error as error:
-        raise UserError(f"{path}: not CSV ({error})") from error
-    except ValueError as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}; correct it") from error
+            yield f"{path}:{reader.line_num}", scene_name(row["scene"]), box, score
+    except (csv.Error, ValueError) as error:
+        raise UserError(f"{path}:{reader.line_num}: {error}; correct the line") from error
 
 
 def _from_geojson(path: Path, images: Mapping[str, Path]) -> Iterator[Row]:
     files = visible(path, "*.geojson") if path.is_dir() else [path]
     if not files:
-        raise UserError(f"{path}: no *.geojson in it")
+        raise UserError(f"{path}: contains no *.geojson files; name another folder")
     for file in files:
         for place, box, score in geojson.read_scored(file, images.get(file.stem)):
-            yield place.removeprefix(f"{path}: ").removeprefix(f"{path}/"), file.stem, box, score
+            yield place, file.stem, box, score
 
 
 def _from_json(path: Path, names: Mapping[int | str, str]) -> Iterator[Row]:
-    content, owner = read_json(path), "the ground truth"
+    content, entry, owner = read_json(path), "", "the ground truth"
     if isinstance(content, list):
         results = validated(content, list[CocoAnnotation], path)
         if results and not names:
-            raise UserError(
-                f"{path}: a list of results, whose image_id are those of a COCO json; name that as ground truth"
-            )
+            raise UserError(f"{path}: COCO results refer to image ids; give a COCO json as the ground truth")
     else:
-        coco_file, owner = validated(content, CocoFile, path), "its own images"
-        names, results = {image.id: scene_name(image.file_name) for image in coco_file.images}, coco_file.annotations
-        if len(set(names.values())) < len(coco_file.images):
-            raise UserError(f"{path}: images of one name or id; they must differ, without folder and suffix")
-    if len(classes := {result.category_id for result in results}) > 1:
-        raise UserError(f"{path}: has detections of {len(classes)} categories; leave those of tanks alone")
-    for number, result in enumerate(results):
-        place = f"result {number}"
+        coco_file = validated(content, CocoFile, path)
+        results, names = coco_file.annotations, scene_names(coco_file, path)
+        entry, owner = "annotations", "images"
+    check_category(results, path)
+    for index, result in enumerate(results):
+        place = f"{path}: {entry}[{index}]"
         if result.score is None:
-            raise UserError(f"{path}, {place}: has no score")
+            raise UserError(f"{place}: has no score; add one between 0 and 1")
         if result.image_id not in names:
-            raise UserError(f"{path}, {place}: image_id {result.image_id!r} is none of {owner}")
+            raise UserError(f"{place}: image_id {result.image_id!r} is not in {owner}; correct it")
         yield place, names[result.image_id], list(result.box), result.score

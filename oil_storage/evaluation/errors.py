@@ -1,8 +1,8 @@
-"""Why average precision is lost: what would be gained if one kind of error did not exist.
+"""Classify detection errors, and compute the average precision that each kind of error costs.
 
-Source: Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", https://arxiv.org/abs/2008.08115,
-for one class, so that nothing is classified wrongly; an error that a border between tiles or of the scene explains is a
-kind of its own.
+Source: Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", https://arxiv.org/abs/2008.08115.
+There is one class, so there are no classification errors. Errors at the borders of tiles and scenes are an additional
+kind.
 """
 
 from collections.abc import Sequence
@@ -19,58 +19,57 @@ from oil_storage.merging import BORDER
 
 FOREGROUND = 0.5
 BACKGROUND = 0.1
-"""IoU: a detection below it is of no object; between both, of one that it misplaces."""
+"""IoU limits of misplaced detections. A detection below the lower limit matches no object."""
 
 
 class Kind(StrEnum):
-    """Of error."""
+    """Kind of error."""
 
     LOCALISATION = "localisation"
-    """A detection that overlaps an object by IoU 0.1 to 0.5."""
+    """A detection whose IoU with an object is between 0.1 and 0.5."""
     DUPLICATE = "duplicate"
-    """A detection of an object that another of a better score has found."""
+    """A detection of an object that is already matched to a detection with a higher score."""
     BACKGROUND = "background"
-    """A detection of nothing."""
+    """A detection whose IoU with every object is below 0.1."""
     MISSED = "missed"
-    """An object that no detection overlaps by IoU 0.1, or whose detections are taken."""
+    """An object that no detection matches, and that no localisation error explains."""
     BORDER = "cut by the border"
-    """A localisation error or a miss at a side where a tile or the scene ends."""
+    """A localisation error or a missed object at the border of a tile or the scene."""
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Of a scene.
+    """Errors in one scene.
 
     Attributes:
-        false: ``(M,)``: kind of each detection, None of right ones and of those below the threshold.
-        missed: ``(N,)``: kind of each object that is not found, None of those found or explained by a detection's
-            error.
+        false: kind of error of each detection; None if it is correct or below the score threshold.
+        missed: kind of error of each object; None if it is matched, or if a localisation error explains it.
     """
 
     false: list[Kind | None]
     missed: list[Kind | None]
 
 
-def classify(one: Matched, threshold: float = 0.0) -> Errors:
-    """Say of each wrong detection and missed object of a scene what is wrong.
+def classify(scene: Matched, threshold: float = 0.0) -> Errors:
+    """Classify the incorrect detections and the missed objects of a scene.
 
     Args:
-        one: the scene.
-        threshold: detections of lower scores are not there.
+        scene: the scene.
+        threshold: score threshold; detections below it are ignored.
     """
-    counts = one.scores >= threshold
-    matched = np.where(counts, one.at[0], -1)
-    objects = len(one.result.truth)
-    cut = cut_by_border(one.result)
-    found = set(matched[matched >= 0].tolist())
+    counts = scene.scores >= threshold
+    matched = np.where(counts, scene.at[0], -1)
+    objects = len(scene.result.truth)
+    cut = cut_by_border(scene.result)
+    detected = set(matched[matched >= 0].tolist())
     explained: set[int] = set()
     false: list[Kind | None] = []
-    for index in range(len(one.scores)):
+    for index in range(len(scene.scores)):
         if matched[index] >= 0 or not counts[index]:
             false.append(None)
             continue
-        best = int(one.ious[index].argmax()) if objects else -1
-        overlap = one.ious[index, best] if objects else 0.0
+        best = int(scene.ious[index].argmax()) if objects else -1
+        overlap = scene.ious[index, best] if objects else 0.0
         if overlap >= FOREGROUND:
             false.append(Kind.DUPLICATE)
         elif overlap >= BACKGROUND:
@@ -79,14 +78,14 @@ def classify(one: Matched, threshold: float = 0.0) -> Errors:
         else:
             false.append(Kind.BACKGROUND)
     missed = [
-        None if number in found | explained else Kind.BORDER if cut[number] else Kind.MISSED
+        None if number in detected | explained else Kind.BORDER if cut[number] else Kind.MISSED
         for number in range(objects)
     ]
     return Errors(false, missed)
 
 
 def cut_by_border(result: SceneResult) -> NDArray[np.bool_]:
-    """Objects ``(N,)`` that reach the scene's border, or that none of the tiles shows whole."""
+    """Return which objects touch the border of the scene or are not complete in any tile, ``(N,)``."""
     edges = np.array([[0, 0, result.width, result.height]])
     truth, windows = result.truth[:, None].astype(float), edges if result.windows is None else result.windows
     overhang = np.concatenate([windows[None, :, :2] - truth[..., :2], truth[..., 2:] - windows[None, :, 2:]], axis=-1)
@@ -96,55 +95,49 @@ def cut_by_border(result: SceneResult) -> NDArray[np.bool_]:
 
 
 def lost_ap50(scenes: Sequence[Matched]) -> dict[Kind, float]:
-    """What AP50 would gain if one kind of error were mended and all others left.
+    """Compute how much AP50 would rise if all errors of one kind were corrected.
 
-    Mending makes the best detection that misplaces an object right, and takes away its other ones, duplicates,
-    detections of nothing, or objects that are missed. The gains need not add up to what is lost.
+    To correct errors, the highest-scoring misplaced detection of an object becomes correct, and other misplaced
+    detections, duplicates, background detections or missed objects are removed. The gains do not add up to the total
+    loss.
 
     Returns:
-        dict: gain of each kind; nan where there is no object at all.
+        dict: gain of each kind; nan if there are no objects.
     """
-    errors = [classify(one) for one in scenes]
-    objects = sum(len(one.result.truth) for one in scenes)
-    before = _ap50(scenes, [one.right for one in scenes], [np.ones(len(one.scores), bool) for one in scenes], objects)
-    gained = {}
+    errors = [classify(scene) for scene in scenes]
+    every = np.concatenate([np.zeros(0, np.float32), *(scene.scores for scene in scenes)])
+    right = np.concatenate([np.zeros(0, bool), *(scene.right for scene in scenes)])
+    total = sum(len(scene.result.truth) for scene in scenes)
+    before = average_precision(every, right, total)
+    gains = {}
     for kind in Kind:
-        right, kept, gone = [], [], 0
-        for one, its in zip(scenes, errors, strict=True):
-            is_right, stays = one.right, np.ones(len(one.scores), bool)
-            taken = set(one.at[0][is_right].tolist())
-            for index in (number for number, found in enumerate(its.false) if found is kind):
-                best = int(one.ious[index].argmax()) if len(one.result.truth) else -1
+        scores, corrected, objects = [], [], total
+        for scene, scene_errors in zip(scenes, errors, strict=True):
+            is_right, remains = scene.right.copy(), np.ones(len(scene.scores), bool)
+            taken = set(scene.at[0][is_right].tolist())
+            for index in (number for number, error in enumerate(scene_errors.false) if error is kind):
+                best = int(scene.ious[index].argmax()) if len(scene.result.truth) else -1
                 if kind in (Kind.LOCALISATION, Kind.BORDER) and best not in taken:
                     taken.add(best)
                     is_right[index] = True
                 else:
-                    stays[index] = False
-            right.append(is_right)
-            kept.append(stays)
-            gone += sum(found is kind for found in its.missed)
-        # where all objects are missed, nothing else is wrong
-        gained[kind] = (_ap50(scenes, right, kept, objects - gone) if objects - gone or not objects else 1.0) - before
-    return gained
-
-
-def _ap50(
-    scenes: Sequence[Matched], right: Sequence[NDArray[np.bool_]], kept: Sequence[NDArray[np.bool_]], objects: int
-) -> float:
-    scores = np.concatenate([one.scores[stays] for one, stays in zip(scenes, kept, strict=True)])
-    return average_precision(scores, np.concatenate([a[b] for a, b in zip(right, kept, strict=True)]), objects)
+                    remains[index] = False
+            scores.append(scene.scores[remains])
+            corrected.append(is_right[remains])
+            objects -= scene_errors.missed.count(kind)
+        # without objects AP is not defined, and no error remains
+        after = average_precision(np.concatenate(scores), np.concatenate(corrected), objects)
+        gains[kind] = (1.0 if total and not objects else after) - before
+    return gains
 
 
 def count_by_size(scenes: Sequence[Matched], errors: Sequence[Errors]) -> dict[str, dict[str, int]]:
-    """Numbers of errors by kind in each of the size bins.
-
-    A wrong detection counts where its own box belongs, a missed object where the object's does.
-    """
+    """Count the errors by size bin and kind. The size is that of the incorrect detection or the missed object."""
     counts = {name: dict.fromkeys(map(str, Kind), 0) for name in BINS}
-    for one, its in zip(scenes, errors, strict=True):
-        boxes = np.concatenate([one.boxes, one.result.truth])
+    for scene, scene_errors in zip(scenes, errors, strict=True):
+        boxes = np.concatenate([scene.boxes, scene.result.truth])
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-        for area, kind in zip(areas, [*its.false, *its.missed], strict=True):
+        for area, kind in zip(areas, [*scene_errors.false, *scene_errors.missed], strict=True):
             if kind is not None:
                 counts[next(name for name, (lower, upper) in BINS.items() if lower <= area < upper)][kind] += 1
     return counts

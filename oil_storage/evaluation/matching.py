@@ -3,42 +3,42 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 IOUS = np.linspace(0.5, 0.95, 10)
-"""COCO's thresholds."""
+"""COCO's IoU thresholds."""
 
 
 @dataclass(frozen=True)
 class SceneResult:
-    """Detections and ground truth of one whole scene.
+    """Detections and ground truth of one scene. Boxes are xyxy in pixels of the scene.
 
     Attributes:
-        scene_id: the scene's name.
-        width: of the scene, pixels.
-        height: of the scene, pixels.
-        truth: ``(N, 4)`` float32 xyxy, pixels of the scene.
-        boxes: ``(M, 4)`` float32 xyxy, pixels of the scene.
-        scores: ``(M,)`` float32.
-        windows: ``(T, 4)`` int64 xyxy: the tiles that were looked at; None where the scene was looked at as a whole.
-        gsd: metres per pixel; None where it is not known.
+        scene_id: name of the scene.
+        width: width of the scene, pixels.
+        height: height of the scene, pixels.
+        truth: ground-truth boxes, ``(N, 4)`` float32.
+        boxes: detected boxes, ``(M, 4)`` float32.
+        scores: scores of the detections, ``(M,)`` float32.
+        windows: windows of the tiles, ``(T, 4)`` int64; None if the scene was not tiled.
+        gsd: ground sampling distance in metres per pixel; None if it is not known.
     """
 
     scene_id: str
     width: int
     height: int
     truth: NDArray[np.float32]
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
+    boxes: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    scores: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     windows: NDArray[np.int64] | None = None
     gsd: float | None = None
 
 
 def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """IoU of each of ``a``, ``(N, 4)`` xyxy, with each of ``b``, ``(M, 4)``: ``(N, M)``."""
+    """Compute the IoU of each pair of boxes ``a``, ``(N, 4)`` xyxy, and ``b``, ``(M, 4)`` xyxy. Return ``(N, M)``."""
     first, second = a[:, None].astype(np.float64), b[None].astype(np.float64)
     sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
     common = np.clip(sides, 0, None).prod(axis=-1)
@@ -49,24 +49,25 @@ def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.flo
 
 
 def match(ious: NDArray[np.float64], scores: NDArray[np.float32], threshold: float = 0.5) -> NDArray[np.int64]:
-    """Match as COCO does: best scores choose first, each the free object that it overlaps most.
+    """Match detections to objects by COCO's rules.
 
-    A detection's match does not depend on those of lower scores, so that one matching serves every score threshold.
+    Detections are processed by descending score. Each is matched to the free object with the highest IoU. A match does
+    not depend on detections with lower scores, so one matching serves all score thresholds.
 
     Args:
-        ious: ``(M, N)`` of detections and objects.
-        scores: ``(M,)``; equal ones choose in the order given.
-        threshold: least IoU of a match.
+        ious: IoU of detections and objects, ``(M, N)``.
+        scores: ``(M,)``; detections with equal scores are processed in the given order.
+        threshold: minimum IoU of a match.
 
     Returns:
-        ``(M,)``: index of the object, or -1.
+        Index of the matched object or -1, ``(M,)``.
     """
     matched = np.full(len(scores), -1, np.int64)
     free = np.ones(ious.shape[1], bool)
     reaching = np.flatnonzero((ious >= threshold).any(axis=1))
     for index in reaching[np.argsort(-scores[reaching], kind="stable")]:
         candidates = np.where(free, ious[index], -1.0)
-        # of equal ones the last, as COCO's loop keeps it
+        # of equal IoUs, COCO takes the last
         best = ious.shape[1] - 1 - int(np.argmax(candidates[::-1]))
         if candidates[best] >= threshold:
             matched[index] = best
@@ -75,43 +76,39 @@ def match(ious: NDArray[np.float64], scores: NDArray[np.float32], threshold: flo
 
 
 class Matched:
-    """Detections of a scene, best scores first.
+    """Detections of a scene in the order of descending scores, with the objects that they match.
 
     Args:
-        result: of the scene.
+        result: detections and ground truth of the scene.
 
     Attributes:
-        result: as given.
+        result: the argument.
         boxes: ``(M, 4)``.
-        scores: ``(M,)``, falling.
-        ious: ``(M, N)`` with the scene's objects.
-        at: ``(10, M)``: the matches at each of :data:`IOUS`, as :func:`match` gives them.
+        scores: ``(M,)``, descending.
+        ious: IoU with the objects of the scene, ``(M, N)``.
+        at: result of :func:`match` for each of :data:`IOUS`, ``(10, M)``.
+        right: whether each detection is correct at IoU 0.5, ``(M,)``.
     """
 
     def __init__(self, result: SceneResult) -> None:
-        # of equal scores by place, so that no figure depends on the order given
+        # equal scores are ordered by position, so that the result does not depend on the order of the input
         order = np.lexsort((*result.boxes.T[::-1], -result.scores))
         self.result = result
         self.boxes, self.scores = result.boxes[order], result.scores[order]
         self.ious = iou_matrix(self.boxes, result.truth)
         self.at = np.stack([match(self.ious, self.scores, threshold) for threshold in IOUS])
-
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """``(M,)``: which detections are right at IoU 0.5."""
-        is_right: NDArray[np.bool_] = self.at[0] >= 0
-        return is_right
+        self.right: NDArray[np.bool_] = self.at[0] >= 0
 
 
 def match_scenes(results: Sequence[SceneResult]) -> list[Matched]:
-    """Match every scene, in the order of their names, so that no figure depends on the order given."""
-    return [Matched(result) for result in sorted(results, key=lambda one: one.scene_id)]
+    """Match every scene, sorted by name, so that no metric depends on the order of the input."""
+    return [Matched(result) for result in sorted(results, key=lambda result: result.scene_id)]
 
 
 def truth_sha256(scenes: Iterable[SceneResult]) -> str:
-    """SHA-256 of what is there, to a tenth of a pixel: equal where scores can be compared, whatever the format was."""
-    there = sorted((one.scene_id, one.width, one.height, _rounded(one.truth)) for one in scenes)
-    return hashlib.sha256(json.dumps(there).encode()).hexdigest()
+    """Return the SHA-256 of the ground truth, rounded to 0.1 px, which does not depend on the file format."""
+    content = sorted((scene.scene_id, scene.width, scene.height, _rounded(scene.truth)) for scene in scenes)
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _rounded(boxes: NDArray[np.float32]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Merge the predictions of tiles into scenes, in the pass that scores the tiles, and score the scenes."""
+"""Merge the detections of tiles into scenes, and score the scenes."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,48 +19,47 @@ from oil_storage.merging import Detections, merge_tiles
 
 @METRICS.register_module()
 class SceneMetric(BaseMetric):
-    """Merges tiles into scenes and scores these; keys are ``scene/ap``, ``scene/ap50`` and so on.
+    """Metric of whole scenes, merged from tiles; keys are ``scene/ap``, ``scene/ap50`` and so on.
 
-    The tiles and scenes are those of the COCO json files that the data set names in its ``metainfo["ground_truth"]``.
+    The COCO json files of tiles and scenes are those in ``metainfo["ground_truth"]`` of the data set.
 
     Attributes:
-        merged: the scenes, after :meth:`compute_metrics`.
-        found: detections of each tile by its image id, in pixels of the tile, after it.
+        merged: merged scenes; set by :meth:`compute_metrics`.
+        tile_detections: detections of each tile by its image id, pixels of the tile; set by :meth:`compute_metrics`.
     """
 
     default_prefix = "scene"
 
     merged: list[SceneResult]
-    found: dict[int, Detections]
+    tile_detections: dict[int, Detections]
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Keep the detections of a batch of tiles."""
+        """Store the detections of a batch of tiles."""
         for sample in data_samples:
-            found = sample["pred_instances"]
-            boxes, scores = (found[key].float().cpu().numpy() for key in ("bboxes", "scores"))
-            there = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # what was clipped to nothing is in no scene
-            self.results.append((sample["img_id"], boxes[there], scores[there]))
+            boxes, scores = (sample["pred_instances"][key].float().cpu().numpy() for key in ("bboxes", "scores"))
+            has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # clipping can leave boxes without area
+            self.results.append((sample["img_id"], boxes[has_area], scores[has_area]))
 
     def compute_metrics(self, results: list[tuple[int, NDArray[np.float32], NDArray[np.float32]]]) -> dict[str, float]:
-        """Merge and score the predictions of all ranks."""
-        self.found = {image_id: Detections(boxes, scores) for image_id, boxes, scores in results}
+        """Merge the detections of all ranks and score the scenes; each result is an image id, boxes and scores."""
+        self.tile_detections = {image_id: Detections(boxes, scores) for image_id, boxes, scores in results}
         scenes = read_coco(Path(self.dataset_meta["ground_truth"]["scenes"])).scenes
         tiles_of = defaultdict(list)
         for tile in CocoFile.load(Path(self.dataset_meta["ground_truth"]["tiles"])).images:
-            if tile.id in self.found:
-                tiles_of[str(tile.scene_id)].append((window(tile), self.found[tile.id]))
+            if tile.id in self.tile_detections:
+                tiles_of[str(tile.scene_id)].append((window_of(tile), self.tile_detections[tile.id]))
         self.merged = [merge(scenes[scene_id], tiles) for scene_id, tiles in sorted(tiles_of.items())]
         return average_precisions(self.merged)
 
 
 def merge(scene: SceneResult, tiles: Sequence[tuple[NDArray[np.int64], Detections]]) -> SceneResult:
-    """Merge the detections of a scene's tiles."""
-    windows = np.stack([each for each, _ in tiles])
-    boxes, scores = merge_tiles(windows, [found for _, found in tiles], scene.width, scene.height)
+    """Merge the detections of a scene's tiles, given as pairs of window and detections."""
+    windows = np.stack([window for window, _ in tiles])
+    boxes, scores = merge_tiles(windows, [detections for _, detections in tiles], scene.width, scene.height)
     return SceneResult(scene.scene_id, scene.width, scene.height, scene.truth, boxes, scores, windows, scene.gsd)
 
 
-def window(tile: CocoImage) -> NDArray[np.int64]:
-    """Return the window of a tile, ``(4,)`` xyxy, pixels of the scene; its file's name ends in ``_<x>_<y>``."""
+def window_of(tile: CocoImage) -> NDArray[np.int64]:
+    """Return the window of a tile, ``(4,)`` xyxy, pixels of the scene. The name of its file ends in ``_<x>_<y>``."""
     _, x, y = Path(tile.file_name).stem.rsplit("_", 2)
     return np.array([int(x), int(y), int(x) + (tile.width or 0), int(y) + (tile.height or 0)])

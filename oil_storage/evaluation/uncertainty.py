@@ -1,4 +1,4 @@
-"""How much figures would vary if other scenes had been scored: the bootstrap over scenes."""
+"""Confidence intervals of metrics by the bootstrap over scenes."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,22 +11,22 @@ from oil_storage.evaluation.curves import AveragePrecision
 from oil_storage.evaluation.matching import Matched
 
 RESAMPLED = 1000
-"""Times that scenes are drawn."""
+"""Number of bootstrap samples."""
 INTERVAL = (2.5, 97.5)
-"""Percentiles: 95 % lie between."""
+"""Percentiles of the ends of an interval."""
 SEED = 0
 
 Figures = dict[str, float]
 Scored = tuple[Sequence[Matched], float]
-"""Scenes, and the score threshold for their F1."""
+"""Scenes of a run, and the score threshold for F1."""
 
 
 def resampled(scenes: Sequence[Matched], threshold: float) -> Callable[[NDArray[np.int64]], Figures]:
-    """A function of weights ``(S,)``, how often each scene counts, to ``ap``, ``ap50`` and ``f1`` at ``threshold``."""
+    """Return a function that computes ``ap``, ``ap50`` and ``f1`` from weights ``(S,)``, the multiplicity of scenes."""
     average_precision = AveragePrecision(scenes)
-    counting = [one.scores >= threshold for one in scenes]
-    right = np.array([(one.right & counts).sum() for one, counts in zip(scenes, counting, strict=True)])
-    claimed = np.array([counts.sum() + len(one.result.truth) for one, counts in zip(scenes, counting, strict=True)])
+    counting = [scene.scores >= threshold for scene in scenes]
+    right = np.array([(scene.right & counts).sum() for scene, counts in zip(scenes, counting, strict=True)])
+    claimed = np.array([counts.sum() + len(scene.result.truth) for scene, counts in zip(scenes, counting, strict=True)])
 
     def figures(weights: NDArray[np.int64]) -> Figures:
         ap = average_precision(weights)
@@ -41,62 +41,63 @@ def resampled(scenes: Sequence[Matched], threshold: float) -> Callable[[NDArray[
 
 
 def draws(scenes: int, seed: int = SEED) -> NDArray[np.int64]:
-    """How often each of ``scenes`` counts, each time that as many are drawn with replacement: ``(1000, S)``."""
+    """Draw bootstrap samples of S scenes; return how often each sample contains each scene, ``(1000, S)``."""
     rng = np.random.default_rng(seed)
     drawn: NDArray[np.int64] = rng.multinomial(scenes, np.full(scenes, 1 / scenes), size=RESAMPLED)
     return drawn
 
 
 def intervals(runs: Sequence[Scored]) -> dict[str, list[float]]:
-    """95 % intervals of ``ap``, ``ap50`` and ``f1``, means over runs, by the percentile bootstrap over scenes.
+    """Compute 95 % intervals of ``ap``, ``ap50`` and ``f1``, averaged over runs, by the percentile bootstrap.
 
-    Runs on the same scenes, as of several seeds, are resampled alike; the scenes of folds each on their own.
+    Runs on the same scenes (several seeds) share their bootstrap samples. Runs on different scenes (folds) are sampled
+    independently.
 
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
 
     Args:
-        runs: one, or several of one detector.
+        runs: one or more runs of one detector.
 
     Returns:
-        dict: lower and upper end of each; nan where there is no object, or a single scene.
+        dict: lower and upper end of each interval; nan if there are no objects or only one scene.
     """
     return _spans(_drawn(runs), runs)
 
 
 def differences(first: Sequence[Scored], second: Sequence[Scored]) -> dict[str, list[float]]:
-    """95 % intervals of what the second of two detectors has more than the first, on the same scenes.
+    """Compute 95 % intervals of the difference (second minus first) between two detectors on the same scenes.
 
-    Both are resampled alike (the paired bootstrap), so that what is hard for both is no difference.
+    Both share their bootstrap samples (paired bootstrap), which cancels the difficulty of the scenes.
 
     Raises:
-        ValueError: not the same scenes.
+        ValueError: the scenes differ.
     """
     if {_names(run) for run in first} != {_names(run) for run in second}:
-        raise ValueError("the two are not of the same scenes")
+        raise ValueError("the detectors were not tested on the same scenes")
     pairs = zip(_drawn(first), _drawn(second), strict=True)
     return _spans([{name: after[name] - before[name] for name in before} for before, after in pairs], first)
 
 
 def _names(run: Scored) -> tuple[str, ...]:
-    return tuple(one.result.scene_id for one in run[0])
+    return tuple(scene.result.scene_id for scene in run[0])
 
 
 def _drawn(runs: Sequence[Scored]) -> list[Figures]:
-    """Means over the runs, for each time that scenes are drawn."""
+    """Compute the mean over the runs for each bootstrap sample."""
     sets = sorted({_names(run) for run in runs})
     weights = {names: draws(len(names), SEED + index) for index, names in enumerate(sets)}
     figures = []
     for run in runs:
         figures_of = resampled(*run)
         figures.append([figures_of(each) for each in weights[_names(run)]])
-    return [{name: mean(one[name] for one in drawn) for name in drawn[0]} for drawn in zip(*figures, strict=True)]
+    return [{name: mean(run[name] for run in sample) for name in sample[0]} for sample in zip(*figures, strict=True)]
 
 
 def _spans(drawn: Sequence[Figures], runs: Sequence[Scored]) -> dict[str, list[float]]:
     fewest = min(len(scenes) for scenes, _ in runs)
     spans = {}
     for name in drawn[0]:
-        values = [one[name] for one in drawn if not math.isnan(one[name])]  # a draw without any object has no figure
-        known = values and fewest > 1  # one scene says nothing of others
-        spans[name] = [float(end) for end in np.percentile(values, INTERVAL)] if known else [math.nan, math.nan]
+        values = [sample[name] for sample in drawn if not math.isnan(sample[name])]  # nan in samples without objects
+        is_known = values and fewest > 1  # the variation between scenes is not known from one scene
+        spans[name] = np.percentile(values, INTERVAL).tolist() if is_known else [math.nan, math.nan]
     return spans

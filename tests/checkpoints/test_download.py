@@ -1,4 +1,4 @@
-"""From a name to a checkpoint file, with a server of our own and no network."""
+"""Lookup and download of checkpoints, with a local server."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ from oil_storage.errors import UserError
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Files of a folder; those named ``cut`` break off half-way."""
+    """Handler that serves the files of a folder, and only half of files named ``cut``."""
 
     def do_GET(self):
         self.server.requests.append(self.path)
@@ -37,12 +37,12 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def served(tmp_path):
-    """A folder and the address it is served at; ``requests`` of the server lists what was asked for."""
+    """Serve a folder; yield the folder, its URL and the server, which records its ``requests``."""
     folder = tmp_path / "served"
     folder.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
     server.requests = []
-    server.handle_error = lambda *args: None  # a client that hangs up is what some tests are about
+    server.handle_error = lambda *args: None  # some tests close the connection early
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield folder, f"http://127.0.0.1:{server.server_port}", server
@@ -53,7 +53,7 @@ def served(tmp_path):
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """``checkpoints/`` is that of a fresh folder, and no proxy stands before the server."""
+    """Use a new ``checkpoints/`` folder and no proxy."""
     (tmp_path / "run").mkdir()
     monkeypatch.chdir(tmp_path / "run")
     monkeypatch.setenv("no_proxy", "*")
@@ -61,7 +61,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def put(folder, stem, content=None):
-    """Write a checkpoint whose name ends in its digest, as MMDetection's do; return the name."""
+    """Write a checkpoint whose name ends with its digest; return the name."""
     path = folder / "unnamed"
     if content is None:
         torch.save({"state_dict": {"weight": torch.arange(3.0)}, "meta": {}}, path)
@@ -73,7 +73,7 @@ def put(folder, stem, content=None):
 
 
 def index(tmp_path, monkeypatch, **weights):
-    """Let the model index be one that knows these names."""
+    """Replace the model index by one with the given names and URLs."""
     folder = tmp_path / "index" / "family"
     folder.mkdir(parents=True)
     lines = ["Models:"]
@@ -83,25 +83,25 @@ def index(tmp_path, monkeypatch, **weights):
     monkeypatch.setattr(download, "INDEX", folder.parent)
 
 
-def test_url_comes_from_mmdet_s_own_index():
+def test_url_is_found_in_the_model_index_of_mmdet():
     url = model_url("retinanet_r101_fpn_2x_coco")
     assert url.startswith("https://download.openmmlab.com/mmdetection/")
     assert "/retinanet_r101_fpn_2x_coco_" in url
 
 
 @pytest.mark.parametrize("name", ["retinanet_r101", "no_such_model"])
-def test_a_part_of_a_name_is_no_name(name):
+def test_unknown_or_partial_name_is_refused(name):
     with pytest.raises(UserError, match=f"mmdet://{name}: .*model index"):
         model_url(name)
 
 
-def test_a_model_without_weights_is_refused(tmp_path, monkeypatch):
+def test_model_without_weights_is_refused(tmp_path, monkeypatch):
     index(tmp_path, monkeypatch, bare=None)
     with pytest.raises(UserError, match="no weights"):
         model_url("bare")
 
 
-def test_download_once_then_take_the_file(tmp_path, monkeypatch, served):
+def test_file_is_downloaded_once(tmp_path, monkeypatch, served):
     folder, address, server = served
     name = put(folder, "model")
     index(tmp_path, monkeypatch, tiny=f"{address}/{name}")
@@ -115,14 +115,14 @@ def test_download_once_then_take_the_file(tmp_path, monkeypatch, served):
     assert loaded["state_dict"]["weight"].tolist() == [0, 1, 2]
 
 
-def test_a_file_put_there_by_hand_needs_no_network(tmp_path, monkeypatch):
+def test_existing_file_is_used_without_network(tmp_path, monkeypatch):
     os.mkdir("checkpoints")
     name = put(tmp_path / "run" / "checkpoints", "model")
     index(tmp_path, monkeypatch, tiny=f"http://127.0.0.1:9/{name}")
     assert resolve("mmdet://tiny").name == name
 
 
-def test_processes_that_start_together_download_once(tmp_path, monkeypatch, served):
+def test_concurrent_processes_download_once(tmp_path, monkeypatch, served):
     folder, address, server = served
     name = put(folder, "model", os.urandom(1 << 20))
     index(tmp_path, monkeypatch, tiny=f"{address}/{name}")
@@ -133,7 +133,7 @@ def test_processes_that_start_together_download_once(tmp_path, monkeypatch, serv
 
 
 @pytest.mark.parametrize("stem", ["cut", "absent"])
-def test_a_failed_download_leaves_nothing_and_says_what_to_do(tmp_path, monkeypatch, served, stem):
+def test_failed_download_leaves_no_file_and_names_remedies(tmp_path, monkeypatch, served, stem):
     folder, address, _ = served
     name = put(folder, stem, os.urandom(1 << 16))
     if stem == "absent":
@@ -149,7 +149,7 @@ def test_a_failed_download_leaves_nothing_and_says_what_to_do(tmp_path, monkeypa
     assert os.listdir("checkpoints") == []
 
 
-def test_ctrl_c_leaves_nothing(tmp_path, monkeypatch, served):
+def test_interrupted_download_leaves_no_file(tmp_path, monkeypatch, served):
     folder, address, _ = served
     name = put(folder, "model", os.urandom(1 << 20))
     index(tmp_path, monkeypatch, tiny=f"{address}/{name}")
@@ -163,7 +163,7 @@ def test_ctrl_c_leaves_nothing(tmp_path, monkeypatch, served):
     assert os.listdir("checkpoints") == []
 
 
-def test_without_network_the_error_has_url_place_and_switch(tmp_path, monkeypatch):
+def test_error_without_network_names_url_file_and_option(tmp_path, monkeypatch):
     index(tmp_path, monkeypatch, tiny="http://127.0.0.1:9/tiny-01234567.pth")
     with pytest.raises(UserError) as caught:
         resolve("mmdet://tiny")
@@ -171,7 +171,7 @@ def test_without_network_the_error_has_url_place_and_switch(tmp_path, monkeypatc
         assert part in str(caught.value)
 
 
-def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
+def test_damaged_file_is_refused(tmp_path, monkeypatch):
     os.mkdir("checkpoints")
     name = put(tmp_path / "run" / "checkpoints", "model")
     with open(f"checkpoints/{name}", "ab") as file:
@@ -181,7 +181,7 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
         resolve("mmdet://tiny")
 
 
-def test_urls_and_paths_are_names_too(tmp_path, served):
+def test_urls_and_paths_are_resolved(tmp_path, served):
     folder, address, _ = served
     name = put(folder, "model")
     assert resolve(f"{address}/{name}").as_posix() == f"checkpoints/{name}"

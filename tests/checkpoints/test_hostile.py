@@ -1,4 +1,4 @@
-"""No tool runs code from a checkpoint: not from its pickle, and not from the config text in it."""
+"""No tool executes code from the pickle or the config text of a checkpoint."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from tests.tiny_training import write_config, write_data
 
 
 class Payload:
-    """Creates a file when it is unpickled."""
+    """Object that calls a function when it is unpickled."""
 
     def __init__(self, function: Any, *arguments: Any) -> None:
         self.call = function, arguments
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 Entry = Callable[[Path, Path, Path], int]
-"""Runs a tool with a checkpoint: the folder, the checkpoint and an empty folder for output."""
+"""Function that runs a tool, with arguments folder, checkpoint and output folder."""
 
 
 def resume_in_work_dir(folder: Path, checkpoint: Path, out: Path) -> int:
@@ -95,10 +95,10 @@ PICKLES: dict[str, Entry] = {
 SAFETENSORS = {name: PICKLES[name] for name in ("train --load-from", "test", "detect")}
 
 
-def test_every_tool_and_option_that_takes_a_checkpoint_is_in_the_table() -> None:
+def test_table_contains_every_tool_and_option_that_takes_a_checkpoint() -> None:
     names = {path.stem for path in Path("tools").glob("[a-z]*.py")} - {"install"}
     modules = {name: import_module(f"oil_storage.cli.{name}") for name in names}
-    assert modules.pop("crossval").training is train, "crossval hands its options on to train"
+    assert modules.pop("crossval").training is train, "crossval passes its options to train"
     taking = {
         " ".join([name, *action.option_strings])
         for name, module in modules.items()
@@ -110,7 +110,7 @@ def test_every_tool_and_option_that_takes_a_checkpoint_is_in_the_table() -> None
 
 
 def with_payload(folder: Path, kind: str, created: Path) -> tuple[dict[str, Any], str]:
-    """Return a checkpoint that would create a file, and what is said of it."""
+    """Return a checkpoint that would create a file, and the expected reason of refusal."""
     content = torch.load(folder / "work" / "iter_4.pth", weights_only=True)
     match kind:
         case "system":
@@ -122,16 +122,16 @@ def with_payload(folder: Path, kind: str, created: Path) -> tuple[dict[str, Any]
             return {**content, "message_hub": Payload(eval, f"open({str(created)!r}, 'w')")}, "eval"
         case "config text":
             text = f"import pathlib\npathlib.Path({str(created)!r}).touch()\n"
-            return {**content, "meta": {**content["meta"], "cfg": text}}, "its config holds code"
+            return {**content, "meta": {**content["meta"], "cfg": text}}, "meta: its config contains code"
         case "call in config text":
             text = f"model = dict(type=open({str(created)!r}, 'w'))\n"
-            return {**content, "meta": {**content["meta"], "cfg": text}}, "its config holds code"
+            return {**content, "meta": {**content["meta"], "cfg": text}}, "meta: its config contains code"
     raise AssertionError(kind)
 
 
 @pytest.mark.parametrize("entry", PICKLES)
 @pytest.mark.parametrize("kind", ["system", pytest.param("config text", marks=pytest.mark.slow)])
-def test_no_tool_runs_a_payload(
+def test_no_tool_executes_a_payload(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], entry: str, kind: str
 ) -> None:
     content, reason = with_payload(folder, kind, tmp_path / "created")
@@ -139,16 +139,16 @@ def test_no_tool_runs_a_payload(
     (tmp_path / "out").mkdir()
     capsys.readouterr()
     status = PICKLES[entry](folder, tmp_path / "iter_4.pth", tmp_path / "out")
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert not (tmp_path / "created").exists()
     assert status == 2
-    assert "iter_4.pth: " in said
-    assert reason in said
-    assert len([line for line in said.splitlines() if " - mmengine - INFO - " not in line]) == 1
+    assert "iter_4.pth: " in message
+    assert reason in message
+    assert len([line for line in message.splitlines() if " - mmengine - INFO - " not in line]) == 1
 
 
 @pytest.mark.parametrize("kind", ["getattr", "eval", "call in config text"])
-def test_other_payloads_are_refused_too(folder: Path, tmp_path: Path, kind: str) -> None:
+def test_other_payloads_are_refused(folder: Path, tmp_path: Path, kind: str) -> None:
     content, reason = with_payload(folder, kind, tmp_path / "created")
     torch.save(content, tmp_path / "iter_4.pth")
     with pytest.raises(UserError, match=reason):
@@ -158,7 +158,7 @@ def test_other_payloads_are_refused_too(folder: Path, tmp_path: Path, kind: str)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("entry", PICKLES)
-def test_checkpoint_without_a_payload_loads(folder: Path, tmp_path: Path, entry: str) -> None:
+def test_checkpoint_without_payload_is_loaded(folder: Path, tmp_path: Path, entry: str) -> None:
     shutil.copy(folder / "work" / "iter_4.pth", tmp_path / "iter_4.pth")
     (tmp_path / "out").mkdir()
     assert PICKLES[entry](folder, tmp_path / "iter_4.pth", tmp_path / "out") == 0
@@ -167,7 +167,7 @@ def test_checkpoint_without_a_payload_loads(folder: Path, tmp_path: Path, entry:
 @pytest.mark.parametrize(
     "entry", [pytest.param(name, marks=[] if name == "detect" else pytest.mark.slow) for name in SAFETENSORS]
 )
-def test_no_tool_runs_the_config_text_of_safetensors(
+def test_no_tool_executes_the_config_text_of_safetensors(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], entry: str
 ) -> None:
     weights = torch.load(folder / "work" / "iter_4.pth", weights_only=True)["state_dict"]
@@ -180,11 +180,11 @@ def test_no_tool_runs_the_config_text_of_safetensors(
         assert SAFETENSORS[entry](folder, tmp_path / "a.safetensors", tmp_path / "out") == status
         assert not (tmp_path / "created").exists()
         if status:
-            assert "a.safetensors: its config holds code" in capsys.readouterr().err
+            assert "a.safetensors: meta: its config contains code" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_metadata_of_onnx_are_data(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_onnx_metadata_are_not_executed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert PICKLES["export"](folder, folder / "work" / "iter_4.pth", tmp_path) == 0
     run = detect_with("--backend", "onnx")
     assert run(folder, tmp_path / "a.onnx", tmp_path / "out") == 0
@@ -209,16 +209,18 @@ def test_metadata_of_onnx_are_data(folder: Path, tmp_path: Path, capsys: pytest.
         assert "a.onnx: not a detector that tools/export.py wrote" in capsys.readouterr().err
 
 
-def test_getattr_and_other_functions_are_not_on_the_list() -> None:
+def test_functions_are_not_allowed() -> None:
     names = [
         entry[1] if isinstance(entry, tuple) else f"{entry.__module__}.{entry.__qualname__}"
         for entry in serialization.ALLOWED
     ]
     functions = [entry[0] if isinstance(entry, tuple) else entry for entry in serialization.ALLOWED]
     assert getattr not in functions
-    assert "builtins.getattr" in names  # a stand-in that looks nothing up
+    assert "builtins.getattr" in names  # a stand-in that does nothing
     assert functions[names.index("builtins.getattr")](Path, "touch") is None
-    assert getattr not in torch.serialization.get_safe_globals(), "reading a checkpoint leaves torch's own list alone"
+    assert getattr not in torch.serialization.get_safe_globals(), (
+        "reading a checkpoint does not change torch's own list"
+    )
 
 
 def test_checkpoint_of_an_older_version_is_read(folder: Path, tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ def test_checkpoint_of_an_older_version_is_read(folder: Path, tmp_path: Path) ->
     content["message_hub"]["log_scalars"] = {"train/loss": losses}
     content["meta"]["cfg"] = "model = dict(type='RetinaNet')\n"
     torch.save(content, tmp_path / "old.pth")
-    assert b"getattr" in pickle.dumps(losses, protocol=2), "older checkpoints name the methods of a history"
+    assert b"getattr" in pickle.dumps(losses, protocol=2), "older checkpoints refer to the methods of a history"
     checkpoint = Checkpoint.read(tmp_path / "old.pth")
     assert checkpoint.trained_settings() == {"model": {"type": "RetinaNet"}}
     stored = checkpoint.content["message_hub"]["log_scalars"]["train/loss"]

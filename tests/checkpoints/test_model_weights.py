@@ -1,4 +1,4 @@
-"""What of a checkpoint is used, and that the log says so."""
+"""Matching checkpoints to models, and the log of the result."""
 
 from collections import OrderedDict
 
@@ -44,7 +44,7 @@ def names(keys):
     return {key.rpartition(".")[0] for key in keys}
 
 
-def test_a_checkpoint_of_the_same_model_fits_whole():
+def test_checkpoint_of_the_same_model_is_loaded_completely():
     net = Net()
     state = checkpoint_of(net)
     fitting, report = match_weights(state, net)
@@ -52,7 +52,7 @@ def test_a_checkpoint_of_the_same_model_fits_whole():
     assert (report.renamed, report.reinitialised, report.unused) == ([], [], [])
 
 
-def test_keys_fall_into_disjoint_lists_that_are_complete():
+def test_report_lists_every_key_once():
     state = checkpoint_of(Net(classes=80, necks=3))
     net = Net()
     fitting, report = match_weights(state, net)
@@ -63,28 +63,28 @@ def test_keys_fall_into_disjoint_lists_that_are_complete():
     assert all(torch.equal(fitting[k], state[k]) for k in report.loaded)
 
 
-def test_a_module_is_taken_whole_or_not_at_all():
+def test_module_with_one_mismatch_is_not_loaded():
     state = checkpoint_of(Net())
     state["neck.convs.1.weight"] = torch.rand(4, 8, 1, 1)  # its bias still has the right shape
     _, report = match_weights(state, Net())
     assert set(report.reinitialised) == set(report.unused) == {"neck.convs.1.weight", "neck.convs.1.bias"}
 
 
-def test_a_parameter_of_the_model_itself_stands_alone():
+def test_mismatch_of_a_root_parameter_affects_only_itself():
     state = checkpoint_of(Net())
     state["scale"] = torch.rand(3)
     _, report = match_weights(state, Net())
     assert report.reinitialised == ["scale"]
 
 
-def test_old_checkpoints_without_counters_leave_nothing_to_report():
+def test_missing_batch_norm_counters_are_not_reported():
     state = checkpoint_of(Net())
     del state["backbone.bn.num_batches_tracked"]
     _, report = match_weights(state, Net())
     assert report.reinitialised == []
 
 
-def test_renames_shift_a_list_up_and_only_the_first_match_counts():
+def test_first_matching_rename_is_applied():
     state = checkpoint_of(Net(necks=2))
     renames = [(r"^neck\.convs\.0\.", "neck.convs.1."), (r"^neck\.convs\.1\.", "neck.convs.2.")]
     fitting, report = match_weights(state, Net(necks=3), renames)
@@ -95,8 +95,8 @@ def test_renames_shift_a_list_up_and_only_the_first_match_counts():
     assert "re-initialised: neck.convs.0\n" in str(report)
 
 
-def test_two_tensors_of_one_name_are_refused():
-    with pytest.raises(UserError, match=r"become neck\.convs\.1\.weight"):
+def test_renames_to_the_same_name_are_refused():
+    with pytest.raises(UserError, match=r"get the name neck\.convs\.1\.weight"):
         match_weights(checkpoint_of(Net()), Net(), [(r"convs\.0", "convs.1")])
 
 
@@ -108,7 +108,7 @@ def test_report_names_the_outermost_modules():
     assert "0 of them renamed" in text
 
 
-@pytest.mark.parametrize("fault", ["missing", "unexpected", "of another shape"])
+@pytest.mark.parametrize("fault", ["missing", "unexpected", "with another shape"])
 def test_check_matches_refuses_each_fault(fault):
     net, state = Net(), checkpoint_of(Net())
     check_matches(net, state, "best.pth")
@@ -118,12 +118,12 @@ def test_check_matches_refuses_each_fault(fault):
         state["head.centre.bias"] = torch.zeros(1)
     else:
         state["head.cls.bias"] = torch.zeros(80)
-    with pytest.raises(UserError, match=rf"best\.pth: checkpoint of another model: 1 {fault} \(head\b"):
+    with pytest.raises(UserError, match=rf"best\.pth: belongs to another model: 1 {fault} \(head\b"):
         check_matches(net, state, "best.pth")
 
 
 def runner(net, folder, **kwargs):
-    """A Runner over two constant images, told apart by its folder."""
+    """Return a Runner with two constant images, whose name is that of its folder."""
     loader = {
         "batch_size": 2,
         "sampler": {"type": "DefaultSampler", "shuffle": False},
@@ -151,7 +151,7 @@ def runner(net, folder, **kwargs):
 
 
 @pytest.mark.parametrize("ema", [False, True])
-def test_training_starts_from_what_fits_and_logs_it(tmp_path, capsys, ema):
+def test_training_loads_fitting_weights_and_logs_them(tmp_path, capsys, ema):
     state = checkpoint_of(Net(classes=80))
     path = tmp_path / "coco.pth"
     torch.save({"state_dict": state, "meta": {}}, path)
@@ -162,16 +162,16 @@ def test_training_starts_from_what_fits_and_logs_it(tmp_path, capsys, ema):
         if not key.startswith(("head.cls", "backbone.bn.")):
             torch.testing.assert_close(after[key], value, msg=key)
     assert after["head.cls.weight"].shape == (1, 4, 1, 1)
-    said = capsys.readouterr().out
-    assert "2 re-initialised: head.cls" in said
-    assert "do not match" not in said, "mmengine and EMAHook see what has been fitted"
+    output = capsys.readouterr().out
+    assert "2 re-initialised: head.cls" in output
+    assert "do not match" not in output, "mmengine and EMAHook get the fitting weights"
     if ema:
         averaged = next(hook for hook in run.hooks if isinstance(hook, EMAHook)).ema_model.module.state_dict()
         for key in ("backbone.conv.weight", "head.cls.weight"):
             torch.testing.assert_close(averaged[key], after[key])
 
 
-def test_renames_of_the_config_reach_the_model(tmp_path):
+def test_renames_in_the_config_are_applied(tmp_path):
     state = checkpoint_of(Net(necks=1))
     path = tmp_path / "coco.pth"
     torch.save({"state_dict": state, "meta": {}}, path)
@@ -182,9 +182,9 @@ def test_renames_of_the_config_reach_the_model(tmp_path):
 
 
 @pytest.mark.parametrize("ema", [False, True])
-def test_resuming_touches_nothing_and_refuses_another_model(tmp_path, capsys, ema):
+def test_resumption_loads_all_weights_and_refuses_another_model(tmp_path, capsys, ema):
     hooks = [{"type": "EMAHook"}] if ema else []
-    renames = {"renames": [["head", "neck"]]}  # would break a checkpoint of our own
+    renames = {"renames": [["head", "neck"]]}  # would break the checkpoint if it were applied
     first = runner(Net(), tmp_path / f"first_{ema}", custom_hooks=hooks)
     first.train()
     path = tmp_path / f"first_{ema}" / "iter_1.pth"
@@ -197,11 +197,11 @@ def test_resuming_touches_nothing_and_refuses_another_model(tmp_path, capsys, em
         torch.testing.assert_close(second.model.state_dict()[key], value, msg=key)
     assert "re-initialised" not in capsys.readouterr().out
     other = runner(Net(classes=3), tmp_path / f"other_{ema}", load_from=str(path), resume=True, custom_hooks=hooks)
-    with pytest.raises(UserError, match=r"iter_1\.pth: checkpoint of another model: 2 of another shape \(head"):
+    with pytest.raises(UserError, match=r"iter_1\.pth: belongs to another model: 2 with another shape \(head"):
         other.train()
 
 
-def test_testing_refuses_another_model_and_renames_nothing(tmp_path):
+def test_testing_refuses_another_model_and_ignores_renames(tmp_path):
     path = tmp_path / "own.pth"
     torch.save({"state_dict": checkpoint_of(Net()), "meta": {}}, path)
     runner(Net(), tmp_path / "own", load_from=str(path), hook={"renames": [["head", "neck"]]}).test()
@@ -212,18 +212,18 @@ def test_testing_refuses_another_model_and_renames_nothing(tmp_path):
 def test_file_without_state_dict_is_refused(tmp_path):
     path = tmp_path / "bare.pth"
     torch.save({"weight": 1}, path)
-    with pytest.raises(UserError, match=r"bare\.pth: not a checkpoint, it has no 'state_dict'"):
+    with pytest.raises(UserError, match=r"bare\.pth: not a checkpoint: it has no state_dict"):
         runner(Net(), tmp_path / "bare", load_from=str(path)).train()
 
 
-def test_a_checkpoint_of_nothing_alike_is_refused(tmp_path):
+def test_checkpoint_without_fitting_weights_is_refused(tmp_path):
     path = tmp_path / "other.pth"
     torch.save({"state_dict": {"encoder.weight": torch.zeros(1)}, "meta": {}}, path)
-    with pytest.raises(UserError, match=r"other\.pth: checkpoint of another model"):
+    with pytest.raises(UserError, match=r"other\.pth: belongs to another model"):
         runner(Net(), tmp_path / "other", load_from=str(path)).train()
 
 
-def test_checkpoints_of_old_torch_and_with_objects_load(tmp_path):
+def test_old_format_with_numpy_objects_is_loaded(tmp_path):
     path = tmp_path / "old.pth"
     meta = {"mmdet_version": "2.0.0", "seed": np.int64(3), "dataset_meta": {"classes": ("tank",)}}
     torch.save({"state_dict": checkpoint_of(Net()), "meta": meta}, path, _use_new_zipfile_serialization=False)
@@ -241,7 +241,7 @@ class Queries(nn.Module):
         self.label_embedding = nn.Embedding(classes, 16)
 
 
-def test_more_queries_are_the_old_ones_again_but_not_the_same():
+def test_additional_queries_are_noisy_copies():
     state = checkpoint_of(Queries(100, classes=80))
     fitting, report = match_weights(state, Queries(250))
     old, new = state["query_embedding.weight"], fitting["query_embedding.weight"]
@@ -249,11 +249,11 @@ def test_more_queries_are_the_old_ones_again_but_not_the_same():
     assert len(new.unique(dim=0)) == 250
     assert (new[100:200] - old).abs().mean() < 0.2 * old.std()
     assert report.tiled == report.loaded == ["query_embedding.weight"]
-    assert report.reinitialised == ["label_embedding.weight"]  # classes are none of COCO's
+    assert report.reinitialised == ["label_embedding.weight"]  # the classes differ from COCO
     assert "repeated with noise: query_embedding.weight" in str(report)
 
 
-def test_fewer_queries_are_the_first_ones():
+def test_fewer_queries_are_truncated():
     state = checkpoint_of(Queries(100))
     assert torch.equal(
         match_weights(state, Queries(30))[0]["query_embedding.weight"], state["query_embedding.weight"][:30]

@@ -1,4 +1,4 @@
-"""A checkpoint is resumed by the training that wrote it, and by no other."""
+"""Resumption by the same training, and refusal by another one."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.tiny_training import losses, write_config, write_data
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return config and work dir of a training with a frozen stage, and what it left after iteration 4 of 8."""
+    """Return config and work dir of a training with a frozen stage, stopped after iteration 4 of 8."""
     folder = tmp_path_factory.mktemp("begun")
     config = write_config(folder, write_data(folder), model__backbone__frozen_stages=1)
     assert main([str(config), "--work-dir", str(folder / "work")]) == 0
@@ -27,13 +27,13 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def resume(begun: tuple[Path, Path], tmp_path: Path) -> list[str]:
-    """Return the arguments that resume a copy of that training."""
+    """Return the arguments that resume a copy of the training."""
     shutil.copytree(begun[1], tmp_path / "work")
     return [str(begun[0]), "--work-dir", str(tmp_path / "work"), "--resume"]
 
 
 def refused(resume: list[str], capsys: pytest.CaptureFixture[str], *flags: str) -> str:
-    """Resume in vain; return what is said."""
+    """Check that resumption fails and changes nothing; return the error."""
     before = {path: path.read_bytes() for path in Path(resume[2]).rglob("*") if path.is_file()}
     capsys.readouterr()
     assert main([*resume, *flags]) == 2
@@ -47,43 +47,45 @@ def refused(resume: list[str], capsys: pytest.CaptureFixture[str], *flags: str) 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--from-scratch"], "model.backbone.frozen_stages was 1, would be -1"),
-        (["--seed", "1"], "randomness.seed was 0, would be 1"),
-        (["--amp"], "optim_wrapper.type was 'OptimWrapper', would be 'Bf16OptimWrapper'"),
-        (["model.backbone.frozen_stages=2"], "model.backbone.frozen_stages was 1, would be 2"),
-        (["train_cfg.max_iters=9"], "train_cfg.max_iters was 8, would be 9"),
-        (["train_dataloader.dataset.pipeline.3.prob=0.9"], "train_dataloader.dataset.pipeline.3.prob was 0.5, would "),
-        (["optim_wrapper.optimizer.lr=0.1"], "optim_wrapper.optimizer.lr was 0.001, would be 0.1"),
-        (["+optim_wrapper.paramwise_cfg.bias_lr_mult=2"], "optim_wrapper.paramwise_cfg was None, would be "),
-        (["param_scheduler=None"], "param_scheduler was [{"),
-        (["val_dataloader.dataset.split=test"], "val_dataloader.dataset.split was 'val', would be 'test'"),
+        (["--from-scratch"], "model.backbone.frozen_stages: 1 -> -1"),
+        (["--seed", "1"], "randomness.seed: 0 -> 1"),
+        (["--amp"], "optim_wrapper.type: 'OptimWrapper' -> 'Bf16OptimWrapper'"),
+        (["model.backbone.frozen_stages=2"], "model.backbone.frozen_stages: 1 -> 2"),
+        (["train_cfg.max_iters=9"], "train_cfg.max_iters: 8 -> 9"),
+        (["train_dataloader.dataset.pipeline.3.prob=0.9"], "train_dataloader.dataset.pipeline.3.prob: 0.5 -> "),
+        (["optim_wrapper.optimizer.lr=0.1"], "optim_wrapper.optimizer.lr: 0.001 -> 0.1"),
+        (["+optim_wrapper.paramwise_cfg.bias_lr_mult=2"], "optim_wrapper.paramwise_cfg: None -> "),
+        (["param_scheduler=None"], "param_scheduler: [{"),
+        (["val_dataloader.dataset.split=test"], "val_dataloader.dataset.split: 'val' -> 'test'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_another_training_is_refused_and_nothing_changes(
+def test_checkpoint_of_another_training_is_refused(
     resume: list[str], capsys: pytest.CaptureFixture[str], flags: list[str], words: str
 ) -> None:
-    said = refused(resume, capsys, *(flags if flags[0].startswith("--") else ["--cfg-options", *flags]))
-    assert words in said
-    assert "iter_4.pth: of another training: " in said
-    assert "--load-from" in said
+    message = refused(resume, capsys, *(flags if flags[0].startswith("--") else ["--cfg-options", *flags]))
+    assert words in message
+    assert "iter_4.pth: belongs to another training: " in message
+    assert "--load-from" in message
 
 
-def test_data_prepared_anew_in_the_same_place_is_other_data(
+def test_reprepared_data_with_another_split_are_refused(
     resume: list[str], capsys: pytest.CaptureFixture[str], begun: tuple[Path, Path], tmp_path: Path
 ) -> None:
     data = begun[1].parent / "prepared"
-    kept = data.rename(data.with_name("kept"))
+    moved = data.rename(data.with_name("kept"))
     try:
         prepare(data.parent / "raw", data, tile=64, overlap=16, seed=1)
-        said = refused(resume, capsys)
+        message = refused(resume, capsys)
     finally:
         shutil.rmtree(data)
-        kept.rename(data)
-    assert f"iter_4.pth: of another training: {data}: data.split_seed was 0, would be 1" in said
+        moved.rename(data)
+    assert f"iter_4.pth: belongs to another training: {data}: data.split_seed: 0 -> 1" in message
 
 
-def test_the_same_training_goes_on_without_its_pointer(resume: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_same_training_resumes_without_last_checkpoint_file(
+    resume: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     work = Path(resume[2])
     (work / "last_checkpoint").unlink()
     left_partial(work / "iter_8.pth").write_bytes(b"left by a killed process")
@@ -95,22 +97,22 @@ def test_the_same_training_goes_on_without_its_pointer(resume: list[str], capsys
 
 
 @pytest.mark.slow
-def test_data_may_move(resume: list[str], begun: tuple[Path, Path], tmp_path: Path) -> None:
+def test_training_resumes_with_moved_data(resume: list[str], begun: tuple[Path, Path], tmp_path: Path) -> None:
     moved = shutil.copytree(begun[1].parent / "prepared", tmp_path / "moved")
     options = [f"{loader}_dataloader.dataset.data_root={moved}" for loader in ("train", "val")]
     assert main([*resume, "--cfg-options", *options]) == 0
 
 
-def test_another_number_of_processes_is_refused(resume: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_number_of_processes_is_refused(resume: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     path = Path(resume[2]) / "iter_4.pth"
     checkpoint = torch.load(path, weights_only=False)
     checkpoint["meta"]["trained"]["processes"] = 2
     torch.save(checkpoint, path)
-    assert "of another training: it ran in 2 processes, would in 1" in refused(resume, capsys)
+    assert "belongs to another training: processes: 2 -> 1" in refused(resume, capsys)
 
 
 @pytest.mark.slow
-def test_a_checkpoint_that_does_not_say_what_it_was_trained_on_is_resumed(resume: list[str]) -> None:
+def test_checkpoint_without_provenance_is_resumed(resume: list[str]) -> None:
     path = Path(resume[2]) / "iter_4.pth"
     checkpoint = torch.load(path, weights_only=False)
     assert checkpoint["meta"].pop("trained")

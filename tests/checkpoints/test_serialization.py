@@ -9,15 +9,15 @@ from oil_storage.errors import UserError
 
 
 @pytest.fixture
-def released(tmp_path: Path) -> Path:
+def exported(tmp_path: Path) -> Path:
     weights = {"conv.weight": torch.tensor([1.0, 1 / 3]), "bn.num_batches_tracked": torch.tensor(7)}
     path = tmp_path / "detector.safetensors"
     path.write_bytes(to_safetensors(weights, {"iter": 2}))
     return path
 
 
-def test_weights_come_back_as_a_checkpoint_rounded_to_half_precision(released: Path) -> None:
-    checkpoint = Checkpoint.read(released)
+def test_exported_weights_are_read_with_half_precision(exported: Path) -> None:
+    checkpoint = Checkpoint.read(exported)
     assert checkpoint.meta.iter == 2
     weight, count = checkpoint.state_dict["conv.weight"], checkpoint.state_dict["bn.num_batches_tracked"]
     assert weight.dtype == torch.float32
@@ -25,15 +25,15 @@ def test_weights_come_back_as_a_checkpoint_rounded_to_half_precision(released: P
     assert (count.item(), count.dtype) == (7, torch.int64)
 
 
-def test_values_beyond_half_precision_are_kept(tmp_path: Path) -> None:
+def test_values_beyond_half_precision_are_not_converted(tmp_path: Path) -> None:
     path = tmp_path / "Large.SAFETENSORS"
     path.write_bytes(to_safetensors({"bn.running_var": torch.tensor([1.0, 70_000.0])}, {}))
     assert Checkpoint.read(path).state_dict["bn.running_var"].tolist() == [1, 70_000]
 
 
-def test_half_a_file_and_another_file_are_refused(released: Path) -> None:
-    whole = released.read_bytes()
+def test_truncated_and_other_files_are_refused(exported: Path) -> None:
+    whole = exported.read_bytes()
     for content in (whole[:-3], whole[:40], b"", b"not weights at all"):
-        released.write_bytes(content)
-        with pytest.raises(UserError, match=r"detector.safetensors: damaged, or not written by"):
-            Checkpoint.read(released)
+        exported.write_bytes(content)
+        with pytest.raises(UserError, match=r"detector.safetensors: damaged, or not from"):
+            Checkpoint.read(exported)

@@ -1,4 +1,4 @@
-"""The config in a checkpoint is data: parsed, compared, never run."""
+"""Parsing and comparison of stored configs."""
 
 from typing import Any
 
@@ -12,19 +12,19 @@ from oil_storage.checkpoints.trained_config import differences, parse, to_settin
     ("old", "new", "expected"),
     [
         ({"a": {"b": 1}}, {"a": {"b": 1}}, []),
-        ({"a": {"b": 1}}, {"a": {"b": 2}}, ["a.b was 1, would be 2"]),
-        ({"a": [1, {"b": 2}]}, {"a": (1, {"b": 3})}, ["a.1.b was 2, would be 3"]),
-        ({"a": [1]}, {"a": [1, 2]}, ["a was [1], would be [1, 2]"]),
-        ({"a": 1}, {"b": 2}, ["a was 1, would be None", "b was None, would be 2"]),
+        ({"a": {"b": 1}}, {"a": {"b": 2}}, ["a.b: 1 -> 2"]),
+        ({"a": [1, {"b": 2}]}, {"a": (1, {"b": 3})}, ["a.1.b: 2 -> 3"]),
+        ({"a": [1]}, {"a": [1, 2]}, ["a: [1] -> [1, 2]"]),
+        ({"a": 1}, {"b": 2}, ["a: 1 -> None", "b: None -> 2"]),
         ({"a": {"data_root": "x", "num_workers": 2}}, {"a": {"data_root": "y"}}, []),
-        ({"a": "x" * 99}, {"a": 1}, [f"a was '{'x' * 55} ..., would be 1"]),
+        ({"a": "x" * 99}, {"a": 1}, [f"a: '{'x' * 55} ... -> 1"]),
     ],
 )
-def test_differences_are_named_by_their_place(old: Any, new: Any, expected: list[str]) -> None:
+def test_differences_contain_the_path_in_the_config(old: Any, new: Any, expected: list[str]) -> None:
     assert list(differences(old, new)) == expected
 
 
-def test_python_text_of_older_checkpoints_is_parsed_without_running_it() -> None:
+def test_python_text_of_older_checkpoints_is_parsed() -> None:
     for name in ("ssd_lite0", "faster_rcnn_r50", "dino_r50"):
         cfg = Config.fromfile(f"configs/oil/{name}.py", import_custom_modules=False)
         assert parse(cfg.pretty_text) == to_settings(cfg), name
@@ -50,6 +50,6 @@ def test_code_in_a_config_is_refused(text: str) -> None:
         parse(text)
 
 
-def test_names_and_types_of_lazy_configs_are_text() -> None:
+def test_names_in_lazy_configs_become_text() -> None:
     parsed = parse("a = dict(type=mmdet.models.RetinaNet, b=inf, c=-inf)")
     assert parsed == {"a": {"type": "mmdet.models.RetinaNet", "b": float("inf"), "c": -float("inf")}}

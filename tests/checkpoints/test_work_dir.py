@@ -10,7 +10,7 @@ from oil_storage.checkpoints.work_dir import AtomicBackend, find_last
 from oil_storage.errors import UserError
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_is_replaced_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "last.pth"
     AtomicBackend().put(b"old", path)
 
@@ -27,7 +27,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("new_format", [True, False])
-def test_torchs_formats_pass_and_pieces_of_them_do_not(tmp_path: Path, new_format: bool) -> None:
+def test_formats_of_torch_are_accepted_and_other_content_is_refused(tmp_path: Path, new_format: bool) -> None:
     path = tmp_path / "a.pth"
     torch.save({"state_dict": torch.zeros(100)}, path, _use_new_zipfile_serialization=new_format)
     check_complete(path)
@@ -39,7 +39,7 @@ def test_torchs_formats_pass_and_pieces_of_them_do_not(tmp_path: Path, new_forma
         check_complete(path)
 
 
-def test_a_zip_of_something_else_and_flipped_bytes_are_refused(tmp_path: Path) -> None:
+def test_other_zip_archives_and_corrupt_bytes_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "no checkpoint")
@@ -49,8 +49,8 @@ def test_a_zip_of_something_else_and_flipped_bytes_are_refused(tmp_path: Path) -
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255
     path.write_bytes(content)
-    assert not torch.equal(torch.load(path)["state_dict"], torch.ones(1000)), "torch itself takes no notice"
-    with pytest.raises(UserError, match=r"a\.pth: a damaged checkpoint"):
+    assert not torch.equal(torch.load(path)["state_dict"], torch.ones(1000)), "torch itself does not detect the damage"
+    with pytest.raises(UserError, match=r"a\.pth: damaged checkpoint"):
         check_complete(path)
 
 
@@ -59,7 +59,7 @@ def save(path: Path) -> Path:
     return path
 
 
-def test_the_last_checkpoint_is_found_after_the_folder_moved(tmp_path: Path) -> None:
+def test_last_checkpoint_is_found_in_a_moved_folder(tmp_path: Path) -> None:
     folder = tmp_path / "moved"
     folder.mkdir()
     assert find_last(folder) is None
@@ -72,7 +72,7 @@ def test_the_last_checkpoint_is_found_after_the_folder_moved(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("unit", ["iter", "epoch"])
 @pytest.mark.parametrize("pointer", [None, "iter_4000.pth", ""])
-def test_without_a_pointer_that_holds_the_newest_whole_checkpoint_is_the_last(
+def test_newest_intact_checkpoint_is_found_without_a_valid_pointer(
     tmp_path: Path, unit: str, pointer: str | None
 ) -> None:
     if pointer is not None:
@@ -88,11 +88,11 @@ def test_without_a_pointer_that_holds_the_newest_whole_checkpoint_is_the_last(
     assert find_last(tmp_path) == old
 
 
-def test_checkpoint_whose_zip_directory_is_damaged_is_passed_over(tmp_path: Path) -> None:
+def test_checkpoint_with_damaged_zip_directory_is_skipped(tmp_path: Path) -> None:
     old, new = save(tmp_path / "iter_1.pth"), save(tmp_path / "iter_2.pth")
     content = bytearray(new.read_bytes())
     content[content.rindex(b"PK\x01\x02")] ^= 255  # the last entry of the directory
     new.write_bytes(content)
-    with pytest.raises(UserError, match=r"iter_2\.pth: a damaged checkpoint"):
+    with pytest.raises(UserError, match=r"iter_2\.pth: damaged checkpoint"):
         check_complete(new)
     assert find_last(tmp_path) == old

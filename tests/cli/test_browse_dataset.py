@@ -141,7 +141,7 @@ def test_overview_shrinks_pictures_without_blurring_boxes() -> None:
 def test_browse_without_a_display_recommends_out(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(config)]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "error: no display to open a window on, or no toolkit for it: save the pictures with --out DIR"
+        "error: cannot open a window: no display or no GUI toolkit; save the pictures with --out DIR"
     ]
 
 

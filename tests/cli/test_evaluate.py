@@ -72,7 +72,7 @@ def test_perfect_detections_score_1_and_no_detections_0(
         assert main([str(detections), str(truth), "--out", str(tmp_path / "out")]) == 0
         figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
         assert (figures["ap"], figures["f1"]) == pytest.approx((expected, expected))
-    assert "4 of 4 scenes have no detections, their boxes count as missed: scene_00" in capsys.readouterr().err
+    assert "no detections in 4 of 4 scenes: scene_00" in capsys.readouterr().err
 
 
 def test_ground_truth_may_be_a_folder_of_any_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +94,7 @@ def test_ground_truth_may_be_a_folder_of_any_format(tmp_path: Path, capsys: pyte
     assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN
 
 
-def test_unmatched_scenes_and_boxes_outside_images_are_reported(
+def test_scenes_without_detections_or_ground_truth_are_reported(
     truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     detections = tmp_path / "detections.csv"
@@ -103,16 +103,15 @@ def test_unmatched_scenes_and_boxes_outside_images_are_reported(
     )
     assert main([str(detections), str(truth), "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().err
-    assert "2 detections are left out, in 1 scenes that the ground truth lacks: elsewhere" in printed
-    assert "3 of 4 scenes have no detections, their boxes count as missed: scene_01, scene_02, scene_03" in printed
-    assert "1 boxes reach outside their images, in scene_00; they are scored as they are" in printed
+    assert "ignored 2 detections in scenes without ground truth: elsewhere" in printed
+    assert "no detections in 3 of 4 scenes: scene_01, scene_02, scene_03" in printed
 
 
 @pytest.mark.parametrize(
     ("rows", "flags", "message"),
     [
-        ("elsewhere,1,1,9,9,1", [], "none of its scenes (elsewhere) is in the ground truth, which has scene_00"),
-        ("scene_00,1,1,9,9,nan", [], "line 2: a box or score that is no finite number"),
+        ("elsewhere,1,1,9,9,1", [], "none of its scenes (elsewhere) is in the ground truth, which contains scene_00"),
+        ("scene_00,1,1,9,9,nan", [], "found.csv:2: score nan is not between 0 and 1"),
     ],
 )
 def test_unusable_detections_are_refused_and_leave_no_output(
@@ -171,7 +170,7 @@ def test_unusable_ground_truth_is_refused_in_one_line(
         ),
         ([str(detections), str(tmp_path / "none")], "none: no such file or folder"),
         ([str(tmp_path / "nothing"), str(truth)], "nothing: no such file or folder"),
-        ([str(prepared), str(truth)], "no *.geojson in it"),
+        ([str(prepared), str(truth)], "contains no *.geojson files"),
     ):
         assert main([*argv, "--out", str(tmp_path / "out")]) == 2
         assert message in capsys.readouterr().err

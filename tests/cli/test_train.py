@@ -34,7 +34,7 @@ def test_diverging_training_ends_without_a_checkpoint(
     config = write_config(tmp_path, data, optim_wrapper__optimizer__lr=1e30)
     assert main([str(config), "--work-dir", str(tmp_path / "work")]) == 2
     message = capsys.readouterr().err
-    assert re.search(r"work: loss (nan|inf) in iteration \d, at a learning rate of \S+;\n.*lower optim", message)
+    assert re.search(r"work: loss is (nan|inf) in iteration \d at learning rate \S+;\n.*reduce optim", message)
     assert not list((tmp_path / "work").glob("*.pth"))
 
 
@@ -67,7 +67,7 @@ def test_finished_training_cannot_be_resumed(
     shutil.copytree(whole, tmp_path / "work")
     before = losses(tmp_path / "work")
     assert main([str(write_config(tmp_path, data)), "--work-dir", str(tmp_path / "work"), "--resume"]) == 0
-    assert "trained to its end, 8 iterations; nothing is left to do" in capsys.readouterr().err
+    assert "training is already complete (8 iterations)" in capsys.readouterr().err
     assert losses(tmp_path / "work") == before
 
 
@@ -116,14 +116,12 @@ def test_bad_input_is_reported_in_one_line(
     if not torch.cuda.is_available():
         assert "--device cuda: " in error_of(capsys, [config, *work, "--device", "cuda"])
     assert "absent.pth: no such checkpoint file" in error_of(capsys, [config, *work, "--resume", "absent.pth"])
-    assert "RANK is not set; start with tools/dist_train.sh" in error_of(
-        capsys, [config, *work, "--launcher", "pytorch"]
-    )
+    assert "RANK is not set; use tools/dist_train.sh" in error_of(capsys, [config, *work, "--launcher", "pytorch"])
     (best,) = whole.glob("best_*.pth")
     assert "resume from iter_*.pth" in error_of(capsys, [config, *work, "--resume", str(best)])
     half = tmp_path / "half.pth"
     half.write_bytes(best.read_bytes()[:10_000])
-    assert "half.pth: a truncated checkpoint" in error_of(capsys, [config, *work, "--load-from", str(half)])
+    assert "half.pth: truncated checkpoint" in error_of(capsys, [config, *work, "--load-from", str(half)])
     assert "two checkpoints" in error_of(capsys, [config, *work, "--load-from", str(half), "--resume", str(half)])
 
 
@@ -159,8 +157,8 @@ def test_weights_trained_on_val_scenes_are_refused(
     # the same scenes in another split: a train scene becomes a val scene
     other = prepare_otherwise(data, tmp_path / "other")
     message = error_of(capsys, [str(write_config(tmp_path, other)), *start, *options])
-    assert "iter_8.pth: was trained on 1 of the 1 scenes in the val split of" in message
-    # the list of training scenes is passed on to weights made from them
+    assert "iter_8.pth: was trained on 1 of 1 val scenes of" in message
+    # what they were trained on goes on into what is made of them
     assert main([str(write_config(tmp_path, data)), *start, *options, "train_dataloader.dataset.split=val"]) == 0
     trained, started = (
         torch.load(path, weights_only=False)["meta"]["trained"]["images"]

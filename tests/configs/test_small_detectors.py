@@ -1,4 +1,4 @@
-"""Every detector, small, trains on tiles with no object, one, and 300, in all precisions and formats, and predicts."""
+"""Training and prediction of small versions of every detector, in all precisions and memory formats."""
 
 import copy
 from pathlib import Path
@@ -14,14 +14,14 @@ from oil_storage.inference.scene_detector import fuse_batch_norms
 from tests.small_detectors import CONFIGS, batch, small_detector, with_statistics
 
 FAST = ("ssd_lite0", "faster_rcnn_r50")
-"""A detector of one stage and one of two; those of queries take longer."""
+"""A one-stage and a two-stage detector; detectors with queries are slower."""
 
 
 @pytest.mark.parametrize(
     "path",
     [pytest.param(path, id=path.stem, marks=[] if path.stem in FAST else pytest.mark.slow) for path in CONFIGS],
 )
-def test_small_detector_trains_and_predicts_whatever_a_tile_holds(path: Path) -> None:
+def test_small_detector_trains_on_any_number_of_objects_and_predicts(path: Path) -> None:
     model, side = small_detector(path)
     in_bf16 = copy.deepcopy(model)
     compute_in_bf16(in_bf16)
@@ -37,7 +37,7 @@ def test_small_detector_trains_and_predicts_whatever_a_tile_holds(path: Path) ->
 
 
 def train_step(model: nn.Module, objects: tuple[int, ...], side: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Return loss and gradients on tiles with so many objects."""
+    """Return loss and gradients on tiles with the given numbers of objects."""
     model.train()
     torch.manual_seed(1)
     loss, _ = model.parse_losses(model(**model.data_preprocessor(batch(objects, side), True), mode="loss"))
@@ -47,7 +47,7 @@ def train_step(model: nn.Module, objects: tuple[int, ...], side: int) -> tuple[t
 
 
 def check_channels_last(model: nn.Module, side: int) -> None:
-    """The fast memory format changes neither loss nor gradients."""
+    """Channels last changes neither loss nor gradients."""
     fast = copy.deepcopy(model)
     to_channels_last(fast)
     figures = []
@@ -58,7 +58,7 @@ def check_channels_last(model: nn.Module, side: int) -> None:
 
 
 def check_predictions(model: nn.Module, side: int) -> None:
-    """Boxes lie in the tile, and scores from 0 to 1."""
+    """Boxes are inside the tile, and scores are between 0 and 1."""
     model.eval()
     with torch.no_grad():
         (sample,) = model.test_step(batch((3,), side))
@@ -70,7 +70,7 @@ def check_predictions(model: nn.Module, side: int) -> None:
 
 
 def check_folded_batch_norms(model: nn.Module, side: int) -> None:
-    """Batch norms that are folded into the convolutions leave the output; ``model`` is changed."""
+    """Folding batch norms into convolutions does not change the output. ``model`` is changed."""
     with_statistics(model)
     fused = copy.deepcopy(model)
     number = fuse_batch_norms(fused)

@@ -1,4 +1,4 @@
-"""The port of TensorFlow's SSD ResNet-101 FPN, row by row of its pipeline.config, on what the config builds."""
+"""Comparison of the port of TensorFlow's SSD ResNet-101 FPN with its pipeline.config."""
 
 import copy
 import math
@@ -25,7 +25,7 @@ from oil_storage.checkpoints.model_weights import match_weights
 
 LEAF = Path(__file__).parents[2] / "configs" / "oil" / "ssd_r101.py"
 STRIDES = (8, 16, 32, 64, 128)
-SIDE = 256  # of a reduced image
+SIDE = 256  # side of a reduced image
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def all_anchors(head, side=SIDE):
 # --- input -----------------------------------------------------------------------------------------------------------
 
 
-def test_images_come_as_1024_squares_flipped_half_the_time(cfg, tmp_path):
+def test_images_are_resized_to_1024_and_flipped_half_the_time(cfg, tmp_path):
     path = tmp_path / "tile.jpg"
     cv2.imwrite(str(path), np.full((1280, 1280, 3), 128, np.uint8))
     info = {
@@ -82,7 +82,7 @@ def test_images_come_as_1024_squares_flipped_half_the_time(cfg, tmp_path):
     flipped = torch.tensor([[1024 - 144.0, 160.0, 1024 - 80.0, 208.0]])
     pipeline = Compose([TRANSFORMS.build(step) for step in cfg.train_dataloader.dataset.pipeline])
     seen = []
-    np.random.seed(0)  # mmcv's transforms draw from it
+    np.random.seed(0)  # mmcv's transforms use this generator
     for _ in range(20):
         packed = pipeline(copy.deepcopy(info))
         assert packed["inputs"].shape == (3, 1024, 1024)
@@ -99,7 +99,7 @@ def test_images_come_as_1024_squares_flipped_half_the_time(cfg, tmp_path):
     assert (cfg.train_dataloader.dataset.tile, cfg.train_dataloader.dataset.overlap) == (1280, 0)
 
 
-def test_pixels_are_normalised_as_the_checkpoint_s_backbone_wants(model):
+def test_pixels_are_normalised_for_the_backbone_of_the_checkpoint(model):
     bgr = torch.tensor([10, 20, 30], dtype=torch.uint8).reshape(3, 1, 1).expand(3, 32, 32)
     batch = model.data_preprocessor({"inputs": [bgr], "data_samples": [DetDataSample(metainfo=meta(32))]})
     wanted = (torch.tensor([30.0, 20.0, 10.0]) - torch.tensor([123.675, 116.28, 103.53])) / torch.tensor(
@@ -111,18 +111,18 @@ def test_pixels_are_normalised_as_the_checkpoint_s_backbone_wants(model):
 # --- network ---------------------------------------------------------------------------------------------------------
 
 
-def test_resnet_101_is_trained_whole(model):
+def test_all_of_resnet_101_is_trained(model):
     assert [len(getattr(model.backbone, name)) for name in model.backbone.res_layers] == [3, 4, 23, 3]
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_every_batch_norm_has_tf_s_decay_and_epsilon_and_is_trained(model):
+def test_batch_norms_have_the_decay_and_epsilon_of_tf(model):
     norms = {name: m for name, m in model.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
     assert {name.split(".")[0] for name in norms} == {"backbone", "bbox_head"}
     assert {(m.momentum, m.eps, m.training, m.affine) for m in norms.values()} == {(0.003, 1e-3, True, True)}
 
 
-def test_fpn_gives_levels_3_to_7_and_p6_reads_p5(model):
+def test_fpn_has_levels_3_to_7_and_the_input_of_p6_is_p5(model):
     neck = model.neck
     features = [torch.randn(1, c, 64 // 2**i, 64 // 2**i) for i, c in enumerate((256, 512, 1024, 2048))]
     outs = neck(features)
@@ -132,7 +132,7 @@ def test_fpn_gives_levels_3_to_7_and_p6_reads_p5(model):
 
 
 @pytest.mark.parametrize("tower", ["cls_convs", "reg_convs"])
-def test_predictor_shares_convolutions_over_levels_and_keeps_norms_apart(head, tower):
+def test_predictor_shares_convolutions_but_not_norms_over_levels(head, tower):
     levels = getattr(head, tower)
     assert [len(level) for level in levels] == [4] * 5
     for depth in range(4):
@@ -143,7 +143,7 @@ def test_predictor_shares_convolutions_over_levels_and_keeps_norms_apart(head, t
     assert levels[0][0].conv.weight.shape == (256, 256, 3, 3)
 
 
-def test_class_bias_is_the_prior(head):
+def test_class_bias_equals_the_prior(head):
     torch.testing.assert_close(head.retina_cls.bias.detach(), torch.full((6,), -math.log(99)))
     assert head.retina_cls.bias.detach().mean().item() == pytest.approx(-4.6, abs=0.01)
 
@@ -151,7 +151,7 @@ def test_class_bias_is_the_prior(head):
 # --- anchors, coder, matcher -----------------------------------------------------------------------------------------
 
 
-def test_six_anchors_a_cell_about_its_centre(head):
+def test_cell_has_six_anchors_at_its_centre(head):
     shapes = [(4, 5), (3, 2), (2, 2), (1, 2), (1, 1)]
     for stride, (rows, columns), anchors in zip(
         STRIDES, shapes, head.prior_generator.grid_priors(shapes, device="cpu"), strict=True
@@ -171,7 +171,7 @@ def test_six_anchors_a_cell_about_its_centre(head):
         }
 
 
-def test_box_coder_is_tf_s_10_10_5_5(head):
+def test_box_coder_has_the_scales_of_tf(head):
     anchor = torch.tensor([[0.0, 0.0, 32.0, 64.0]])
     box = torch.tensor([[6.0, 40.0, 22.0, 72.0]])
     wanted = torch.tensor([[10 * (14 - 16) / 32, 10 * (56 - 32) / 64, 5 * math.log(16 / 32), 5 * math.log(32 / 64)]])
@@ -179,7 +179,7 @@ def test_box_coder_is_tf_s_10_10_5_5(head):
     torch.testing.assert_close(head.bbox_coder.decode(anchor, wanted), box)
 
 
-def test_matcher_splits_at_half_and_forces_each_box_to_one_best_anchor(head):
+def test_matcher_uses_iou_0_5_and_matches_each_box_to_its_best_anchor(head):
     anchors = all_anchors(head)
     rng = np.random.default_rng(0)
     centres = rng.uniform(40, SIDE - 40, (12, 2))
@@ -204,7 +204,7 @@ def test_matcher_splits_at_half_and_forces_each_box_to_one_best_anchor(head):
 # --- losses ----------------------------------------------------------------------------------------------------------
 
 
-def test_losses_are_tf_s_on_a_known_case(head):
+def test_losses_equal_tf_in_a_known_case(head):
     torch.manual_seed(1)
     scores = [torch.randn(shape) for shape in level_shapes(6, batch=2)]
     deltas = [2 * torch.randn(shape) for shape in level_shapes(24, batch=2)]
@@ -237,7 +237,7 @@ def test_losses_are_tf_s_on_a_known_case(head):
 # --- schedule --------------------------------------------------------------------------------------------------------
 
 
-def test_only_kernels_decay_and_each_parameter_is_updated_once(cfg, model):
+def test_weight_decay_affects_only_kernels_and_parameters_are_updated_once(cfg, model):
     optimizer = build_optim_wrapper(model, copy.deepcopy(cfg.optim_wrapper)).optimizer
     assert type(optimizer) is torch.optim.SGD
     decays = {}
@@ -252,7 +252,7 @@ def test_only_kernels_decay_and_each_parameter_is_updated_once(cfg, model):
         assert decays[id(parameter)] == (4e-4 if parameter.ndim == 4 else 0.0), name
 
 
-def test_learning_rate_is_tf_s_cosine_with_warm_up(cfg):
+def test_learning_rate_equals_the_cosine_decay_of_tf(cfg):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=cfg.optim_wrapper.optimizer.lr)
     schedulers = [
         PARAM_SCHEDULERS.build(item, default_args={"optimizer": optimizer})
@@ -296,12 +296,12 @@ def test_detection_limits(head):
     assert len(found) == 100
     overlaps = bbox_overlaps(found.bboxes, found.bboxes).fill_diagonal_(0)
     assert 0.5 < overlaps.max() <= 0.6
-    # NMS takes all anchors: of a level that scores low, the best still comes out if the others score lower yet.
+    # NMS processes all anchors, so the best detection of a low-scoring level is returned
     quiet = [torch.full(shape, -30.0) for shape in level_shapes(6)]
     quiet[0][0, 0, [4, 12, 20], [4, 12, 20]] = torch.tensor([-17.0, -18.0, -18.2])
     quiet[0][0, 0, 28, 28] = -18.5  # sigmoid: 0.9e-8
     found = head.predict_by_feat(quiet, deltas, batch_img_metas=[meta()])[0]
-    # nms_pre=-1 costs each level its last candidate: a deviation the config's docstring names
+    # nms_pre=-1 drops the last candidate of each level; see the docstring of the config
     torch.testing.assert_close(found.scores, torch.sigmoid(torch.tensor([-17.0, -18.0])))
 
 
@@ -309,7 +309,7 @@ def test_detection_limits(head):
 
 
 @pytest.mark.slow
-def test_a_training_step_and_a_validation_at_reduced_size(cfg):
+def test_training_step_and_validation_at_reduced_size(cfg):
     small = copy.deepcopy(cfg.model)
     small.backbone.depth = 50
     torch.manual_seed(0)
@@ -339,7 +339,7 @@ def test_a_training_step_and_a_validation_at_reduced_size(cfg):
         assert boxes.max() <= SIDE
 
 
-def test_coco_checkpoint_gives_backbone_and_fpn(cfg, model):
+def test_coco_checkpoint_fits_backbone_and_fpn(cfg, model):
     name = cfg.load_from.removeprefix("mmdet://")
     assert model_url(name).endswith(".pth")
     upstream = get_config(f"mmdet::retinanet/{name}.py").model
@@ -356,6 +356,6 @@ def test_coco_checkpoint_gives_backbone_and_fpn(cfg, model):
     assert "unused in the checkpoint: neck.fpn_convs.3, bbox_head" in str(report)
 
 
-def test_nothing_comes_from_torchvision(cfg):
+def test_no_weights_are_from_torchvision(cfg):
     assert "torchvision" not in cfg.pretty_text
     assert cfg.model.backbone.init_cfg is None

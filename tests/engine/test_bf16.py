@@ -22,12 +22,12 @@ SMALL_RESNET = {"depth": 18, "init_cfg": None, "frozen_stages": -1, "norm_eval":
 
 @pytest.fixture(autouse=True)
 def computed_whatever_the_cost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CPUs without bfloat16 compute it too, slowly."""
+    """Enable bfloat16 on all CPUs, which is slow on some."""
     monkeypatch.setattr(bf16, "has_bf16", lambda device: True)
 
 
 def detector(name: str) -> nn.Module:
-    """Build a model of mmdet's with little in it and fresh weights; the same each time."""
+    """Build a small mmdet model with reproducible random weights."""
     init_default_scope("mmdet")
     if name == "rtmdet":
         cfg = get_config("mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py").model
@@ -88,7 +88,7 @@ def step(model: nn.Module, wrapper: type = Bf16OptimWrapper) -> dict[str, float]
     "name",
     ["retinanet", "detr", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rtmdet", "faster-rcnn", "dino"))],
 )
-def test_training_step_and_prediction_compute_in_bfloat16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_and_prediction_run_in_bfloat16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = step(detector(name).train(), OptimWrapper)
     model = detector(name).train()
     seen: dict[str, set[torch.dtype]] = {"conv": set(), "loss": set(), "assigner": set()}
@@ -128,7 +128,7 @@ def test_training_step_and_prediction_compute_in_bfloat16(name: str, monkeypatch
 
 
 @pytest.mark.slow
-def test_deformable_attention_and_last_layers_of_detr_compute_in_float32() -> None:
+def test_deformable_attention_and_last_layers_of_detr_run_in_float32() -> None:
     from mmcv.ops import MultiScaleDeformableAttention
 
     model = detector("dino").train()
@@ -143,7 +143,7 @@ def test_deformable_attention_and_last_layers_of_detr_compute_in_float32() -> No
     assert seen == {torch.float32}
 
 
-def test_a_copy_computes_with_its_own_weights() -> None:
+def test_copied_model_uses_its_own_weights() -> None:
     model = detector("retinanet").eval()
     compute_in_bf16(model)
     twin = copy.deepcopy(model)
@@ -156,13 +156,13 @@ def test_a_copy_computes_with_its_own_weights() -> None:
     assert twin.bbox_head.predict_by_feat.__self__ is twin.bbox_head
 
 
-def test_the_runner_gets_bfloat16_before_its_first_iteration() -> None:
+def test_runner_uses_bfloat16_before_the_first_iteration() -> None:
     model = detector("retinanet")
     Bf16OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1)).initialize_count_status(model, 0, 10)
     assert "forward" in vars(model)
 
 
-def test_a_device_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_without_bfloat16_uses_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = Config({"optim_wrapper": {"type": "Bf16OptimWrapper"}})
     assert compute_as_configured(detector("retinanet"), cfg) == "bfloat16"
     monkeypatch.setattr(bf16, "has_bf16", lambda device: False)
@@ -172,20 +172,20 @@ def test_a_device_without_bfloat16_computes_in_float32(monkeypatch: pytest.Monke
     assert "forward" not in vars(model)
 
 
-def test_a_config_without_bfloat16_computes_in_float32() -> None:
+def test_config_without_bfloat16_uses_float32() -> None:
     model = detector("retinanet")
     assert compute_as_configured(model, Config({"optim_wrapper": {"type": "OptimWrapper"}})) == "float32"
     assert "forward" not in vars(model)
 
 
-def test_a_cpu_has_bfloat16_where_it_convolves_in_it_with_onednn() -> None:
+def test_bfloat16_support_of_the_cpu_agrees_with_onednn() -> None:
     with torch.profiler.profile() as watched, torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         nn.Conv2d(64, 64, 3)(torch.rand(2, 64, 64, 64))
     slow = any("slow_conv2d" in event.key for event in watched.key_averages())
     assert has_bf16(torch.device("cpu")) == (not slow)
 
 
-def test_compute_in_bf16_twice_equals_once() -> None:
+def test_repeated_compute_in_bf16_has_no_effect() -> None:
     model = detector("retinanet")
     compute_in_bf16(model)
     forward = model.forward

@@ -9,7 +9,7 @@ from oil_storage.engine.channels_last import ChannelsLastHook, to_channels_last
 
 
 class Runner:
-    """The little of mmengine's runner that the hooks look at."""
+    """Stand-in for mmengine's runner."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -21,7 +21,7 @@ def kernels_are_channels_last(model: nn.Module) -> bool:
     return all(k.is_contiguous(memory_format=torch.channels_last) and not k.is_contiguous() for k in kernels)
 
 
-def test_copies_loaded_checkpoints_and_optimiser_steps_keep_the_format() -> None:
+def test_format_survives_copies_loading_and_optimiser_steps() -> None:
     def build() -> nn.Module:
         return nn.Sequential(nn.Conv2d(16, 32, 3), nn.BatchNorm2d(32), nn.Conv2d(32, 16, 3))
 
@@ -42,7 +42,7 @@ def test_copies_loaded_checkpoints_and_optimiser_steps_keep_the_format() -> None
     assert kernels_are_channels_last(ema.ema_model.module)
 
 
-def test_operators_that_know_nchw_alone_are_given_nchw() -> None:
+def test_operators_without_channels_last_support_get_nchw() -> None:
     torch.manual_seed(0)
     convolutions = nn.Sequential(nn.Conv2d(16, 32, 3), ModulatedDeformConv2dPack(32, 16, 3), nn.Conv2d(16, 32, 3))
     nn.init.normal_(convolutions[1].conv_offset.weight, std=0.1)

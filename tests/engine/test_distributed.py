@@ -23,7 +23,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tool(*command: str, **more: str) -> dict[str, Any]:
-    """Arguments for :mod:`subprocess` to run a shell tool with this Python."""
+    """Return arguments of :mod:`subprocess` that run a shell tool with this Python."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": os.getcwd(), "CUDA_VISIBLE_DEVICES": "", **more}
     return {"args": command, "env": environment, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -40,7 +40,7 @@ def two_processes(data: Path, folder: Path, **changes: Any) -> Path:
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_model_on_different_samples_and_test_it(data: Path, tmp_path: Path) -> None:
+def test_two_processes_train_one_model_on_different_samples(data: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     config = two_processes(data, tmp_path, train_cfg__max_iters=4)
     done = subprocess.run(**tool("tools/dist_train.sh", str(config), "2", "--work-dir", str(work)), check=False)
@@ -60,7 +60,7 @@ def test_two_processes_train_one_model_on_different_samples_and_test_it(data: Pa
 
 
 @pytest.mark.slow
-def test_a_signal_stops_all_processes_after_the_same_iteration(data: Path, tmp_path: Path) -> None:
+def test_signal_stops_all_processes_after_the_same_iteration(data: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     config = two_processes(data, tmp_path, train_cfg__max_iters=10_000, train_cfg__val_interval=10_000)
     iterations = []
@@ -81,36 +81,27 @@ def test_a_signal_stops_all_processes_after_the_same_iteration(data: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_a_users_error_comes_through_the_launcher(tmp_path: Path) -> None:
+def test_launcher_passes_on_user_errors(tmp_path: Path) -> None:
     done = subprocess.run(**tool("tools/dist_train.sh", str(tmp_path / "absent.py"), "2"), check=False)
     assert done.returncode == 2
     assert done.stderr.count("absent.py: no such config") == 1
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_slurms_variables_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_slurm_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = Config({"model": {"type": "RetinaNet", "norm_cfg": {"type": "SyncBN"}}})
     for name, value in {"SLURM_PROCID": "1", "SLURM_NTASKS": "2", "SLURM_LOCALID": "1"}.items():
         monkeypatch.setenv(name, value)
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.setenv(name, "")  # so that what prepare sets is taken back
+        monkeypatch.setenv(name, "")  # makes monkeypatch restore it
         monkeypatch.delenv(name)
     with pytest.raises(UserError, match="--launcher slurm: MASTER_ADDR is not set"):
         prepare(cfg, "slurm")
     assert (os.environ["RANK"], os.environ["WORLD_SIZE"], os.environ["LOCAL_RANK"]) == ("1", "2", "1")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="SyncBN works with CUDA")
-@pytest.mark.parametrize("model", [{"norm_cfg": {"type": "SyncBN"}}, {"type": "RTMDet"}])
-def test_sync_bn_is_refused_without_cuda(monkeypatch: pytest.MonkeyPatch, model: dict[str, Any]) -> None:
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.setenv(name, "0")
-    with pytest.raises(UserError, match="SyncBN needs CUDA"):
-        prepare(Config({"model": model}), "pytorch")
-
-
 @pytest.mark.slow
-def test_the_cpu_scale_trains_in_two_processes(tmp_path: Path) -> None:
+def test_cpu_config_trains_in_two_processes(tmp_path: Path) -> None:
     write_raw_data(tmp_path / "raw", scenes=3, size=640)
     prepare_data(tmp_path / "raw", tmp_path / "data", tile=640, overlap=64)
     options = ["train_cfg.max_iters=2", "train_cfg.val_interval=2", "train_dataloader.batch_size=1"]

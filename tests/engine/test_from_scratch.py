@@ -1,4 +1,4 @@
-"""Any config trains without a checkpoint, and then nothing in it is frozen."""
+"""Training without a checkpoint and without frozen layers."""
 
 import pytest
 from mmdet.registry import MODELS
@@ -7,7 +7,7 @@ from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-import oil_storage.models  # noqa: F401 - registers ours
+import oil_storage.models  # noqa: F401 - registers the models
 from oil_storage.engine.from_scratch import LOADING, from_scratch
 
 FROZEN_UPSTREAM = [
@@ -53,18 +53,18 @@ def scope():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FROZEN_UPSTREAM)
-def test_upstream_configs_thaw(name):
+def test_upstream_config_has_no_frozen_layers_from_scratch(name):
     assert_trains_whole(get_config(f"mmdet::{name}.py"))
 
 
 @pytest.mark.parametrize("name", FROZEN_UPSTREAM[:2])
-def test_upstream_configs_freeze_by_themselves(name):
+def test_upstream_config_has_frozen_layers(name):
     model = get_config(f"mmdet::{name}.py").model
     model.backbone.init_cfg = None
     assert len(frozen(MODELS.build(model))) > 10
 
 
-def test_resnet_s_unstated_norm_eval_is_turned_off():
+def test_default_norm_eval_of_resnet_is_disabled():
     cfg = Config({"model": {"backbone": {"type": "ResNet", "depth": 18}}, "load_from": "mmdet://somewhere"})
     assert frozen(MODELS.build(cfg.model.backbone)) != []
     from_scratch(cfg)
@@ -72,7 +72,7 @@ def test_resnet_s_unstated_norm_eval_is_turned_off():
     assert frozen(MODELS.build(cfg.model.backbone)) == []
 
 
-def test_other_initialisation_stays():
+def test_other_initialisations_are_kept():
     kaiming = {"type": "Kaiming", "layer": "Conv2d"}
     cfg = Config(
         {

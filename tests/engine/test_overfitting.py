@@ -11,19 +11,18 @@ from oil_storage.engine.overfitting import CANDIDATES, PROPOSALS, SAMPLES, shrin
 
 KEPT = ("bbox_head", "dn_cfg", "rpn_head", "roi_head")
 SAMPLED = {
-    **{key: [f"rcnn.sampler.num was 1024, would be {SAMPLES}"] for key in ("faster_rcnn_r50", "faster_rcnn_r101")},
-    "cascade_rcnn_r50": [f"rcnn.{stage}.sampler.num was 1024, would be {SAMPLES}" for stage in range(3)],
+    **{key: [f"rcnn.sampler.num: 1024 -> {SAMPLES}"] for key in ("faster_rcnn_r50", "faster_rcnn_r101")},
+    "cascade_rcnn_r50": [f"rcnn.{stage}.sampler.num: 1024 -> {SAMPLES}" for stage in range(3)],
 }
-"""What is fewer in training where proposals are sampled."""
+"""Expected changes of the training settings of detectors that sample proposals."""
 NARROWED = [
-    f"in_channels.{level} was {width}, would be {width // 4}"
-    for level, width in enumerate([512, 1024, 512, 256, 256, 256, 256])
+    f"in_channels.{level}: {width} -> {width // 4}" for level, width in enumerate([512, 1024, 512, 256, 256, 256, 256])
 ]
-"""The maps that the head of SSD512 reads, of the backbone's own widths."""
+"""Expected changes of the head of SSD512, whose inputs have the widths of the backbone."""
 
 
 @pytest.mark.parametrize("name", [*SAMPLED, "ssd512_vgg16", "rtmdet_m", "dino_r50", "ssd_lite0"])
-def test_shrunk_detector_keeps_its_method_and_is_no_larger(name: str) -> None:
+def test_shrunk_detector_keeps_its_method_and_is_not_larger(name: str) -> None:
     path = Path(f"configs/oil/{name}.py")
     cfg = Config.fromfile(path)
     small = Config.fromfile(path)
@@ -35,8 +34,8 @@ def test_shrunk_detector_keeps_its_method_and_is_no_larger(name: str) -> None:
         assert list(differences(cfg.model.get(part), small.model.get(part))) == changed
     assert list(differences(cfg.model.get("train_cfg"), small.model.get("train_cfg"))) == (
         [
-            f"rpn_proposal.nms_pre was 3000, would be {CANDIDATES}",
-            f"rpn_proposal.max_per_img was 3000, would be {PROPOSALS}",
+            f"rpn_proposal.nms_pre: 3000 -> {CANDIDATES}",
+            f"rpn_proposal.max_per_img: 3000 -> {PROPOSALS}",
             *SAMPLED[path.stem],
         ]
         if path.stem in SAMPLED
@@ -48,5 +47,5 @@ def test_shrunk_detector_keeps_its_method_and_is_no_larger(name: str) -> None:
     assert small.load_from is None
     model, whole = MODELS.build(small.model), MODELS.build(cfg.model)
     assert all(parameter.requires_grad for parameter in model.parameters())
-    sizes = [sum(parameter.numel() for parameter in one.parameters()) for one in (model, whole)]
+    sizes = [sum(parameter.numel() for parameter in detector.parameters()) for detector in (model, whole)]
     assert sizes[0] <= sizes[1]

@@ -13,7 +13,7 @@ from oil_storage.engine.reproducibility import SampleIndex, SeededSampler, seed_
 
 
 class Noise:
-    """A data set whose samples are random numbers of all three generators."""
+    """Data set whose samples are random numbers from all three generators."""
 
     def __len__(self) -> int:
         return 7
@@ -32,13 +32,13 @@ def batches(count: int, skip: int = 0, workers: int = 0, seed: int = 0) -> list[
     return list(itertools.islice(DataLoader(sampler.dataset, 2, sampler=sampler, num_workers=workers), count))
 
 
-def test_each_round_is_another_permutation() -> None:
+def test_each_round_is_a_different_permutation() -> None:
     rounds = np.array(take(SeededSampler(Noise(), seed=3), 28)).reshape(4, 7)
     assert (np.sort(rounds) == np.arange(7)).all()
     assert len({tuple(r) for r in rounds}) == 4
 
 
-def test_without_shuffling_the_order_is_the_data_sets() -> None:
+def test_order_without_shuffling_is_that_of_the_data_set() -> None:
     assert take(SeededSampler(Noise(), shuffle=False, seed=0), 10) == [0, 1, 2, 3, 4, 5, 6, 0, 1, 2]
 
 
@@ -53,7 +53,7 @@ def test_ranks_share_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(set(keys)) == 30
 
 
-def test_skipping_gives_the_rest_of_the_stream() -> None:
+def test_skip_yields_the_rest_of_the_stream() -> None:
     sampler = SeededSampler(Noise(), seed=1)
     whole = take(sampler, 20)
     sampler.skip(11)
@@ -62,7 +62,7 @@ def test_skipping_gives_the_rest_of_the_stream() -> None:
     assert [r.key for r in rest] == [w.key for w in whole[11:]]  # type: ignore[attr-defined]
 
 
-def test_epochs_continue_the_stream_and_can_be_entered_in_the_middle() -> None:
+def test_epochs_continue_the_stream_and_can_start_in_the_middle() -> None:
     stream = take(SeededSampler(Noise(), seed=1), 21)
     sampler = SeededSampler(Noise(), seed=1, infinite=False)
     epochs = []
@@ -78,7 +78,7 @@ def test_epochs_continue_the_stream_and_can_be_entered_in_the_middle() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_random_samples_depend_on_seed_and_position_alone(workers: int) -> None:
+def test_random_samples_depend_only_on_seed_and_position(workers: int) -> None:
     expected = [[t.tolist() for t in batch] for batch in batches(6)]  # type: ignore[attr-defined]
     assert [[t.tolist() for t in batch] for batch in batches(6, workers=workers)] == expected  # type: ignore[attr-defined]
     resumed = batches(4, skip=2, workers=workers)
@@ -86,12 +86,12 @@ def test_random_samples_depend_on_seed_and_position_alone(workers: int) -> None:
     assert [[t.tolist() for t in batch] for batch in batches(6, seed=1)] != expected  # type: ignore[attr-defined]
 
 
-def test_an_index_survives_the_way_to_a_worker() -> None:
+def test_sample_index_can_be_pickled() -> None:
     index = pickle.loads(pickle.dumps(SampleIndex(4, (1, 2, 3))))
     assert (index, index.key) == (4, (1, 2, 3))
 
 
-def test_seeding_reaches_all_generators() -> None:
+def test_all_generators_are_seeded() -> None:
     draws = []
     for key in ((0, 1), (0, 1), (1, 0)):
         seed_everything(*key)

@@ -8,7 +8,7 @@ from tests.scored_scenes import empty, perfect, scored_scenes, with_detections
 
 
 def brute_force_f1(scenes: list[SceneResult], threshold: float) -> float:
-    """By loops over plain lists: detections in order of score, each takes the free object of the largest IoU."""
+    """Compute F1 by matching each detection, in the order of scores, to the free object with the largest IoU."""
     right = detections = objects = 0
     for scene in scenes:
         free = [tuple(map(float, box)) for box in scene.truth]
@@ -36,7 +36,7 @@ def brute_force_f1(scenes: list[SceneResult], threshold: float) -> float:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_f1_is_that_of_brute_force_at_every_threshold(seed: int) -> None:
+def test_f1_equals_brute_force_at_every_threshold(seed: int) -> None:
     scenes = scored_scenes(seed=seed)
     one = curve(match_scenes(scenes))
     assert len(one.thresholds) > 50
@@ -63,7 +63,7 @@ def test_perfect_empty_shifted_and_doubled_predictions() -> None:
     assert (doubled.precision, doubled.recall) == pytest.approx((0.5, 1.0))
 
 
-def test_no_ground_truth_and_one_scene() -> None:
+def test_metrics_without_ground_truth_and_of_one_scene() -> None:
     bare = match_scenes(scored_scenes((0, 0)))
     assert all(np.isnan(value) for value in voc_ap(bare))
     assert at_threshold(bare, 0.0).f1 == 0
@@ -74,7 +74,7 @@ def test_no_ground_truth_and_one_scene() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_average_precision_of_all_scenes_once_is_cocos(seed: int) -> None:
+def test_average_precision_with_equal_weights_equals_coco(seed: int) -> None:
     scenes = scored_scenes(seed=seed)
     matched = match_scenes(scenes)
     ap = AveragePrecision(matched)(np.ones(len(scenes), int))
@@ -86,16 +86,16 @@ def test_average_precision_of_all_scenes_once_is_cocos(seed: int) -> None:
     assert average_precision(scores, right, objects) == pytest.approx(theirs["ap50"], abs=1e-9)
 
 
-def test_a_scene_that_counts_twice_is_two_scenes() -> None:
+def test_scene_with_weight_two_counts_as_two_scenes() -> None:
     scenes = scored_scenes()
     again = [Matched(SceneResult(f"{s.scene_id}_2", s.width, s.height, s.truth, s.boxes, s.scores)) for s in scenes[2:]]
     weighted = AveragePrecision(match_scenes(scenes))(np.array([0, 1, 2, 2]))
     repeated = AveragePrecision([*match_scenes(scenes[1:]), *again])(np.ones(5, int))
-    # where scores are equal, the order of scenes decides
+    # the order of scenes matters for equal scores
     assert weighted == pytest.approx(repeated, abs=0.01)
 
 
-def test_voc_figures_of_a_case_by_hand() -> None:
+def test_voc_average_precision_of_a_case_by_hand() -> None:
     truth = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]], np.float32)
     boxes = np.concatenate([truth[:1], [[80, 80, 90, 90]], truth[1:2]]).astype(np.float32)
     scene = SceneResult("one", 100, 100, truth, boxes, np.array([0.9, 0.8, 0.7], np.float32))
@@ -106,7 +106,7 @@ def test_voc_figures_of_a_case_by_hand() -> None:
 
 
 @pytest.mark.slow
-def test_the_limit_of_detections_holds_for_average_precision_alone() -> None:
+def test_limit_of_detections_affects_only_average_precision() -> None:
     grid = np.stack(np.meshgrid(np.arange(50), np.arange(50)), -1).reshape(-1, 2) * 20.0
     truth = np.hstack([grid, grid + 10]).astype(np.float32)
     scene = SceneResult("dense", 1000, 1000, truth, truth, np.linspace(0.9, 0.1, len(truth)).astype(np.float32))

@@ -54,11 +54,11 @@ def test_perfect_predictions_score_one_at_any_density(per_image: list[int]) -> N
     assert np.isnan(figures["mAP_l"])
 
 
-def test_nothing_found_scores_zero() -> None:
+def test_no_detections_score_zero() -> None:
     assert score(ground_truth([3, 4]).dataset, [])["mAP"] == 0.0
 
 
-def test_limits_hold() -> None:
+def test_limit_of_detections_is_2000() -> None:
     assert MAX_DETECTIONS == 2000
     coco = ground_truth([10])
     noise = [{"image_id": 1, "category_id": 1, "bbox": [700.0, 700.0, 5.0, 5.0], "score": 0.99}] * MAX_DETECTIONS
@@ -67,7 +67,7 @@ def test_limits_hold() -> None:
 
 
 def noisy(coco: COCO, seed: int = 1) -> list[dict[str, Any]]:
-    """Some objects found, some twice, some elsewhere; scores of two digits, so that many are equal."""
+    """Return noisy detections with duplicates and false positives; many scores are equal."""
     rng = np.random.default_rng(seed)
     detections = [
         {**one, "bbox": [value + rng.normal(0, 0.8) for value in one["bbox"]], "score": round(float(rng.random()), 2)}
@@ -78,7 +78,7 @@ def noisy(coco: COCO, seed: int = 1) -> list[dict[str, Any]]:
 
 
 def by_pycocotools(coco: COCO, detections: list[dict[str, Any]], areas: dict[str, tuple[float, float]]) -> COCOeval:
-    # its matching depends on the order of equal scores: ours is by place
+    # its matching depends on the order of equal scores; score() orders them by position
     ordered = sorted(detections, key=lambda one: (one["image_id"], -one["score"], one["bbox"]))
     with contextlib.redirect_stdout(io.StringIO()):
         theirs = COCOeval(coco, coco.loadRes(ordered), "bbox")
@@ -91,7 +91,7 @@ def by_pycocotools(coco: COCO, detections: list[dict[str, Any]], areas: dict[str
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_figures_are_those_of_pycocotools_where_its_limit_does_not_bite(seed: int) -> None:
+def test_metrics_equal_pycocotools_below_its_limit(seed: int) -> None:
     coco = ground_truth([40, 0, 60, 3], seed)
     detections = noisy(coco, seed)
     areas = {**AREAS, **BINS}
@@ -105,14 +105,14 @@ def test_figures_are_those_of_pycocotools_where_its_limit_does_not_bite(seed: in
     assert figures["mAP"] == pytest.approx(mean(precision[..., 0]), abs=1e-9)
     assert figures["mAP_50"] == pytest.approx(mean(precision[0, ..., 0]), abs=1e-9)
     assert figures["mAP_75"] == pytest.approx(mean(precision[5, ..., 0]), abs=1e-9)
-    for place, name in enumerate(areas, start=1):
-        assert figures[f"mAP_{name}"] == pytest.approx(mean(precision[..., place]), abs=1e-9, nan_ok=True)
+    for index, name in enumerate(areas, start=1):
+        assert figures[f"mAP_{name}"] == pytest.approx(mean(precision[..., index]), abs=1e-9, nan_ok=True)
     assert figures["AR"] == pytest.approx(mean(theirs.eval["recall"][..., 0, -1]), abs=1e-9)
     assert 0.05 < figures["mAP"] < 0.95
     assert not np.isnan(figures["mAP_8_16"])
 
 
-def test_no_figure_depends_on_the_order_of_detections() -> None:
+def test_metrics_do_not_depend_on_the_order_of_detections() -> None:
     coco = ground_truth([40, 0, 60, 3])
     detections = noisy(coco)
     before = score(coco.dataset, detections)
@@ -129,7 +129,7 @@ def test_score_does_not_change_its_arguments() -> None:
     assert (json.dumps(coco.dataset), json.dumps(detections)) == (dataset, given)
 
 
-def test_our_bins_are_by_side_and_leave_no_gap() -> None:
+def test_size_bins_are_contiguous() -> None:
     assert list(BINS) == ["under_8", "8_16", "16_32", "32_64", "from_64"]
     limits = list(BINS.values())
     assert limits[0][0] == 0
@@ -137,7 +137,7 @@ def test_our_bins_are_by_side_and_leave_no_gap() -> None:
     assert all(before[1] == after[0] for before, after in pairwise(limits))
 
 
-def test_a_false_detection_counts_however_large_it_is() -> None:
+def test_false_positive_of_any_size_counts() -> None:
     coco = ground_truth([3])
     for side in (50.0, 2e5, 1e9):
         large = {"image_id": 1, "category_id": 1, "bbox": [0.0, 0.0, side, side], "score": 0.99}

@@ -17,7 +17,7 @@ def written(folder: Path, name: str, content: object) -> Path:
     return path
 
 
-def test_the_three_layouts_say_the_same(tmp_path: Path) -> None:
+def test_json_and_csv_layouts_give_the_same_detections(tmp_path: Path) -> None:
     results = [
         {"image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5},
         {"image_id": 2, "category_id": 1, "bbox": [5, 6, 7, 8.5], "score": 0.25},
@@ -47,7 +47,7 @@ def square(x: float, y: float, side: float) -> list[list[float]]:
     return [[x, y], [x + side, y], [x + side, y + side], [x, y + side]]
 
 
-def test_geojson_of_each_scene_is_read_in_pixels_and_on_the_ground(tmp_path: Path) -> None:
+def test_geojson_is_read_in_pixel_and_map_coordinates(tmp_path: Path) -> None:
     raster = tmp_path / "a.tif"
     write_geotiff(raster, 100, 80, "EPSG:32631", from_origin(600_000, 5_700_000, 2, 2))
     found = tmp_path / "found"
@@ -72,56 +72,56 @@ def test_geojson_of_each_scene_is_read_in_pixels_and_on_the_ground(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("features", "said"),
+    ("features", "message"),
     [
         ([feature(square(3, 4, 6))], r"features\[0\]: has no number as property score, but None"),
         ([feature(square(3, 4, 6), score="1")], "has no number as property score, but '1'"),
-        ([feature(square(3, 4, 6), score=2)], "a score of 2; scores must be from 0 to 1"),
+        ([feature(square(3, 4, 6), score=2)], "score 2 is not between 0 and 1"),
         (
             [{**feature(square(3, 4, 6), score=1), "geometry": {"type": "Point", "coordinates": [1, 2]}}],
             "has no polygon",
         ),
     ],
 )
-def test_features_that_are_no_detections_are_named(features: list[object], said: str, tmp_path: Path) -> None:
+def test_invalid_geojson_feature_is_refused(features: list[object], message: str, tmp_path: Path) -> None:
     path = written(tmp_path, "a.geojson", {"type": "FeatureCollection", "crs": None, "features": features})
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         read_detections(path, {}, {})
 
 
-def test_a_folder_without_geojson_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no \*\.geojson in it"):
+def test_folder_without_geojson_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"contains no \*\.geojson files"):
         read_detections(tmp_path, {}, {})
 
 
-def test_nothing_found_is_no_error(tmp_path: Path) -> None:
+def test_file_without_detections_is_accepted(tmp_path: Path) -> None:
     assert read_detections(written(tmp_path, "none.json", []), {}, {}) == {}
     assert read_detections(written(tmp_path, "none.csv", "scene,xmin,ymin,xmax,ymax,score\n"), {}, {}) == {}
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
-        ("a.pkl", "", "detections are read from .json"),
+        ("a.pkl", "", "unknown format; give .json"),
         ("a.json", "{", "a.json:1: not JSON"),
         ("a.json", {"images": []}, "annotations: Field required"),
         (
             "a.json",
             [{"image_id": 1, "category_id": kind, "bbox": [1, 2, 3, 4], "score": 1} for kind in (1, 2)],
-            "has detections of 2 categories",
+            "contains boxes of 2 categories",
         ),
-        ("a.json", [{"image_id": 1, "bbox": [1, 2, 3, 4]}], "result 0: has no score"),
+        ("a.json", [{"image_id": 1, "bbox": [1, 2, 3, 4]}], r"a.json: \[0\]: has no score"),
         (
             "a.json",
             [{"image_id": 9, "bbox": [1, 2, 3, 4], "score": 1}],
-            "result 0: image_id 9 is none of the ground truth",
+            r"a.json: \[0\]: image_id 9 is not in the ground truth",
         ),
         (
             "a.json",
             '[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": NaN}]',
-            "result 0: a box or score that is no finite",
+            r"\[0\]: score nan is not between 0 and 1",
         ),
-        ("a.json", [{"image_id": 1, "bbox": [1, 2, 0, 4], "score": 1}], "result 0: a box without area"),
+        ("a.json", [{"image_id": 1, "bbox": [1, 2, 0, 4], "score": 1}], r"\[0\]: box .* has no area"),
         (
             "a.json",
             [{"image_id": 1, "bbox": "1234", "score": 1}],
@@ -136,7 +136,7 @@ def test_nothing_found_is_no_error(tmp_path: Path) -> None:
         (
             "a.json",
             {"images": [{"id": i, "file_name": f"{i}/a.jpg"} for i in (1, 2)], "annotations": []},
-            "images of one name or id",
+            "two images have the same id or the same file name",
         ),
         (
             "a.json",
@@ -144,35 +144,35 @@ def test_nothing_found_is_no_error(tmp_path: Path) -> None:
                 "images": [{"id": 4, "file_name": "a.jpg"}],
                 "annotations": [{"image_id": "4", "bbox": [1, 2, 3, 4], "score": 1}],
             },
-            "result 0: image_id '4' is none of its own images",
+            r"annotations\[0\]: image_id '4' is not in images",
         ),
         ("a.json", {"images": [{"id": 1}], "annotations": []}, r"images\[0\].file_name: Field required"),
         ("a.json", [None], r"\[0\]: Input should be a dictionary"),
-        ("a.csv", f"scene,xmin,ymin,xmax,ymax,score\n{'a' * 200_000},1,2,3,4,1\n", "not CSV .field larger"),
-        ("a.csv", "xmin,ymin,xmax,ymax,score,scene\n1,2,3,4,1\n", "line 2: no scene"),
+        ("a.csv", f"scene,xmin,ymin,xmax,ymax,score\n{'a' * 200_000},1,2,3,4,1\n", "field larger"),
+        ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,1,2,3,inf,1\n", "a.csv:2: box .* is not finite"),
         ("a.csv", "scene,xmin\na,1\n", "has no column ymin, xmax, ymax, score"),
-        ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,1,2,3,4,94\n", "line 2: a score of 94; scores must be from 0"),
-        ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,1,2,1e30,4,1\n", "line 2: a box that lies in no scene"),
-        ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,1,2,3,4,1\na,1,2,x,4,5\n", "line 3: could not convert"),
-        ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,1,2,3,4,nan\n", "line 2: a box or score that is no finite"),
-        ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,4,2,3,4,1\n", "line 2: a box without area"),
-        ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,4,2\n", "line 2: no xmax, ymax, score"),
+        ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,1,2,3,4,94\n", "a.csv:2: score 94 is not between 0 and 1"),
+        ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,1,2,1e30,4,1\n", "a.csv:2: box .* is not finite or too large"),
+        ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,1,2,3,4,1\na,1,2,x,4,5\n", "a.csv:3: could not convert"),
+        ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,1,2,3,4,nan\n", "a.csv:2: score nan is not between 0 and 1"),
+        ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,4,2,3,4,1\n", "a.csv:2: box .* has no area"),
+        ("a.csv", "scene,xmin,ymin,xmax,ymax,score\na,4,2\n", "a.csv:2: could not convert"),
     ],
 )
-def test_unreadable_detections_are_refused_with_their_place(
-    name: str, content: object, said: str, tmp_path: Path
+def test_invalid_detections_are_refused_with_their_place(
+    name: str, content: object, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         read_detections(written(tmp_path, name, content), NAMES, {})
 
 
-def test_results_by_number_need_a_ground_truth_with_numbers(tmp_path: Path) -> None:
+def test_coco_results_require_image_ids_in_the_ground_truth(tmp_path: Path) -> None:
     path = written(tmp_path, "a.json", [{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1}])
-    with pytest.raises(UserError, match="name that as ground truth"):
+    with pytest.raises(UserError, match="give a COCO json as the ground truth"):
         read_detections(path, {}, {})
 
 
-def test_text_that_is_not_utf_8_is_said(tmp_path: Path) -> None:
+def test_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("scene,xmin,ymin,xmax,ymax,score\nanläge,1,2,3,4,1\n".encode("latin-1"))
     with pytest.raises(UserError, match=r"not UTF-8 text .*; save it as UTF-8"):

@@ -14,14 +14,14 @@ def scene(boxes: list[list[float]], windows: np.ndarray | None = None) -> SceneR
     return SceneResult("one", 500, 500, TRUTH, np.array(boxes, np.float32).reshape(-1, 4), scores, windows)
 
 
-def test_every_kind_is_named() -> None:
+def test_every_kind_of_error_is_classified() -> None:
     found = scene(
         [
-            [100, 100, 120, 120],  # right
-            [101, 101, 121, 121],  # the same tank again
-            [210, 200, 230, 220],  # half a tank beside it
-            [400, 100, 420, 120],  # nothing
-            [0, 410, 20, 430],  # beside a tank that the scene's border cuts
+            [100, 100, 120, 120],  # correct
+            [101, 101, 121, 121],  # duplicate
+            [210, 200, 230, 220],  # shifted by half a tank
+            [400, 100, 420, 120],  # background
+            [0, 410, 20, 430],  # shifted from a tank at the border of the scene
         ]
     )
     errors = classify(Matched(found))
@@ -29,16 +29,16 @@ def test_every_kind_is_named() -> None:
     assert errors.missed == [None, None, Kind.MISSED, None]
 
 
-def test_an_object_is_cut_where_the_scene_ends_or_no_tile_shows_it_whole() -> None:
+def test_objects_at_the_border_or_in_no_complete_tile_are_cut() -> None:
     assert cut_by_border(scene([])).tolist() == [False, False, False, True]
     assert cut_by_border(scene([], tile_grid(500, 500, 210, 0))).tolist() == [False, True, False, True]
     assert cut_by_border(scene([], tile_grid(500, 500, 210, 30))).tolist() == [False, False, False, True]
 
 
-def test_mending_everything_of_a_kind_gains_what_it_cost() -> None:
+def test_gain_of_correcting_one_kind_of_error() -> None:
     nothing = [Matched(scene([]))]
     gained = lost_ap50(nothing)
-    # three of four objects are missed for no reason, one is cut
+    # three objects are missed, and one is cut by the border
     assert gained[Kind.BACKGROUND] == gained[Kind.DUPLICATE] == 0
     uncut = match_scenes(empty(scored_scenes((5, 8))))
     assert lost_ap50(uncut)[Kind.MISSED] == 1
@@ -55,14 +55,14 @@ def test_mending_everything_of_a_kind_gains_what_it_cost() -> None:
 
 
 @pytest.mark.parametrize("make", [perfect, empty])
-def test_perfect_detections_have_no_errors_and_empty_ones_only_misses(make: object) -> None:
+def test_perfect_detections_have_no_errors_and_empty_ones_only_missed_objects(make: object) -> None:
     scenes = match_scenes(make(scored_scenes()))  # type: ignore[operator]
     errors = [classify(one) for one in scenes]
     kinds = {kind for its in errors for kind in [*its.false, *its.missed]}
     assert kinds - {Kind.BORDER} == ({None} if make is perfect else {Kind.MISSED})
 
 
-def test_no_gain_is_negative_and_counts_add_up() -> None:
+def test_gains_are_not_negative_and_counts_add_up() -> None:
     scenes = match_scenes(scored_scenes())
     errors = [classify(one, 0.3) for one in scenes]
     assert min(lost_ap50(scenes).values()) >= 0
@@ -72,7 +72,7 @@ def test_no_gain_is_negative_and_counts_add_up() -> None:
     assert total == len(kinds) > 0
 
 
-def test_object_found_below_the_threshold_is_missed() -> None:
+def test_object_detected_below_the_threshold_is_missed() -> None:
     found = Matched(scene([TRUTH[0].tolist(), [400, 100, 420, 120], TRUTH[1].tolist()]))  # scores 0.9, 0.7, 0.5
     assert classify(found).missed == [None, None, Kind.MISSED, Kind.BORDER]
     errors = classify(found, 0.6)

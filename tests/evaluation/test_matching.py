@@ -5,7 +5,7 @@ from oil_storage.evaluation.matching import IOUS, Matched, iou_matrix, match, ma
 from tests.scored_scenes import scored_scenes, with_detections
 
 
-def test_iou_of_boxes_that_are_equal_halved_apart_and_empty() -> None:
+def test_iou_of_equal_halved_disjoint_and_empty_boxes() -> None:
     a = np.array([[0, 0, 10, 10]], np.float32)
     b = np.array([[0, 0, 10, 10], [0, 0, 10, 5], [20, 0, 30, 10], [5, 5, 5, 5]], np.float32)
     assert iou_matrix(a, b).tolist() == [[1.0, 0.5, 0.0, 0.0]]
@@ -13,14 +13,14 @@ def test_iou_of_boxes_that_are_equal_halved_apart_and_empty() -> None:
     assert iou_matrix(b[3:], b[3:]).tolist() == [[0.0]]
 
 
-def test_the_best_score_chooses_first_and_each_object_is_found_once() -> None:
+def test_highest_score_is_matched_first_and_each_object_once() -> None:
     ious = np.array([[0.6, 0.55], [0.9, 0.0], [0.8, 0.7]])
     assert match(ious, np.array([0.9, 0.8, 0.7], np.float32)).tolist() == [0, -1, 1]
     assert match(ious, np.array([0.7, 0.9, 0.8], np.float32)).tolist() == [-1, 0, 1]
     assert match(ious, np.array([0.7, 0.9, 0.8], np.float32), 0.75).tolist() == [-1, 0, -1]
 
 
-def test_a_match_does_not_depend_on_lower_scores() -> None:
+def test_match_does_not_depend_on_lower_scores() -> None:
     scene = scored_scenes((80,))[0]
     whole = Matched(scene)
     for number in (1, 20, 60):
@@ -28,7 +28,7 @@ def test_a_match_does_not_depend_on_lower_scores() -> None:
         assert (part.at == whole.at[:, :number]).all()
 
 
-def test_stricter_overlap_finds_no_more() -> None:
+def test_higher_iou_threshold_gives_no_more_matches() -> None:
     for one in match_scenes(scored_scenes()):
         found = (one.at >= 0).sum(axis=1)
         assert len(found) == len(IOUS)
@@ -37,7 +37,7 @@ def test_stricter_overlap_finds_no_more() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_neither_the_order_of_scenes_nor_of_detections_matters(seed: int) -> None:
+def test_matches_do_not_depend_on_the_order_of_the_input(seed: int) -> None:
     rng = np.random.default_rng(seed)
     scenes = scored_scenes()
     shuffled = [

@@ -21,7 +21,7 @@ def metric_of(tiles: Path, scenes: Path) -> SceneMetric:
 
 @pytest.fixture
 def prepared(tmp_path: Path) -> tuple[Path, Path, list[dict[str, object]]]:
-    """Return the json of tiles and of scenes, and perfect predictions of the tiles."""
+    """Return the COCO files of tiles and scenes, and perfect predictions of the tiles."""
     rng = np.random.default_rng(0)
     tiles: list[CocoImage] = []
     boxes_of_tiles, scenes = [], []
@@ -44,7 +44,7 @@ def prepared(tmp_path: Path) -> tuple[Path, Path, list[dict[str, object]]]:
     return tiles_path, scenes_path, samples
 
 
-def test_perfect_tiles_are_perfect_scenes(prepared: tuple[Path, Path, list[dict[str, object]]]) -> None:
+def test_perfect_tiles_give_perfect_scenes(prepared: tuple[Path, Path, list[dict[str, object]]]) -> None:
     tiles, scenes, samples = prepared
     metric = metric_of(tiles, scenes)
     metric.process(None, samples[:3])
@@ -58,7 +58,7 @@ def test_perfect_tiles_are_perfect_scenes(prepared: tuple[Path, Path, list[dict[
         assert len(one.windows) == len(tile_grid(WIDTH, HEIGHT, TILE, OVERLAP))
 
 
-def test_the_order_of_tiles_does_not_matter(prepared: tuple[Path, Path, list[dict[str, object]]]) -> None:
+def test_scenes_do_not_depend_on_the_order_of_tiles(prepared: tuple[Path, Path, list[dict[str, object]]]) -> None:
     tiles, scenes, samples = prepared
     found = []
     for order in (samples, samples[::-1]):
@@ -69,7 +69,7 @@ def test_the_order_of_tiles_does_not_matter(prepared: tuple[Path, Path, list[dic
     assert found[0] == found[1]
 
 
-def test_merging_and_scoring_twenty_scenes_of_a_thousand_detections_take_little_memory(tmp_path: Path) -> None:
+def test_merging_and_scoring_use_little_memory(tmp_path: Path) -> None:
     side, tile, number = 2560, 640, 20
     windows = tile_grid(side, side, tile, 64)
     names = [f"scene_{index}" for index in range(number)]

@@ -10,7 +10,7 @@ from oil_storage.figures import Figures
 from tests.scored_scenes import empty, perfect, scored_scenes
 
 
-def test_figures_survive_a_file(tmp_path: Path) -> None:
+def test_figures_can_be_saved_and_loaded(tmp_path: Path) -> None:
     scenes = scored_scenes()
     figures = score_scenes(match_scenes(scenes), 0.4)
     figures.save(tmp_path / "figures.json")
@@ -27,7 +27,7 @@ def test_figures_survive_a_file(tmp_path: Path) -> None:
     assert figures.scenes["scene_01"].recall is None
 
 
-def test_perfect_and_empty() -> None:
+def test_metrics_of_perfect_and_of_no_detections() -> None:
     scenes = scored_scenes()
     right = score_scenes(match_scenes(perfect(scenes)), 0.4)
     assert (right.ap, right.ap50, right.f1, right.count_r2, right.iou, right.voc_ap) == pytest.approx((1,) * 6)
@@ -38,21 +38,21 @@ def test_perfect_and_empty() -> None:
     assert nothing.count_bias == pytest.approx(-(40 + 7 + 120) / 4)
 
 
-def test_without_a_threshold_only_what_needs_none_is_told() -> None:
+def test_metrics_without_threshold() -> None:
     figures = score_scenes(match_scenes(scored_scenes()), None)
     assert {"ap", "voc_ap", "lost_ap50"} <= figures.model_fields_set
     assert not {"f1", "count_mae", "iou", "scenes"} & figures.model_fields_set
 
 
 @pytest.mark.parametrize("numbers", [(0, 0), (25,)])
-def test_scenes_without_tanks_and_one_scene_alone(numbers: tuple[int, ...]) -> None:
+def test_metrics_of_scenes_without_tanks_and_of_one_scene(numbers: tuple[int, ...]) -> None:
     figures = score_scenes(match_scenes(scored_scenes(numbers)), 0.4)
     assert json.dumps(figures.model_dump(), allow_nan=False)
     assert (figures.ap is None) == (sum(numbers) == 0)
     assert figures.count_mae
 
 
-def test_the_order_of_scenes_does_not_matter() -> None:
+def test_metrics_do_not_depend_on_the_order_of_scenes() -> None:
     scenes = scored_scenes()
     assert average_precisions(scenes[::-1]) == pytest.approx(average_precisions(scenes), abs=0, nan_ok=True)
     assert score_scenes(match_scenes(scenes[::-1]), 0.4) == score_scenes(match_scenes(scenes), 0.4)

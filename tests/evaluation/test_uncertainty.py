@@ -9,7 +9,7 @@ from tests.scored_scenes import perfect, scored_scenes, with_detections
 MANY = (40, 3, 7, 120, 15, 60, 30, 22, 9, 80)
 
 
-def test_an_interval_holds_the_figure_and_narrows_with_more_scenes() -> None:
+def test_interval_contains_the_metric_and_narrows_with_more_scenes() -> None:
     few, many = scored_scenes(MANY * 2), scored_scenes(MANY * 8)
     spans = [intervals([(match_scenes(scenes), 0.4)]) for scenes in (few, many)]
     assert spans[0]["ap50"][0] < average_precisions(few)["ap50"] < spans[0]["ap50"][1]
@@ -18,7 +18,7 @@ def test_an_interval_holds_the_figure_and_narrows_with_more_scenes() -> None:
         assert 0 < widths[1] < 0.75 * widths[0]
 
 
-def test_intervals_are_the_same_each_time_and_shrink_to_nothing_where_all_is_right() -> None:
+def test_intervals_are_reproducible_and_empty_for_perfect_detections() -> None:
     scenes = match_scenes(scored_scenes(MANY))
     assert intervals([(scenes, 0.4)]) == intervals([(scenes, 0.4)])
     assert intervals([(match_scenes(perfect(scored_scenes(MANY))), 0.4)])["ap"] == pytest.approx([1, 1])
@@ -32,7 +32,7 @@ def test_draws_are_with_replacement() -> None:
     assert drawn.mean(axis=0) == pytest.approx(np.ones(12), abs=0.15)
 
 
-def test_a_detector_does_not_differ_from_itself_and_does_from_a_worse_one() -> None:
+def test_differences_to_itself_and_to_a_worse_detector() -> None:
     scenes = scored_scenes(MANY)
     good = match_scenes(scenes)
     assert differences([(good, 0.4)], [(good, 0.4)]) == {"ap": [0, 0], "ap50": [0, 0], "f1": [0, 0]}
@@ -44,26 +44,26 @@ def test_a_detector_does_not_differ_from_itself_and_does_from_a_worse_one() -> N
     assert paired[1] - paired[0] < 2 * (alone[1] - alone[0])
 
 
-def test_other_scenes_are_refused() -> None:
+def test_different_scenes_are_refused() -> None:
     with pytest.raises(ValueError, match="same scenes"):
         differences([(match_scenes(scored_scenes((1, 2))), 0.5)], [(match_scenes(scored_scenes((1,))), 0.5)])
 
 
-def test_one_scene_says_nothing_of_others() -> None:
+def test_one_scene_gives_no_interval() -> None:
     one = match_scenes(scored_scenes((40,)))
     for spans in (intervals([(one, 0.4)]), differences([(one, 0.4)], [(one, 0.4)])):
         assert np.isnan(list(spans.values())).all()
 
 
-def test_seeds_are_drawn_alike_and_folds_each_on_their_own() -> None:
+def test_seeds_share_samples_and_folds_do_not() -> None:
     scenes = scored_scenes(MANY)
     good = match_scenes(scenes), 0.4
     worse = match_scenes([with_detections(one, one.boxes[::2], one.scores[::2]) for one in scenes]), 0.4
-    # one detector twice says no more than once
+    # repeating a run does not change the interval
     assert intervals([good, good]) == intervals([good])
     low, high = intervals([good, worse])["f1"]
     assert intervals([worse])["f1"][0] < low < high < intervals([good])["f1"][1]
-    # two folds are twice the scenes
+    # two folds have twice as many scenes
     folds = [(match_scenes(scenes[:5]), 0.4), (match_scenes(scenes[5:]), 0.4)]
     both, one = intervals(folds)["f1"], intervals(folds[:1])["f1"]
     assert both[1] - both[0] < one[1] - one[0]

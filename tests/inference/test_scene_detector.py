@@ -193,7 +193,7 @@ def test_detector_refuses_arguments_that_do_not_fit(trained: tuple[Path, Path, P
     for arguments, message in (
         ((config, tmp_path / "none.pth"), "none.pth: no such checkpoint"),
         ((config, bare), "has no score threshold; give --score-thr"),
-        ((other, checkpoint), "checkpoint of another model: "),
+        ((other, checkpoint), "belongs to another model: "),
     ):
         with pytest.raises(UserError, match=message):
             SceneDetector(*arguments, **GRID)

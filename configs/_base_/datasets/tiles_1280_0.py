@@ -1,4 +1,4 @@
-"""Tiles of 1280 px without overlap, shrunk to 1024 px, horizontal flip only: as the TensorFlow recipe has it."""
+"""Tiles of 1280 px without overlap, resized to 1024 px, with horizontal flips: the setup of the TensorFlow recipe."""
 
 tiles = dict(
     type="OilStorageDataset",

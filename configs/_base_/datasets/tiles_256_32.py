@@ -1,4 +1,4 @@
-"""Tiles of 256 px that overlap by 32 px, doubled to 512 px; the 8 symmetries in training.
+"""Tiles of 256 px that overlap by 32 px, enlarged to 512 px; flips and rotations by 90 degrees in training.
 
 python tools/prepare_dataset.py SOURCE data/oil_storage --tile 256 --overlap 32
 """

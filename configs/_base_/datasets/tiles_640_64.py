@@ -1,4 +1,4 @@
-"""Tiles of 640 px at native scale, overlapping by 64 px; 512 px crops and the 8 symmetries in training."""
+"""Tiles of 640 px that overlap by 64 px; crops of 512 px, flips and rotations by 90 degrees in training."""
 
 tiles = dict(
     type="OilStorageDataset",
@@ -10,7 +10,7 @@ loader = dict(batch_size=8, num_workers=2, persistent_workers=True)
 in_order = dict(type="DefaultSampler", shuffle=False)
 test_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale_factor=1.0, keep_ratio=True),  # native scale, written where mmdet looks for it
+    dict(type="Resize", scale_factor=1.0, keep_ratio=True),  # native scale; mmdet reads scale_factor from this step
     dict(type="LoadAnnotations", with_bbox=True),
     dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]

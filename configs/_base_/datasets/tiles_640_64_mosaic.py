@@ -1,6 +1,6 @@
-"""``tiles_640_64.py`` with mosaics of four tiles in training, at 0.75 to 1.5 of native scale, and the 8 symmetries.
+"""Tiles of ``tiles_640_64.py``, with mosaics of four tiles, rescaled by 0.75 to 1.5, in training.
 
-YOLOX and RTMDet scale by 0.1 to 2 on COCO, which would make most tanks vanish.
+On COCO, YOLOX and RTMDet rescale by 0.1 to 2, but most tanks would be too small then.
 """
 
 _base_ = ["tiles_640_64.py"]

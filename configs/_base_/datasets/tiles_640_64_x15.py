@@ -1,4 +1,4 @@
-"""``tiles_640_64.py`` magnified 1.5 times, in training by 1.2 to 1.8: half of the tanks are under 18 px."""
+"""Tiles of ``tiles_640_64.py`` magnified 1.5 times, or 1.2 to 1.8 times in training, for small tanks."""
 
 _base_ = ["tiles_640_64.py"]
 
@@ -23,7 +23,7 @@ train_dataloader = dict(
         ],
     ),
 )
-# --tta: the turned view is magnified by as much as training goes to, which finds more of the smallest tanks
+# --tta: the rotated view is magnified by 1.8, the maximum in training, to detect more of the smallest tanks
 tta_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(

@@ -1,4 +1,4 @@
-"""Cascade R-CNN on the proposals of ``faster_rcnn_r50.py``: three heads in a row, each for a higher IoU."""
+"""Cascade R-CNN with the proposals of ``faster_rcnn_r50.py`` and three successive heads with rising IoU thresholds."""
 
 _base_ = ["faster_rcnn_r50.py"]
 

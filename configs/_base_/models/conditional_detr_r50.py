@@ -1,4 +1,4 @@
-"""Conditional DETR on ResNet-50: mmdet's, for one class; all 300 queries are returned."""
+"""Conditional DETR with ResNet-50 of mmdet, for one class; returns all 300 queries."""
 
 _base_ = ["mmdet::conditional_detr/conditional-detr_r50_8xb2-50e_coco.py"]
 

@@ -1,4 +1,4 @@
-"""DDQ-DETR on ResNet-50, four scales: mmdet's, for one class; all 900 queries are returned, where mmdet keeps 300."""
+"""DDQ-DETR with ResNet-50 and four scales of mmdet, for one class; returns all 900 queries instead of 300."""
 
 _base_ = ["mmdet::ddq/ddq-detr-4scale_r50_8xb2-12e_coco.py"]
 

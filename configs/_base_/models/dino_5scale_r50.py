@@ -1,4 +1,4 @@
-"""DINO with a fifth scale, of stride 4, for tanks that stride 8 sees in two or three cells."""
+"""DINO with a fifth scale of stride 4, because many tanks cover only two or three cells of stride 8."""
 
 _base_ = ["dino_r50.py"]
 

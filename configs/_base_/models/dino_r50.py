@@ -1,4 +1,4 @@
-"""DINO on ResNet-50, four scales: mmdet's, for one class; all 900 queries are returned, where mmdet keeps 300."""
+"""DINO with ResNet-50 and four scales of mmdet, for one class; returns all 900 queries instead of 300."""
 
 _base_ = ["mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py"]
 

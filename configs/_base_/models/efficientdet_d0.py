@@ -1,4 +1,4 @@
-"""EfficientDet-D0 from stride 4: EfficientNet-B0, three BiFPN walks of 64 channels, and anchors of 8 to 181 px."""
+"""EfficientDet-D0 from stride 4: EfficientNet-B0, three BiFPN layers with 64 channels, and anchors of 8 to 181 px."""
 
 model = dict(
     type="RetinaNet",
@@ -34,7 +34,7 @@ model = dict(
         ),
         bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_means=[0.0, 0.0, 0.0, 0.0], target_stds=[0.1, 0.1, 0.2, 0.2]),
         loss_cls=dict(type="FocalLoss", use_sigmoid=True, gamma=1.5, alpha=0.25, loss_weight=1.0),
-        # the paper's Huber loss of 0.1, weighted by 50: per box, where theirs is per coordinate
+        # equivalent to the paper's Huber loss with delta 0.1 and weight 50, which is averaged over coordinates
         loss_bbox=dict(type="SmoothL1Loss", beta=0.1, loss_weight=1.25),
     ),
     train_cfg=dict(

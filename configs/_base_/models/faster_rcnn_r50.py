@@ -1,4 +1,4 @@
-"""Faster R-CNN with ResNet-50 and FPN for tanks: RPN anchors of 8 to 181 px, and samples for hundreds of objects."""
+"""Faster R-CNN with ResNet-50 and FPN, with RPN anchors of 8 to 181 px, and sampling for hundreds of objects."""
 
 _base_ = ["mmdet::_base_/models/faster-rcnn_r50_fpn.py"]
 
@@ -21,7 +21,7 @@ model = dict(
     train_cfg=dict(
         rpn=dict(assigner=dict(pos_iou_thr=0.5), sampler=dict(num=1024)),
         rpn_proposal=proposals,
-        rcnn=dict(sampler=dict(num=1024)),  # a quarter of them positives: 256 where 213 tanks stand in a tile
+        rcnn=dict(sampler=dict(num=1024)),  # a quarter are positives: 256, and a tile contains up to 213 tanks
     ),
     test_cfg=dict(
         rpn=proposals,

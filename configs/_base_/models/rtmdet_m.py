@@ -1,4 +1,4 @@
-"""RTMDet-m: mmdet's, for one class, without SyncBN, and returning as many tanks as there may be."""
+"""RTMDet-m of mmdet, for one class, without SyncBN; returns up to 1,000 tanks."""
 
 _base_ = ["mmdet::rtmdet/rtmdet_m_8xb32-300e_coco.py"]
 

@@ -1,6 +1,6 @@
-"""SSD512 of the paper on VGG-16: mmdet's, for one class, on tiles of 256 px that are doubled; its anchors are adapted.
+"""SSD512 with VGG-16 of mmdet, for one class, with anchors for tiles of 256 px that are enlarged to 512 px.
 
-The paper's smallest anchor of 20 px would be 10 px of the scene, and its cells of stride 8 lie 4 px apart there.
+At this scale, the paper's smallest anchor of 20 px covers 10 px of the scene, and the stride of 8 px is 4 px.
 """
 
 _base_ = ["mmdet::ssd/ssd512_coco.py"]

@@ -1,7 +1,8 @@
-"""The SSD family's head, coder and losses on an EfficientNet-Lite0 with an FPN from stride 4.
+"""Head, box coder and losses of SSD on EfficientNet-Lite0 with an FPN from stride 4.
 
-One anchor ratio is enough for round tanks; three scales an octave, from 2 strides up, give sides of 8 to 102 px, which
-match 97 % of the boxes of the real scenes at IoU 0.5 (most of the rest is under 8 px and goes to its best anchor).
+One anchor ratio is enough for round tanks. Three scales per octave, starting at twice the stride, give sides of 8 to
+102 px. They match 97 % of the boxes in the Airbus scenes at IoU 0.5. Most others are under 8 px, and are matched to the
+best anchor.
 """
 
 _base_ = ["lite0_fpn.py"]

@@ -1,8 +1,8 @@
-"""TensorFlow's SSD ResNet-101 v1 FPN: in MMDetection's words a RetinaNet with an SSD recipe."""
+"""TensorFlow's SSD ResNet-101 v1 FPN, built from MMDetection's RetinaNet."""
 
 _base_ = ["mmdet::_base_/models/retinanet_r50_fpn.py"]
 
-# TF counts what is kept of the running mean (0.997), torch what is replaced.
+# TF's momentum is the weight of the old running mean (0.997), torch's is that of the new value
 norm_cfg = dict(type="BN", momentum=0.003, eps=1e-3, requires_grad=True)
 
 model = dict(
@@ -33,11 +33,11 @@ model = dict(
         ),
         bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_means=[0.0, 0.0, 0.0, 0.0], target_stds=[0.1, 0.1, 0.2, 0.2]),
         loss_cls=dict(type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
-        # The sum over the four coordinates is divided by the matches; 0.25 makes it their mean.
+        # a weight of 0.25 averages over the four coordinates
         loss_bbox=dict(type="SmoothL1Loss", beta=1.0, loss_weight=0.25),
     ),
     train_cfg=dict(
-        # A small box lies inside several anchors of one size: equal IoU, of which TF's matcher takes one.
+        # several anchors can contain a small box and have equal IoU; TF's matcher selects one of them
         assigner=dict(pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0, match_low_quality=True, gt_max_assign_all=False),
     ),
     test_cfg=dict(nms_pre=-1, score_thr=1e-8, nms=dict(type="nms", iou_threshold=0.6), max_per_img=100),

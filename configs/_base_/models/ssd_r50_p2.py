@@ -1,4 +1,4 @@
-"""The SSD family rebuilt for tanks: ResNet-50 with an FPN from stride 4, and anchors of 8 to 181 px."""
+"""SSD adapted to tanks: ResNet-50 with an FPN from stride 4, and anchors of 8 to 181 px."""
 
 _base_ = ["mmdet::_base_/models/retinanet_r50_fpn.py"]
 
@@ -12,7 +12,7 @@ model = dict(
         num_ins=5,
         in_channels=256,
         feat_channels=256,
-        stacked_convs=2,  # stride 4 makes them four times as dear as stride 8 does
+        stacked_convs=2,  # convolutions at stride 4 cost four times as much as at stride 8
         norm_cfg=dict(type="BN"),
         anchor_generator=dict(
             type="AnchorGenerator",

@@ -1,4 +1,4 @@
-"""YOLOX-s: mmdet's, for one class; batches are resized by a fifth at most, as small tanks vanish at half their size."""
+"""YOLOX-s of mmdet, for one class; batches are resized by at most a fifth, to keep small tanks visible."""
 
 _base_ = ["mmdet::yolox/yolox_s_8xb8-300e_coco.py"]
 

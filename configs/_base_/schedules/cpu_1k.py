@@ -1,4 +1,4 @@
-"""1,000 iterations of batch 8, 30 to 45 minutes on 2 CPU cores: AdamW, short warm-up, one cosine to zero, EMA, bf16."""
+"""1,000 iterations with batch size 8 (30 to 45 minutes on 2 CPU cores): AdamW, warm-up, cosine decay, EMA, bfloat16."""
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=1000, val_interval=500)
 val_cfg = dict(type="ValLoop")
@@ -18,7 +18,7 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=60, end=1000),
 ]
 
-# averages over about the last 250 iterations; gamma lets the first ones go quickly
+# average over about 250 iterations; gamma reduces the weight of the first iterations
 custom_hooks = [
     dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.004, gamma=200, update_buffers=True, priority=49),
 ]

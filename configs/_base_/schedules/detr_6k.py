@@ -1,4 +1,4 @@
-"""6,000 iterations of batch 8, some 60 epochs of the 55 training scenes: DETR's AdamW with one drop at five sixths."""
+"""6,000 iterations with batch size 8, about 60 epochs of 55 scenes: DETR's AdamW with one decay step."""
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=6_000, val_interval=1_000)
 val_cfg = dict(type="ValLoop")

@@ -1,4 +1,4 @@
-"""RTMDet's schedule in 60 epochs of batch 8: AdamW, flat, cosine, and 10 epochs without mosaics; EMA."""
+"""RTMDet's schedule in 60 epochs with batch size 8: AdamW, cosine decay, EMA, and 10 epochs without mosaics."""
 
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=60, val_interval=10)
 val_cfg = dict(type="ValLoop")
@@ -18,7 +18,7 @@ param_scheduler = [
     ),
 ]
 
-# the hook switches any pipeline; what it also sets, YOLOX's L1 loss, RTMDet's head does not read
+# the hook disables mosaics in any pipeline; it also enables an L1 loss, which only YOLOX has
 custom_hooks = [
     dict(type="YOLOXModeSwitchHook", num_last_epochs=10, priority=48),
     dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.001, gamma=200, update_buffers=True, priority=49),

@@ -1,4 +1,4 @@
-"""4,000 iterations of batch 8, some 40 epochs of the 55 training scenes: SGD, warm-up, one cosine to zero, EMA."""
+"""4,000 iterations with batch size 8, about 40 epochs of 55 scenes: SGD, warm-up, cosine decay, EMA."""
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=4_000, val_interval=500)
 val_cfg = dict(type="ValLoop")

@@ -1,4 +1,4 @@
-"""TensorFlow's 15,000 iterations of batch 4: SGD, linear warm-up, one cosine to zero."""
+"""TensorFlow's 15,000 iterations with batch size 4: SGD, linear warm-up, cosine decay."""
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=15_000, val_interval=1_000)
 val_cfg = dict(type="ValLoop")
@@ -7,7 +7,7 @@ test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="SGD", lr=0.0025, momentum=0.9, weight_decay=4e-4),
-    # TF regularises the kernels alone; a head shared over levels lists its kernels once a level.
+    # TF only regularises kernels; shared heads list their kernels once per level, hence bypass_duplicate
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, bypass_duplicate=True),
 )
 
