@@ -47,7 +47,7 @@ def test_classes_become_the_one_or_are_left_out_and_that_is_said(
     arguments = [str(source), str(tmp_path / "out"), "--to", "coco", "--class-map"]
     assert main([*arguments, f"big tank={CLASS_NAME},small tank={CLASS_NAME}"]) == 2
     error = capsys.readouterr().err
-    said = "annotations.csv:4: class 'ship', of 4 boxes, is unknown; --class-map ship=oil-storage-tank makes it a tank"
+    said = "annotations.csv:4: class 'ship' (4 boxes) is unknown; --class-map ship=oil-storage-tank makes it a tank"
     assert error.count(said) == 2
     assert "1 error in all" in error
     assert os.listdir(tmp_path) == ["raw"]

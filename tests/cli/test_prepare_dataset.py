@@ -35,7 +35,7 @@ def test_written_and_existing_tile_sets_are_printed(
         (None, ["--tile", "0", "--overlap", "0"], "--tile 0"),
         (None, ["--tile", "2", "--overlap", "0"], "--tile 2"),
         (None, ["--overlap", "639"], "--overlap 639: must be 0 to 480"),
-        (None, ["--source-gsd", "1.5"], "give both"),
+        (None, ["--source-gsd", "1.5"], "requires --gsd"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
