@@ -79,7 +79,7 @@ class Annotations:
         self.findings.append(Finding(severity, check, place, problem, action))
 
     def report_once(self, file: Path, check: str, place: str, problem: str, action: str) -> None:
-        """Add a warning about a box that is kept; only the first one of a file and check is listed, with their number."""
+        """Add a warning about a box that is kept, or count it if the file already has a warning of this check."""
         finding = Finding(Severity.WARNING, check, place, problem, action)
         index, first, count = self._cases.get((file, check), (len(self.findings), finding, 0))
         self._cases[file, check] = index, first, count + 1

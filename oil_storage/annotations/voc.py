@@ -1,8 +1,8 @@
 """Pascal VOC annotations: one XML file per image, ``bndbox`` with ``xmin``, ``ymin``, ``xmax``, ``ymax``.
 
 Coordinates are pixel edges that start at 0, so a box is ``xmax - xmin`` wide, as in LabelImg, CVAT and Roboflow. The
-original VOC data (2005 to 2012) number pixels from 1 and include the last pixel; such boxes are read with their left and
-top edges one pixel too far inside.
+original VOC data (2005 to 2012) number pixels from 1 and include the last pixel. Such boxes are read with their left
+and top edges one pixel too far inside.
 
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf
 """
