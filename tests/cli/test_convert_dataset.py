@@ -60,11 +60,11 @@ def test_classes_become_the_one_or_are_left_out_and_that_is_said(
     ("source", "extra", "words"),
     [
         ("nowhere", [], "nowhere: no such folder"),
-        ("empty", [], "none of the formats"),
-        ("raw", ["--format", "voc"], "has no voc annotations; looked for *.xml"),
+        ("empty", [], "no known annotation format"),
+        ("raw", ["--format", "voc"], "no voc annotations; expected *.xml"),
         ("raw", ["--class-map", "ship"], "--class-map ship"),
         ("raw", [], "out: is not empty"),
-        ("raw/images", ["--format", "coco"], "has no coco annotations; looked for *.json"),
+        ("raw/images", ["--format", "coco"], "no coco annotations; expected *.json"),
     ],
 )
 def test_bad_input_is_status_2_and_writes_nothing(

@@ -1,4 +1,4 @@
-"""The ways in which boxes go wrong, and how each is undone. Sizes are pixels."""
+"""Faults of boxes and their inverse operations, in pixels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _UNDO: dict[str, Callable[[Floats, Floats, Floats, Floats, int, int], tuple[Floa
     "corner read as centre": lambda a, b, c, d, width, height: _moved(a, b, c, d, 0.5),
 }
 DISCRETE = tuple(_UNDO)
-"""Faults without a parameter."""
+"""Faults without parameters."""
 
 
 def _moved(a: Floats, b: Floats, c: Floats, d: Floats, sides: float) -> tuple[Floats, Floats, Floats, Floats]:
@@ -36,14 +36,14 @@ def _moved(a: Floats, b: Floats, c: Floats, d: Floats, sides: float) -> tuple[Fl
 
 @dataclass(frozen=True)
 class Fault:
-    """What was done to boxes that were right.
+    """Fault of boxes: the operation that displaced correct boxes.
 
     Attributes:
-        kind: :data:`NONE`, one of :data:`DISCRETE`, or with parameters:
-            :data:`SCALED` about the image's origin by ``(sx, sy)``; :data:`RESIZED` about their own centres by
+        kind: :data:`NONE`, one of :data:`DISCRETE`, or a fault with parameters:
+            :data:`SCALED` about the image origin by ``(sx, sy)``; :data:`RESIZED` about the box centres by
             ``(sx, sy)``; :data:`SHIFTED` by ``(dx, dy)`` pixels; :data:`ELSEWHERE`.
-        parameters: of the kind.
-        image: of :data:`ELSEWHERE`, the scene on which the boxes sit.
+        parameters: parameters of the kind.
+        image: id of the scene to which the boxes belong, for :data:`ELSEWHERE`.
     """
 
     kind: str = NONE
@@ -51,34 +51,28 @@ class Fault:
     image: str = ""
 
     def __str__(self) -> str:
-        match self.kind, self.parameters:
-            case (kind, (x, y)) if kind == SCALED:
-                return f"coordinates scaled by {x:.3f}" + (f" in x and {y:.3f} in y" if x != y else "")
-            case (kind, (x, y)) if kind == RESIZED:
-                by = f"{x:.2f}" + (f" in x and {y:.2f} in y" if x != y else "")
-                return f"sizes scaled by {by} about the boxes' centres"
-            case (kind, (x, y)) if kind == SHIFTED:
-                return f"shifted by ({x:+.1f}, {y:+.1f}) px"
-            case _:
-                return f"of another image, {self.image}" if self.image else self.kind
+        if not self.parameters:
+            return f"{self.kind}, {self.image}" if self.image else self.kind
+        x, y = self.parameters
+        if self.kind == SHIFTED:
+            return f"shifted by ({x:+.1f}, {y:+.1f}) px"
+        places, suffix = (3, "") if self.kind == SCALED else (2, " about the boxes' centres")
+        return f"{self.kind} by {x:.{places}f}" + (f" in x and {y:.{places}f} in y" if x != y else "") + suffix
 
 
 def undo(fault: Fault, boxes: Floats, width: int, height: int) -> Floats:
-    """Return boxes as they were before the fault, ``(N, 4)`` float32 xyxy with corners in order.
+    """Return boxes ``(N, 4)`` before the fault, as float32 xyxy with ordered corners.
 
-    As written, corners may be in any order, and lie outside the image. :data:`ELSEWHERE` changes nothing.
+    The corners of the given boxes may have any order and lie outside the image. :data:`ELSEWHERE` changes nothing.
     """
     a, b, c, d = boxes.T.astype(np.float32)
     if fault.kind in _UNDO:
         a, b, c, d = _UNDO[fault.kind](a, b, c, d, width, height)
-    elif fault.kind == SCALED:
-        x, y = fault.parameters
-        a, b, c, d = a / x, b / y, c / x, d / y
-    elif fault.kind == SHIFTED:
-        x, y = fault.parameters
-        a, b, c, d = a - x, b - y, c - x, d - y
     elif fault.kind == RESIZED:
-        by_x, by_y = fault.parameters
-        x, y, w, h = (a + c) / 2, (b + d) / 2, (c - a) / 2 / by_x, (d - b) / 2 / by_y
-        a, b, c, d = x - w, y - h, x + w, y + h
+        half_x, half_y = (c - a) / 2 / fault.parameters[0], (d - b) / 2 / fault.parameters[1]
+        x, y = (a + c) / 2, (b + d) / 2
+        a, b, c, d = x - half_x, y - half_y, x + half_x, y + half_y
+    elif fault.parameters:
+        x, y = fault.parameters
+        a, b, c, d = (a / x, b / y, c / x, d / y) if fault.kind == SCALED else (a - x, b - y, c - x, d - y)
     return np.stack([np.minimum(a, c), np.minimum(b, d), np.maximum(a, c), np.maximum(b, d)], axis=1).astype(np.float32)
