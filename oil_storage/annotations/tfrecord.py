@@ -51,39 +51,18 @@ LENGTH, CHECKSUM = 8, 4
 MASK_DELTA = 0xA282EAD8
 GZIP_MAGIC = b"\x1f\x8b\x08"
 
-SCHEMA = """
-name: "oil_storage_tfrecord.proto"
-message_type { name: "BytesList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
-message_type { name: "FloatList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_FLOAT } }
-message_type { name: "Int64List" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
-message_type {
-  name: "Feature"
-  field { name: "bytes_list" number: 1 type_name: "BytesList" }
-  field { name: "float_list" number: 2 type_name: "FloatList" }
-  field { name: "int64_list" number: 3 type_name: "Int64List" }
+MESSAGES: dict[str, list[tuple[str, ...]]] = {
+    "BytesList": [("bytes", "value", "repeated")],
+    "FloatList": [("float", "value", "repeated")],
+    "Int64List": [("int64", "value", "repeated")],
+    "Feature": [("BytesList", "bytes_list"), ("FloatList", "float_list"), ("Int64List", "int64_list")],
+    "FeatureEntry": [("string", "key"), ("Feature", "value")],
+    "Features": [("FeatureEntry", "feature", "repeated")],
+    "Example": [("Features", "features")],
+    "Item": [("string", "name"), ("int32", "id"), ("string", "display_name")],
+    "LabelMap": [("Item", "item", "repeated")],
 }
-message_type {
-  name: "FeatureEntry"
-  field { name: "key" number: 1 type: TYPE_STRING }
-  field { name: "value" number: 2 type_name: "Feature" }
-}
-message_type {
-  name: "Features"
-  field { name: "feature" number: 1 label: LABEL_REPEATED type_name: "FeatureEntry" }
-}
-message_type { name: "Example" field { name: "features" number: 1 type_name: "Features" } }
-message_type {
-  name: "StringIntLabelMapItem"
-  field { name: "name" number: 1 type: TYPE_STRING }
-  field { name: "id" number: 2 type: TYPE_INT32 }
-  field { name: "display_name" number: 3 type: TYPE_STRING }
-}
-message_type {
-  name: "StringIntLabelMap"
-  field { name: "item" number: 1 label: LABEL_REPEATED type_name: "StringIntLabelMapItem" }
-}
-"""
-"""Subset of the TensorFlow messages; protobuf encodes a map as a list of entries."""
+"""Fields, in the order of their numbers, of some TensorFlow messages. Protobuf encodes a map as a list of entries."""
 
 
 def annotation_files(source: Path) -> list[Path]:
@@ -198,14 +177,23 @@ def parse_label_map(text: str) -> dict[int, str]:
     Raises:
         ParseError: the text is invalid; the message contains line and column.
     """
-    label_map = text_format.Parse(text, _message_class("StringIntLabelMap")(), allow_unknown_field=True)
+    label_map = text_format.Parse(text, _message_class("LabelMap")(), allow_unknown_field=True)
     return {item.id: item.name or item.display_name for item in label_map.item}
 
 
 @cache
 def _message_class(name: str) -> Any:
+    file = descriptor_pb2.FileDescriptorProto(name="oil_storage_tfrecord.proto")
+    for message, fields in MESSAGES.items():
+        descriptor = file.message_type.add(name=message)
+        for number, (kind, field, *label) in enumerate(fields, start=1):
+            proto = descriptor.field.add(name=field, number=number, label=f"LABEL_{(label or ['optional'])[0].upper()}")
+            if kind in MESSAGES:
+                proto.type_name = kind
+            else:
+                proto.type = proto.Type.Value(f"TYPE_{kind.upper()}")
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(text_format.Parse(SCHEMA, descriptor_pb2.FileDescriptorProto()))
+    pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
 
 

@@ -131,8 +131,6 @@ def _read_boxes(
 
 
 def _numbers(words: Sequence[str], place: str) -> tuple[int, list[float]]:
-    if len(words) == BOX + 1:
-        raise UserError(f"{place}: 6 numbers, like a prediction with confidence; give labels, which have {BOX}")
     if len(words) != BOX and (len(words) < OUTLINE or len(words) % 2 == 0):
         raise UserError(f"{place}: {len(words)} values; write class x y width height")
     try:

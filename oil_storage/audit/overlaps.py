@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -95,11 +95,8 @@ class Overlap:
     matrix: NDArray[np.float64] | None = None
 
 
-class Similarity(NamedTuple):
-    """Similarity transform ``p -> linear * p + shift`` of complex positions ``p = x + iy``."""
-
-    linear: complex
-    shift: complex
+Similarity = tuple[complex, complex]
+"""``(linear, shift)`` of a similarity transform ``p -> linear * p + shift`` of complex positions ``p = x + iy``."""
 
 
 def find_overlaps(fingerprints: Sequence[Fingerprint], min_score: float = MIN_SCORE) -> list[Overlap]:
@@ -221,9 +218,8 @@ def _overlap(
 ) -> Overlap | None:
     """Return the best overlap that the matches suggest and the pictures confirm, if any."""
     best = None
-    for similarity in _candidates(first, second, matches, is_mirrored):
-        a, b, shift = similarity.linear.real, similarity.linear.imag, similarity.shift
-        matrix = np.array([[a, -b, shift.real], [b, a, shift.imag]])
+    for linear, shift in _candidates(first, second, matches, is_mirrored):
+        matrix = np.array([[linear.real, -linear.imag, shift.real], [linear.imag, linear.real, shift.imag]])
         area = affine_transform(shapely.box(0, 0, second.width, second.height), [*matrix[:, :2].ravel(), *matrix[:, 2]])
         shared = _shared(shapely.box(0, 0, first.width, first.height), area)
         score = _score(first, second, matrix)
@@ -274,9 +270,9 @@ def _fits(first: Fingerprint, second: Fingerprint, agreeing: Indices) -> Iterato
     fitted = _fit(p, q)
     if fitted is None:
         return
-    upright = 1j ** round(np.angle(fitted.linear) / (np.pi / 2))
+    upright = 1j ** round(np.angle(fitted[0]) / (np.pi / 2))
     shifts = p - upright * q
-    for start in (fitted, Similarity(upright, complex(np.median(shifts.real), np.median(shifts.imag)))):
+    for start in (fitted, (upright, complex(np.median(shifts.real), np.median(shifts.imag)))):
         if refined := _refined(first, second, start, is_upright=start is not fitted):
             yield refined
 
@@ -290,18 +286,18 @@ def _refined(first: Fingerprint, second: Fingerprint, similarity: Similarity, is
     vectors = _unit([first.descriptors]), _unit([second.descriptors])
     tree = cKDTree(first.points[:, :2])
     for radius in SEARCH_RADII:
-        moved = similarity.linear * q + similarity.shift
-        reach = radius * max(first.reduction, abs(similarity.linear) * second.reduction)
+        linear, shift = similarity
+        moved = linear * q + shift
+        reach = radius * max(first.reduction, abs(linear) * second.reduction)
         _, near = tree.query(np.stack([moved.real, moved.imag], axis=1), NEIGHBOURS, distance_upper_bound=reach)
         j, rank = np.nonzero(near < len(p))  # len(p) marks a missing neighbour
         i = near[j, rank]
-        matching = abs(_linear(first.points[i], second.points[j]) / similarity.linear - 1) < LINEAR_TOLERANCE
+        matching = abs(_linear(first.points[i], second.points[j]) / linear - 1) < LINEAR_TOLERANCE
         matching &= ((vectors[0][i] - vectors[1][j]) ** 2).sum(1) < MAX_DISTANCE**2
         i, j = i[matching], j[matching]
         if min(len(np.unique(i)), len(np.unique(j))) < MIN_AGREEING:
             break
-        shifted = similarity._replace(shift=complex(np.mean(p[i] - similarity.linear * q[j])))
-        fitted = shifted if is_upright else _fit(p[i], q[j])
+        fitted = (linear, complex(np.mean(p[i] - linear * q[j]))) if is_upright else _fit(p[i], q[j])
         if fitted is None:
             return None
         similarity = fitted
@@ -315,7 +311,7 @@ def _fit(p: Complex, q: Complex) -> Similarity | None:
     if not square / MAX_SCALE < abs(product) < square * MAX_SCALE:
         return None
     linear = product / square
-    return Similarity(complex(linear), complex(p_mean - linear * q_mean))
+    return complex(linear), complex(p_mean - linear * q_mean)
 
 
 def _positions(scene: Fingerprint) -> Complex:

@@ -79,7 +79,10 @@ def audit(
     if not any(len(scene.boxes) for scene in scenes):
         reasons = [str(finding) for finding in findings if finding.severity != Severity.REPAIR]
         raise UserError("\n".join(["no image has a usable box", *reasons[:2]]))
-    _report_same_images([scene.image for scene in scenes], findings)
+    first_images: dict[str, Path] = {}
+    for path in (scene.image for scene in scenes):
+        if (first := first_images.setdefault(sha256(path), path)) != path:
+            findings.append(warning("same-image", str(path), f"is identical to {first}", KEPT))
     return scenes, findings
 
 
@@ -129,14 +132,6 @@ def _judge_units(records: Sequence[tuple[Record, Scene]]) -> list[Finding]:
         return []
     problem = f"{swapped.sum()} of {len(boxes)} boxes look like x, y, width, height instead of xmin, ymin, xmax, ymax"
     return [error(NOT_CORNERS, "all scenes", problem, "correct them, for example with audit_dataset.py --fix")]
-
-
-def _report_same_images(paths: Sequence[Path], findings: list[Finding]) -> None:
-    """Report image files with identical content."""
-    firsts: dict[str, Path] = {}
-    for path in paths:
-        if (first := firsts.setdefault(sha256(path), path)) != path:
-            findings.append(warning("same-image", str(path), f"is the same image as {first}", KEPT))
 
 
 def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRecord]:

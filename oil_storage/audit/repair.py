@@ -1,6 +1,5 @@
 """Repair misplaced boxes by undoing the detected faults."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -41,20 +40,17 @@ def mend(
     while touched := [pair for pair in pairs if pair & left and not pair <= left]:
         left.update(*touched)
     undone = {name: fault for name, fault in undone.items() if name not in left}
-    by_scene: dict[str, list[int]] = defaultdict(list)
-    for index, record in enumerate(annotations.records):
-        by_scene[scene_ids.get(record.image, "")].append(index)
-    records: list[Record] = list(annotations.records)
-    for name, fault in undone.items():
-        width, height = sizes[name]
-        boxes = np.array([records[index].box for index in by_scene[name]], np.float32).reshape(-1, 4)
+
+    def repaired(record: Record) -> Record:
+        name = scene_ids.get(record.image, "")
+        if name not in undone:
+            return record
         with np.errstate(over="ignore"):  # the audit drops such boxes
-            repaired = undo(fault, boxes, width, height).tolist()
-        image = names[fault.image or name]
-        for index, (x1, y1, x2, y2) in zip(by_scene[name], repaired, strict=True):
-            records[index] = replace(records[index], image=image, box=(x1, y1, x2, y2))
+            x1, y1, x2, y2 = undo(undone[name], np.array([record.box], np.float32), *sizes[name])[0].tolist()
+        return replace(record, image=names[undone[name].image or name], box=(x1, y1, x2, y2))
+
     images = [image for image in annotations.images if scene_ids.get(image.name) not in without_boxes(undone)]
-    return replace(annotations, images=images, records=records), undone
+    return replace(annotations, images=images, records=[*map(repaired, annotations.records)]), undone
 
 
 def without_boxes(undone: Mapping[str, Fault]) -> set[str]:

@@ -62,11 +62,6 @@ class Tile:
     boxes: NDArray[np.float32]
     name: str
 
-    def coco(self, number: int) -> CocoImage:
-        """Return the tile's entry in the COCO file of the tile set."""
-        x1, y1, x2, y2 = self.window.tolist()
-        return CocoImage(number, self.name, x2 - x1, y2 - y1, self.scene.scene_id, x=x1, y=y1)
-
 
 def check_geometry(tile: int, overlap: int) -> None:
     """Raise UserError if the tile side is too small or the overlap is too large."""
@@ -116,10 +111,22 @@ def write_tile_set(scenes: Sequence[Scene], split: Split, folder: Path, tile: in
         for name in SPLITS:
             (partial / name).mkdir()
             suffix = ".jpg" if name == "train" else ".png"
-            tiles = [item for scene_id in split[name] for item in _tiles(by_id[scene_id], tile, overlap, suffix)]
+            tiles = [
+                Tile(
+                    scene,
+                    window,
+                    cut_boxes(scene.boxes, window)[0],
+                    f"{scene.scene_id}_{window[0]}_{window[1]}{suffix}",
+                )
+                for scene in map(by_id.__getitem__, split[name])
+                for window in tile_grid(scene.width, scene.height, tile, overlap)
+            ]
             if name == "train":
                 tiles = _thin_empty(tiles, seed)
-            images = [item.coco(number) for number, item in enumerate(tiles, start=1)]
+            images = []
+            for number, item in enumerate(tiles, start=1):
+                x1, y1, x2, y2 = item.window.tolist()
+                images.append(CocoImage(number, item.name, x2 - x1, y2 - y1, item.scene.scene_id, x=x1, y=y1))
             CocoFile.of_boxes(images, [item.boxes for item in tiles]).save(partial / f"{name}.json")
             digests[f"{name}.json"] = sha256(partial / f"{name}.json")
             boxes = [len(item.boxes) for item in tiles]
@@ -138,14 +145,6 @@ def write_tile_set(scenes: Sequence[Scene], split: Split, folder: Path, tile: in
             sha256=sha256(partial / SUMS),
             **counts,
         )
-
-
-def _tiles(scene: Scene, tile: int, overlap: int, suffix: str) -> list[Tile]:
-    """List the tiles of a scene, row by row."""
-    return [
-        Tile(scene, window, cut_boxes(scene.boxes, window)[0], f"{scene.scene_id}_{window[0]}_{window[1]}{suffix}")
-        for window in tile_grid(scene.width, scene.height, tile, overlap)
-    ]
 
 
 def _thin_empty(tiles: list[Tile], seed: int) -> list[Tile]:

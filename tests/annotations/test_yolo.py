@@ -147,7 +147,7 @@ def test_non_finite_numbers_are_kept_for_the_audit(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("0 0.5 0.5 0.1", "4 values"),
-        ("0 0.5 0.5 0.1 0.2 0.9", "6 numbers, like a prediction"),
+        ("0 0.5 0.5 0.1 0.2 0.9", "6 values"),
         ("0 0.5 0.5 0.1 0.2 0.9 0.1 0.2", "8 values"),
         ("tank 0.5 0.5 0.1 0.2", "'tank'"),
         ("0 0.5 0,5 0.1 0.2", "'0,5'"),

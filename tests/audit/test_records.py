@@ -184,7 +184,7 @@ def test_audit_reports_identical_image_files(images: Path) -> None:
     (images / "c.jpg").write_bytes((images / "a.jpg").read_bytes())
     _, findings = judged(images, record(), record(image="b"), record((2, 2, 8, 8), image="c"))
     assert [finding.check for finding in findings] == ["same-image"]
-    assert str(findings[0]).startswith(f"warning: {images}/c.jpg: is the same image as {images}/a.jpg")
+    assert str(findings[0]).startswith(f"warning: {images}/c.jpg: is identical to {images}/a.jpg")
 
 
 def test_different_images_of_equal_file_size_are_not_identical(images: Path) -> None:

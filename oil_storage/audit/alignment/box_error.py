@@ -51,7 +51,7 @@ def common_error(grey: NDArray[np.uint8], boxes: Floats) -> BoxError:
     result is meaningless, which the roundness of the corrected boxes shows.
     """
     if len(boxes) > SAMPLE:
-        boxes = boxes[np.random.default_rng(0).choice(len(boxes), SAMPLE, replace=False)]
+        boxes = np.random.default_rng(0).choice(boxes, SAMPLE, replace=False)
     centre, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
     shift: NDArray[np.float64] = np.zeros(2)
     size: NDArray[np.float64] = np.ones(2)

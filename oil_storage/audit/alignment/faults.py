@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,8 @@ NONE = "none"
 SCALED = "coordinates scaled"
 RESIZED = "sizes scaled"
 SHIFTED = "shifted"
-ELSEWHERE = "of another image"
-_UNDO: dict[str, Callable[[Floats, Floats, Floats, Floats, int, int], tuple[Floats, Floats, Floats, Floats]]] = {
+ELSEWHERE = "belonging to another image"
+_UNDO: dict[str, Callable[[Floats, Floats, Floats, Floats, int, int], tuple[Any, Any, Any, Any]]] = {
     "mirrored left-right": lambda a, b, c, d, width, height: (width - c, b, width - a, d),
     "mirrored top-bottom": lambda a, b, c, d, width, height: (a, height - d, c, height - b),
     "turned by 180 degrees": lambda a, b, c, d, width, height: (width - c, height - d, width - a, height - b),
@@ -29,8 +30,8 @@ DISCRETE = tuple(_UNDO)
 """Faults without parameters."""
 
 
-def _moved(a: Floats, b: Floats, c: Floats, d: Floats, sides: float) -> tuple[Floats, Floats, Floats, Floats]:
-    x, y = (c - a) * np.float32(sides), (d - b) * np.float32(sides)
+def _moved(a: Floats, b: Floats, c: Floats, d: Floats, sides: float) -> tuple[Any, Any, Any, Any]:
+    x, y = (c - a) * sides, (d - b) * sides
     return a + x, b + y, c + x, d + y
 
 
