@@ -1,4 +1,4 @@
-"""Readers, one module per format: each returns what is written and judges nothing."""
+"""Readers and writers of annotation formats, one module per format. Readers do not validate boxes."""
 
 from oil_storage.annotations.record import Annotations, ImageRecord, Record
 

@@ -1,7 +1,7 @@
-"""The layout of the Airbus Oil Storage Detection data set: ``images/`` beside ``annotations.csv``.
+"""Layout of the Airbus Oil Storage Detection data set: ``images/`` and ``annotations.csv``.
 
-The CSV has the columns ``image_id, class, bounds``, in some copies an ``id`` before them; ``bounds`` is a string
-``"(xmin, ymin, xmax, ymax)"`` in pixels of the scene.
+The CSV file has the columns ``image_id, class, bounds``; some copies have an additional first column ``id``. ``bounds``
+is a string ``"(xmin, ymin, xmax, ymax)"`` in pixels of the scene.
 
 Source: https://www.kaggle.com/datasets/airbusgeo/airbus-oil-storage-detection-dataset
 """
@@ -26,14 +26,14 @@ BOUNDS = re.compile(rf"\s*\({NUMBER},{NUMBER},{NUMBER},{NUMBER}\)\s*")
 
 
 def annotation_files(source: Path) -> list[Path]:
-    """Return the CSV of ``source``."""
+    """Return the CSV file of ``source``."""
     return visible(source, "annotations.csv")
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every row of ``source/annotations.csv``.
+    """Read ``source/annotations.csv``.
 
-    Images are those of ``source/images`` by name, then those that only the CSV names.
+    The images are those in ``source/images``, sorted by name, then those that only the CSV file names.
     """
     path = files[0]
     images = {file.stem: ImageRecord(file.stem, file, None, str(file)) for file in image_files(source / IMAGES)}
@@ -42,28 +42,28 @@ def read(source: Path, files: list[Path]) -> Annotations:
     try:
         header = rows.fieldnames or []
         if any(header.count(column) != 1 for column in COLUMNS):
-            raise UserError(f"{path}:1: the header must name {', '.join(COLUMNS)} once each, not {','.join(header)!r}")
+            raise UserError(f"{path}:1: header is {','.join(header)!r}; it must contain {', '.join(COLUMNS)} once each")
         for row in rows:
             place = f"{path}:{rows.line_num}"
             if None in row or None in row.values():
-                raise UserError(f"{place}: not as many fields as the header has; put double quotes around bounds")
+                raise UserError(f"{place}: the number of fields differs from the header; put bounds in double quotes")
             image, class_name, bounds = (row[column] for column in COLUMNS)
             match = BOUNDS.fullmatch(bounds)
             if not image or not class_name or match is None:
-                problem = f"image_id is {image!r}, class {class_name!r}, bounds {bounds!r}"
-                raise UserError(f'{place}: {problem}; give all three, bounds as "(12, 34, 56, 78)"')
+                problem = f"image_id is {image!r}, class is {class_name!r}, bounds is {bounds!r}"
+                raise UserError(f'{place}: {problem}; give all three, and bounds as "(12, 34, 56, 78)"')
             if image not in images and str(Path(image).parent) in (".", "images"):
                 image = scene_name(image)
             images.setdefault(image, ImageRecord(image, None, None, place))
             x1, y1, x2, y2 = map(float, match.groups())
             records.append(Record(image, class_name, (x1, y1, x2, y2), place))
     except csv.Error as error:
-        raise UserError(f"{path}:{rows.reader.line_num}: not a CSV ({error}); correct the line") from error
+        raise UserError(f"{path}:{rows.reader.line_num}: invalid CSV ({error}); correct the line") from error
     return Annotations(list(images.values()), records, files)
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
-    """Write ``out/annotations.csv``; coordinates are whole numbers where the boxes' are."""
+    """Write ``out/annotations.csv``; integral coordinates are written without decimals."""
     with (out / "annotations.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)

@@ -1,4 +1,4 @@
-"""COCO json of other tools: ``images``, ``annotations`` with ``bbox`` (x, y, width, height), ``categories``.
+"""COCO annotations: ``images``, ``annotations`` with ``bbox`` (x, y, width, height), ``categories``.
 
 Source: https://cocodataset.org/#format-data
 """
@@ -20,21 +20,21 @@ from oil_storage.scene import Scene
 IMAGES = "images"
 LAYOUTS = ("*.json", "annotations/*.json", "*/_annotations.coco.json")
 HEAD = 1 << 20
-"""Bytes in which the first of COCO's lists is looked for."""
+"""Number of bytes in which the first COCO list is searched."""
 OWN_LIST = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 
 
 def annotation_files(source: Path) -> list[Path]:
-    """Return the COCO json files of ``source``."""
+    """Return the COCO files of ``source``."""
     return [file for file in visible(source, *LAYOUTS) if file.is_file() and starts_with(file, OWN_LIST, HEAD)]
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every COCO json: of ``source``, of its ``annotations/``, or ``{train,valid,test}/_annotations.coco.json``.
+    """Read COCO files in ``source``, in ``annotations/``, or as ``{train,valid,test}/_annotations.coco.json``.
 
-    Boxes of crowds (``iscrowd``) are left out. Images that are not listed, in the folders of those that are, are left
-    out too: nobody says that they show no tank. A ``file_name`` is looked for beside its json, then in ``source``, in
-    ``source/images`` and in their folders.
+    Boxes of crowds (``iscrowd``) are left out. Images that no file lists are left out, too, because they may show
+    tanks. The path ``file_name`` is searched relative to the folder of the file, then to ``source``, ``source/images``
+    and their subfolders.
     """
     annotations = Annotations([], [], files)
     for file in files:
@@ -44,30 +44,30 @@ def read(source: Path, files: list[Path]) -> Annotations:
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
-    """Write ``out/annotations.json``; ids count from 1."""
-    images = [
-        CocoImage(number, scene.image.name, scene.width, scene.height) for number, scene in enumerate(scenes, start=1)
-    ]
+    """Write ``out/annotations.json``; ids start at 1."""
+    images = [CocoImage(i, scene.image.name, scene.width, scene.height) for i, scene in enumerate(scenes, start=1)]
     boxes = [shortest(scene.boxes) for scene in scenes]
     CocoFile.of_boxes(images, boxes, is_rounded=True).save(out / "annotations.json")
 
 
 def _read_file(file: Path, source: Path, annotations: Annotations) -> None:
     entries = read_json(file)
-    if isinstance(entries, dict):  # some tools leave out a list that would be empty
+    if isinstance(entries, dict):  # some tools omit empty lists
         entries = {"images": [], "annotations": [], **entries}
     content = validated(entries, CocoFile, file)
     classes: dict[Identifier, str] = {}
     for index, category in enumerate(content.categories):
         if classes.setdefault(category.id, category.name) != category.name:
             both = f"{classes[category.id]!r} and {category.name!r}"
-            raise UserError(f"{file}: categories[{index}]: {both} have the id {category.id!r}; give each its own")
+            raise UserError(
+                f"{file}: categories[{index}]: {both} have the same id {category.id!r}; give each its own id"
+            )
     folders = _image_folders(file, source)
     names: dict[Identifier, str] = {}
     for index, image in enumerate(content.images):
         place = f"{file}: images[{index}]"
         if image.id in names:
-            problem = f"another image has the id {image.id!r} too"
+            problem = f"another image has the same id {image.id!r}"
             annotations.report("duplicate-id", place, problem, "left out", Severity.ERROR)
             continue
         size = None if image.width is None or image.height is None else (image.width, image.height)
@@ -77,17 +77,17 @@ def _read_file(file: Path, source: Path, annotations: Annotations) -> None:
     for index, annotation in enumerate(content.annotations):
         place = f"{file}: annotations[{index}]"
         if annotation.category_id is None:
-            raise UserError(f"{place}: has no category_id; a box needs its class")
+            raise UserError(f"{place}: no category_id; give the class of the box")
         if annotation.id is not None:
             if annotation.id in ids:
-                problem = f"another annotation has the id {annotation.id!r} too"
+                problem = f"another annotation has the same id {annotation.id!r}"
                 annotations.report("duplicate-id", place, problem, "kept", Severity.ERROR)
             ids.add(annotation.id)
         if annotation.image_id not in names:
             name = f"image_id {annotation.image_id}"
             names[annotation.image_id] = annotations.add_image(name, None, None, place)
         if annotation.iscrowd:
-            problem = f"box {annotation.box} is that of a crowd (iscrowd), not of one object"
+            problem = f"box {annotation.box} contains a crowd (iscrowd), not a single object"
             annotations.report("crowd", place, problem, "left out")
             continue
         _report_outline(annotation, file, place, annotations)
@@ -97,15 +97,15 @@ def _read_file(file: Path, source: Path, annotations: Annotations) -> None:
 
 def _report_outline(annotation: CocoAnnotation, file: Path, place: str, annotations: Annotations) -> None:
     if annotation.segmentation:
-        annotations.report_once(file, "outline", place, "has a segmentation", "its bbox is read, the outline is not")
+        annotations.report_once(file, "outline", place, "has a segmentation", "only its bbox is used")
     rotation = annotation.attributes.get("rotation") if isinstance(annotation.attributes, dict) else None
     if isinstance(rotation, int | float) and rotation % 360:
-        problem = f"box is turned by {rotation:g} degrees"
-        annotations.report_once(file, "turned-box", place, problem, "read as if it were upright")
+        problem = f"box is rotated by {rotation:g} degrees"
+        annotations.report_once(file, "turned-box", place, problem, "rotation ignored")
 
 
 def _image_folders(file: Path, source: Path) -> list[Path]:
-    """Return the folders for the images of a json; those whose name its own has, ``train2017``, precede others."""
+    """Return the image folders to search; folders named in the file name (``train2017``) precede others."""
     roots = [root for root in (source, source / IMAGES) if root.is_dir()]
     inside = [folder for root in roots for folder in visible(root, "*") if folder.is_dir()]
     named = [folder for folder in inside if folder.name in file.stem]
@@ -113,16 +113,17 @@ def _image_folders(file: Path, source: Path) -> list[Path]:
 
 
 def _image_path(file_name: str, folders: list[Path]) -> Path | None:
-    base_name = re.split(r"[/\\]", file_name)[-1]  # a labeller's own folders are of no use elsewhere
+    base_name = re.split(r"[/\\]", file_name)[-1]  # the path may be from another computer
     paths = (folder / name for name in dict.fromkeys((file_name, base_name)) for folder in folders)
     return next((path for path in paths if path.is_file()), None)
 
 
 def _report_unlisted(annotations: Annotations) -> None:
-    # a link stays in its folder, wherever it leads
+    # abspath, unlike resolve, does not follow links
     listed = {Path(os.path.abspath(image.path)) for image in annotations.images if image.path}
     for folder in sorted({path.parent for path in listed}):
         for path in images_in(folder):
             if path not in listed:
-                problem = "image that no COCO json lists"
-                annotations.report_once(folder, "unlisted-image", str(path), problem, "left out")
+                annotations.report_once(
+                    folder, "unlisted-image", str(path), "no COCO file lists this image", "left out"
+                )

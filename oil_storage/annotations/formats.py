@@ -1,4 +1,4 @@
-"""The formats by name, and the one that a folder has."""
+"""Annotation formats by name, and their detection."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -21,49 +21,49 @@ FORMATS = {
     "tfrecord": "*.record, *.tfrecord",
     "geojson": "*.geojson, images/*.geojson",
 }
-"""The files by which a format is known; its code is the module of this package that has its name.
+"""Files by which each format is detected. The module with the name of the format implements it.
 
-``annotation_files(source)`` of a module returns the annotation files of a folder, none where it has another format.
-``read(source, files)`` returns what they state, in their order; it raises :class:`~oil_storage.errors.UserError` with
-the file and the line, or the entry, of what cannot be read. ``write(scenes, out)`` writes boxes to a folder that holds
-the images already, in its folder ``IMAGES``.
+``annotation_files(source)`` of a module returns the annotation files of a folder; the list is empty if the folder has
+another format. ``read(source, files)`` returns their content in order; it raises
+:class:`~oil_storage.errors.UserError` with file and line, or entry, if something cannot be read. ``write(scenes, out)``
+writes the boxes to a folder whose subfolder ``IMAGES`` already contains the images.
 """
 WRITABLE = tuple(name for name in FORMATS if name != "tfrecord")
 
 
 def detect(source: Path) -> str:
-    """Return the name of the format that ``source`` has.
+    """Return the name of the format of ``source``.
 
     Raises:
-        UserError: no such folder, or the files of none or of several formats in it.
+        UserError: the folder does not exist, or has the files of no format or of several formats.
     """
     if not source.is_dir():
-        raise UserError(f"{source}: {'is a file' if source.exists() else 'no such folder'}; SOURCE must be a folder")
+        raise UserError(f"{source}: {'not a folder' if source.exists() else 'no such folder'}; give a folder as SOURCE")
     names = [name for name in FORMATS if _module(name).annotation_files(source)]
     if len(names) > 1:
-        raise UserError(f"{source}: {' and '.join(names)} would fit; choose one with --format")
+        raise UserError(f"{source}: several formats match ({', '.join(names)}); choose one with --format")
     if not names:
         signs = "; ".join(f"{name}: {files}" for name, files in FORMATS.items())
-        raise UserError(f"{source}: has none of the formats that are known; looked for\n{signs}")
+        raise UserError(f"{source}: no known annotation format; expected one of\n{signs}")
     return names[0]
 
 
 def read(source: Path, name: str | None = None) -> Annotations:
-    """Read ``source`` in the format called ``name``, or in the one that it has.
+    """Read ``source`` in the format ``name``, or in the detected format.
 
     Raises:
-        UserError: see :func:`detect`; no such files; or something in them that cannot be read, with its place.
+        UserError: see :func:`detect`; or there are no such files, or one of them cannot be read.
     """
     name = name or detect(source)
     files = _module(name).annotation_files(source)
     if not files:
-        raise UserError(f"{source}: has no {name} annotations; looked for {FORMATS[name]}")
+        raise UserError(f"{source}: no {name} annotations; expected {FORMATS[name]}")
     annotations: Annotations = _module(name).read(source, files)
     return annotations
 
 
 def write(scenes: Sequence["Scene"], out: Path, name: str) -> None:
-    """Write images and boxes to ``out``, which appears when it is complete.
+    """Write images and boxes to ``out``, which appears only when it is complete.
 
     Raises:
         UserError: ``out`` exists and is not an empty folder.
@@ -81,12 +81,12 @@ def check_is_free(out: Path) -> None:
     """Check that a path does not exist or is an empty folder.
 
     Raises:
-        UserError: a file, or a folder that is not empty.
+        UserError: the path is a file or a folder that is not empty.
     """
     if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file; name a folder")
+        raise UserError(f"{out}: is a file; choose a folder")
     if out.is_dir() and any(out.iterdir()):
-        raise UserError(f"{out}: is not empty; name another OUT, or delete this one")
+        raise UserError(f"{out}: is not empty; choose another OUT, or delete this one")
 
 
 def _module(name: str) -> ModuleType:

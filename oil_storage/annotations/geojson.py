@@ -1,14 +1,15 @@
 """GeoTIFF scenes with boxes in GeoJSON.
 
-Without a ``crs`` member, coordinates are longitude and latitude in WGS 84, as RFC 7946 has them, or, where one of them
-cannot be, those of the raster. A ``crs`` member, as GDAL and the GeoJSON of 2008 know it, names a system; null means
-the raster's own coordinates: its pixels, where it is not georeferenced.
+Without a ``crs`` member, coordinates are WGS 84 longitude and latitude (RFC 7946), or raster coordinates if a value is
+outside their range. A ``crs`` member, as in GDAL and in the GeoJSON specification of 2008, names the coordinate system.
+``"crs": null`` means raster coordinates; these are pixels if the image is not georeferenced.
 
 Source: https://www.rfc-editor.org/rfc/rfc7946, https://geojson.org/geojson-spec.html#coordinate-reference-system-objects
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,20 +32,19 @@ from oil_storage.tiling import MIN_VISIBLE
 
 IMAGES = "images"
 CLASS_KEYS = ("class", "class_name", "label", "category")
-"""Properties that may name a feature's class; the first that is there does."""
+"""Properties that contain the class of a feature, in order of precedence."""
 NO_CLASS = "unnamed"
-"""The class of a feature without such a property."""
+"""Class of a feature without such a property."""
 OWN = ""
-"""In place of a coordinate system: the raster's own coordinates."""
+"""Value for a coordinate system: raster coordinates."""
 WGS84 = "OGC:CRS84"
-
 
 Position = Annotated[list[StrictFloat], Field(min_length=2)]
 Rings = Annotated[list[Annotated[list[Position], Field(min_length=4)]], Field(min_length=1)]
 
 
 def _polygons(geometry: Any) -> Any:
-    """Return the coordinates of each polygon of a geometry, unvalidated; of others, none."""
+    """Return the unvalidated coordinates of each polygon of a geometry; an empty list for other geometries."""
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if kind == "Polygon":
         return [geometry.get("coordinates")]
@@ -64,7 +64,7 @@ class _FeatureCollection(BaseModel):
 
 @dataclass(frozen=True)
 class _Shape:
-    """One polygon of a feature; its outer ring is that part of the file's points."""
+    """Polygon of a feature; ``ring`` is the slice of its outer ring in the points of the file."""
 
     place: str
     class_name: str
@@ -74,7 +74,7 @@ class _Shape:
 
 @dataclass(frozen=True)
 class _Raster:
-    """An image that opens, and where it lies."""
+    """Readable image with its georeference."""
 
     path: Path
     georeference: Georeference
@@ -87,8 +87,8 @@ class _Layer:
     Attributes:
         file: GeoJSON file.
         shapes: polygons of the file.
-        points: their points, ``(M, 2)`` in the file's coordinates.
-        crs: coordinate system that the file names, :data:`OWN` for the raster's; None where it names none.
+        points: their points, ``(M, 2)`` in the coordinates of the file.
+        crs: coordinate system that the file names; :data:`OWN` for raster coordinates, None if the file has no ``crs``.
     """
 
     def __init__(self, file: Path, annotations: Annotations) -> None:
@@ -105,42 +105,39 @@ class _Layer:
                 annotations.report("no-polygon", place, "has no polygon", "left out")
             if len(feature.polygons) > 1:
                 problem = f"has {len(feature.polygons)} polygons"
-                annotations.report_once(file, "several-polygons", place, problem, "each is read as a box")
+                annotations.report_once(file, "several-polygons", place, problem, "each becomes a box")
             for outer_ring, *_ in feature.polygons:
                 ring = slice(len(points), len(points) + len(outer_ring))
                 points += [position[:2] for position in outer_ring]
                 self.shapes.append(_Shape(place, (names or [NO_CLASS])[0], properties.get("score"), ring))
         self.points = np.array(points, np.float64).reshape(-1, 2)
-        self._transformed: dict[tuple[str, str], NDArray[np.float64]] = {}
+        self._transformed = cache(partial(transformed, self.points))
 
     def crs_for(self, raster: _Raster) -> str:
-        """Return the coordinate system of the polygons: :data:`OWN`, or one that can be transformed to the raster's.
+        """Return the coordinate system of the polygons, given an image: :data:`OWN` or one known to PROJ.
 
         Raises:
-            UserError: the raster names none, and the coordinates are not its own.
+            UserError: the image has no coordinate system, and the polygons are not in its raster coordinates.
         """
         if raster.georeference.crs is None:
             if self.crs == OWN or (self.crs is None and raster.georeference != PIXELS):
                 return OWN
             raise UserError(
-                f"{raster.path}: names no coordinate system, {self.file.name} has coordinates in "
-                f'{self.crs or "WGS 84"}; georeference the image, or give coordinates in its pixels with "crs": null'
+                f"{raster.path}: no coordinate system, but {self.file.name} has coordinates in {self.crs or 'WGS 84'}; "
+                'georeference the image, or give coordinates in pixels with "crs": null'
             )
         if self.crs is not None:
             return self.crs
         return OWN if (np.abs(self.points) > (180, 90)).any() else WGS84
 
     def in_pixels(self, raster: _Raster) -> NDArray[np.float64]:
-        """Return all points, ``(M, 2)``, in the pixels of an image."""
+        """Return all points, ``(M, 2)``, in pixels of an image."""
         source, target = self.crs_for(raster), raster.georeference.crs
-        if source == OWN or target is None:
-            return raster.georeference.to_pixels(self.points)
-        if (source, target) not in self._transformed:
-            self._transformed[source, target] = transformed(self.points, source, target)
-        return raster.georeference.to_pixels(self._transformed[source, target])
+        is_own = source == OWN or target is None
+        return raster.georeference.to_pixels(self.points if is_own else self._transformed(source, target))
 
     def shown(self, points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
-        """Return which polygons an image shows enough of; of one without area, whether it lies inside."""
+        """Return which polygons are sufficiently visible in an image; a polygon without area must lie inside."""
         starts = [shape.ring.start for shape in self.shapes]
         low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
         sides = np.minimum(high, size) - np.maximum(low, 0)
@@ -154,11 +151,11 @@ def annotation_files(source: Path) -> list[Path]:
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every GeoJSON of ``source``, or of its ``images/``; a polygon becomes its bounds in the pixels of the image.
+    """Read the GeoJSON files of ``source`` and its ``images/``; each polygon becomes its bounding box in pixels.
 
-    A GeoJSON that is called like an image, ``a.geojson`` beside ``a.tif``, is that image's. The boxes of any other
-    belong to every image that shows at least :data:`~oil_storage.tiling.MIN_VISIBLE` of their area; those that no image
-    shows are left out.
+    A GeoJSON file with the name of an image (``a.geojson`` for ``a.tif``) belongs to this image. The polygons of other
+    files belong to each image that shows at least :data:`~oil_storage.tiling.MIN_VISIBLE` of their area. Polygons that
+    no image shows are left out.
     """
     annotations = Annotations([], [], files)
     rasters: dict[str, _Raster] = {}
@@ -175,18 +172,17 @@ def read(source: Path, files: list[Path]) -> Annotations:
 
 
 def read_scored(file: Path, image: Path | None) -> Iterator[tuple[str, list[float], float]]:
-    """Read detections in one scene: polygons with a property ``score``.
+    """Read detections of a scene: polygons with a property ``score``.
 
     Args:
-        file: GeoJSON.
-        image: image file of the scene; None where it is not at hand, which suffices for a file in its pixels
-            (``"crs": null``).
+        file: GeoJSON file.
+        image: image of the scene; None if it is not available, which requires pixel coordinates (``"crs": null``).
 
     Yields:
-        tuple: place in the file, xyxy bounds in pixels of the scene, score.
+        tuple: location in the file, xyxy bounds in pixels of the scene, score.
 
     Raises:
-        UserError: no GeoJSON, a feature without polygon or score, or coordinates that cannot be brought to pixels.
+        UserError: the file is invalid, a feature has no polygon or score, or coordinates cannot be converted to pixels.
     """
     annotations = Annotations([], [], [file])
     layer = _Layer(file, annotations)
@@ -194,37 +190,37 @@ def read_scored(file: Path, image: Path | None) -> Iterator[tuple[str, list[floa
         raise UserError(f"{annotations.findings[0].place}: {annotations.findings[0].problem}")
     if image is None and layer.crs != OWN:
         raise UserError(
-            f"{file}: coordinates are in {layer.crs or 'WGS 84'}, and the ground truth has no image of {file.stem}; "
-            'give a folder with images as ground truth, or coordinates in pixels with "crs": null'
+            f"{file}: coordinates are in {layer.crs or 'WGS 84'}, but the ground truth has no image {file.stem}; "
+            'give ground truth with images, or coordinates in pixels with "crs": null'
         )
     georeference = read_georeference(image) if image is not None else None
     raster = _Raster(image or file, georeference or PIXELS, (0, 0))
     points = layer.in_pixels(raster)
     for shape in layer.shapes:
         if isinstance(shape.score, bool) or not isinstance(shape.score, int | float):
-            raise UserError(f"{shape.place}: has no number as property score, but {shape.score!r}")
+            raise UserError(f"{shape.place}: property score is {shape.score!r}; it must be a number")
         yield shape.place, list(bounds(points[shape.ring])), float(shape.score)
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
-    """Write a GeoJSON beside each image: in WGS 84, or in the image's own coordinates."""
+    """Write a GeoJSON file for each image, in WGS 84, or in raster coordinates with ``"crs": null``."""
     for scene in scenes:
         georeference = scene.georeference or PIXELS
         points = georeference.to_world(rings(np.array(shortest(scene.boxes)).reshape(-1, 4)))
         if georeference.crs:
-            points = transformed(points, georeference.crs, WGS84).round(10)  # a hundredth of a millimetre
+            points = transformed(points, georeference.crs, WGS84).round(10)  # 0.01 mm
         own = {} if georeference.crs else {"crs": None}
         text = feature_collection(points, [{"class": CLASS_NAME}] * len(scene.boxes), **own)
         (out / IMAGES / f"{scene.scene_id}.geojson").write_text(text, encoding="utf-8")
 
 
 def feature_collection(points: NDArray[np.float64], properties: Iterable[Mapping[str, Any]], **members: Any) -> str:
-    """Return GeoJSON with a polygon of each box.
+    """Return a GeoJSON text with one polygon per box.
 
     Args:
-        points: corners, see :func:`oil_storage.annotations.boxes.rings`.
+        points: corners of the boxes; see :func:`oil_storage.annotations.boxes.rings`.
         properties: properties of each polygon.
-        members: further members of the collection.
+        members: additional members of the feature collection.
     """
     features = [
         {"type": "Feature", "properties": values, "geometry": {"type": "Polygon", "coordinates": [ring]}}
@@ -234,25 +230,25 @@ def feature_collection(points: NDArray[np.float64], properties: Iterable[Mapping
 
 
 def _named_crs(crs: Any, file: Path) -> str:
-    """Return the coordinate system of a ``crs`` member, :data:`OWN` for null."""
+    """Return the coordinate system that a ``crs`` member names; :data:`OWN` for null."""
     try:
         return OWN if crs is None else str(CRS.from_user_input(crs["properties"]["name"]).to_string())
     except (KeyError, TypeError, CRSError) as error:
         raise UserError(
-            f"{file}: crs {crs!r} is none that is known; "
-            'name one, as {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32631"}}, or write WGS 84'
+            f"{file}: unknown crs {crs!r}; use WGS 84 without crs, or a name such as "
+            '{"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32631"}}'
         ) from error
 
 
 def transformed(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
-    """Transform ``(N, 2)`` points, x or longitude first, from one coordinate system to another."""
+    """Transform points ``(N, 2)``, x or longitude first, from one coordinate system to another."""
     if not len(points):
         return points
     return np.array(transform(source, target, points[:, 0], points[:, 1])).T
 
 
 def _add_boxes(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annotations) -> None:
-    """Make records of the polygons in the image of the file's name, or else in all images that show them."""
+    """Add the polygons as records of the image with the name of the file, or else of all images that show them."""
     is_of_one_image = layer.file.stem in rasters
     if is_of_one_image:
         rasters = {layer.file.stem: rasters[layer.file.stem]}
@@ -261,8 +257,8 @@ def _add_boxes(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annot
     }
     if len(systems) > 1 and any(layer.crs_for(raster) == OWN for raster in rasters.values()):
         raise UserError(
-            f"{layer.file}: coordinates are the raster's own, and the images have {len(systems)} systems; "
-            "make a GeoJSON for each image, called like it, or name the crs"
+            f"{layer.file}: raster coordinates are ambiguous, the images have {len(systems)} coordinate systems; "
+            "write a GeoJSON file for each image, with the name of the image, or add a crs"
         )
     shown_once = np.full(len(layer.shapes), is_of_one_image)
     for name, raster in rasters.items():
@@ -273,17 +269,17 @@ def _add_boxes(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annot
             shape = layer.shapes[index]
             ring = points[shape.ring]
             if not is_upright_box(ring):
-                problem = "polygon is not an upright box in pixels"
-                annotations.report_once(layer.file, "outline", shape.place, problem, "read as its bounds")
+                problem = "polygon is not an axis-aligned box in pixels"
+                annotations.report_once(layer.file, "outline", shape.place, problem, "its bounding box is used")
             annotations.records.append(Record(name, shape.class_name, rounded(bounds(ring)), shape.place))
     if not shown_once.any():
         x, y = layer.points[0].tolist()
         raise UserError(
-            f"{layer.file}: no image shows any of its {len(layer.shapes)} boxes; the first is at ({x:g}, {y:g}): "
-            "is the crs that of the images, and does longitude, or east, come first?"
+            f"{layer.file}: no image shows any of the {len(layer.shapes)} polygons, the first of which is at "
+            f"({x:g}, {y:g}); check the crs, and that longitude (or easting) comes first"
         )
     for index in np.flatnonzero(~shown_once):
         shape = layer.shapes[index]
         x, y = layer.points[shape.ring.start].tolist()
-        problem = f"no image shows {MIN_VISIBLE:.0%} of the box at ({x:g}, {y:g})"
+        problem = f"no image shows {MIN_VISIBLE:.0%} of the polygon at ({x:g}, {y:g})"
         annotations.report("in-no-scene", shape.place, problem, "left out")

@@ -9,26 +9,22 @@ from pathlib import Path
 from tqdm import tqdm
 
 from oil_storage.errors import UserError
-from oil_storage.files import read_text
+from oil_storage.files import read_text, visible
 from oil_storage.georeference import sidecars
 from oil_storage.imagery import SUFFIXES, read_header
 from oil_storage.scene import Scene
 
 LIST = ".txt"
-"""Suffix of a file that lists scenes."""
+"""Suffix of files that list scenes."""
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the images of ``folder`` itself, sorted by name, without hidden files; none where there is no folder.
+    """Return the visible images of a folder, without subfolders, sorted by name; an empty list if it does not exist.
 
     Raises:
-        UserError: a name that is not UTF-8, which no annotation file could hold.
+        UserError: a file name is not UTF-8, so annotation files cannot contain it.
     """
-    if not folder.is_dir():
-        return []
-    images = [
-        path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    ]
+    images = [path for path in visible(folder, "*") if path.suffix.lower() in SUFFIXES]
     for path in images:
         if path.name != path.name.encode(errors="ignore").decode():
             raise UserError(f"{folder}: the file name {path.name!a} is not UTF-8; rename it")
@@ -36,33 +32,33 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def images_by_stem(folder: Path) -> dict[str, Path]:
-    """Return the images of ``folder`` by name without suffix; see :func:`images_in`.
+    """Return the images of a folder by name without suffix; see :func:`images_in`.
 
     Raises:
-        UserError: two images whose names differ in the suffix alone.
+        UserError: two image names differ only in the suffix.
     """
     images: dict[str, Path] = {}
     for path in images_in(folder):
         if path.stem in images:
-            raise UserError(f"{path}: has the same name as {images[path.stem].name}; a scene's name must be unique")
+            raise UserError(f"{path}: same name as {images[path.stem].name} except for the suffix; rename one")
         images[path.stem] = path
     return images
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the images of a folder that must have some, sorted by name.
+    """Return the images of a folder, sorted by name.
 
     Raises:
-        UserError: no image in it, or two whose names differ in the suffix alone.
+        UserError: the folder has no image, or two image names differ only in the suffix.
     """
     if images := images_by_stem(folder):
         return list(images.values())
-    problem = "no image in it" if folder.is_dir() else "no such folder"
-    raise UserError(f"{folder}: {problem}; put the images there ({', '.join(SUFFIXES)})")
+    problem = "no image in this folder" if folder.is_dir() else "no such folder"
+    raise UserError(f"{folder}: {problem}; expected images ({', '.join(SUFFIXES)})")
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Return width and height; None where the image does not open, which the audit reports."""
+    """Return width and height; None if the image cannot be opened, which the audit reports."""
     try:
         header = read_header(path)
     except UserError:
@@ -71,19 +67,21 @@ def image_size(path: Path) -> tuple[int, int] | None:
 
 
 def find_scenes(named: Sequence[str]) -> list[Path]:
-    """Return the image files that file names, folders, patterns and lists mean, in order.
+    """Find the scenes that file names, folders, patterns and lists specify, in order.
 
     Args:
-        named: image files, folders of images, patterns, and ``.txt`` files that name one image a line.
+        named: image files, folders of images, glob patterns, and ``.txt`` files with one image per line.
 
     Raises:
-        UserError: a name that matches nothing, or two scenes of one name.
+        UserError: a name matches no file, or two scenes have the same name.
     """
     scenes: dict[str, Path] = {}
     for path in (path for name in named for path in _matches(name)):
         other = scenes.setdefault(path.stem, path)
-        if os.path.realpath(other) != os.path.realpath(path):  # which a link to itself does not upset
-            raise UserError(f"{other} and {path}: results are called by the scene's name; run one of them elsewhere")
+        if os.path.realpath(other) != os.path.realpath(path):  # two links to one file are allowed
+            raise UserError(
+                f"{path}: same scene name as {other}, so their results would overwrite each other; run them separately"
+            )
     return list(scenes.values())
 
 
@@ -94,22 +92,22 @@ def _matches(name: str) -> list[Path]:
     if path.suffix.lower() == LIST and path.is_file():
         lines = [line.strip() for line in read_text(path).splitlines()]
         if not any(lines):
-            raise UserError(f"{path}: no scene in it; a list names one a line")
+            raise UserError(f"{path}: the list is empty; write one scene per line")
         return [path.parent / line for line in lines if line]
     paths = [path] if path.exists() else sorted(map(Path, glob.glob(name)))
     if not paths:
-        raise UserError(f"{name}: no such file, folder, or file of this pattern")
+        raise UserError(f"{name}: no such file or folder, and no match as a pattern")
     return paths
 
 
 def scene_name(file_name: str) -> str:
-    """Return a file name without its suffix where that is an image's; ``a.v2`` stays whole."""
+    """Return a file name without image suffix: ``a`` for ``a.tif``, but ``a.v2`` for ``a.v2``."""
     path = Path(file_name)
     return path.stem if path.suffix.lower() in SUFFIXES else path.name
 
 
 def copy_images(scenes: Sequence[Scene], folder: Path) -> None:
-    """Copy every image to ``folder``, which is made, under its own name; a progress bar appears after two seconds."""
+    """Copy the images of scenes and their sidecar files to a new folder, with a progress bar."""
     folder.mkdir(parents=True, exist_ok=True)
     for scene in tqdm(scenes, desc="copying images", unit="scene", delay=2):
         for file in (scene.image, *sidecars(scene.image)):

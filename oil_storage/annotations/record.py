@@ -1,4 +1,4 @@
-"""Records: what annotation files state, before the audit judges it."""
+"""Content of annotation files as written, before the audit."""
 
 import csv
 from dataclasses import dataclass, field, replace
@@ -12,13 +12,13 @@ LEFT_OUT = "-"
 
 @dataclass(frozen=True)
 class Record:
-    """One box as written.
+    """Box as written.
 
     Attributes:
-        image: :attr:`ImageRecord.name` of the image that the box belongs to.
+        image: :attr:`ImageRecord.name` of the image of the box.
         class_name: class as written.
-        box: xyxy, pixels of the image, corners in the order in which they were written.
-        place: file and line, or entry, that states the box: ``airbus/annotations.csv:17``.
+        box: xyxy in pixels of the image, with the corners in the order in which they were written.
+        place: location in the source, file and line or entry: ``airbus/annotations.csv:17``.
     """
 
     image: str
@@ -29,13 +29,13 @@ class Record:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One image that exists, or that the annotations name.
+    """Image that exists or that the annotations mention.
 
     Attributes:
-        name: name by which the records refer to it.
-        path: image file; None where there is none.
-        size: width and height in pixels as the annotations state them; None where they do not.
-        place: file and line, or entry, that states it first; the image's own path where no annotation names it.
+        name: name by which records refer to the image.
+        path: image file; None if it does not exist.
+        size: width and height in pixels that the annotations state; None if they state no size.
+        place: location of the first mention, file and line or entry; the image path if no annotation mentions it.
     """
 
     name: str
@@ -46,15 +46,15 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class Annotations:
-    """Everything that a source states; its reader fills the lists.
+    """Content of a source; its reader fills the lists.
 
-    Invariant: every :attr:`Record.image` is the name of one of the images.
+    Each :attr:`Record.image` is the name of one of the images.
 
     Attributes:
-        images: in the source's order.
-        records: in the source's order.
+        images: images in the order of the source.
+        records: boxes in the order of the source.
         files: annotation files that were read.
-        findings: statements that are neither a box nor an image here; the audit passes them on.
+        findings: findings of the reader, which the audit adds to its own.
     """
 
     images: list[ImageRecord]
@@ -65,9 +65,9 @@ class Annotations:
     _cases: dict[tuple[Path, str], tuple[int, Finding, int]] = field(default_factory=dict, compare=False)
 
     def add_image(self, name: str, path: Path | None, size: tuple[int, int] | None, place: str) -> str:
-        """Add an image and return the name for its records, which includes the place if the name is taken.
+        """Add an image and return its name for records, which includes the location if the name is already used.
 
-        The audit judges whether two images may have one name; until then, each keeps its own boxes.
+        The audit decides whether two images may have the same name; until then their boxes are kept apart.
         """
         unique = name if name not in self._names else f"{name} ({place})"
         self._names.add(unique)
@@ -75,11 +75,11 @@ class Annotations:
         return unique
 
     def report(self, check: str, place: str, problem: str, action: str, severity: Severity = Severity.WARNING) -> None:
-        """Add a finding, about a box that is left out or a statement that cannot be right."""
+        """Add a finding about a box that is left out, or about an invalid entry."""
         self.findings.append(Finding(severity, check, place, problem, action))
 
     def report_once(self, file: Path, check: str, place: str, problem: str, action: str) -> None:
-        """Add a warning about a box that is kept; one for each file and check shows the first box and their number."""
+        """Add a warning about a box that is kept, or count it if the file already has a warning of this check."""
         finding = Finding(Severity.WARNING, check, place, problem, action)
         index, first, count = self._cases.get((file, check), (len(self.findings), finding, 0))
         self._cases[file, check] = index, first, count + 1
@@ -88,18 +88,18 @@ class Annotations:
 
 
 def parse_class_map(text: str | None) -> dict[str, str | None]:
-    """Read ``--class-map``: ``Storage Tank=oil-storage-tank,ship=-``.
+    """Parse ``--class-map``: ``Storage Tank=oil-storage-tank,ship=-``.
 
     Args:
-        text: pairs ``NAME=oil-storage-tank`` for tanks and ``NAME=-`` for classes that are left out, separated by
-            commas; a pair whose name has a comma stands in double quotes. None where the option is not given.
+        text: comma-separated pairs, ``NAME=oil-storage-tank`` for tanks and ``NAME=-`` for classes to leave out. A pair
+            whose name contains a comma must be in double quotes. None if the option is not given.
 
     Returns:
-        dict: class names of the source to :data:`~oil_storage.scene.CLASS_NAME`, or None for those left out. Our own
-            name maps to itself unless ``text`` leaves it out.
+        dict: maps class names of the source to :data:`~oil_storage.scene.CLASS_NAME`, or to None for classes to leave
+            out. ``oil-storage-tank`` maps to itself unless ``text`` leaves it out.
 
     Raises:
-        UserError: not such pairs, another class than ours, or a name given twice with different meanings.
+        UserError: ``text`` is invalid, or a name has two meanings.
     """
     from oil_storage.scene import CLASS_NAME
 
@@ -107,9 +107,9 @@ def parse_class_map(text: str | None) -> dict[str, str | None]:
     for pair in next(csv.reader([text or ""], skipinitialspace=True), []):
         name, equals, target = (part.strip() for part in pair.rpartition("="))
         if not equals or not name or target not in (CLASS_NAME, LEFT_OUT):
-            meanings = f"NAME={CLASS_NAME}, nor NAME={LEFT_OUT} to leave NAME out"
-            raise UserError(f"--class-map {text}: {pair!r} is not {meanings}")
+            expected = f"NAME={CLASS_NAME}, or NAME={LEFT_OUT} to leave a class out"
+            raise UserError(f"--class-map {text}: invalid pair {pair!r}; give {expected}")
         meaning = CLASS_NAME if target == CLASS_NAME else None
         if class_map.setdefault(name, meaning) != meaning:
-            raise UserError(f"--class-map {text}: {name!r} is both a tank and left out; give it once")
+            raise UserError(f"--class-map {text}: {name!r} has two meanings; give it once")
     return {CLASS_NAME: CLASS_NAME, **class_map}

@@ -1,8 +1,8 @@
-"""TFRecord files of TensorFlow's Object Detection API: a ``tf.train.Example`` for each image, which is inside, encoded.
+"""TFRecord files of the TensorFlow Object Detection API (read only): one ``tf.train.Example`` per encoded image.
 
-Boxes are shares of the image's sides, in the keys ``image/object/bbox/{ymin,xmin,ymax,xmax}``. A TFRecord is a sequence
-of byte strings: length (uint64), checksum of the length, bytes, checksum of the bytes, all little endian. A checksum is
-CRC-32C, rotated right by 15 bits, plus a constant. The whole file may be gzip. TensorFlow is not needed. Read only.
+Boxes are normalized, in the keys ``image/object/bbox/{ymin,xmin,ymax,xmax}``. A TFRecord file is a sequence of records:
+length (uint64), checksum of the length, data, checksum of the data, all little-endian. A checksum is a CRC-32C, rotated
+right by 15 bits, plus a constant. The whole file may be compressed with gzip. The reader does not need TensorFlow.
 
 Sources: https://github.com/tensorflow/models/blob/master/research/object_detection/g3doc/using_your_own_dataset.md,
 https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details,
@@ -44,60 +44,39 @@ OBJECT = "image/object/"
 GROUPS = {f"{OBJECT}is_crowd": "a crowd (is_crowd)", f"{OBJECT}group_of": "a group (group_of)"}
 DIFFICULT = f"{OBJECT}difficult"
 SUFFIXES = {b"\x89PNG": ".png", b"II*\0": ".tif", b"MM\0*": ".tif"}
-"""File suffixes by the first bytes of an image; others are JPEG, or broken."""
+"""File suffixes by the first bytes of an image; other images are treated as JPEG."""
 
 LENGTH, CHECKSUM = 8, 4
-"""Bytes of a length and of a checksum."""
+"""Sizes of the length field and of a checksum, in bytes."""
 MASK_DELTA = 0xA282EAD8
-GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b\x08"
 
-SCHEMA = """
-name: "oil_storage_tfrecord.proto"
-message_type { name: "BytesList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
-message_type { name: "FloatList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_FLOAT } }
-message_type { name: "Int64List" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
-message_type {
-  name: "Feature"
-  field { name: "bytes_list" number: 1 type_name: "BytesList" }
-  field { name: "float_list" number: 2 type_name: "FloatList" }
-  field { name: "int64_list" number: 3 type_name: "Int64List" }
+MESSAGES: dict[str, list[tuple[str, ...]]] = {
+    "BytesList": [("bytes", "value", "repeated")],
+    "FloatList": [("float", "value", "repeated")],
+    "Int64List": [("int64", "value", "repeated")],
+    "Feature": [("BytesList", "bytes_list"), ("FloatList", "float_list"), ("Int64List", "int64_list")],
+    "FeatureEntry": [("string", "key"), ("Feature", "value")],
+    "Features": [("FeatureEntry", "feature", "repeated")],
+    "Example": [("Features", "features")],
+    "Item": [("string", "name"), ("int32", "id"), ("string", "display_name")],
+    "LabelMap": [("Item", "item", "repeated")],
 }
-message_type {
-  name: "FeatureEntry"
-  field { name: "key" number: 1 type: TYPE_STRING }
-  field { name: "value" number: 2 type_name: "Feature" }
-}
-message_type {
-  name: "Features"
-  field { name: "feature" number: 1 label: LABEL_REPEATED type_name: "FeatureEntry" }
-}
-message_type { name: "Example" field { name: "features" number: 1 type_name: "Features" } }
-message_type {
-  name: "StringIntLabelMapItem"
-  field { name: "name" number: 1 type: TYPE_STRING }
-  field { name: "id" number: 2 type: TYPE_INT32 }
-  field { name: "display_name" number: 3 type: TYPE_STRING }
-}
-message_type {
-  name: "StringIntLabelMap"
-  field { name: "item" number: 1 label: LABEL_REPEATED type_name: "StringIntLabelMapItem" }
-}
-"""
-"""Subset of TensorFlow's messages; a map is a list of entries in the encoded form."""
+"""Fields, in the order of their numbers, of some TensorFlow messages. Protobuf encodes a map as a list of entries."""
 
 
 def annotation_files(source: Path) -> list[Path]:
-    """Return the TFRecords of ``source`` and of the folders in it."""
+    """Return the TFRecord files of ``source`` and its subfolders."""
     return [file for file in visible(source, "*", "*/*") if FILE_NAME.fullmatch(file.name) and file.is_file()]
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every TFRecord, in shards (``train.record-00000-of-00010``) or not, gzip or not.
+    """Read TFRecord files, including shards (``train.record-00000-of-00010``) and gzip files.
 
-    Classes that have no ``image/object/class/text`` are named by a ``label_map.pbtxt`` beside the file or in
-    ``source``, else called by their number. Boxes of crowds and groups are left out. Where an image states no size and
-    is broken, its boxes stay shares. The images go to a temporary folder (under ``TMPDIR``), which is removed when the
-    process ends.
+    The class of an object is its ``image/object/class/text``, else the name of its number in a ``label_map.pbtxt`` in
+    the folder of the file or in ``source``, else its number. Boxes of crowds and groups are left out. Boxes stay
+    normalized if the image states no size and is broken. The images are extracted to a temporary folder (under
+    ``TMPDIR``), which is removed when the process exits.
     """
     annotations = Annotations([], [], list(files))
     _report_missing_shards(files, annotations)
@@ -120,8 +99,8 @@ def _report_missing_shards(files: list[Path], annotations: Annotations) -> None:
             shards[file.parent / match[1], int(match[3])].add(int(match[2]))
     for (path, total), numbers in shards.items():
         if absent := set(range(total)) - numbers:
-            problem = f"{len(numbers)} of {total} shards are there; the first that is missing is {min(absent):05d}"
-            annotations.report("missing-shard", str(path), problem, "others are read", Severity.ERROR)
+            problem = f"only {len(numbers)} of {total} shards exist; the first missing shard is {min(absent):05d}"
+            annotations.report("missing-shard", str(path), problem, "the others are read", Severity.ERROR)
 
 
 def _label_map(folder: Path, source: Path) -> tuple[list[Path], dict[int, str]]:
@@ -131,24 +110,24 @@ def _label_map(folder: Path, source: Path) -> tuple[list[Path], dict[int, str]]:
         try:
             items = parse_label_map(read_text(file))
         except text_format.ParseError as error:
-            raise UserError(f"{file}: not a label map ({error}); it is item {{ id: 1 name: '...' }}") from error
+            raise UserError(f"{file}: not a label map ({error}); expected: item {{ id: 1 name: '...' }}") from error
         for number, name in items.items():
             if classes.setdefault(number, name) != name:
-                raise UserError(f"{file}: id {number} is {name!r}, in {files[0].name} {classes[number]!r}; keep one")
+                raise UserError(
+                    f"{file}: id {number} is {name!r} but {classes[number]!r} in {files[0].name}; remove one"
+                )
     return files, classes
 
 
 def read_records(file: Path) -> Iterator[bytes]:
-    """Yield the byte strings of a TFRecord, gzip or not.
+    """Yield the records of a TFRecord file, with or without gzip compression.
 
     Raises:
-        UserError: the file is no TFRecord, cut short or damaged; the record, counted from 1, is named.
+        UserError: the file is not a TFRecord, truncated or damaged; the message contains the record number, from 1.
     """
     with file.open("rb") as plain:
-        head = plain.read(LENGTH + CHECKSUM)
+        is_gzip = plain.read(len(GZIP_MAGIC)) == GZIP_MAGIC
         plain.seek(0)
-        # two bytes are a weak sign of gzip: they may be a length, too
-        is_gzip = head.startswith(GZIP_MAGIC) and head[LENGTH:] != _masked_checksum(head[:LENGTH])
         with gzip.open(plain) if is_gzip else nullcontext(plain) as content:
             for number in itertools.count(1):
                 try:
@@ -162,16 +141,16 @@ def read_records(file: Path) -> Iterator[bytes]:
                 except ValueError as error:
                     raise UserError(f"{file}: record {number}: {error}") from error
                 except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                    problem = f"the gzip file is cut or damaged ({error})"
+                    problem = f"the gzip file is truncated or damaged ({error})"
                     raise UserError(f"{file}: record {number}: {problem}; copy it again") from error
                 yield data
 
 
 def _check(data: bytes, size: int, checksum: bytes) -> None:
     if len(data) < size or len(checksum) < CHECKSUM:
-        raise ValueError("the file ends inside it; copy it again")
+        raise ValueError("the file ends in this record; copy it again")
     if checksum != _masked_checksum(data):
-        raise ValueError("has a wrong checksum; the file is damaged or no TFRecord")
+        raise ValueError("wrong checksum; the file is damaged or not a TFRecord")
 
 
 def _masked_checksum(data: bytes) -> bytes:
@@ -181,10 +160,10 @@ def _masked_checksum(data: bytes) -> bytes:
 
 
 def parse_example(data: bytes) -> dict[str, list[Any]]:
-    """Return the lists of a serialized ``tf.train.Example`` by key: of bytes, floats or ints.
+    """Return the values of a serialized ``tf.train.Example`` by key: lists of bytes, floats or ints.
 
     Raises:
-        DecodeError: not such a message.
+        DecodeError: ``data`` is not a ``tf.train.Example``.
     """
     example = _message_class("Example")()
     example.ParseFromString(data)
@@ -193,19 +172,28 @@ def parse_example(data: bytes) -> dict[str, list[Any]]:
 
 
 def parse_label_map(text: str) -> dict[int, str]:
-    """Return class names by number, as a ``label_map.pbtxt`` states them.
+    """Return the class names in a ``label_map.pbtxt`` by number.
 
     Raises:
-        ParseError: not such a text; line and column are named.
+        ParseError: the text is invalid; the message contains line and column.
     """
-    label_map = text_format.Parse(text, _message_class("StringIntLabelMap")(), allow_unknown_field=True)
+    label_map = text_format.Parse(text, _message_class("LabelMap")(), allow_unknown_field=True)
     return {item.id: item.name or item.display_name for item in label_map.item}
 
 
 @cache
 def _message_class(name: str) -> Any:
+    file = descriptor_pb2.FileDescriptorProto(name="oil_storage_tfrecord.proto")
+    for message, fields in MESSAGES.items():
+        descriptor = file.message_type.add(name=message)
+        for number, (kind, field, *label) in enumerate(fields, start=1):
+            proto = descriptor.field.add(name=field, number=number, label=f"LABEL_{(label or ['optional'])[0].upper()}")
+            if kind in MESSAGES:
+                proto.type_name = kind
+            else:
+                proto.type = proto.Type.Value(f"TYPE_{kind.upper()}")
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(text_format.Parse(SCHEMA, descriptor_pb2.FileDescriptorProto()))
+    pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
 
 
@@ -215,13 +203,13 @@ def _read_record(
     try:
         lists = parse_example(data)
     except DecodeError as error:
-        raise UserError(f"{place}: not a tf.train.Example ({error}); the file holds other records") from error
+        raise UserError(f"{place}: not a tf.train.Example ({error}); give files of the Object Detection API") from error
     encoded = lists.get("image/encoded")
     if not encoded or not isinstance(encoded[0], bytes):
-        raise UserError(f"{place}: has no image/encoded; the image must be inside")
+        raise UserError(f"{place}: no image/encoded; the record must contain the image")
     names = [*lists.get("image/filename", []), *lists.get("image/source_id", [])]
     file_name = next(filter(None, map(_decoded, names)), f"{file.name}_{folder.name}")
-    # folders of another machine are of no use, and suffixes may be wrong
+    # ignore the folder, and the suffix, which may be wrong
     stem = scene_name(re.split(r"[/\\]", file_name)[-1]).replace("\0", "").lstrip(".") or "image"
     path = folder / f"{stem}{SUFFIXES.get(encoded[0][:4], '.jpg')}"
     folder.mkdir(parents=True)
@@ -235,28 +223,27 @@ def _read_record(
     flags = {key: _numbers(lists, key, place, count, default=0) for key in (*GROUPS, DIFFICULT)}
     texts, numbers = lists.get(f"{OBJECT}class/text", []), lists.get(f"{OBJECT}class/label", [])
     if count and count not in (len(texts), len(numbers)):
-        problem = f"{count} boxes, but {len(texts)} {OBJECT}class/text and {len(numbers)} .../label"
-        raise UserError(f"{place}: {problem}; each box needs its class")
+        problem = f"{count} boxes, but {len(texts)} {OBJECT}class/text and {len(numbers)} {OBJECT}class/label"
+        raise UserError(f"{place}: {problem}; give each box a class")
     texts = texts if len(texts) == count else [b""] * count
     numbers = numbers if len(numbers) == count else [""] * count
     if lists.get(f"{OBJECT}mask"):
-        annotations.report_once(file, "outline", place, "has masks", "the boxes are read, the masks are not")
+        annotations.report_once(file, "outline", place, "has masks", "only the boxes are used")
     scale = np.array((size or image_size(path) or (1, 1)) * 2)
     for index, shares in enumerate(zip(*edges, strict=True)):
         x1, y1, x2, y2 = (scale * shares).tolist()
         object_place = f"{place}: object {index + 1}"
         if group := next((group for key, group in GROUPS.items() if flags[key][index]), None):
-            problem = f"box {(x1, y1, x2, y2)} is that of {group}, not of one object"
+            problem = f"box {(x1, y1, x2, y2)} contains {group}, not a single object"
             annotations.report("crowd", object_place, problem, "left out")
             continue
         if flags[DIFFICULT][index]:
-            problem = "object is marked difficult"
-            annotations.report_once(file, "difficult", object_place, problem, "kept, the mark is not")
+            annotations.report_once(file, "difficult", object_place, "object is marked difficult", "mark ignored")
         text, number = _decoded(texts[index]), numbers[index]
         mapped = classes.get(number)
         if text and mapped not in (None, text):
-            problem = f"class is {text!r}, its number {number} is {mapped!r} in the label map"
-            annotations.report_once(file, "class-differs", place, problem, f"{text!r} is taken")
+            problem = f"class is {text!r}, but its number {number} is {mapped!r} in the label map"
+            annotations.report_once(file, "class-differs", place, problem, f"{text!r} is used")
         class_name = text or mapped or str(number)
         annotations.records.append(Record(image, class_name, rounded((x1, y1, x2, y2)), object_place))
 
@@ -264,10 +251,10 @@ def _read_record(
 def _numbers(
     lists: Mapping[str, list[Any]], key: str, place: str, count: int, default: float | None = None
 ) -> list[float]:
-    """Return as many numbers; where the key is absent, the default."""
+    """Return the ``count`` numbers of a key; the default if the key is absent."""
     values = lists.get(key) or ([] if default is None else [default] * count)
     if len(values) != count or bytes in map(type, values):
-        raise UserError(f"{place}: {key} has {len(values)} values, {values!r:.80}; it must have {count} numbers")
+        raise UserError(f"{place}: {key} has {len(values)} values ({values!r:.80}); it must have {count} numbers")
     return values
 
 

@@ -1,8 +1,8 @@
-"""Pascal VOC's xml: one file an image, ``bndbox`` with ``xmin``, ``ymin``, ``xmax``, ``ymax``.
+"""Pascal VOC annotations: one XML file per image, ``bndbox`` with ``xmin``, ``ymin``, ``xmax``, ``ymax``.
 
-Coordinates are read and written as edges, counted from the outer corner of the first pixel: a box is ``xmax - xmin``
-wide, as LabelImg, CVAT and Roboflow write it. (VOC's own images of 2005 to 2012 number pixels from 1 and name the last
-one inside; read as edges, the left and top edge of such a box lie one pixel too far inside.)
+Coordinates are pixel edges that start at 0, so a box is ``xmax - xmin`` wide, as in LabelImg, CVAT and Roboflow. The
+original VOC data (2005 to 2012) number pixels from 1 and include the last pixel. Such boxes are read with their left
+and top edges one pixel too far inside.
 
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf
 """
@@ -27,23 +27,23 @@ IMAGES = "JPEGImages"
 IMAGE_FOLDERS = (IMAGES, "images")
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 HEAD = 4096
-"""Bytes in which the root element is looked for."""
+"""Number of bytes in which the root element is searched."""
 ROOT = re.compile(rb"<annotation[\s>]")
 
 
 def annotation_files(source: Path) -> list[Path]:
-    """Return all xml of the folders that hold one of VOC's, so that a broken one is reported; no sidecar of GDAL."""
+    """Return all XML files of folders with a VOC file, so that invalid files are reported; skip GDAL sidecar files."""
     files = [file for file in visible(source, *LAYOUTS) if not file.name.endswith(".aux.xml")]
     folders = {file.parent for file in files if starts_with(file, ROOT, HEAD)}
     return [file for file in files if file.parent in folders]
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every xml of ``source`` and of its folders, ``Annotations`` or others, that hold such files.
+    """Read the XML files of ``source`` and its subfolders.
 
-    An image is that of the xml's own name, as VOC has it; where there is none, that of its ``filename``. It is looked
-    for in ``JPEGImages`` and ``images`` beside the xml's folder, beside the xml, and in the same places of ``source``.
-    Images without an xml are images without boxes and come last.
+    An XML file belongs to the image with the same name, or else to the image that its ``filename`` names. The image is
+    searched in ``JPEGImages`` and ``images`` next to the folder of the file, in the folder itself, and in the same
+    places of ``source``. Images without XML file have no boxes and come last.
     """
     annotations = Annotations([], [], files)
     folders: dict[Path, dict[str, Path]] = {}
@@ -59,7 +59,7 @@ def read(source: Path, files: list[Path]) -> Annotations:
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
-    """Write ``out/Annotations/``; coordinates are whole numbers where the boxes' are."""
+    """Write ``out/Annotations/``; integral coordinates are written without decimals."""
     (out / "Annotations").mkdir()
     for scene in scenes:
         root = ET.Element("annotation")
@@ -84,28 +84,28 @@ def _read_file(file: Path, source: Path, annotations: Annotations, folders: dict
     file_name = root.findtext("filename", "").strip()
     path = _image_path(file, file_name, source, folders)
     if path and file_name and path.stem not in (scene_name(file_name), file_name):
-        problem = f"filename is {file_name!r}, the image of the xml's name is {path.name}"
-        annotations.report_once(file, "other-file-name", str(file), problem, f"{path.name} is taken")
+        problem = f"filename is {file_name!r}, but {path.name} has the name of the XML file"
+        annotations.report_once(file, "other-file-name", str(file), problem, f"{path.name} is used")
     image = annotations.add_image(file_name or file.stem, path, _size(root, file), str(file))
     for number, item in enumerate(root.findall("object"), start=1):
         place = f"{file}: object {number}"
         class_name = item.findtext("name", "").strip()
         if not class_name:
-            raise UserError(f"{place}: has no name; an object needs its class there")
+            raise UserError(f"{place}: no name; give the class of the object")
         annotations.records.append(Record(image, class_name, _box(item, file, place, annotations), place))
         if item.findtext("difficult", "").strip() == "1":
-            annotations.report_once(file, "difficult", place, "object is marked difficult", "kept, the mark is not")
+            annotations.report_once(file, "difficult", place, "object is marked difficult", "mark ignored")
 
 
 def _parse(file: Path) -> ET.Element:
     try:
         root: ET.Element = ElementTree.parse(file).getroot()
     except ET.ParseError as error:
-        raise UserError(f"{file}:{error.position[0]}: not XML ({error}); mend or remove it") from error
+        raise UserError(f"{file}:{error.position[0]}: invalid XML ({error}); correct or remove the file") from error
     except (DefusedXmlException, LookupError, ValueError) as error:
-        raise UserError(f"{file}: not read ({error}); write it as plain XML in UTF-8") from error
+        raise UserError(f"{file}: unsupported XML ({error}); save it as plain XML in UTF-8") from error
     if root.tag != "annotation":
-        raise UserError(f"{file}: its root is <{root.tag}>, VOC's is <annotation>; move it elsewhere")
+        raise UserError(f"{file}: the root element is <{root.tag}>, not <annotation>; move the file to another folder")
     return root
 
 
@@ -121,27 +121,27 @@ def _image_path(file: Path, file_name: str, source: Path, folders: dict[Path, di
 
 
 def _size(root: ET.Element, file: Path) -> tuple[int, int] | None:
-    """Return the stated size; 0 x 0, which some labellers write before they have seen the image, states none."""
+    """Return the stated size; None for 0 x 0, which some tools write if the size is unknown."""
     sides = root.findtext("size/width") or "0", root.findtext("size/height") or "0"
     try:
         width, height = map(int, sides)
     except ValueError:
-        raise UserError(f"{file}: size is {sides}; width and height must be whole numbers") from None
+        raise UserError(f"{file}: size is {sides}; width and height must be integers") from None
     return (width, height) if width or height else None
 
 
 def _box(item: ET.Element, file: Path, place: str, annotations: Annotations) -> tuple[float, float, float, float]:
-    if (turned := item.find("robndbox")) is not None:  # roLabelImg's
-        annotations.report_once(file, "turned-box", place, "box is turned (robndbox)", "read as its bounds")
+    if (turned := item.find("robndbox")) is not None:  # written by roLabelImg
+        annotations.report_once(file, "turned-box", place, "box is rotated (robndbox)", "its bounding box is used")
         x, y, width, height, angle = _numbers(turned, ("cx", "cy", "w", "h", "angle"), place)
         cosine, sine = abs(math.cos(angle)), abs(math.sin(angle))
         half_width, half_height = (width * cosine + height * sine) / 2, (width * sine + height * cosine) / 2
         return x - half_width, y - half_height, x + half_width, y + half_height
     edges = item.find("bndbox")
     if edges is None:
-        raise UserError(f"{place}: has no bndbox; an object needs one with {', '.join(EDGES)}")
+        raise UserError(f"{place}: no bndbox; add one with {', '.join(EDGES)}")
     if item.find("polygon") is not None:
-        annotations.report_once(file, "outline", place, "has a polygon", "its bndbox is read, the polygon is not")
+        annotations.report_once(file, "outline", place, "has a polygon", "only its bndbox is used")
     x1, y1, x2, y2 = _numbers(edges, EDGES, place)
     return x1, y1, x2, y2
 
@@ -151,4 +151,4 @@ def _numbers(element: ET.Element, tags: Sequence[str], place: str) -> list[float
     try:
         return [float(text or "") for text in texts.values()]
     except ValueError:
-        raise UserError(f"{place}: {element.tag} has {texts}; all of these must be numbers") from None
+        raise UserError(f"{place}: {element.tag} is {texts}; all values must be numbers") from None

@@ -1,6 +1,6 @@
-"""YOLO's text files: one for each image, a line for each box.
+"""YOLO annotations: one text file per image, one line per box.
 
-A line is ``class x y width height``, centre and sides as shares of the image.
+A line is ``class x y width height``: normalized centre and size.
 
 Source: https://docs.ultralytics.com/datasets/detect/
 """
@@ -20,26 +20,27 @@ from oil_storage.scene import CLASS_NAME, Scene
 
 IMAGES, LABELS = "images", "labels"
 NAME_LISTS = ("classes.txt", "obj.names")
-"""Class names, a line each, as LabelImg and Darknet keep them."""
+"""Files with one class name per line, written by LabelImg and Darknet."""
 BOX, OUTLINE = 5, 7
-"""Words of a line that is a box, and of one that is an outline: so many or more, and an odd number."""
+"""Number of values in a line: exactly :data:`BOX` for a box, an odd number from :data:`OUTLINE` for an outline."""
 
 
 def annotation_files(source: Path) -> list[Path]:
-    """Return the text files of the folders with labels."""
+    """Return the text files of the label folders."""
     return [file for _, labels in _folders(source) for file in visible(labels, "*.txt")]
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read every label file of ``source``.
+    """Read the label files of ``source``.
 
-    ``images/`` and ``labels/`` may have ``train/``, ``val/`` and others inside, or lie inside of those; or images,
-    their label files and ``classes.txt`` lie side by side. Classes are named by ``data.yaml`` (or another ``*.yaml``
-    with ``names``), ``classes.txt`` or ``obj.names``, else called by their number.
+    Images and labels are in ``images/`` and ``labels/``, which may have subfolders (``train/``, ``val/``) or be
+    subfolders of these; or images, label files and ``classes.txt`` are in one folder. Class names come from
+    ``data.yaml`` (or another ``*.yaml`` with ``names``), ``classes.txt`` or ``obj.names``; a class without a name is
+    called by its number.
 
-    An image without a label file, or with an empty one, has no boxes; images that have no folder of labels are left
-    out, for nobody says that they show no tank. Outlines and turned boxes are read as their bounds. Where the image of
-    a label file is missing or broken, its boxes stay shares.
+    An image with an empty label file or without one has no boxes. Images without a label folder are left out, because
+    they may show tanks. Outlines and rotated boxes become bounding boxes. Boxes stay normalized if their image is
+    missing or broken.
     """
     folders = _folders(source)
     names_file, classes = _class_names(source, folders)
@@ -47,7 +48,7 @@ def read(source: Path, files: list[Path]) -> Annotations:
     for images_folder, labels_folder in folders:
         images = images_by_stem(images_folder)
         if images and not labels_folder.is_dir():
-            problem = f"{len(images)} images, and no {labels_folder} that would say what they show"
+            problem = f"{len(images)} images, but no folder {labels_folder}"
             annotations.report("unlabelled-folder", str(images_folder), problem, "left out")
             continue
         labels = {file.stem: file for file in files if file.parent == labels_folder and file.name not in NAME_LISTS}
@@ -72,7 +73,7 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
 
 
 def _folders(source: Path) -> list[tuple[Path, Path]]:
-    """Return pairs of a folder with images and one with their labels."""
+    """Return pairs of an image folder and its label folder."""
     if (source / LABELS).is_dir():
         inside = {folder.name for folder in visible(source, f"{IMAGES}/*", f"{LABELS}/*") if folder.is_dir()}
         return [(source / IMAGES / name, source / LABELS / name) for name in ("", *sorted(inside))]
@@ -94,17 +95,17 @@ def _class_names(source: Path, folders: list[tuple[Path, Path]]) -> tuple[Path |
 
 
 def _yaml_names(file: Path) -> dict[int, str]:
-    """Return the classes by number; empty where the file has no ``names``."""
+    """Return the class names by number; empty if the file has no ``names``."""
     try:
         content = yaml.safe_load(read_text(file))
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise UserError(f"{file}{line}: not YAML; mend it, or remove it to have classes called by number") from error
+        raise UserError(f"{file}{line}: invalid YAML; correct it, or remove it to use class numbers") from error
     names = (content.get("names") if isinstance(content, dict) else None) or {}
     names = dict(enumerate(names)) if isinstance(names, list) else names
     if not isinstance(names, dict) or not all(isinstance(number, int) for number in names):
-        raise UserError(f"{file}: names is {names!r}; it must be a list, or a mapping of numbers to names")
+        raise UserError(f"{file}: names is {names!r}; it must be a list or a mapping of numbers to names")
     return {number: str(name) for number, name in names.items()}
 
 
@@ -124,20 +125,18 @@ def _read_boxes(
             points = np.array(values).reshape(-1, 2) * size
             box = bounds(points)
             if not is_upright_box(points):
-                problem = f"outline of {len(points)} points, not an upright box"
-                annotations.report_once(file, "outline", place, problem, "bounds read")
+                problem = f"outline of {len(points)} points, not an axis-aligned box"
+                annotations.report_once(file, "outline", place, problem, "its bounding box is used")
         annotations.records.append(Record(image, classes.get(class_id, str(class_id)), rounded(box), place))
 
 
 def _numbers(words: Sequence[str], place: str) -> tuple[int, list[float]]:
-    if len(words) == BOX + 1:
-        raise UserError(f"{place}: 6 numbers, as predictions with a confidence have them; labels have {BOX}")
     if len(words) != BOX and (len(words) < OUTLINE or len(words) % 2 == 0):
-        raise UserError(f"{place}: {len(words)} words; a box is: class x y width height")
+        raise UserError(f"{place}: {len(words)} values; write class x y width height")
     try:
         class_id, *values = map(float, words)
     except ValueError as error:
-        raise UserError(f"{place}: {error}; a box is five numbers: class x y width height") from None
+        raise UserError(f"{place}: {error}; write five numbers: class x y width height") from None
     if not class_id.is_integer() or class_id < 0:
-        raise UserError(f"{place}: class is {words[0]}; it must be 0, 1, 2, ...")
+        raise UserError(f"{place}: class is {words[0]}; it must be a non-negative integer")
     return int(class_id), values

@@ -1,1 +1,1 @@
-"""Audit labelled scenes: their records, their pixels, their ground. Only this room makes scenes from files."""
+"""Audit labelled scenes: annotations, pixels and shared ground."""

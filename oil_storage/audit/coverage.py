@@ -1,4 +1,4 @@
-"""Anchor coverage: which boxes a config's anchors or points can match, known before anything is trained."""
+"""Anchor coverage: the share of boxes that the anchors or points of a config can match, known before training."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 MATCH_IOU = 0.5
-"""An anchor that overlaps a box by as much or more can be assigned to it."""
+"""Minimum IoU of an anchor and a box for a match."""
 SIDES = (0.0, 8.0, 16.0, 32.0, 64.0, float("inf"))
-"""Borders of the size bins: the root of a box's area, pixels of the scene; a bin holds its lower border."""
+"""Limits of the size bins, in pixels of the scene; the size of a box is the root of its area."""
 BINS = ("< 8 px", "8-16 px", "16-32 px", "32-64 px", ">= 64 px")
 """Names of the size bins."""
 SCALING = ("Resize", "FixScaleResize", "FixShapeResize", "ResizeShortestEdge")
-"""Steps of a test pipeline that change the size of a tile."""
+"""Steps of a test pipeline that resize a tile."""
 
 
 class Priors(StrEnum):
-    """What a detector's head starts from, and what coverage means for it."""
+    """Kind of the priors of a detection head, with the meaning of coverage."""
 
-    ANCHORS = f"anchors: share of the boxes that an anchor overlaps by IoU {MATCH_IOU} or more"
-    POINTS = "points: share of the boxes that hold a point of some level"
+    ANCHORS = f"anchors: share of the boxes that overlap an anchor with IoU {MATCH_IOU} or more"
+    POINTS = "points: share of the boxes that contain a point of any level"
     QUERIES = "queries: no anchors"
     NONE = "neither anchors nor points"
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many boxes of each size a config's priors can match.
+    """Coverage of boxes by size.
 
     Attributes:
-        priors: what was measured.
-        boxes: number of boxes in each size bin of :data:`SIDES`, the smallest first; empty without priors to measure.
-        covered: number of them that the priors can match.
+        priors: kind of the priors.
+        boxes: number of boxes in each size bin of :data:`SIDES`, smallest first; empty if the head has no priors.
+        covered: number of these boxes that the priors can match.
     """
 
     priors: Priors
@@ -54,8 +54,7 @@ class Coverage:
 
     def __str__(self) -> str:
         rows = [*zip(BINS, self.boxes, self.covered, strict=False)]
-        if rows:
-            rows.append(("all", sum(self.boxes), sum(self.covered)))
+        rows += [("all", sum(self.boxes), sum(self.covered))] if rows else []
         shares = [f"{covered / boxes:7.1%}" if boxes else f"{'-':>7}" for _, boxes, covered in rows]
         lines = [f"{name:<8}{boxes:>8} boxes{share}" for (name, boxes, _), share in zip(rows, shares, strict=True)]
         return "\n".join([str(self.priors), *lines])
@@ -63,11 +62,11 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Level:
-    """The priors of one feature map.
+    """Priors of one feature map.
 
     Attributes:
-        cell: those of its first cell: anchors ``(A, 4)`` xyxy or points ``(A, 2)`` xy, pixels of the resized tile.
-        stride: ``(2,)``, from a cell to the next, along x and y.
+        cell: priors of the first cell: anchors ``(A, 4)`` xyxy or points ``(A, 2)`` xy, in pixels of the resized tile.
+        stride: ``(2,)`` distance of adjacent cells in x and y.
     """
 
     cell: Tensor
@@ -75,23 +74,23 @@ class Level:
 
 
 def anchor_coverage(cfg: "Config", scenes: Iterable[Scene]) -> Coverage:
-    """Measure how many boxes the priors of a config's head can match.
+    """Measure how many boxes the priors of a config can match.
 
-    Scenes are cut, and tiles resized, as for the config's test loader. A box is covered if in some tile that shows it,
-    cut as the tile cuts it, a prior matches it where priors truly lie: an anchor of a tank's very size may miss it by
-    half a stride. Of the 10,338 boxes in 78 scenes of the Airbus data, the usual anchors of 32 px and up reach 30 % at
-    1280 -> 1024 px and 41 % at native scale; anchors of 8 px and up, from stride 4, reach 97 %.
+    Scenes are cut and tiles are resized as in the test loader of the config. A box is covered if a prior at its actual
+    position matches the part of the box in any tile; even an anchor of the right size may miss by half a stride. A
+    point matches a box if it is inside, on any level. Anchors that extend beyond the border count
+    (``allowed_border=-1``). Two-stage detectors are judged by their RPN.
 
-    Points match a box that holds one of them, whatever its level. Anchors that reach over the border count, as
-    ``allowed_border=-1`` has it. Two-stage detectors are judged by their RPN.
+    On the 10,338 boxes of 78 scenes of the Airbus data, anchors from 32 px cover 30 % at 1280 -> 1024 px and 41 % at
+    native scale; anchors from 8 px with stride 4 cover 97 %.
 
     Raises:
-        UserError: the config's data set does not say how scenes are cut.
+        UserError: the data set of the config does not define tiles.
     """
     dataset = cfg.test_dataloader.dataset
     if not {"tile", "overlap"} <= dataset.keys():
         raise UserError(
-            f"{cfg.filename}: test_dataloader.dataset has no tile and overlap; give a config of configs/oil/"
+            f"{cfg.filename}: test_dataloader.dataset has no tile and overlap; use a config from configs/oil/"
         )
     priors, levels = read_priors(cfg.model)
     if not levels:
@@ -113,10 +112,10 @@ def anchor_coverage(cfg: "Config", scenes: Iterable[Scene]) -> Coverage:
 
 
 def read_priors(model: Any) -> tuple[Priors, list[Level]]:
-    """Build the head of a detector's config that proposes boxes, so that its defaults count, and read its priors.
+    """Build the head that proposes boxes from the model config and read its priors.
 
     Returns:
-        tuple: their kind, and the levels, finest first; none for heads of another kind.
+        tuple: kind of the priors, and their levels, finest first; empty for heads without priors.
     """
     head = model.get("rpn_head") or model.get("bbox_head") or {}
     if "num_queries" in model or "num_proposals" in head:
@@ -131,9 +130,9 @@ def read_priors(model: Any) -> tuple[Priors, list[Level]]:
 
 
 def is_covered(levels: Iterable[Level], boxes: Tensor, size: Tensor) -> Tensor:
-    """Return whether some prior matches each box, ``(N,)`` bool.
+    """Return whether any prior matches each box, ``(N,)`` bool.
 
-    Boxes ``(N, 4)`` are xyxy, pixels of the resized tile; ``size`` ``(2,)`` is width and height of that tile.
+    Boxes ``(N, 4)`` are xyxy in pixels of the resized tile; ``size`` ``(2,)`` is the width and height of this tile.
     """
     covered = torch.zeros(len(boxes), dtype=torch.bool)
     for level in levels:
@@ -143,9 +142,9 @@ def is_covered(levels: Iterable[Level], boxes: Tensor, size: Tensor) -> Tensor:
 
 
 def best_iou(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
-    """Return the IoU of each box with the level's best anchor, ``(N,)``; arguments as for :func:`is_covered`.
+    """Return the IoU ``(N,)`` of each box with the best anchor of a level; see :func:`is_covered` for arguments.
 
-    Among anchors of one shape the nearest is the best, along x and along y: overlap only shrinks with the distance.
+    Among anchors of equal shape the nearest in x and y is the best, because the overlap decreases with the distance.
     """
     centres = (level.cell[:, :2] + level.cell[:, 2:]) / 2
     targets = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
@@ -156,7 +155,7 @@ def best_iou(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
 
 
 def holds_a_point(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
-    """Return whether each box has a point of the level inside, ``(N,)``; arguments as for :func:`is_covered`."""
+    """Return whether each box contains a point of a level, ``(N,)`` bool; see :func:`is_covered` for arguments."""
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     first = _cells(((low - level.cell) / level.stride).floor() + 1, level, size)
     points = level.cell + first * level.stride
@@ -164,14 +163,14 @@ def holds_a_point(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
 
 
 def _cells(indices: Tensor, level: Level, size: Tensor) -> Tensor:
-    """Move indices ``(..., 2)`` of cells into the feature map of a tile of ``size``."""
+    """Clip cell indices ``(..., 2)`` to the feature map of a tile of ``size``."""
     return indices.clamp(min=torch.zeros(2), max=(size / level.stride).ceil() - 1)
 
 
 def _resized(transforms: Iterable[Any], width: int, height: int) -> tuple[Tensor, Tensor]:
-    """Return the factors by which a tile's boxes are scaled, and its size thereafter, both ``(2,)``, x and y.
+    """Return the scale factors ``(2,)`` and the size ``(2,)`` of a resized tile, both for x and y.
 
-    Padding would add nothing: an anchor that is centred outside the image shares no more than half of itself with it.
+    Padding does not matter, because an anchor centred outside the image has at most half of its area inside.
     """
     results: dict[str, Any] = {"img": np.zeros((height, width, 3), np.uint8), "scale_factor": (1.0, 1.0)}
     for transform in transforms:

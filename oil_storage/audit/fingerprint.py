@@ -1,4 +1,4 @@
-"""Fingerprints of scenes that tell their ground from any other: a small picture and points that can be found again."""
+"""Fingerprints of scenes for the detection of shared ground: a small picture and local features."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,53 +9,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 REDUCED_SIDE = 640
-"""Points are sought in the scene reduced to about this short side; they take time with its area."""
+"""Short side, in pixels, to which a scene is reduced for the detection of points."""
 LONGEST_SIDE = 8000
-"""and its long side, at most; OpenCV takes no image with a side of 2 ** 15, and SIFT doubles it."""
+"""Maximum long side of the reduced scene. SIFT doubles it, and OpenCV requires sides below 2 ** 15."""
 POINTS = 1200
-"""A strip of 5 % of the scene then holds some 60, of which a third is found again in another JPEG of it."""
+"""Maximum number of points. A strip of 5 % of the scene then has about 60; a third recurs after JPEG compression."""
 COARSE_POINTS = 250
+"""Maximum number of coarse points, which a small crop has in common with its scene although it is reduced less."""
 COARSE_SIZE = 8.0
-"""So many of the points are at least so large, in reduced pixels: a small crop, reduced less, has these in common with
-its scene."""
+"""Minimum size of coarse points, in reduced pixels."""
 SPREAD = 32
-"""Reduced pixels; cells of that side give their strongest points in turn, or a town would leave none to the fields at
-the border that another scene shares."""
+"""Side of the cells, in reduced pixels, over which points are distributed evenly."""
 MIN_CONTRAST = 0.02
-"""SIFT's threshold; half of OpenCV's, so that hazy scenes have their points too."""
+"""Contrast threshold of SIFT: half of the OpenCV default, for hazy scenes."""
 
 FLATTEN_SIGMA = 8.0
-"""Brightness and contrast are evened out within so many reduced pixels."""
+"""Radius, in reduced pixels, within which brightness and contrast are normalized."""
 FLATTEN_FLOOR = 4.0
-"""Grey levels; what varies less, as water does, stays faint: it is noise and JPEG."""
+"""Grey levels added to the standard deviation, so that noise on water stays faint."""
 CONTRAST = 40
-"""Grey levels of the picture that stand for one local standard deviation."""
+"""Grey levels of the picture for one local standard deviation."""
 EMPTY_SIDE = 9
-"""Reduced pixels; black or white areas of that side are no ground but the outside of a raster, or a cloud."""
+"""Minimum side, in reduced pixels, of black or white areas that are not ground (raster margin or cloud)."""
 RINGING = 5
-"""Reduced pixels about an empty area that a JPEG may have disturbed."""
+"""Width, in reduced pixels, of JPEG artefacts around such an area."""
 
 VECTOR = 4 * 4 * 8
-"""Numbers of a SIFT descriptor: rows x columns x directions."""
+"""Length of a SIFT descriptor: rows x columns x directions."""
 MIRRORED = np.arange(VECTOR).reshape(4, 4, 8)[::-1, :, -np.arange(8) % 8].ravel()
-"""Which number of a descriptor stands where in that of the mirrored point; its rows lie across its direction."""
+"""Indices that reorder a descriptor into that of the mirrored point."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """A quarter of a megabyte, whatever the scene's size.
-
-    Pixel coordinates count from the outer corner of the first pixel.
+    """Fingerprint of a scene, about 250 kB for any scene. Pixel coordinates start at the corner of the first pixel.
 
     Attributes:
-        scene_id: the scene.
-        width: of the scene, pixels, less the few that make no whole pixel of the picture.
-        height: likewise.
-        reduction: the scene's pixels, along a side, in one pixel of the image where the points were sought.
-        picture: ``(height / reduction / 2, width / reduction / 2)`` uint8: the scene with brightness and contrast
-            evened out, 128 on average; 0 where there is no ground.
+        scene_id: id of the scene.
+        width: width of the scene in pixels, rounded down to whole pixels of the picture.
+        height: height of the scene in pixels, rounded down likewise.
+        reduction: pixels of the scene per side of a reduced pixel.
+        picture: ``(height / reduction / 2, width / reduction / 2)`` uint8: the scene with normalized brightness and
+            contrast, with mean 128; 0 outside the ground.
         points: ``(N, 4)`` float32: x, y and diameter in pixels of the scene, direction in radians.
-        descriptors: ``(N, 128)`` uint8 SIFT (Lowe, 2004).
+        descriptors: ``(N, 128)`` uint8 SIFT descriptors (Lowe, 2004).
     """
 
     scene_id: str
@@ -67,14 +64,14 @@ class Fingerprint:
     descriptors: NDArray[np.uint8]
 
     def mirrored(self) -> "Fingerprint":
-        """The fingerprint that the scene would have with left and right exchanged."""
+        """Return the fingerprint of the scene mirrored left-right."""
         points = self.points * np.array((-1, 1, 1, -1), np.float32) + np.array((self.width, 0, 0, np.pi), np.float32)
         picture = np.ascontiguousarray(self.picture[:, ::-1])
         return replace(self, picture=picture, points=points, descriptors=self.descriptors[:, MIRRORED])
 
 
 def fingerprint(scene_id: str, pixels: NDArray[np.uint8]) -> Fingerprint:
-    """Take the fingerprint of a scene's pixels ``(H, W, 3)`` RGB, at least 2 px a side."""
+    """Compute the fingerprint of a scene from RGB pixels ``(H, W, 3)`` with at least 2 px per side."""
     short, long = sorted(pixels.shape[:2])
     reduction = max(round(short / REDUCED_SIDE), -(-long // LONGEST_SIDE), 1)
     height, width = (side // (2 * reduction) * 2 * reduction for side in pixels.shape[:2])
@@ -94,7 +91,7 @@ def _reduce(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
 
 
 def _ground(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return 255 where there is ground, 0 in and about large black or white areas."""
+    """Return a mask: 255 for ground, 0 in and around large black or white areas."""
     extreme = ((grey < 2) | (grey > 253)).astype(np.uint8)
     empty = cv2.morphologyEx(extreme, cv2.MORPH_OPEN, np.ones((EMPTY_SIDE, EMPTY_SIDE), np.uint8))
     empty = cv2.dilate(empty, np.ones((2 * RINGING + 1, 2 * RINGING + 1), np.uint8))
@@ -102,7 +99,7 @@ def _ground(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _flatten(grey: NDArray[np.uint8], ground: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Subtract the local mean and divide by the local standard deviation, both of the ground alone."""
+    """Subtract the local mean of the ground and divide by its local standard deviation."""
     is_ground = (ground > 0).astype(np.float32)
 
     def local_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -116,24 +113,24 @@ def _flatten(grey: NDArray[np.uint8], ground: NDArray[np.uint8]) -> NDArray[np.u
 
 
 def _points(flat: NDArray[np.uint8], ground: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Detect points ``(N, 4)``, in reduced pixels, and their descriptors ``(N, 128)``."""
+    """Detect points ``(N, 4)`` in reduced pixels and compute their descriptors ``(N, 128)``."""
     sift = cv2.SIFT.create(contrastThreshold=MIN_CONTRAST, enable_precise_upscale=True)
     keypoints = sorted(sift.detect(flat, ground), key=lambda point: -point.response)
     if not keypoints:
         return np.empty((0, 4), np.float32), np.empty((0, VECTOR), np.uint8)
     coarse = _spread([point for point in keypoints if point.size >= COARSE_SIZE], COARSE_POINTS)
     fine = _spread([point for point in keypoints if point.size < COARSE_SIZE], POINTS - len(coarse))
-    kept, descriptors = sift.compute(flat, fine + coarse)
-    points = [(point.pt[0] + 0.5, point.pt[1] + 0.5, point.size, np.radians(point.angle)) for point in kept]
+    computed, descriptors = sift.compute(flat, fine + coarse)
+    points = [(point.pt[0] + 0.5, point.pt[1] + 0.5, point.size, np.radians(point.angle)) for point in computed]
     return np.array(points, np.float32), descriptors.astype(np.uint8)
 
 
 def _spread(strongest_first: Sequence[cv2.KeyPoint], number: int) -> list[cv2.KeyPoint]:
-    """Choose ``number`` points: the strongest of each cell, then the second of each, and so on."""
-    taken: Counter[tuple[int, int]] = Counter()
+    """Select ``number`` points: the strongest of each cell, then the second of each, and so on."""
+    count: Counter[tuple[int, int]] = Counter()
     ranks = []
     for point in strongest_first:
         cell = int(point.pt[0] // SPREAD), int(point.pt[1] // SPREAD)
-        ranks.append(taken[cell])
-        taken[cell] += 1
+        ranks.append(count[cell])
+        count[cell] += 1
     return [strongest_first[index] for index in np.argsort(ranks, kind="stable")[:number]]

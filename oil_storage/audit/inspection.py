@@ -1,4 +1,4 @@
-"""The whole audit of a source: what the annotations say, and what the pixels say of them."""
+"""The complete audit of a source: annotations and pixels."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -21,20 +21,20 @@ from oil_storage.parallel import in_processes
 from oil_storage.scene import CLASS_NAME, Scene
 
 MANY = 0.05
-"""Share of suspects from which something happened to boxes that no fault of whole scenes explains; by hand, 1 %."""
+"""Fraction of suspect boxes above which a warning is issued. Boxes drawn by hand have about 1 %."""
 OUTERMOST = 1e9
-"""Pixels: boxes that reach farther are looked at as if they ended there, or their squares would overflow."""
+"""Limit to which coordinates are clipped, in pixels, because larger ones overflow when squared."""
 SMALLEST = 192
-"""Pixels: pictures of scenes with a shorter side show too little ground to be told from others."""
+"""Minimum side, in pixels, of scenes whose pictures are compared. Smaller scenes show too little ground."""
 Boxes = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A box that sits on nothing that is round.
+    """A box without a round object.
 
     Attributes:
-        scene_id: of the scene.
+        scene_id: id of the scene.
         record: the box as written.
         roundness: see :func:`~oil_storage.audit.alignment.roundness.roundness_nearby`.
     """
@@ -46,15 +46,15 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Inspected:
-    """All that is known of a source.
+    """Result of :func:`inspect`.
 
     Attributes:
-        scenes: those whose images can be used, sorted by id; misplaced boxes are in them.
-        findings: of the annotations, then of the pixels.
-        alignment: do the boxes sit on the objects?
+        scenes: scenes with usable images, sorted by id, including scenes with misplaced boxes.
+        findings: findings about the annotations, then about the pixels.
+        alignment: verdict on whether the boxes match the objects.
         same_ground: pairs of scenes that overlap.
-        suspects: single boxes for a person to judge, the least round first.
-        written: ``(N, 4)`` boxes of each scene as written, by scene id.
+        suspects: individual boxes for a person to check, least round first.
+        written: ``(N, 4)`` boxes as written, by scene id.
     """
 
     scenes: list[Scene]
@@ -66,12 +66,12 @@ class Inspected:
 
     @property
     def reading(self) -> Reading:
-        """Bands and stretch by which the images are read."""
+        """Bands and stretch with which the images are read."""
         return self.scenes[0].reading if self.scenes else DEFAULT_READING
 
     @property
     def fit(self) -> list[Scene]:
-        """Scenes that nothing speaks against."""
+        """Scenes without alignment errors."""
         if self.alignment.answer == Answer.NO:
             return []
         return [scene for scene in self.scenes if self.alignment.scenes[scene.scene_id].answer != Answer.NO]
@@ -80,7 +80,7 @@ class Inspected:
 def inspect(
     annotations: Annotations, class_map: Mapping[str, str | None], reading: Reading = DEFAULT_READING
 ) -> Inspected:
-    """Audit annotations and images; arguments and errors are those of :func:`~oil_storage.audit.records.audit`."""
+    """Audit annotations and pixels; arguments and errors are those of :func:`~oil_storage.audit.records.audit`."""
     scenes, findings = audit(annotations, class_map, reading)
     records = _records_by_scene(annotations, class_map)
     written = {
@@ -89,29 +89,29 @@ def inspect(
     }
     jobs = [(scene, written.get(scene.scene_id, np.zeros((0, 4), np.float32))) for scene in scenes]
     readable, evidence, fingerprints = [], [], []
-    for scene, pixels in zip(scenes, in_processes(_examine, jobs, "looking at scenes", "scene"), strict=True):
-        if isinstance(pixels, str):
-            findings.append(error("damaged-image", str(scene.image), pixels, "left out"))
+    for scene, result in zip(scenes, in_processes(_examine, jobs, "examining scenes", "scene"), strict=True):
+        if isinstance(result, str):
+            findings.append(error("damaged-image", str(scene.image), result, "left out"))
             continue
         readable.append(scene)
-        evidence.append(pixels[0])
-        fingerprints += [pixels[1]] if pixels[1] else []
+        evidence.append(result[0])
+        fingerprints += [result[1]] if result[1] else []
     scenes = readable
     alignment = _reexamined(judge_dataset(evidence), evidence, scenes, written)
-    if alignment.answer == Answer.NO:  # the pixels name the fault, the numbers need not guess at it
+    if alignment.answer == Answer.NO:  # the verdict replaces the guess from the numbers
         findings = [finding for finding in findings if finding.check != NOT_CORNERS]
     findings += _misaligned(alignment, scenes)
     suspects = _suspects(alignment, evidence, records)
     boxes = sum(len(scene.single) for scene in evidence)
     if len(suspects) > max(MANY * boxes, FEWEST):
-        problem = f"{len(suspects)} of {boxes} boxes ({len(suspects) / boxes:.0%}) sit on nothing round"
+        problem = f"{len(suspects)} of {boxes} boxes ({len(suspects) / boxes:.0%}) have no round object"
         findings.append(warning("suspects", "all scenes", problem, "kept; --report shows the least round"))
     overlaps, unknown = _same_ground(scenes, fingerprints)
     return Inspected(scenes, findings + unknown, alignment, overlaps, suspects, written)
 
 
 def _examine(job: tuple[Scene, Boxes]) -> str | tuple[SceneEvidence, Fingerprint | None]:
-    """Read a scene's pixels; return their evidence and fingerprint, or why they cannot be decoded."""
+    """Return the evidence and the fingerprint of a scene, or why its pixels cannot be decoded."""
     scene, boxes = job
     try:
         pixels = read_pixels(scene.image, scene.reading)
@@ -122,7 +122,7 @@ def _examine(job: tuple[Scene, Boxes]) -> str | tuple[SceneEvidence, Fingerprint
 
 
 def _same_ground(scenes: list[Scene], fingerprints: list[Fingerprint]) -> tuple[list[Overlap], list[Finding]]:
-    """Return pairs that overlap by their coordinates or their pixels, and a warning where neither can tell."""
+    """Return the pairs that overlap, and a warning about scenes without coordinates that are too small to compare."""
     areas = footprints(scenes)
     overlaps = [*overlaps_from_coordinates(areas), *find_overlaps(fingerprints)]
     pairs = {(overlap.first, overlap.second): overlap for overlap in overlaps}
@@ -131,17 +131,14 @@ def _same_ground(scenes: list[Scene], fingerprints: list[Fingerprint]) -> tuple[
     same_ground = [pairs[pair] for pair in sorted(pairs)]
     if not unknown or len(scenes) == 1:
         return same_ground, []
-    others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-    problem = (
-        f"a side under {SMALLEST} px{others}: too small to tell from the pixels whether it shows the same ground "
-        "as another scene"
-    )
-    action = "may be split from it; --split-file keeps them together"
+    others = f"; {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    problem = f"a side is shorter than {SMALLEST} px, too small to detect shared ground{others}"
+    action = "kept; group scenes that show the same ground with --split-file"
     return same_ground, [warning("same-ground-unknown", unknown[0], problem, action)]
 
 
 def _records_by_scene(annotations: Annotations, class_map: Mapping[str, str | None]) -> dict[str, list[Record]]:
-    """Group tanks with finite coordinates, as written, by scene id."""
+    """Group the records of tanks with finite coordinates by scene id."""
     scene_ids = {image.name: image.path.stem for image in annotations.images if image.path}
     by_scene: dict[str, list[Record]] = defaultdict(list)
     for record in annotations.records:
@@ -153,7 +150,7 @@ def _records_by_scene(annotations: Annotations, class_map: Mapping[str, str | No
 def _reexamined(
     alignment: DatasetVerdict, evidence: list[SceneEvidence], scenes: list[Scene], written: Mapping[str, Boxes]
 ) -> DatasetVerdict:
-    """Name the fault of scenes without a verdict where other scenes' images or scales tell it."""
+    """Find faults of scenes without a verdict by means of the images and the scales of other scenes."""
     verdicts = alignment.scenes
     enough = [scene.scene_id for scene in evidence if scene.boxes >= FEWEST]
     unknown = {name: written[name] for name in enough if verdicts[name].answer == Answer.UNKNOWN}
@@ -169,16 +166,15 @@ def _reexamined(
 def _misaligned(alignment: DatasetVerdict, scenes: list[Scene]) -> list[Finding]:
     findings = []
     if alignment.answer == Answer.NO:
-        problem = f"boxes do not sit on the objects in most scenes: {alignment.fault}"
-        findings.append(error(MISALIGNED, "all scenes", problem, "--fix undoes it"))
+        problem = f"boxes do not match the objects in most scenes: {alignment.fault}"
+        findings.append(error(MISALIGNED, "all scenes", problem, "undo it with --fix"))
     for scene in scenes:
         verdict = alignment.scenes[scene.scene_id]
         if verdict.answer == Answer.NO and verdict.fault.kind != alignment.fault.kind:
-            problem = f"boxes do not sit on the objects: {verdict.fault}"
-            action = "not fit for training; --fix tries to undo it"
-            findings.append(error(MISALIGNED, str(scene.image), problem, action))
+            problem = f"boxes do not match the objects: {verdict.fault}"
+            findings.append(error(MISALIGNED, str(scene.image), problem, "unfit for training; try --fix"))
         elif verdict.answer == Answer.UNKNOWN and len(scene.boxes):
-            problem = "not enough evidence whether the boxes sit on the objects"
+            problem = "not enough evidence whether the boxes match the objects"
             findings.append(warning("alignment-unknown", str(scene.image), problem, "kept"))
     return findings
 
@@ -186,7 +182,7 @@ def _misaligned(alignment: DatasetVerdict, scenes: list[Scene]) -> list[Finding]
 def _suspects(
     alignment: DatasetVerdict, evidence: list[SceneEvidence], records: Mapping[str, list[Record]]
 ) -> list[Suspect]:
-    """List the boxes on nothing round in scenes whose other boxes sit on objects, the least round first."""
+    """List the boxes without a round object in scenes whose other boxes match objects, least round first."""
     suspects = [
         Suspect(scene.scene_id, record, float(roundness))
         for scene in evidence

@@ -1,6 +1,5 @@
-"""Undoes the faults that were found: annotations as they should have been written."""
+"""Repair misplaced boxes by undoing the detected faults."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,17 +20,17 @@ def mend(
     sizes: Mapping[str, tuple[int, int]],
     leave: Collection[str] = (),
 ) -> tuple[Annotations, dict[str, Fault]]:
-    """Undo in every scene the fault that it has, or that the data set has.
+    """Undo the fault of each scene, or the fault of the whole data set.
 
     Args:
-        annotations: as read.
-        alignment: the verdict on them.
-        sizes: width and height of each scene, pixels, by scene id.
-        leave: scenes to leave as they are, and with them those whose boxes would go to them or come from them.
+        annotations: annotations as read.
+        alignment: their verdict.
+        sizes: width and height of each scene in pixels, by scene id.
+        leave: ids of scenes to leave unchanged; scenes that would exchange boxes with them are left unchanged, too.
 
     Returns:
-        tuple: annotations with boxes moved, or given to the image on which they sit, less the images of
-            :func:`without_boxes`; and the fault undone in each scene, by scene id.
+        tuple: annotations with moved boxes, without the images of :func:`without_boxes`; and the undone fault of each
+            scene, by scene id.
     """
     scene_ids = {image.name: image.path.stem for image in annotations.images if image.path}
     names = {scene_id: name for name, scene_id in scene_ids.items()}
@@ -41,29 +40,26 @@ def mend(
     while touched := [pair for pair in pairs if pair & left and not pair <= left]:
         left.update(*touched)
     undone = {name: fault for name, fault in undone.items() if name not in left}
-    by_scene: dict[str, list[int]] = defaultdict(list)
-    for index, record in enumerate(annotations.records):
-        by_scene[scene_ids.get(record.image, "")].append(index)
-    records: list[Record] = list(annotations.records)
-    for name, fault in undone.items():
-        width, height = sizes[name]
-        boxes = np.array([records[index].box for index in by_scene[name]], np.float32).reshape(-1, 4)
-        with np.errstate(over="ignore"):  # of a wild box, which the audit then drops
-            right = undo(fault, boxes, width, height).tolist()
-        image = names[fault.image or name]
-        for index, (x1, y1, x2, y2) in zip(by_scene[name], right, strict=True):
-            records[index] = replace(records[index], image=image, box=(x1, y1, x2, y2))
+
+    def repaired(record: Record) -> Record:
+        name = scene_ids.get(record.image, "")
+        if name not in undone:
+            return record
+        with np.errstate(over="ignore"):  # the audit drops such boxes
+            x1, y1, x2, y2 = undo(undone[name], np.array([record.box], np.float32), *sizes[name])[0].tolist()
+        return replace(record, image=names[undone[name].image or name], box=(x1, y1, x2, y2))
+
     images = [image for image in annotations.images if scene_ids.get(image.name) not in without_boxes(undone)]
-    return replace(annotations, images=images, records=records), undone
+    return replace(annotations, images=images, records=[*map(repaired, annotations.records)]), undone
 
 
 def without_boxes(undone: Mapping[str, Fault]) -> set[str]:
-    """Return the scenes whose boxes were given to others, and that got none in return."""
+    """Return the ids of scenes whose boxes were moved to other scenes and that received none."""
     return {name for name, fault in undone.items() if fault.image} - {fault.image for fault in undone.values()}
 
 
 def fault_of(scene_id: str, alignment: DatasetVerdict) -> Fault:
-    """Return the fault to undo in a scene: its own, unless it is the data set's, which is measured better."""
+    """Return the fault to undo in a scene: the common fault, or the scene's own if it differs."""
     verdict = alignment.scenes.get(scene_id)
     if verdict and verdict.answer == Answer.NO and not agrees(verdict.fault, alignment.fault):
         return verdict.fault
@@ -77,17 +73,17 @@ def write_repaired(
     out: Path,
     format_name: str,
 ) -> Iterator[str]:
-    """Write the repaired data set; a scene whose boxes are still wrong after a repair is left as it was.
+    """Write the repaired data set; leave scenes unchanged whose boxes are still wrong after the repair.
 
     Args:
-        annotations: as read.
+        annotations: annotations as read.
         inspected: their audit.
-        class_map: see :func:`oil_storage.annotations.classes.parse_class_map`.
+        class_map: see :func:`oil_storage.annotations.record.parse_class_map`.
         out: new folder.
         format_name: format of ``out``.
 
     Yields:
-        str: what was done, a line each.
+        str: one line for each action.
     """
     sizes = {scene.scene_id: (scene.width, scene.height) for scene in inspected.scenes}
     before = inspected.alignment
@@ -101,11 +97,11 @@ def write_repaired(
     }
     repaired, faults = mend(annotations, before, sizes, still_wrong)
     for name in sorted(tried.keys() - faults.keys()):
-        yield f"left as it is: {name}: {tried[name]}, but undoing that makes boxes no righter; look at it"
+        yield f"unchanged: {name}: undoing the fault ({tried[name]}) does not correct the boxes; check them"
     for name, fault in sorted(faults.items()):
-        yield f"undone in {name}: {fault}"
+        yield f"repaired: {name}: {fault}"
     for name in sorted(without_boxes(faults)):
-        yield f"left out: {name}: its boxes belong to another scene, and none of another to it"
+        yield f"left out: {name}: its boxes belong to another scene, and no boxes belong to it"
     scenes, _ = audit(repaired, class_map, inspected.reading)
     formats.write(scenes, out, format_name)
     yield f"wrote {len(scenes)} scenes, {len(faults)} of them repaired, to {out} ({format_name})"

@@ -1,1 +1,1 @@
-"""From files in any state to a data set that can be trained on: audit, split, cut into tiles."""
+"""Prepare a data set for training: audit and split the scenes, and cut them into tiles."""

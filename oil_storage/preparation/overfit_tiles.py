@@ -1,4 +1,4 @@
-"""Eight synthetic tiles, dense with tanks, that a detector must be able to overfit."""
+"""Synthetic tiles with many tanks for the overfitting check of a detector."""
 
 import csv
 import itertools
@@ -19,21 +19,21 @@ from oil_storage.tiling import cut_boxes, tile_grid
 TILE = 256
 COUNT = 8
 TANKS = (5, 40)
-"""Least and greatest number of tanks in a tile."""
+"""Minimum and maximum number of tanks in a tile."""
 SCENE = 1280
 NAMES = {"train": [f"tile_{number}" for number in range(COUNT)], "val": ["tile_8"], "test": ["tile_9"]}
-"""Scenes of each split; val and test have one, because no split may be empty."""
+"""Scenes of each split; val and test have one scene each, because a split must not be empty."""
 
 
 def write_overfit_tiles(folder: Path, seed: int = 0) -> Path:
-    """Render scenes, cut tiles out of them and prepare these, each as a scene of its own.
+    """Render scenes, cut tiles from them and prepare each tile as a scene of its own.
 
     Args:
-        folder: to write into; what stands there already is kept.
-        seed: of the scenes.
+        folder: output folder; existing files are kept.
+        seed: seed of the scenes.
 
     Returns:
-        Path: the prepared folder, whose train split holds :data:`COUNT` tiles of :data:`TILE` px.
+        Path: prepared folder whose train split contains :data:`COUNT` tiles of :data:`TILE` px.
     """
     source, prepared, split_file = folder / "scenes", folder / "prepared", folder / "split.json"
     if not split_file.is_file():
@@ -45,13 +45,13 @@ def write_overfit_tiles(folder: Path, seed: int = 0) -> Path:
         with (source / "annotations.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("image_id", "class", "bounds"), *rows])
         split_file.write_text(json.dumps(NAMES))
-    # tanks that a border cuts are no longer round, and may seem misplaced
+    # allow errors: boxes of tanks that a tile border cuts may seem misplaced
     prepare(source, prepared, TILE, 0, choices=Choices(split_file=split_file, allow=True))
     return prepared
 
 
 def _dense_tiles(seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-    """Pixels ``(TILE, TILE, 3)`` RGB and boxes ``(N, 4)`` xyxy of tiles with :data:`TANKS`, at most two of a scene."""
+    """Yield RGB pixels ``(TILE, TILE, 3)`` and xyxy boxes ``(N, 4)`` of tiles, at most two of each scene."""
     for index in itertools.count():
         image, written = render_scene(seed, index, SCENE)
         boxes = np.array(written, np.float32).reshape(-1, 4)

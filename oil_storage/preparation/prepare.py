@@ -1,4 +1,4 @@
-"""Writes the prepared folder: manifest, scene-level COCO, and one folder of tiles per tile geometry."""
+"""Write a prepared folder: manifest, scenes as COCO, and one tile set per tile geometry."""
 
 import hashlib
 import shutil
@@ -25,20 +25,20 @@ from oil_storage.preparation.tile_sets import check_geometry, first_damaged, wri
 from oil_storage.scene import Scene
 
 ENTRIES = (manifests.NAME, "scenes", "tiles")
-"""All that a prepared folder holds."""
+"""Names of the entries of a prepared folder."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a call of :func:`prepare` did.
+    """Result of :func:`prepare`.
 
     Attributes:
-        manifest: the manifest as it now stands.
-        findings: what the audit repaired or dropped.
+        manifest: manifest after the call.
+        findings: findings of the audit.
         tiles: name of the tile set, ``640_64``.
-        is_new: False where this tile set was there already, undamaged.
-        mended: files in ``out`` that were missing or changed, and were made again, of a tile set the first.
-        left_out: number of boxes that ``min_side`` and ``max_aspect`` left out.
+        is_new: whether the tile set was written; False if it already existed undamaged.
+        mended: missing or damaged files in ``out`` that were written again; of a tile set only the first is listed.
+        left_out: number of boxes that ``min_side`` and ``max_aspect`` excluded.
     """
 
     manifest: Manifest
@@ -52,25 +52,25 @@ class Prepared:
 def prepare(
     source: Path, out: Path, tile: int, overlap: int, seed: int = 0, choices: Choices | None = None
 ) -> Prepared:
-    """Prepare ``source`` in ``out``, or add a tile set to what stands there.
+    """Prepare ``source`` in ``out``, or add a tile set to an existing prepared folder.
 
-    The first call audits and splits the scenes; later calls keep that split, and make again what is damaged. The
-    manifest is written last and names only what is complete, so a run that was killed can be started again.
+    The first call audits and splits the scenes. Later calls keep this split and replace damaged files. The manifest is
+    written last and lists only complete tile sets, so an interrupted call can be repeated.
 
     Args:
         source: folder in one of the formats of :mod:`oil_storage.annotations.formats`.
-        out: the prepared folder.
-        tile: tile side, pixels.
-        overlap: pixels shared by neighbouring tiles.
-        seed: of the split and of the choice of empty train tiles.
-        choices: see there.
+        out: prepared folder.
+        tile: tile side in pixels.
+        overlap: overlap of adjacent tiles in pixels.
+        seed: seed of the split and of the selection of empty train tiles.
+        choices: options of the preparation.
 
     Returns:
-        Prepared: manifest and findings.
+        Prepared: the manifest and what was done.
 
     Raises:
-        UserError: the source is unusable or has errors, ``out`` holds something else, or was made from another source
-            or by other choices, or another process is preparing it.
+        UserError: the source is unusable or has errors; ``out`` contains other files or was prepared from another
+            source or with other options; or another process is writing to it.
     """
     choices = choices or Choices()
     check_geometry(tile, overlap)
@@ -78,32 +78,31 @@ def prepare(
     check_apart(source, out)
     entries = out.iterdir() if out.is_dir() else ()
     if foreign := [path for path in entries if path.name not in ENTRIES and not is_partial(path)]:
-        raise UserError(f"{foreign[0]}: is not of a prepared folder; name another OUT, or an empty one")
+        raise UserError(f"{foreign[0]}: does not belong to a prepared folder; choose another OUT, or an empty folder")
     annotations = formats.read(source, choices.format)
     name = f"{tile}_{overlap}"
     with _locked(out):
-        exists = (out / manifests.NAME).is_file()
-        if exists:
-            manifest = Manifest.load(out)
+        manifest = Manifest.load(out) if (out / manifests.NAME).is_file() else None
+        if manifest:
             scenes, findings = audit(annotations, choices.class_map, choices.reading)
             scenes = [scene for scene in scenes if scene.scene_id in manifest.images]
             _check_same(out, manifest.source, _source(source, annotations, seed, choices, scenes))
-            check_usable(findings, source, choices.allow, choices.strict)
-            scenes, _, left_out = _as_chosen(scenes, choices)
         else:
-            if choices.gsd:  # an unknown resolution is reported before the slow look at the pixels
+            if choices.gsd:  # report an unknown resolution before the slow inspection
                 resample(audit(annotations, choices.class_map, choices.reading)[0], choices.gsd, choices.source_gsd)
             inspected = inspect(annotations, choices.class_map, choices.reading)
-            findings = inspected.findings
-            check_usable(findings, source, choices.allow, choices.strict)
-            scenes, resolutions, left_out = _as_chosen(inspected.scenes, choices)
+            scenes, findings = inspected.scenes, inspected.findings
+        check_usable(findings, source, choices.allow, choices.strict)
+        scenes, resolutions, left_out = _as_chosen(scenes, choices)
+        exists = manifest is not None
+        if not manifest:
             identity = _source(source, annotations, seed, choices, scenes)
             manifest = _new_manifest(identity, scenes, inspected, choices, resolutions)
         written = _write_scenes(out, scenes, manifest.split, choices.gsd)
         mended = written if exists else []
-        known = manifest.tiles.get(name)
-        damaged = first_damaged(out / "tiles" / name, known.sha256) if known else None
-        is_new = not known or damaged is not None
+        tile_set = manifest.tiles.get(name)
+        damaged = first_damaged(out / "tiles" / name, tile_set.sha256) if tile_set else None
+        is_new = not tile_set or damaged is not None
         if is_new:
             tile_set = write_tile_set(scenes, manifest.split, out / "tiles" / name, tile, overlap, seed)
             manifest = manifest.model_copy(update={"tiles": {**manifest.tiles, name: tile_set}})
@@ -114,52 +113,54 @@ def prepare(
 
 
 def fold_folder(prepared: Path, folds: int, fold: int) -> Path:
-    """Return the folder of a fold of ``prepared``: ``data/oil_storage_5_folds/0`` beside ``data/oil_storage``."""
+    """Return the folder of a fold: ``data/oil_storage_5_folds/0`` for ``data/oil_storage``."""
     return prepared.with_name(f"{prepared.name}_{folds}_folds") / str(fold)
 
 
 def prepare_fold(prepared: Path, folds: int, fold: int, tile: int, overlap: int) -> Prepared:
-    """Prepare a fold from the source of ``prepared``, with its seed and by its choices, in :func:`fold_folder`.
+    """Prepare a fold in :func:`fold_folder` from the source of ``prepared``, with the same seed and options.
 
     Args:
-        prepared: folder of the data set.
+        prepared: prepared folder of the data set.
         folds: number of folds, at least 3.
-        fold: the fold that is tested on, counted from 0; the next validates, the others train.
-        tile: tile side, pixels.
-        overlap: pixels shared by neighbouring tiles.
+        fold: index of the test fold, from 0; the next fold is for validation and the others are for training.
+        tile: tile side in pixels.
+        overlap: overlap of adjacent tiles in pixels.
 
     Returns:
-        Prepared: what was done; a fold that is there already is left as it is.
+        Prepared: what was done; a fold that already exists is not changed.
 
     Raises:
-        UserError: ``prepared`` is none, or its source is gone, has changed since, or has too few scenes.
+        UserError: ``prepared`` is not a prepared folder, or its source is missing, has changed or has too few scenes.
     """
     if not (prepared / manifests.NAME).is_file():
-        raise UserError(f"{prepared}: no prepared data; run: python tools/prepare_dataset.py SOURCE {prepared}")
+        raise UserError(f"{prepared}: not a prepared folder; run: python tools/prepare_dataset.py SOURCE {prepared}")
     whole = Manifest.load(prepared).source
     if not whole.path.exists():
-        raise UserError(f"{whole.path}: is gone; {prepared} was prepared from it, and its folds must be")
+        raise UserError(f"{whole.path}: not found; the folds of {prepared} must be prepared from it")
     choices = whole.choices.model_copy(update={"split_file": None, "folds": folds, "fold": fold})
     done = prepare(whole.path, fold_folder(prepared, folds, fold), tile, overlap, whole.seed, choices)
     own = done.manifest.source
     if (own.annotations_sha256, own.images_sha256) != (whole.annotations_sha256, whole.images_sha256):
-        raise UserError(f"{whole.path}: has changed since {prepared} was prepared; delete that and prepare it again")
+        raise UserError(
+            f"{whole.path}: has changed since {prepared} was prepared; delete {prepared} and prepare it again"
+        )
     return done
 
 
 def _check_choices(choices: Choices) -> None:
-    """Refuse options that exclude or need each other."""
+    """Raise UserError for options that exclude or require each other."""
     if choices.split_file and choices.folds:
-        raise UserError("--split-file: gives the split; leave out --folds and --fold, or --split-file")
+        raise UserError("--split-file cannot be combined with --folds and --fold; give one or the other")
     if choices.fold >= (choices.folds or 1):
-        raise UserError(f"--fold {choices.fold}: must be less than K of --folds K; give both")
+        raise UserError(f"--fold {choices.fold} must be less than --folds; give both options")
     if choices.source_gsd and not choices.gsd:
-        raise UserError("--source-gsd: states what --gsd METRES starts from; give both")
+        raise UserError("--source-gsd requires --gsd METRES; give both options")
 
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Make ``out`` and keep other processes out of it; a failure leaves nothing that no manifest names."""
+    """Create and lock ``out``; on failure, remove everything unless a manifest exists."""
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         for folder in (out, out / "scenes", out / "tiles"):
@@ -170,7 +171,7 @@ def _locked(out: Path) -> Iterator[None]:
             if not (out / manifests.NAME).exists():
                 shutil.rmtree(out / "scenes", ignore_errors=True)
                 shutil.rmtree(out / "tiles", ignore_errors=True)
-                with suppress(OSError):  # something is in it
+                with suppress(OSError):  # the folder is not empty
                     out.rmdir()
             raise
 
@@ -187,13 +188,13 @@ def _check_same(out: Path, before: Source, now: Source) -> None:
     fields = ("annotations_sha256", "seed", "choices", "images_sha256")
     if differing := [name for name in fields if getattr(before, name) != getattr(now, name)]:
         raise UserError(
-            f"{out}: was prepared from another source or otherwise ({', '.join(differing)} differ); "
-            "name another OUT, or delete this one to start anew"
+            f"{out}: was prepared from another source or with other options ({', '.join(differing)} differ); "
+            "choose another OUT, or delete this one"
         )
 
 
 def _as_chosen(scenes: Sequence[Scene], choices: Choices) -> tuple[list[Scene], dict[str, Resolution], int]:
-    """Resample scenes and leave boxes out; return the resolutions before and the number of boxes left out."""
+    """Resample scenes and exclude boxes; return the original resolutions and the number of excluded boxes, too."""
     resolutions: dict[str, Resolution] = {}
     if choices.gsd:
         scenes, resolutions = resample(scenes, choices.gsd, choices.source_gsd)
@@ -209,26 +210,26 @@ def _as_chosen(scenes: Sequence[Scene], choices: Choices) -> tuple[list[Scene], 
 
 
 def _without_split(annotations: Annotations, split: Split) -> list[Finding]:
-    """Report images in no split: not named in a split file, unusable, or newer than the prepared folder."""
+    """Report images without a split: not in the split file, unusable, or newer than the prepared folder."""
     members = {scene_id for scene_ids in split.values() for scene_id in scene_ids}
     return [
-        warning("no-split", str(image.path), "is in no split", "left out")
+        warning("no-split", str(image.path), "image is not in any split", "left out")
         for image in annotations.images
         if image.path and image.path.stem not in members
     ]
 
 
 def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split, gsd: float | None) -> list[str]:
-    """Write scenes as COCO where they are not written so already; return the files that were, as paths in ``out``."""
+    """Write scenes as COCO unless the files are up to date; return the written files, relative to ``out``."""
     by_id = {scene.scene_id: scene for scene in scenes}
     (out / "scenes").mkdir(exist_ok=True)
     written = []
     for name in SPLITS:
         members = [by_id[scene_id] for scene_id in split[name]]
-        images = []
-        for number, scene in enumerate(members, start=1):
-            image = CocoImage(number, scene.image.name, scene.width, scene.height, scene.scene_id, gsd or scene.gsd)
-            images.append(image)
+        images = [
+            CocoImage(number, scene.image.name, scene.width, scene.height, scene.scene_id, gsd or scene.gsd)
+            for number, scene in enumerate(members, start=1)
+        ]
         text = CocoFile.of_boxes(images, [scene.boxes for scene in members]).text()
         path = out / "scenes" / f"{name}.json"
         if not path.is_file() or path.read_bytes() != text.encode():

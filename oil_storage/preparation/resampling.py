@@ -1,4 +1,4 @@
-"""Brings scenes of any ground resolution to one."""
+"""Resample scenes to a common ground resolution."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,29 +12,33 @@ from oil_storage.georeference import Georeference, Resolution
 from oil_storage.scene import Scene
 
 SAME = 0.01
-"""Resolutions that differ by less, relatively, are one: map projections stretch the ground by as much."""
+"""Relative difference below which two resolutions are equal. Map projections distort distances by as much."""
 FACTORS = (1 / 32, 8)
-"""Between these, a scene may be made larger: beyond, metres and something else were mixed up."""
+"""Minimum and maximum scale factor. Other factors suggest a wrong unit."""
 
 
 def resample(scenes: Sequence[Scene], target: float, stated: float | None) -> tuple[list[Scene], dict[str, Resolution]]:
-    """Bring size, boxes and georeference of scenes to another ground resolution; pixels follow in :func:`resized`.
+    """Convert the size, boxes and georeference of scenes to another ground resolution; see :func:`resized` for pixels.
 
-    A scene that is within :data:`SAME` of the target stays as it is. Resolutions are metres per pixel; scenes that are
-    not georeferenced have the one that is ``stated``.
+    A scene whose resolution differs from the target by less than :data:`SAME` is not changed.
+
+    Args:
+        scenes: scenes to convert.
+        target: target resolution in metres per pixel.
+        stated: resolution of scenes without georeference in metres per pixel.
 
     Returns:
-        tuple: the scenes in their order, and the resolution that each had, by its id.
+        tuple: scenes in the same order, and their original resolutions by scene id.
 
     Raises:
-        UserError: the resolution of a scene is unknown, or so far from the target that it cannot be meant.
+        UserError: the resolution of a scene is unknown, or too different from the target.
     """
-    known = {scene.scene_id: scene.resolution or (stated and (stated, stated)) for scene in scenes}
-    before = {scene_id: resolution for scene_id, resolution in known.items() if resolution}
+    default = (stated, stated) if stated else None
+    before = {scene.scene_id: resolution for scene in scenes if (resolution := scene.resolution or default)}
     if unknown := [scene for scene in scenes if scene.scene_id not in before]:
         raise UserError(
-            f"{unknown[0].image}: does not say its ground resolution, nor do {len(unknown) - 1} others;\n"
-            "--gsd needs it: state theirs with --source-gsd METRES"
+            f"{unknown[0].image}: no ground resolution, like {len(unknown) - 1} other scenes; "
+            "--gsd requires it, so give --source-gsd METRES"
         )
     return [_at(scene, before[scene.scene_id], target) for scene in scenes], before
 
@@ -46,20 +50,20 @@ def _at(scene: Scene, resolution: Resolution, target: float) -> Scene:
     width, height = (max(1, round(side)) for side in (scene.width, scene.height) * factors)
     if not all(FACTORS[0] <= factor <= FACTORS[1] for factor in factors):
         raise UserError(
-            f"{scene.image}: {resolution[0]:g} m per pixel would become {width} x {height} px at --gsd {target:g}; "
-            f"factors from 1/{1 / FACTORS[0]:g} to {FACTORS[1]:g} can be had"
+            f"{scene.image}: {resolution[0]:g} m per pixel would become {width} x {height} px with --gsd {target:g}; "
+            f"the scale factor must be from 1/{1 / FACTORS[0]:g} to {FACTORS[1]:g}"
         )
     x, y = width / scene.width, height / scene.height
     boxes = np.minimum(scene.boxes * (x, y, x, y), (width, height, width, height)).astype(np.float32)
-    place = scene.georeference
-    if place:
-        a, b, c, d, e, f = place.transform
-        place = Georeference(place.crs, (a / x, b / y, c, d / x, e / y, f))
-    return replace(scene, width=width, height=height, boxes=boxes, georeference=place)
+    georeference = scene.georeference
+    if georeference:
+        a, b, c, d, e, f = georeference.transform
+        georeference = Georeference(georeference.crs, (a / x, b / y, c, d / x, e / y, f))
+    return replace(scene, width=width, height=height, boxes=boxes, georeference=georeference)
 
 
 def resized(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Pixels ``(H, W, 3)`` at another size; where it shrinks, each new pixel sees all that it covers (no aliasing)."""
+    """Resize pixels ``(H, W, 3)`` without aliasing."""
     if pixels.shape[:2] == (height, width):
         return pixels
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))

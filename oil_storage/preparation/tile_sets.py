@@ -1,4 +1,4 @@
-"""Cuts scenes into one folder of tiles per tile geometry."""
+"""Cut scenes into tile sets, one folder per tile geometry."""
 
 import hashlib
 import shutil
@@ -22,39 +22,39 @@ from oil_storage.scene import Scene
 from oil_storage.tiling import MIN_VISIBLE, cut_boxes, tile_grid
 
 KEEP_EMPTY = 0.15
-"""Share of the tiles without a box that stays in train; val and test keep all of theirs."""
+"""Fraction of the empty tiles that train keeps; val and test keep all of them."""
 
 ENCODINGS = {
     ".jpg": [
         *(cv2.IMWRITE_JPEG_QUALITY, 95),
         *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
     ],
-    # the difference to the row above, in runs: as small as trying every filter, in half the time
+    # this filter and strategy compress as well as trying every filter, in half the time
     ".png": [
         *(cv2.IMWRITE_PNG_COMPRESSION, 1),
         *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
         *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
     ],
 }
-"""Arguments of :func:`cv2.imencode`; tiles of train are JPEG, those of val and test are PNG, without loss."""
+"""Arguments of :func:`cv2.imencode`. Train tiles are JPEG; val and test tiles are lossless PNG."""
 
 SUMS = "SHA256SUMS"
-"""The file of a tile set that has a line for each other one, as ``sha256sum --check`` reads them."""
+"""Checksum file of a tile set, in the format of ``sha256sum --check``."""
 SMALLEST = 32
-"""Pixels: tiles with a shorter side show little more than a tank."""
+"""Minimum tile side in pixels. Smaller tiles show little more than a tank."""
 MOST_OVERLAP = 0.75
-"""Share of a tile that its neighbour may show, too: every pixel is then cut 16 times."""
+"""Maximum overlap of adjacent tiles, as a fraction of a tile. Each pixel then occurs in 16 tiles."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One tile to be cut.
+    """Tile of a scene.
 
     Attributes:
-        scene: that it shows a part of.
+        scene: scene that contains the tile.
         window: ``(4,)`` int64 xyxy, pixels of the scene.
         boxes: ``(K, 4)`` float32 xyxy, pixels of the tile.
-        name: of the file.
+        name: file name.
     """
 
     scene: Scene
@@ -62,34 +62,25 @@ class Tile:
     boxes: NDArray[np.float32]
     name: str
 
-    def coco(self, number: int) -> CocoImage:
-        """Return the entry in the tile set's COCO file."""
-        x1, y1, x2, y2 = self.window.tolist()
-        return CocoImage(number, self.name, x2 - x1, y2 - y1, self.scene.scene_id, x=x1, y=y1)
-
 
 def check_geometry(tile: int, overlap: int) -> None:
-    """Refuse tiles that show nothing, and overlaps that cut the same ground again and again.
-
-    Raises:
-        UserError: says what is asked for.
-    """
+    """Raise UserError if the tile side is too small or the overlap is too large."""
     if tile < SMALLEST:
         raise UserError(f"--tile {tile}: must be at least {SMALLEST} pixels")
     if not 0 <= overlap <= MOST_OVERLAP * tile:
         most = int(MOST_OVERLAP * tile)
-        raise UserError(f"--overlap {overlap}: must be 0 to {most}, {MOST_OVERLAP:.0%} of --tile {tile}")
+        raise UserError(f"--overlap {overlap}: must be 0 to {most} ({MOST_OVERLAP:.0%} of --tile {tile})")
 
 
 def first_damaged(folder: Path, digest: str | None) -> str | None:
-    """Return the first file of a tile set that is missing or was changed; None where all are whole.
+    """Return the first missing or changed file of a tile set; None if all files are intact.
 
-    ``digest`` is the SHA-256 of its :data:`SUMS` in the manifest.
+    ``digest`` is the SHA-256 of :data:`SUMS` from the manifest.
     """
     sums = folder / SUMS
     if not sums.is_file() or sha256(sums) != digest:
         return SUMS
-    for line in sums.read_text(encoding="utf-8").rstrip("\n").split("\n"):  # a name may hold other ends of lines
+    for line in sums.read_text(encoding="utf-8").rstrip("\n").split("\n"):  # names may contain other line separators
         expected, _, name = line.partition("  ")
         path = folder / name
         if not path.is_file() or sha256(path) != expected:
@@ -98,10 +89,10 @@ def first_damaged(folder: Path, digest: str | None) -> str | None:
 
 
 def write_tile_set(scenes: Sequence[Scene], split: Split, folder: Path, tile: int, overlap: int, seed: int) -> TileSet:
-    """Cut every scene; ``folder`` appears only when all of it is written.
+    """Cut all scenes into tiles; ``folder`` appears only when it is complete.
 
     Returns:
-        TileSet: its entry in the manifest.
+        TileSet: entry of the manifest.
 
     Raises:
         UserError: half of the boxes are larger than a tile, no train tile has a box, or a scene cannot be decoded.
@@ -109,7 +100,7 @@ def write_tile_set(scenes: Sequence[Scene], split: Split, folder: Path, tile: in
     sides = np.concatenate([(scene.boxes[:, 2:] - scene.boxes[:, :2]).max(axis=1) for scene in scenes])
     if len(sides) and (median := float(np.median(sides))) > tile:
         raise UserError(
-            f"--tile {tile}: half of the boxes are larger, {median:.0f} px across and more; take larger tiles"
+            f"--tile {tile}: half of the boxes are larger (median of the longer side {median:.0f} px); use larger tiles"
         )
     shutil.rmtree(folder, ignore_errors=True)
     by_id = {scene.scene_id: scene for scene in scenes}
@@ -120,19 +111,29 @@ def write_tile_set(scenes: Sequence[Scene], split: Split, folder: Path, tile: in
         for name in SPLITS:
             (partial / name).mkdir()
             suffix = ".jpg" if name == "train" else ".png"
-            tiles = [cut for scene_id in split[name] for cut in _tiles(by_id[scene_id], tile, overlap, suffix)]
+            tiles = [
+                Tile(
+                    scene,
+                    window,
+                    cut_boxes(scene.boxes, window)[0],
+                    f"{scene.scene_id}_{window[0]}_{window[1]}{suffix}",
+                )
+                for scene in map(by_id.__getitem__, split[name])
+                for window in tile_grid(scene.width, scene.height, tile, overlap)
+            ]
             if name == "train":
                 tiles = _thin_empty(tiles, seed)
-            images = [cut.coco(number) for number, cut in enumerate(tiles, start=1)]
-            CocoFile.of_boxes(images, [cut.boxes for cut in tiles]).save(partial / f"{name}.json")
+            images = []
+            for number, item in enumerate(tiles, start=1):
+                x1, y1, x2, y2 = item.window.tolist()
+                images.append(CocoImage(number, item.name, x2 - x1, y2 - y1, item.scene.scene_id, x=x1, y=y1))
+            CocoFile.of_boxes(images, [item.boxes for item in tiles]).save(partial / f"{name}.json")
             digests[f"{name}.json"] = sha256(partial / f"{name}.json")
-            boxes = [len(cut.boxes) for cut in tiles]
+            boxes = [len(item.boxes) for item in tiles]
             counts[name] = TileCounts(tiles=len(boxes), boxes=sum(boxes), densest=max(boxes, default=0))
-            by_scene = groupby(tiles, key=lambda cut: cut.scene.scene_id)
-            jobs += [(list(of_scene), partial / name) for _, of_scene in by_scene]
+            jobs += [(list(group), partial / name) for _, group in groupby(tiles, lambda item: item.scene.scene_id)]
         if not counts["train"].boxes:
-            scene_ids = ", ".join(split["train"])
-            raise UserError(f"--tile {tile}: no train tile has a box; nothing to train on in {scene_ids}")
+            raise UserError(f"--tile {tile}: no train tile has a box; the train scenes are {', '.join(split['train'])}")
         for digests_of_scene in in_processes(_cut_scene, jobs, f"cutting {tile}_{overlap}", "scene"):
             digests |= digests_of_scene
         write_text(partial / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))
@@ -146,28 +147,19 @@ def write_tile_set(scenes: Sequence[Scene], split: Split, folder: Path, tile: in
         )
 
 
-def _tiles(scene: Scene, tile: int, overlap: int, suffix: str) -> list[Tile]:
-    """List the tiles of a scene, row by row."""
-    return [
-        Tile(scene, window, cut_boxes(scene.boxes, window)[0], f"{scene.scene_id}_{window[0]}_{window[1]}{suffix}")
-        for window in tile_grid(scene.width, scene.height, tile, overlap)
-    ]
-
-
 def _thin_empty(tiles: list[Tile], seed: int) -> list[Tile]:
-    """Keep ``KEEP_EMPTY`` of the tiles without boxes, drawn over all scenes."""
-    empty = [index for index, cut in enumerate(tiles) if not len(cut.boxes)]
-    kept = np.random.default_rng(seed).choice(empty, round(KEEP_EMPTY * len(empty)), replace=False)
-    left_out = set(empty).difference(kept.tolist())
-    return [cut for index, cut in enumerate(tiles) if index not in left_out]
+    """Keep a random selection of :data:`KEEP_EMPTY` of the tiles without boxes."""
+    empty = [index for index, tile in enumerate(tiles) if not len(tile.boxes)]
+    selected = set(np.random.default_rng(seed).choice(empty, round(KEEP_EMPTY * len(empty)), replace=False).tolist())
+    return [tile for index, tile in enumerate(tiles) if len(tile.boxes) or index in selected]
 
 
 def _cut_scene(job: tuple[list[Tile], Path]) -> dict[str, str]:
-    """Write tiles of one scene; return the SHA-256 of each, by its name in the tile set."""
+    """Write the tiles of one scene; return their SHA-256 by path in the tile set."""
     tiles, folder = job
     scene = tiles[0].scene
     pixels = resized(read_pixels(scene.image, scene.reading), scene.width, scene.height)
-    image = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)  # the order that OpenCV writes
+    image = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     digests = {}
     for tile in tiles:
         x1, y1, x2, y2 = tile.window

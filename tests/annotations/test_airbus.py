@@ -24,23 +24,23 @@ def write(folder: Path, text: str) -> Path:
     return folder
 
 
-def test_rows_are_read_as_written_with_their_line(source: Path) -> None:
+def test_read_returns_rows_with_their_line(source: Path) -> None:
     write(source, 'image_id,class,bounds\na,tank,"(1, 2, 3, 4)"\nb,other,"(9, -8.5, 7, 1e1)"\n')
     assert formats.detect(source) == "airbus"
-    found = read(source)
-    assert found.records == [
+    annotations = read(source)
+    assert annotations.records == [
         Record("a", "tank", (1, 2, 3, 4), f"{source}/annotations.csv:2"),
         Record("b", "other", (9, -8.5, 7, 10), f"{source}/annotations.csv:3"),
     ]
-    assert found.files == [source / "annotations.csv"]
-    assert found.findings == []
+    assert annotations.files == [source / "annotations.csv"]
+    assert annotations.findings == []
 
 
-def test_every_image_is_named_and_those_that_only_the_csv_has(source: Path) -> None:
-    found = read(write(source, 'image_id,class,bounds\nz,tank,"(1, 2, 3, 4)"\n'))
-    assert [image.name for image in found.images] == ["a", "a.v2", "b", "c.jpg", "z"]
-    assert found.images[0] == ImageRecord("a", source / "images/a.jpg", None, str(source / "images/a.jpg"))
-    assert found.images[-1] == ImageRecord("z", None, None, f"{source}/annotations.csv:2")
+def test_read_returns_all_images_including_those_without_file(source: Path) -> None:
+    annotations = read(write(source, 'image_id,class,bounds\nz,tank,"(1, 2, 3, 4)"\n'))
+    assert [image.name for image in annotations.images] == ["a", "a.v2", "b", "c.jpg", "z"]
+    assert annotations.images[0] == ImageRecord("a", source / "images/a.jpg", None, str(source / "images/a.jpg"))
+    assert annotations.images[-1] == ImageRecord("z", None, None, f"{source}/annotations.csv:2")
 
 
 @pytest.mark.parametrize(
@@ -60,17 +60,17 @@ def test_every_image_is_named_and_those_that_only_the_csv_has(source: Path) -> N
         ("A", "A"),
     ],
 )
-def test_an_id_may_have_folder_and_suffix_and_is_not_bent_until_it_fits(source: Path, image_id: str, name: str) -> None:
-    found = read(write(source, f'image_id,class,bounds\n{image_id},tank,"(1, 2, 3, 4)"\n'))
-    assert [record.image for record in found.records] == [name]
-    assert name in {image.name for image in found.images}
+def test_image_id_may_include_the_images_folder_and_a_suffix(source: Path, image_id: str, name: str) -> None:
+    annotations = read(write(source, f'image_id,class,bounds\n{image_id},tank,"(1, 2, 3, 4)"\n'))
+    assert [record.image for record in annotations.records] == [name]
+    assert name in {image.name for image in annotations.images}
 
 
 @pytest.mark.parametrize(
     "text",
     ['id,image_id,class,bounds\n7,a,tank,"(1,2,3,4)"\n', '\ufeffbounds,class,image_id\n"( 1 , 2 , 3 , 4 )",tank,a\n'],
 )
-def test_other_columns_order_and_byte_order_mark_do_not_matter(source: Path, text: str) -> None:
+def test_read_accepts_any_column_order_and_a_byte_order_mark(source: Path, text: str) -> None:
     assert read(write(source, text)).records == [Record("a", "tank", (1, 2, 3, 4), f"{source}/annotations.csv:2")]
 
 
@@ -86,31 +86,33 @@ def test_other_columns_order_and_byte_order_mark_do_not_matter(source: Path, tex
         "\"__import__('os')\"",
     ],
 )
-def test_broken_bounds_are_named_by_line(source: Path, bounds: str) -> None:
+def test_invalid_bounds_are_reported_with_their_line(source: Path, bounds: str) -> None:
     write(source, f'image_id,class,bounds\na,tank,"(1, 2, 3, 4)"\na,tank,{bounds}\n')
     with pytest.raises(UserError, match=r"annotations\.csv:3: .*bounds"):
         read(source)
 
 
 @pytest.mark.parametrize("header", ["image_id,class", "a,b,c", "", "image_id,class,bounds,bounds"])
-def test_header_without_each_column_once_is_refused(source: Path, header: str) -> None:
-    with pytest.raises(UserError, match=r"annotations\.csv:1: the header must name image_id, class, bounds once each"):
+def test_header_must_contain_each_column_once(source: Path, header: str) -> None:
+    with pytest.raises(
+        UserError, match=r"annotations\.csv:1: header is .*; it must contain image_id, class, bounds once each"
+    ):
         read(write(source, header + "\n"))
 
 
-def test_other_columns_may_repeat(source: Path) -> None:
+def test_other_columns_may_be_duplicated(source: Path) -> None:
     assert len(read(write(source, 'x,x,image_id,class,bounds\n1,2,a,tank,"(1, 2, 3, 4)"\n')).records) == 1
 
 
 @pytest.mark.parametrize("row", ['a,tank,"(1, 2, 3, 4)",', "a,tank,(1, 2, 3, 4)", "a,tank", 'a,b,tank,"(1, 2, 3, 4)"'])
-def test_a_row_of_more_or_fewer_fields_is_named(source: Path, row: str) -> None:
+def test_row_with_wrong_number_of_fields_is_reported(source: Path, row: str) -> None:
     write(source, f'image_id,class,bounds\na,tank,"(1, 2, 3, 4)"\n\n{row}\n')
-    with pytest.raises(UserError, match=r"annotations\.csv:4: not as many fields as the header has"):
+    with pytest.raises(UserError, match=r"annotations\.csv:4: the number of fields differs from the header"):
         read(source)
 
 
-def test_no_file_no_text_and_no_images_get_a_line_each(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"has no airbus annotations; looked for annotations\.csv"):
+def test_missing_csv_invalid_encoding_and_missing_images_are_reported(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no airbus annotations; expected annotations\.csv"):
         read(source)
     (source / "annotations.csv").write_bytes(b"image_id,class,bounds\n\xff\xfe\n")
     with pytest.raises(UserError, match="UTF-8"):
@@ -120,13 +122,13 @@ def test_no_file_no_text_and_no_images_get_a_line_each(source: Path, tmp_path: P
         read(source)
 
 
-def test_a_line_that_is_no_csv_is_named(source: Path) -> None:
+def test_invalid_csv_is_reported_with_its_line(source: Path) -> None:
     write(source, 'image_id,class,bounds\na,tank,"(1, 2, 3, 4)"\na,tank,"(1, 2, 3, 4)"5\n')
-    with pytest.raises(UserError, match=r"annotations\.csv:3: not a CSV"):
+    with pytest.raises(UserError, match=r"annotations\.csv:3: invalid CSV"):
         read(source)
 
 
-def test_the_real_file_reads_whole(airbus: Path) -> None:
-    found = read(airbus)
-    assert len(found.records) == sum(1 for _ in (airbus / "annotations.csv").open()) - 1
-    assert all(image.path for image in found.images)
+def test_read_returns_all_rows_of_the_airbus_data(airbus: Path) -> None:
+    annotations = read(airbus)
+    assert len(annotations.records) == sum(1 for _ in (airbus / "annotations.csv").open()) - 1
+    assert all(image.path for image in annotations.images)

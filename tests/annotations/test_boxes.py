@@ -11,25 +11,25 @@ def turned(points: np.ndarray, degrees: float) -> np.ndarray:
     return (points - 20) @ np.array([[cosine, sine], [-sine, cosine]]) + 20
 
 
-def test_bounds_hold_all_points() -> None:
+def test_bounds_contain_all_points() -> None:
     assert bounds(turned(SQUARE, 45)) == pytest.approx((20 - 200**0.5, 20 - 200**0.5, 20 + 200**0.5, 20 + 200**0.5))
     assert np.isnan(bounds(np.array([(1.0, 2), (np.nan, 4)]))[0])
 
 
 @pytest.mark.parametrize(("degrees", "upright"), [(0, True), (1, True), (90, True), (5, False), (45, False)])
-def test_a_turned_square_is_upright_within_half_a_pixel(degrees: float, upright: bool) -> None:
+def test_rotated_square_is_upright_within_half_a_pixel(degrees: float, upright: bool) -> None:
     assert is_upright_box(turned(SQUARE, degrees)) == upright
 
 
-def test_order_and_further_points_on_the_edge_do_not_matter() -> None:
+def test_upright_box_may_have_any_order_and_additional_points() -> None:
     assert is_upright_box(np.vstack([SQUARE[[2, 0, 3, 1]], [(20, 10), (10, 10)]]))
 
 
-def test_a_triangle_is_no_box() -> None:
+def test_triangle_is_not_an_upright_box() -> None:
     assert not is_upright_box(SQUARE[:3])
 
 
-def test_numbers_are_short_and_read_back_as_the_same_float32() -> None:
+def test_shortest_floats_convert_back_to_the_same_float32() -> None:
     rng = np.random.default_rng(0)
     boxes = (rng.uniform(0, 1, (200, 4)) * 10.0 ** rng.integers(-3, 6, (200, 1))).astype(np.float32)
     assert np.array_equal(np.array(shortest(boxes), dtype=np.float32), boxes)
@@ -40,10 +40,10 @@ def test_numbers_are_short_and_read_back_as_the_same_float32() -> None:
 @pytest.mark.parametrize(
     ("value", "written"), [(12.0, "12"), (12.5, "12.5"), (0.1, "0.1"), (1e-7, "0.0000001"), (123456.75, "123456.75")]
 )
-def test_text_has_no_exponent_and_no_needless_zeros(value: float, written: str) -> None:
+def test_plain_text_has_no_exponent_and_no_trailing_zeros(value: float, written: str) -> None:
     assert plain_text(value) == written
 
 
-def test_noise_beyond_hundredths_is_dropped_and_odd_numbers_stay() -> None:
+def test_rounded_keeps_two_decimals_and_non_finite_values() -> None:
     assert rounded((0.0049, -1e-9, 2560.0013, 7.126)) == (0, 0, 2560, 7.13)
     assert str(rounded((float("nan"), float("inf"), 1, 2))) == "(nan, inf, 1, 2)"

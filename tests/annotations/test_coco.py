@@ -35,14 +35,14 @@ def write(path: Path, entries: dict[str, Any] | str) -> Path:
     return path
 
 
-def test_entries_are_read_as_written_with_their_place(tmp_path: Path) -> None:
+def test_read_returns_entries_with_their_location(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg")
     file = write(tmp_path / "x.json", content())
     assert formats.detect(tmp_path) == "coco"
-    found = read(tmp_path)
-    assert found.images == [ImageRecord("a.jpg", tmp_path / "a.jpg", (20, 10), f"{file}: images[0]")]
-    assert found.records == [Record("a.jpg", "tank", (1, 2, 4.5, 6), f"{file}: annotations[0]")]
-    assert (found.files, found.findings) == ([file], [])
+    annotations = read(tmp_path)
+    assert annotations.images == [ImageRecord("a.jpg", tmp_path / "a.jpg", (20, 10), f"{file}: images[0]")]
+    assert annotations.records == [Record("a.jpg", "tank", (1, 2, 4.5, 6), f"{file}: annotations[0]")]
+    assert (annotations.files, annotations.findings) == ([file], [])
 
 
 @pytest.mark.parametrize(
@@ -58,49 +58,47 @@ def test_entries_are_read_as_written_with_their_place(tmp_path: Path) -> None:
         ("valid/_annotations.coco.json", "valid/a.jpg", "a.jpg"),
     ],
 )
-def test_images_are_found_in_the_layouts_that_are_met(
-    tmp_path: Path, json_name: str, image: str, file_name: str
-) -> None:
+def test_read_finds_images_in_common_layouts(tmp_path: Path, json_name: str, image: str, file_name: str) -> None:
     picture(tmp_path / image)
     write(tmp_path / json_name, content(images=[{"id": 7, "file_name": file_name}]))
-    (found,) = read(tmp_path).images
-    assert found.path == tmp_path / image
-    assert found.size is None
+    (image_record,) = read(tmp_path).images
+    assert image_record.path == tmp_path / image
+    assert image_record.size is None
 
 
-def test_each_split_finds_its_own_image_of_a_name(tmp_path: Path) -> None:
+def test_each_split_has_its_own_image_of_the_same_name(tmp_path: Path) -> None:
     for split in ("train2017", "val2017"):
         picture(tmp_path / split / "a.jpg")
         write(tmp_path / "annotations" / f"instances_{split}.json", content())
-    found = read(tmp_path)
-    assert [image.path for image in found.images] == [tmp_path / "train2017/a.jpg", tmp_path / "val2017/a.jpg"]
-    assert [record.image for record in found.records] == [image.name for image in found.images]
-    assert len({image.name for image in found.images}) == 2
+    annotations = read(tmp_path)
+    assert [image.path for image in annotations.images] == [tmp_path / "train2017/a.jpg", tmp_path / "val2017/a.jpg"]
+    assert [record.image for record in annotations.records] == [image.name for image in annotations.images]
+    assert len({image.name for image in annotations.images}) == 2
 
 
-def test_absent_image_has_no_file(tmp_path: Path) -> None:
+def test_missing_image_has_no_path(tmp_path: Path) -> None:
     boxes = [{"image_id": 8, "category_id": 9, "bbox": [1, 2, 3, 4]}] * 2
     file = write(tmp_path / "x.json", content(annotations=boxes))
-    found = read(tmp_path)
-    assert [(image.name, image.path) for image in found.images] == [("a.jpg", None), ("image_id 8", None)]
-    assert found.images[1].place == f"{file}: annotations[0]"
-    assert [(record.image, record.class_name) for record in found.records] == [("image_id 8", "9")] * 2
+    annotations = read(tmp_path)
+    assert [(image.name, image.path) for image in annotations.images] == [("a.jpg", None), ("image_id 8", None)]
+    assert annotations.images[1].place == f"{file}: annotations[0]"
+    assert [(record.image, record.class_name) for record in annotations.records] == [("image_id 8", "9")] * 2
 
 
-def test_ids_given_twice_are_errors(tmp_path: Path) -> None:
+def test_duplicate_ids_are_errors(tmp_path: Path) -> None:
     images = [{"id": 7, "file_name": name} for name in ("a.jpg", "b.jpg")]
     boxes = [{"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 3, 4]}] * 2
     file = write(tmp_path / "x.json", content(images=images, annotations=boxes))
-    found = read(tmp_path)
-    assert [(f.severity, f.check, f.place, f.action) for f in found.findings] == [
+    annotations = read(tmp_path)
+    assert [(f.severity, f.check, f.place, f.action) for f in annotations.findings] == [
         (Severity.ERROR, "duplicate-id", f"{file}: images[1]", "left out"),
         (Severity.ERROR, "duplicate-id", f"{file}: annotations[1]", "kept"),
     ]
-    assert [image.name for image in found.images] == ["a.jpg"]
-    assert len(found.records) == 2
+    assert [image.name for image in annotations.images] == ["a.jpg"]
+    assert len(annotations.records) == 2
 
 
-def test_crowds_outlines_angles_and_unlisted_images_are_said(tmp_path: Path) -> None:
+def test_crowds_outlines_rotations_and_unlisted_images_are_reported(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         picture(tmp_path / "images" / name)
     box = {"image_id": 7, "category_id": 3, "bbox": [1, 2, 3, 4]}
@@ -111,18 +109,24 @@ def test_crowds_outlines_angles_and_unlisted_images_are_said(tmp_path: Path) -> 
         box | {"segmentation": [], "attributes": {"rotation": 0.0}},
     ]
     write(tmp_path / "x.json", content(annotations=boxes))
-    found = read(tmp_path)
-    assert [record.place[-14:] for record in found.records] == ["annotations[1]", "annotations[2]", "annotations[3]"]
-    assert {(f.check, f.place.removeprefix(f"{tmp_path}/"), f.problem.split(";")[-1]) for f in found.findings} == {
-        ("crowd", "x.json: annotations[0]", "box (1.0, 2.0, 4.0, 6.0) is that of a crowd (iscrowd), not of one object"),
+    annotations = read(tmp_path)
+    assert [record.place[-14:] for record in annotations.records] == [
+        "annotations[1]",
+        "annotations[2]",
+        "annotations[3]",
+    ]
+    assert {
+        (f.check, f.place.removeprefix(f"{tmp_path}/"), f.problem.split(";")[-1]) for f in annotations.findings
+    } == {
+        ("crowd", "x.json: annotations[0]", "box (1.0, 2.0, 4.0, 6.0) contains a crowd (iscrowd), not a single object"),
         ("outline", "x.json: annotations[1]", " 1 more"),
-        ("turned-box", "x.json: annotations[2]", "box is turned by 30 degrees"),
+        ("turned-box", "x.json: annotations[2]", "box is rotated by 30 degrees"),
         ("unlisted-image", "images/b.jpg", " 1 more"),
     }
-    assert {finding.severity for finding in found.findings} == {Severity.WARNING}
+    assert {finding.severity for finding in annotations.findings} == {Severity.WARNING}
 
 
-def test_odd_numbers_are_kept_for_the_audit(tmp_path: Path) -> None:
+def test_non_finite_numbers_are_kept_for_the_audit(tmp_path: Path) -> None:
     text = json.dumps(content()).replace("[1, 2, 3.5, 4]", "[NaN, 2, -3, Infinity]")
     write(tmp_path / "x.json", text)
     (record,) = read(tmp_path).records
@@ -162,12 +166,12 @@ def test_odd_numbers_are_kept_for_the_audit(tmp_path: Path) -> None:
             content(annotations=[{"image_id": [7], "category_id": 3, "bbox": [1, 2, 3, 4]}]),
             r"s\[0\]\.image_id: .* not ",
         ),
-        (content(annotations=[{"image_id": 7, "bbox": [1, 2, 3, 4]}]), "has no category_id"),
-        (content(categories=[{"id": 3, "name": "a"}, {"id": 3, "name": "b"}]), "'a' and 'b' have the id 3"),
+        (content(annotations=[{"image_id": 7, "bbox": [1, 2, 3, 4]}]), "no category_id"),
+        (content(categories=[{"id": 3, "name": "a"}, {"id": 3, "name": "b"}]), "'a' and 'b' have the same id 3"),
         (content(categories=[{"id": 3}]), r"categories\[0\]\.name: Field required"),
     ],
 )
-def test_unreadable_entry_is_named(tmp_path: Path, entries: dict[str, Any] | str, words: str) -> None:
+def test_unreadable_entry_is_reported(tmp_path: Path, entries: dict[str, Any] | str, words: str) -> None:
     write(tmp_path / "x.json", entries)
     with pytest.raises(UserError, match=words) as error:
         read(tmp_path)
@@ -175,13 +179,13 @@ def test_unreadable_entry_is_named(tmp_path: Path, entries: dict[str, Any] | str
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_no_coco_json_is_an_error(tmp_path: Path) -> None:
+def test_missing_coco_files_are_an_error(tmp_path: Path) -> None:
     write(tmp_path / "x.json", '{"features": []}')
-    with pytest.raises(UserError, match="has no coco annotations"):
+    with pytest.raises(UserError, match="no coco annotations"):
         read(tmp_path)
 
 
-def test_links_to_images_stay_in_their_folder(tmp_path: Path) -> None:
+def test_linked_images_belong_to_the_folder_of_the_link(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
         picture(tmp_path / "elsewhere" / name)
     (tmp_path / "source" / "images").mkdir(parents=True)
@@ -190,7 +194,7 @@ def test_links_to_images_stay_in_their_folder(tmp_path: Path) -> None:
     assert read(tmp_path / "source").findings == []
 
 
-def test_list_that_is_left_out_is_empty(tmp_path: Path) -> None:
+def test_missing_list_is_empty(tmp_path: Path) -> None:
     write(tmp_path / "x.json", {"images": content()["images"]})
     assert [image.name for image in read(tmp_path).images] == ["a.jpg"]
     assert read(tmp_path).records == []

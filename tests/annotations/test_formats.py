@@ -20,13 +20,13 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> list[Scene]:
 
 
 def read_scenes(source: Path) -> list[Scene]:
-    found, findings = audit(formats.read(source), {CLASS_NAME: CLASS_NAME})
+    scenes, findings = audit(formats.read(source), {CLASS_NAME: CLASS_NAME})
     # what is true of the scenes, and nothing of what was bent on the way
     assert {finding.check for finding in findings} <= {"no-boxes", "tiny", "aspect", "near-duplicate"}
-    return found
+    return scenes
 
 
-def test_conversions_through_all_formats_keep_every_box(scenes: list[Scene], tmp_path: Path) -> None:
+def test_conversion_through_all_formats_keeps_all_boxes(scenes: list[Scene], tmp_path: Path) -> None:
     assert len(formats.WRITABLE) >= 5
     converted = scenes
     for name in (*formats.WRITABLE, *reversed(formats.WRITABLE)):
@@ -38,7 +38,7 @@ def test_conversions_through_all_formats_keep_every_box(scenes: list[Scene], tmp
 
 
 @pytest.mark.parametrize("name", formats.WRITABLE)
-def test_a_second_round_changes_nothing_more(tmp_path: Path, name: str) -> None:
+def test_second_conversion_changes_nothing(tmp_path: Path, name: str) -> None:
     for turn in range(3):
         source = tmp_path / str(turn - 1)
         formats.write(read_scenes(source) if turn else make_scenes(tmp_path / "s", seed=1), tmp_path / str(turn), name)
@@ -47,7 +47,7 @@ def test_a_second_round_changes_nothing_more(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", formats.WRITABLE)
-def test_tfrecords_become_every_format(scenes: list[Scene], tmp_path: Path, name: str) -> None:
+def test_tfrecord_converts_to_every_format(scenes: list[Scene], tmp_path: Path, name: str) -> None:
     records = []
     for scene in scenes:
         size, boxes = (scene.width, scene.height), scene.boxes.tolist()
@@ -59,26 +59,26 @@ def test_tfrecords_become_every_format(scenes: list[Scene], tmp_path: Path, name
     assert_same_scenes(read_scenes(tmp_path / "out"), scenes)
 
 
-def test_no_format_and_two_formats_are_refused(scenes: list[Scene], tmp_path: Path) -> None:
+def test_detect_rejects_no_format_and_several_formats(scenes: list[Scene], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="none of the formats") as error:
+    with pytest.raises(UserError, match="no known annotation format") as error:
         formats.detect(tmp_path / "empty")
     assert all(name in str(error.value) for name in formats.FORMATS)
     formats.write(scenes, tmp_path / "both", "coco")
     (tmp_path / "both" / "annotations.csv").write_text("image_id,class,bounds\n")
-    with pytest.raises(UserError, match="airbus and coco would fit; choose one with --format"):
+    with pytest.raises(UserError, match=r"several formats match \(airbus, coco\); choose one with --format"):
         formats.read(tmp_path / "both")
     assert len(formats.read(tmp_path / "both", "coco").images) == len(scenes)
 
 
-@pytest.mark.parametrize(("name", "words"), [("nowhere", "no such folder"), ("file", "is a file")])
-def test_a_source_is_a_folder(tmp_path: Path, name: str, words: str) -> None:
+@pytest.mark.parametrize(("name", "words"), [("nowhere", "no such folder"), ("file", "not a folder")])
+def test_source_must_be_a_folder(tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=words):
         formats.detect(tmp_path / name)
 
 
-def test_foreign_and_hidden_files_are_no_format(tmp_path: Path) -> None:
+def test_detect_ignores_unrelated_and_hidden_files(tmp_path: Path) -> None:
     for name, text in {
         "manifest.json": '{"images_sha256": {}}',
         "a.tif.aux.xml": "<PAMDataset/>",
@@ -90,11 +90,11 @@ def test_foreign_and_hidden_files_are_no_format(tmp_path: Path) -> None:
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    with pytest.raises(UserError, match="none of the formats"):
+    with pytest.raises(UserError, match="no known annotation format"):
         formats.detect(tmp_path)
 
 
-def test_out_appears_whole_or_not_at_all(scenes: list[Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_appears_only_if_complete(scenes: list[Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from oil_storage.annotations import coco
 
     def fail(scenes: Sequence[Scene], out: Path) -> None:
@@ -114,7 +114,7 @@ def test_out_appears_whole_or_not_at_all(scenes: list[Scene], tmp_path: Path, mo
     assert os.listdir(tmp_path) == ["out"]
 
 
-def test_a_folder_with_something_in_it_is_never_written_to(scenes: list[Scene], tmp_path: Path) -> None:
+def test_write_rejects_a_folder_that_is_not_empty(scenes: list[Scene], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").touch()
     with pytest.raises(UserError, match="not empty"):
@@ -124,7 +124,7 @@ def test_a_folder_with_something_in_it_is_never_written_to(scenes: list[Scene], 
     assert os.listdir(tmp_path) == ["out"]
 
 
-def test_partial_folder_of_another_living_process_stays(scenes: list[Scene], tmp_path: Path) -> None:
+def test_write_keeps_the_partial_folder_of_a_running_process(scenes: list[Scene], tmp_path: Path) -> None:
     host = partial_path(tmp_path / "out").name.split(".")[2]
     partial = tmp_path / f".out.{host}.{os.getppid()}.partial"
     partial.mkdir()
@@ -133,7 +133,7 @@ def test_partial_folder_of_another_living_process_stays(scenes: list[Scene], tmp
     assert sorted(os.listdir(tmp_path / "out")) == ["annotations.json", "images"]
 
 
-def test_folder_written_by_another_process_meanwhile_is_kept(
+def test_write_keeps_a_folder_that_another_process_wrote_meanwhile(
     scenes: list[Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from oil_storage.annotations import coco
@@ -149,7 +149,7 @@ def test_folder_written_by_another_process_meanwhile_is_kept(
     assert os.listdir(tmp_path / "out") == ["of another"]
 
 
-def test_a_link_to_an_empty_folder_is_written_through(scenes: list[Scene], tmp_path: Path) -> None:
+def test_write_follows_a_link_to_an_empty_folder(scenes: list[Scene], tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "there")
     formats.write(scenes, tmp_path / "out", "yolo")

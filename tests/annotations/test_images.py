@@ -19,36 +19,36 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_images_are_sorted_and_others_passed_over(folder: Path) -> None:
+def test_images_in_returns_sorted_images_only(folder: Path) -> None:
     assert image_files(folder) == images_in(folder) == [folder / "a.v2.jpg", folder / "b.PNG"]
     assert images_by_stem(folder) == {"a.v2": folder / "a.v2.jpg", "b": folder / "b.PNG"}
     assert images_in(folder / "nowhere") == []
 
 
-def test_no_folder_no_image_and_equal_names_are_errors(folder: Path) -> None:
+def test_image_files_rejects_missing_images_and_equal_names(folder: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         image_files(folder / "nowhere")
     (folder / "empty").mkdir()
-    with pytest.raises(UserError, match="no image in it"):
+    with pytest.raises(UserError, match="no image in this folder"):
         image_files(folder / "empty")
     (folder / "b.tif").touch()
-    with pytest.raises(UserError, match=r"b\.tif: has the same name as b\.PNG"):
+    with pytest.raises(UserError, match=r"b\.tif: same name as b\.PNG"):
         image_files(folder)
 
 
 @pytest.mark.parametrize(
     ("file_name", "name"), [("a.jpg", "a"), ("a.v2.TIF", "a.v2"), ("a.v2", "a.v2"), ("x/a.png", "a")]
 )
-def test_a_scene_is_called_like_its_image_without_the_suffix(file_name: str, name: str) -> None:
+def test_scene_name_omits_the_image_suffix(file_name: str, name: str) -> None:
     assert scene_name(file_name) == name
 
 
-def test_the_size_of_what_is_no_image_is_none(folder: Path) -> None:
+def test_image_size_of_another_file_is_none(folder: Path) -> None:
     assert image_size(folder / "b.PNG") == (20, 10)
     assert image_size(folder / "notes.txt") is None
 
 
-def test_a_tiff_s_world_file_travels_with_it(folder: Path) -> None:
+def test_copy_images_copies_world_files(folder: Path) -> None:
     for name in ("c.tif", "c.tfw", "c.tif.aux.xml", "c.txt"):
         (folder / name).write_text(name)
     scenes = [Scene("c", folder / "c.tif", 1, 1, np.empty((0, 4), np.float32))]
@@ -57,7 +57,7 @@ def test_a_tiff_s_world_file_travels_with_it(folder: Path) -> None:
     assert (folder / "out/images/c.tfw").read_text() == "c.tfw"
 
 
-def test_a_name_that_no_annotation_can_hold_is_refused(folder: Path) -> None:
+def test_images_in_rejects_names_that_are_not_utf8(folder: Path) -> None:
     (folder / "dépôt\u2028.jpg").touch()
     assert len(images_in(folder)) == 3
     Path(os.fsdecode(os.fsencode(folder) + b"/d\xe9pot.jpg")).touch()

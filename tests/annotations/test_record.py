@@ -9,13 +9,13 @@ from oil_storage.findings import Finding, Severity
 from oil_storage.scene import CLASS_NAME
 
 
-def test_a_name_that_is_taken_gets_its_place() -> None:
+def test_add_image_adds_the_location_to_a_duplicate_name() -> None:
     annotations = Annotations([], [], [])
     assert [annotations.add_image("a", None, (4, 3), place) for place in ("x:1", "x:2")] == ["a", "a (x:2)"]
     assert annotations.images == [ImageRecord("a", None, (4, 3), "x:1"), ImageRecord("a (x:2)", None, (4, 3), "x:2")]
 
 
-def test_first_warning_of_a_check_in_a_file_counts_the_others() -> None:
+def test_report_once_counts_repeated_warnings() -> None:
     annotations = Annotations([], [], [])
     for file, check, place in (
         ("a", "x", "a:1"),
@@ -43,20 +43,20 @@ def test_first_warning_of_a_check_in_a_file_counts_the_others() -> None:
         ("ship=-,ship=-", {"ship": None}),
     ],
 )
-def test_names_are_tanks_or_left_out(text: str | None, expected: dict[str, str | None]) -> None:
+def test_class_map_maps_names_to_tanks_or_none(text: str | None, expected: dict[str, str | None]) -> None:
     assert parse_class_map(text) == {CLASS_NAME: CLASS_NAME, **expected}
 
 
-def test_our_own_name_may_be_left_out() -> None:
+def test_class_map_may_leave_out_the_own_class() -> None:
     assert parse_class_map(f"{CLASS_NAME}=-") == {CLASS_NAME: None}
 
 
 @pytest.mark.parametrize("text", ["ship", "=-", "ship=", "ship=boat", "ship=-,", f"ship:{CLASS_NAME}"])
-def test_class_map_without_pairs_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match=r"is not NAME=oil-storage-tank, nor NAME=-"):
+def test_class_map_rejects_invalid_pairs(text: str) -> None:
+    with pytest.raises(UserError, match=r"invalid pair .*; give NAME=oil-storage-tank, or NAME=-"):
         parse_class_map(text)
 
 
-def test_a_name_has_one_meaning() -> None:
-    with pytest.raises(UserError, match="'ship' is both"):
+def test_class_map_rejects_a_name_with_two_meanings() -> None:
+    with pytest.raises(UserError, match="'ship' has two meanings"):
         parse_class_map(f"ship=-,ship={CLASS_NAME}")

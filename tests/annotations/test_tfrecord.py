@@ -24,7 +24,7 @@ BY_TENSORFLOW = (
     "m6}|lpOlnep<j`kSRuqC#Kpw{wA-G6p}`)Py39PdI)>G&R@q@!SBYev10M4#k<4qb1KG``#3g~EE;%Q$xL7|YF)1}ih)s%xi;0nmOOs0+i<*+uiV`"
     "6{E*>tHlEl1hE|%hq%mOY6E`Es8;{4L0<ka}g6d_>va50*5iEwd4WXdyBN-`k9!*<U0)r~etG&2-1%EoXtGtwuXWiZ{z$pwtd)ZBuS%H=P5+5z_Up^N"
 )
-"""A file that TensorFlow 2.21 wrote: a 6 x 4 PNG with two boxes, and the same without name, size and boxes."""
+"""File written by TensorFlow 2.21: a 6 x 4 PNG with two boxes, and the same PNG without name, size and boxes."""
 
 
 def read(source: Path) -> Annotations:
@@ -38,30 +38,30 @@ def encoded(kind: str = "PNG", size: tuple[int, int] = (20, 10)) -> bytes:
 
 
 def features(**changes: Any) -> dict[str, Any]:
-    """Of one image with two boxes; keys with ``__`` for ``/``, None takes a key away."""
+    """Return the features of an image with two boxes; ``__`` in a keyword means ``/``, and None removes a key."""
     boxes = [(2, 2.5, 9, 8), (10, 1, 20, 10)]
-    one = image_features(encoded(), "a.png", (20, 10), boxes, "tank")
-    one |= {key.replace("__", "/"): value for key, value in changes.items()}
-    return {key: value for key, value in one.items() if value is not None}
+    values = image_features(encoded(), "a.png", (20, 10), boxes, "tank")
+    values |= {key.replace("__", "/"): value for key, value in changes.items()}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def write(folder: Path, *records: dict[str, Any], name: str = "train.record") -> Path:
     return write_records(folder / name, [example(record) for record in records])
 
 
-def test_records_of_tensorflow_are_read(tmp_path: Path) -> None:
+def test_read_accepts_files_of_tensorflow(tmp_path: Path) -> None:
     (tmp_path / "a.tfrecord").write_bytes(zlib.decompress(base64.b85decode(BY_TENSORFLOW)))
-    found = read(tmp_path)
+    annotations = read(tmp_path)
     place = f"{tmp_path}/a.tfrecord: record"
-    assert [(image.name, image.size, image.place) for image in found.images] == [
+    assert [(image.name, image.size, image.place) for image in annotations.images] == [
         ("Öl 1.png", (6, 4), f"{place} 1"),
         ("empty", None, f"{place} 2"),
     ]
-    assert found.records == [
+    assert annotations.records == [
         Record("Öl 1.png", "tank", (0, 1, 3, 3), f"{place} 1: object 1"),
         Record("Öl 1.png", "ship", (2, 2, 6, 4), f"{place} 1: object 2"),
     ]
-    first, second = (image.path for image in found.images)
+    first, second = (image.path for image in annotations.images)
     assert first
     assert second
     assert (first.name, second.name) == ("Öl 1.png", "empty.png")
@@ -82,13 +82,13 @@ def test_records_of_tensorflow_are_read(tmp_path: Path) -> None:
         ("record", False),
     ],
 )
-def test_files_are_known_by_their_names(tmp_path: Path, name: str, fits: bool) -> None:
+def test_files_are_detected_by_name(tmp_path: Path, name: str, fits: bool) -> None:
     write(tmp_path, features(), name=name)
     assert bool(annotation_files(tmp_path)) == fits
     if fits:
         assert len(read(tmp_path).records) == 2
     else:
-        with pytest.raises(UserError, match="has no tfrecord annotations"):
+        with pytest.raises(UserError, match="no tfrecord annotations"):
             read(tmp_path)
 
 
@@ -106,7 +106,7 @@ def test_files_are_known_by_their_names(tmp_path: Path, name: str, fits: bool) -
         ("a.png", b"no image", "a.jpg"),
     ],
 )
-def test_images_are_extracted_as_they_are(tmp_path: Path, stated: str, data: bytes, name: str) -> None:
+def test_images_are_extracted_unchanged(tmp_path: Path, stated: str, data: bytes, name: str) -> None:
     write(tmp_path, features(image__filename=[stated.encode()], image__encoded=[data]))
     (image,) = read(tmp_path).images
     assert image.path
@@ -115,97 +115,101 @@ def test_images_are_extracted_as_they_are(tmp_path: Path, stated: str, data: byt
     assert tmp_path not in image.path.parents
 
 
-def test_the_images_are_gone_when_the_process_ends(tmp_path: Path) -> None:
+def test_extracted_images_are_removed_at_exit(tmp_path: Path) -> None:
     write(tmp_path, features())
     code = "import sys, pathlib; from oil_storage.annotations.formats import read; "
     code += "path = read(pathlib.Path(sys.argv[1])).images[0].path; print(path.is_file(), path)"
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
-    there, path = done.stdout.strip().split(" ", 1)
-    assert there == "True"
+    exists, path = done.stdout.strip().split(" ", 1)
+    assert exists == "True"
     assert not Path(path).exists()
     assert not Path(path).parents[2].exists()
 
 
-def test_records_without_a_name_and_with_the_same_name_keep_their_boxes_apart(tmp_path: Path) -> None:
+def test_records_with_missing_or_equal_names_keep_their_boxes_apart(tmp_path: Path) -> None:
     nameless = {"image__filename": None, "image__source_id": None}
     for shard in ("00000", "00001"):
         write(tmp_path, features(**nameless), features(), name=f"train.record-{shard}-of-00002")
-    found = read(tmp_path)
-    assert len({image.name for image in found.images}) == 4
-    assert len({image.path and image.path.stem for image in found.images}) == 3  # the audit finds the fourth by this
-    assert [record.image for record in found.records] == [image.name for image in found.images for _ in range(2)]
+    annotations = read(tmp_path)
+    assert len({image.name for image in annotations.images}) == 4
+    assert (
+        len({image.path and image.path.stem for image in annotations.images}) == 3
+    )  # the audit finds the fourth by this
+    assert [record.image for record in annotations.records] == [
+        image.name for image in annotations.images for _ in range(2)
+    ]
 
 
 @pytest.mark.parametrize("where", ["label_map.pbtxt", "train/oil_label_map.pbtxt", "other.pbtxt", None])
-def test_classes_without_text_are_named_by_the_label_map(tmp_path: Path, where: str | None) -> None:
+def test_label_map_names_classes_without_text(tmp_path: Path, where: str | None) -> None:
     labels = {"image__object__class__text": None, "image__object__class__label": [1, 2]}
     write(tmp_path, features(**labels), name="train/oil.record")
     if where:
         (tmp_path / where).write_text("item { id: 1 name: 'tank' }")
-    found = read(tmp_path)
-    assert [record.class_name for record in found.records] == ["tank" if where else "1", "2"]
-    assert len(found.files) == (2 if where else 1)
+    annotations = read(tmp_path)
+    assert [record.class_name for record in annotations.records] == ["tank" if where else "1", "2"]
+    assert len(annotations.files) == (2 if where else 1)
 
 
-def test_a_text_is_taken_before_the_number_and_a_difference_said(tmp_path: Path) -> None:
+def test_class_text_takes_precedence_and_differences_are_reported(tmp_path: Path) -> None:
     write(tmp_path, features(image__object__class__text=[b"ship", b""]))
     (tmp_path / "label_map.pbtxt").write_text("item { id: 1 name: 'tank' }")
-    found = read(tmp_path)
-    assert [record.class_name for record in found.records] == ["ship", "tank"]
-    assert [finding.check for finding in found.findings] == ["class-differs"]
+    annotations = read(tmp_path)
+    assert [record.class_name for record in annotations.records] == ["ship", "tank"]
+    assert [finding.check for finding in annotations.findings] == ["class-differs"]
 
 
-def test_crowds_groups_masks_and_difficult_objects_are_said(tmp_path: Path) -> None:
+def test_crowds_groups_masks_and_difficult_objects_are_reported(tmp_path: Path) -> None:
     write(tmp_path, features(image__object__is_crowd=[1, 0]))
     write(tmp_path, features(image__object__group_of=[0, 1], image__object__difficult=[1, 1]), name="b.record")
     write(tmp_path, features(image__object__mask=[b"x", b"y"]), name="c.record")
-    found = read(tmp_path)
-    assert len(found.records) == 4
-    said = {(finding.check, finding.place.removeprefix(f"{tmp_path}/")) for finding in found.findings}
-    assert said == {
+    annotations = read(tmp_path)
+    assert len(annotations.records) == 4
+    reported = {(finding.check, finding.place.removeprefix(f"{tmp_path}/")) for finding in annotations.findings}
+    assert reported == {
         ("crowd", "train.record: record 1: object 1"),
         ("crowd", "b.record: record 1: object 2"),
         ("difficult", "b.record: record 1: object 1"),
         ("outline", "c.record: record 1"),
     }
-    assert len(found.findings) == len(said)
+    assert len(annotations.findings) == len(reported)
 
 
-def test_a_size_that_is_not_stated_is_the_image_s(tmp_path: Path) -> None:
+def test_missing_size_is_read_from_the_image(tmp_path: Path) -> None:
     write(tmp_path, features(image__width=None, image__height=None))
-    found = read(tmp_path)
-    assert found.images[0].size is None
-    assert found.records[0].box == (2, 2.5, 9, 8)
+    annotations = read(tmp_path)
+    assert annotations.images[0].size is None
+    assert annotations.records[0].box == (2, 2.5, 9, 8)
 
 
-def test_a_missing_shard_is_an_error_and_the_others_are_read(tmp_path: Path) -> None:
+def test_missing_shard_is_an_error_and_the_others_are_read(tmp_path: Path) -> None:
     for shard in ("00000", "00002"):
         write(tmp_path, features(), name=f"train.record-{shard}-of-00003")
-    found = read(tmp_path)
-    assert len(found.records) == 4
-    assert [(f.severity, f.check) for f in found.findings] == [(Severity.ERROR, "missing-shard")]
-    assert "2 of 3" in found.findings[0].problem
-    assert "00001" in found.findings[0].problem
+    annotations = read(tmp_path)
+    assert len(annotations.records) == 4
+    assert [(f.severity, f.check) for f in annotations.findings] == [(Severity.ERROR, "missing-shard")]
+    assert "2 of 3" in annotations.findings[0].problem
+    assert "00001" in annotations.findings[0].problem
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"image__encoded": None}, "has no image/encoded"),
-        ({"image__encoded": [3]}, "has no image/encoded"),
-        ({"image__object__bbox__ymax": [0.5]}, r"ymax has 1 values, \[0\.5\]; it must have 2"),
-        ({"image__object__bbox__ymax": [b"x", b"y"]}, r"ymax has 2 values, \[b'x', b'y'\]; it must have 2 numbers"),
+        ({"image__encoded": None}, "no image/encoded"),
+        ({"image__encoded": [3]}, "no image/encoded"),
+        ({"image__object__bbox__ymax": [0.5]}, r"ymax has 1 values \(\[0\.5\]\); it must have 2"),
+        ({"image__object__bbox__ymax": [b"x", b"y"]}, r"ymax has 2 values \(\[b'x', b'y'\]\); it must have 2 numbers"),
         ({"image__object__class__text": [b"tank"], "image__object__class__label": None}, "2 boxes, but 1"),
-        ({"image__object__difficult": [1]}, r"difficult has 1 values, \[1\]; it must have 2"),
+        ({"image__object__difficult": [1]}, r"difficult has 1 values \(\[1\]\); it must have 2"),
     ],
 )
-def test_unreadable_example_is_named_by_record(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_unreadable_example_is_reported_with_its_record(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     write(tmp_path, features(image__filename=[b"0.png"]), features(**changes))
     with pytest.raises(UserError, match=rf"train\.record: record 2: .*{words}"):
         read(tmp_path)
 
 
-def test_no_example_and_no_label_map_are_named(tmp_path: Path) -> None:
+def test_invalid_examples_and_label_maps_are_reported(tmp_path: Path) -> None:
     write_records(tmp_path / "a.record", [b"\xff no message"])
     with pytest.raises(UserError, match=r"a\.record: record 1: not a tf\.train\.Example"):
         read(tmp_path)
@@ -214,7 +218,7 @@ def test_no_example_and_no_label_map_are_named(tmp_path: Path) -> None:
         read(tmp_path)
     (tmp_path / "label_map.pbtxt").write_text("item { id: 1 name: 'a' }")
     (tmp_path / "z_label_map.pbtxt").write_text("item { id: 1 name: 'b' }")
-    with pytest.raises(UserError, match=r"z_label_map\.pbtxt: id 1 is 'b', in label_map\.pbtxt 'a'"):
+    with pytest.raises(UserError, match=r"z_label_map\.pbtxt: id 1 is 'b' but 'a' in label_map\.pbtxt"):
         read(tmp_path)
 
 
@@ -222,28 +226,28 @@ RECORDS = [b"first", b"", b"third" * 5000]
 
 
 @pytest.mark.parametrize("name", ["a.record", "a.record.gz"])
-def test_records_come_back_gzip_or_not(tmp_path: Path, name: str) -> None:
+def test_read_records_returns_records_with_and_without_gzip(tmp_path: Path, name: str) -> None:
     assert list(read_records(write_records(tmp_path / name, RECORDS))) == RECORDS
 
 
-def test_gzip_is_known_by_its_bytes_and_not_by_its_name(tmp_path: Path) -> None:
+def test_gzip_is_detected_by_content(tmp_path: Path) -> None:
     path = tmp_path / "a.record"
     path.write_bytes(gzip.compress(b"".join(map(framed, RECORDS))))
     assert list(read_records(path)) == RECORDS
 
 
-def test_a_length_that_looks_like_gzip_is_none(tmp_path: Path) -> None:
+def test_length_that_resembles_gzip_is_not_gzip(tmp_path: Path) -> None:
     record = bytes(0x8B1F)
     path = write_records(tmp_path / "a.record", [record])
     assert path.read_bytes()[:2] == b"\x1f\x8b"
     assert list(read_records(path)) == [record]
 
 
-def test_an_empty_file_has_no_records(tmp_path: Path) -> None:
+def test_empty_file_has_no_records(tmp_path: Path) -> None:
     assert list(read_records(write_records(tmp_path / "a.record", []))) == []
 
 
-def test_records_of_tensorboard_are_read(tmp_path: Path) -> None:
+def test_read_records_accepts_files_of_tensorboard(tmp_path: Path) -> None:
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     path = tmp_path / "a.record"
@@ -256,23 +260,23 @@ def test_records_of_tensorboard_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_truncated_record_is_refused_by_number(tmp_path: Path, packed: bool) -> None:
+def test_truncated_record_is_reported_by_number(tmp_path: Path, packed: bool) -> None:
     content = framed(b"first") + framed(b"second")
     path = tmp_path / "a.record"
     for cut in range(1, len(framed(b"second"))):
         path.write_bytes(gzip.compress(content[:-cut]) if packed else content[:-cut])
-        with pytest.raises(UserError, match=r"a\.record: record 2: the file ends inside it"):
+        with pytest.raises(UserError, match=r"a\.record: record 2: the file ends in this record"):
             list(read_records(path))
 
 
-def test_a_cut_gzip_file_names_the_record(tmp_path: Path) -> None:
+def test_truncated_gzip_file_is_reported_by_record(tmp_path: Path) -> None:
     path = write_records(tmp_path / "a.record.gz", RECORDS)
     path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(UserError, match=r"record \d: the gzip file is cut"):
+    with pytest.raises(UserError, match=r"record \d: the gzip file is truncated"):
         list(read_records(path))
 
 
-def test_every_damaged_byte_is_found(tmp_path: Path) -> None:
+def test_each_damaged_byte_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "a.record"
     for at in range(len(framed(b"second"))):
         second = bytearray(framed(b"second"))
@@ -282,19 +286,19 @@ def test_every_damaged_byte_is_found(tmp_path: Path) -> None:
             list(read_records(path))
 
 
-def test_another_kind_of_file_is_named(tmp_path: Path) -> None:
+def test_other_files_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "a.record"
     path.write_text("image_id,class,bounds\n")
-    with pytest.raises(UserError, match=r"record 1: .*no TFRecord"):
+    with pytest.raises(UserError, match=r"record 1: .*not a TFRecord"):
         list(read_records(path))
 
 
-def test_lists_of_every_kind_come_back() -> None:
+def test_parse_example_returns_lists_of_each_kind() -> None:
     lists = {"a": [b"x", b"", "ö".encode()], "b": [0.5, -1.0], "c": [1, -1, 2**40], "d": []}
     assert parse_example(example(lists)) == lists
 
 
-def test_no_example_is_an_error() -> None:
+def test_parse_example_rejects_other_data() -> None:
     with pytest.raises(DecodeError):
         parse_example(b"\xff no message")
 
@@ -307,11 +311,11 @@ def test_no_example_is_an_error() -> None:
         "item { id: 1 name: 'tank' keypoints { id: 3 label: 'x' } } item { id: 2 name: 'ship' frequency: RARE }",
     ],
 )
-def test_label_maps_are_read_as_they_are_met(text: str) -> None:
+def test_parse_label_map_accepts_common_variants(text: str) -> None:
     assert parse_label_map(text) == {1: "tank", 2: "ship"}
 
 
 @pytest.mark.parametrize("text", ["item { id: x }", "item { id: 1", "tank"])
-def test_malformed_label_map_is_named_by_line(text: str) -> None:
+def test_malformed_label_map_is_reported_with_its_line(text: str) -> None:
     with pytest.raises(text_format.ParseError, match=r"2:\d+"):
         parse_label_map(f"\n{text}")

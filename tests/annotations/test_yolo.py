@@ -24,18 +24,18 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_lines_become_pixels_with_their_place(tmp_path: Path) -> None:
+def test_read_returns_boxes_in_pixels_with_their_location(tmp_path: Path) -> None:
     image = picture(tmp_path / "images/a.v2.jpg")
     file = write(tmp_path / "labels/a.v2.txt", "0 0.5 0.5 0.1 0.2\n\n1 0.25 0.25 -0.1 0.5\r\n")
     names = write(tmp_path / "data.yaml", "names: [tank, ship]\n")
     assert formats.detect(tmp_path) == "yolo"
-    found = read(tmp_path)
-    assert found.images == [ImageRecord("a.v2", image, None, str(file))]
-    assert found.records == [
+    annotations = read(tmp_path)
+    assert annotations.images == [ImageRecord("a.v2", image, None, str(file))]
+    assert annotations.records == [
         Record("a.v2", "tank", (90, 40, 110, 60), f"{file}:1"),
         Record("a.v2", "ship", (60, 0, 40, 50), f"{file}:3"),
     ]
-    assert (found.files, found.findings) == ([names, file], [])
+    assert (annotations.files, annotations.findings) == ([names, file], [])
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,13 @@ def test_lines_become_pixels_with_their_place(tmp_path: Path) -> None:
         ("a.jpg", "a.txt"),
     ],
 )
-def test_images_are_found_in_the_layouts_that_are_met(tmp_path: Path, image: str, label: str) -> None:
+def test_read_finds_images_in_common_layouts(tmp_path: Path, image: str, label: str) -> None:
     path = picture(tmp_path / image)
     write(tmp_path / label, "0 0.5 0.5 0.1 0.2\n")
     write(tmp_path / "classes.txt", "tank\n")
-    found = read(tmp_path)
-    assert [(one.path, one.name) for one in found.images] == [(path, "a")]
-    assert [record.class_name for record in found.records] == ["tank"]
+    annotations = read(tmp_path)
+    assert [(image.path, image.name) for image in annotations.images] == [(path, "a")]
+    assert [record.class_name for record in annotations.records] == ["tank"]
 
 
 @pytest.mark.parametrize(
@@ -69,64 +69,64 @@ def test_images_are_found_in_the_layouts_that_are_met(tmp_path: Path, image: str
         ("readme.txt", "", "1"),
     ],
 )
-def test_classes_have_names_or_are_called_by_number(tmp_path: Path, file: str, text: str, name: str) -> None:
+def test_class_name_is_its_number_if_no_file_names_it(tmp_path: Path, file: str, text: str, name: str) -> None:
     picture(tmp_path / "images/a.jpg")
     write(tmp_path / "labels/a.txt", "1 0.5 0.5 0.1 0.2")
     write(tmp_path / file, text)
-    found = read(tmp_path)
-    assert [record.class_name for record in found.records] == [name]
-    assert [image.name for image in found.images] == ["a"]
+    annotations = read(tmp_path)
+    assert [record.class_name for record in annotations.records] == [name]
+    assert [image.name for image in annotations.images] == ["a"]
 
 
-def test_missing_image_or_label_is_reported(tmp_path: Path) -> None:
+def test_images_and_labels_may_be_missing(tmp_path: Path) -> None:
     picture(tmp_path / "images/no_label.jpg")
     (tmp_path / "images/broken.jpg").write_bytes(b"no image")
     for name in ("no_image", "broken", "empty"):
         write(tmp_path / f"labels/{name}.txt", "" if name == "empty" else "0 0.5 0.5 0.1 0.2")
-    found = read(tmp_path)
-    assert {image.name: image.path and image.path.name for image in found.images} == {
+    annotations = read(tmp_path)
+    assert {image.name: image.path and image.path.name for image in annotations.images} == {
         "broken": "broken.jpg",
         "empty": None,
         "no_image": None,
         "no_label": "no_label.jpg",
     }
-    assert {record.image for record in found.records} == {"broken", "no_image"}
+    assert {record.image for record in annotations.records} == {"broken", "no_image"}
 
 
-def test_images_that_have_no_labels_folder_are_left_out_and_that_is_said(tmp_path: Path) -> None:
+def test_images_without_label_folder_are_left_out_and_reported(tmp_path: Path) -> None:
     picture(tmp_path / "images/train/a.jpg")
     picture(tmp_path / "images/test/b.jpg")
     write(tmp_path / "labels/train/a.txt", "0 0.5 0.5 0.1 0.2")
-    found = read(tmp_path)
-    assert [image.name for image in found.images] == ["a"]
-    assert [(finding.check, finding.place) for finding in found.findings] == [
+    annotations = read(tmp_path)
+    assert [image.name for image in annotations.images] == ["a"]
+    assert [(finding.check, finding.place) for finding in annotations.findings] == [
         ("unlabelled-folder", str(tmp_path / "images/test"))
     ]
 
 
-def test_equal_names_in_two_splits_keep_their_boxes_apart(tmp_path: Path) -> None:
+def test_images_with_the_same_name_keep_their_boxes_apart(tmp_path: Path) -> None:
     for number, split in enumerate(("train", "val")):
         picture(tmp_path / split / "images/a.jpg")
         write(tmp_path / split / "labels/a.txt", f"{number} 0.5 0.5 0.1 0.2")
-    found = read(tmp_path)
-    splits = {image.name: image.path.parts[-3] for image in found.images if image.path}
-    assert {splits[record.image]: record.class_name for record in found.records} == {"train": "0", "val": "1"}
+    annotations = read(tmp_path)
+    splits = {image.name: image.path.parts[-3] for image in annotations.images if image.path}
+    assert {splits[record.image]: record.class_name for record in annotations.records} == {"train": "0", "val": "1"}
 
 
-def test_outlines_are_read_as_their_bounds_and_said_unless_upright(tmp_path: Path) -> None:
+def test_outlines_become_bounding_boxes_and_are_reported_unless_upright(tmp_path: Path) -> None:
     picture(tmp_path / "images/a.jpg")
     upright = "0 0.1 0.2 0.3 0.2 0.3 0.6 0.1 0.6"
     turned = "0 0.5 0.1 0.7 0.5 0.5 0.9 0.3 0.5"
     outline = "0 0.5 0.1 0.7 0.5 0.5 0.9"
     file = write(tmp_path / "labels/a.txt", "\n".join((upright, turned, outline)))
-    found = read(tmp_path)
-    assert [record.box for record in found.records] == [(20, 20, 60, 60), (60, 10, 140, 90), (100, 10, 140, 90)]
-    (finding,) = found.findings
+    annotations = read(tmp_path)
+    assert [record.box for record in annotations.records] == [(20, 20, 60, 60), (60, 10, 140, 90), (100, 10, 140, 90)]
+    (finding,) = annotations.findings
     assert finding.place == f"{file}:2"
-    assert finding.problem == "outline of 4 points, not an upright box; 1 more"
+    assert finding.problem == "outline of 4 points, not an axis-aligned box; 1 more"
 
 
-def test_six_decimals_reach_the_border_and_not_beyond(tmp_path: Path) -> None:
+def test_boxes_with_six_decimals_end_at_the_border(tmp_path: Path) -> None:
     Image.new("RGB", (2560, 2560)).save(picture(tmp_path / "images/a.png"))
     width = 37 / 2560
     write(tmp_path / "labels/a.txt", f"0 {1 - width / 2:.6f} 0.5 {width:.6f} 1.0")
@@ -135,7 +135,7 @@ def test_six_decimals_reach_the_border_and_not_beyond(tmp_path: Path) -> None:
     assert record.box[2] <= 2560
 
 
-def test_odd_numbers_are_kept_for_the_audit(tmp_path: Path) -> None:
+def test_non_finite_numbers_are_kept_for_the_audit(tmp_path: Path) -> None:
     picture(tmp_path / "images/a.jpg")
     write(tmp_path / "labels/a.txt", "0 nan 0.5 0.1 inf")
     (record,) = read(tmp_path).records
@@ -146,9 +146,9 @@ def test_odd_numbers_are_kept_for_the_audit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("0 0.5 0.5 0.1", "4 words"),
-        ("0 0.5 0.5 0.1 0.2 0.9", "6 numbers, as predictions"),
-        ("0 0.5 0.5 0.1 0.2 0.9 0.1 0.2", "8 words"),
+        ("0 0.5 0.5 0.1", "4 values"),
+        ("0 0.5 0.5 0.1 0.2 0.9", "6 values"),
+        ("0 0.5 0.5 0.1 0.2 0.9 0.1 0.2", "8 values"),
         ("tank 0.5 0.5 0.1 0.2", "'tank'"),
         ("0 0.5 0,5 0.1 0.2", "'0,5'"),
         ("0.5 0.5 0.5 0.1 0.2", "class is 0.5"),
@@ -156,7 +156,7 @@ def test_odd_numbers_are_kept_for_the_audit(tmp_path: Path) -> None:
         ("nan 0.5 0.5 0.1 0.2", "class is nan"),
     ],
 )
-def test_malformed_box_is_named_by_line(tmp_path: Path, line: str, words: str) -> None:
+def test_malformed_box_is_reported_with_its_line(tmp_path: Path, line: str, words: str) -> None:
     write(tmp_path / "labels/a.txt", f"0 0.5 0.5 0.1 0.2\n{line}\n")
     with pytest.raises(UserError, match=rf"labels/a\.txt:2: .*{words}"):
         read(tmp_path)
@@ -165,13 +165,13 @@ def test_malformed_box_is_named_by_line(tmp_path: Path, line: str, words: str) -
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("data.yaml", b"a: b\nnames: [", "data.yaml:2: not YAML"),
+        ("data.yaml", b"a: b\nnames: [", "data.yaml:2: invalid YAML"),
         ("data.yaml", b"names: tank", "names is 'tank'"),
         ("classes.txt", b"\xff\xfe", "classes.txt: not UTF-8"),
         ("labels/a.txt", b"\xff\xfe", "a.txt: not UTF-8"),
     ],
 )
-def test_unreadable_label_file_is_named(tmp_path: Path, file: str, text: bytes, words: str) -> None:
+def test_unreadable_label_file_is_reported(tmp_path: Path, file: str, text: bytes, words: str) -> None:
     write(tmp_path / "labels/a.txt", "0 0.5 0.5 0.1 0.2")
     (tmp_path / file).write_bytes(text)
     with pytest.raises(UserError, match=words) as error:
@@ -179,6 +179,6 @@ def test_unreadable_label_file_is_named(tmp_path: Path, file: str, text: bytes, 
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_no_labels_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="has no yolo annotations; looked for labels/"):
+def test_missing_labels_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no yolo annotations; expected labels/"):
         read(tmp_path)

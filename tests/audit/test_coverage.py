@@ -24,7 +24,7 @@ def scene(boxes: Any, width: int = 2560, height: int = 2560) -> Scene:
 
 
 def random_boxes(number: int, width: int, height: int, seed: int = 0) -> np.ndarray:
-    """Boxes of 2 to 60 px, many of them at the border."""
+    """Return boxes of 2 to 60 px, many of them at the border."""
     rng = np.random.default_rng(seed)
     centres = rng.uniform((-10, -10), (width + 10, height + 10), (number, 2)).clip(1.5, (width - 1.5, height - 1.5))
     halves = np.exp(rng.uniform(np.log(1), np.log(30), (number, 2)))
@@ -33,7 +33,7 @@ def random_boxes(number: int, width: int, height: int, seed: int = 0) -> np.ndar
 
 
 def grid(generator: Any, width: int, height: int) -> list[Tensor]:
-    """All priors of an image, as mmdet's heads lay them over feature maps of this size."""
+    """Return all priors of an image, as the heads of mmdet generate them."""
     return generator.grid_priors([(-(-height // h), -(-width // w)) for w, h in generator.strides], device="cpu")
 
 
@@ -43,7 +43,7 @@ def levels_of(generator: Any) -> list[Level]:
 
 
 def tiny_config() -> Config:
-    """A RetinaNet on tiles of 100 px, shrunk to 90 x 60 px."""
+    """Return the config of a RetinaNet on tiles of 100 px that are resized to 90 x 60 px."""
     return Config(
         {
             "model": {
@@ -89,7 +89,7 @@ def tiny_config() -> Config:
     ids=["retina", "offset 0", "yolo", "ssd"],
 )
 @pytest.mark.parametrize(("width", "height"), [(128, 128), (150, 97)])
-def test_the_best_anchor_is_that_of_all_anchors(generator: dict[str, Any], width: int, height: int) -> None:
+def test_best_iou_equals_the_maximum_over_all_anchors(generator: dict[str, Any], width: int, height: int) -> None:
     built = TASK_UTILS.build(generator)
     boxes, size = torch.from_numpy(random_boxes(400, width, height)), torch.tensor([width, height])
     brute = [bbox_overlaps(boxes, anchors).amax(dim=1) for anchors in grid(built, width, height)]
@@ -97,13 +97,13 @@ def test_the_best_anchor_is_that_of_all_anchors(generator: dict[str, Any], width
     for level, wanted in zip(levels, brute, strict=True):
         torch.testing.assert_close(best_iou(level, boxes, size), wanted)
     matched = torch.stack(brute).amax(dim=0) >= 0.5
-    assert 20 < matched.sum() < 380, "a case in which nothing or all is matched shows nothing"
+    assert 20 < matched.sum() < 380, "the test needs matched and unmatched boxes"
     assert torch.equal(is_covered(levels, boxes, size), matched)
 
 
 @pytest.mark.parametrize("offset", [0, 0.5])
 @pytest.mark.parametrize(("width", "height"), [(128, 128), (150, 97)])
-def test_a_box_holds_a_point_where_one_of_all_points_is_inside(offset: float, width: int, height: int) -> None:
+def test_holds_a_point_equals_a_search_over_all_points(offset: float, width: int, height: int) -> None:
     built = TASK_UTILS.build({"type": "MlvlPointGenerator", "strides": [8, 16], "offset": offset})
     on_the_grid = torch.tensor([[8.0, 8, 16, 16], [8, 8, 17, 17], [0, 0, 4, 4], [0, 0, 4.5, 4.5], [4, 4, 12, 12]])
     boxes = torch.cat([on_the_grid, torch.from_numpy(random_boxes(400, width, height))])
@@ -111,7 +111,7 @@ def test_a_box_holds_a_point_where_one_of_all_points_is_inside(offset: float, wi
     levels = levels_of(built)
     brute = []
     for level, points in zip(levels, grid(built, width, height), strict=True):
-        inside = (points > boxes[:, None, :2]) & (points < boxes[:, None, 2:])  # as mmdet's assigners: strictly
+        inside = (points > boxes[:, None, :2]) & (points < boxes[:, None, 2:])  # strict, like the assigners of mmdet
         brute.append(inside.all(dim=2).any(dim=1))
         assert torch.equal(holds_a_point(level, boxes, size), brute[-1])
     holding = torch.stack(brute).any(dim=0)
@@ -120,10 +120,10 @@ def test_a_box_holds_a_point_where_one_of_all_points_is_inside(offset: float, wi
 
 
 @pytest.mark.parametrize(("width", "height"), [(260, 180), (70, 250)], ids=["cut", "narrower than a tile"])
-def test_scenes_are_cut_and_resized_as_for_the_network(width: int, height: int) -> None:
+def test_coverage_uses_the_tiles_and_resizing_of_the_test_loader(width: int, height: int) -> None:
     boxes = random_boxes(300, width, height)
     generator = TASK_UTILS.build({"type": "AnchorGenerator", **RETINA})
-    anchors = torch.cat(grid(generator, 128, 64))  # what the network is given is padded
+    anchors = torch.cat(grid(generator, 128, 64))  # the network input is padded
     hit = np.zeros(len(boxes), bool)
     for window in tile_grid(width, height, 100, 20):
         side = window[2:] - window[:2]
@@ -141,7 +141,7 @@ def test_scenes_are_cut_and_resized_as_for_the_network(width: int, height: int) 
     ]
 
 
-def test_bins_hold_their_lower_border_and_are_named() -> None:
+def test_size_bins_include_their_lower_bound_and_have_names() -> None:
     boxes = [[10, 10, 10 + side, 10 + side] for side in (7, 8, 15, 16, 31, 32, 63, 64)]
     coverage = anchor_coverage(tiny_config(), [scene(boxes)])
     assert coverage.boxes == (1, 2, 2, 2, 1)
@@ -150,7 +150,7 @@ def test_bins_hold_their_lower_border_and_are_named() -> None:
     assert lines[-1].split() == ["all", "8", "boxes", f"{sum(coverage.covered) / 8:.1%}"]
 
 
-def test_a_box_that_no_tile_shows_enough_of_is_not_covered() -> None:
+def test_box_that_no_tile_shows_sufficiently_is_not_covered() -> None:
     cfg = tiny_config()
     cfg.test_dataloader.dataset.overlap = 0
     at_the_corner, in_a_tile = [92, 92, 108, 108], [42, 42, 58, 58]
@@ -158,7 +158,7 @@ def test_a_box_that_no_tile_shows_enough_of_is_not_covered() -> None:
     assert (sum(coverage.boxes), sum(coverage.covered)) == (2, 1)
 
 
-def test_no_boxes_and_no_scenes_are_no_fault() -> None:
+def test_coverage_without_boxes_or_scenes_is_empty() -> None:
     for scenes in ([], [scene([])]):
         coverage = anchor_coverage(tiny_config(), scenes)
         assert coverage.boxes == coverage.covered == (0,) * 5
@@ -200,7 +200,7 @@ def test_no_boxes_and_no_scenes_are_no_fault() -> None:
     ],
     ids=["dino", "sparse r-cnn", "fcos", "yolox", "rpn", "centernet"],
 )
-def test_each_kind_of_head_is_known(model: dict[str, Any], priors: Priors) -> None:
+def test_each_kind_of_head_has_its_priors(model: dict[str, Any], priors: Priors) -> None:
     cfg = tiny_config()
     cfg.model = model
     coverage = anchor_coverage(cfg, [scene([[10, 10, 70, 70]])])
@@ -209,7 +209,7 @@ def test_each_kind_of_head_is_known(model: dict[str, Any], priors: Priors) -> No
     assert str(coverage).startswith(str(priors))
 
 
-def test_a_config_without_tiles_is_refused() -> None:
+def test_config_without_tiles_is_rejected() -> None:
     cfg = tiny_config()
     del cfg.test_dataloader.dataset["tile"]
     with pytest.raises(UserError, match="has no tile and overlap"):
@@ -217,7 +217,7 @@ def test_a_config_without_tiles_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_documented_coverage_of_airbus_scenes_holds(airbus: Path) -> None:
+def test_coverage_of_airbus_scenes_matches_the_documentation(airbus: Path) -> None:
     scenes, _ = audit(formats.read(airbus), {"oil-storage-tank": "oil-storage-tank"})
     cfg = Config.fromfile("configs/oil/ssd_r101.py")
     shrunk = anchor_coverage(cfg, scenes)

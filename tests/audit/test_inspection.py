@@ -32,29 +32,29 @@ def inspected(source: Path) -> Inspected:
     return inspect(formats.read(source), CLASSES)
 
 
-def test_a_right_source_has_nothing_to_report(tmp_path: Path) -> None:
-    found = inspected(write_source(tmp_path / "source", 4, {}))
-    assert found.alignment.answer == Answer.YES
-    assert [finding for finding in found.findings if finding.severity == Severity.ERROR] == []
-    assert [scene.scene_id for scene in found.fit] == [f"scene_{index}" for index in range(4)]
-    assert found.same_ground == []
+def test_correct_source_has_no_errors(tmp_path: Path) -> None:
+    result = inspected(write_source(tmp_path / "source", 4, {}))
+    assert result.alignment.answer == Answer.YES
+    assert [finding for finding in result.findings if finding.severity == Severity.ERROR] == []
+    assert [scene.scene_id for scene in result.fit] == [f"scene_{index}" for index in range(4)]
+    assert result.same_ground == []
 
 
 @pytest.mark.slow
-def test_wrong_scenes_are_named_left_out_and_mended(tmp_path: Path) -> None:
+def test_misaligned_scenes_are_reported_excluded_and_repaired(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 6, {1: Fault("transposed")}, exchanged=[3, 5])
-    found = inspected(source)
-    assert found.alignment.answer == Answer.YES
-    wrong = {name: verdict.fault for name, verdict in found.alignment.scenes.items() if verdict.answer == Answer.NO}
+    result = inspected(source)
+    assert result.alignment.answer == Answer.YES
+    wrong = {name: verdict.fault for name, verdict in result.alignment.scenes.items() if verdict.answer == Answer.NO}
     assert wrong == {
         "scene_1": Fault("transposed"),
         "scene_3": Fault(faults.ELSEWHERE, image="scene_5"),
         "scene_5": Fault(faults.ELSEWHERE, image="scene_3"),
     }
-    assert [scene.scene_id for scene in found.fit] == ["scene_0", "scene_2", "scene_4"]
-    errors = [finding for finding in found.findings if finding.severity == Severity.ERROR]
+    assert [scene.scene_id for scene in result.fit] == ["scene_0", "scene_2", "scene_4"]
+    errors = [finding for finding in result.findings if finding.severity == Severity.ERROR]
     assert sorted(Path(finding.place).stem for finding in errors) == sorted(wrong)
-    mended, undone = mend(formats.read(source), found.alignment, SIZES)
+    mended, undone = mend(formats.read(source), result.alignment, SIZES)
     assert sorted(undone) == sorted(wrong)
     for index, scene in enumerate(audit(mended, CLASSES)[0]):
         assert np.allclose(np.sort(scene.boxes, axis=0), np.sort(scene_of_discs(index)[1], axis=0), atol=0.01)
@@ -69,48 +69,48 @@ def test_wrong_scenes_are_named_left_out_and_mended(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_a_fault_of_all_scenes_is_one_error_and_mended(tmp_path: Path, fault: Fault) -> None:
+def test_common_fault_is_reported_once_and_repaired(tmp_path: Path, fault: Fault) -> None:
     source = write_source(tmp_path / "source", 5, dict.fromkeys(range(5), fault))
-    found = inspected(source)
-    assert found.alignment.fault.kind == fault.kind
-    assert found.fit == []
-    errors = [finding for finding in found.findings if finding.severity == Severity.ERROR]
+    result = inspected(source)
+    assert result.alignment.fault.kind == fault.kind
+    assert result.fit == []
+    errors = [finding for finding in result.findings if finding.severity == Severity.ERROR]
     assert [finding.check for finding in errors] == ["misaligned"]
-    mended, _ = mend(formats.read(source), found.alignment, SIZES)
+    mended, _ = mend(formats.read(source), result.alignment, SIZES)
     for index, scene in enumerate(audit(mended, CLASSES)[0]):
         assert np.abs(scene.boxes - scene_of_discs(index)[1]).max() < 1.0
 
 
 @pytest.mark.slow
-def test_boxes_that_are_given_away_leave_no_empty_scene(tmp_path: Path) -> None:
+def test_repair_removes_scenes_whose_boxes_were_moved_away(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 3, {})
-    found = inspected(source).alignment
+    alignment = inspected(source).alignment
     given = {"scene_0": "scene_1", "scene_1": "scene_2"}
     verdicts = {
-        name: replace(found.scenes[name], answer=Answer.NO, fault=Fault(faults.ELSEWHERE, image=other))
+        name: replace(alignment.scenes[name], answer=Answer.NO, fault=Fault(faults.ELSEWHERE, image=other))
         for name, other in given.items()
     }
-    mended, undone = mend(formats.read(source), replace(found, scenes={**found.scenes, **verdicts}), SIZES)
+    mended, undone = mend(formats.read(source), replace(alignment, scenes={**alignment.scenes, **verdicts}), SIZES)
     assert without_boxes(undone) == {"scene_0"}
     assert [image.name for image in mended.images] == ["scene_1", "scene_2"]
     assert len(mended.records) == 120
 
 
 @pytest.mark.slow
-def test_scenes_that_exchange_boxes_are_left_together(tmp_path: Path) -> None:
+def test_repair_leaves_both_scenes_of_an_exchange_unchanged(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 6, {1: Fault("transposed")}, exchanged=[3, 5])
-    annotations, found = formats.read(source), inspected(source).alignment
-    mended, undone = mend(annotations, found, SIZES, leave={"scene_3"})
+    annotations, alignment = formats.read(source), inspected(source).alignment
+    mended, undone = mend(annotations, alignment, SIZES, leave={"scene_3"})
     assert sorted(undone) == ["scene_1"]
     before, after = (
-        [record for record in one.records if record.image in ("scene_3", "scene_5")] for one in (annotations, mended)
+        [record for record in item.records if record.image in ("scene_3", "scene_5")] for item in (annotations, mended)
     )
     assert before
     assert after == before
 
 
 @pytest.mark.slow
-def test_many_boxes_on_nothing_are_a_warning(tmp_path: Path) -> None:
+def test_many_suspect_boxes_are_a_warning(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 2, {})
     assert "suspects" not in {finding.check for finding in inspected(source).findings}
     table = source / "annotations.csv"
@@ -123,23 +123,23 @@ def test_many_boxes_on_nothing_are_a_warning(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 5, 6])
-def test_rendered_scenes_are_no_false_alarm(tmp_path: Path, seed: int) -> None:
+def test_synthetic_scenes_have_no_errors(tmp_path: Path, seed: int) -> None:
     assert make_synthetic([str(tmp_path / "source"), "--scenes", "30", "--size", "1280", "--seed", str(seed)]) == 0
-    found = inspected(tmp_path / "source")
-    assert found.alignment.answer == Answer.YES
-    assert [finding for finding in found.findings if finding.severity == Severity.ERROR] == []
+    result = inspected(tmp_path / "source")
+    assert result.alignment.answer == Answer.YES
+    assert [finding for finding in result.findings if finding.severity == Severity.ERROR] == []
 
 
-def test_half_an_image_is_an_error(tmp_path: Path) -> None:
+def test_truncated_image_is_an_error(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 3, {})
     victim = source / "images" / "scene_1.png"
     victim.write_bytes(victim.read_bytes()[:20_000])
-    found = inspected(source)
-    assert [scene.scene_id for scene in found.fit] == ["scene_0", "scene_2"]
-    assert [finding.check for finding in found.findings if finding.severity == Severity.ERROR] == ["damaged-image"]
+    result = inspected(source)
+    assert [scene.scene_id for scene in result.fit] == ["scene_0", "scene_2"]
+    assert [finding.check for finding in result.findings if finding.severity == Severity.ERROR] == ["damaged-image"]
 
 
-def test_a_box_on_nothing_is_a_suspect(tmp_path: Path) -> None:
+def test_box_without_a_tank_is_a_suspect(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 3, {})
     with (source / "annotations.csv").open("a") as file:
         file.write('scene_1,oil-storage-tank,"(1, 1, 3.5, 60)"\n')
@@ -147,8 +147,8 @@ def test_a_box_on_nothing_is_a_suspect(tmp_path: Path) -> None:
     assert f"{source}/annotations.csv:{last}" in [suspect.record.place for suspect in inspected(source).suspects]
 
 
-def test_scenes_that_overlap_by_their_coordinates_are_kept_together(tmp_path: Path) -> None:
-    """Too small and too plain for their pixels to tell; the second in the coordinates of the next zone."""
+def test_scenes_that_overlap_in_coordinates_stay_in_one_split(tmp_path: Path) -> None:
+    """Use scenes without texture, one of them in the coordinates of the adjacent UTM zone."""
     source = tmp_path / "source"
     source.mkdir()
     places = {
@@ -171,10 +171,10 @@ def test_scenes_that_overlap_by_their_coordinates_are_kept_together(tmp_path: Pa
         assert sum({"a", "b"} <= set(scenes) for scenes in manifest["split"].values()) == 1
 
 
-def test_scenes_too_small_to_compare_are_pointed_out(tmp_path: Path) -> None:
+def test_scenes_too_small_to_compare_are_reported(tmp_path: Path) -> None:
     source = write_raw_data(tmp_path / "small", scenes=3, size=128, tanks=2)
-    untold = [finding for finding in inspected(source).findings if finding.check == "same-ground-unknown"]
-    assert [Path(finding.place).name for finding in untold] == ["scene_0.jpg"]
-    assert "and 2 more" in untold[0].problem
+    unknown = [finding for finding in inspected(source).findings if finding.check == "same-ground-unknown"]
+    assert [Path(finding.place).name for finding in unknown] == ["scene_0.jpg"]
+    assert "; 2 more" in unknown[0].problem
     source = write_raw_data(tmp_path / "large", scenes=3, size=256)
     assert "same-ground-unknown" not in [finding.check for finding in inspected(source).findings]

@@ -17,13 +17,13 @@ from oil_storage.scene import Scene
 from oil_storage.synthetic.rendering import render_scene
 
 KNOWN_PAIR = ("058b9459-27b9-4047-b3ad-ecaa7e42399c", "8e40cbf3-aea6-497c-83ed-5f9929e4ccde")
-"""Of the real scenes; 63 % of their ground."""
+"""The only pair of overlapping scenes in the Airbus data; they share 63 % of their area."""
 SIDE = 320
 Image = NDArray[np.uint8]
 
 
 def ground(seed: int, height: int = 2 * SIDE, width: int = 2 * SIDE) -> Image:
-    """Grey ground with detail of every size."""
+    """Return grey ground with texture at several scales."""
     rng = np.random.default_rng(seed)
     sizes = (1, 2, 4, 8, 16)
     detail = sum(
@@ -60,7 +60,7 @@ def others() -> list[Fingerprint]:
     [(304, 0), (0, -304), (-248, 248), (152, -152), (3, 1)],
     ids=lambda shift: str(shift),
 )
-def test_overlapping_windows_are_found_from_five_percent_up(x: int, y: int, others: list[Fingerprint]) -> None:
+def test_find_overlaps_detects_windows_that_share_five_percent(x: int, y: int, others: list[Fingerprint]) -> None:
     whole = ground(abs(x) + 7 * abs(y))
     left, top = max(0, -x), max(0, -y)
     first = whole[top : top + SIDE, left : left + SIDE]
@@ -74,7 +74,7 @@ def test_overlapping_windows_are_found_from_five_percent_up(x: int, y: int, othe
 
 
 @pytest.mark.parametrize(("like", "found"), [(0, []), (2, [("first", "second")])])
-def test_two_points_tell_of_a_shift(like: int, found: list[tuple[str, str]], others: list[Fingerprint]) -> None:
+def test_two_matches_suffice_for_a_shift(like: int, found: list[tuple[str, str]], others: list[Fingerprint]) -> None:
     whole, shift = ground(3), 200
     first, second = fingerprints({"first": whole[:SIDE, :SIDE], "second": whole[:SIDE, shift : shift + SIDE]})
     is_common = second.points[:, 0] < SIDE - shift
@@ -109,7 +109,7 @@ WHOLE = [(0, 0), (SIDE, 0), (SIDE, SIDE), (0, SIDE)]
     ],
     ids=["copy", "turned", "upside-down", "mirrored", "flipped", "transposed", "coarser", "halved", "crop"],
 )
-def test_copies_are_found_and_where_they_lie(change, expected, others: list[Fingerprint]) -> None:
+def test_find_overlaps_locates_transformed_copies(change, expected, others: list[Fingerprint]) -> None:
     image = ground(1, SIDE, SIDE)
     copy = np.ascontiguousarray(change(image))
     overlaps = find_overlaps([*others, *fingerprints({"image": image, "changed": jpeg(copy, 80)})])
@@ -121,7 +121,7 @@ def test_copies_are_found_and_where_they_lie(change, expected, others: list[Fing
 
 
 @pytest.mark.slow
-def test_odd_sides_do_not_shift_the_mirrored_copy() -> None:
+def test_mirrored_copy_with_odd_sides_is_not_shifted() -> None:
     image = ground(2, 1297, 1299)
     assert (reduction := fingerprint("image", image).reduction) > 1
     overlaps = find_overlaps(fingerprints({"a": image, "b": np.ascontiguousarray(image[:, ::-1])}))
@@ -132,7 +132,7 @@ def test_odd_sides_do_not_shift_the_mirrored_copy() -> None:
 
 
 @pytest.mark.slow
-def test_equal_scenes_give_equal_answers_in_any_order(others: list[Fingerprint]) -> None:
+def test_overlaps_do_not_depend_on_the_order_of_scenes(others: list[Fingerprint]) -> None:
     whole = ground(3)
     scenes = [*others, *fingerprints({"a": whole[:SIDE, :SIDE], "b": whole[100 : 100 + SIDE, 50 : 50 + SIDE]})]
     once = find_overlaps(scenes)
@@ -143,14 +143,14 @@ def test_equal_scenes_give_equal_answers_in_any_order(others: list[Fingerprint])
     assert (once[0].matrix == again[0].matrix).all()
 
 
-def test_synthetic_scenes_share_no_ground() -> None:
+def test_synthetic_scenes_do_not_overlap() -> None:
     scenes = [render_scene(0, index, SIDE)[0] for index in range(6)]
     assert find_overlaps(fingerprints({str(index): image for index, image in enumerate(scenes)})) == []
 
 
 @pytest.mark.slow
-def test_a_common_frame_is_no_common_ground() -> None:
-    """Rasters turned on the ground stand in black, all alike."""
+def test_common_black_frame_is_not_shared_ground() -> None:
+    """Rotated rasters all have the same black frame."""
     inside = np.zeros((SIDE, SIDE, 1), np.uint8)
     cv2.fillPoly(inside, [cv2.boxPoints(((SIDE / 2, SIDE / 2), (0.5 * SIDE, 0.5 * SIDE), 17)).astype(int)], 1)
     scenes = {str(seed): jpeg(ground(seed, SIDE, SIDE) * inside, 85) for seed in range(8)}
@@ -159,14 +159,14 @@ def test_a_common_frame_is_no_common_ground() -> None:
     assert pairs(find_overlaps(fingerprints(scenes))) == [("3", "copy")]
 
 
-def test_a_common_inscription_is_no_common_ground() -> None:
+def test_common_caption_is_not_shared_ground() -> None:
     scenes = {str(seed): ground(seed, SIDE, SIDE) for seed in range(4)}
     for image in scenes.values():
         cv2.putText(image, "(c) survey 1:10000", (6, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2)
     assert find_overlaps(fingerprints(scenes)) == []
 
 
-def test_scenes_without_detail_share_nothing() -> None:
+def test_scenes_without_texture_do_not_overlap() -> None:
     assert find_overlaps([]) == []
     blank = {str(level): np.full((SIDE, SIDE, 3), level, np.uint8) for level in (0, 90, 255)}
     assert find_overlaps(fingerprints(blank)) == []
@@ -175,7 +175,7 @@ def test_scenes_without_detail_share_nothing() -> None:
     assert find_overlaps(fingerprints({"alone": ground(0, SIDE, SIDE)})) == []
 
 
-def test_footprints_overlap_where_their_areas_do() -> None:
+def test_footprints_overlap_if_their_areas_do() -> None:
     footprints = {
         "d": shapely.box(0, 0, 10, 10),
         "a": shapely.box(8, 0, 18, 10),
@@ -232,14 +232,14 @@ def scene(name: str, place: Georeference | None) -> Scene:
 
 
 def reprojected(crs: str, shift: float) -> Georeference:
-    """The place of a scene ``shift`` metres east of that at :data:`NORTH_UP`, in another system."""
+    """Return the georeference, in ``crs``, of a scene ``shift`` metres east of :data:`NORTH_UP`."""
     east, north = np.array([(0, 0), (200, 0), (0, -160)]).T + np.array([[595_000 + shift], [5_750_000]])
     (x, right, low), (y, right_y, low_y) = transform("EPSG:32631", crs, east, north)
     sides = (right - x) / 100, (low - x) / 80, x, (right_y - y) / 100, (low_y - y) / 80, y
     return Georeference(crs, sides)
 
 
-def test_areas_are_longitudes_and_latitudes() -> None:
+def test_footprints_are_in_longitude_and_latitude() -> None:
     area = footprints([scene("a", Georeference("EPSG:32631", NORTH_UP))])["a"]
     (x,), (y,) = transform("EPSG:32631", "OGC:CRS84", [595_100], [5_749_920])
     assert shapely.contains_xy(area, x, y)
@@ -247,14 +247,14 @@ def test_areas_are_longitudes_and_latitudes() -> None:
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32631", "EPSG:32632", "EPSG:3857", "EPSG:4326"])
-def test_overlaps_are_found_across_coordinate_systems(crs: str) -> None:
+def test_footprints_overlap_across_coordinate_systems(crs: str) -> None:
     for shift, shared in ((0, [1.0]), (100, [0.5]), (190, [0.05]), (201, [])):
         scenes = [scene("a", Georeference("EPSG:32631", NORTH_UP)), scene("b", reprojected(crs, shift))]
         overlaps = overlaps_from_coordinates(footprints(scenes))
         assert [overlap.shared for overlap in overlaps] == pytest.approx(shared, abs=0.003)
 
 
-def test_scenes_that_are_nowhere_on_the_earth_are_left_out() -> None:
+def test_footprints_omit_scenes_without_position_on_earth() -> None:
     own = Georeference(None, (1.0, 0.0, 5.0, 0.0, 1.0, 5.0))
     lost = Georeference("EPSG:32631", (2.0, 0.0, float("inf"), 0.0, -2.0, 0.0))
     assert footprints([scene("a", None), scene("b", own), scene("c", own), scene("d", lost)]) == {}

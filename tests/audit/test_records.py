@@ -32,7 +32,7 @@ def record(box: Box = (1, 2, 9, 9), image: str = "a", class_name: str = CLASS_NA
 def judged(folder: Path, *records: Record, size: tuple[int, int] | None = None) -> tuple[list[Scene], list[Finding]]:
     images = [ImageRecord(path.stem, path, size, str(path)) for path in sorted(folder.iterdir())]
     named = {image.name for image in images}
-    missing = [ImageRecord(one.image, None, None, one.place) for one in records if one.image not in named]
+    missing = [ImageRecord(item.image, None, None, item.place) for item in records if item.image not in named]
     return audit(Annotations([*images, *missing], list(records), []), CLASSES)
 
 
@@ -59,7 +59,7 @@ def checks(findings: list[Finding], severity: Severity) -> list[str]:
         ((0, 20, 10, 60), [0, 20, 10, 60], None),  # cut by the border
     ],
 )
-def test_a_box_is_kept_repaired_or_dropped_and_that_is_said(
+def test_audit_keeps_repairs_or_drops_a_box_and_reports_it(
     images: Path, box: Box, kept: list[float] | None, check: str | None
 ) -> None:
     scenes, findings = judged(images, record(box), record(image="b"))
@@ -81,13 +81,13 @@ def test_a_box_is_kept_repaired_or_dropped_and_that_is_said(
         ((30, 20, 60, 50), 2, None),
     ],
 )
-def test_a_box_written_again_is_said(images: Path, second: Box, kept: int, check: str | None) -> None:
+def test_audit_reports_duplicate_boxes(images: Path, second: Box, kept: int, check: str | None) -> None:
     scenes, findings = judged(images, record((10, 20, 40, 50)), record(second), record((10, 20, 40, 50), "b"))
     assert [len(scene.boxes) for scene in scenes] == [kept, 1]
     assert checks(findings, Severity.WARNING) == ([] if check is None else [check])
 
 
-def test_an_image_without_boxes_is_a_scene(images: Path) -> None:
+def test_image_without_boxes_becomes_a_scene(images: Path) -> None:
     scenes, findings = judged(images, record())
     assert [(scene.scene_id, scene.width, scene.height) for scene in scenes] == [("a", 100, 80), ("b", 100, 80)]
     assert scenes[1].boxes.shape == (0, 4)
@@ -97,18 +97,18 @@ def test_an_image_without_boxes_is_a_scene(images: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "check", "words"),
     [
-        (record(image="c"), "missing-image", "f.csv:9: names the image 'c'"),
+        (record(image="c"), "missing-image", "f.csv:9: image 'c' is missing"),
         (record(class_name="ship"), "unknown-class", "f.csv:9: class 'ship' is unknown"),
     ],
 )
-def test_unusable_record_is_an_error_with_its_place(images: Path, bad: Record, check: str, words: str) -> None:
+def test_unusable_record_is_an_error_with_its_location(images: Path, bad: Record, check: str, words: str) -> None:
     scenes, findings = judged(images, record(), bad)
     assert [len(scene.boxes) for scene in scenes] == [1, 0]
     assert checks(findings, Severity.ERROR) == [check]
     assert any(words in str(finding) for finding in findings)
 
 
-def test_a_class_that_is_mapped_is_taken_or_left(images: Path) -> None:
+def test_class_map_selects_or_ignores_classes(images: Path) -> None:
     annotations = Annotations(
         [ImageRecord("a", images / "a.jpg", None, "a")],
         [record((1, 2, 9, 9), class_name="tank"), record((20, 20, 30, 30), class_name="ship")],
@@ -119,13 +119,13 @@ def test_a_class_that_is_mapped_is_taken_or_left(images: Path) -> None:
     assert findings == []
 
 
-def test_no_usable_box_is_the_end(images: Path) -> None:
+def test_audit_fails_without_usable_boxes(images: Path) -> None:
     with pytest.raises(UserError, match=r"no image has a usable box.*\n.*f\.csv:9: .*no area"):
         judged(images, record((1, 2, 1, 9)))
 
 
 def written(fault: str, width: int = 100, height: int = 80) -> list[Record]:
-    """Boxes all over two images, as one who is wrong about the format writes them."""
+    """Return boxes in two images, written in a wrong format."""
     rng = np.random.default_rng(0)
     records = []
     for index in range(40):
@@ -147,26 +147,26 @@ def written(fault: str, width: int = 100, height: int = 80) -> list[Record]:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("shares", "look normalised to 0..1"),
-        ("shares, xywh", "look normalised to 0..1"),
-        ("pixels as shares", "look like pixels where this format has shares"),
+        ("shares", "look normalized"),
+        ("shares, xywh", "look normalized"),
+        ("pixels as shares", "look like pixels, but this format has normalized"),
     ],
 )
-def test_other_units_are_one_error(images: Path, fault: str, words: str) -> None:
-    # one box is right, or has slipped over the border
+def test_wrong_units_are_reported_once(images: Path, fault: str, words: str) -> None:
+    # the additional box is right but crosses the border
     with pytest.raises(UserError, match=rf"40 of 41 boxes .*\n.*{words}"):
         judged(images, *written(fault), record((-10, 10, 30, 30)))
 
 
 @pytest.mark.parametrize("fault", ["xywh", "centre and size"])
-def test_positions_and_sizes_are_one_error(images: Path, fault: str) -> None:
+def test_positions_with_sizes_are_reported_once(images: Path, fault: str) -> None:
     _, findings = judged(images, *written(fault))
     assert [finding.check for finding in findings] == ["not-corners"]
     assert "x, y, width, height" in findings[0].problem
 
 
 @pytest.mark.parametrize("fault", ["last corner first", "y upwards"])
-def test_corners_in_another_order_are_repaired(images: Path, fault: str) -> None:
+def test_audit_repairs_swapped_corners(images: Path, fault: str) -> None:
     scenes, findings = judged(images, *written(fault))
     right, _ = judged(images, *written("right"))
     assert {finding.check for finding in findings} <= {"swapped-corners", "aspect", "near-duplicate"}
@@ -174,20 +174,20 @@ def test_corners_in_another_order_are_repaired(images: Path, fault: str) -> None
         assert np.array_equal(scene.boxes, other.boxes)
 
 
-def test_broken_images_say_nothing_of_units(images: Path) -> None:
-    (images / "b.jpg").write_bytes(b"no image")  # what is read as shares stays shares there
+def test_units_are_not_judged_from_boxes_of_broken_images(images: Path) -> None:
+    (images / "b.jpg").write_bytes(b"no image")  # the reader cannot scale normalized boxes of a broken image
     _, findings = judged(images, record(), *(record((0.1, 0.1, 0.2, 0.2), "b") for _ in range(40)))
     assert checks(findings, Severity.ERROR) == ["unreadable-image"]
 
 
-def test_an_image_under_two_names_is_said(images: Path) -> None:
+def test_audit_reports_identical_image_files(images: Path) -> None:
     (images / "c.jpg").write_bytes((images / "a.jpg").read_bytes())
     _, findings = judged(images, record(), record(image="b"), record((2, 2, 8, 8), image="c"))
     assert [finding.check for finding in findings] == ["same-image"]
-    assert str(findings[0]).startswith(f"warning: {images}/c.jpg: is the same image as {images}/a.jpg")
+    assert str(findings[0]).startswith(f"warning: {images}/c.jpg: is identical to {images}/a.jpg")
 
 
-def test_images_of_one_length_differ(images: Path) -> None:
+def test_different_images_of_equal_file_size_are_not_identical(images: Path) -> None:
     for name in ("c", "d"):
         Image.new("RGB", (100, 80), (ord(name), 0, 0)).save(images / f"{name}.tif")
     (images / "b.jpg").unlink()
@@ -218,15 +218,15 @@ def write_six_bands(path: Path) -> None:
         ("a.png", lambda path: Image.new("RGB", (100, 80)).save(path), "duplicate-image"),
     ],
 )
-def test_an_image_that_cannot_be_trusted_is_left_out(images: Path, name: str, write: object, check: str) -> None:
+def test_audit_leaves_out_unusable_images(images: Path, name: str, write: object, check: str) -> None:
     write(images / name)  # type: ignore[operator]
     scenes, findings = judged(images, record(image="b"))
     assert checks(findings, Severity.ERROR) == [check]
     assert [scene.scene_id for scene in scenes] == ["a", "b"]
 
 
-def test_an_image_of_another_size_than_stated_is_left_out(images: Path) -> None:
-    with pytest.raises(UserError, match="stated as 50 x 80 px"):
+def test_audit_leaves_out_an_image_with_wrong_stated_size(images: Path) -> None:
+    with pytest.raises(UserError, match="size is 50 x 80 px"):
         judged(images, record(), size=(50, 80))
     assert checks(judged(images, record(), size=(100, 80))[1], Severity.ERROR) == []
 
@@ -238,13 +238,13 @@ def test_an_image_of_another_size_than_stated_is_left_out(images: Path) -> None:
         ("c.tif", write_sixteen_bits, "stretched", "percentiles 2 and 98 of each band become 0 and 255", (100, 80)),
     ],
 )
-def test_image_that_is_turned_or_stretched_is_kept_with_a_warning(
+def test_rotated_or_stretched_image_is_kept_with_a_warning(
     images: Path, name: str, write: Callable[[Path], None], check: str, words: str, size: tuple[int, int]
 ) -> None:
     write(images / name)
     scenes, findings = judged(images, record(image="b"))
     assert (scenes[2].width, scenes[2].height) == size
-    assert [one.problem for one in findings if one.check == check] == [words]
+    assert [finding.problem for finding in findings if finding.check == check] == [words]
 
 
 @pytest.mark.parametrize(
@@ -254,14 +254,14 @@ def test_image_that_is_turned_or_stretched_is_kept_with_a_warning(
         ("RGBA", "has 4 bands; [1, 2, 3] are read as red, green and blue"),
     ],
 )
-def test_grey_and_alpha_are_said(images: Path, mode: str, bands: str) -> None:
+def test_audit_reports_grey_and_alpha_bands(images: Path, mode: str, bands: str) -> None:
     Image.new(mode, (100, 80)).save(images / "c.png")
     scenes, findings = judged(images, record(image="c"))
     assert [scene.scene_id for scene in scenes] == ["a", "b", "c"]
     assert bands in next(finding.problem for finding in findings if finding.check == "bands")
 
 
-def test_the_real_defects_are_found(airbus: Path) -> None:
+def test_audit_finds_the_defects_of_the_airbus_data(airbus: Path) -> None:
     from oil_storage.annotations.formats import read
 
     scenes, findings = audit(read(airbus), CLASSES)
@@ -271,7 +271,7 @@ def test_the_real_defects_are_found(airbus: Path) -> None:
     assert "no-area" in checks(findings, Severity.WARNING)
 
 
-def test_audit_leaves_no_image_open(images: Path) -> None:
+def test_audit_closes_all_images(images: Path) -> None:
     for number in range(20):
         Image.new("RGB", (100, 80)).save(images / f"more_{number}.tif")
     before = len(os.listdir("/proc/self/fd"))
@@ -280,7 +280,7 @@ def test_audit_leaves_no_image_open(images: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) <= before
 
 
-def test_size_stated_of_the_unturned_image_is_told(images: Path) -> None:
+def test_error_names_the_exif_rotation_if_the_stated_size_ignores_it(images: Path) -> None:
     write_turned(images / "a.jpg")
-    with pytest.raises(UserError, match="stated as 100 x 80 px, the size before EXIF orientation 6: turned upright"):
+    with pytest.raises(UserError, match="size is 100 x 80 px, as before EXIF orientation 6: turned upright"):
         judged(images, record(), size=(100, 80))

@@ -61,7 +61,7 @@ def test_scene_that_is_still_wrong_after_repair_is_not_changed(
         monkeypatch.setattr(f"oil_storage.audit.{module}.inspect", wrong_at_first)
     source = write_source(tmp_path / "source", 3, {})
     main([str(source), "--fix", str(tmp_path / "mended")])
-    assert "left as it is: scene_0: transposed, but undoing that makes boxes no righter" in capsys.readouterr().out
+    assert "unchanged: scene_0: undoing the fault (transposed) does not correct the boxes" in capsys.readouterr().out
     assert len(calls) == 2
     before, after = (audit(read(folder), {CLASS_NAME: CLASS_NAME})[0] for folder in (source, tmp_path / "mended"))
     for one, other in zip(before, after, strict=True):

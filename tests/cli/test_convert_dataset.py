@@ -45,9 +45,7 @@ def test_class_map_renames_or_drops_classes(tmp_path: Path, capsys: pytest.Captu
     arguments = [str(source), str(tmp_path / "out"), "--to", "coco", "--class-map"]
     assert main([*arguments, f"big tank={CLASS_NAME},small tank={CLASS_NAME}"]) == 2
     error = capsys.readouterr().err
-    message = (
-        "annotations.csv:4: class 'ship', of 4 boxes, is unknown; --class-map ship=oil-storage-tank makes it a tank"
-    )
+    message = "annotations.csv:4: class 'ship' (4 boxes) is unknown; --class-map ship=oil-storage-tank makes it a tank"
     assert error.count(message) == 2
     assert "1 error in all" in error
     assert os.listdir(tmp_path) == ["raw"]
@@ -60,11 +58,11 @@ def test_class_map_renames_or_drops_classes(tmp_path: Path, capsys: pytest.Captu
     ("source", "extra", "words"),
     [
         ("nowhere", [], "nowhere: no such folder"),
-        ("empty", [], "none of the formats"),
-        ("raw", ["--format", "voc"], "has no voc annotations; looked for *.xml"),
+        ("empty", [], "no known annotation format"),
+        ("raw", ["--format", "voc"], "no voc annotations; expected *.xml"),
         ("raw", ["--class-map", "ship"], "--class-map ship"),
         ("raw", [], "out: is not empty"),
-        ("raw/images", ["--format", "coco"], "has no coco annotations; looked for *.json"),
+        ("raw/images", ["--format", "coco"], "no coco annotations; expected *.json"),
     ],
 )
 def test_bad_input_returns_2_and_leaves_no_output(

@@ -330,10 +330,10 @@ def test_scenes_can_be_files_folders_patterns_and_lists(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.tif").touch()
     for named, message in (
-        ([str(tmp_path), str(tmp_path / "other")], "results are called by the scene's name"),
-        ([str(tmp_path / "empty.txt")], r"empty\.txt: no scene in it"),
+        ([str(tmp_path), str(tmp_path / "other")], "so their results would overwrite each other"),
+        ([str(tmp_path / "empty.txt")], r"empty\.txt: the list is empty"),
         ([str(tmp_path / "latin.txt")], r"latin\.txt: not UTF-8 text"),
-        ([str(tmp_path / "*.gif")], "no such file, folder, or file of this pattern"),
+        ([str(tmp_path / "*.gif")], "no such file or folder, and no match as a pattern"),
         ([str(tmp_path / "nothing")], "no such file, folder"),
     ):
         with pytest.raises(UserError, match=message):

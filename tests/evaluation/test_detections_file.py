@@ -66,7 +66,7 @@ def test_geojson_is_read_in_pixel_and_map_coordinates(tmp_path: Path) -> None:
     assert both["a"].scores.tolist() == [0.75]
     assert read_detections(found / "b.v2.geojson", {}, {}).keys() == {"b.v2"}
     with pytest.raises(
-        UserError, match=r"a\.geojson: coordinates are in EPSG:32631, and the ground truth has no image of a"
+        UserError, match=r"a\.geojson: coordinates are in EPSG:32631, but the ground truth has no image a"
     ):
         read_detections(found, {}, {})
 
@@ -74,8 +74,8 @@ def test_geojson_is_read_in_pixel_and_map_coordinates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        ([feature(square(3, 4, 6))], r"features\[0\]: has no number as property score, but None"),
-        ([feature(square(3, 4, 6), score="1")], "has no number as property score, but '1'"),
+        ([feature(square(3, 4, 6))], r"features\[0\]: property score is None; it must be a number"),
+        ([feature(square(3, 4, 6), score="1")], "property score is '1'; it must be a number"),
         ([feature(square(3, 4, 6), score=2)], "score 2 is not between 0 and 1"),
         (
             [{**feature(square(3, 4, 6), score=1), "geometry": {"type": "Point", "coordinates": [1, 2]}}],

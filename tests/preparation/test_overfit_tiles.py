@@ -7,7 +7,7 @@ from oil_storage.preparation.overfit_tiles import COUNT, TANKS, TILE, write_over
 
 
 @pytest.mark.slow
-def test_the_tiles_are_few_small_and_full_of_tanks(tmp_path: Path) -> None:
+def test_overfit_tiles_are_small_and_dense(tmp_path: Path) -> None:
     prepared = write_overfit_tiles(tmp_path)
     tiles = COCO(prepared / "tiles" / f"{TILE}_0" / "train.json")
     assert len(tiles.imgs) == COUNT

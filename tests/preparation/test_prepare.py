@@ -60,7 +60,7 @@ def test_scene_level_json_holds_every_box_once(raw: Path, out: Path) -> None:
     assert sum(len(load(out / "scenes" / f"{split}.json")["annotations"]) for split in ("train", "val", "test")) == rows
 
 
-def test_another_geometry_joins_the_same_split(raw: Path, out: Path) -> None:
+def test_second_tile_geometry_uses_the_same_split(raw: Path, out: Path) -> None:
     before = load(out / "manifest.json")
     prepared = prepare(raw, out, tile=128, overlap=0)
     after = load(out / "manifest.json")
@@ -72,7 +72,7 @@ def test_another_geometry_joins_the_same_split(raw: Path, out: Path) -> None:
     assert not prepare(raw, out, tile=128, overlap=0).is_new
 
 
-def test_another_source_is_refused(out: Path, tmp_path: Path, raw: Path) -> None:
+def test_prepare_rejects_another_source(out: Path, tmp_path: Path, raw: Path) -> None:
     other = write_raw_data(tmp_path / "other", scenes=8, size=256, tanks=4, seed=1)
     with pytest.raises(UserError, match="another source"):
         prepare(other, out, tile=64, overlap=16)
@@ -80,7 +80,7 @@ def test_another_source_is_refused(out: Path, tmp_path: Path, raw: Path) -> None
         prepare(raw, out, tile=64, overlap=16, seed=5)
 
 
-def test_truncated_image_is_named_and_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
+def test_truncated_image_is_reported_and_leaves_no_manifest(tmp_path: Path) -> None:
     raw = write_raw_data(tmp_path / "raw", scenes=4, size=128, tanks=2)
     victim = raw / "images" / "scene_2.jpg"
     data = victim.read_bytes()
@@ -91,7 +91,7 @@ def test_truncated_image_is_named_and_leaves_nothing_that_looks_finished(tmp_pat
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
-def test_source_and_out_are_apart(raw: Path, tmp_path: Path) -> None:
+def test_source_and_out_must_not_contain_each_other(raw: Path, tmp_path: Path) -> None:
     before = contents(raw)
     for out, words in (
         (raw, "lies in"),
@@ -111,16 +111,16 @@ def test_source_and_out_are_apart(raw: Path, tmp_path: Path) -> None:
     assert contents(raw) == before
 
 
-def test_a_folder_of_other_things_is_not_written_to(raw: Path, tmp_path: Path) -> None:
+def test_prepare_rejects_a_folder_with_other_files(raw: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
-    with pytest.raises(UserError, match="mine: is not of a prepared folder"):
+    with pytest.raises(UserError, match="mine: does not belong to a prepared folder"):
         prepare(raw, tmp_path, tile=64, overlap=16)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 @pytest.mark.slow
-def test_tiles_without_boxes_are_refused(tmp_path: Path, raw: Path) -> None:
-    with pytest.raises(UserError, match=r"half of the boxes are larger, 4\d px"):
+def test_prepare_rejects_tiles_without_boxes(tmp_path: Path, raw: Path) -> None:
+    with pytest.raises(UserError, match=r"half of the boxes are larger \(median of the longer side 4\d px"):
         prepare(write_raw_data(tmp_path / "large", 4, 512, 16), tmp_path / "out", tile=32, overlap=0)
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "images").symlink_to(raw / "images")
@@ -134,7 +134,7 @@ def test_tiles_without_boxes_are_refused(tmp_path: Path, raw: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_two_at_once_are_refused(raw: Path, tmp_path: Path) -> None:
+def test_prepare_rejects_a_second_process(raw: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with locked(tmp_path / "out"), pytest.raises(UserError, match="another process is writing"):
         prepare(raw, tmp_path / "out", tile=64, overlap=16)
@@ -143,19 +143,19 @@ def test_two_at_once_are_refused(raw: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", '{"source": ', "[]", '{"tiles": {}}'])
-def test_a_broken_manifest_is_named(raw: Path, tmp_path: Path, content: str) -> None:
+def test_invalid_manifest_is_reported(raw: Path, tmp_path: Path, content: str) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "manifest.json").write_text(content)
     with pytest.raises(UserError, match=r"manifest\.json: not .*prepare it again"):
         prepare(raw, tmp_path / "out", tile=64, overlap=16)
 
 
-def test_other_choices_are_other_data(raw: Path, out: Path) -> None:
+def test_prepare_rejects_other_options(raw: Path, out: Path) -> None:
     with pytest.raises(UserError, match="choices differ"):
         prepare(raw, out, tile=64, overlap=16, choices=Choices(min_side=5))
 
 
-def test_a_given_split_is_made(raw: Path, tmp_path: Path) -> None:
+def test_prepare_uses_the_split_file(raw: Path, tmp_path: Path) -> None:
     given = {"train": ["scene_1", "scene_4"], "val": ["scene_0"], "test": ["scene_7"]}
     (tmp_path / "split.json").write_text(json.dumps(given))
     choices = Choices(split_file=tmp_path / "split.json")
@@ -166,7 +166,7 @@ def test_a_given_split_is_made(raw: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_folds_test_every_scene_once(raw: Path, tmp_path: Path) -> None:
+def test_each_scene_is_tested_in_one_fold(raw: Path, tmp_path: Path) -> None:
     tested = []
     for fold in range(3):
         choices = Choices(folds=3, fold=fold)
@@ -175,10 +175,10 @@ def test_folds_test_every_scene_once(raw: Path, tmp_path: Path) -> None:
     assert sorted(tested) == [f"scene_{index}" for index in range(8)]
 
 
-def test_errors_stop_unless_allowed(tmp_path: Path) -> None:
+def test_errors_stop_the_preparation_unless_allowed(tmp_path: Path) -> None:
     raw = write_raw_data(tmp_path / "raw", scenes=5, size=128, tanks=2)
     (raw / "images" / "scene_2.jpg").unlink()
-    with pytest.raises(UserError, match=r"scene_2', which is missing\n1 error in all"):
+    with pytest.raises(UserError, match=r"scene_2' is missing\n1 error in total"):
         prepare(raw, tmp_path / "out", tile=64, overlap=0)
     assert not (tmp_path / "out").exists()
     prepared = prepare(raw, tmp_path / "out", tile=64, overlap=0, choices=Choices(allow=True))
@@ -186,7 +186,7 @@ def test_errors_stop_unless_allowed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_odd_boxes_are_left_out_on_request(raw: Path, tmp_path: Path) -> None:
+def test_min_side_and_max_aspect_exclude_boxes(raw: Path, tmp_path: Path) -> None:
     with (raw / "annotations.csv").open() as file:
         rows = file.read()
     (tmp_path / "raw").mkdir()
@@ -200,7 +200,7 @@ def test_odd_boxes_are_left_out_on_request(raw: Path, tmp_path: Path) -> None:
         assert sum(prepared.manifest.counts[split].boxes for split in ("train", "val", "test")) == 34 - left_out
 
 
-def test_boxes_sit_on_the_tanks_of_resampled_scenes(raw: Path, tmp_path: Path) -> None:
+def test_boxes_match_the_tanks_of_resampled_scenes(raw: Path, tmp_path: Path) -> None:
     choices = Choices(gsd=1.5, source_gsd=1.2)
     prepared = prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=choices)
     assert prepared.manifest.resampled_from == {f"scene_{index}": (1.2, 1.2) for index in range(8)}
@@ -220,17 +220,17 @@ def test_boxes_sit_on_the_tanks_of_resampled_scenes(raw: Path, tmp_path: Path) -
         prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=Choices(gsd=1.4, source_gsd=1.2))
 
 
-def test_an_unknown_ground_resolution_is_said_before_the_pixels_are_looked_at(
+def test_unknown_resolution_is_reported_before_the_inspection(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr("oil_storage.preparation.prepare.inspect")
-    with pytest.raises(UserError, match="nor do 7 others"):
+    with pytest.raises(UserError, match="like 7 other scenes"):
         prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=Choices(gsd=1.2))
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
-def test_boxes_are_left_out_by_their_resampled_sides(raw: Path, tmp_path: Path) -> None:
+def test_min_side_refers_to_resampled_boxes(raw: Path, tmp_path: Path) -> None:
     sides = [annotation["bbox"][2] for annotation in boxes_of(raw, tmp_path / "whole", Choices())]
     smallest = min(sides)
     choices = Choices(gsd=2.0, source_gsd=1.0, min_side=smallest / 2 + 0.6)
@@ -240,17 +240,17 @@ def test_boxes_are_left_out_by_their_resampled_sides(raw: Path, tmp_path: Path) 
 
 def boxes_of(raw: Path, out: Path, choices: Choices) -> list[dict[str, Any]]:
     prepare(raw, out, tile=64, overlap=16, choices=choices)
-    return [one for split in ("train", "val", "test") for one in load(out / "scenes" / f"{split}.json")["annotations"]]
+    return [box for split in ("train", "val", "test") for box in load(out / "scenes" / f"{split}.json")["annotations"]]
 
 
-def test_no_real_tile_is_denser_than_the_data_sheet_states(airbus: Path) -> None:
+def test_airbus_tiles_are_not_denser_than_documented(airbus: Path) -> None:
     from oil_storage.annotations.formats import read
     from oil_storage.audit.records import audit
     from oil_storage.datasets import OilStorageDataset
     from oil_storage.tiling import cut_boxes
 
     scenes, _ = audit(read(airbus), {CLASS_NAME: CLASS_NAME})
-    found = {
+    densest = {
         tile: max(
             len(cut_boxes(scene.boxes, window)[1])
             for scene in scenes
@@ -258,32 +258,32 @@ def test_no_real_tile_is_denser_than_the_data_sheet_states(airbus: Path) -> None
         )
         for tile in OilStorageDataset.METAINFO["densest"]
     }
-    # the densest scene for 1024 px is among the 20 that not every copy of the data has
-    assert found[640] == OilStorageDataset.METAINFO["densest"][640]
-    assert found[1024] <= OilStorageDataset.METAINFO["densest"][1024]
+    # the densest scene for 1024 px is among the 20 scenes that some copies of the data lack
+    assert densest[640] == OilStorageDataset.METAINFO["densest"][640]
+    assert densest[1024] <= OilStorageDataset.METAINFO["densest"][1024]
 
 
 @pytest.mark.slow
-def test_scenes_in_no_split_are_said(raw: Path, tmp_path: Path) -> None:
+def test_scenes_without_split_are_reported(raw: Path, tmp_path: Path) -> None:
     given = {"train": ["scene_1", "scene_4"], "val": ["scene_0"], "test": ["scene_7"]}
     (tmp_path / "split.json").write_text(json.dumps(given))
     choices = Choices(split_file=tmp_path / "split.json")
     for _ in range(2):
-        found = prepare(raw, tmp_path / "out", tile=128, overlap=0, choices=choices).findings
-        assert [Path(one.place).stem for one in found if one.check == "no-split"] == [
+        findings = prepare(raw, tmp_path / "out", tile=128, overlap=0, choices=choices).findings
+        assert [Path(finding.place).stem for finding in findings if finding.check == "no-split"] == [
             f"scene_{index}" for index in (2, 3, 5, 6)
         ]
 
 
-def test_an_image_that_came_later_is_in_no_split(tmp_path: Path) -> None:
+def test_image_added_later_has_no_split(tmp_path: Path) -> None:
     source = write_raw_data(tmp_path / "raw", scenes=4, size=256, tanks=4)
-    assert not [one for one in prepare(source, tmp_path / "out", 128, 0).findings if one.check == "no-split"]
+    assert not [item for item in prepare(source, tmp_path / "out", 128, 0).findings if item.check == "no-split"]
     cv2.imwrite(str(source / "images" / "zz.jpg"), np.zeros((256, 256, 3), np.uint8))
-    (late,) = [one for one in prepare(source, tmp_path / "out", 64, 0).findings if one.check == "no-split"]
+    (late,) = [item for item in prepare(source, tmp_path / "out", 64, 0).findings if item.check == "no-split"]
     assert Path(late.place).name == "zz.jpg"
 
 
-def test_strict_refuses_a_prepared_folder_too(tmp_path: Path) -> None:
+def test_strict_applies_to_an_existing_prepared_folder(tmp_path: Path) -> None:
     source = write_raw_data(tmp_path / "raw", scenes=4, size=256, tanks=4)
     table = source / "annotations.csv"
     table.write_text(table.read_text() + 'scene_0,oil-storage-tank,"(5, 5, 5, 9)"\n')
@@ -295,19 +295,19 @@ def test_strict_refuses_a_prepared_folder_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("choices", "words"),
     [
-        (Choices(split_file=Path("split.json"), folds=3), "leave out --folds"),
-        (Choices(fold=2), "--fold 2: must be less than K"),
-        (Choices(folds=5, fold=5), "--fold 5: must be less than K"),
-        (Choices(source_gsd=1.2), "give both"),
+        (Choices(split_file=Path("split.json"), folds=3), "cannot be combined with --folds"),
+        (Choices(fold=2), "--fold 2 must be less than --folds"),
+        (Choices(folds=5, fold=5), "--fold 5 must be less than --folds"),
+        (Choices(source_gsd=1.2), "requires --gsd"),
     ],
 )
-def test_choices_that_mean_nothing_are_refused(raw: Path, tmp_path: Path, choices: Choices, words: str) -> None:
+def test_prepare_rejects_contradictory_options(raw: Path, tmp_path: Path, choices: Choices, words: str) -> None:
     with pytest.raises(UserError, match=words):
         prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=choices)
     assert not (tmp_path / "out").exists()
 
 
-def test_folds_test_every_scene_once_and_keep_the_choices(tmp_path: Path) -> None:
+def test_prepare_fold_keeps_seed_and_options_and_tests_each_scene_once(tmp_path: Path) -> None:
     raw = write_raw_data(tmp_path / "raw", scenes=6, size=128, tanks=4)
     whole = prepare(raw, tmp_path / "whole", 64, 16, seed=3, choices=Choices(min_side=13.0)).manifest
     folds = [prepare_fold(tmp_path / "whole", 3, fold, 64, 16) for fold in range(3)]
@@ -323,8 +323,8 @@ def test_folds_test_every_scene_once_and_keep_the_choices(tmp_path: Path) -> Non
     assert not prepare_fold(tmp_path / "whole", 3, 0, 64, 16).is_new
 
 
-def test_a_source_that_is_gone_or_another_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"absent: no prepared data; run: python tools/prepare_dataset.py"):
+def test_prepare_fold_rejects_a_missing_or_changed_source(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"absent: not a prepared folder; run: python tools/prepare_dataset.py"):
         prepare_fold(tmp_path / "absent", 3, 0, 64, 16)
     raw = write_raw_data(tmp_path / "raw", scenes=6, size=128, tanks=4)
     prepare(raw, tmp_path / "whole", 64, 16)
@@ -334,5 +334,5 @@ def test_a_source_that_is_gone_or_another_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"raw: has changed since .*whole was prepared"):
         prepare_fold(tmp_path / "whole", 3, 0, 64, 16)
     raw.rename(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match=r"raw: is gone; .*whole was prepared from it"):
+    with pytest.raises(UserError, match=r"raw: not found; .*whole must be prepared from it"):
         prepare_fold(tmp_path / "whole", 3, 1, 64, 16)

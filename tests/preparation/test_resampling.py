@@ -30,11 +30,11 @@ def degrees(latitude: float, longitude: float = 4.1, step: float = 1e-5) -> Scen
             scene("EPSG:32631", Affine.translation(500_000, 5_750_000) @ Affine.rotation(31) @ Affine.scale(0.5, -0.7)),
             (0.5, 0.7),
         ),
-        # feet, of 0.3048 m
+        # US survey feet, 0.3048 m
         (scene("EPSG:2263", Affine(10, 0, 1_000_000, 0, -10, 200_000)), (3.048, 3.048)),
-        # Web Mercator shows everything twice as large at 60 degrees
+        # Web Mercator doubles lengths at 60 degrees
         (scene("EPSG:3857", Affine(2, 0, 450_000, 0, -2, 8_399_738)), (1.0, 1.0)),
-        # a degree is 111.320 km east and 110.574 north at the equator, 55.800 and 111.412 at 60 degrees
+        # a degree is 111.320 km by 110.574 km (east by north) at the equator, and 55.800 km by 111.412 km at 60 degrees
         (degrees(0), (1.1132, 1.10574)),
         (degrees(60), (0.55800, 1.11412)),
         (degrees(60, longitude=180), (0.55800, 1.11412)),
@@ -42,49 +42,49 @@ def degrees(latitude: float, longitude: float = 4.1, step: float = 1e-5) -> Scen
         (scene(), None),
     ],
 )
-def test_metres_per_pixel_are_those_of_the_ground(place: Scene, expected: tuple[float, float] | None) -> None:
+def test_resolution_is_in_metres_on_the_ground(place: Scene, expected: tuple[float, float] | None) -> None:
     assert place.resolution == (expected and pytest.approx(expected, rel=5e-3))
     if expected and "EPSG:4326" in str(place.georeference):
         assert place.resolution == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("target", [0.5, 1.2, 2.5])
-def test_size_boxes_and_place_go_together(target: float) -> None:
+def test_resample_keeps_the_ground_position_of_boxes(target: float) -> None:
     before = scene("EPSG:32631", Affine(1.0, 0, 500_000, 0, -1.6, 5_750_000))
-    (after,), known = resample([before], target, None)
-    assert known["a"] == pytest.approx((1.0, 1.6), rel=1e-3)
+    (after,), resolutions = resample([before], target, None)
+    assert resolutions["a"] == pytest.approx((1.0, 1.6), rel=1e-3)
     assert (after.width, after.height) == pytest.approx((400 / target, 480 / target), abs=0.7)
     assert after.georeference is not None
     assert before.georeference is not None
     for corners in (slice(0, 2), slice(2, 4)):
-        there = after.georeference.to_world(after.boxes[:, corners].astype(float))
-        assert np.allclose(there, before.georeference.to_world(before.boxes[:, corners].astype(float)), atol=1e-3)
+        positions = after.georeference.to_world(after.boxes[:, corners].astype(float))
+        assert np.allclose(positions, before.georeference.to_world(before.boxes[:, corners].astype(float)), atol=1e-3)
     assert after.boxes[:, 2:].max(axis=0).tolist() == [after.width, after.height]
 
 
-def test_a_scene_of_the_resolution_wanted_stays_as_it_is() -> None:
+def test_resample_keeps_a_scene_that_has_the_target_resolution() -> None:
     near = scene("EPSG:32631", Affine(1.2, 0, 400_000, 0, -1.2, 5_750_000))
     (after,), _ = resample([near], 1.205, None)
     assert after is near
 
 
-def test_stated_resolution_holds_without_georeference() -> None:
+def test_source_gsd_applies_to_scenes_without_georeference() -> None:
     placed = scene("EPSG:32631", Affine(1.2, 0, 500_000, 0, -1.2, 5_750_000), name="placed")
-    after, known = resample([scene(name="bare"), placed], 1.2, 0.6)
+    after, resolutions = resample([scene(name="bare"), placed], 1.2, 0.6)
     assert [scene.width for scene in after] == [200, 400]
-    assert known["bare"] == (0.6, 0.6)
-    with pytest.raises(UserError, match=r"bare\.tif: does not say its ground resolution.*\n.*--source-gsd METRES"):
+    assert resolutions["bare"] == (0.6, 0.6)
+    with pytest.raises(UserError, match=r"bare\.tif: no ground resolution, .*--source-gsd METRES"):
         resample([scene(name="bare"), placed], 1.2, None)
 
 
 @pytest.mark.parametrize("stated", [1e-5, 1000])
-def test_resolutions_that_cannot_be_meant_are_refused(stated: float) -> None:
-    with pytest.raises(UserError, match=r"a\.tif: .* at --gsd 1\.2"):
+def test_resample_rejects_implausible_resolutions(stated: float) -> None:
+    with pytest.raises(UserError, match=r"a\.tif: .* with --gsd 1\.2"):
         resample([scene()], 1.2, stated)
 
 
 @pytest.mark.parametrize("factor", [0.27, 0.5, 0.8, 1.7, 3.0])
-def test_boxes_land_on_their_objects(factor: float) -> None:
+def test_resampled_boxes_match_their_objects(factor: float) -> None:
     rng = np.random.default_rng(0)
     before = np.zeros((300, 400, 3), np.uint8)
     boxes = []
@@ -92,8 +92,8 @@ def test_boxes_land_on_their_objects(factor: float) -> None:
         width, height = rng.integers(15, 60, 2)
         before[y : y + height, x : x + width] = 255
         boxes.append((x, y, x + width, y + height))
-    one = Scene("a", Path("a.tif"), 400, 300, np.array(boxes, np.float32))
-    (after,), _ = resample([one], 1.0, factor)
+    scene = Scene("a", Path("a.tif"), 400, 300, np.array(boxes, np.float32))
+    (after,), _ = resample([scene], 1.0, factor)
     pixels = resized(before, after.width, after.height)[..., 0].astype(float) / 255
     assert pixels.shape == (after.height, after.width)
     for x1, y1, x2, y2 in after.boxes:
@@ -105,9 +105,9 @@ def test_boxes_land_on_their_objects(factor: float) -> None:
         assert near.sum() == pytest.approx((x2 - x1) * (y2 - y1), rel=0.05)
 
 
-def test_shrinking_does_not_alias() -> None:
+def test_resized_does_not_alias() -> None:
     stripes = np.zeros((200, 200, 3), np.uint8)
-    stripes[:, ::2] = 200  # which picking every fourth pixel would show white, or black
+    stripes[:, ::2] = 200  # nearest-neighbour sampling would give 0 or 200
     shrunk = resized(stripes, 50, 50)[:, 5:-5]
     assert abs(shrunk.astype(int) - 100).max() <= 3
     assert resized(stripes, 200, 200) is stripes

@@ -11,7 +11,7 @@ from tests.partial_files import left_partial
 from tests.raw_data import write_raw_data
 
 
-def test_a_killed_run_started_again_gives_the_same_bytes(
+def test_repeated_run_after_an_interruption_writes_the_same_files(
     raw: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*args: object) -> None:
@@ -28,7 +28,7 @@ def test_a_killed_run_started_again_gives_the_same_bytes(
     }
 
 
-def test_a_lost_tile_set_is_made_again(raw: Path, out: Path, tmp_path: Path) -> None:
+def test_missing_tile_set_is_written_again(raw: Path, out: Path, tmp_path: Path) -> None:
     mine = tmp_path / "out"
     shutil.copytree(out, mine)
     before = contents(mine)
@@ -61,7 +61,7 @@ def change_a_byte(path: Path) -> None:
         ("SHA256SUMS", cut_short),
     ],
 )
-def test_a_damaged_tile_set_is_made_again_and_that_is_said(
+def test_damaged_tile_set_is_written_again_and_reported(
     raw: Path, out: Path, tmp_path: Path, pattern: str, damage: Callable[[Path], None]
 ) -> None:
     shutil.copytree(out, tmp_path / "out")
@@ -75,7 +75,7 @@ def test_a_damaged_tile_set_is_made_again_and_that_is_said(
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, cut_short, change_a_byte])
-def test_damaged_scenes_are_written_again_and_that_is_said(
+def test_damaged_scenes_are_written_again_and_reported(
     raw: Path, out: Path, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     shutil.copytree(out, tmp_path / "out")
@@ -89,7 +89,7 @@ def test_damaged_scenes_are_written_again_and_that_is_said(
     assert contents(tmp_path / "out") == before
 
 
-def test_a_failure_later_leaves_what_was_there(
+def test_failed_call_keeps_the_existing_files(
     raw: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(out, tmp_path / "out")
@@ -104,7 +104,7 @@ def test_a_failure_later_leaves_what_was_there(
     assert contents(tmp_path / "out") == before
 
 
-def test_leftovers_of_a_killed_run_are_removed(raw: Path, out: Path, tmp_path: Path) -> None:
+def test_partial_files_of_an_interrupted_run_are_removed(raw: Path, out: Path, tmp_path: Path) -> None:
     shutil.copytree(out, tmp_path / "out")
     before = contents(tmp_path / "out")
     (left_partial(tmp_path / "out" / "tiles" / "96_0") / "train").mkdir(parents=True)
@@ -117,7 +117,7 @@ def test_leftovers_of_a_killed_run_are_removed(raw: Path, out: Path, tmp_path: P
     )
 
 
-def test_names_may_hold_ends_of_lines(tmp_path: Path) -> None:
+def test_file_names_may_contain_line_separators(tmp_path: Path) -> None:
     source = write_raw_data(tmp_path / "raw", scenes=4, size=128, tanks=2)
     for image in sorted((source / "images").iterdir()):
         image.rename(image.with_name(f"a\u2028{image.name}"))

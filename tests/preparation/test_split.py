@@ -18,13 +18,13 @@ def densities(number: int, seed: int = 0) -> dict[str, int]:
 
 
 def groups_of(scenes: Iterable[str], *same_ground: Sequence[str]) -> list[list[str]]:
-    """Groups of scenes that show the same ground; the others are alone."""
+    """Return the given groups, and a group of its own for each other scene."""
     alone = set(scenes).difference(*same_ground)
     return sorted([*map(list, same_ground), *([scene] for scene in alone)])
 
 
 @pytest.mark.parametrize("number", [3, 4, 7, 78, 1000])
-def test_every_scene_is_in_one_split_and_shares_hold(number: int) -> None:
+def test_each_scene_is_in_one_split_of_the_expected_size(number: int) -> None:
     scenes = densities(number)
     for seed in range(3):
         split = split_scenes(scenes, groups_of(scenes), seed)
@@ -34,7 +34,7 @@ def test_every_scene_is_in_one_split_and_shares_hold(number: int) -> None:
             assert abs(len(split[name]) - fraction * number) <= 2
 
 
-def test_splits_hold_sparse_and_dense_scenes_alike() -> None:
+def test_splits_have_similar_densities() -> None:
     scenes = densities(98)
     for seed in range(5):
         split = split_scenes(scenes, groups_of(scenes), seed)
@@ -42,7 +42,7 @@ def test_splits_hold_sparse_and_dense_scenes_alike() -> None:
         assert max(means) / min(means) < 1.35
 
 
-def test_seed_and_nothing_else_decides() -> None:
+def test_split_depends_only_on_the_seed() -> None:
     scenes = densities(40)
     turned = dict(reversed(scenes.items()))
     groups = groups_of(scenes)
@@ -50,7 +50,7 @@ def test_seed_and_nothing_else_decides() -> None:
     assert split_scenes(scenes, groups, 3) != split_scenes(scenes, groups, 4)
 
 
-def test_scenes_of_one_ground_stay_together() -> None:
+def test_scenes_with_shared_ground_stay_together() -> None:
     scenes = densities(30)
     groups = groups_of(scenes, PAIR)
     for seed in range(20):
@@ -58,16 +58,16 @@ def test_scenes_of_one_ground_stay_together() -> None:
             assert sum(set(PAIR) <= set(split[name]) for name in SPLITS) == 1
 
 
-def test_too_few_scenes_are_refused() -> None:
+def test_split_rejects_too_few_scenes() -> None:
     scenes = [*PAIR, "c"]
-    with pytest.raises(UserError, match="3 scenes on 2 grounds, some the same, cannot make 3 splits"):
+    with pytest.raises(UserError, match="3 scenes in 2 groups of shared ground cannot make 3 splits"):
         split_scenes(dict.fromkeys(scenes, 5), groups_of(scenes, PAIR), 0)
     with pytest.raises(UserError, match="4 scenes cannot make 5 folds"):
         split_scenes(densities(4), groups_of(densities(4)), 0, folds=5)
 
 
 @pytest.mark.parametrize(("number", "folds"), [(3, 3), (13, 5), (78, 5), (78, 10)])
-def test_every_scene_is_tested_in_one_fold(number: int, folds: int) -> None:
+def test_each_scene_is_tested_in_one_fold(number: int, folds: int) -> None:
     scenes = densities(number)
     splits = [split_scenes(scenes, groups_of(scenes), 1, folds, fold) for fold in range(folds)]
     assert sorted(scene for split in splits for scene in split["test"]) == sorted(scenes)
@@ -83,7 +83,7 @@ def write(folder: Path, content: object) -> Path:
     return path
 
 
-def test_a_given_split_is_taken(tmp_path: Path) -> None:
+def test_read_split_file_returns_the_sorted_split(tmp_path: Path) -> None:
     given = {"train": ["c", "a"], "val": ["b"], "test": ["d"]}
     assert read_split_file(write(tmp_path, given), groups_of("abcde")) == {
         "train": ["a", "c"],
@@ -95,21 +95,21 @@ def test_a_given_split_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ([], "must be"),
-        ({"train": ["a"], "val": ["b"]}, "test: Field required; must be"),
+        ([], "should be a valid dictionary"),
+        ({"train": ["a"], "val": ["b"]}, "test: Field required"),
         ({"train": ["a"], "val": ["b"], "test": []}, "test: List should have at least 1 item"),
-        ({"train": ["a"], "val": ["b"], "test": ["a"]}, "'a' in 'train' and again in 'test'"),
-        ({"train": ["a"], "val": ["b"], "test": ["x"]}, "1 scenes that are not there, 'x'"),
+        ({"train": ["a"], "val": ["b"], "test": ["a"]}, r"'a' is listed twice \(train, test\)"),
+        ({"train": ["a"], "val": ["b"], "test": ["x"]}, "1 scenes are not in the data set, the first is 'x'"),
         ({"train": ["a"], "val": ["b"], "test": ["c"]}, "'b' \\(val\\) and 'c' \\(test\\) show the same ground"),
     ],
 )
-def test_a_split_file_that_cannot_be_meant_is_refused(tmp_path: Path, content: object, words: str) -> None:
+def test_read_split_file_rejects_invalid_splits(tmp_path: Path, content: object, words: str) -> None:
     with pytest.raises(UserError, match=words):
         read_split_file(write(tmp_path, content), groups_of("abcd", "bc"))
 
 
 @pytest.mark.parametrize("content", ['{"train": [["a"]], "val": ["b"], "test": ["c"]}', "[" * 100_000])
-def test_a_split_of_something_else_is_named(tmp_path: Path, content: str) -> None:
+def test_read_split_file_names_an_invalid_file(tmp_path: Path, content: str) -> None:
     (tmp_path / "split.json").write_text(content)
     with pytest.raises(UserError, match=r"split\.json: "):
         read_split_file(tmp_path / "split.json", groups_of("abc"))

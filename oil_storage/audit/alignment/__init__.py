@@ -1,10 +1,10 @@
-"""Do the boxes sit on the objects? Answered from the image alone, against the ways in which boxes go wrong.
+"""Detection of boxes that do not match the objects in the image, from the pixels alone.
 
-A tank is round, so along the ellipse inscribed in its box the image's gradient points to the centre or away from it.
-How far it does (:mod:`.roundness`) is high where a box is right and falls to that of chance where it is not; so every
-way to go wrong (:mod:`.faults`) is undone in turn, and where the undone boxes fit much better than those as written,
-that fault is named. By how much boxes that still touch their tanks are off is measured by a small network
-(:mod:`.box_error`). :mod:`.evidence` gathers what one scene shows, :mod:`.verdict` judges it and the data set.
+A tank is round, so the image gradient along the ellipse inscribed in its box points to or away from the centre.
+:mod:`.roundness` measures this. It is high for correct boxes and close to chance for misplaced boxes. Each known fault
+(:mod:`.faults`) is undone in turn, and a fault is detected if the boxes match much better afterwards. A small network
+(:mod:`.box_error`) measures the error of boxes that still touch their tanks. :mod:`.evidence` collects these values for
+a scene, and :mod:`.verdict` judges scenes and the data set.
 """
 
 from oil_storage.audit.alignment.evidence import SceneEvidence, examine

@@ -1,4 +1,4 @@
-"""Error of boxes about their objects, as measured by a small network that was trained on rendered tanks."""
+"""Common error of boxes, measured by a small network that was trained on rendered tanks."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -11,47 +11,47 @@ from numpy.typing import NDArray
 from oil_storage.audit.alignment.roundness import Floats
 
 CONTEXT = 2.5
-"""Sides of a box that a patch shows, so that the object's edge is seen where the box is too small or aside."""
+"""Side of a patch in box sides. It shows the edge of the object even if the box is too small or shifted."""
 SIDE = 40
-"""Pixels of a patch."""
+"""Side of a patch in pixels."""
 FINEST = 8
-"""A patch is the mean of up to so many times as many pixels along a side; only boxes without a tank need more."""
+"""Maximum oversampling of a patch; only boxes without a tank would need more."""
 FAINT = 8.0
-"""Grey levels: patches are brought to one contrast, but for those that vary by less."""
+"""Contrast, in grey levels, below which patches are not normalized completely."""
 SAMPLE = 60
-"""Boxes whose median is known to 1 %."""
+"""Number of boxes that determine the median to 1 %."""
 ROUNDS = 3
-"""The error is undone and measured again: large errors are underestimated at first."""
+"""Number of measurements, each after undoing the last, because large errors are underestimated."""
 NETWORK = "box_error.onnx"
-"""Trained by ``benchmarks/train_box_error.py`` on rendered scenes alone."""
+"""Network trained by ``benchmarks/train_box_error.py`` on rendered scenes only."""
 
 
 @dataclass(frozen=True)
 class BoxError:
-    """What boxes have in common.
+    """Common error of boxes.
 
     Attributes:
-        shift: ``(dx, dy)``, pixels.
-        size: in x and in y, as multiples of boxes that end at the object's edge.
+        shift: ``(dx, dy)`` in pixels.
+        size: size in x and y, as multiples of a box that ends at the edge of the object.
     """
 
     shift: tuple[float, float]
     size: tuple[float, float]
 
     def undone(self, boxes: Floats) -> Floats:
-        """Boxes ``(N, 4)`` xyxy without it: moved back, and resized about their own centres."""
+        """Return boxes ``(N, 4)`` xyxy without the error: shifted back, and resized about their centres."""
         centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2 - self.shift, (boxes[:, 2:] - boxes[:, :2]) / 2 / self.size
         return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
 
 
 def common_error(grey: NDArray[np.uint8], boxes: Floats) -> BoxError:
-    """Measure the shift and the size that boxes ``(N, 4)`` xyxy, ``N > 0``, of an image ``(H, W)`` have in common.
+    """Measure the common shift and size of boxes ``(N, 4)`` xyxy, ``N > 0``, in an image ``(H, W)``.
 
-    They must lie within half a side of their objects, and have a third to three times their size. For others the answer
-    means nothing: see whether boxes are round where it is undone.
+    The boxes must lie within half a side of their objects and have a third to three times their size. Otherwise the
+    result is meaningless, which the roundness of the corrected boxes shows.
     """
     if len(boxes) > SAMPLE:
-        boxes = boxes[np.random.default_rng(0).choice(len(boxes), SAMPLE, replace=False)]
+        boxes = np.random.default_rng(0).choice(boxes, SAMPLE, replace=False)
     centre, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
     shift: NDArray[np.float64] = np.zeros(2)
     size: NDArray[np.float64] = np.ones(2)
@@ -65,23 +65,23 @@ def common_error(grey: NDArray[np.uint8], boxes: Floats) -> BoxError:
 
 
 def cut_patches(grey: NDArray[np.uint8], boxes: NDArray[np.floating]) -> Floats:
-    """Cut boxes ``(N, 4)`` xyxy, also those outside, and their surroundings out of an image ``(H, W)``.
+    """Cut patches around boxes ``(N, 4)`` xyxy, inside or outside an image ``(H, W)``.
 
     Returns:
-        ``(N, SIDE, SIDE)`` float32, all at one contrast and of mean 0.
+        ``(N, SIDE, SIDE)`` float32 with mean 0 and normalized contrast.
     """
     patches = np.zeros((len(boxes), SIDE, SIDE), dtype=np.float32)
     for patch, (x1, y1, x2, y2) in zip(patches, boxes.astype(np.float64), strict=True):
         shown = np.array((x2 - x1, y2 - y1)) * CONTEXT
         first = np.array((x1 + x2, y1 + y2)) / 2 - shown / 2
-        # cut out before, as OpenCV takes no image with a side of 2 ** 15
+        # crop first, because OpenCV does not accept sides of 2 ** 15
         left, top = np.floor(first - 1).clip(0, grey.shape[::-1]).astype(int)
         right, bottom = np.ceil(first + shown + 1).clip(0, grey.shape[::-1]).astype(int)
         if left >= right or top >= bottom:
             continue
         finer = SIDE * int(np.clip(np.ceil(shown.max() / SIDE), 1, FINEST))
         step = shown / finer
-        origin = first + step / 2 - 0.5 - (left, top)  # OpenCV counts from the centre of the first pixel
+        origin = first + step / 2 - 0.5 - (left, top)  # the origin of OpenCV is the centre of the first pixel
         warp = np.array([[step[0], 0, origin[0]], [0, step[1], origin[1]]])
         flags, image = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, grey[top:bottom, left:right]
         fine = cv2.warpAffine(image, warp, (finer, finer), flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -97,7 +97,7 @@ def _network() -> cv2.dnn.Net:
 
 
 def _errors(patches: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return errors ``(N, 4)`` of boxes, shift over side and logarithm of size, x before y, and their spreads."""
+    """Return the errors ``(N, 4)`` of boxes (shift / side in x and y, log size in x and y) and their spreads."""
     network = _network()
     network.setInput(patches[:, None])
     output = network.forward().astype(np.float64)
@@ -105,7 +105,7 @@ def _errors(patches: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _median(values: NDArray[np.float64], spreads: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the median of each column, weighted by the inverse of the spreads."""
+    """Return the median of each column, weighted by the inverse spread."""
     order = np.argsort(values, axis=0)
     weights = np.take_along_axis(1 / spreads, order, axis=0).cumsum(axis=0)
     middle = (weights < weights[-1] / 2).sum(axis=0)

@@ -1,7 +1,7 @@
-"""Evidence of one scene for and against each fault, and the searches for the shift or scale of its boxes.
+"""Evidence for and against each fault of a scene, and searches for the shift or scale of its boxes.
 
-Boxes are (N, 4) float32 xyxy, pixels of the image, as written but with corners in order, N > 0, unless something else
-is said. Evidence is small enough to be kept for every scene of a data set.
+Boxes are ``(N, 4)`` float32 xyxy, ``N > 0``, in pixels of the image, as written but with ordered corners, unless stated
+otherwise.
 """
 
 from dataclasses import dataclass, field
@@ -24,35 +24,34 @@ from oil_storage.audit.alignment.roundness import (
 )
 
 REACH = 48
-"""Shifts up to that many pixels are tried."""
+"""Maximum shift that is tried, in pixels."""
 SHIFT_SAMPLE = 40
 SCALE_SAMPLE = 30
 NEAR = ((0.04, 3, 5), (0.013, 2, 2), (0.004, 2, 2))
-"""Steps of the search for the nearest round place, in sides and in the logarithm of the size, and how many of them to
-either side: in x and in y, and in size."""
+"""Rounds of the search for the roundest place nearby: step in box sides and log size, number of steps in position and
+size."""
 SCALES = (0.2, 5.0)
-"""Scales between these are tried,"""
+"""Minimum and maximum scale that is tried."""
 OBJECT_SIDES = (6.0, 100.0)
-"""as long as they leave boxes whose middle side is between these, pixels: almost anything is round that is tiny."""
+"""Minimum and maximum median side of scaled boxes, in pixels. Smaller boxes are round almost everywhere."""
 FINEST = 1.5
-"""Pixels that the farthest box moves from one tried scale to the next: less than an edge is wide."""
+"""Maximum distance, in pixels, that a box moves between two tried scales; it is less than the width of an edge."""
 REFINED = (0.5, 0.12)
-"""Pixels, likewise, in the last rounds, that see all boxes."""
+"""The same distance in the last rounds, which use all boxes."""
 CORNER = 4096
-"""Pixels: in larger scenes, scales of both axes are first sought by boxes so near to the origin; time grows with the
-square."""
+"""Side, in pixels, of the area around the origin whose boxes are used first in the search for two scales."""
 COARSER = 3.0
-"""Times by which the first round of a search in two directions is coarser."""
+"""Ratio of the steps of the first round and the second round in the search for two scales."""
 LIKELY = 24
-"""Number of scales that are searched closely after the first round."""
+"""Number of candidates that remain after the first round."""
 RATIO_ERROR = 0.15
-"""Relative error of a mean box's ratio of sides; boxes drawn by hand are that far from square."""
+"""Relative error of the mean aspect ratio of boxes drawn by hand."""
 AT_ONCE = 2_000
 
 
 def best_shift(field: GradientField, boxes: Floats) -> Fault:
-    """Return the shift up to :data:`REACH` without which boxes, else on the objects' edges, are roundest."""
-    # an edge is wide enough to be met in steps of 2 px
+    """Return the shift, up to :data:`REACH`, whose removal makes boxes (which end at object edges) roundest."""
+    # steps of 2 px are fine enough to hit an edge
     grid = np.arange(-REACH, REACH + 1, 2.0)
     shifts = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
     x, y = _best_of(field, _sample(boxes, SHIFT_SAMPLE), shifts)
@@ -63,20 +62,20 @@ def best_shift(field: GradientField, boxes: Floats) -> Fault:
 
 
 def _best_of(field: GradientField, boxes: Floats, shifts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return which of ``(S, 2)`` shifts leaves boxes roundest when it is undone."""
+    """Return the one of the shifts ``(S, 2)`` whose removal makes boxes roundest."""
     return np.asarray(shifts[_mean_roundness(field, boxes - np.tile(shifts, 2)[:, None]).argmax()])
 
 
 def _mean_roundness(field: GradientField, boxes: NDArray[np.floating], sparse: int = 1) -> Floats:
-    """Return the mean roundness of each of several sets of boxes ``(S, N, 4)``, ``(S,)``."""
+    """Return the mean roundness ``(S,)`` of sets of boxes ``(S, N, 4)``."""
     flat = boxes.reshape(-1, 4).astype(np.float32)
     return np.asarray(roundness(field, flat, sparse).reshape(len(boxes), -1).mean(axis=1))
 
 
 def roundest_near(field: GradientField, boxes: Floats, error: BoxError) -> BoxError:
-    """Return the error within 0.12 sides and 20 % in size of ``error`` without which boxes are roundest.
+    """Return the error near ``error``, within 0.12 sides and 20 % in size, whose removal makes boxes roundest.
 
-    The ratio of its sizes in x and y stays.
+    The ratio of its sizes in x and y does not change.
     """
     few = _sample(error.undone(boxes), SHIFT_SAMPLE)
     side = float(np.median(few[:, 2:] - few[:, :2]))
@@ -95,7 +94,7 @@ def roundest_near(field: GradientField, boxes: Floats, error: BoxError) -> BoxEr
 
 
 def best_scale(field: GradientField, boxes: Floats) -> Fault:
-    """Return the scale about the origin, the same for both axes, under which boxes are roundest."""
+    """Return the common scale of both axes about the origin whose removal makes boxes roundest."""
     side = max(field.grey.shape)
     scales = _plausible(boxes, FINEST / side)
     best = _roundest(field, _sample(boxes, SCALE_SAMPLE), np.stack([scales, scales], axis=1))
@@ -103,9 +102,9 @@ def best_scale(field: GradientField, boxes: Floats) -> Fault:
 
 
 def best_scales(field: GradientField, boxes: Floats) -> Fault:
-    """Return the scales about the origin, one for each axis, under which boxes are roundest.
+    """Return the scales of x and y about the origin whose removal makes boxes roundest.
 
-    A tank's box is as wide as it is high, so the ratio of the axes' scales is nearly that of the boxes' sides.
+    The boxes of tanks are about square, so the ratio of the scales is close to the ratio of the box sides.
     """
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
     ratio = np.exp(np.log(sides[:, 1] / sides[:, 0]).mean())
@@ -124,12 +123,12 @@ def best_scales(field: GradientField, boxes: Floats) -> Fault:
         likely = np.array([best.parameters])
         if reach == side:
             return _refined(field, boxes, best, side, axes=2)
-        reach = min(2 * reach, side)  # farther boxes tell closer scales apart
+        reach = min(2 * reach, side)  # distant boxes separate similar scales
         few = _sample(boxes if reach == side else _nearest(boxes, reach), SCALE_SAMPLE)
 
 
 def _refined(field: GradientField, boxes: Floats, best: Fault, side: int, axes: int) -> Fault:
-    """Return the scales near those of ``best`` under which all boxes are roundest."""
+    """Return the scales near ``best`` whose removal makes all boxes roundest."""
     for step in REFINED:
         near = np.exp(np.arange(-4, 5) * step / side)
         pairs = np.stack([near, near], axis=1) if axes == 1 else np.array(list(product(near, near)))
@@ -138,14 +137,14 @@ def _refined(field: GradientField, boxes: Floats, best: Fault, side: int, axes: 
 
 
 def _nearest(boxes: Floats, reach: float) -> Floats:
-    """Return the boxes within ``reach`` pixels of the origin; where there are few, the nearest."""
+    """Return the boxes within ``reach`` pixels of the origin, but at least the :data:`SCALE_SAMPLE` nearest."""
     farthest = boxes.max(axis=1)
     order = np.argsort(farthest, kind="stable")
     return np.asarray(boxes[order[: max(SCALE_SAMPLE, int((farthest <= reach).sum()))]])
 
 
 def _plausible(boxes: Floats, step: float) -> NDArray[np.float64]:
-    """Return scales whose logarithms are ``step`` apart; at least one."""
+    """Return plausible scales whose logarithms are ``step`` apart; at least one."""
     side = float(np.median(boxes[:, 2:] - boxes[:, :2]))
     lowest = max(SCALES[0], side / OBJECT_SIDES[1])
     highest = max(min(SCALES[1], side / OBJECT_SIDES[0]), lowest * 1.001)
@@ -153,57 +152,57 @@ def _plausible(boxes: Floats, step: float) -> NDArray[np.float64]:
 
 
 def _roundest(field: GradientField, boxes: Floats, scales: NDArray[np.float64]) -> Fault:
-    """Return which of ``(S, 2)`` scales of x and y leaves boxes roundest when it is undone."""
+    """Return the one of the scales ``(S, 2)`` whose removal makes boxes roundest."""
     x, y = scales[int(_scores(field, boxes, scales).argmax())]
     return Fault(SCALED, (float(x), float(y)))
 
 
 def _scores(field: GradientField, boxes: Floats, scales: NDArray[np.float64], sparse: int = 1) -> Floats:
-    """Return the mean roundness of boxes after each of ``(S, 2)`` scales of x and y is undone, ``(S,)``."""
+    """Return the mean roundness ``(S,)`` of boxes after undoing each of the scales ``(S, 2)``."""
     scores = []
-    for start in range(0, len(scales), AT_ONCE):
-        undone = boxes[None] / np.tile(scales[start : start + AT_ONCE], 2)[:, None]
-        tried = tightened(undone.reshape(-1, 4).astype(np.float32))
-        scores.append(roundness(field, tried, sparse).reshape(-1, len(boxes)).mean(axis=1))
+    for batch in np.split(scales, range(AT_ONCE, len(scales), AT_ONCE)):
+        undone = boxes / np.tile(batch, 2)[:, None]
+        fitted = tightened(undone.reshape(-1, 4).astype(np.float32)).reshape(undone.shape)
+        scores.append(_mean_roundness(field, fitted, sparse))
     return np.concatenate(scores)
 
 
 def _sample(boxes: Floats, most: int) -> Floats:
-    """Return at most ``most`` boxes, from the larger half: they meet their objects in coarser steps."""
+    """Return at most ``most`` boxes from the larger half, for which coarser steps suffice."""
     order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(axis=1), kind="stable")
     step = max(1, min(2, len(boxes) // most))
     return np.asarray(boxes[order[: step * most : step]])
 
 
 SCENE_SAMPLE = 150
-"""Boxes that are examined to judge a whole scene: more add time, not certainty."""
+"""Maximum number of boxes that are examined to judge a scene."""
 ABOVE_CHANCE = 0.15
-"""A place must be rounder than chance by so much to be one for the boxes."""
+"""Minimum roundness above chance of a place that may be correct."""
 CLEAR = 0.28
-"""Margin above chance at which a simple transform ends the search."""
+"""Roundness above chance of a simple transform at which the search ends."""
 MUCH = 0.15
-"""By so much is the nearest round place rounder than boxes as written that have a fault."""
+"""Minimum gain in roundness at the roundest place nearby, compared with boxes as written."""
 CLEARER = 0.42
-"""The same where the simpler place was searched for, too: boxes that are scaled a little seem shifted, some of them."""
+"""Roundness above chance that such a place needs, because slightly scaled boxes seem shifted."""
 
 
 @dataclass(frozen=True)
 class SceneEvidence:
-    """What one scene shows.
+    """Evidence of a scene.
 
     Attributes:
-        scene_id: of the scene.
-        boxes: number of boxes looked at.
-        chance: roundness of boxes of these sizes anywhere in the image: mean, and standard deviation of one box.
-        roundness: mean roundness of the boxes after each fault is undone; :data:`faults.NONE` is as written.
-        shift: that the boxes as written have in common, pixels, ``(dx, dy)``; see :func:`.box_error.common_error`.
-        size: of the boxes in x and y, as multiples of boxes that end at the object's edge; likewise.
-        fitted: mean roundness of the boxes after shift and size are undone.
-        settled: share of the boxes that are round, at or near their place, after each fault is undone that makes them
+        scene_id: id of the scene.
+        boxes: number of examined boxes.
+        chance: roundness of such boxes at random places: mean, and standard deviation of a single box.
+        roundness: mean roundness of the boxes after undoing each fault; :data:`faults.NONE` means as written.
+        shift: common shift ``(dx, dy)`` in pixels; see :func:`.box_error.common_error`.
+        size: common size in x and y, as multiples of boxes that end at the edge of the object.
+        fitted: mean roundness of the boxes after undoing shift and size.
+        settled: share of the boxes that are round at or near their place, after undoing each fault that makes them
             rounder than chance.
-        fitted_settled: the same after shift and size are undone.
-        side: median side of the boxes, pixels.
-        single: ``(N,)`` roundness at or near each box of the scene as written, in the boxes' order.
+        fitted_settled: the same share after undoing shift and size.
+        side: median side of the boxes in pixels.
+        single: ``(N,)`` roundness at or near each box of the scene as written.
     """
 
     scene_id: str
@@ -220,12 +219,12 @@ class SceneEvidence:
 
 
 def examine(scene_id: str, gradients: GradientField, boxes: Floats) -> SceneEvidence:
-    """Examine one scene; its boxes are as written, corners in any order, and ``N`` may be 0."""
+    """Collect the evidence of a scene. Boxes are as written, with corners in any order; ``N`` may be 0."""
     if not len(boxes):
         return SceneEvidence(scene_id)
     height, width = gradients.grey.shape
     rng = np.random.default_rng(0)
-    sample = boxes if len(boxes) <= SCENE_SAMPLE else boxes[rng.choice(len(boxes), SCENE_SAMPLE, replace=False)]
+    sample = boxes if len(boxes) <= SCENE_SAMPLE else rng.choice(boxes, SCENE_SAMPLE, replace=False)
     upright = undo(Fault(), sample, width, height)
     sides = upright[:, 2:] - upright[:, :2]
 
@@ -237,7 +236,7 @@ def examine(scene_id: str, gradients: GradientField, boxes: Floats) -> SceneEvid
     error = common_error(gradients.grey, upright)
     simplest = fitted = float(roundness(gradients, error.undone(upright)).mean())
     scores = {fault: mean(fault) for fault in (Fault(), *map(Fault, faults.DISCRETE))}
-    if fitted < clear:  # the network has seen an inner rim, or nothing
+    if fitted < clear:  # the network may have seen an inner rim, or nothing
         nearest = roundest_near(gradients, upright, error)
         rounder = float(roundness(gradients, nearest.undone(upright)).mean())
         if rounder > max(chance[0] + CLEARER, scores[Fault()] + MUCH):

@@ -1,7 +1,8 @@
-"""The ways in which boxes go wrong, and how each is undone. Sizes are pixels."""
+"""Faults of boxes and their inverse operations, in pixels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,8 @@ NONE = "none"
 SCALED = "coordinates scaled"
 RESIZED = "sizes scaled"
 SHIFTED = "shifted"
-ELSEWHERE = "of another image"
-_UNDO: dict[str, Callable[[Floats, Floats, Floats, Floats, int, int], tuple[Floats, Floats, Floats, Floats]]] = {
+ELSEWHERE = "belonging to another image"
+_UNDO: dict[str, Callable[[Floats, Floats, Floats, Floats, int, int], tuple[Any, Any, Any, Any]]] = {
     "mirrored left-right": lambda a, b, c, d, width, height: (width - c, b, width - a, d),
     "mirrored top-bottom": lambda a, b, c, d, width, height: (a, height - d, c, height - b),
     "turned by 180 degrees": lambda a, b, c, d, width, height: (width - c, height - d, width - a, height - b),
@@ -26,24 +27,24 @@ _UNDO: dict[str, Callable[[Floats, Floats, Floats, Floats, int, int], tuple[Floa
     "corner read as centre": lambda a, b, c, d, width, height: _moved(a, b, c, d, 0.5),
 }
 DISCRETE = tuple(_UNDO)
-"""Faults without a parameter."""
+"""Faults without parameters."""
 
 
-def _moved(a: Floats, b: Floats, c: Floats, d: Floats, sides: float) -> tuple[Floats, Floats, Floats, Floats]:
-    x, y = (c - a) * np.float32(sides), (d - b) * np.float32(sides)
+def _moved(a: Floats, b: Floats, c: Floats, d: Floats, sides: float) -> tuple[Any, Any, Any, Any]:
+    x, y = (c - a) * sides, (d - b) * sides
     return a + x, b + y, c + x, d + y
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What was done to boxes that were right.
+    """Fault of boxes: the operation that displaced correct boxes.
 
     Attributes:
-        kind: :data:`NONE`, one of :data:`DISCRETE`, or with parameters:
-            :data:`SCALED` about the image's origin by ``(sx, sy)``; :data:`RESIZED` about their own centres by
+        kind: :data:`NONE`, one of :data:`DISCRETE`, or a fault with parameters:
+            :data:`SCALED` about the image origin by ``(sx, sy)``; :data:`RESIZED` about the box centres by
             ``(sx, sy)``; :data:`SHIFTED` by ``(dx, dy)`` pixels; :data:`ELSEWHERE`.
-        parameters: of the kind.
-        image: of :data:`ELSEWHERE`, the scene on which the boxes sit.
+        parameters: parameters of the kind.
+        image: id of the scene to which the boxes belong, for :data:`ELSEWHERE`.
     """
 
     kind: str = NONE
@@ -51,34 +52,28 @@ class Fault:
     image: str = ""
 
     def __str__(self) -> str:
-        match self.kind, self.parameters:
-            case (kind, (x, y)) if kind == SCALED:
-                return f"coordinates scaled by {x:.3f}" + (f" in x and {y:.3f} in y" if x != y else "")
-            case (kind, (x, y)) if kind == RESIZED:
-                by = f"{x:.2f}" + (f" in x and {y:.2f} in y" if x != y else "")
-                return f"sizes scaled by {by} about the boxes' centres"
-            case (kind, (x, y)) if kind == SHIFTED:
-                return f"shifted by ({x:+.1f}, {y:+.1f}) px"
-            case _:
-                return f"of another image, {self.image}" if self.image else self.kind
+        if not self.parameters:
+            return f"{self.kind}, {self.image}" if self.image else self.kind
+        x, y = self.parameters
+        if self.kind == SHIFTED:
+            return f"shifted by ({x:+.1f}, {y:+.1f}) px"
+        places, suffix = (3, "") if self.kind == SCALED else (2, " about the boxes' centres")
+        return f"{self.kind} by {x:.{places}f}" + (f" in x and {y:.{places}f} in y" if x != y else "") + suffix
 
 
 def undo(fault: Fault, boxes: Floats, width: int, height: int) -> Floats:
-    """Return boxes as they were before the fault, ``(N, 4)`` float32 xyxy with corners in order.
+    """Return boxes ``(N, 4)`` before the fault, as float32 xyxy with ordered corners.
 
-    As written, corners may be in any order, and lie outside the image. :data:`ELSEWHERE` changes nothing.
+    The corners of the given boxes may have any order and lie outside the image. :data:`ELSEWHERE` changes nothing.
     """
     a, b, c, d = boxes.T.astype(np.float32)
     if fault.kind in _UNDO:
         a, b, c, d = _UNDO[fault.kind](a, b, c, d, width, height)
-    elif fault.kind == SCALED:
-        x, y = fault.parameters
-        a, b, c, d = a / x, b / y, c / x, d / y
-    elif fault.kind == SHIFTED:
-        x, y = fault.parameters
-        a, b, c, d = a - x, b - y, c - x, d - y
     elif fault.kind == RESIZED:
-        by_x, by_y = fault.parameters
-        x, y, w, h = (a + c) / 2, (b + d) / 2, (c - a) / 2 / by_x, (d - b) / 2 / by_y
-        a, b, c, d = x - w, y - h, x + w, y + h
+        half_x, half_y = (c - a) / 2 / fault.parameters[0], (d - b) / 2 / fault.parameters[1]
+        x, y = (a + c) / 2, (b + d) / 2
+        a, b, c, d = x - half_x, y - half_y, x + half_x, y + half_y
+    elif fault.parameters:
+        x, y = fault.parameters
+        a, b, c, d = (a / x, b / y, c / x, d / y) if fault.kind == SCALED else (a - x, b - y, c - x, d - y)
     return np.stack([np.minimum(a, c), np.minimum(b, d), np.maximum(a, c), np.maximum(b, d)], axis=1).astype(np.float32)

@@ -1,6 +1,6 @@
-"""Roundness of the image inside boxes, and of other places by chance.
+"""Roundness of the image inside boxes, and at random places.
 
-Boxes are (N, 4) float32 xyxy, pixels of the image, unless something else is said.
+Boxes are ``(N, 4)`` float32 xyxy in pixels of the image, unless stated otherwise.
 """
 
 from dataclasses import dataclass
@@ -15,23 +15,25 @@ from oil_storage.tiling import tile_grid
 Floats = NDArray[np.float32]
 
 ANGLES = 32
-"""Points on an ellipse, from -45 degrees on."""
+"""Number of points on an ellipse, starting at -45 degrees."""
 FLAT = 2.0
-"""Grey levels a pixel: gradients below it count as no edge."""
+"""Gradient, in grey levels per pixel, below which there is no edge."""
 EDGE_MARGIN = 1.0
-"""Pixels on each side by which people draw boxes larger than the strongest edge."""
+"""Distance, in pixels, from the strongest edge to the side of a box drawn by hand."""
 NEARBY = (-0.1, 0.0, 0.1)
-"""Sides by which a box may have been drawn aside, in x and in y,"""
+"""Tolerated shifts of a box in x and in y, in box sides."""
 NEARBY_SIZES = (0.85, 1.0, 1.2)
-"""and times by which it may be too large."""
+"""Tolerated sizes of a box, as multiples of the correct size."""
 SAMPLE = 60
-"""Boxes that suffice for the share that are round."""
+"""Number of boxes from which the share of round boxes is estimated."""
 SUSPECT = 0.53
-"""Boxes on nothing round: nowhere near them is roundness above that."""
+"""Roundness below which a box has no round object at or near its place."""
 BLOCK = 30_000
-"""Pixels: OpenCV takes images with sides under 2 ** 15."""
+"""Maximum side of an image part in pixels; OpenCV requires sides below 2 ** 15."""
 AT_ONCE = 1000
-"""Boxes whose points fit into a processor's cache."""
+"""Number of boxes whose points fit into the processor cache."""
+PLACES = 300
+"""Number of random boxes that measure the roundness by chance."""
 
 _angle = (np.arange(ANGLES) + 0.5) / ANGLES * 2 * np.pi - np.pi / 4
 COS, SIN = np.cos(_angle).astype(np.float32), np.sin(_angle).astype(np.float32)
@@ -39,11 +41,11 @@ COS, SIN = np.cos(_angle).astype(np.float32), np.sin(_angle).astype(np.float32)
 
 @dataclass(frozen=True)
 class GradientField:
-    """An image and its gradients.
+    """Image and its gradients.
 
     Attributes:
-        grey: ``(H, W)`` uint8, the image.
-        vectors: ``(H, W, 2)`` float32, grey levels a pixel to the right and downwards.
+        grey: ``(H, W)`` uint8 image.
+        vectors: ``(H, W, 2)`` float32 gradients to the right and downwards, in grey levels per pixel.
     """
 
     grey: NDArray[np.uint8]
@@ -51,20 +53,20 @@ class GradientField:
 
     @classmethod
     def of(cls, pixels: NDArray[np.uint8], sigma: float = 1.0) -> "GradientField":
-        """Gradients of ``(H, W, 3)`` uint8 RGB ``pixels``, smoothed by a Gaussian of ``sigma`` pixels."""
+        """Compute the gradients of RGB ``pixels`` ``(H, W, 3)``, smoothed by a Gaussian of ``sigma`` pixels."""
         grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
         smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), sigma)
         parts = [cv2.Scharr(smooth, cv2.CV_32F, x, 1 - x, scale=1 / 32) for x in (1, 0)]
         return cls(grey, np.asarray(cv2.merge(parts), dtype=np.float32))
 
     def blurred(self, sigma: float) -> "GradientField":
-        """Smoothed by a Gaussian of ``sigma`` pixels, so that an edge is met from farther away."""
+        """Smooth the gradients by a Gaussian of ``sigma`` pixels, so that edges have a larger reach."""
         return GradientField(self.grey, np.asarray(cv2.GaussianBlur(self.vectors, (0, 0), sigma), dtype=np.float32))
 
     def at(self, x: Floats, y: Floats) -> Floats:
-        """``(N, K, 2)`` gradients at ``(N, K)`` points, pixels with the origin at the image's corner; 0 outside."""
+        """Return gradients ``(N, K, 2)`` at points ``(N, K)``, relative to the corner of the image; 0 outside."""
         height, width = self.grey.shape
-        # windows overlap by the neighbours between which to interpolate; later ones overwrite what earlier ones miss
+        # parts overlap by the neighbours for interpolation; later parts overwrite the border of earlier parts
         for left, top, right, bottom in tile_grid(width, height, BLOCK, overlap=2).tolist():
             window = self.vectors[top:bottom, left:right]
             part = np.asarray(cv2.remap(window, x - 0.5 - left, y - 0.5 - top, cv2.INTER_LINEAR), np.float32)
@@ -77,12 +79,12 @@ class GradientField:
 
 
 def roundness(field: GradientField, boxes: Floats, sparse: int = 1) -> Floats:
-    """Measure the share of the gradient along each inscribed ellipse that points to the centre, or away from it.
+    """Measure the share of the gradient along each inscribed ellipse that points to or away from the centre.
 
     The gradient is sampled at every ``sparse``-th angle.
 
     Returns:
-        ``(N,)`` in [0, 1]: 1 for a perfect disc, about 0.2 for any other place, 0 outside the image.
+        ``(N,)`` in [0, 1]: 1 for a perfect disc, about 0.2 for random places, 0 outside the image.
     """
     cos, sin = COS[::sparse], SIN[::sparse]
     share = np.empty(len(boxes), dtype=np.float32)
@@ -90,7 +92,7 @@ def roundness(field: GradientField, boxes: Floats, sparse: int = 1) -> Floats:
         part = slice(start, start + AT_ONCE)
         low, high = np.hsplit(boxes[part].astype(np.float32, copy=False), 2)
         centre, radius = (low + high) / 2, np.abs(high - low) / 2
-        along_x, along_y = radius[:, 1:] * cos, radius[:, :1] * sin  # the ellipse's normal, not yet of unit length
+        along_x, along_y = radius[:, 1:] * cos, radius[:, :1] * sin  # normal of the ellipse, not normalized
         length = np.sqrt(along_x**2 + along_y**2) + 1e-6
         gradient = field.at(centre[:, :1] + radius[:, :1] * cos, centre[:, 1:] + radius[:, 1:] * sin)
         x, y = gradient[..., 0], gradient[..., 1]
@@ -100,17 +102,17 @@ def roundness(field: GradientField, boxes: Floats, sparse: int = 1) -> Floats:
 
 
 def tightened(boxes: Floats, size: float = 1.0) -> Floats:
-    """Shrink boxes that are ``size`` times too large to the edge about their centres, at most to 0.4 of their size."""
+    """Shrink boxes, which are ``size`` times too large, to the edge of the object, at most to 0.4 of their size."""
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 / size
     half = np.maximum(half - EDGE_MARGIN, 0.4 * half)
     return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
 
 
 def roundness_nearby(field: GradientField, boxes: Floats) -> Floats:
-    """Measure the roundest place by each box: people draw a little aside, a little large, a little small.
+    """Measure the maximum roundness near each box, because boxes drawn by hand may be shifted, too large or too small.
 
     Returns:
-        ``(N,)`` in [0, 1], higher than :func:`roundness` by chance too.
+        ``(N,)`` in [0, 1]; also higher than :func:`roundness` at random places.
     """
     best: Floats = np.zeros(len(boxes), dtype=np.float32)
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -121,17 +123,13 @@ def roundness_nearby(field: GradientField, boxes: Floats) -> Floats:
 
 
 def settled(field: GradientField, boxes: Floats) -> float:
-    """Return the share of the boxes that are round at or near their places: nearly all where they belong."""
+    """Return the share of the boxes that are round at or near their place; it is close to 1 for correct boxes."""
     sample = boxes[:: -(-len(boxes) // SAMPLE)]
     return float((roundness_nearby(field, sample) >= SUSPECT).mean())
 
 
-PLACES = 300
-"""Boxes at random places that tell the roundness by chance."""
-
-
 def chance_of(field: GradientField, sides: Floats, rng: np.random.Generator) -> tuple[float, float]:
-    """Return mean and standard deviation of the roundness of boxes with sides ``(N, 2)`` at random places."""
+    """Return the mean and standard deviation of the roundness of boxes with sides ``(N, 2)`` at random places."""
     many = np.tile(sides, (max(1, PLACES // len(sides)), 1))
     corner = rng.uniform(0, 1, many.shape) * np.maximum(field.grey.shape[::-1] - many, 1)
     anywhere = roundness(field, tightened(np.concatenate([corner, corner + many], axis=1).astype(np.float32)))

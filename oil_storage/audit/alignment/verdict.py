@@ -1,4 +1,4 @@
-"""From evidence to verdicts: on each scene, on the data set, and on scenes whose boxes belong to other images."""
+"""Verdicts on scenes and data sets from evidence, including scenes whose boxes belong to other images."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,54 +19,53 @@ from oil_storage.scene import Scene
 
 NO_FAULT = Fault()
 FEWEST = 5
-"""Boxes that a scene needs for a verdict."""
+"""Minimum number of boxes for a verdict."""
 DEVIATIONS = 6.0
-"""By so many standard deviations of its mean must roundness stand above chance, at least by :data:`ABOVE_CHANCE`."""
+"""Minimum roundness above chance in standard deviations of the mean; :data:`ABOVE_CHANCE` applies, too."""
 SEARCHED = {faults.SHIFTED: 0.27, faults.RESIZED: 0.24, faults.SCALED: 0.28}
-"""The least where the best of many places or sizes was taken: of hundreds, and of a hundred thousand."""
+"""Minimum roundness above chance of the best of many places or sizes."""
 SETTLED = 0.75
-"""Share of the boxes that are round, or nearly, where they belong; of right boxes some nine tenths are."""
+"""Minimum share of boxes that are round at or near their place; for correct boxes it is about 0.9."""
 SITTING = 0.5
-"""The same for boxes as they were written: single ones on nothing are suspects, and no fault of the scene."""
+"""The same for boxes as written, because individual boxes without object are suspects, not a fault of the scene."""
 SURELY_SETTLED = 0.9
-"""Of so many, that is no chance, even where the best of many places was taken."""
+"""Share of round boxes from which the lower limit :data:`ABOVE_CHANCE` applies to a searched fault, too."""
 BETTER = 0.08
-"""By so much must boxes be rounder after a fault is undone than as written,"""
+"""Minimum gain in roundness by undoing a fault, compared with boxes as written."""
 ASIDE = 0.2
-"""and by so much where it is a shift: a shadow can be rounder than its tank;"""
+"""The same for a shift, because a shadow can be rounder than its tank."""
 ASIDE_DEVIATIONS = 2.5
-"""and by so many standard deviations of the mean more: of few boxes, some place is always rounder."""
+"""Additional gain for a shift, in standard deviations of the mean, because some place is always rounder by chance."""
 BY_CHANCE = {faults.SHIFTED: 0.1, faults.SCALED: 0.05}
+"""Gain in roundness of the best of many places by chance."""
 UNEQUAL = 0.1
-"""By so much may the best of many places be rounder than a place that nothing was sought for, and by so much more where
-the scales of x and y were sought apart; more shifts are tried than common scales."""
+"""Additional gain by chance if the scales of x and y were searched separately."""
 THAN_FITTED = 0.12
-"""By so much must boxes be rounder after a fault is undone whose parameters were searched for than fitted,"""
+"""Minimum gain in roundness by undoing a fault with searched parameters, compared with fitted boxes."""
 THAN_SEEN = {faults.SHIFTED: 0.31, faults.SCALED: 0.2}
-"""by so much where they are round when fitted: the network knows a tank from its shadow;"""
+"""The same if fitted boxes are round, because the network can distinguish a tank from its shadow."""
 SIMPLER = 0.04
-"""and by so much less after a fault without parameters: four were fitted;"""
+"""Tolerated loss in roundness, compared with fitted boxes, for a fault without parameters."""
 HALF_A_SIDE = {"centre read as corner": 0.5, "corner read as centre": -0.5}
+"""Faults that shift boxes by half a side in x and in y."""
 NEARLY, MUCH_SIMPLER = 0.1, 0.2
-"""by so much less after one of these where the shift, in x and in y, is nearly so many sides: nothing else makes it."""
+"""Tolerance of such a shift in sides, and tolerated loss in roundness for such a fault."""
 NATURAL_SIZE = 1.09
-"""Size of boxes drawn by hand, as multiples of boxes that end at the object's edge."""
+"""Size of boxes drawn by hand, as multiples of boxes that end at the edge of the object."""
 FAR = 2.8
-"""Pixels: a shorter shift may be that of a hand, or a leaning tank's."""
+"""Minimum shift, in pixels, that is a fault. Shorter shifts come from drawing by hand, and from leaning tanks."""
 TOO_LARGE, TOO_SMALL = 1.11, 0.89
-"""Sizes of a single scene's boxes, as multiples of the data set's."""
+"""Limits of the size of boxes in a scene, as multiples of the size in the data set."""
 CLEARER, CLEARLY = 0.08, 0.3
-"""Boxes are too large that become rounder by so much when fitted, as those about squares don't, and whose size less 1
-and gain in roundness make so much together: some people draw large."""
+"""Minimum gain in roundness of fitted boxes, and minimum of gain plus size - 1, for boxes that are too large."""
 TOO_WIDE = 1.14
-"""Ratio of a single scene's sizes in x and y, or its inverse."""
+"""Maximum ratio of the sizes in x and y in a scene, or its inverse."""
 SURE = 30
-"""Boxes from which a scene's shift and size are read surely; of fewer, all these limits widen with the root of their
-number."""
+"""Number of boxes below which these limits widen with the inverse root of the number."""
 
 
 class Answer(StrEnum):
-    """Do the boxes sit on the objects?"""
+    """Answer to whether the boxes match the objects."""
 
     YES = "yes"
     NO = "no"
@@ -75,13 +74,13 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of a scene or a data set.
+    """Verdict on a scene.
 
     Attributes:
         answer: see :class:`Answer`.
-        fault: what is wrong, where the answer is no.
-        shift: measured common shift ``(dx, dy)``, pixels.
-        size: measured size of the boxes in x and y, 1 being that of the data set's.
+        fault: detected fault; no fault unless the answer is no.
+        shift: measured common shift ``(dx, dy)`` in pixels.
+        size: measured size of the boxes in x and y, relative to the data set.
     """
 
     answer: Answer
@@ -91,7 +90,7 @@ class Verdict:
 
 
 def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
-    """Judge one scene of a data set in which the size of right boxes is measured as ``size``."""
+    """Judge a scene; ``size`` is the measured size of correct boxes in the data set."""
     measured = evidence.size[0] / size, evidence.size[1] / size
 
     def verdict(answer: Answer, fault: Fault = NO_FAULT) -> Verdict:
@@ -102,9 +101,9 @@ def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
     if moved := _moved(evidence):
         return verdict(Answer.NO, max(moved, key=lambda fault: moved[fault]))
     if not _is_fitted(evidence):
-        sits = evidence.settled.get(NO_FAULT, 0.0) >= SITTING
-        sits &= evidence.roundness[NO_FAULT] > _enough(evidence, faults.NONE)
-        return verdict(Answer.YES if sits else Answer.UNKNOWN)
+        matches = evidence.settled.get(NO_FAULT, 0.0) >= SITTING
+        matches &= evidence.roundness[NO_FAULT] > _enough(evidence, faults.NONE)
+        return verdict(Answer.YES if matches else Answer.UNKNOWN)
     if _is_believed(evidence) and math.hypot(*evidence.shift) > FAR * _doubt(evidence):
         return verdict(Answer.NO, Fault(faults.SHIFTED, evidence.shift))
     if wrong := _wrong_size(evidence, *measured):
@@ -113,60 +112,52 @@ def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
 
 
 def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
-    """Rank the faults that move boxes farther than the network sees, and without which these are clearly rounder."""
+    """Rank the faults whose removal makes boxes clearly rounder, except small errors, which the network measures."""
     ranks = {}
     for fault, score in evidence.roundness.items():
         settled = evidence.settled.get(fault, 0.0)
         if fault == NO_FAULT or settled < SETTLED or score < _enough(evidence, fault.kind, settled):
             continue
         doubt, than_fitted = BETTER, -SIMPLER
-        if fault.kind in HALF_A_SIDE and _is_half_a_side(evidence, HALF_A_SIDE[fault.kind]):
-            than_fitted = -MUCH_SIMPLER
+        if fault.kind in HALF_A_SIDE:
+            errors = np.array(evidence.shift) - HALF_A_SIDE[fault.kind] * evidence.side
+            than_fitted = -MUCH_SIMPLER if (abs(errors) < NEARLY * evidence.side).all() else -SIMPLER
         if fault.kind in SEARCHED:
             than_fitted = THAN_SEEN[fault.kind] if _is_fitted(evidence) else THAN_FITTED
         if fault.kind == faults.SHIFTED:
             doubt = ASIDE + ASIDE_DEVIATIONS * evidence.chance[1] / evidence.boxes**0.5
         least = max(evidence.roundness[NO_FAULT] + doubt, evidence.fitted + than_fitted)
         if score > least:
-            ranks[fault] = score + settled - _by_chance(fault)
+            unequal = fault.kind == faults.SCALED and fault.parameters[0] != fault.parameters[1]
+            ranks[fault] = score + settled - BY_CHANCE.get(fault.kind, 0.0) - UNEQUAL * unequal
     return ranks
 
 
-def _by_chance(fault: Fault) -> float:
-    """Return how much rounder the best of the places that were tried for a fault may be by chance."""
-    unequal = fault.kind == faults.SCALED and fault.parameters[0] != fault.parameters[1]
-    return BY_CHANCE.get(fault.kind, 0.0) + UNEQUAL * unequal
-
-
-def _is_half_a_side(evidence: SceneEvidence, sides: float) -> bool:
-    return all(abs(along - sides * evidence.side) < NEARLY * evidence.side for along in evidence.shift)
-
-
 def _is_fitted(evidence: SceneEvidence) -> bool:
-    """Return whether the network sees tanks, so that its errors of the boxes mean something."""
+    """Return whether the network detects tanks, so that its box errors are meaningful."""
     settled = evidence.fitted_settled
     return settled >= SETTLED and evidence.fitted > _enough(evidence, faults.RESIZED, settled)
 
 
 def _is_believed(evidence: SceneEvidence) -> bool:
-    """Return whether the fitted boxes are about as round as those written, unlike in noisy images."""
+    """Return whether fitted boxes are about as round as the written ones; in noisy images they are not."""
     return evidence.fitted > evidence.roundness[NO_FAULT] - BETTER
 
 
 def _enough(evidence: SceneEvidence, kind: str, settled: float = 0.0) -> float:
-    """Return the roundness that is evidence for a fault of that kind."""
+    """Return the minimum roundness that is evidence for a kind of fault."""
     mean, deviation = evidence.chance
     above = ABOVE_CHANCE if settled >= SURELY_SETTLED else SEARCHED.get(kind, ABOVE_CHANCE)
     return float(mean + max(above, DEVIATIONS * deviation / evidence.boxes**0.5))
 
 
 def _doubt(evidence: SceneEvidence) -> float:
-    """Return the factor by which the limits of a scene with few boxes widen."""
+    """Return the factor by which the limits widen for a scene with few boxes."""
     return math.sqrt(max(1.0, SURE / evidence.boxes))
 
 
 def _wrong_size(evidence: SceneEvidence, x: float, y: float) -> Fault | None:
-    """Return the fault of sizes in x and y, as multiples of the data set's; None where they are right."""
+    """Return the fault of sizes in x and y, relative to the data set; None if they are correct."""
     doubt, size = _doubt(evidence), math.sqrt(x * y)
     if _is_believed(evidence) and max(x / y, y / x) > TOO_WIDE**doubt:
         return Fault(faults.RESIZED, (x, y))
@@ -178,17 +169,17 @@ def _wrong_size(evidence: SceneEvidence, x: float, y: float) -> Fault | None:
 
 
 COMMON_SHIFT = 1.5
-"""Pixels: a shift that the scenes have in common is a fault from here, one scene's own only from several pixels."""
+"""Minimum shift, in pixels, that is a fault if the scenes have it in common."""
 COMMON_SIZE = 0.12
-"""Relative: as :data:`COMMON_SHIFT`, for the size; people who draw tightly and people who don't differ by less."""
+"""Minimum relative size error that is a fault if the scenes have it in common. Drawing habits differ by less."""
 COMMON_SCENES = 5
-"""Scenes that have to agree before a fault is told that a single scene is too uncertain to show."""
+"""Minimum number of scenes that must agree on such a fault."""
 USUAL_SCENES = 20
-"""Scenes whose own size counts as much as the natural one in telling how those who drew them usually draw."""
+"""Number of scenes whose measured size has the same weight as :data:`NATURAL_SIZE`."""
 COMMON_RATIO = 1.06
-"""Ratio of the sizes in x and y, or its inverse."""
+"""Maximum common ratio of the sizes in x and y, or its inverse."""
 SAME_SCALE = 0.01
-"""Scales of two scenes that differ by less, relatively, are one."""
+"""Relative tolerance for equal scales."""
 
 
 @dataclass(frozen=True)
@@ -196,11 +187,11 @@ class DatasetVerdict:
     """Verdict on a data set.
 
     Attributes:
-        answer: no where more than half of the scenes that can be judged share a fault.
-        fault: that fault, with measured parameters.
-        shift: median shift of the scenes whose boxes lie about objects, ``(dx, dy)`` pixels; None where there is none.
-        size: measured size of their boxes, 1 being that of boxes drawn by hand; likewise.
-        scenes: a verdict for every scene.
+        answer: no if more than half of the judged scenes share a fault.
+        fault: this fault, with measured parameters.
+        shift: median shift ``(dx, dy)`` in pixels of the scenes whose boxes surround objects; None without such scenes.
+        size: measured size of their boxes, relative to boxes drawn by hand; None without such scenes.
+        scenes: verdict on each scene.
     """
 
     answer: Answer
@@ -211,7 +202,7 @@ class DatasetVerdict:
 
     @property
     def statement(self) -> str:
-        """The answer in words: ``no, transposed``, ``not in 2 of 20 scenes``."""
+        """Answer in words: ``no, transposed``, ``not in 2 of 20 scenes``."""
         if self.answer == Answer.NO:
             return f"no, {self.fault}"
         wrong = sum(verdict.answer == Answer.NO for verdict in self.scenes.values())
@@ -219,7 +210,7 @@ class DatasetVerdict:
 
 
 def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
-    """Judge a data set, and each scene by the habits of those who drew the others."""
+    """Judge a data set, and each scene relative to the usual box size in the data set."""
     sizes = np.array([scene.size for scene in evidence if _sits(judge_scene(scene))])
     placed = len(sizes)
     sizes = sizes if placed else np.full((1, 2), NATURAL_SIZE)
@@ -239,7 +230,7 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
     judged = [verdict for verdict in scenes.values() if verdict.answer != Answer.UNKNOWN]
     fault = common_fault([verdict.fault for verdict in judged if verdict.answer == Answer.NO], len(judged))
     measured = Fault(faults.RESIZED, (error * ratio**0.5, error / ratio**0.5))
-    if fault.kind == faults.NONE and shifted:  # before the size, which it disturbs
+    if fault.kind == faults.NONE and shifted:  # precedes the size, which a shift disturbs
         fault = Fault(faults.SHIFTED, shift)
     elif fault.kind == faults.RESIZED or (fault.kind == faults.NONE and resized):
         fault = measured
@@ -250,7 +241,7 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
 
 
 def common_fault(scene_faults: Sequence[Fault], judged: int) -> Fault:
-    """Return the fault of more than half of the judged scenes, with the median of its parameters; else no fault."""
+    """Return the fault of more than half of the judged scenes, with the median of its parameters, or no fault."""
     for kind in {fault.kind for fault in scene_faults}:
         alike = [fault for fault in scene_faults if fault.kind == kind]
         middle = tuple(float(value) for value in np.median([fault.parameters for fault in alike], axis=0))
@@ -262,7 +253,7 @@ def common_fault(scene_faults: Sequence[Fault], judged: int) -> Fault:
 
 
 def agrees(own: Fault, common: Fault) -> bool:
-    """Return whether a scene's own fault is the common one, which is measured better."""
+    """Return whether the fault of a scene equals the common fault, which is measured more accurately."""
     if own.kind != common.kind:
         return False
     if own.kind == faults.SHIFTED:
@@ -271,34 +262,34 @@ def agrees(own: Fault, common: Fault) -> bool:
 
 
 def _as_others_shifted(verdict: Verdict, common: Fault) -> Verdict:
-    """Replace a corner taken for a centre by the common shift, which looks alike where boxes are as large as it."""
+    """Replace a shift by half a side by the common shift, if both are about equal."""
     shifted = Fault(faults.SHIFTED, verdict.shift)
     return replace(verdict, fault=shifted) if verdict.fault.kind in HALF_A_SIDE and agrees(shifted, common) else verdict
 
 
 def _sits(verdict: Verdict) -> bool:
-    """Return whether a scene was judged, and its boxes lie about the objects' centres."""
+    """Return whether a scene was judged and its boxes are centred on objects."""
     return verdict.answer != Answer.UNKNOWN and verdict.fault.kind in (faults.NONE, faults.RESIZED)
 
 
 TRIED_BOXES = 60
-"""Boxes of a scene that are tried on other images."""
+"""Maximum number of boxes per scene that are tried on other images."""
 ON_ALL_IMAGES = 20
-"""Up to so many scenes are tried on every image; more are tried on each other's alone, to save time."""
+"""Maximum number of scenes that are tried on all images. If there are more, they are tried only on their own images."""
 CLEAR_DEVIATIONS = 9.0
-"""Standard deviations of the mean by which a place must be rounder than chance, and most boxes must be round there."""
+"""Minimum roundness above chance of a match, in standard deviations of the mean."""
 
 
 def reexamine(scenes: Mapping[str, Scene], boxes: Mapping[str, Floats], scales: Sequence[Fault]) -> dict[str, Fault]:
-    """Try boxes on other scenes' images, and on their own under scales that were found elsewhere.
+    """Try boxes on the images of other scenes, and on their own image under scales that were found elsewhere.
 
     Args:
-        scenes: all, by scene id.
-        boxes: ``(N, 4)`` as written, of the scenes without a verdict.
+        scenes: all scenes by id.
+        boxes: ``(N, 4)`` boxes as written of the scenes without a verdict.
         scales: faults of kind :data:`faults.SCALED`.
 
     Returns:
-        dict: the fault of each scene for which one was found.
+        dict: detected faults by scene id.
     """
     if not boxes:
         return {}
@@ -310,7 +301,7 @@ def reexamine(scenes: Mapping[str, Scene], boxes: Mapping[str, Floats], scales: 
     images = scenes.values() if len(boxes) <= ON_ALL_IMAGES else [scenes[name] for name in boxes]
     attempt = partial(_try_on, boxes=samples, scales=scales)
     by_image = in_processes(attempt, list(images), "reexamining scenes without a verdict", "image")
-    best_last = sorted(chain.from_iterable(by_image), key=lambda clear: clear[0])
+    best_last = sorted(chain.from_iterable(by_image), key=lambda match: match[0])
     return {name: fault for _, name, fault in best_last}
 
 
@@ -318,7 +309,7 @@ def _try_on(scene: Scene, boxes: Mapping[str, Floats], scales: Sequence[Fault]) 
     """Try boxes on one image.
 
     Returns:
-        list: by how many deviations boxes are rounder than chance, clearly, whose boxes, and under which fault.
+        list: clear matches: roundness above chance in standard deviations, scene id of the boxes, fault.
     """
     pixels = read_pixels(scene.image, scene.reading)
     height, width = pixels.shape[:2]

@@ -20,7 +20,7 @@ def test_undo_reverses_every_fault(kind: str) -> None:
     assert np.allclose(wrong, boxes, atol=1e-3) == (kind == faults.NONE)
 
 
-def test_boxes_come_out_with_corners_in_order() -> None:
+def test_undo_orders_corners() -> None:
     assert undo(Fault(), np.array([[9, 2, 3, 8]], dtype=np.float32), 20, 20).tolist() == [[3, 2, 9, 8]]
 
 
@@ -31,9 +31,9 @@ def test_boxes_come_out_with_corners_in_order() -> None:
         (Fault(faults.SCALED, (0.8, 1.0)), "coordinates scaled by 0.800 in x and 1.000 in y"),
         (Fault(faults.RESIZED, (1.25, 1.25)), "sizes scaled by 1.25 about the boxes' centres"),
         (Fault(faults.SHIFTED, (2.0, -3.0)), "shifted by (+2.0, -3.0) px"),
-        (Fault(faults.ELSEWHERE, image="b"), "of another image, b"),
+        (Fault(faults.ELSEWHERE, image="b"), "belonging to another image, b"),
         (Fault("transposed"), "transposed"),
     ],
 )
-def test_a_fault_says_itself(fault: Fault, words: str) -> None:
+def test_fault_has_a_description(fault: Fault, words: str) -> None:
     assert str(fault) == words
