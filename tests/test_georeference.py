@@ -115,5 +115,5 @@ def test_ground_control_points_that_place_no_raster_say_nothing(
 
 def test_a_broken_tiff_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(b"II*\0 and no more")
-    with pytest.raises(UserError, match=r"a\.tif: not an image that can be opened \(TIFFRead"):
+    with pytest.raises(UserError, match=r"a\.tif: cannot be opened as an image \(TIFFRead"):
         read_georeference(tmp_path / "a.tif")

@@ -164,21 +164,21 @@ READ = {
     "nodata.tif": gdal(RGB, photometric="RGB", nodata=0),
 }
 REFUSED = {
-    "one_bit.tif": (gdal(RGB[:1] % 2, nbits=1), "1 bit a pixel"),
-    "one_bit.png": (pillow("1"), "1 bit a pixel"),
+    "one_bit.tif": (gdal(RGB[:1] % 2, nbits=1), "1 bit per pixel"),
+    "one_bit.png": (pillow("1"), "1 bit per pixel"),
     "complex.tif": (gdal(RGB[:1].astype(np.complex64)), "complex numbers"),
     "pages.tif": (pages, "2 pages"),
     "frames.png": (frames, "2 pages"),
     "huge.tif": (huge, "2000000000"),
-    "cmyk_turned.tif": (pillow("CMYK", tiffinfo={0x0112: 6}), "a TIFF in CMYK with orientation 6; save it upright"),
-    "four_bands.tif": (gdal(NIR, photometric="MINISBLACK", alpha="no"), "4 bands; say which are red, green and blue"),
-    "six_bands.tif": (gdal(np.concatenate([RGB, RGB])), "6 bands; say which are red, green and blue"),
-    "unknown_compression.tif": (unknown_compression, "its compression is not read here"),
+    "cmyk_turned.tif": (pillow("CMYK", tiffinfo={0x0112: 6}), "CMYK TIFF with orientation 6; save it upright"),
+    "four_bands.tif": (gdal(NIR, photometric="MINISBLACK", alpha="no"), "4 bands; give red, green and blue"),
+    "six_bands.tif": (gdal(np.concatenate([RGB, RGB])), "6 bands; give red, green and blue"),
+    "unknown_compression.tif": (unknown_compression, "missing codec"),
     "constant.tif": (gdal(np.full((1, SIDE, SIDE), 7, np.uint16)), "band 1 has too few different values"),
     "truncated.png": (truncated, "cannot be decoded"),
     "truncated.jpg": (truncated, "cannot be decoded"),
     "truncated.tif": (truncated, "cannot be decoded"),
-    "text.tif": (lambda path: path.write_text("no image"), "not an image that can be opened"),
+    "text.tif": (lambda path: path.write_text("no image"), "cannot be opened as an image"),
 }
 BY_NUMBER = {
     "named_four_bands.tif": gdal(NIR, photometric="MINISBLACK", alpha="no"),
