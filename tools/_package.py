@@ -1,11 +1,11 @@
-"""Find the package for the tools of this folder."""
+"""Run the command-line tools of the package."""
 
 import sys
 from importlib import import_module
 
 
 def run(tool: str) -> None:
-    """Run ``oil_storage.cli.<tool>`` and exit with its status; say what to do where the package is not installed."""
+    """Run ``oil_storage.cli.<tool>`` and exit with its status; if the package is not installed, print the remedy."""
     try:
         module = import_module(f"oil_storage.cli.{tool}")
     except ModuleNotFoundError as error:

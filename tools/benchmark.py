@@ -1,4 +1,4 @@
-"""Measure what configs cost; the work is in oil_storage/cli/benchmark.py."""
+"""Measure the cost of configs; see ``oil_storage.cli.benchmark``."""
 
 from _package import run
 

@@ -1,4 +1,4 @@
-"""Show what the model is given; the work is in oil_storage/cli/browse_dataset.py."""
+"""Draw training samples after augmentation; see ``oil_storage.cli.browse_dataset``."""
 
 from _package import run
 

@@ -1,4 +1,4 @@
-"""Write a data set in another format; see ``oil_storage.cli.convert_dataset``."""
+"""Convert a data set to another annotation format; see ``oil_storage.cli.convert_dataset``."""
 
 from _package import run
 

@@ -1,4 +1,4 @@
-"""Cross-validate a config; the work is in oil_storage/cli/crossval.py."""
+"""Cross-validate a config; see ``oil_storage.cli.crossval``."""
 
 from _package import run
 

@@ -1,4 +1,4 @@
-"""Find the tanks of scenes; the work is in oil_storage/cli/detect.py."""
+"""Detect tanks in scenes; see ``oil_storage.cli.detect``."""
 
 from _package import run
 

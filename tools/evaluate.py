@@ -1,4 +1,4 @@
-"""Score detections of any tool; the work is in oil_storage/cli/evaluate.py."""
+"""Evaluate the detections of any tool; see ``oil_storage.cli.evaluate``."""
 
 from _package import run
 

@@ -1,4 +1,4 @@
-"""Export a detector; the work is in oil_storage/cli/export.py."""
+"""Export a detector; see ``oil_storage.cli.export``."""
 
 from _package import run
 

@@ -1,4 +1,4 @@
-"""Render a labelled synthetic data set; the work is in oil_storage/cli/make_synthetic.py."""
+"""Render a labelled synthetic data set; see ``oil_storage.cli.make_synthetic``."""
 
 from _package import run
 

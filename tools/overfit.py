@@ -1,4 +1,4 @@
-"""See whether configs learn; the work is in oil_storage/cli/overfit.py."""
+"""Check that configs can overfit a few tiles; see ``oil_storage.cli.overfit``."""
 
 from _package import run
 

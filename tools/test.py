@@ -1,4 +1,4 @@
-"""Test a checkpoint; the work is in oil_storage/cli/test.py."""
+"""Test a checkpoint; see ``oil_storage.cli.test``."""
 
 from _package import run
 

@@ -1,4 +1,4 @@
-"""Train a config; the work is in oil_storage/cli/train.py."""
+"""Train a config; see ``oil_storage.cli.train``."""
 
 from _package import run
 
