@@ -45,13 +45,7 @@ class Stored(BaseModel):
 
 
 class SceneFigures(Stored):
-    """Results for one scene at the score threshold.
-
-    Attributes:
-        tanks: number of labelled tanks.
-        found: number of detections.
-        errors: number of errors by type.
-    """
+    """Results for one scene at the score threshold: labelled tanks, detections, metrics, errors by type."""
 
     tanks: int
     found: int

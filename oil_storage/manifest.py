@@ -120,12 +120,7 @@ class TileSet(BaseModel, frozen=True):
 
 
 def check_no_leak(split_of: Mapping[str, str], same_ground: Sequence[Sequence[str]], path: Path) -> None:
-    """Check that scenes that show the same ground are in the same split.
-
-    Args:
-        split_of: split of each scene.
-        same_ground: groups of scenes that show the same ground.
-        path: file with the split, for the message.
+    """Check that all scenes of a group that show the same ground are in the same split.
 
     Raises:
         UserError: two scenes of a group are in different splits.
@@ -196,14 +191,9 @@ class Manifest(BaseModel, frozen=True):
         """Write the manifest of a prepared folder."""
         write_json(folder / NAME, self.model_dump(mode="json", by_alias=True, exclude_none=True))
 
-    @property
-    def images(self) -> dict[str, str]:
-        """SHA-256 of the image of each scene, keyed by scene id."""
-        return self.source.images_sha256
-
     def images_of(self, split: str) -> dict[str, str]:
         """Return the SHA-256 of the image of each scene in a split."""
-        return {scene: self.images[scene] for scene in self.split[split]}
+        return {scene: self.source.images_sha256[scene] for scene in self.split[split]}
 
     @property
     def identity(self) -> DataIdentity:
@@ -213,7 +203,7 @@ class Manifest(BaseModel, frozen=True):
         content = {**source, "path": None, "split": self.split}
         return DataIdentity(
             name=self.source.path.name,
-            scenes=len(self.images),
+            scenes=len(self.source.images_sha256),
             annotations_sha256=self.source.annotations_sha256,
             split_seed=self.source.seed,
             sha256=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),

@@ -19,13 +19,9 @@ Result = TypeVar("Result")
 
 
 def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], title: str, unit: str) -> Iterator[Result]:
-    """Yield ``function(job)`` for each job, in order, computed in one process per core.
+    """Yield ``function(job)`` for each job, in order, computed in one process per core; ``function`` must be picklable.
 
-    Args:
-        function: picklable function.
-        jobs: arguments of the function.
-        title: label of the progress bar, which appears after two seconds.
-        unit: unit of the progress bar.
+    A progress bar with the label ``title`` and the unit ``unit`` appears after two seconds.
 
     Raises:
         UserError: a process was killed.

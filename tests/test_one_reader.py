@@ -1,4 +1,4 @@
-"""Training tiles and detection see the same pixels of every kind of raster, or refuse it in the same words."""
+"""Check that training and detection read the same pixels of every type of raster, or raise the same error."""
 
 import json
 import struct
@@ -256,7 +256,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[np.ndarray
     return found
 
 
-def test_training_and_detection_see_the_same_pixels(seen: dict[str, tuple[Any, Any]]) -> None:
+def test_training_and_detection_read_the_same_pixels(seen: dict[str, tuple[Any, Any]]) -> None:
     for name in (*READ, *BY_NUMBER):
         training, detection = seen[name]
         assert not isinstance(training, str), training
@@ -266,7 +266,7 @@ def test_training_and_detection_see_the_same_pixels(seen: dict[str, tuple[Any, A
         assert np.array_equal(training, detection), name
 
 
-def test_training_and_detection_refuse_in_the_same_words(seen: dict[str, tuple[Any, Any]]) -> None:
+def test_training_and_detection_raise_the_same_errors(seen: dict[str, tuple[Any, Any]]) -> None:
     for name, (_, words) in REFUSED.items():
         training, detection = seen[name]
         assert isinstance(training, str), name
@@ -281,7 +281,7 @@ LOSSLESS = [
 ]
 
 
-def test_colours_are_those_that_were_written(seen: dict[str, tuple[Any, Any]]) -> None:
+def test_lossless_images_keep_their_colours(seen: dict[str, tuple[Any, Any]]) -> None:
     assert len(LOSSLESS) >= 15
     for name in LOSSLESS:
         assert np.array_equal(seen[name][0], PIXELS[..., ::-1]), name

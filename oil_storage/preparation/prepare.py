@@ -86,7 +86,7 @@ def prepare(
         if exists:
             manifest = Manifest.load(out)
             scenes, findings = audit(annotations, choices.class_map, choices.reading)
-            scenes = [scene for scene in scenes if scene.scene_id in manifest.images]
+            scenes = [scene for scene in scenes if scene.scene_id in manifest.source.images_sha256]
             _check_same(out, manifest.source, _source(source, annotations, seed, choices, scenes))
             check_usable(findings, source, choices.allow, choices.strict)
             scenes, _, left_out = _as_chosen(scenes, choices)

@@ -136,7 +136,7 @@ def test_bad_input_gets_a_line(trained: tuple[str, str], tmp_path: Path, capsys:
         (checkpoint, "--out", "scores.csv"): "must end in .pkl",
         (checkpoint, "--out", str(folder)): "folder.pkl: is a folder",
         (checkpoint, "--tta", "--cfg-options", "tta_model=None"): "--tta: the config has no tta_model",
-        (checkpoint, "--cfg-options", "test_dataloader.dataset.overlap=0"): "the config wants 64_0",
+        (checkpoint, "--cfg-options", "test_dataloader.dataset.overlap=0"): "no tiles of 64_0",
         (checkpoint, "--cfg-options", "+model.neck.foo=1"): "unexpected keyword argument 'foo'",
     }
     for number, (argv, words) in enumerate(cases.items()):

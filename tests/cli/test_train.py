@@ -141,8 +141,8 @@ def test_data_is_missed_before_a_checkpoint_is_fetched(
     changes = {f"{loader}_dataloader__dataset__tile": 128 for loader in ("train", "val")}
     config = str(write_config(tmp_path, data, **changes))
     monkeypatch.chdir(tmp_path)
-    assert "the config wants 128_16" in error_of(capsys, [config, "--load-from", "http://127.0.0.1:9/absent.pth"])
-    assert "the config wants 128_16" in error_of(capsys, [config, "--load-from", "mmdet://no_such_model"])
+    assert "no tiles of 128_16" in error_of(capsys, [config, "--load-from", "http://127.0.0.1:9/absent.pth"])
+    assert "no tiles of 128_16" in error_of(capsys, [config, "--load-from", "mmdet://no_such_model"])
     assert {path.name for path in tmp_path.iterdir()} == {Path(config).name}
 
 

@@ -27,7 +27,7 @@ def plans(request):
 
 
 def test_sizes_are_those_of_the_real_set(plans):
-    found = sides(np.array([box for plan in plans for box in plan.boxes()], float))
+    found = sides(np.array([tank.box(plan.size) for plan in plans for tank in plan.tanks], float))
     assert np.percentile(found, [25, 50, 75]) == pytest.approx(QUARTILES, rel=TOLERANCE)
     assert found.min() >= 4
     assert found.max() <= 110
@@ -66,6 +66,6 @@ def test_the_numbers_above_are_the_real_set_s(plans, airbus):
     boxes = boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
     real = np.percentile(sides(boxes), [25, 50, 75])
     assert real == pytest.approx(QUARTILES, rel=TOLERANCE)
-    found = sides(np.array([box for plan in plans for box in plan.boxes()], float))
+    found = sides(np.array([tank.box(plan.size) for plan in plans for tank in plan.tanks], float))
     assert np.percentile(found, [25, 50, 75]) == pytest.approx(real, rel=TOLERANCE)
     assert (len(rows), len({row["image_id"] for row in rows})) == (REAL_TANKS, REAL_SCENES)
