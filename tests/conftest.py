@@ -1,4 +1,4 @@
-"""What every test may use."""
+"""Shared fixtures."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests marked ``gpu`` where torch sees no CUDA."""
+    """Skip the tests marked ``gpu`` if CUDA is not available."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class ThisProcess:
-    """Stands in for a pool of processes, whose start takes seconds."""
+    """Replacement for a process pool that avoids the slow start of processes."""
 
     def __init__(self, *_: Any) -> None:
         pass
@@ -61,7 +61,7 @@ def jobs_in_this_process() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def airbus() -> Path:
-    """Return the folder of the real scenes, ``images/`` and ``annotations.csv``."""
+    """Return the folder of the Airbus data set, with ``images/`` and ``annotations.csv``."""
     folder = os.environ.get("OIL_STORAGE_AIRBUS")
     if not folder:
         pytest.skip("needs the real scenes: set OIL_STORAGE_AIRBUS to their folder")

@@ -1,4 +1,4 @@
-"""Scenes with awkward names, sizes, places on earth and boxes, for what reads and writes them."""
+"""Scenes with unusual names, sizes, locations and boxes, for tests of readers and writers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +38,7 @@ def make_scenes(folder: Path, seed: int = 0) -> list[Scene]:
 
 
 def write_image(path: Path, width: int, height: int) -> None:
-    """Write a flat image; where :data:`GROUND` has its name, with its place on earth."""
+    """Write a uniform image, with a georeference if :data:`GROUND` contains its name."""
     if path.name not in GROUND:
         Image.new("RGB", (width, height), (90, 120, 80)).save(path)
         return
@@ -47,7 +47,7 @@ def write_image(path: Path, width: int, height: int) -> None:
 
 
 def write_geotiff(path: Path, width: int, height: int, crs: str | None, transform: Affine) -> None:
-    """Write a flat GeoTIFF of 8 bits a band."""
+    """Write a uniform GeoTIFF with 8 bits per band."""
     profile = {"width": width, "height": height, "count": 3, "dtype": "uint8"}
     with rasterio.open(path, "w", driver="GTiff", crs=crs, transform=transform, **profile) as raster:
         raster.write(np.full((3, height, width), 90, np.uint8))

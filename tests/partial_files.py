@@ -1,4 +1,4 @@
-"""Names of what a killed process leaves."""
+"""Names of temporary files of a killed process."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 from oil_storage.files import partial_path
 
 DEAD = 2**22 - 1
-"""A process id that hardly any process has: the largest on Linux."""
+"""The largest process id on Linux, which is hardly ever in use."""
 
 
 def left_partial(path: Path) -> Path:
-    """Return the name under which a process that was killed has begun to write ``path``."""
+    """Return the temporary name under which a killed process was writing ``path``."""
     partial = partial_path(path)
     return partial.with_name(partial.name.replace(f".{os.getpid()}.", f".{DEAD}."))

@@ -1,4 +1,4 @@
-"""A hook for trainings in several processes: what each rank ends with."""
+"""Hook for distributed training that saves the final state of each rank."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from mmengine.registry import HOOKS
 
 @HOOKS.register_module(force=True)
 class RankWeightsHook(Hook):
-    """Writes the parameters, and the samples seen, of each rank to ``rank_<n>.pth``."""
+    """Hook that writes the parameters and the samples of each rank to ``rank_<n>.pth``."""
 
     def __init__(self) -> None:
         self.images: list[str] = []

@@ -1,4 +1,4 @@
-"""Tiny labelled scenes in the Airbus layout: bright discs on textured ground, written in a second."""
+"""Tiny labelled scenes in the Airbus layout: bright discs on textured ground."""
 
 from pathlib import Path
 

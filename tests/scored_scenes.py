@@ -1,4 +1,4 @@
-"""Scenes with detections, for tests: some right, some off, some of nothing."""
+"""Scenes with detections: true positives, inexact boxes and false positives."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ SIDE = 2560
 
 
 def scored_scenes(numbers: Sequence[int] = (40, 0, 7, 120), seed: int = 0, noise: int = 60) -> list[SceneResult]:
-    """Scenes of so many tanks; scores have two digits, so that many are equal."""
+    """Return scenes with the given numbers of tanks; scores have two digits, so many are equal."""
     rng = np.random.default_rng(seed)
     return [
         SceneResult(f"scene_{index:02d}", SIDE, SIDE, truth, *_found(rng, truth, noise))
@@ -19,17 +19,17 @@ def scored_scenes(numbers: Sequence[int] = (40, 0, 7, 120), seed: int = 0, noise
 
 
 def perfect(scenes: Sequence[SceneResult]) -> list[SceneResult]:
-    """The same scenes, with their own boxes as detections."""
+    """Return the scenes with their own boxes as detections."""
     return [with_detections(one, one.truth, np.full(len(one.truth), 0.9)) for one in scenes]
 
 
 def empty(scenes: Sequence[SceneResult]) -> list[SceneResult]:
-    """The same scenes, without detections."""
+    """Return the scenes without detections."""
     return [with_detections(one, np.zeros((0, 4)), np.zeros(0)) for one in scenes]
 
 
 def with_detections(scene: SceneResult, boxes: np.ndarray, scores: np.ndarray) -> SceneResult:
-    """The same scene with other detections."""
+    """Return the scene with other detections."""
     found = np.asarray(boxes, np.float32), np.asarray(scores, np.float32)
     return SceneResult(scene.scene_id, scene.width, scene.height, scene.truth, *found, scene.windows, scene.gsd)
 

@@ -1,4 +1,4 @@
-"""Small detectors of all configs, and tiles of noise for them."""
+"""Small versions of the detectors of all configs, and noise tiles."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def batch(objects: tuple[int, ...], side: int) -> dict[str, list[Any]]:
 
 
 def small_detector(path: Path) -> tuple[nn.Module, int]:
-    """The detector of a config, small, its weights from seed 0; and the side of a tile for it."""
+    """Return a small version of a detector, initialised with seed 0, and the side of its tiles."""
     config = Config.fromfile(path)
     import_modules_from_strings(**config.custom_imports)
     init_default_scope("mmdet")
@@ -54,7 +54,7 @@ def small_detector(path: Path) -> tuple[nn.Module, int]:
 
 
 def with_statistics(model: nn.Module) -> nn.Module:
-    """Give batch norms something to do."""
+    """Set random statistics in all batch norms."""
     generator = torch.Generator().manual_seed(0)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""Commands of README and docs/: all parse, and all but those of make run, shortened."""
+"""Check the commands in README.md and docs/: all are valid, and all except make run in a shortened form."""
 
 import importlib
 import json
@@ -18,13 +18,13 @@ from oil_storage.reporting.results import BRIEF, markdown, read
 README, RESULTS = Path("README.md"), Path("docs/results.md")
 NAMES = ("install", "quickstart", "data", "training", "evaluation", "detection", "configs")
 PAGES = [README, *(Path(f"docs/{name}.md") for name in NAMES)]
-"""Pages with commands, in the order in which these run. The blocks marked ``sh`` need what a test has not."""
+"""Pages with commands, in the order of execution. Blocks marked ``sh`` need resources that tests do not have."""
 PLACES_OF_RESIZE = {"train": 2, "val": 1, "test": 1}
 """Index of Resize in the pipelines of tiles_1280_0.py."""
 
 
 def commands() -> list[str]:
-    """Return the lines of the pages' bash blocks without their comments, each once."""
+    """Return the unique lines of the bash blocks on all pages, without comments."""
     text = "".join(map(content, PAGES))
     blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.S)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
@@ -32,22 +32,22 @@ def commands() -> list[str]:
 
 
 def content(page: Path) -> str:
-    """Return the text of a page, with that of the files that it includes."""
+    """Return the text of a page, including the text of included files."""
     return re.sub(r'--8<-- "(.+)"', lambda match: Path(match[1]).read_text(), page.read_text())
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_have_targets() -> None:
     for page in [README, *Path("docs").glob("*.md")]:
         links = [link for link in re.findall(r"\]\(([^)]+)\)", page.read_text()) if not link.startswith("http")]
         files = [page.parent / link.partition("#")[0] for link in links]
         assert [file for file in files if not file.exists()] == [], page
 
 
-def test_commands_stand_on_the_pages_that_are_run() -> None:
+def test_all_pages_with_commands_are_run() -> None:
     assert [page for page in Path("docs").glob("*.md") if "```bash" in content(page) and page not in PAGES] == []
 
 
-def test_every_command_names_what_exists() -> None:
+def test_commands_use_existing_files_and_options() -> None:
     seen = set()
     for command in commands():
         program, *arguments = [word for word in shlex.split(command) if not word.startswith("OIL_STORAGE_DATA=")]
@@ -67,17 +67,17 @@ def test_every_command_names_what_exists() -> None:
 
 
 def table(page: Path) -> str:
-    """Return what stands between the marks of the results' table."""
+    """Return the text between the markers of the results table."""
     return page.read_text().split("<!-- results -->\n")[1].split("<!-- /results -->")[0]
 
 
-def test_tables_of_figures_equal_results() -> None:
+def test_result_tables_match_the_results() -> None:
     known = read(Path("results"))
     assert table(RESULTS) == markdown(known)
     assert table(README) == markdown(known, BRIEF)
 
 
-def test_the_line_up_is_that_of_results() -> None:
+def test_the_list_of_configs_matches_the_results() -> None:
     from oil_storage.reporting.config_table import config_table
 
     between = Path("configs/README.md").read_text().split("<!-- configs -->\n")[1].split("<!-- /configs -->")[0]
@@ -92,11 +92,11 @@ SHORT = {
         "model.test_cfg.nms_pre=100",
     ],
 }
-"""What makes a training of these configs one of a minute."""
+"""Options that shorten a training to a minute."""
 
 
 def shortened(command: str) -> str:
-    """A command of README on little data: fewer iterations, smaller images, two processes."""
+    """Shorten a command of the README: fewer iterations, smaller images, two processes."""
     for config, options in SHORT.items():
         if re.search(rf"(train\.py|train\.sh|crossval\.py) configs/oil/{config}", command):
             command += f" --cfg-options {shlex.join(options)}"
@@ -112,7 +112,7 @@ def shortened(command: str) -> str:
 
 
 @pytest.mark.slow
-def test_every_command_runs_as_it_stands(tmp_path: Path) -> None:
+def test_every_command_runs(tmp_path: Path) -> None:
     for name in ("configs", "tools", "weights"):
         (tmp_path / name).symlink_to(Path(name).resolve())
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -142,7 +142,7 @@ def test_every_command_runs_as_it_stands(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_row_of_the_table_is_reproduced(tmp_path: Path) -> None:
+def test_reproduce_script_reproduces_a_row(tmp_path: Path) -> None:
     for name in ("configs", "tools", "results"):
         shutil.copytree(name, tmp_path / name)
     (tmp_path / "docs").mkdir()

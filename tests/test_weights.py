@@ -1,4 +1,4 @@
-"""The weights that come with the repository: each is what its card says, and finds tanks."""
+"""Check that the weights in the repository match their cards and detect tanks."""
 
 import ast
 import csv
@@ -16,14 +16,14 @@ from oil_storage.synthetic import make_synthetic
 WEIGHTS = sorted(Path("weights").glob("*.safetensors"))
 
 
-def test_there_are_weights_and_nothing_else() -> None:
+def test_the_folder_contains_only_weights_and_cards() -> None:
     assert WEIGHTS
     cards = [path.with_suffix(".md") for path in WEIGHTS]
     assert sorted(Path("weights").iterdir()) == sorted([*WEIGHTS, *cards])
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
-def test_a_card_says_what_is_so(path: Path) -> None:
+def test_a_card_matches_its_weights(path: Path) -> None:
     assert path.stat().st_size <= 20e6
     card, checkpoint = path.with_suffix(".md").read_text(), Checkpoint.read(path)
     assert checkpoint.meta.trained is not None
@@ -44,7 +44,7 @@ def test_a_card_says_what_is_so(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
-def test_they_find_tanks_that_they_have_not_been_trained_on(path: Path, tmp_path: Path) -> None:
+def test_the_weights_detect_tanks_in_unseen_scenes(path: Path, tmp_path: Path) -> None:
     make_synthetic(tmp_path, 1, 1280, 0)
     (image,) = (tmp_path / "images").iterdir()
     rows = csv.DictReader((tmp_path / "annotations.csv").open())

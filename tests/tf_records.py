@@ -1,4 +1,4 @@
-"""TFRecords written from the published description of the format alone: no code is shared with the reader."""
+"""Write TFRecords according to the published format, without code of the reader."""
 
 import gzip
 import struct
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_records(path: Path, records: Sequence[bytes]) -> Path:
-    """Write byte strings as a TFRecord, as gzip where the name ends so."""
+    """Write byte strings as a TFRecord, compressed if the name ends in .gz."""
     content = b"".join(framed(record) for record in records)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
@@ -15,7 +15,7 @@ def write_records(path: Path, records: Sequence[bytes]) -> Path:
 
 
 def framed(record: bytes) -> bytes:
-    """One record with its length and checksums."""
+    """Return one record with its length and checksums."""
     length = struct.pack("<Q", len(record))
     return length + _masked_checksum(length) + record + _masked_checksum(record)
 

@@ -1,4 +1,4 @@
-"""A detector, a data set and a schedule that train in seconds."""
+"""Detector, data set and schedule for a training of a few seconds."""
 
 import itertools
 import json
@@ -64,11 +64,11 @@ WITH_WORKERS: dict[str, Any] = {
     for loader in ("train", "val")
     for key, value in {"num_workers": 1, "persistent_workers": True}.items()
 }
-"""Changes for :func:`write_config`: data is loaded in other processes, as in real trainings."""
+"""Changes for :func:`write_config` that load data in worker processes."""
 
 
 def write_data(folder: Path) -> Path:
-    """Prepare four tiny scenes; returns the prepared folder."""
+    """Prepare four tiny scenes; return the prepared folder."""
     prepare(write_raw_data(folder / "raw", scenes=4, size=128, tanks=6), folder / "prepared", tile=64, overlap=16)
     return folder / "prepared"
 
@@ -87,7 +87,7 @@ def write_config(folder: Path, data: Path, **changes: Any) -> Path:
 
 
 def losses(work_dir: Path) -> dict[int, float]:
-    """Loss by iteration, of all runs that wrote to a work dir."""
+    """Return the loss of each iteration, over all runs in a work directory."""
     found = {}
     for log in sorted(work_dir.glob("*/vis_data/scalars.json")):
         for line in log.read_text().splitlines():

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Repeat a row of the table in docs/results.md: prepare, train, test, report.
+# Reproduce a row of the table in docs/results.md: prepare, train, test, report.
 #
 #     tools/reproduce.sh CONFIG [SEED [SPLIT]]      e.g. tools/reproduce.sh ssd_lite0_x15 0 val
 #
-# The scenes lie in airbus/, or where OIL_STORAGE_SCENES says; OIL_STORAGE_SPLIT names another split than that of all
-# recorded runs, and with it goes a folder of its own, OIL_STORAGE_DATA. Paths are those from the repository's folder.
-# What is prepared and trained already is not made again. SPLIT is val, or test: a look at test goes into
-# results/test_log.csv. More arguments go to tools/train.py and tools/test.py, --amp as a rule; --tta, for the row of two
-# views, to the latter alone.
+# The script reads scenes from airbus/ or OIL_STORAGE_SCENES. For a split other than the recorded one, set
+# OIL_STORAGE_SPLIT to its file and OIL_STORAGE_DATA to a separate folder. Paths are relative to the repository.
+# Completed preparation and training is skipped on re-runs. SPLIT is val or test; each use of test is recorded in
+# results/test_log.csv. Further arguments, usually --amp, are passed to tools/train.py and tools/test.py; --tta is
+# passed only to tools/test.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,12 +30,12 @@ geometry=$($python -c 'import sys; from mmengine.config import Config
 tiles = Config.fromfile(sys.argv[1]).test_dataloader.dataset
 print("--tile", tiles.tile, "--overlap", tiles.overlap)' "configs/oil/$name.py" | tail -n 1)
 
-# shellcheck disable=SC2086  # geometry is four words
+# shellcheck disable=SC2086  # geometry contains four words
 $python tools/prepare_dataset.py "${OIL_STORAGE_SCENES:-airbus}" "$OIL_STORAGE_DATA" $geometry \
     --split-file "${OIL_STORAGE_SPLIT:-configs/_base_/datasets/airbus_split.json}"
 $python tools/train.py "configs/oil/$name.py" --seed "$seed" --work-dir "$work_dir" --resume ${training[@]+"${training[@]}"}
 checkpoint="$work_dir/$(basename "$(cat "$work_dir/last_checkpoint")")"
-for part in $(printf '%s\n' val "$split" | uniq); do  # val chooses the threshold
+for part in $(printf '%s\n' val "$split" | uniq); do  # the score threshold is selected on val
     $python tools/test.py "configs/oil/$name.py" "$checkpoint" --split "$part" --work-dir "$work_dir" "$@"
 done
 $python tools/report.py "$work_dir" --split "$split"

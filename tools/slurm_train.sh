@@ -3,8 +3,8 @@
 #
 #     GPUS=8 tools/slurm_train.sh PARTITION JOB_NAME CONFIG [flags of tools/train.py]
 #
-# Environment: GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (5), PORT (made from the job's number), SRUN_ARGS.
-# Slurm's warning before the time limit saves a checkpoint; --resume in the flags carries on when the job is requeued.
+# Environment: GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (5), PORT (derived from the job id), SRUN_ARGS.
+# The signal before the time limit saves a checkpoint. With --resume, a requeued job continues from it.
 set -eu
 [ $# -ge 3 ] || { echo "usage: tools/slurm_train.sh PARTITION JOB_NAME CONFIG [flags of tools/train.py]" >&2; exit 2; }
 gpus=${GPUS:-8}
