@@ -1,3 +1,3 @@
-"""Detection of oil storage tanks in satellite images, on MMDetection."""
+"""Detection of oil storage tanks in satellite images with MMDetection."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""COCO json of object detection: ``images``, ``annotations`` with ``bbox`` (x, y, width, height), ``categories``.
+"""COCO JSON for object detection: ``images``, ``annotations`` with ``bbox`` (x, y, width, height), ``categories``.
 
 Source: https://cocodataset.org/#format-data
 """
@@ -17,7 +17,7 @@ from oil_storage.scene import CLASS_NAME
 
 
 def _whole(value: Any) -> Any:
-    """Turn ``20.0``, which some tools write, into 20."""
+    """Convert floats such as 20.0, which some tools write, to integers."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -27,7 +27,10 @@ Pixels = Annotated[StrictInt, BeforeValidator(_whole)]
 
 @dataclass(frozen=True)
 class CocoImage:
-    """One image; ``scene_id``, ``gsd`` (metres per pixel) and a tile's left and top edge in its scene are our own."""
+    """One image.
+
+    The fields ``scene_id``, ``gsd`` (metres per pixel), ``x`` and ``y`` (corner of a tile in its scene) extend COCO.
+    """
 
     id: Identifier
     file_name: Annotated[str, Field(min_length=1)]
@@ -41,7 +44,7 @@ class CocoImage:
 
 @dataclass(frozen=True)
 class CocoAnnotation:
-    """One box; a detection has a score. ``iscrowd`` is 1 where the box is around a crowd, not around one object."""
+    """One box; only detections have a score. ``iscrowd`` is 1 for a box around a group of objects."""
 
     id: Identifier | None = field(default=None, kw_only=True)
     image_id: Identifier
@@ -55,7 +58,7 @@ class CocoAnnotation:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """The box as xyxy."""
+        """Box as xyxy."""
         x, y, width, height = self.bbox
         return x, y, x + width, y + height
 
@@ -70,7 +73,7 @@ class CocoCategory:
 
 @dataclass(frozen=True)
 class CocoFile:
-    """The content of a COCO json."""
+    """Content of a COCO JSON file."""
 
     images: Annotated[list[CocoImage], FailFast()]
     annotations: Annotated[list[CocoAnnotation], FailFast()]
@@ -78,12 +81,12 @@ class CocoFile:
 
     @classmethod
     def of_boxes(cls, images: Sequence[CocoImage], boxes: Iterable[ArrayLike], is_rounded: bool = False) -> Self:
-        """Make annotations, whose ids count from 1, of the boxes of each image.
+        """Create a file from the boxes of each image; annotation ids start at 1.
 
         Args:
             images: images of the file.
-            boxes: ``(N, 4)`` xyxy of each image.
-            is_rounded: remove the noise of subtraction from boxes with few decimal places.
+            boxes: boxes of each image, ``(N, 4)`` xyxy.
+            is_rounded: whether to round off the floating-point error of width, height and area.
         """
         annotations: list[CocoAnnotation] = []
         for image, boxes_of_image in zip(images, boxes, strict=True):
@@ -101,19 +104,19 @@ class CocoFile:
         """Read a file.
 
         Raises:
-            UserError: not COCO json; the line or the entry is named.
+            UserError: the file is not COCO JSON; the message gives the line or the entry.
         """
         return validated(read_json(path), cls, path)
 
     def save(self, path: Path) -> None:
-        """Write a file in one step."""
+        """Write a file atomically."""
         write_text(path, self.text())
 
     def text(self) -> str:
-        """Return what :meth:`save` writes."""
+        """Return the JSON text that :meth:`save` writes."""
         return json_text(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content as :mod:`pycocotools` takes it."""
+        """Return the content as a dict for :mod:`pycocotools`."""
         content: dict[str, Any] = TypeAdapter(type(self)).dump_python(self, exclude_none=True)
         return content

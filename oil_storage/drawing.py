@@ -1,7 +1,6 @@
-"""Pictures of boxes: drawn on a tile or a scene, truth beside predictions, and sheets of small crops."""
+"""Draw boxes on images, ground truth next to predictions, and contact sheets of crops."""
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,26 +14,26 @@ from oil_storage.imagery import DEFAULT_READING, Reading, read_pixels
 TRUTH, PREDICTION = (80, 220, 100), (255, 64, 64)
 """Colours, RGB."""
 MAGNIFIED = 2
-"""Pixels of a picture by those of its tile: a line around a tank of 5 px leaves the tank to be seen."""
+"""Magnification of tiles; it keeps a tank of 5 px visible inside its box."""
 LINE = 16
-"""Height of a line of text, pixels."""
+"""Height of a line of text, in pixels."""
 CELL = 120
-"""Side of a crop in a contact sheet, pixels."""
+"""Side of a crop in a contact sheet, in pixels."""
 GAP = 4
-"""White between two crops, pixels."""
+"""White space between two crops, in pixels."""
 COLUMNS = 8
-"""Crops in a row."""
+"""Number of crops in a row."""
 CONTEXT = 2.2
-"""A crop shows so many times the box's longer side, but no fewer than 24 px."""
+"""Side of a crop in relation to the longer side of its box; a crop shows at least 24 px."""
 
 
 class Crop(NamedTuple):
-    """A box to be shown with some ground around it.
+    """Box to show with its surroundings.
 
     Attributes:
-        image: file that shows it.
-        box: xyxy, pixels of the image.
-        truth: box that is drawn as ground truth beside it; None for none.
+        image: image file.
+        box: xyxy, in pixels of the image.
+        truth: ground truth box to draw as well, or None.
     """
 
     image: Path
@@ -49,21 +48,20 @@ def jpeg(pixels: NDArray[np.uint8], quality: int = 88) -> bytes:
 
 
 def draw_boxes(canvas: NDArray[np.uint8], boxes: NDArray[np.float32], colour: Sequence[int]) -> None:
-    """Draw boxes on ``canvas``, 1 px wide, on their own outermost pixels.
+    """Draw the outlines of boxes, 1 px wide, inside the boxes.
 
     Args:
         canvas: ``(H, W, 3)``, changed in place.
-        boxes: ``(N, 4)`` xyxy, pixels of the canvas counted as edges; boxes that are not finite, as a detector's may be
-            at the beginning of its training, are left out.
-        colour: in the canvas's order of channels.
+        boxes: ``(N, 4)`` xyxy, in pixels; boxes that are not finite, as from an untrained detector, are skipped.
+        colour: colour in the channel order of the canvas.
     """
-    limits = np.tile(canvas.shape[1::-1], 2) + 1  # OpenCV fails on coordinates that are very far out
+    limits = np.tile(canvas.shape[1::-1], 2) + 1  # OpenCV fails for very large coordinates
     for x1, y1, x2, y2 in np.clip(boxes[np.isfinite(boxes).all(axis=1)], -1, limits).round().astype(int).tolist():
         cv2.rectangle(canvas, (x1, y1), (max(x1, x2 - 1), max(y1, y2 - 1)), colour, 1)
 
 
 def title(text: str, width: int) -> NDArray[np.uint8]:
-    """Draw a text, white on black and shrunk to fit: ``(16, width, 3)``."""
+    """Draw white text on a black band ``(16, width, 3)``; a long text is scaled to fit."""
     band = np.zeros((LINE, width, 3), np.uint8)
     (length, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_PLAIN, 1, 1)
     font_scale = min(1.0, (width - 8) / length)
@@ -74,16 +72,16 @@ def title(text: str, width: int) -> NDArray[np.uint8]:
 def side_by_side(
     image: NDArray[np.uint8], truth: NDArray[np.float32], predictions: NDArray[np.float32], score_threshold: float
 ) -> NDArray[np.uint8]:
-    """Draw ground truth (left) beside predictions (right), each below a title with their number, magnified.
+    """Draw ground truth (left) and predictions (right), magnified and with titles that give the number of boxes.
 
     Args:
-        image: RGB ``(H, W, 3)``.
-        truth: ``(N, 4)`` xyxy pixels.
-        predictions: ``(M, 4)`` xyxy pixels, of scores above the threshold.
-        score_threshold: for the title.
+        image: ``(H, W, 3)`` RGB.
+        truth: ground truth boxes, ``(N, 4)`` xyxy, in pixels.
+        predictions: predicted boxes with scores above the threshold, ``(M, 4)`` xyxy, in pixels.
+        score_threshold: threshold for the title.
 
     Returns:
-        RGB ``(16 + 2 * H, 4 * W + 4, 3)``, a white line between the halves.
+        ``(16 + 2 * H, 4 * W + 4, 3)`` RGB, with a white line between the halves.
     """
     height, width = (MAGNIFIED * side for side in image.shape[:2])
     halves = []
@@ -99,27 +97,24 @@ def side_by_side(
 
 
 def contact_sheet(crops: Sequence[Crop], reading: Reading = DEFAULT_READING) -> NDArray[np.uint8]:
-    """Draw crops in rows of :data:`COLUMNS`, in the order given and numbered from 1.
+    """Draw crops in rows of :data:`COLUMNS`, numbered from 1.
 
     Args:
-        crops: boxes on their images.
-        reading: how the bands of the images become colours.
+        crops: boxes to show.
+        reading: band selection and stretch of the images.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.
     """
-    by_image: dict[Path, list[int]] = defaultdict(list)
-    for index, crop in enumerate(crops):
-        by_image[crop.image].append(index)
-    cells = {}
-    for path, indices in by_image.items():
+    cells: dict[int, NDArray[np.uint8]] = {}
+    for path in dict.fromkeys(crop.image for crop in crops):
         pixels = read_pixels(path, reading)
-        cells.update({index: _cell(pixels, crops[index], str(index + 1)) for index in indices})
+        cells |= {i: _cell(pixels, crop, str(i + 1)) for i, crop in enumerate(crops) if crop.image == path}
     return grid([cells[index] for index in range(len(crops))], COLUMNS)
 
 
 def grid(pictures: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
-    """Lay out pictures ``(H, W, 3)`` in rows of ``columns``, white to the right of each and below it."""
+    """Arrange pictures ``(H, W, 3)`` in rows of ``columns``, with white space to the right of and below each."""
     if not pictures:
         return np.zeros((0, 0, 3), np.uint8)
     height, width = (max(picture.shape[axis] for picture in pictures) + GAP for axis in (0, 1))
@@ -136,11 +131,11 @@ def _cell(pixels: NDArray[np.uint8], crop: Crop, number: str) -> NDArray[np.uint
     side = max(24.0, CONTEXT * max(abs(x2 - x1), abs(y2 - y1)))
     scale = CELL / side
     corner = (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
-    # what is shown and some pixels to interpolate: cv2.warpAffine takes no image with a side of 2 ** 15
+    # the shown part with a margin for interpolation, because cv2.warpAffine rejects images with a side of 2 ** 15
     left, top = (int(min(max(0, value - 4), pixels.shape[1 - axis])) for axis, value in enumerate(corner))
     right, bottom = (int(max(0, value + side + 4)) for value in corner)
     window = pixels[top:bottom, left:right]
-    # pixel centres lie half a pixel inside
+    # pixel centres have an offset of half a pixel
     shift = [scale * (start + 0.5 - value) - 0.5 for start, value in zip((left, top), corner, strict=True)]
     cell = np.zeros((CELL, CELL, 3), np.uint8)
     if window.size:
@@ -155,7 +150,7 @@ def _cell(pixels: NDArray[np.uint8], crop: Crop, number: str) -> NDArray[np.uint
 
 
 def _draw_corners(cell: NDArray[np.uint8], box: Sequence[int], colour: tuple[int, int, int]) -> None:
-    """Draw the four corners of a box; whole sides would hide the edge that is to be judged."""
+    """Draw the four corners of a box; complete sides would hide the edge of the object."""
     left, top, right, bottom = box
     for x, other_x in ((left, right), (right, left)):
         for y, other_y in ((top, bottom), (bottom, top)):

@@ -1,4 +1,4 @@
-"""The one exception whose text is written for the user."""
+"""Exception for errors that the user can fix."""
 
 from typing import TYPE_CHECKING
 
@@ -7,14 +7,17 @@ if TYPE_CHECKING:
 
 
 class UserError(Exception):
-    """Something the user can mend.
+    """Error that the user can fix.
 
-    The text is one to three lines that name the file, the place in it and the remedy. The command line prints it
-    after ``error:`` without a traceback and exits with status 2.
+    The message has one to three lines and states the file, the location in it, the problem and the remedy. The command
+    line prints it after ``error:`` without a traceback and exits with status 2.
     """
 
 
 def first_problem(error: "ValidationError") -> str:
-    """Return the place and the message of the first of pydantic's errors: ``source.seed: Field required``."""
+    """Return the entry, message and value of the first error: ``a.seed: Input should be a valid integer, not 'x'``."""
     problem = error.errors()[0]
-    return ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"])))
+    keys = [key for key in problem["loc"] if key not in ("int", "str")]  # pydantic adds the members of a union
+    entry = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
+    value = "" if problem["type"] in ("missing", "json_invalid") else f", not {problem['input']!r:.200}"
+    return f"{entry}: {problem['msg']}{value}".removeprefix(": ")

@@ -1,4 +1,4 @@
-"""Figures of detectors as they are stored: what was scored, what it cost, on what data it was trained."""
+"""Stored results of detectors: scores, cost and training data."""
 
 import math
 from pathlib import Path
@@ -15,18 +15,18 @@ def _nan_to_none(value: Any) -> Any:
 
 
 Figure = Annotated[float | None, BeforeValidator(_nan_to_none)]
-"""A number; None where it does not exist, as the AP of large objects where there is none."""
+"""Number; None if it is undefined, such as the AP of large objects without any large object."""
 Interval = Annotated[list[Figure], Field(min_length=2, max_length=2)]
-"""Lower and upper end of a 95 % interval."""
+"""Lower and upper bound of a 95 % confidence interval."""
 
 
 def metric_key(name: str) -> str:
-    """Return the key under which a Runner reports a figure of tiles, ``coco/bbox_mAP_50`` for ``mAP_50``."""
+    """Return the key of a tile metric in the output of a Runner: ``coco/bbox_mAP_50`` for ``mAP_50``."""
     return f"coco/bbox_{name}"
 
 
 class Stored(BaseModel):
-    """Content of a JSON file."""
+    """Base class for the content of a JSON file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,17 +35,17 @@ class Stored(BaseModel):
         """Read a file.
 
         Raises:
-            UserError: not JSON, or not of this kind; names the entry.
+            UserError: the file is not JSON, or an entry is invalid.
         """
         return validated(read_json(path), cls, path)
 
     def save(self, path: Path) -> None:
-        """Write a file in one step, without what was not set."""
+        """Write a file atomically, without the fields that were not set."""
         write_json(path, self.model_dump(mode="json", exclude_unset=True))
 
 
 class SceneFigures(Stored):
-    """Figures of one scene at the score threshold: numbers of labelled tanks, of detections and of errors by kind."""
+    """Results for one scene at the score threshold: labelled tanks, detections, metrics, errors by type."""
 
     tanks: int
     found: int
@@ -56,21 +56,21 @@ class SceneFigures(Stored):
 
 
 class Figures(Stored):
-    """Figures of detections in whole scenes.
+    """Metrics of detections in whole scenes.
 
-    ``ap`` to ``ar`` are COCO's, ``ap_under_8`` and so on of objects by their mean side in pixels. The figures from
-    ``precision`` on hold at the score threshold and IoU 0.5, and are not set without one; lengths are of right
-    detections.
+    ``ap`` to ``ar`` are COCO metrics; ``ap_under_8`` to ``ap_from_64`` group objects by mean side in pixels. The fields
+    from ``precision`` onwards apply at the score threshold and IoU 0.5, and are not set without a threshold. The IoU
+    and the errors of centre and diameter are computed for true positives.
 
     Attributes:
-        voc_ap: Pascal VOC's average precision (area below the curve).
-        voc_ap_11: Pascal VOC's average precision (11 points).
-        lost_ap50: AP50 that would be gained without one kind of error.
-        count_mae: mean absolute error of the number of detections in a scene.
-        count_bias: mean error of it; positive where there are too many.
-        count_r2: share of the variance of the true numbers that it explains.
-        intervals: 95 % intervals of ``ap``, ``ap50`` and ``f1``.
-        errors_by_size: number of errors by size bin and kind.
+        voc_ap: Pascal VOC average precision (area under the curve).
+        voc_ap_11: Pascal VOC average precision (11 points).
+        lost_ap50: gain in AP50 from removing one type of error, keyed by the type.
+        count_mae: mean absolute error of the number of detections per scene.
+        count_bias: mean error of the number of detections per scene; positive if there are too many.
+        count_r2: coefficient of determination of the number of detections per scene.
+        intervals: 95 % confidence intervals of ``ap``, ``ap50`` and ``f1``.
+        errors_by_size: number of errors by size bin and type.
     """
 
     ap: Figure
@@ -107,9 +107,9 @@ class Figures(Stored):
 
 
 class TrainedBy(Stored):
-    """A training as its checkpoint describes it, see :class:`oil_storage.checkpoints.checkpoint.Trained`.
+    """Training that produced a checkpoint; see :class:`oil_storage.checkpoints.checkpoint.Trained`.
 
-    ``recipe_sha256`` is equal for trainings that differ in seed, fold or place alone.
+    ``recipe_sha256`` is equal for trainings that differ only in seed, fold or data location.
     """
 
     config: str
@@ -125,21 +125,21 @@ class TrainedBy(Stored):
 
 
 class TestRecord(Stored):
-    """``metrics.json`` of ``tools/test.py``: what was tested, on what, and its figures.
+    """``metrics.json`` of ``tools/test.py``: detector, data and metrics of a test.
 
     Attributes:
         config_sha256: hash of the config after all overrides.
-        trained: None where the checkpoint does not tell.
-        changes: differences to the config of the training, as sentences.
-        tiles: size and overlap, ``640_64``.
-        tta: whether several views of each tile were merged.
+        trained: training of the checkpoint; None if the checkpoint does not contain it.
+        changes: differences from the training config, one sentence each.
+        tiles: size and overlap of the tiles (``640_64``).
+        tta: whether test-time augmentation was used.
         precision: ``float32`` or ``bfloat16``.
-        metrics: figures of tiles and scenes as a Runner reports them.
-        published_protocol: figures of tiles by the published rules; empty for other tile sets.
-        scenes: figures of whole scenes.
+        metrics: tile and scene metrics that the Runner reports.
+        published_protocol: tile metrics under the published protocol; empty for other tile sets.
+        scenes: metrics of whole scenes.
     """
 
-    __test__ = False  # pytest takes classes with this name for tests
+    __test__ = False  # pytest would collect this class as a test
 
     config: str
     config_sha256: str
@@ -163,7 +163,7 @@ class TestRecord(Stored):
 
 
 class EvaluationRecord(Figures):
-    """``metrics.json`` of ``tools/evaluate.py``; ``threshold_is`` says how the score threshold was chosen."""
+    """``metrics.json`` of ``tools/evaluate.py``; ``threshold_is`` describes the choice of the score threshold."""
 
     detections: str
     ground_truth: str
@@ -173,7 +173,7 @@ class EvaluationRecord(Figures):
 
 
 class RecordedRun(Stored):
-    """A trained and tested run as it is committed in ``results/``; attributes as in :class:`TestRecord`."""
+    """Trained and tested run in ``results/``; see :class:`TestRecord` for the attributes."""
 
     data: DataIdentity
     seed: int | None
@@ -192,19 +192,19 @@ class RecordedRun(Stored):
 
 
 class Times(Stored):
-    """Seconds for one tile (median and 95th percentile), and tiles a second, in batches of ``batch``."""
+    """Seconds per tile (median and 95th percentile) and tiles per second, for batches of ``batch`` tiles."""
 
     p50: float
     p95: float
     throughput: float
-    batch: int = 1  # older inference figures do not state it
+    batch: int = 1  # older records of inference lack it
 
 
 class Cost(Stored):
-    """What a detector costs, on tiles of ``input`` (height, width) pixels.
+    """Cost of a detector for tiles of ``input`` (height, width) pixels.
 
-    ``gflops`` are 1e9 floating-point operations (a multiply-add counts two) of convolutions and matrix products of a
-    tile. Inference includes pre- and postprocessing. Memory is at its peak.
+    ``gflops`` counts the operations of convolutions and matrix products per tile, in 1e9; a multiply-add counts as two.
+    Inference includes pre- and postprocessing. ``memory_gb`` is the peak memory.
     """
 
     parameters: int
@@ -218,7 +218,7 @@ class Cost(Stored):
 
 
 class Learnt(Stored):
-    """AP50 that a small version of a detector has reached on a few tiles, and the one that is enough."""
+    """Result of an overfit check on a few tiles; the check passes if ``ap50`` is at least ``wanted``."""
 
     ap50: float
     wanted: float
@@ -229,7 +229,7 @@ class Learnt(Stored):
 
 
 class CudaCost(Stored):
-    """Training on CUDA, see ``benchmarks/cuda_smoke.py``."""
+    """Speed and memory of training on CUDA; see ``benchmarks/cuda_smoke.py``."""
 
     loss: list[float]
     images_per_second: float
@@ -240,7 +240,7 @@ class CudaCost(Stored):
 
 
 class ConfigResults(Stored):
-    """``results/<config>.json``: all that was measured of a config."""
+    """``results/<config>.json``: all results of a config."""
 
     config: str
     runs: list[RecordedRun] = []

@@ -1,4 +1,4 @@
-"""Read text and JSON; write files and folders that are complete or absent, even after a crash or a power loss."""
+"""Read text and JSON; write files and folders atomically."""
 
 import fcntl
 import hashlib
@@ -14,29 +14,29 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from oil_storage.errors import UserError
+from oil_storage.errors import UserError, first_problem
 
 T = TypeVar("T")
 
 _HOST = socket.gethostname().replace(".", "-")
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<host>[^.]+)\.(?P<process>\d+)\.partial(?:\.\w+)?")
-"""Names of :func:`partial_path`."""
+"""Pattern of the names that :func:`partial_path` returns."""
 
 
 def partial_path(path: Path) -> Path:
-    """Return the name under which this process writes ``path`` until it is complete.
+    """Return the temporary name under which this process writes ``path``.
 
-    The suffix stays, because some libraries choose the format by it.
+    The name keeps the suffix, because some libraries derive the format from it.
     """
     return path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.partial{path.suffix}")
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name to write a file to, and move the file to ``path`` when the block ends.
+    """Yield a temporary name for a file, and move the file to ``path`` when the block ends.
 
-    The file and its folder are flushed to disk, so ``path`` holds the old content or the new one after a power loss.
-    If the block raises, the temporary file is removed and ``path`` is not changed.
+    The file and its folder are flushed to disk, so ``path`` contains either the old or the new content after a power
+    loss. If the block raises, the temporary file is removed and ``path`` does not change.
     """
     partial = partial_path(path)
     try:
@@ -56,17 +56,17 @@ def publish(partial: Path, path: Path) -> None:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new temporary folder, and move it to ``folder`` when the block ends; see :func:`atomic_file`.
+    """Yield a temporary folder, and move it to ``folder`` when the block ends; see :func:`atomic_file`.
 
     Raises:
-        OSError: ``folder`` exists and is not an empty folder.
+        OSError: ``folder`` is a file or is not empty.
     """
     remove_partial(folder.parent, folder.name)
     partial = partial_path(folder)
     partial.mkdir(parents=True)
     try:
         yield partial
-        os.sync()  # one call for what may be thousands of files
+        os.sync()  # one call for possibly thousands of files
         os.replace(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -75,12 +75,12 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 
 def is_partial(path: Path) -> bool:
-    """Return whether a name is one that :func:`partial_path` gives."""
+    """Return whether a path is a temporary name of :func:`partial_path`."""
     return _PARTIAL.fullmatch(path.name) is not None
 
 
 def remove_partial(folder: Path, name: str | None = None) -> None:
-    """Remove the partial files, of ``name`` or all, that dead processes of this machine left in a folder."""
+    """Remove temporary files that dead processes of this host left in a folder; ``name`` limits this to one file."""
     for path in folder.iterdir() if folder.is_dir() else ():
         match = _PARTIAL.fullmatch(path.name)
         if match is None or name not in (None, match["name"]) or match["host"] != _HOST:
@@ -113,19 +113,19 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write anything that :mod:`json` takes; see :func:`atomic_file`."""
+    """Write content as JSON; see :func:`atomic_file`."""
     write_text(path, json_text(content))
 
 
 def json_text(content: Any) -> str:
-    """Return the text that :func:`write_json` writes."""
+    """Convert content to the JSON text that :func:`write_json` writes."""
     return json.dumps(content, indent=1) + "\n"
 
 
 def visible(folder: Path, *patterns: str) -> list[Path]:
-    """Return files and folders that match glob patterns, sorted within each, without hidden ones.
+    """Return the files and folders that match glob patterns, sorted for each pattern, except hidden ones.
 
-    Archives bring hidden files that nobody wrote: ``._a.txt``, ``.ipynb_checkpoints``.
+    Archives often contain hidden files that were added by other programs: ``._a.txt``, ``.ipynb_checkpoints``.
     """
     return [
         path
@@ -136,7 +136,7 @@ def visible(folder: Path, *patterns: str) -> list[Path]:
 
 
 def starts_with(path: Path, pattern: re.Pattern[bytes], size: int) -> bool:
-    """Return whether the first ``size`` bytes of a file have a pattern in them."""
+    """Return whether the first ``size`` bytes of a file contain a pattern."""
     with path.open("rb") as file:
         return pattern.search(file.read(size)) is not None
 
@@ -145,7 +145,7 @@ def read_text(path: Path) -> str:
     """Read a text file.
 
     Raises:
-        UserError: not UTF-8.
+        UserError: the file is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -157,64 +157,55 @@ def read_json(path: Path) -> Any:
     """Read JSON in UTF-8 or UTF-16.
 
     Raises:
-        UserError: not JSON; the line is named.
+        UserError: the file is not JSON; the message gives the line.
     """
     try:
         return json.loads(path.read_bytes())
     except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}:{error.lineno}: not JSON ({error.msg}); the file is cut short or was edited by hand"
-        ) from error
+        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg}); correct it, or use the right file") from error
     except (ValueError, RecursionError) as error:  # not text, or nested too deeply
-        raise UserError(
-            f"{path}: JSON that cannot be read ({error}); save it as UTF-8, or name the right file"
-        ) from error
+        raise UserError(f"{path}: cannot be read as JSON ({error}); save it as UTF-8, or use the right file") from error
 
 
 def validated(content: Any, kind: type[T], path: Path) -> T:
-    """Make what was read from ``path`` an instance of a type that pydantic knows.
+    """Validate the content of ``path`` and convert it to a type that pydantic supports.
 
     Raises:
-        UserError: it does not fit; the first entry that does not is named.
+        UserError: the content is invalid; the message gives the first invalid entry.
     """
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
-        problem = error.errors()[0]
-        keys = [key for key in problem["loc"] if key not in ("int", "str")]  # these are members of a union
-        entry = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
-        value = "" if problem["type"] == "missing" else f", not {problem['input']!r:.200}"
-        text = ": ".join(filter(None, (str(path), entry, problem["msg"])))
-        raise UserError(f"{text}{value}; correct it, or name the right file") from error
+        raise UserError(f"{path}: {first_problem(error)}; correct it, or use the right file") from error
 
 
 def sha256(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_apart(source: Path, out: Path) -> None:
-    """Raise UserError for an output that is not a folder, or that is its source, lies in it or holds it."""
+    """Raise UserError if the output is not a folder, or if output and source are the same or nested."""
     if out.is_symlink() and not out.exists():
-        raise UserError(f"{out}: is a link to {out.readlink()}, which is not there; name a folder")
+        raise UserError(f"{out}: broken link to {out.readlink()}; use another folder")
     if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file; name a folder")
+        raise UserError(f"{out}: is a file; use a folder")
     if out.resolve().is_relative_to(source.resolve()):
-        raise UserError(f"{out}: lies in {source}, from which it is made; name a folder elsewhere")
+        raise UserError(f"{out}: is inside the source {source}; use a folder elsewhere")
     if source.resolve().is_relative_to(out.resolve()):
-        raise UserError(f"{out}: holds {source}, from which it is made; name a folder elsewhere")
+        raise UserError(f"{out}: contains the source {source}; use a folder elsewhere")
 
 
 @contextmanager
 def locked(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Lock a folder; if another process holds the lock, wait for it or raise UserError."""
+    """Lock a folder; if another process holds the lock, wait or raise UserError."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"{folder}: another process is writing to it; wait until it has ended") from error
+            raise UserError(f"{folder}: another process is writing to this folder; wait until it ends") from error
         yield
     finally:
         os.close(handle)

@@ -1,4 +1,4 @@
-"""Findings about data: where, what is wrong, and what was done about it."""
+"""Findings about a data set: location, problem and action taken."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ from functools import partial
 
 
 class Severity(StrEnum):
-    """How much a finding weighs."""
+    """Severity of a finding."""
 
     REPAIR = "repair"
-    """There was one safe way to mend it, which was taken."""
+    """A problem with only one safe fix, which was applied."""
     WARNING = "warning"
-    """A box was left out, or something is odd; training can go on."""
+    """A box was dropped, or something is unusual; the data can still be used."""
     ERROR = "error"
-    """Training on it would be training on something wrong."""
+    """The data must not be used for training."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about the data that its owner should know.
+    """Problem in a data set.
 
     Attributes:
         severity: see :class:`Severity`.
-        check: name of the check that found it, ``swapped-corners``.
-        place: file and line, or the image.
-        problem: what is wrong, with the value.
-        action: what was done about it.
+        check: name of the check (``swapped-corners``).
+        place: file and line, or image.
+        problem: description of the problem, with the value.
+        action: action taken.
     """
 
     severity: Severity
@@ -45,5 +45,5 @@ error = partial(Finding, Severity.ERROR)
 
 
 def gravest_last(findings: Sequence[Finding]) -> list[Finding]:
-    """Sort repairs before warnings before errors: on a terminal, the gravest stand next to the summary."""
+    """Sort findings by increasing severity, so that a terminal shows errors next to the summary."""
     return sorted(findings, key=lambda finding: list(Severity).index(finding.severity))

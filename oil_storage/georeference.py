@@ -1,4 +1,4 @@
-"""Where an image lies on the ground."""
+"""Read where an image lies on the ground."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 LARGEST_MISS = 1.0
-"""Largest distance, in pixels, between a ground control point and its place by the affine map."""
-SEMI_MAJOR, ECCENTRICITY_SQUARED = 6_378_137.0, 0.00669437999014
-"""The ellipsoid of WGS 84, metres."""
+"""Largest error, in pixels, that an affine map through ground control points may have at any of them."""
 
 Resolution = tuple[float, float]
 """Metres of ground per pixel, along a row and along a column."""
@@ -22,10 +20,11 @@ Resolution = tuple[float, float]
 class Georeference:
     """Affine map from pixels to the coordinates of a raster.
 
-    Pixel coordinates count from the outer corner of the first pixel, as those of boxes do.
+    Pixel coordinates start at the outer corner of the first pixel, as box coordinates do.
 
     Attributes:
-        crs: ``EPSG:32631``, or WKT without such a code; None if the raster has no coordinate system of the earth.
+        crs: authority code (``EPSG:32631``), or WKT for a system without a code; None if the raster has no
+            terrestrial coordinate system.
         transform: ``(a, b, c, d, e, f)``, invertible: ``x = a * column + b * row + c, y = d * column + e * row + f``.
     """
 
@@ -40,7 +39,7 @@ class Georeference:
     def to_pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the pixel positions of coordinates; the inverse of :meth:`to_world`."""
         linear, offset = self._parts()
-        with np.errstate(invalid="ignore"):  # what is not finite stays so
+        with np.errstate(invalid="ignore"):  # points that are not finite stay so
             return (points - offset) @ np.linalg.inv(linear).T
 
     def _parts(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -53,60 +52,55 @@ PIXELS = Georeference(None, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
 
 
 def georeference_of(raster: Any) -> Georeference | None:
-    """Return where a raster, opened by rasterio, lies; None if its file does not say.
+    """Return the georeference of a raster that rasterio has opened; None if its file has none.
 
-    World files (``.tfw``) count. So do three or more ground control points, if an affine map meets them within a pixel.
+    The georeference comes from the file itself, from a world file (``.tfw``), or from at least three ground control
+    points if an affine map fits all of them within :data:`LARGEST_MISS` pixels.
     """
     crs, transform = raster.crs, raster.transform
     if transform.is_identity and len(raster.gcps[0]) >= 3:
         crs, transform = raster.gcps[1], _affine_through(raster.gcps[0])
     if transform is None or transform.is_identity or transform.is_degenerate:
         return None
-    is_of_the_earth = crs is not None and (crs.is_projected or crs.is_geographic)
-    return Georeference(crs.to_string() if is_of_the_earth else None, tuple(transform)[:6])
+    is_terrestrial = crs is not None and (crs.is_projected or crs.is_geographic)
+    return Georeference(crs.to_string() if is_terrestrial else None, tuple(transform)[:6])
 
 
 def _affine_through(points: Sequence[Any]) -> Any:
-    """Return the affine map that meets ground control points; None if there is none."""
-    from rasterio.transform import Affine
+    """Fit an affine map to ground control points; return None if the fit is poor or not unique."""
+    from rasterio.transform import from_gcps
 
-    pixels = np.array([(point.col, point.row, 1.0) for point in points])
-    world = np.array([(point.x, point.y) for point in points])
-    if not (np.isfinite(pixels).all() and np.isfinite(world).all()):
+    affine = from_gcps(points)
+    if affine.is_degenerate:
         return None
-    solution, _, rank, _ = np.linalg.lstsq(pixels, world)
-    affine = Affine(*solution.T.ravel().tolist())
-    if rank < 3 or affine.is_degenerate:
-        return None
-    errors = Georeference(None, tuple(affine)[:6]).to_pixels(world) - pixels[:, :2]
+    pixels = Georeference(None, tuple(affine)[:6]).to_pixels(np.array([(point.x, point.y) for point in points]))
+    errors = pixels - np.array([(point.col, point.row) for point in points])
     return affine if np.hypot(*errors.T).max() <= LARGEST_MISS else None
 
 
 def resolution_of(georeference: Georeference | None, width: int, height: int) -> Resolution | None:
-    """Measure the ground that a pixel covers at the centre of a scene; None if its place on earth is not known.
+    """Measure the ground that one pixel covers at the centre of a scene; return None if its location is unknown.
 
-    Units are metres of the ground in any coordinate system, also in degrees or in a projection that stretches, as Web
-    Mercator.
+    The result is in metres on the ground for every coordinate system, including systems in degrees and projections that
+    distort distances, such as Web Mercator.
     """
     if georeference is None or georeference.crs is None:
         return None
+    from rasterio._err import CPLE_BaseError
     from rasterio.warp import transform
 
     x, y = width / 2, height / 2
     points = georeference.to_world(np.array([(x, y), (x + 1, y), (x, y + 1)]))
-    longitudes, latitudes = np.radians(transform(georeference.crs, "OGC:CRS84", points[:, 0], points[:, 1]))
-    east = (longitudes[1:] - longitudes[0] + np.pi) % (2 * np.pi) - np.pi  # also across the date line
-    north = latitudes[1:] - latitudes[0]
-    bulge = np.sqrt(1 - ECCENTRICITY_SQUARED * np.sin(latitudes[0]) ** 2)
-    metres = np.hypot(
-        east * np.cos(latitudes[0]) * SEMI_MAJOR / bulge,
-        north * SEMI_MAJOR * (1 - ECCENTRICITY_SQUARED) / bulge**3,
-    )
+    try:
+        geocentric = np.array(transform(georeference.crs, "EPSG:4978", *points.T, np.zeros(3)))  # metres
+    except CPLE_BaseError:  # the coordinates lie outside the system
+        return None
+    metres = np.linalg.norm(geocentric[:, 1:] - geocentric[:, :1], axis=0)
     return (float(metres[0]), float(metres[1])) if np.isfinite(metres).all() else None
 
 
 def sidecars(path: Path) -> list[Path]:
-    """Return the files beside a TIFF from which its georeference may come."""
+    """Return the files next to a TIFF that may hold its georeference."""
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return []
     world = [path.with_suffix(f".{ending}") for ending in ("tfw", "TFW", "tifw", "TIFW", "wld", "WLD")]

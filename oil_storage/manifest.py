@@ -1,4 +1,4 @@
-"""The manifest of a prepared folder: what it was made from, how it was split, which tile sets are complete."""
+"""Manifest of a prepared folder: its source, its split and its complete tile sets."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, field_serializer, model_validator
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, field_serializer
 
 from oil_storage.errors import UserError, first_problem
 from oil_storage.files import sha256, write_json
@@ -27,18 +27,18 @@ class Choices(BaseModel, frozen=True):
     Attributes:
         format: format of the source; None detects it.
         class_map: see :func:`oil_storage.audit.records.audit`.
-        allow: go on in spite of errors: leave out images that cannot be used, keep boxes that seem misplaced.
-        strict: refuse repairs and warnings as errors are refused; a manifest does not record it.
-        folds: number of folds to cut the scenes into; None splits 70 : 15 : 15.
-        fold: the fold that is tested on.
-        split_file: file with a given split; a manifest records its SHA-256.
-        min_side: boxes with a shorter side, pixels, are left out.
-        max_aspect: boxes that are more times as long as wide are left out; 0 leaves none out.
-        gsd: ground resolution to which scenes are resampled, metres per pixel; None leaves them as they are. What is in
-            pixels, ``min_side`` and the tile size, is in those of the resampled scenes.
-        source_gsd: ground resolution of the scenes that are not georeferenced; None where nobody states it.
+        allow: continue despite errors: skip unusable images, keep boxes that seem misplaced.
+        strict: treat repairs and warnings as errors; the manifest does not record this option.
+        folds: number of cross-validation folds; None splits the scenes 70 : 15 : 15.
+        fold: index of the test fold.
+        split_file: file with a predefined split; the manifest records its SHA-256.
+        min_side: minimum side of a box, in pixels; smaller boxes are dropped.
+        max_aspect: maximum aspect ratio of a box; longer boxes are dropped. 0 keeps all boxes.
+        gsd: ground resolution to resample scenes to, in metres per pixel; None keeps their resolution. Lengths in
+            pixels, such as ``min_side`` and the tile size, refer to the resampled scenes.
+        source_gsd: ground resolution of scenes without a georeference, in metres per pixel; None if unknown.
         bands: see :class:`oil_storage.imagery.Reading`.
-        stretch: see there.
+        stretch: see :class:`oil_storage.imagery.Reading`.
     """
 
     format: str | None = None
@@ -57,17 +57,17 @@ class Choices(BaseModel, frozen=True):
 
     @property
     def reading(self) -> Reading:
-        """Bands and stretch by which the scenes are read."""
+        """Bands and stretch for reading the scenes."""
         return Reading(self.bands, self.stretch)
 
     def recorded(self) -> "Choices":
-        """Return the choices as a manifest records them."""
+        """Return the choices in the form that a manifest records."""
         digest = self.split_file and Path(sha256(self.split_file))
         return self.model_copy(update={"strict": False, "split_file": digest})
 
 
 class Source(BaseModel, frozen=True):
-    """The source of a prepared folder, and the choices by which it was prepared; hashes are SHA-256."""
+    """Source and options of a prepared folder; hashes are SHA-256."""
 
     path: Path
     annotations_sha256: str
@@ -81,21 +81,21 @@ class Source(BaseModel, frozen=True):
 
 
 class SharedGround(BaseModel, frozen=True):
-    """Two scenes that show the same ground, and its share of the smaller scene."""
+    """Two scenes that show the same ground; ``shared`` is the overlap as a share of the smaller scene."""
 
     scenes: tuple[str, str]
     shared: float
 
 
 class SceneCounts(BaseModel, frozen=True):
-    """Numbers of scenes and of their boxes in a split."""
+    """Number of scenes and boxes in a split."""
 
     scenes: int
     boxes: int
 
 
 class TileCounts(BaseModel, frozen=True):
-    """Numbers of tiles and of their boxes in a split, and the most boxes in one tile."""
+    """Number of tiles and boxes in a split; ``densest`` is the maximum number of boxes in one tile."""
 
     tiles: int
     boxes: int
@@ -103,7 +103,7 @@ class TileCounts(BaseModel, frozen=True):
 
 
 class TileSet(BaseModel, frozen=True):
-    """A complete tile set; ``sha256`` is that of its list of files, which older versions did not write."""
+    """Complete tile set; ``sha256`` is the hash of its file list, which manifests of older versions lack."""
 
     tile: int
     overlap: int
@@ -115,29 +115,29 @@ class TileSet(BaseModel, frozen=True):
     sha256: str | None = None
 
     def counts(self, split: str) -> TileCounts:
-        """Return the numbers of a split."""
+        """Return the counts of a split."""
         return {"train": self.train, "val": self.val, "test": self.test}[split]
 
 
 def check_no_leak(split_of: Mapping[str, str], same_ground: Sequence[Sequence[str]], path: Path) -> None:
-    """Refuse a split that leaks: scenes of a group that show the same ground are in different splits.
+    """Check that all scenes of a group that show the same ground are in the same split.
 
     Raises:
-        UserError: names ``path`` and the first two such scenes.
+        UserError: two scenes of a group are in different splits.
     """
     for group in same_ground:
         members = {split_of[scene]: scene for scene in group if scene in split_of}
         if len(members) > 1:
             first, second = (f"{scene!r} ({split})" for split, scene in list(members.items())[:2])
-            raise UserError(f"{path}: {first} and {second} show the same ground; keep together")
+            raise UserError(f"{path}: {first} and {second} show the same ground; put them in one split")
 
 
 @dataclass(frozen=True)
 class DataIdentity:
-    """A few words that tell one prepared data set and split from another, for checkpoints and records of runs.
+    """Identity of a prepared data set and its split, for checkpoints and records of runs.
 
-    ``sha256`` covers all that decides what is in which split (images, boxes, seed and choices), wherever they are
-    stored; early records do not have it. The other entries are for people.
+    ``sha256`` covers the content of each split (images, boxes, seed and options) but not its location; early records
+    lack it. The other attributes are informative.
     """
 
     name: str
@@ -148,18 +148,18 @@ class DataIdentity:
 
 
 class Manifest(BaseModel, frozen=True):
-    """The content of :data:`NAME`.
+    """Content of ``manifest.json``.
 
     Attributes:
-        version: of this package when the folder was prepared.
-        source: what the folder was made from.
-        class_name: the one class.
-        alignment: answer and fault of the audit's verdict on the boxes, in words.
-        same_ground: pairs of scenes that overlap.
-        split: scenes of each split.
-        counts: their numbers, by split.
-        resampled_from: resolution of each scene before resampling, metres per pixel; None without resampling.
-        tiles: complete tile sets by name, ``640_64``.
+        version: version of this package that prepared the folder.
+        source: source of the scenes and options of the preparation.
+        class_name: name of the only class.
+        alignment: answer and fault of the audit's alignment verdict.
+        same_ground: pairs of overlapping scenes.
+        split: scene ids of each split.
+        counts: number of scenes and boxes of each split.
+        resampled_from: resolution of each scene before resampling, in metres per pixel; None without resampling.
+        tiles: complete tile sets, keyed by size and overlap (``640_64``).
     """
 
     version: str = Field(default="", alias="oil_storage")
@@ -172,51 +172,38 @@ class Manifest(BaseModel, frozen=True):
     resampled_from: dict[str, tuple[float, float]] | None = None
     tiles: dict[str, TileSet]
 
-    @model_validator(mode="after")
-    def _check_splits(self) -> "Manifest":
-        if missing := [split for split in SPLITS if split not in self.split or split not in self.counts]:
-            raise ValueError(f"split and counts have no {missing[0]!r}")
-        if unknown := [scene for split in SPLITS for scene in self.split[split] if scene not in self.images]:
-            raise ValueError(f"source.images_sha256 has no {unknown[0]!r}")
-        return self
-
     @classmethod
     def load(cls, folder: Path) -> "Manifest":
         """Read the manifest of a prepared folder.
 
         Raises:
-            UserError: it is not a whole manifest.
-            FileNotFoundError: there is none.
+            UserError: the file is not a valid manifest.
+            FileNotFoundError: the folder has no manifest.
         """
         path = folder / NAME
         try:
             return cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            problem = f"not a manifest ({first_problem(error)})"
-            raise UserError(f"{path}: {problem}; delete {folder} and prepare it again") from error
+            remedy = f"delete {folder} and prepare it again"
+            raise UserError(f"{path}: not a valid manifest ({first_problem(error)});\n{remedy}") from error
 
     def save(self, folder: Path) -> None:
         """Write the manifest of a prepared folder."""
         write_json(folder / NAME, self.model_dump(mode="json", by_alias=True, exclude_none=True))
 
-    @property
-    def images(self) -> dict[str, str]:
-        """SHA-256 of the image of each scene."""
-        return self.source.images_sha256
-
     def images_of(self, split: str) -> dict[str, str]:
         """Return the SHA-256 of the image of each scene in a split."""
-        return {scene: self.images[scene] for scene in self.split[split]}
+        return {scene: self.source.images_sha256[scene] for scene in self.split[split]}
 
     @property
     def identity(self) -> DataIdentity:
         """Identity of the data and its split."""
         source = self.source.model_dump(mode="json")
-        source["choices"].pop("split_file", None)  # the split counts, however it came about
+        source["choices"].pop("split_file", None)  # the content of the split is part of the hash
         content = {**source, "path": None, "split": self.split}
         return DataIdentity(
             name=self.source.path.name,
-            scenes=len(self.images),
+            scenes=len(self.source.images_sha256),
             annotations_sha256=self.source.annotations_sha256,
             split_seed=self.source.seed,
             sha256=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),

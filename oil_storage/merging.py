@@ -1,4 +1,4 @@
-"""Merge the detections of overlapping tiles into those of a scene."""
+"""Merge the detections of overlapping tiles into detections of a scene."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,16 +11,16 @@ Indices = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
 BORDER = 1.5
-"""Pixels: a box that ends so near to the border between tiles may go on behind it."""
+"""Distance, in pixels; a box that ends this close to a border of its tile may continue beyond it."""
 SAME = 0.3
-"""Two tiles' boxes that agree by so much on what both tiles see are one object; see :func:`merge_tiles`. Tanks hardly
-overlap, and two views of one of 10 px that are each 2 px off agree by no more."""
+"""Minimum agreement between boxes of two tiles that show the same object; see :func:`merge_tiles`. Tanks hardly
+overlap, and two boxes around a tank of 10 px, each with an error of 2 px, agree no better than this."""
 
 LEFT, TOP = np.int8(1), np.int8(2)
 
 
 class Detections(NamedTuple):
-    """Boxes ``(N, 4)`` float32 xyxy, pixels, and their scores ``(N,)`` float32."""
+    """Boxes ``(N, 4)`` float32 xyxy, in pixels, and scores ``(N,)`` float32."""
 
     boxes: Floats
     scores: Floats
@@ -29,24 +29,25 @@ class Detections(NamedTuple):
 def merge_tiles(
     windows: NDArray[np.int64], tiles: Sequence[Detections], width: int, height: int, same: float = SAME
 ) -> Detections:
-    """Bring the detections of overlapping tiles together as those of their scene.
+    """Merge the detections of overlapping tiles into detections of the scene.
 
-    Two tiles' views of one object agree on the ground that both tiles show. So boxes of two tiles are compared after
-    clipping to that ground: by IoU where both saw the object whole, and where a border cuts one of them, by the
-    intersection's share of the smaller. Fragments that meet at a border, and lie alike along it, are one object too.
-    Pairs are joined from the best agreement down, and an object takes one box of each tile at most, so that two boxes
-    of one tile are never merged. Of an object that some tile saw whole, the whole box with the best score stays;
-    of one that none did, each side is taken from the fragment that shows it.
+    Boxes of two tiles are compared in the area that both tiles show. If both boxes are complete, their agreement is the
+    IoU of the clipped boxes. If a tile border cuts one of them, it is the intersection divided by the smaller area.
+    Fragments that meet at a border and have similar extents along it also belong to one object.
+
+    Pairs are joined in order of decreasing agreement. An object takes at most one box from each tile, so two boxes of
+    one tile are never merged. The result is the complete box with the highest score. An object without a complete box
+    gets each side from the best fragment that shows this side.
 
     Args:
-        windows: ``(T, 4)`` xyxy, pixels of the scene, of :func:`tile_grid`.
+        windows: ``(T, 4)`` xyxy, in pixels of the scene, from :func:`tile_grid`.
         tiles: detections of each window, in pixels of the tile.
-        width: of the scene, pixels.
-        height: of the scene, pixels.
-        same: least agreement of two boxes of one object, in (0, 1].
+        width: width of the scene, in pixels.
+        height: height of the scene, in pixels.
+        same: minimum agreement between two boxes of the same object, in (0, 1].
 
     Returns:
-        Detections: in pixels of the scene, best scores first.
+        Detections: merged detections in pixels of the scene, in order of decreasing score.
     """
     corners = windows.T.astype(np.float32)
     tile_of = np.repeat(np.arange(len(tiles), dtype=np.int32), [len(tile.boxes) for tile in tiles])
@@ -55,10 +56,10 @@ def merge_tiles(
     boxes = boxes.T.copy()
     boxes += limits[[0, 1, 0, 1]]
     scores = np.concatenate([np.zeros(0), *(tile.scores for tile in tiles)], dtype=np.float32, casting="same_kind")
-    # a side is cut where it lies at its tile's border, unless the scene ends there
+    # a side is cut if it lies at a border of its tile that is not a border of the scene
     inner = corners != np.array([[0], [0], [width], [height]])
     cut = (np.abs(boxes - limits) <= BORDER) & inner.take(tile_of, axis=1)
-    # a diverging detector may return what is no box: it has no cell and stays as it is
+    # a diverging detector may return invalid boxes; they have no grid cell and are not merged
     is_box = np.isfinite(boxes).all(axis=0) & (boxes[2:] >= boxes[:2]).all(axis=0)
     shared = np.flatnonzero(is_box & ~_inside(boxes, _shown_alone(corners).take(tile_of, axis=1)))
     objects = 2 * len(shared) + np.arange(len(tile_of))
@@ -69,11 +70,11 @@ def merge_tiles(
     return _seen_whole(boxes, scores, cut, objects)
 
 
-# Below, coordinates are (4, N) float32, a row for each of x1, y1, x2, y2: numpy is fastest along rows.
+# The functions below use coordinates (4, N) float32 with the rows x1, y1, x2, y2, because numpy is fastest along rows.
 
 
 def _shown_alone(windows: Floats) -> Floats:
-    """Return the ground of each tile whose boxes are far from other tiles; a side is negative where there is none."""
+    """Return the part of each tile that is far from other tiles; its width or height is negative if it is empty."""
     ground = np.empty_like(windows)
     for axis in (0, 1):
         starts, which = np.unique(windows[axis], return_inverse=True)
@@ -90,9 +91,9 @@ def _inside(boxes: Floats, limits: Floats) -> Flags:
 
 
 def _pairs(limits: Floats, tile_of: Indices, boxes: Floats, cut: Flags, same: float) -> tuple[Indices, Floats]:
-    """Return boxes of neighbouring tiles that may be one object, ``(2, P)``, and how well they agree, ``(P,)``.
+    """Return pairs ``(2, P)`` of boxes of adjacent tiles that may be one object, and their agreement ``(P,)``.
 
-    The agreement is their IoU by area; for fragments that meet at a border it is the IoU along it, less 2.
+    The agreement is the IoU of the areas, or the IoU along the border minus 2 for fragments that meet at a border.
     """
     pairs = _near(boxes, tile_of)
     kinds = [_agreeing(pairs, limits, boxes, cut, same)]
@@ -106,20 +107,20 @@ def _pairs(limits: Floats, tile_of: Indices, boxes: Floats, cut: Flags, same: fl
 
 
 def _near(boxes: Floats, tile_of: Indices) -> Indices:
-    """Return boxes of two tiles that overlap, or nearly touch, ``(2, P)``, each pair once."""
+    """Return each pair ``(2, P)`` of boxes of two tiles that overlap or nearly touch."""
     around = boxes + np.array([[-BORDER], [-BORDER], [BORDER], [BORDER]], np.float32)
     cell, index, corner = _by_cell(around)
     x1, y1, x2, y2 = around.take(index, axis=1)
     tile = tile_of.take(index)
     pairs: list[Indices] = [np.empty((2, 0), np.int32)]
-    for step in range(1, len(cell)):  # each entry beside the next of its cell, then the one after that, and so on
+    for step in range(1, len(cell)):  # compare each entry with the entry ``step`` positions later in the same cell
         near = cell[step:] == cell[:-step]
         if not near.any():
             break
         near &= tile[step:] != tile[:-step]
         near &= (x1[step:] <= x2[:-step]) & (x1[:-step] <= x2[step:])
         near &= (y1[step:] <= y2[:-step]) & (y1[:-step] <= y2[step:])
-        # two boxes that share several cells are paired in the one where their common ground begins
+        # two boxes that share several cells are paired only in the top left one
         near &= (corner[step:] | corner[:-step]) == LEFT | TOP
         entries = np.flatnonzero(near)
         pairs.append(index.take(np.stack([entries, entries + step])))
@@ -127,11 +128,11 @@ def _near(boxes: Floats, tile_of: Indices) -> Indices:
 
 
 def _by_cell(boxes: Floats) -> tuple[Indices, Indices, NDArray[np.int8]]:
-    """List boxes in each cell of a square grid that they touch; cells are some boxes wide, and hold few.
+    """List each box in all cells of a square grid that it touches; cells are a few boxes wide.
 
     Returns:
-        tuple: the number of the cell of each of ``L`` entries, increasing, the index of its box, and whether the cell
-        is in the box's ``LEFT`` column or ``TOP`` row.
+        tuple: for each of ``L`` entries, in order of increasing cell number: the number of the cell, the index of the
+        box, and flags that mark the ``LEFT`` column and the ``TOP`` row of the box.
     """
     side = 2.5 * max(1.0, float((boxes[2:] - boxes[:2]).mean())) if boxes.size else 1.0
     left, top, right, bottom = np.floor(boxes / np.float32(side)).astype(np.int32)
@@ -142,18 +143,18 @@ def _by_cell(boxes: Floats) -> tuple[Indices, Indices, NDArray[np.int8]]:
     row = entry // across
     column = entry - row * across
     corner = LEFT * (column == 0) | TOP * (row == 0)
-    # in a scene of very many cells numbers wrap round: then some boxes that are compared lie far apart
+    # cell numbers of huge scenes overflow; then some distant boxes are compared as well
     cell = (top.take(index) + row + 1) * (right.max(initial=0) + 2) + left.take(index) + column + 1
     order = _order(cell)
     return cell.take(order), index.take(order), corner.take(order)
 
 
 def _agreeing(pairs: Indices, limits: Floats, boxes: Floats, cut: Flags, same: float) -> tuple[Indices, Floats]:
-    """Return pairs whose IoU on the ground of both tiles, or what a cut leaves of it, is enough, and that IoU."""
+    """Return the pairs that agree in the area that both tiles show, and their IoU in this area."""
     first, second = pairs
     a, b = boxes.take(first, axis=1), boxes.take(second, axis=1)
     common = _common_area(a, b)
-    # a box lies in its own tile: what both tiles show of it is what the other does
+    # a box lies in its own tile, so both tiles show what the other tile shows of it
     shown = _common_area(a, limits.take(second, axis=1)), _common_area(b, limits.take(first, axis=1))
     union = shown[0] + shown[1] - common
     in_part = cut[0] | cut[1] | cut[2] | cut[3]
@@ -163,7 +164,7 @@ def _agreeing(pairs: Indices, limits: Floats, boxes: Floats, cut: Flags, same: f
 
 
 def _meeting(axis: int, facing: Indices, boxes: Floats, same: float) -> tuple[Indices, Floats]:
-    """Return fragments before and behind borders across ``axis`` that continue each other, and their rank."""
+    """Return pairs of fragments that continue each other across a border along ``axis``, and their agreement."""
     a, b = boxes[:, facing[0]], boxes[:, facing[1]]
     along = 1 - axis
     common = np.minimum(a[along + 2], b[along + 2]) - np.maximum(a[along], b[along])
@@ -174,14 +175,14 @@ def _meeting(axis: int, facing: Indices, boxes: Floats, same: float) -> tuple[In
 
 
 def _objects(pairs: Indices, rank: Floats, tile_of: Indices) -> NDArray[np.int64]:
-    """Number the objects of boxes, ``(N,)``: join the best pairs first unless an object would get two of a tile."""
+    """Return the object of each box ``(N,)``; join the best pairs first, with at most one box per tile in an object."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     number, tiles = len(tile_of), tile_of.max(initial=0) + 1
     graph = coo_array((np.ones(len(rank)), (pairs[0], pairs[1])), shape=(number, number))
     count, group_of = connected_components(graph, directed=False)
-    # order matters only where a group holds two boxes of one tile
+    # the order matters only in groups with two boxes of one tile
     held = np.sort(group_of.astype(np.int64) * tiles + tile_of)
     disputed = np.zeros(count, np.bool_)
     disputed[held[1:][np.diff(held) == 0] // tiles] = True
@@ -201,13 +202,13 @@ def _objects(pairs: Indices, rank: Floats, tile_of: Indices) -> NDArray[np.int64
 
 
 def _counted(lengths: Indices) -> Indices:
-    """Concatenate ``range(length)`` of all lengths."""
+    """Concatenate ``range(length)`` for all lengths."""
     ends = np.cumsum(lengths, dtype=np.int32)
     return np.arange(lengths.sum(), dtype=np.int32) - np.repeat(ends - lengths, lengths)
 
 
 def _order(keys: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """Sort keys of 0 to 2**31 stably, and return the indices; much faster than a stable argsort."""
+    """Return the indices that sort keys in [0, 2**31) stably; much faster than a stable argsort."""
     return np.sort((keys.astype(np.int64) << 32) | np.arange(len(keys))) & 0xFFFFFFFF
 
 
@@ -218,17 +219,17 @@ def _common_area(boxes: Floats, others: Floats) -> Floats:
 
 
 def _overlap(axis: int, boxes: Floats, others: Floats) -> Floats:
-    """Return the length along an axis that two boxes share, ``(N,)``."""
+    """Return the length ``(N,)`` along an axis that two boxes share."""
     length: Floats = np.minimum(boxes[axis + 2], others[axis + 2])
     length -= np.maximum(boxes[axis], others[axis])
     return np.maximum(length, 0, out=length)
 
 
 def _seen_whole(boxes: Floats, scores: Floats, cut: Flags, objects: NDArray[np.int64]) -> Detections:
-    """Return objects by their best box that no border cuts, or stitched where there is none; best scores first."""
+    """Return the best complete box of each object, or stitched fragments, in order of decreasing score."""
     in_part: Flags = cut[0] | cut[1] | cut[2] | cut[3]
-    by_score = _order(np.float32(np.inf).view(np.int32) - scores.view(np.int32))  # floats above 0 order as their bits
-    ranks = _order((2 * objects + in_part).take(by_score))  # of each object whole boxes first, each by score
+    by_score = _order(np.float32(np.inf).view(np.int32) - scores.view(np.int32))  # positive floats sort like their bits
+    ranks = _order((2 * objects + in_part).take(by_score))  # for each object, complete boxes first, by score
     starts = np.flatnonzero(np.diff(objects.take(by_score.take(ranks)), prepend=-1))
     ends = np.append(starts[1:], len(ranks))
     first = np.argsort(ranks[starts])
@@ -241,13 +242,13 @@ def _seen_whole(boxes: Floats, scores: Floats, cut: Flags, objects: NDArray[np.i
 
 
 def _stitched(boxes: Floats, cut: Flags, members: NDArray[np.int64]) -> Floats:
-    """Return the box of an object that no tile saw whole: each side from its best fragment that shows it."""
+    """Return a box for an object without a complete box; each side comes from the best fragment that shows it."""
     union: Floats = np.concatenate([boxes[:2, members].min(axis=1), boxes[2:, members].max(axis=1)])
     box = union.copy()
     for side in range(4):
         shown = members[~cut[side, members]]
         if len(shown):
             box[side] = boxes[side, shown[0]]
-    # sides of fragments that hardly agree may pass each other
+    # opposite sides may cross if the fragments hardly agree
     fits = (box[2:] > box[:2]).all() and 2 * np.prod(box[2:] - box[:2]) >= np.prod(union[2:] - union[:2])
     return box if fits else union

@@ -1,4 +1,4 @@
-"""Jobs on all cores, with a progress bar."""
+"""Run jobs in parallel, with a progress bar."""
 
 import os
 import signal
@@ -19,24 +19,24 @@ Result = TypeVar("Result")
 
 
 def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], title: str, unit: str) -> Iterator[Result]:
-    """Yield ``function(job)`` of each job, in order, from one process per core; ``function`` must be picklable.
+    """Yield ``function(job)`` for each job, in order, computed in one process per core; ``function`` must be picklable.
 
-    A progress bar with ``title`` that counts in ``unit`` appears after two seconds.
+    A progress bar with the label ``title`` and the unit ``unit`` appears after two seconds.
 
     Raises:
         UserError: a process was killed.
     """
     workers = max(1, min(len(jobs), len(os.sched_getaffinity(0))))
     try:
-        # forked processes would deadlock on OpenCV's threads
+        # forked processes can deadlock in the thread pool of OpenCV
         with ProcessPoolExecutor(workers, get_context("spawn"), _initialise) as pool:
             yield from tqdm(pool.map(function, jobs), total=len(jobs), desc=title, unit=unit, delay=2)
     except BrokenProcessPool as error:
-        raise UserError(f"{title}: one of {workers} processes was killed; is there too little memory?") from error
+        raise UserError(f"{title}: one of {workers} processes was killed; free some memory and try again") from error
 
 
 def one_behind(function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
-    """Yield ``function(*job)`` of each job, in order, computed in a thread while the next job is made."""
+    """Yield ``function(*job)`` for each job, in order; a thread computes it while ``jobs`` prepares the next one."""
     pending: Future[Result] | None = None
     with ThreadPoolExecutor(1) as pool:
         for job in jobs:
@@ -49,12 +49,12 @@ def one_behind(function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]])
 
 def _initialise() -> None:
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first ends the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C signals all processes; only the main process handles it
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
 def _exit_with_parent() -> None:
-    """Exit when the parent was killed; an orphan would wait for jobs for ever, and keep the parent's pipes open."""
+    """Exit when the parent dies; otherwise the process would wait for jobs and keep the pipes of the parent open."""
     parent = parent_process()
     assert parent
     parent.join()

@@ -1,4 +1,4 @@
-"""A scene: one whole satellite image and the tanks in it."""
+"""Scene: a satellite image and its labelled tanks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,23 +10,23 @@ from oil_storage.georeference import Georeference, Resolution, resolution_of
 from oil_storage.imagery import DEFAULT_READING, Reading
 
 CLASS_NAME = "oil-storage-tank"
-"""The one class; a source's own names are mapped to it."""
+"""Name of the only class; class names of a source are mapped to it."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One whole image with its boxes, judged fit for use.
+    """Image with boxes that passed the audit.
 
-    Only :mod:`oil_storage.audit.records` makes a scene from files.
+    Only :mod:`oil_storage.audit.records` creates scenes from files.
 
     Attributes:
-        scene_id: the image's file name without its suffix; unique in a data set.
+        scene_id: file name of the image without suffix; unique in a data set.
         image: path of the image file.
-        width: width of the upright image, pixels.
-        height: height of the upright image, pixels.
-        boxes: ``(N, 4)`` float32, xyxy, pixels of the scene, every box inside the image and of positive area.
-        georeference: where the image lies on the ground; None where its file does not say.
-        reading: how the bands of the file become colours.
+        width: width of the upright image, in pixels.
+        height: height of the upright image, in pixels.
+        boxes: ``(N, 4)`` float32, xyxy, in pixels; all boxes lie inside the image and have a positive area.
+        georeference: location on the ground; None if the file has none.
+        reading: band selection and stretch.
     """
 
     scene_id: str
@@ -39,10 +39,10 @@ class Scene:
 
     @property
     def resolution(self) -> Resolution | None:
-        """Metres of ground per pixel, along a row and along a column; None where the file does not say."""
+        """Metres per pixel, along a row and along a column; None without a georeference."""
         return resolution_of(self.georeference, self.width, self.height)
 
     @property
     def gsd(self) -> float | None:
-        """Mean of :attr:`resolution`, to four digits."""
+        """Mean of :attr:`resolution`, rounded to four decimals."""
         return round(sum(self.resolution) / 2, 4) if self.resolution else None

@@ -1,4 +1,4 @@
-"""Schedules made shorter or longer as a whole."""
+"""Rescale training schedules."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -7,21 +7,21 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 HOOK_EPOCHS = ("num_last_epochs", "switch_epoch")
-"""What hooks call the epochs in which they change the pipeline: YOLOXModeSwitchHook, PipelineSwitchHook."""
+"""Arguments of YOLOXModeSwitchHook and PipelineSwitchHook that give the epoch of the switch."""
 
 
 def keep_epochs(cfg: "Config", processes: int) -> str | None:
-    """Shorten a schedule by the number of processes, as each iteration takes so many times the samples.
+    """Divide the length of a schedule by the number of processes, so that the number of epochs does not change.
 
-    Learning rates are left to mmengine, which scales them by ``auto_scale_lr``; without that, or with its ``enable``
-    False, nothing changes.
+    mmengine scales the learning rate according to ``auto_scale_lr``. If ``auto_scale_lr`` is missing or disabled, the
+    schedule does not change.
 
     Args:
-        cfg: its schedule is written for one process; changed in place.
-        processes: each with a batch of its own.
+        cfg: config with a schedule for one process; changed in place.
+        processes: number of processes, each with its own batch.
 
     Returns:
-        str | None: what was done, for a log; None where nothing was.
+        str | None: message for the log; None if nothing changed.
     """
     if processes == 1 or not (cfg.get("auto_scale_lr") or {}).get("enable"):
         return None
@@ -32,11 +32,11 @@ def keep_epochs(cfg: "Config", processes: int) -> str | None:
 
 
 def stretch(cfg: "Config", factor: float) -> None:
-    """Multiply what a config counts in iterations, so that the schedule keeps its shape; nothing becomes empty.
+    """Multiply the numbers of iterations in a schedule; positive numbers stay at least 1.
 
     Args:
-        cfg: changed in place; what it counts in epochs stays.
-        factor: > 0.
+        cfg: config, changed in place; numbers of epochs do not change.
+        factor: positive factor.
     """
     if "max_iters" in cfg.train_cfg:
         _multiply(cfg.train_cfg, ("max_iters", "val_interval"), factor)
@@ -44,11 +44,11 @@ def stretch(cfg: "Config", factor: float) -> None:
 
 
 def stretch_epochs(cfg: "Config", factor: float) -> None:
-    """Multiply all that a config with epochs counts, warm-ups in iterations and the epochs of its hooks included.
+    """Multiply the numbers of epochs and iterations in a schedule, including warm-up and hooks.
 
     Args:
-        cfg: changed in place.
-        factor: > 0.
+        cfg: config with a schedule in epochs, changed in place.
+        factor: positive factor.
     """
     _multiply(cfg.train_cfg, ("max_epochs", "val_interval"), factor)
     for by_epoch in (False, True):
@@ -68,7 +68,7 @@ def _stretch_schedulers(cfg: "Config", factor: float, by_epoch: bool) -> None:
 
 
 def _multiply(node: Any, keys: Iterable[str], factor: float) -> None:
-    """Multiply the counts that ``node`` has under some of ``keys``; none but 0 becomes 0."""
+    """Multiply the values of ``keys`` in ``node``, if present; positive values stay at least 1."""
     for key in keys:
         if isinstance(count := node.get(key), list):
             node[key] = [max(1, round(part * factor)) for part in count]

@@ -7,7 +7,7 @@ from oil_storage.coco import CocoAnnotation, CocoFile, CocoImage
 from oil_storage.errors import UserError
 
 
-def test_boxes_of_images_return_from_a_file(tmp_path: Path) -> None:
+def test_saved_boxes_equal_the_loaded_ones(tmp_path: Path) -> None:
     images = [CocoImage(1, "a.tif", 90, 80, "a", 1.5), CocoImage(2, "b.tif", 90, 80, "b", x=3, y=4)]
     boxes = [np.array([[1, 2, 4.5, 6], [0.1, 0, 9, 9]], np.float32), np.zeros((0, 4), np.float32)]
     content = CocoFile.of_boxes(images, boxes)
@@ -18,12 +18,12 @@ def test_boxes_of_images_return_from_a_file(tmp_path: Path) -> None:
     assert "gsd" not in content.to_dict()["images"][1]
 
 
-def test_noise_of_subtraction_is_removed_where_asked() -> None:
+def test_is_rounded_removes_floating_point_errors() -> None:
     annotation = CocoFile.of_boxes([CocoImage(1, "a.tif")], [[[0.1, 0, 12.3, 3.1]]], is_rounded=True).annotations[0]
     assert (annotation.bbox, annotation.area) == ([0.1, 0, 12.2, 3.1], 37.82)
 
 
-def test_entry_that_does_not_fit_is_named(tmp_path: Path) -> None:
+def test_an_invalid_entry_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(
         '{"images": [{"id": 1, "file_name": "a.jpg"}, {"id": [], "file_name": "b.jpg"}], "annotations": []}'
     )

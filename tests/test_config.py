@@ -1,5 +1,4 @@
 import inspect
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,12 +42,12 @@ def parse(*options: str) -> dict[str, Any]:
         ("work_dir=out", "out"),
         ("compile.backend=inductor", "inductor"),
         ("randomness.deterministic=True", True),
-        ("+optim_wrapper.accumulative_counts=2", 2),  # added on purpose
+        ("+optim_wrapper.accumulative_counts=2", 2),  # a new key
         ("+model.test_cfg.min_bbox_size=4", 4),
         ("+default_hooks.profiler.type=ProfilerHook", "ProfilerHook"),
     ],
 )
-def test_an_option_that_means_something_is_taken(option: str, value: Any) -> None:
+def test_a_valid_option_overrides_the_config(option: str, value: Any) -> None:
     key = option.removeprefix("+").partition("=")[0]
     assert parse(option) == {key: value}
     config = Config(CONFIG)
@@ -66,13 +65,13 @@ def test_an_option_that_means_something_is_taken(option: str, value: Any) -> Non
         ("model.test_cfg.score_th=0.5", "unknown key 'score_th' in model.test_cfg; did you mean 'score_thr'?"),
         ("default_hooks.loger.interval=1", "unknown key 'loger' in default_hooks; did you mean 'logger'?"),
         ("train_cfg.maxiters=3", "unknown key 'maxiters' in train_cfg; did you mean 'max_iters'?"),
-        ("model.test_cfg.foo=1", "unknown key 'foo' in model.test_cfg; +KEY=VALUE adds one"),
+        ("model.test_cfg.foo=1", "unknown key 'foo' in model.test_cfg; +KEY=VALUE adds a key"),
         ("launcher=slurm", "unknown key 'launcher'"),
         ("data_root=elsewhere", "unknown key 'data_root'"),
         ("model=3", "would replace a whole dict"),
-        ("train_dataloader.batch_size=abc", "must be a number, as 2 is"),
-        ("train_dataloader.batch_size=[1,2]", "must be a number, as 2 is"),
-        ("train_dataloader.batch_size=nan", "must be a number, as 2 is"),
+        ("train_dataloader.batch_size=abc", "must be a number, like 2"),
+        ("train_dataloader.batch_size=[1,2]", "must be a number, like 2"),
+        ("train_dataloader.batch_size=nan", "must be a number, like 2"),
         ("model.backbone.norm_eval=perhaps", "must be True or False"),
         ("param_scheduler.1.end=3", "unknown key '1' in param_scheduler"),
         ("model.backbone.depth.x=3", "unknown key 'x' in model.backbone.depth"),
@@ -81,78 +80,56 @@ def test_an_option_that_means_something_is_taken(option: str, value: Any) -> Non
         ("max_iters", "must be KEY=VALUE"),
     ],
 )
-def test_an_option_that_would_change_nothing_or_break_is_refused(option: str, words: str) -> None:
+def test_an_option_with_an_unknown_key_or_a_wrong_type_is_refused(option: str, words: str) -> None:
     with pytest.raises(UserError) as caught:
         parse(option)
     assert str(caught.value).startswith(f"--cfg-options {option}: {words}")
 
 
-def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+def test_contradictory_options_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
     Config({**CONFIG, "test_dataloader": {}}).dump(path)
     with pytest.raises(UserError, match="contradict each other"):
         load(path, ["model.neck=None", "model.neck.in_channels=[1]"])
 
 
-def test_a_part_that_is_overridden_away_is_missed(tmp_path: Path) -> None:
+def test_an_option_cannot_remove_a_required_key(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
     Config({**CONFIG, "test_dataloader": {}}).dump(path)
     assert load(path).model.type == "RetinaNet"
-    with pytest.raises(UserError, match=r"a\.py: no 'model' in it"):
+    with pytest.raises(UserError, match=r"a\.py: no 'model'; use a config"):
         load(path, ["model=None"])
 
 
-def test_a_name_that_is_nearly_one_that_counts_is_refused(tmp_path: Path) -> None:
+def test_a_misspelt_top_level_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
     Config({**CONFIG, "test_dataloader": {}, "train_pipeline": [], "modle": {"neck": None}}).dump(path)
-    with pytest.raises(UserError, match=r"a\.py, or a base: unknown key 'modle'; did you mean 'model'\?"):
+    with pytest.raises(UserError, match=r"a\.py: unknown key 'modle' in .* bases; did you mean 'model'\?"):
         load(path)
 
 
-def test_an_unknown_config_is_answered_with_names_and_without_a_search(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "deep").mkdir()
-    for name in ("tanks_a.py", "deep/tanks_x.py"):
-        (tmp_path / name).touch()
-    with pytest.raises(UserError) as caught:
-        load(tmp_path / "tanks_x.py")
-    assert str(caught.value) == f"{tmp_path}/tanks_x.py: no such config; there is {tmp_path}/tanks_a.py"
-    with pytest.raises(UserError, match=r"there is configs/oil/ssd_r101\.py"):
-        load(Path("/ssd_r110.py"))
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"nothing\.py: no such config$"):
-        load(Path("deep/absent/nothing.py"))
-
-
-def test_an_empty_data_folder_in_the_environment_is_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "OIL_STORAGE_DATA", "")
-    with pytest.raises(UserError, match="OIL_STORAGE_DATA is empty"):
-        load(Path("configs/oil/rtmdet_lite0.py"))
-
-
-def test_base_that_does_not_exist_is_named(tmp_path: Path) -> None:
+def test_a_missing_base_config_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("_base_ = ['absent.py']\n")
-    with pytest.raises(UserError, match=r"a\.py: _base_ names a file that does not exist: .*absent\.py"):
+    with pytest.raises(UserError, match=r"a\.py: .* cannot be read \(FileNotFoundError: .*absent\.py"):
         load(tmp_path / "a.py")
 
 
-def test_top_level_keys_are_those_that_the_runner_takes() -> None:
+def test_top_level_keys_include_all_runner_arguments() -> None:
     arguments = set(inspect.signature(Runner.__init__).parameters) - {"self", "cfg", "launcher"}
     assert arguments <= TOP_LEVEL
 
 
-def test_a_schedule_that_is_shortened_keeps_its_shape() -> None:
+def test_a_shorter_schedule_keeps_its_shape() -> None:
     path = Path("configs/oil/ssd_r101.py")
     cfg = load(path, ["train_cfg.max_iters=60"])
     assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (60, 4)
-    assert [(one.begin, one.end) for one in cfg.param_scheduler] == [(0, 6), (6, 60)]
+    assert [(scheduler.begin, scheduler.end) for scheduler in cfg.param_scheduler] == [(0, 6), (6, 60)]
     epochs = load(Path("configs/oil/rtmdet_m.py"), ["train_cfg.max_epochs=12"])
     assert (epochs.train_cfg.max_epochs, epochs.train_cfg.val_interval) == (12, 2)
     assert epochs.custom_hooks[0].num_last_epochs == 2
     assert (epochs.param_scheduler[1].begin, epochs.param_scheduler[1].end) == (6, 12)
     explicit = load(path, ["train_cfg.max_iters=3000", "param_scheduler.1.end=3000"])
-    assert [(one.begin, one.end) for one in explicit.param_scheduler] == [(0, 1500), (1500, 3000)]
+    assert [(scheduler.begin, scheduler.end) for scheduler in explicit.param_scheduler] == [(0, 1500), (1500, 3000)]
 
 
 WITHOUT_TORCH = """
@@ -164,7 +141,7 @@ sys.exit(import_module(f"oil_storage.cli.{sys.argv[1]}").main(sys.argv[2:]))
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "message"),
     [
         ("train configs/oil/none.py", "configs/oil/none.py: no such config"),
         ("train configs/oil/ssd_lite0.py --load-from none.pth", "none.pth: no such checkpoint"),
@@ -179,8 +156,8 @@ sys.exit(import_module(f"oil_storage.cli.{sys.argv[1]}").main(sys.argv[2:]))
         ("detect configs/oil/ssd_lite0.py none.pth none.jpg --out none", "none.pth: no such checkpoint"),
     ],
 )
-def test_missing_file_is_told_before_torch_is_imported(command: str, said: str) -> None:
+def test_a_missing_file_is_reported_before_torch_is_imported(command: str, message: str) -> None:
     script = [sys.executable, "-c", WITHOUT_TORCH, *command.split()]
     run = subprocess.run(script, capture_output=True, text=True, check=False)
     assert run.returncode == 2, run.stderr
-    assert said in run.stderr
+    assert message in run.stderr

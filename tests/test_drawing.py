@@ -33,7 +33,7 @@ def test_side_by_side_draws_truth_left_and_predictions_right() -> None:
     assert not image.any()
 
 
-def test_side_by_side_leaves_the_image_when_there_are_no_boxes() -> None:
+def test_side_by_side_keeps_the_image_without_boxes() -> None:
     image = np.full((16, 16, 3), 7, np.uint8)
     none = np.zeros((0, 4), np.float32)
     picture = side_by_side(image, none, none, 0.3)
@@ -52,7 +52,7 @@ def test_draw_boxes_draws_on_the_outermost_pixels_of_a_box() -> None:
     assert not canvas[4:7, 3:6].any()
 
 
-def test_draw_boxes_leaves_out_boxes_that_are_not_finite() -> None:
+def test_draw_boxes_skips_boxes_that_are_not_finite() -> None:
     canvas = np.zeros((12, 12, 3), np.uint8)
     boxes = np.array([[np.nan, 0, 5, 5], [0, 0, np.inf, 5], [-1e30, 2, 1e30, 9]], np.float32)
     draw_boxes(canvas, boxes, (1, 2, 3))

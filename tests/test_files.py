@@ -16,22 +16,22 @@ from oil_storage.files import (
 )
 
 
-def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_write_text_replaces_the_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "one")
     write_text(path, "ä")
     assert path.read_bytes() == "ä".encode()
-    assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "a.txt").mkdir()
     with pytest.raises(IsADirectoryError):
         write_bytes(tmp_path / "a.txt", b"one")
-    assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_file_and_its_folder_are_flushed_before_and_after_the_rename(
+def test_the_file_is_flushed_before_the_rename_and_the_folder_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
@@ -45,7 +45,7 @@ def test_file_and_its_folder_are_flushed_before_and_after_the_rename(
     assert f".{os.getpid()}." in done[0]
 
 
-def test_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
+def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "out") as partial:
         (partial / "a.txt").touch()
         assert not (tmp_path / "out").exists()
@@ -55,7 +55,7 @@ def test_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "a.txt"]
 
 
-def test_parts_left_by_dead_processes_are_removed_and_others_stay(tmp_path: Path) -> None:
+def test_only_temporary_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
     with subprocess.Popen(["true"]) as dead:
         pass
     host = partial_path(Path("a")).name.split(".")[2]
@@ -85,18 +85,18 @@ def test_json_is_read_in_every_encoding(tmp_path: Path, encoding: str) -> None:
     [
         (b'{"a":\n 1', r"a\.json:2: not JSON"),
         (b"", r"a\.json:1: not JSON"),
-        (b'{"a": "\xff"}', "JSON that cannot be read .*save it as UTF-8"),
-        (b"[" * 100_000, "cannot be read"),
-        (b'{"a": ' + b"1" * 5000 + b"}", "cannot be read"),
+        (b'{"a": "\xff"}', "cannot be read as JSON .*save it as UTF-8"),
+        (b"[" * 100_000, "cannot be read as JSON"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "cannot be read as JSON"),
     ],
 )
-def test_file_that_is_not_json_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_file_that_is_not_json_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(UserError, match=words):
         read_json(tmp_path / "a.json")
 
 
-def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_files_and_folders_are_skipped(tmp_path: Path) -> None:
     source = tmp_path / ".hidden" / "source"  # hidden above the source does not count
     for name in ("b.txt", "a.txt", "._a.txt", ".cache/c.txt", "sub/d.txt", "sub/.e.txt"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)

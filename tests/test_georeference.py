@@ -16,7 +16,7 @@ TURNED = Affine.translation(595_000, 5_750_000) @ Affine.rotation(31) @ Affine.s
 LOCAL = 'LOCAL_CS["site",UNIT["metre",1]]'
 
 
-def test_pixels_and_coordinates_are_each_other_s_inverse() -> None:
+def test_to_pixels_is_the_inverse_of_to_world() -> None:
     georeference = Georeference(None, tuple(TURNED)[:6])
     points = np.random.default_rng(0).uniform(-100, 5000, (50, 2))
     placed = georeference.to_world(points)
@@ -32,7 +32,7 @@ def test_infinite_coordinates_stay_infinite() -> None:
 
 
 @pytest.mark.parametrize(("crs", "stated"), [("EPSG:32631", "EPSG:32631"), (None, None), (LOCAL, None)])
-def test_a_geotiff_says_where_it_lies(tmp_path: Path, crs: str | None, stated: str | None) -> None:
+def test_the_georeference_of_a_geotiff_is_read(tmp_path: Path, crs: str | None, stated: str | None) -> None:
     write_geotiff(tmp_path / "a.tif", 20, 10, crs, TURNED)
     found = read_georeference(tmp_path / "a.tif")
     assert found is not None
@@ -49,7 +49,7 @@ def test_a_system_without_a_code_is_kept_as_wkt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.jpg", "a.png"])
-def test_other_images_say_nothing_and_nothing_is_printed(
+def test_images_without_georeference_give_none_and_no_warning(
     tmp_path: Path, name: str, recwarn: pytest.WarningsRecorder
 ) -> None:
     Image.new("RGB", (20, 10)).save(tmp_path / name)
@@ -57,7 +57,7 @@ def test_other_images_say_nothing_and_nothing_is_printed(
     assert not recwarn
 
 
-def test_a_world_file_counts_and_is_a_sidecar(tmp_path: Path) -> None:
+def test_a_world_file_gives_the_georeference_and_is_a_sidecar(tmp_path: Path) -> None:
     Image.new("RGB", (20, 10)).save(tmp_path / "a.v2.tif")
     assert sidecars(tmp_path / "a.v2.tif") == []
     (tmp_path / "a.v2.tfw").write_text("2\n0\n0\n-2\n1001\n1999\n")
@@ -66,7 +66,7 @@ def test_a_world_file_counts_and_is_a_sidecar(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["tfw", "TFW", "tifw", "wld"])
-def test_each_world_file_that_places_a_raster_is_a_sidecar(tmp_path: Path, ending: str) -> None:
+def test_world_files_of_all_suffixes_are_sidecars(tmp_path: Path, ending: str) -> None:
     Image.new("RGB", (20, 10)).save(tmp_path / "a.tif")
     beside = tmp_path / f"a.{ending}"
     beside.write_text("2\n0\n0\n-2\n1001\n1999\n")
@@ -75,7 +75,7 @@ def test_each_world_file_that_places_a_raster_is_a_sidecar(tmp_path: Path, endin
 
 
 def write_control_points(path: Path, pixels: list[tuple[float, float]], shifts: dict[int, float]) -> None:
-    """A raster whose corners say where they lie, some of them shifted by so many pixels to the right."""
+    """Write a raster with ground control points; ``shifts`` moves some of them to the right, in pixels."""
     points = [GroundControlPoint(row, column, *(TURNED @ (column, row))) for column, row in pixels]
     for index, shift in shifts.items():
         points[index].col += shift
@@ -88,7 +88,7 @@ CORNERS = [(0.0, 0.0), (200.0, 0.0), (0.0, 100.0), (200.0, 100.0), (100.0, 50.0)
 
 
 @pytest.mark.parametrize("pixels", [CORNERS, CORNERS[:3]])
-def test_ground_control_points_count(tmp_path: Path, pixels: list[tuple[float, float]]) -> None:
+def test_ground_control_points_give_the_georeference(tmp_path: Path, pixels: list[tuple[float, float]]) -> None:
     write_control_points(tmp_path / "a.tif", pixels, {4: 0.4} if len(pixels) > 4 else {})
     found = read_georeference(tmp_path / "a.tif")
     assert found is not None
@@ -106,14 +106,14 @@ def test_ground_control_points_count(tmp_path: Path, pixels: list[tuple[float, f
         ([(5.0, 5.0)] * 4, {}),
     ],
 )
-def test_ground_control_points_that_place_no_raster_say_nothing(
+def test_unusable_ground_control_points_are_ignored(
     tmp_path: Path, pixels: list[tuple[float, float]], shifts: dict[int, float]
 ) -> None:
     write_control_points(tmp_path / "a.tif", pixels, shifts)
     assert read_georeference(tmp_path / "a.tif") is None
 
 
-def test_a_broken_tiff_is_named(tmp_path: Path) -> None:
+def test_a_damaged_tiff_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(b"II*\0 and no more")
-    with pytest.raises(UserError, match=r"a\.tif: not an image that can be opened \(TIFFRead"):
+    with pytest.raises(UserError, match=r"a\.tif: cannot be opened as an image \(TIFFRead"):
         read_georeference(tmp_path / "a.tif")

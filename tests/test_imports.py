@@ -12,7 +12,7 @@ def folder_of(module: str) -> str:
     return names[0] if names and (PACKAGE / names[0]).is_dir() else GROUND
 
 
-def test_folders_import_each_other_without_cycles_and_the_ground_floor_imports_none() -> None:
+def test_folders_have_no_import_cycles_and_top_level_modules_import_no_folder() -> None:
     imported: dict[str, set[str]] = defaultdict(set)
     for path in PACKAGE.rglob("*.py"):
         own = folder_of(".".join(path.with_suffix("").parts))

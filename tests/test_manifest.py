@@ -46,12 +46,12 @@ def loaded(folder: Path, content: dict[str, Any]) -> Manifest:
     return Manifest.load(folder)
 
 
-def test_manifest_saved_is_the_manifest_loaded(tmp_path: Path) -> None:
+def test_a_saved_manifest_equals_the_loaded_one(tmp_path: Path) -> None:
     loaded(tmp_path, CONTENT).save(tmp_path)
     assert json.loads((tmp_path / "manifest.json").read_text()) == CONTENT
 
 
-def test_manifest_without_the_optional_parts_loads(tmp_path: Path) -> None:
+def test_a_manifest_without_optional_parts_loads(tmp_path: Path) -> None:
     content = copy.deepcopy(CONTENT)
     for key in ("oil_storage", "class", "alignment", "same_ground", "resampled_from"):
         del content[key]
@@ -72,30 +72,18 @@ def test_manifest_without_the_optional_parts_loads(tmp_path: Path) -> None:
         ("tiles", "64_16", "val", "densest"),
     ],
 )
-def test_manifest_with_a_broken_part_is_named(tmp_path: Path, keys: tuple[str, ...]) -> None:
-    with pytest.raises(UserError, match=rf"manifest\.json: not a manifest \({'.'.join(keys)}: .*prepare it again"):
+def test_an_invalid_part_of_a_manifest_is_named(tmp_path: Path, keys: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match=rf"manifest\.json: not a valid manifest \({'.'.join(keys)}: "):
         loaded(tmp_path, changed(None, *keys))
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (changed({"train": ["one"], "val": ["two"]}, "split"), "no 'test'"),
-        (changed(["four"], "split", "test"), "images_sha256 has no 'four'"),
-    ],
-)
-def test_manifest_whose_parts_disagree_is_refused(tmp_path: Path, content: dict[str, Any], words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        loaded(tmp_path, content)
-
-
-def test_data_that_was_moved_or_cut_to_other_tiles_is_the_same(tmp_path: Path) -> None:
+def test_identity_ignores_the_location_and_the_tile_sets(tmp_path: Path) -> None:
     identity = loaded(tmp_path, CONTENT).identity
     assert loaded(tmp_path, changed("/elsewhere/airbus", "source", "path")).identity == identity
     assert loaded(tmp_path, changed({}, "tiles")).identity == identity
     assert loaded(tmp_path, changed("/data/renamed", "source", "path")).identity.sha256 == identity.sha256
     assert (identity.name, identity.scenes) == ("airbus", 3)
-    assert identity.sha256 == "67f30e5162a6fc337303f161693a9125876e9ea852063a43e9c39286f6457f23"  # checkpoints hold it
+    assert identity.sha256 == "67f30e5162a6fc337303f161693a9125876e9ea852063a43e9c39286f6457f23"  # as in checkpoints
 
 
 @pytest.mark.parametrize(
@@ -107,15 +95,15 @@ def test_data_that_was_moved_or_cut_to_other_tiles_is_the_same(tmp_path: Path) -
         ("images_sha256", {"one": "1" * 64, "two": "2" * 64, "three": "4" * 64}),
     ],
 )
-def test_other_images_boxes_or_choices_are_other_data(tmp_path: Path, key: str, value: Any) -> None:
+def test_identity_depends_on_images_boxes_and_choices(tmp_path: Path, key: str, value: Any) -> None:
     before = loaded(tmp_path, CONTENT).identity.sha256
     assert loaded(tmp_path, changed(value, "source", key)).identity.sha256 != before
 
 
-def test_another_split_of_the_same_seed_is_other_data(tmp_path: Path) -> None:
+def test_identity_depends_on_the_split(tmp_path: Path) -> None:
     split = {"train": ["two"], "val": ["one"], "test": ["three"]}
     assert loaded(tmp_path, changed(split, "split")).identity.sha256 != loaded(tmp_path, CONTENT).identity.sha256
 
 
-def test_images_are_those_of_the_split(tmp_path: Path) -> None:
+def test_images_of_returns_the_images_of_one_split(tmp_path: Path) -> None:
     assert loaded(tmp_path, CONTENT).images_of("val") == {"two": "2" * 64}

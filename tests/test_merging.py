@@ -8,7 +8,7 @@ from tests.test_tiling import random_boxes
 
 
 def apart(rng: np.random.Generator, number: int, width: int, height: int, gap: float = 4) -> np.ndarray:
-    """Boxes of 2 to 60 px, half of them with whole coordinates, that keep a distance."""
+    """Return separate boxes of 2 to 60 px, half of them with integer coordinates."""
     placed: list[np.ndarray] = []
     for _ in range(3 * number):
         sides = np.minimum(rng.uniform(2, 60, 2), (width, height))
@@ -35,7 +35,7 @@ def seen_by_tiles(
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(64, 0), (64, 1), (64, 16), (64, 48), (37, 5), (640, 64)])
-def test_perfect_tiles_merge_into_the_scene(tile: int, overlap: int) -> None:
+def test_perfect_detections_merge_into_the_boxes_of_the_scene(tile: int, overlap: int) -> None:
     rng = np.random.default_rng(0)
     width, height = (int(side) for side in rng.integers(20, 400, 2))
     boxes = apart(rng, 60, width, height)
@@ -48,7 +48,7 @@ def test_perfect_tiles_merge_into_the_scene(tile: int, overlap: int) -> None:
     assert best[((boxes[:, 2:] - boxes[:, :2]) <= overlap).all(axis=1)] == pytest.approx(1.0, abs=1e-4)
 
 
-def test_crowded_boxes_that_every_tile_tells_apart_stay_apart() -> None:
+def test_crowded_boxes_are_not_merged() -> None:
     rng = np.random.default_rng(0)
     boxes = random_boxes(rng, 400, 900, 700)
     boxes = boxes[((boxes[:, 2:] - boxes[:, :2]) >= 3).all(axis=1)]
@@ -70,7 +70,7 @@ def test_boxes_of_one_tile_are_never_merged() -> None:
     assert len(merge_tiles(windows, [shifted, other], 150, 100).boxes) == 2
 
 
-def test_a_fragment_gives_way_to_the_whole_and_keeps_no_score_of_its_own() -> None:
+def test_a_complete_box_replaces_fragments_and_their_scores() -> None:
     windows = tile_grid(150, 100, 100, 50)
     fragment = Detections(np.array([[88, 40, 100, 60]], np.float32), np.array([0.95], np.float32))
     whole = Detections(np.array([[37, 39, 58, 61]], np.float32), np.array([0.6], np.float32))
@@ -79,7 +79,7 @@ def test_a_fragment_gives_way_to_the_whole_and_keeps_no_score_of_its_own() -> No
     assert merged.scores.tolist() == pytest.approx([0.6])
 
 
-def test_fragments_that_no_tile_completes_are_stitched() -> None:
+def test_fragments_without_a_complete_box_are_stitched() -> None:
     windows = tile_grid(200, 100, 100, 0)
     left = Detections(np.array([[80, 40, 99, 60]], np.float32), np.array([0.5], np.float32))
     right = Detections(np.array([[0.5, 41, 21, 61]], np.float32), np.array([0.7], np.float32))
@@ -91,7 +91,7 @@ def test_fragments_that_no_tile_completes_are_stitched() -> None:
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(640, 64), (640, 0), (256, 32)])
-def test_views_that_are_a_little_off_are_still_one_object(tile: int, overlap: int) -> None:
+def test_inexact_boxes_of_two_tiles_are_merged(tile: int, overlap: int) -> None:
     rng = np.random.default_rng(0)
     boxes = apart(rng, 150, 1500, 1300)
     boxes = boxes[((boxes[:, 2:] - boxes[:, :2]) >= 8).all(axis=1)]
@@ -106,7 +106,7 @@ def test_views_that_are_a_little_off_are_still_one_object(tile: int, overlap: in
 
 
 @pytest.mark.parametrize("side", [6, 24, 90])
-def test_a_tank_on_every_kind_of_seam_is_found_once(side: int) -> None:
+def test_a_tank_on_any_tile_border_is_found_once(side: int) -> None:
     rng = np.random.default_rng(0)
     size, tile, overlap = 1500, 640, 128
     edges = sorted({int(edge) for window in tile_grid(size, size, tile, overlap) for edge in window[[0, 2]]})
@@ -124,7 +124,7 @@ def test_a_tank_on_every_kind_of_seam_is_found_once(side: int) -> None:
 
 
 @pytest.mark.slow
-def test_objects_of_very_different_sizes_are_each_found_once() -> None:
+def test_objects_of_very_different_sizes_are_found_once() -> None:
     rng = np.random.default_rng(0)
     # most are of 3 px, so that one of 380 px reaches over thousands of the cells that are searched
     small = np.stack(np.meshgrid(np.arange(4, 1996, 13), np.arange(4, 700, 13)), axis=-1).reshape(-1, 2)
@@ -136,7 +136,7 @@ def test_objects_of_very_different_sizes_are_each_found_once() -> None:
     assert iou_matrix(boxes, merged.boxes).max(axis=1).min() > 0.6
 
 
-def test_equal_scores_stay_in_the_order_of_their_tiles() -> None:
+def test_boxes_with_equal_scores_keep_the_order_of_their_tiles() -> None:
     boxes = [np.array([[10, 10 + 30 * k, 30, 30 + 30 * k] for k in range(20)], np.float32) for _ in range(2)]
     tiles = [Detections(one, np.full(20, 0.5, np.float32)) for one in boxes]
     merged = merge_tiles(tile_grid(1280, 640, 640, 0), tiles, 1280, 640)
@@ -144,7 +144,7 @@ def test_equal_scores_stay_in_the_order_of_their_tiles() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_object_has_an_area_however_badly_its_fragments_agree(seed: int) -> None:
+def test_stitched_boxes_have_a_positive_area(seed: int) -> None:
     rng = np.random.default_rng(seed)
     windows = tile_grid(300, 300, 100, 40)
     tiles = []
@@ -162,7 +162,7 @@ def test_every_object_has_an_area_however_badly_its_fragments_agree(seed: int) -
 @pytest.mark.parametrize(
     "odd", [[np.nan, 1, 2, 3], [5, 1, np.nan, 3], [1, 1, np.inf, 9], [50, 1, 20, 30], [5, 5, 5, 5]]
 )
-def test_degenerate_box_joins_nothing(odd: list[float]) -> None:
+def test_a_degenerate_box_is_not_merged(odd: list[float]) -> None:
     boxes = np.array([odd, [560, 10, 580, 30]], np.float32)
     tiles = [
         Detections(boxes, np.array([0.9, 0.8], np.float32)),
@@ -173,7 +173,7 @@ def test_degenerate_box_joins_nothing(odd: list[float]) -> None:
     assert merged.boxes[1].tolist() == [560, 10, 580, 30]
 
 
-def test_a_scene_without_detections_has_none() -> None:
+def test_merging_without_detections_gives_none() -> None:
     none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
     merged = merge_tiles(tile_grid(200, 100, 100, 0), [none, none], 200, 100)
     assert merged.boxes.shape == (0, 4)

@@ -1,4 +1,4 @@
-"""Training tiles and detection see the same pixels of every kind of raster, or refuse it in the same words."""
+"""Check that training and detection read the same pixels of every type of raster, or raise the same error."""
 
 import json
 import struct
@@ -164,21 +164,21 @@ READ = {
     "nodata.tif": gdal(RGB, photometric="RGB", nodata=0),
 }
 REFUSED = {
-    "one_bit.tif": (gdal(RGB[:1] % 2, nbits=1), "1 bit a pixel"),
-    "one_bit.png": (pillow("1"), "1 bit a pixel"),
+    "one_bit.tif": (gdal(RGB[:1] % 2, nbits=1), "1 bit per pixel"),
+    "one_bit.png": (pillow("1"), "1 bit per pixel"),
     "complex.tif": (gdal(RGB[:1].astype(np.complex64)), "complex numbers"),
     "pages.tif": (pages, "2 pages"),
     "frames.png": (frames, "2 pages"),
     "huge.tif": (huge, "2000000000"),
-    "cmyk_turned.tif": (pillow("CMYK", tiffinfo={0x0112: 6}), "a TIFF in CMYK with orientation 6; save it upright"),
-    "four_bands.tif": (gdal(NIR, photometric="MINISBLACK", alpha="no"), "4 bands; say which are red, green and blue"),
-    "six_bands.tif": (gdal(np.concatenate([RGB, RGB])), "6 bands; say which are red, green and blue"),
-    "unknown_compression.tif": (unknown_compression, "its compression is not read here"),
+    "cmyk_turned.tif": (pillow("CMYK", tiffinfo={0x0112: 6}), "CMYK TIFF with orientation 6; save it upright"),
+    "four_bands.tif": (gdal(NIR, photometric="MINISBLACK", alpha="no"), "4 bands; give red, green and blue"),
+    "six_bands.tif": (gdal(np.concatenate([RGB, RGB])), "6 bands; give red, green and blue"),
+    "unknown_compression.tif": (unknown_compression, "missing codec"),
     "constant.tif": (gdal(np.full((1, SIDE, SIDE), 7, np.uint16)), "band 1 has too few different values"),
     "truncated.png": (truncated, "cannot be decoded"),
     "truncated.jpg": (truncated, "cannot be decoded"),
     "truncated.tif": (truncated, "cannot be decoded"),
-    "text.tif": (lambda path: path.write_text("no image"), "not an image that can be opened"),
+    "text.tif": (lambda path: path.write_text("no image"), "cannot be opened as an image"),
 }
 BY_NUMBER = {
     "named_four_bands.tif": gdal(NIR, photometric="MINISBLACK", alpha="no"),
@@ -256,7 +256,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[np.ndarray
     return found
 
 
-def test_training_and_detection_see_the_same_pixels(seen: dict[str, tuple[Any, Any]]) -> None:
+def test_training_and_detection_read_the_same_pixels(seen: dict[str, tuple[Any, Any]]) -> None:
     for name in (*READ, *BY_NUMBER):
         training, detection = seen[name]
         assert not isinstance(training, str), training
@@ -266,7 +266,7 @@ def test_training_and_detection_see_the_same_pixels(seen: dict[str, tuple[Any, A
         assert np.array_equal(training, detection), name
 
 
-def test_training_and_detection_refuse_in_the_same_words(seen: dict[str, tuple[Any, Any]]) -> None:
+def test_training_and_detection_raise_the_same_errors(seen: dict[str, tuple[Any, Any]]) -> None:
     for name, (_, words) in REFUSED.items():
         training, detection = seen[name]
         assert isinstance(training, str), name
@@ -281,7 +281,7 @@ LOSSLESS = [
 ]
 
 
-def test_colours_are_those_that_were_written(seen: dict[str, tuple[Any, Any]]) -> None:
+def test_lossless_images_keep_their_colours(seen: dict[str, tuple[Any, Any]]) -> None:
     assert len(LOSSLESS) >= 15
     for name in LOSSLESS:
         assert np.array_equal(seen[name][0], PIXELS[..., ::-1]), name

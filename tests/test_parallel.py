@@ -29,12 +29,12 @@ def die(number: int) -> int:
     return number
 
 
-def test_results_come_in_order() -> None:
+def test_results_are_in_the_order_of_the_jobs() -> None:
     assert list(in_processes(double, range(20), "doubling", "number")) == list(range(0, 40, 2))
     assert list(in_processes(double, [], "doubling", "number")) == []
 
 
-def test_an_error_comes_out_and_a_killed_process_is_said() -> None:
+def test_errors_propagate_and_a_killed_process_is_reported() -> None:
     with pytest.raises(UserError, match="three"):
         list(in_processes(fail, range(20), "failing", "number"))
     with pytest.raises(UserError, match="dying: one of"):

@@ -1,4 +1,4 @@
-"""That several processes see the data as often as one does."""
+"""Check that schedules keep their shape when their length changes."""
 
 import pytest
 from mmengine.config import Config
@@ -21,7 +21,7 @@ def config(enable: bool = True) -> Config:
     )
 
 
-def test_iterations_shrink_as_processes_grow() -> None:
+def test_more_processes_need_fewer_iterations() -> None:
     cfg = config()
     told = keep_epochs(cfg, 4)
     assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (250, 125)
@@ -31,27 +31,27 @@ def test_iterations_shrink_as_processes_grow() -> None:
 
 
 @pytest.mark.parametrize(("processes", "enable"), [(1, True), (4, False)])
-def test_one_process_or_a_config_that_does_not_scale_keeps_its_schedule(processes: int, enable: bool) -> None:
+def test_the_schedule_does_not_change_with_one_process_or_without_scaling(processes: int, enable: bool) -> None:
     cfg = config(enable)
     assert keep_epochs(cfg, processes) is None
     assert cfg.to_dict() == config(enable).to_dict()
 
 
-def test_epochs_stay_epochs() -> None:
+def test_more_processes_do_not_change_the_number_of_epochs() -> None:
     cfg = config()
     cfg.train_cfg = {"type": "EpochBasedTrainLoop", "max_epochs": 60, "val_interval": 10}
     assert keep_epochs(cfg, 2) == "2 processes, batch 16: learning rate x 2"
     assert cfg.train_cfg == {"type": "EpochBasedTrainLoop", "max_epochs": 60, "val_interval": 10}
 
 
-def test_the_shortest_schedule_has_all_its_parts() -> None:
+def test_a_very_short_schedule_keeps_all_phases() -> None:
     cfg = config()
     stretch(cfg, 2 / 1001)
     assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (2, 1)
     assert [(one.begin, one.end) for one in cfg.param_scheduler[:2]] == [(0, 1), (1, 2)]
 
 
-def test_epochs_shrink_with_their_warm_up_and_the_epochs_without_mosaics() -> None:
+def test_stretch_epochs_scales_warm_up_and_hooks() -> None:
     cfg = Config.fromfile("configs/oil/yolox_s.py", import_custom_modules=False)
     stretch_epochs(cfg, 1 / 6)
     assert (cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (10, 2)

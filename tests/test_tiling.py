@@ -13,7 +13,7 @@ def random_boxes(rng: np.random.Generator, number: int, width: int, height: int)
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(640, 64), (640, 0), (7, 6)])
-def test_origins_cover_a_side_with_full_tiles_and_at_least_the_overlap(tile: int, overlap: int) -> None:
+def test_tiles_cover_a_side_with_at_least_the_overlap(tile: int, overlap: int) -> None:
     for length in (1, 6, 639, 640, 641, 2560, 3001):
         starts = tile_origins(length, tile, overlap)
         covered = np.zeros(length, dtype=bool)
@@ -25,18 +25,18 @@ def test_origins_cover_a_side_with_full_tiles_and_at_least_the_overlap(tile: int
         assert all(0 < after - before <= tile - overlap for before, after in pairwise(starts))
 
 
-def test_the_published_geometry_gives_25_tiles_a_scene() -> None:
+def test_tiles_of_640_px_give_25_tiles_per_scene() -> None:
     assert len(tile_grid(2560, 2560, 640, 64)) == 25
     assert len(tile_grid(2560, 2560, 1280, 0)) == 4
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(640, 640), (640, -1), (0, 0)])
-def test_impossible_geometry_is_refused(tile: int, overlap: int) -> None:
+def test_an_impossible_overlap_is_refused(tile: int, overlap: int) -> None:
     with pytest.raises(ValueError, match="overlap"):
         tile_origins(2560, tile, overlap)
 
 
-def test_boxes_cut_into_tiles_and_moved_back_lie_inside_the_originals() -> None:
+def test_cut_boxes_lie_inside_the_original_boxes() -> None:
     rng = np.random.default_rng(0)
     boxes = random_boxes(rng, 300, 1500, 1100)
     seen_whole = np.zeros(len(boxes), dtype=bool)
@@ -52,7 +52,7 @@ def test_boxes_cut_into_tiles_and_moved_back_lie_inside_the_originals() -> None:
     assert seen_whole.all()
 
 
-def test_a_box_counts_from_30_per_cent_of_its_area() -> None:
+def test_a_box_is_kept_from_30_percent_of_its_area() -> None:
     window = np.array([0, 0, 100, 100])
     boxes = np.array([[93, 0, 103, 10], [97, 0, 107, 10], [98, 0, 108, 10], [200, 0, 210, 10]], dtype=np.float32)
     assert visible_share(boxes, window) == pytest.approx([0.7, 0.3, 0.2, 0.0])
@@ -61,7 +61,7 @@ def test_a_box_counts_from_30_per_cent_of_its_area() -> None:
     assert cut.tolist() == [[93, 0, 100, 10], [97, 0, 100, 10]]
 
 
-def test_no_boxes_stay_no_boxes() -> None:
+def test_cut_boxes_accepts_no_boxes() -> None:
     cut, kept = cut_boxes(np.zeros((0, 4), np.float32), np.array([0, 0, 10, 10]))
     assert cut.shape == (0, 4)
     assert kept.shape == (0,)

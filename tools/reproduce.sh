@@ -30,12 +30,12 @@ geometry=$($python -c 'import sys; from mmengine.config import Config
 tiles = Config.fromfile(sys.argv[1]).test_dataloader.dataset
 print("--tile", tiles.tile, "--overlap", tiles.overlap)' "configs/oil/$name.py" | tail -n 1)
 
-# shellcheck disable=SC2086  # geometry is four words
+# shellcheck disable=SC2086  # geometry contains four words
 $python tools/prepare_dataset.py "${OIL_STORAGE_SCENES:-airbus}" "$OIL_STORAGE_DATA" $geometry \
     --split-file "${OIL_STORAGE_SPLIT:-configs/_base_/datasets/airbus_split.json}"
 $python tools/train.py "configs/oil/$name.py" --seed "$seed" --work-dir "$work_dir" --resume ${training[@]+"${training[@]}"}
 checkpoint="$work_dir/$(basename "$(cat "$work_dir/last_checkpoint")")"
-for part in $(printf '%s\n' val "$split" | uniq); do  # val chooses the threshold
+for part in $(printf '%s\n' val "$split" | uniq); do  # the score threshold is selected on val
     $python tools/test.py "configs/oil/$name.py" "$checkpoint" --split "$part" --work-dir "$work_dir" "$@"
 done
 $python tools/report.py "$work_dir" --split "$split"

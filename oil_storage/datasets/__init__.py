@@ -1,4 +1,4 @@
-"""The data set and the transforms that mmdet lacks; importing this registers them."""
+"""Data set and transforms; importing this module registers them with mmdet."""
 
 from oil_storage.datasets.oil_storage import OilStorageDataset
 from oil_storage.datasets.transforms import RandomTileCrop, RandomTranspose

@@ -1,4 +1,4 @@
-"""The oil storage data set as the Runner sees it."""
+"""Oil storage data set for the Runner of mmengine."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from oil_storage.errors import UserError
 from oil_storage.manifest import NAME, Manifest, check_no_leak
 
 ENDINGS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
-"""The last bytes of a whole image, by the suffixes that tiles are written with."""
+"""Last bytes of an intact image, for each suffix of tile files."""
 AGAIN = "delete the prepared folder and prepare it again"
 
 
@@ -21,38 +21,36 @@ AGAIN = "delete the prepared folder and prepare it again"
 class OilStorageDataset(CocoDataset):
     """Tiles of satellite scenes with boxes around oil storage tanks.
 
-    Data sheet of the Airbus Oil Storage Detection data set, for which this was made; any data set in the same layout,
-    the synthetic one included, is read the same way.
+    The class reads any prepared data set. Its main one is the Airbus Oil Storage Detection data set:
 
     * Imagery: SPOT 6/7, optical, three bands, JPEG, 1.2 to 1.5 m per pixel
     * Scenes: 98 of 2560 x 2560 px as published
-    * Boxes: 13,592, drawn by hand, axis-aligned; one class, ``oil-storage-tank``
+    * Boxes: 13,592, annotated by hand, axis-aligned; one class, ``oil-storage-tank``
     * Size: median box side 18 px, 77 % COCO-small, 5 boxes COCO-large
-    * Density: 14 / 99.5 / 893 boxes a scene (min / median / max)
+    * Density: 14 / 99.5 / 893 boxes per scene (min / median / max)
     * Licence: CC BY-NC-SA 4.0
     * Source: Airbus DS Intelligence,
       https://www.kaggle.com/datasets/airbusgeo/airbus-oil-storage-detection-dataset
 
-    The prepared folder is made by ``tools/prepare_dataset.py``; its manifest must hold the tile set that is asked for.
-    ``metainfo["ground_truth"]`` names the COCO json of the tiles and of their scenes, so that metrics score what the
-    data set gives.
+    ``tools/prepare_dataset.py`` creates the prepared folder. ``metainfo["ground_truth"]`` contains the paths of the
+    COCO JSON files of the tiles and the scenes; the metrics read their ground truth from these files.
 
     Args:
-        data_root: the prepared folder.
+        data_root: prepared folder.
         split: ``train``, ``val`` or ``test``.
-        tile: tile side, pixels.
-        overlap: pixels shared by neighbouring tiles.
-        **kwargs: of :class:`mmdet.datasets.CocoDataset`.
+        tile: side of a tile, in pixels.
+        overlap: overlap between adjacent tiles, in pixels.
+        **kwargs: arguments of :class:`mmdet.datasets.CocoDataset`.
 
     Raises:
-        UserError: no prepared folder, no such tile set, annotations that are damaged or hold no box, or an image that
-            they name is missing or damaged.
+        UserError: the folder or the tile set does not exist, the annotations are damaged or contain no box, or an image
+            is missing or damaged.
     """
 
     METAINFO = {
         "classes": ("oil-storage-tank",),
         "palette": [(255, 64, 64)],
-        # most boxes in one tile of this side (overlap 64) in the published scenes: detectors must return as many
+        # maximum number of boxes per tile of this size (overlap 64) in the Airbus scenes; detectors must return as many
         "densest": {640: 213, 1024: 283},
     }
 
@@ -68,50 +66,46 @@ class OilStorageDataset(CocoDataset):
         )
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """Read the annotations and check that every image is whole."""
+        """Read the annotations and check that every image is intact."""
         try:
-            with redirect_stdout(io.StringIO()):  # pycocotools prints
+            with redirect_stdout(io.StringIO()):  # pycocotools prints messages
                 data_list: list[dict[str, Any]] = super().load_data_list()
-        except FileNotFoundError as error:
-            raise UserError(f"{self.ann_file}: missing; {AGAIN}") from error
-        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AssertionError, AttributeError, FileNotFoundError, KeyError, TypeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise UserError(f"{self.ann_file}: damaged, or no annotations of tiles ({reason});\n{AGAIN}") from error
+            raise UserError(f"{self.ann_file}: missing or damaged annotations ({reason});\n{AGAIN}") from error
         if not any(info["instances"] for info in data_list):
             raise UserError(
                 f"{self.ann_file}: no box of {', '.join(self.metainfo['classes'])} in {len(data_list)} tiles; "
-                "prepare scenes that have some in each split"
+                "prepare scenes with boxes in each split"
             )
         if damaged := [info["img_path"] for info in data_list if not _is_whole(info["img_path"])]:
             fault = "damaged" if os.path.isfile(damaged[0]) else "missing"
-            count = f"{len(damaged)} of {len(data_list)} are"
-            raise UserError(f"{damaged[0]}: {fault}, though {self.ann_file} names it ({count});\n{AGAIN}")
+            raise UserError(f"{damaged[0]}: {fault} ({len(damaged)} of {len(data_list)} images);\n{AGAIN}")
         return data_list
 
 
 def check_prepared(data_root: Path, tiles: str) -> None:
-    """Check that a prepared folder has a tile set, as ``640_64``.
+    """Check that a prepared folder contains a tile set, such as ``640_64``.
 
     Raises:
-        UserError: not a prepared folder, it has no such tile set, or scenes of two splits show the same ground.
+        UserError: the folder is not prepared, has no such tile set, or scenes of two splits show the same ground.
     """
     tile, overlap = tiles.split("_")
     remedy = f"run: python tools/prepare_dataset.py SOURCE {data_root} --tile {tile} --overlap {overlap}"
     path = data_root / NAME
     if not path.is_file():
-        raise UserError(f"{data_root}: no prepared data (OIL_STORAGE_DATA names another folder);\n{remedy}")
+        raise UserError(f"{data_root}: no prepared data (set OIL_STORAGE_DATA to use another folder);\n{remedy}")
     manifest = Manifest.load(data_root)
     if tiles not in manifest.tiles:
         raise UserError(
-            f"{path}: has tiles of {', '.join(sorted(manifest.tiles)) or 'no geometry'} (size_overlap), "
-            f"the config wants {tiles};\n{remedy}"
+            f"{path}: no tiles of {tiles} (size_overlap), only {', '.join(sorted(manifest.tiles)) or 'none'};\n{remedy}"
         )
     split_of = {scene: split for split, scenes in manifest.split.items() for scene in scenes}
     check_no_leak(split_of, [pair.scenes for pair in manifest.same_ground], path)
 
 
 def _is_whole(image: str) -> bool:
-    """Return whether an image ends as its format does; OpenCV would fail at half an image in the middle of a run."""
+    """Return whether an image ends as its format requires; OpenCV fails for truncated images during training."""
     ending = ENDINGS.get(os.path.splitext(image)[1], b"")
     try:
         with open(image, "rb") as file:

@@ -1,4 +1,4 @@
-"""Transforms that mmdet lacks."""
+"""Data transforms."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ from oil_storage.tiling import cut_boxes
 
 @TRANSFORMS.register_module()
 class RandomTranspose(BaseTransform):
-    """Swap x and y with a probability; with ``RandomFlip`` in both directions this gives the 8 symmetries of a square.
+    """Swap x and y at random; together with horizontal and vertical ``RandomFlip``, this gives all 8 square symmetries.
 
     Reads and changes ``img`` ``(H, W, 3)``, ``img_shape`` ``(H, W)`` and ``gt_bboxes`` ``(N, 4)`` xyxy pixels.
 
     Args:
-        prob: of transposing.
+        prob: probability of the transposition.
     """
 
     def __init__(self, prob: float = 0.5) -> None:
@@ -30,7 +30,7 @@ class RandomTranspose(BaseTransform):
         return bool(np.random.rand() < self.prob)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Transpose image and boxes, or leave both."""
+        """Transpose image and boxes with probability ``prob``."""
         if self._is_transposed():
             results["img"] = np.ascontiguousarray(results["img"].transpose(1, 0, 2))
             results["img_shape"] = results["img"].shape[:2]
@@ -41,26 +41,21 @@ class RandomTranspose(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomTileCrop(BaseTransform):
-    """Crop a square at random; boxes follow the rule by which tiles are cut (:func:`oil_storage.tiling.cut_boxes`).
+    """Crop a random square; boxes are clipped and dropped in the same way as for tiles.
 
-    mmdet's ``RandomCrop`` keeps a box of which a single pixel column is left, and so teaches the detector to box
-    slivers that the ground truth of a tile leaves out.
+    ``RandomCrop`` of mmdet keeps boxes of which a single pixel column remains, so the detector would learn to detect
+    fragments that are not in the ground truth of tiles. This class uses :func:`oil_storage.tiling.cut_boxes`.
 
     Reads and changes ``img`` ``(H, W, 3)``, ``img_shape``, ``gt_bboxes`` ``(N, 4)`` xyxy pixels, ``gt_bboxes_labels``
-    and ``gt_ignore_flags`` ``(N,)``. An image smaller than the crop is kept whole along that side.
+    and ``gt_ignore_flags`` ``(N,)``. A side of the image that is shorter than the crop is not cropped.
 
     Args:
-        size: side of the crop, or the least and the greatest, between which it is drawn evenly; pixels.
-        on_box: probability that the crop is laid so that it holds the centre of a box, which is drawn evenly, too.
-
-    Raises:
-        ValueError: sizes that are none.
+        size: side of the crop in pixels, or the minimum and maximum of a uniform distribution.
+        on_box: probability that the crop contains the centre of a box chosen at random.
     """
 
     def __init__(self, size: int | tuple[int, int], on_box: float = 0.0) -> None:
         self.smallest, self.largest = (size, size) if isinstance(size, int) else size
-        if not 0 < self.smallest <= self.largest:
-            raise ValueError(f"size={size}: must be positive, the least first")
         self.on_box = on_box
 
     @cache_randomness

@@ -1,4 +1,4 @@
-"""Models that mmdet lacks; importing this registers them."""
+"""Models; importing this module registers them with mmdet."""
 
 from oil_storage.models.box_voting import VotingRetinaSepBNHead, VotingTTAModel
 from oil_storage.models.efficientdet import BiFPN, EfficientDetHead

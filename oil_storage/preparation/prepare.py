@@ -85,7 +85,7 @@ def prepare(
         manifest = Manifest.load(out) if (out / manifests.NAME).is_file() else None
         if manifest:
             scenes, findings = audit(annotations, choices.class_map, choices.reading)
-            scenes = [scene for scene in scenes if scene.scene_id in manifest.images]
+            scenes = [scene for scene in scenes if scene.scene_id in manifest.source.images_sha256]
             _check_same(out, manifest.source, _source(source, annotations, seed, choices, scenes))
         else:
             if choices.gsd:  # report an unknown resolution before the slow inspection

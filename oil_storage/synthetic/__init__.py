@@ -1,7 +1,7 @@
-"""Synthetic scenes: what a satellite sees of tank farms at 1.2 m per pixel, labelled exactly.
+"""Synthetic satellite images of tank farms at 1.2 m per pixel, with exact labels.
 
-A scene is planned (``rendering.plan_scene``: sun, water, terminals with their tanks, round distractors), painted in
-layers and exposed (``canvas``). The plan alone decides the labels.
+``rendering.plan_scene`` plans a scene: sun, water, terminals with tanks, round distractors. The scene is then painted
+in layers and converted to an image (``canvas``). Only the plan determines the labels.
 """
 
 from oil_storage.synthetic.rendering import make_synthetic

@@ -1,4 +1,4 @@
-"""The layers that a scene is painted on, in its sun and colours, and their exposure to a satellite's pixels."""
+"""Canvas with the layers of a scene, and conversion of the layers to a satellite image."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours (RGB, 0 to 255) of a kind of country."""
+    """Colours (RGB, 0 to 255) of a type of landscape."""
 
     ground: Colour
     fields: tuple[Colour, ...]
@@ -64,11 +64,11 @@ PALETTES = {
 
 @dataclass(frozen=True)
 class Climate:
-    """Sun, view and palette of a scene; ``shadow`` and ``lean`` are of something one metre high, ``(2,)`` px."""
+    """Sun, view and palette of a scene; ``shadow`` and ``lean`` ``(2,)`` are in pixels per metre of height."""
 
     palette: Palette
-    shadow: Array  # how far it reaches over flat ground
-    lean: Array  # by how much the top is displaced, the view being oblique
+    shadow: Array  # extent of a shadow on flat ground
+    lean: Array  # displacement of the top of an object in the oblique view
 
     @property
     def shadow_direction(self) -> Array:
@@ -77,10 +77,10 @@ class Climate:
 
 
 def draw_climate(rng: Generator) -> Climate:
-    """Draw a climate; the sun stands 28 to 66 degrees high, the view is up to 14 degrees oblique."""
+    """Draw a climate with the sun at 28 to 66 degrees and the view up to 14 degrees off nadir."""
     palette = PALETTES[rng.choice(list(PALETTES), p=(0.3, 0.2, 0.12, 0.16, 0.22))]
     elevation, oblique = np.radians(rng.uniform(28, 66)), np.radians(rng.uniform(0, 14))
-    # Morning overpass: shadows fall west to north on the northern half of the earth, west to south on the southern.
+    # Morning overpass: shadows point west to north in the northern hemisphere, west to south in the southern.
     azimuth = np.radians(rng.uniform(185, 275)) if rng.random() < 0.75 else np.radians(rng.uniform(95, 175))
     return Climate(
         palette,
@@ -90,68 +90,68 @@ def draw_climate(rng: Generator) -> Climate:
 
 
 def tint(colour: ArrayLike, rng: Generator, spread: float = 6.0) -> Colour:
-    """Return the colour ``(3,)``, a little lighter or darker and of a slightly other hue."""
+    """Vary the brightness and the hue of a colour at random."""
     *hue, light = rng.standard_normal(4) * spread
     red, green, blue = np.clip(np.asarray(colour) * np.exp(light / 90) + np.array(hue) / 3, 8, 255).tolist()
     return red, green, blue
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """Return the colour times ``factor``, kept within 0 to 255."""
+    """Multiply a colour by ``factor``, limited to 255."""
     red, green, blue = np.minimum(np.array(colour) * factor, 255).tolist()
     return red, green, blue
 
 
-_SHIFT = 4  # OpenCV's fixed-point coordinates: 1/16 px
+_SHIFT = 4  # fractional bits of coordinates in OpenCV: 1/16 px
 
 
 def _fixed(points: Array) -> NDArray[np.int32]:
-    # OpenCV puts the centre of pixel i at i, we at i + 0.5.
+    # The centre of pixel i is at i in OpenCV and at i + 0.5 in this package.
     return np.asarray(np.round((points - 0.5) * 2**_SHIFT), np.int32)
 
 
 class Canvas:
-    """Layers ``(size, size)``, uint8, of which ``albedo`` is RGB, ``(size, size, 3)``."""
+    """Layers of a scene, ``(size, size)`` uint8; ``albedo`` is ``(size, size, 3)`` RGB."""
 
     def __init__(self, size: int, climate: Climate) -> None:
         self.size = size
         self.climate = climate
         self.palette = climate.palette
         self.albedo = np.zeros((size, size, 3), np.uint8)
-        self.grain = np.zeros((size, size), np.uint8)  # strength of the fine mottling of a surface
+        self.grain = np.zeros((size, size), np.uint8)  # strength of the fine texture of a surface
         self.bump = np.zeros((size, size), np.uint8)  # strength of the relief of tree crowns
-        self.shadow = np.zeros((size, size), np.uint8)  # share of a pixel that the sun does not reach
+        self.shadow = np.zeros((size, size), np.uint8)  # share of a pixel in the shadow, 0 to 255
         self.layers = (self.albedo, self.grain, self.bump, self.shadow)
 
     def sees(self, centre: Array, reach: float) -> bool:
-        """Whether anything within ``reach`` px of ``centre`` ``(2,)`` may show."""
+        """Return whether an object within ``reach`` px of ``centre`` ``(2,)`` may be visible."""
         return bool(-reach < centre[0] < self.size + reach and -reach < centre[1] < self.size + reach)
 
     def polygon(self, points: Array, colour: Colour, grain: int = 20, bump: int = 0) -> None:
-        """Fill the outline ``points`` ``(n, 2)`` with a surface; it lies in the sun until a shadow is cast on it."""
+        """Fill the outline ``points`` ``(n, 2)`` with a sunlit surface."""
         for layer, value in zip(self.layers, (colour, grain, bump, 0), strict=True):
             cv2.fillPoly(layer, [_fixed(points)], value, cv2.LINE_AA, _SHIFT)
 
     def line(self, points: Array, colour: Colour, width: float = 1.0, grain: int = 12, closed: bool = False) -> None:
-        """Draw a line of ``width`` px through ``points`` ``(n, 2)``; if wider than one, it lies above older shadows."""
+        """Draw a line of ``width`` px through ``points`` ``(n, 2)``; lines wider than 1 px cover existing shadows."""
         thickness = max(1, round(width))
         layers = self.layers if thickness > 1 else self.layers[:1]
         for layer, value in zip(layers, (colour, grain, 0, 0), strict=False):
             cv2.polylines(layer, [_fixed(points)], closed, value, thickness, cv2.LINE_AA, _SHIFT)
 
     def cast(self, footprint: Array, height: float) -> None:
-        """Cast the shadow of a convex ``footprint`` ``(n, 2)`` that stands ``height`` m high."""
+        """Cast the shadow of an object with a convex ``footprint`` ``(n, 2)`` and a ``height`` in metres."""
         outline = sweep(footprint, self.climate.shadow * height)
         cv2.fillConvexPoly(self.shadow, _fixed(outline), 255, cv2.LINE_AA, _SHIFT)
 
     def cast_edge(self, outline: Array, height: float) -> None:
-        """Cast the shadow of an outline of any shape that stands ``height`` m high, as that of its shifted self."""
+        """Cast the shadow of an object of any shape and a ``height`` in metres, approximated by shifted outlines."""
         for share in (0.5, 1.0):
             shifted = outline + self.climate.shadow * height * share
             cv2.fillPoly(self.shadow, [_fixed(shifted)], 255, cv2.LINE_AA, _SHIFT)
 
     def block(self, footprint: Array, height: float, roof: Colour) -> Array:
-        """Stand a convex block on the ground; return the middle ``(2,)`` of its roof as the view displaces it."""
+        """Paint a convex block with its shadow; return the centre ``(2,)`` of its roof in the image."""
         self.cast(footprint, height)
         top = footprint + self.climate.lean * height
         self.polygon(sweep(footprint, self.climate.lean * height), shade(roof, 0.6), grain=10)
@@ -159,14 +159,14 @@ class Canvas:
         return np.asarray(top.mean(axis=0))
 
     def window(self, centre: Array, radius: float) -> tuple[tuple[slice, slice], Array]:
-        """Return the rows and columns of the pixels around a disc, and their offsets ``(h, w, 2)`` from its centre."""
+        """Return slices of the pixels around a disc, and the offsets ``(h, w, 2)`` of these pixels from its centre."""
         x0, y0 = np.maximum(np.floor(centre - radius).astype(int), 0)
         x1, y1 = np.minimum(np.ceil(centre + radius).astype(int), self.size)
         y, x = np.mgrid[y0:y1, x0:x1]
         return np.s_[y0:y1, x0:x1], np.stack([x, y], axis=-1) + 0.5 - centre
 
     def blend(self, where: tuple[slice, slice], cover: Array, colour: Array, grain: int, shadow: Array) -> None:
-        """Lay ``colour`` ``(h, w, 3)`` with its ``shadow`` ``(h, w)`` in 0..1 over pixels by ``cover`` in 0..1."""
+        """Blend ``colour`` ``(h, w, 3)`` and ``shadow`` ``(h, w)`` into the layers with the weight ``cover``."""
         values: tuple[ArrayLike, ...] = (colour, grain, 0, 255 * shadow)
         for layer, value in zip(self.layers, values, strict=True):
             share = cover[..., None] if layer.ndim == 3 else cover
@@ -178,7 +178,7 @@ def _blur(image: Field, sigma: float) -> Field:
 
 
 def _illuminate(canvas: Canvas, rng: Generator) -> Field:
-    """Compute the light ``(size, size, 3)``, 0..1 and above: mottled surfaces in sun or in bluish skylight."""
+    """Compute the radiance ``(size, size, 3)`` of textured surfaces in sunlight or bluish skylight."""
     size = canvas.size
     mottle = 0.7 * fractal_noise(size, 90, 5, rng) + 0.6 * fractal_noise(size, 8, 3, rng)
     crowns = fractal_noise(size, 5, 2, rng)
@@ -195,16 +195,16 @@ def _illuminate(canvas: Canvas, rng: Generator) -> Field:
 
 
 def expose(canvas: Canvas, rng: Generator) -> NDArray[np.uint8]:
-    """Return the image ``(size, size, 3)`` RGB of the canvas.
+    """Convert the canvas to an image ``(size, size, 3)`` RGB.
 
-    The optics blur; ground processing sharpens, which leaves light and dark fringes around bright things, and takes
-    colour from bands of a quarter of the resolution. Geometry stays as painted.
+    The function simulates the blur of the optics, sharpening with its halos, the lower resolution of the colour bands,
+    haze and noise. It does not change the geometry.
     """
     image = _illuminate(canvas, rng)
     haze, contrast = rng.uniform(0.0, 0.1), rng.uniform(1.0, 1.4)
     cast = np.exp(rng.normal((0.03, 0.0, -0.05), 0.035)).astype(np.float32)
     image = _blur(image, rng.uniform(0.75, 1.0))
-    # Contrast about a middle grey, colour cast and haze, all in one gain and offset per band.
+    # One gain and one offset per band combine contrast, colour cast and haze.
     offset = np.float32(0.36 * (rng.uniform(0.85, 1.15) - contrast) * (1 - haze)) * cast
     image *= np.float32(contrast * (1 - haze)) * cast
     image += offset + np.float32(haze) * np.array([0.62, 0.68, 0.74], np.float32)

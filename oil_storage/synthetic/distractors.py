@@ -1,4 +1,4 @@
-"""Round things that are not tanks."""
+"""Distractors: round objects that are not tanks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _CONCRETE: Colour = (176, 172, 162)
 
 @dataclass(frozen=True)
 class Distractor:
-    """A round thing that is not a tank: ``centre`` ``(2,)`` px, ``radius`` px."""
+    """Round object that is not a tank; ``centre`` ``(2,)`` and ``radius`` are in pixels."""
 
     kind: str
     centre: Array
@@ -24,7 +24,7 @@ class Distractor:
 
 
 def plan_distractors(tanks: int, taken: Occupancy, rng: Generator) -> list[Distractor]:
-    """Scatter round things on free ground, at least a quarter of the number of ``tanks``."""
+    """Place distractors on free ground, at least a quarter of the number of ``tanks``."""
     wanted = int(np.ceil(tanks * rng.uniform(0.29, 0.55))) + 1
     distractors: list[Distractor] = []
     for _ in range(wanted * 60):
@@ -48,7 +48,7 @@ def plan_distractors(tanks: int, taken: Occupancy, rng: Generator) -> list[Distr
 
 
 def draw_setting(canvas: Canvas, thing: Distractor, rng: Generator) -> None:
-    """Paint what a round thing stands in and what sites and water may cover: a roundabout's roads, a silo's yard."""
+    """Paint the surroundings of a distractor that sites and water may cover: roads of a roundabout, yard of a silo."""
     if thing.kind == "roundabout":
         asphalt, start = tint(_ASPHALT, rng), rng.uniform(0, np.pi)
         for turn in start + np.array([0.0, 1.7, 3.1, 4.6])[: rng.integers(3, 5)]:
@@ -62,7 +62,7 @@ def draw_setting(canvas: Canvas, thing: Distractor, rng: Generator) -> None:
 
 
 def draw_distractor(canvas: Canvas, thing: Distractor, rng: Generator) -> None:
-    """Paint a round thing."""
+    """Paint a distractor."""
     _KINDS[thing.kind][2](canvas, thing.centre, thing.radius, rng)
 
 
@@ -104,7 +104,7 @@ def _clarifier(canvas: Canvas, centre: Array, radius: float, rng: Generator) -> 
 
 
 def _silo(canvas: Canvas, centre: Array, radius: float, rng: Generator) -> None:
-    # A steep hopper roof: one half lit, one half dark, split across the sun; a dark cap.
+    # A steep conical roof with a lit half, a dark half and a dark cap.
     height = rng.uniform(16, 24)
     steel = tint((150, 152, 156), rng, 4)
     middle = canvas.block(circle(centre, radius), height, shade(steel, 1.2))
@@ -124,7 +124,7 @@ def _tree(canvas: Canvas, centre: Array, radius: float, rng: Generator) -> None:
 
 
 def _pad(canvas: Canvas, centre: Array, radius: float, rng: Generator) -> None:
-    # Where a tank stood or will stand: a ring of gravel, flat, without shadow or roof.
+    # The foundation of a removed or planned tank: a flat ring of gravel without shadow or roof.
     ground = tint(canvas.palette.ground, rng)
     gravel = tint(canvas.palette.yards[0], rng, 10)
     canvas.polygon(circle(centre, radius + 1), gravel, grain=60)
@@ -133,7 +133,7 @@ def _pad(canvas: Canvas, centre: Array, radius: float, rng: Generator) -> None:
         canvas.polygon(blob(centre, radius * 0.4, 0.3, rng), shade(ground, 0.75), grain=90)
 
 
-# Share of each kind, range of its radius in px, and how it is painted.
+# Share of each kind, range of the radius in pixels, and paint function.
 _KINDS: dict[str, tuple[float, tuple[float, float], Callable[[Canvas, Array, float, Generator], None]]] = {
     "roundabout": (0.08, (9, 26), _roundabout),
     "pond": (0.14, (4, 36), _pond),

@@ -1,4 +1,4 @@
-"""Points, outlines and noise fields. Coordinates are (x, y) px; pixel i covers [i, i + 1)."""
+"""Points, outlines and noise fields. Coordinates are (x, y) in pixels; pixel i covers [i, i + 1)."""
 
 from dataclasses import dataclass
 
@@ -15,40 +15,40 @@ _CORNERS = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
 
 
 def unit(angle: ArrayLike) -> Array:
-    """Return unit vectors ``(..., 2)`` at ``angle`` radians from the x axis towards the y axis (down)."""
+    """Return unit vectors ``(..., 2)`` at ``angle`` radians, measured from the x axis towards the y axis (down)."""
     return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
 
 def axes(angle: float) -> Array:
-    """Return unit vectors ``(2, 2)`` along ``angle`` and across it."""
+    """Return the unit vectors ``(2, 2)`` along ``angle`` and perpendicular to it."""
     return unit([angle, angle + np.pi / 2])
 
 
 @dataclass
 class Rectangle:
-    """A rectangle, its ``centre`` ``(2,)`` px, its first side along ``angle`` radians; ``size`` is ``(2,)`` px."""
+    """Rectangle with ``centre`` ``(2,)`` and ``size`` ``(2,)`` in pixels; the first side is along ``angle`` radians."""
 
     centre: Array
     size: Array
     angle: float
 
     def at(self, offset: ArrayLike) -> Array:
-        """Return the points of offsets ``(..., 2)`` px from the centre along the axes."""
+        """Convert offsets ``(..., 2)`` from the centre, along the sides, to points ``(..., 2)``."""
         return np.asarray(self.centre + np.asarray(offset) @ axes(self.angle))
 
     def outline(self, margin: float = 0.0) -> Array:
-        """Return the corners ``(4, 2)``, ``margin`` px outside the rectangle."""
+        """Return the corners ``(4, 2)`` of the rectangle, enlarged by ``margin`` px on each side."""
         return self.at(_CORNERS * (self.size + 2 * margin))
 
 
 def circle(centre: Array, radius: float) -> Array:
-    """Return the outline ``(n, 2)`` of a disc, fine enough for its size."""
+    """Return the outline ``(n, 2)`` of a disc; ``n`` grows with the radius."""
     turns = np.linspace(0.0, 2 * np.pi, max(12, int(radius * 2.5)), endpoint=False)
     return np.asarray(centre + radius * unit(turns))
 
 
 def blob(centre: Array, radius: float, wobble: float, rng: Generator) -> Array:
-    """Return the outline ``(n, 2)`` of a disc whose radius strays by the fraction ``wobble``."""
+    """Return the outline ``(n, 2)`` of a disc whose radius varies by the fraction ``wobble``."""
     turns = np.linspace(0.0, 2 * np.pi, max(12, int(radius * 2)), endpoint=False)
     waves = np.cos(np.outer(turns, _WAVES) + rng.uniform(0, 2 * np.pi, 3))
     radii = radius * (1.0 + waves @ (rng.normal(0, wobble, 3) / _WAVES))
@@ -56,17 +56,17 @@ def blob(centre: Array, radius: float, wobble: float, rng: Generator) -> Array:
 
 
 def hull(points: Array) -> Array:
-    """Return the convex outline ``(n, 2)`` of points ``(m, 2)``."""
+    """Return the convex hull ``(n, 2)`` of points ``(m, 2)``."""
     return np.asarray(cv2.convexHull(points.astype(np.float32))[:, 0], np.float64)
 
 
 def sweep(outline: Array, offset: Array) -> Array:
-    """Return the convex outline that a convex ``outline`` ``(n, 2)`` covers when it moves by ``offset``."""
+    """Return the convex hull of a convex ``outline`` ``(n, 2)`` and its copy shifted by ``offset``."""
     return hull(np.concatenate([outline, outline + offset]))
 
 
 def smooth_noise(size: int, scale: float, rng: Generator) -> Field:
-    """Draw noise ``(size, size)`` of about unit variance that varies over ``scale`` px."""
+    """Draw noise ``(size, size)`` with a variance of about 1 and features of about ``scale`` px."""
     cells = max(4, int(np.ceil(size / scale)) + 3)
     coarse = rng.standard_normal((cells, cells), dtype=np.float32)
     side = max(size, int(np.ceil(cells * scale)))
@@ -75,7 +75,7 @@ def smooth_noise(size: int, scale: float, rng: Generator) -> Field:
 
 
 def fractal_noise(size: int, coarsest: float, octaves: int, rng: Generator) -> Field:
-    """Draw a sum ``(size, size)`` of smooth noises, each of half the scale and 0.6 of the strength of the last."""
+    """Draw a sum ``(size, size)`` of noise fields; each has half the scale and 0.6 times the amplitude of the last."""
     total = np.zeros((size, size), np.float32)
     for octave in range(octaves):
         total += np.float32(0.6**octave) * smooth_noise(size, max(1.0, coarsest / 2**octave), rng)

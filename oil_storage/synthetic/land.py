@@ -1,4 +1,4 @@
-"""The ground between terminals: parcels under vegetation or houses, the roads across them, and water."""
+"""Paint the land between terminals: parcels with vegetation or buildings, roads, and water."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from oil_storage.synthetic.canvas import Canvas, Colour, shade, tint
 from oil_storage.synthetic.distractors import Distractor, draw_distractor
 from oil_storage.synthetic.geometry import Array, Field, Rectangle, axes, blob, circle, smooth_noise, unit
 
-_MAP = 8  # px of the scene per cell of the map of heights
+_MAP = 8  # px of the scene per cell of the water map
 
 
 Warp = Callable[[Array], Array]
 
 
 def draw_warp(size: int, rng: Generator) -> Warp:
-    """Draw a gentle bend of points ``(..., 2)``, so that what is laid out on straight axes has curved borders."""
+    """Draw a smooth distortion of points ``(..., 2)``, which gives parcels curved borders."""
     lengths = np.array([max(size, 700) * 0.9, 420.0, 190.0, 90.0])
     bend = rng.uniform(0.0, 0.28)
     waves = unit(rng.uniform(0, 7, 4)) * 2 * np.pi / lengths[:, None]
@@ -31,22 +31,22 @@ def draw_warp(size: int, rng: Generator) -> Warp:
 
 @dataclass
 class Parcel(Rectangle):
-    """A rectangle of land, bent."""
+    """Rectangle of land with curved borders."""
 
     use: int  # index into the palette's uses
     warp: Warp
 
     def at(self, offset: ArrayLike) -> Array:
-        """Return the points of offsets ``(..., 2)`` px from the centre along the unbent axes."""
+        """Convert offsets ``(..., 2)`` from the centre, along the straight sides, to points ``(..., 2)``."""
         return self.warp(super().at(offset))
 
     def lot(self, offset: Array, size: Array) -> Rectangle:
-        """Return a straight rectangle at an offset ``(2,)`` from the centre, along the bent axis there."""
+        """Return a straight rectangle at an offset ``(2,)`` from the centre, aligned with the curved side."""
         step = self.at(offset + np.array([2.0, 0.0])) - self.at(offset)
         return Rectangle(self.at(offset), size, float(np.arctan2(step[1], step[0])))
 
     def strip(self, low: Array, high: Array) -> Array:
-        """Return the outline ``(n, 2)`` of the part of the parcel between two corners given as offsets."""
+        """Return the outline ``(n, 2)`` of the part of the parcel between two corners, given as offsets."""
         corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]], low])
         sides = []
         for start, end in pairwise(corners):
@@ -55,18 +55,18 @@ class Parcel(Rectangle):
         return self.at(np.concatenate(sides))
 
     def outline(self, margin: float = 0.0) -> Array:
-        """Return the border ``(n, 2)``, ``margin`` px outside the parcel."""
+        """Return the outline ``(n, 2)`` of the parcel, enlarged by ``margin`` px on each side."""
         return self.strip(-self.size / 2 - margin, self.size / 2 + margin)
 
     def scatter(self, spacing: float, rng: Generator) -> Array:
-        """Draw points ``(n, 2)``, one per ``spacing`` px squared."""
+        """Draw random points ``(n, 2)``, on average one per ``spacing`` x ``spacing`` px."""
         return self.at((rng.random((int(self.size.prod() / spacing**2), 2)) - 0.5) * self.size)
 
 
 def plan_parcels(size: int, uses: tuple[float, ...], rng: Generator) -> list[Parcel]:
-    """Cut the land into parcels by splitting a turned square again and again; neighbours tend to share their use.
+    """Divide the land into parcels by repeatedly splitting a rotated square; adjacent parcels often have the same use.
 
-    ``uses`` are the weights of the uses. Parcels that cannot show in the scene are left out.
+    ``uses`` are the weights of the uses. Parcels outside the scene are dropped.
     """
     angle, warp, typical = rng.uniform(0, np.pi / 2), draw_warp(size, rng), rng.uniform(90, 330)
     character = smooth_noise(64, 14, rng)
@@ -111,12 +111,12 @@ def draw_building(canvas: Canvas, footprint: Rectangle, height: float, roof: Col
             canvas.line(rib, shade(roof, 0.9 if rng.random() < 0.7 else 1.15))
 
 
-# Outlines of crowns, of radius 1: making each anew would take longer than painting it.
+# Outlines of tree crowns with radius 1; computing an outline takes longer than painting it.
 _CROWNS = [blob(np.zeros(2), 1.0, 0.3, np.random.default_rng(k)) for k in range(48)]
 
 
 def draw_tree(canvas: Canvas, centre: Array, radius: float, rng: Generator) -> None:
-    """Paint an irregular crown of ``radius`` px and its shadow."""
+    """Paint a tree: an irregular crown of ``radius`` px and its shadow."""
     if not canvas.sees(centre, 4 * radius):
         return
     crown = centre + radius * _CROWNS[rng.integers(len(_CROWNS))]
@@ -125,7 +125,7 @@ def draw_tree(canvas: Canvas, centre: Array, radius: float, rng: Generator) -> N
 
 
 def draw_field(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
-    """Paint a crop with the traces of the tractor, at times a hedge or a worn patch."""
+    """Paint a field with tractor tracks, patches and sometimes a hedge."""
     crop = tint(rng.choice(canvas.palette.fields), rng, 10)
     canvas.polygon(parcel.outline(), tint(canvas.palette.ground, rng), grain=70)
     canvas.polygon(parcel.outline(margin=-1.2), crop, grain=int(rng.integers(20, 55)))
@@ -148,7 +148,7 @@ def draw_field(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
 
 
 def draw_forest(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
-    """Paint closed crowns with a ragged edge."""
+    """Paint a forest with an irregular edge."""
     border = parcel.outline()
     canvas.cast_edge(border, 9.0)
     canvas.polygon(border, tint(canvas.palette.trees, rng, 4), grain=70, bump=255)
@@ -158,7 +158,7 @@ def draw_forest(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
 
 
 def draw_scrub(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
-    """Paint rough ground with worn patches, bushes and a few trees in clumps."""
+    """Paint rough ground with patches, bushes and clumps of trees."""
     ground = tint(canvas.palette.ground, rng, 8)
     canvas.polygon(parcel.outline(), ground, grain=100)
     for patch in parcel.scatter(60, rng):
@@ -169,7 +169,7 @@ def draw_scrub(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
 
 
 def draw_bare(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
-    """Paint worked or empty ground, with spoil and wheel tracks."""
+    """Paint bare ground with patches and wheel tracks."""
     ground = tint(rng.choice(canvas.palette.yards), rng, 8)
     canvas.polygon(parcel.outline(), ground, grain=80)
     for patch in parcel.scatter(70, rng):
@@ -183,7 +183,7 @@ def draw_bare(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
 
 
 def draw_town(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
-    """Paint a quarter: blocks of houses that share a few roofs, or industry."""
+    """Paint a residential or an industrial area."""
     if rng.random() < 0.35:
         _draw_industry(canvas, parcel, rng)
     else:
@@ -283,7 +283,7 @@ def _draw_railway(canvas: Canvas, rng: Generator) -> None:
 
 
 def _course(size: int, bend: float, rng: Generator) -> Array:
-    """Return a bent line ``(80, 2)`` across the scene."""
+    """Return a curved line ``(80, 2)`` across the scene."""
     turn, start = rng.uniform(0, np.pi), rng.uniform(0.05, 0.95, 2) * size
     t = np.linspace(-1.5, 1.5, 80)
     waves = rng.normal(0, bend, 3) * size / (1, 2, 4)
@@ -291,13 +291,13 @@ def _course(size: int, bend: float, rng: Generator) -> Array:
     return start + np.stack([t * size, sway], axis=1) @ axes(turn)
 
 
-# In the order of Palette.uses, with the order of painting: low things first, so that crowns and houses stand over their
-# neighbours' ground.
+# Paint function and paint order for each of Palette.uses; low surfaces come first, so that crowns and houses cover the
+# ground of adjacent parcels.
 _USES = ((draw_field, 0), (draw_forest, 4), (draw_town, 3), (draw_scrub, 2), (draw_bare, 1))
 
 
 def draw_land(canvas: Canvas, parcels: list[Parcel], farms: list[Distractor], rng: Generator) -> None:
-    """Paint the parcels, then circles of irrigation, then roads; parcels that a circle reaches are fields."""
+    """Paint parcels, irrigation circles and roads; parcels that a circle touches become fields."""
     canvas.albedo[:] = np.asarray(tint(canvas.palette.ground, rng), np.uint8)
     canvas.grain[:] = 90
     for parcel in parcels:
@@ -321,7 +321,7 @@ def draw_land(canvas: Canvas, parcels: list[Parcel], farms: list[Distractor], rn
 
 
 def plan_water(size: int, rng: Generator) -> Field | None:
-    """Draw the distance inland ``(size / 8, size / 8)`` in map cells, negative on water; None for dry scenes."""
+    """Draw the distance to the shore ``(size / 8, size / 8)`` in map cells, negative on water; None without water."""
     kind = rng.choice(["dry", "sea", "harbour", "river"], p=(0.45, 0.25, 0.18, 0.12))
     if kind == "dry":
         return None
@@ -334,7 +334,7 @@ def plan_water(size: int, rng: Generator) -> Field | None:
     if kind == "river":
         course = inland + 1.8 * stray - side * rng.uniform(-0.35, 0.35)
         return np.asarray(np.abs(course) - rng.uniform(2, 9), np.float32)
-    # Straight quays with basins at right angles to them; the distance to the nearest side keeps their edges sharp.
+    # Straight quays with perpendicular basins; the distance to the nearest side keeps their edges sharp.
     period, width = rng.uniform(40, 120), rng.uniform(8, 26)
     reach = side * rng.uniform(0.02, 0.2)
     front = inland + side * rng.uniform(0.2, 0.42)
@@ -343,7 +343,7 @@ def plan_water(size: int, rng: Generator) -> Field | None:
 
 
 def draw_water(canvas: Canvas, inland: Field, rng: Generator) -> None:
-    """Paint the water over the land: shallows, swell, a beach or quay, jetties with ships."""
+    """Paint water: shallows, swell, a beach or quay, jetties with ships."""
     size, palette = canvas.size, canvas.palette
     distance = cv2.resize(inland, (size, size), interpolation=cv2.INTER_LINEAR) * np.float32(_MAP)
     wet = np.clip(0.5 - distance, 0, 1)
@@ -364,7 +364,7 @@ def draw_water(canvas: Canvas, inland: Field, rng: Generator) -> None:
 
 
 def _draw_jetty(canvas: Canvas, inland: Field, rng: Generator) -> None:
-    """Paint a trestle from the shore to a pier head in deep water, and often a ship beside it."""
+    """Paint a jetty from the shore to deep water, in most cases with a ship."""
     shore = np.argwhere(np.abs(inland) < 1.0)
     if not len(shore):
         return

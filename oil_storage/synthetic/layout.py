@@ -1,4 +1,4 @@
-"""Where tanks stand, how many and how large: rows of like tanks in bunded cells along the axes of a terminal."""
+"""Plan terminals: number, diameters and positions of tanks, in rows of similar tanks inside bunded cells."""
 
 from dataclasses import dataclass, field
 
@@ -11,11 +11,11 @@ from oil_storage.synthetic.canvas import METRES_PER_PIXEL, Climate
 from oil_storage.synthetic.geometry import Array, Rectangle, axes
 
 _CELL = 4  # px of the scene per cell of the map
-_BORDER = 64  # cells around the scene, free: things may hang over the border
+_BORDER = 64  # free cells around the scene, because objects may extend beyond its border
 
 
 class Occupancy:
-    """A map of the taken ground of a scene of ``size`` x ``size`` px, at a quarter of its resolution."""
+    """Map of the occupied ground of a scene of ``size`` x ``size`` px, at a quarter of its resolution."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -23,7 +23,7 @@ class Occupancy:
         self._taken = np.zeros((side, side), np.uint8)
 
     def _stencil(self, outline: Array) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-        """Return a view of the map, and a mask of the same shape of what of it lies in the outline; None beyond it."""
+        """Return a view of the map around an outline and a mask of the outline; None if it extends beyond the map."""
         points = np.round(outline / _CELL + _BORDER).astype(np.int32)
         low, high = points.min(axis=0), points.max(axis=0) + 1
         if (low < 0).any() or (high > len(self._taken)).any():
@@ -32,23 +32,23 @@ class Occupancy:
         return view, cv2.fillPoly(np.zeros_like(view), [points - low], 1)
 
     def is_free(self, outline: Array) -> bool:
-        """Whether no taken ground lies within ``outline`` ``(n, 2)``; False beyond the map."""
+        """Return whether the ground inside ``outline`` ``(n, 2)`` is free; ground beyond the map is not."""
         area = self._stencil(outline)
         return area is not None and not (area[0] & area[1]).any()
 
     def take(self, outline: Array) -> None:
-        """Take the ground within ``outline`` ``(n, 2)``."""
+        """Mark the ground inside ``outline`` ``(n, 2)`` as occupied."""
         if area := self._stencil(outline):
             np.bitwise_or(*area, out=area[0])
 
     def take_where(self, mask: NDArray[np.bool_]) -> None:
-        """Take what a mask of any resolution over the scene marks."""
+        """Mark the ground in a mask of the scene as occupied; the mask may have any resolution."""
         side = len(self._taken) - 2 * _BORDER
         scaled = cv2.resize(mask.astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
         self._taken |= np.pad(scaled, _BORDER, mode="edge")
 
 
-# Quantiles of the Airbus Oil Storage Detection set: tanks on a scene of 2560 x 2560 px, and sides of boxes in px.
+# Quantiles of the Airbus Oil Storage Detection data set: tanks per scene of 2560 x 2560 px, box sides in pixels.
 REFERENCE_AREA = 2560**2
 TANKS_PER_SCENE = ((0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97, 1.0), (17, 30, 50, 100, 176, 300, 410, 540))
 BOX_SIDE = (
@@ -56,8 +56,8 @@ BOX_SIDE = (
     (4.6, 5.5, 7.4, 9, 12.2, 18.6, 31.4, 49, 63, 84, 109.9),
 )
 
-# Densities follow the golden-ratio sequence over the scenes, from the start that keeps the mean over the first n scenes
-# within 10 % of the set's for every n >= 6, however few are made. Leanings follow another irrational step.
+# The densities of scenes follow the golden-ratio sequence. With this start, the mean over the first n scenes is within
+# 10 % of the mean of the data set for every n >= 6. The size bias follows a sequence with another irrational step.
 _DENSITY_START, _DENSITY_STEP = 0.325, 0.6180339887498949
 _LEANING_STEP, _LEANING_REACH = 0.4142135623730951, 0.85
 _LEANING_DEBT = 50.0
@@ -68,15 +68,15 @@ def _quantile(table: tuple[tuple[float, ...], tuple[float, ...]], u: Array) -> A
 
 
 def _density(index: Array) -> Array:
-    """Return the number of tanks per reference area of scenes."""
+    """Return the number of tanks per reference area for each scene index."""
     return _quantile(TANKS_PER_SCENE, (_DENSITY_START + index * _DENSITY_STEP) % 1.0)
 
 
 def _leaning(seed: int, index: int) -> float:
-    """Return the leaning of a scene to small (< 0) or large (> 0) tanks, within -1..1.
+    """Return the bias of a scene towards small (< 0) or large (> 0) tanks, in [-1, 1].
 
-    Over the first n scenes together sizes are distributed as in the table exactly where the leanings, weighted by the
-    scenes' tanks, sum to zero. A scene leans only as far as keeps that sum within +-``_LEANING_DEBT``, for every n.
+    The first n scenes together have the size distribution of the table if their biases, weighted by the numbers of
+    tanks, sum to zero. The bias of each scene is limited so that this sum stays within +-``_LEANING_DEBT``.
     """
     start = np.random.default_rng(np.random.SeedSequence(seed)).random()
     scenes = np.arange(index + 1, dtype=np.float64)
@@ -90,15 +90,15 @@ def _leaning(seed: int, index: int) -> float:
 
 
 def tank_diameters(seed: int, index: int, size: int, rng: Generator) -> Array:
-    """Draw the diameters of the tanks of a scene, ``(n,)`` px, descending, ``n >= 1``.
+    """Draw the diameters ``(n,)`` of the tanks of a scene, in pixels and in decreasing order; ``n`` is at least 1.
 
-    The index of the scene decides its density, which grows with its area, and its leaning to small or to large tanks.
-    The box that encloses a disc at a random place is one pixel wider than the disc on average; diameters allow for it.
+    The index of the scene determines its density and its bias towards small or large tanks. The integer box around a
+    disc is on average one pixel wider than the disc, so one pixel is subtracted from the box sides of the table.
     """
     expected = float(_density(np.array(index))) * size**2 / REFERENCE_AREA
     count = max(1, int(expected + rng.random()))
     u = (np.arange(count) + rng.random(count)) / count
-    # Inverse of the distribution u + a (u^2 - u), which is uniform again where the a of all tanks sum to zero.
+    # Inverse of the distribution u + a (u^2 - u); the total is uniform if the values of a sum to zero over all tanks.
     a = _leaning(seed, index)
     if abs(a) > 1e-6:
         u = (a - 1.0 + np.sqrt((1.0 - a) ** 2 + 4.0 * a * u)) / (2.0 * a)
@@ -108,35 +108,35 @@ def tank_diameters(seed: int, index: int, size: int, rng: Generator) -> Array:
 # Weights of the kinds of lots without tanks.
 _FILLERS = {"process": 0.35, "buildings": 0.3, "yard": 0.2, "empty": 0.15}
 
-# Where a lot may stand beside another: on which side of it, and how far it slides along that side.
+# Positions of a lot relative to another lot: the side, and the shift along that side.
 _SIDES = np.array([side for sign in (-1, 1) for _ in range(3) for side in ((sign, 0), (0, sign))])
 _SLIDES = np.array([slide for _ in range(2) for sign in (-1, 0, 1) for slide in ((0, sign), (sign, 0))])
 
 
 @dataclass(frozen=True)
 class Tank:
-    """A tank; its roof is the disc that the label encloses."""
+    """Tank; the label encloses the disc of its roof."""
 
-    centre: Array  # (2,) px, of the roof as the view shows it
+    centre: Array  # centre of the roof in the image, (2,) px
     diameter: float  # px
     height: float  # m
 
     def box(self, size: int) -> tuple[int, int, int, int]:
-        """Return the least integer box (xmin, ymin, xmax, ymax) that encloses the roof, cut at the scene's borders."""
+        """Return the smallest integer box (xmin, ymin, xmax, ymax) around the roof, clipped to the scene."""
         radius = self.diameter / 2
         corners = np.concatenate([np.floor(self.centre - radius), np.ceil(self.centre + radius)])
         xmin, ymin, xmax, ymax = corners.astype(int).clip(0, size).tolist()
         return xmin, ymin, xmax, ymax
 
     def shows(self, size: int) -> bool:
-        """Whether the scene shows enough of the tank to label it: its centre, and 4 px either way."""
+        """Return whether the tank gets a label: its centre and at least 4 x 4 px of its box are inside the scene."""
         xmin, ymin, xmax, ymax = self.box(size)
         return bool(((self.centre > 0) & (self.centre < size)).all() and min(xmax - xmin, ymax - ymin) >= 4)
 
 
 @dataclass
 class Cell(Rectangle):
-    """A rectangular lot of a terminal: of tanks, or of one of the kinds of ``_FILLERS``."""
+    """Rectangular lot of a terminal; ``kind`` is "tanks" or a key of ``_FILLERS``."""
 
     kind: str
     tanks: list[Tank] = field(default_factory=list)
@@ -144,36 +144,36 @@ class Cell(Rectangle):
 
 @dataclass
 class Terminal:
-    """Cells that share their axes."""
+    """Group of cells with the same axes."""
 
     anchor: Array  # (2,) px
     angle: float  # radians
-    road: float  # px between neighbouring cells
-    looseness: float  # pitch of the tanks of a cell over their diameter
-    slender: float  # square root of depth over length, as far as the land allows
+    road: float  # width between adjacent cells, px
+    looseness: float  # pitch of the tanks in a cell divided by their diameter
+    slender: float  # square root of depth divided by length, if there is enough ground
     cells: list[Cell] = field(default_factory=list)
 
 
 def _batches(diameters: Array, rng: Generator) -> list[Array]:
-    """Cut the tanks into batches of like size; small tanks stand in larger batches."""
+    """Divide the tanks into batches of similar size; batches of small tanks are larger."""
     loose = np.argsort(-np.log(diameters) + rng.normal(0, 0.1, len(diameters)))
     queue, batches = diameters[loose], []
     while len(queue):
         typical = 3.0 if queue[0] > 40 else 6.0 if queue[0] > 22 else 13.0
         length = 1 + min(int(rng.exponential(typical)), 48)
-        # Like size even where a scene has few tanks, or making them of one size would distort the scene's sizes.
+        # Limit the range of sizes, because equal diameters in a batch would distort the size distribution.
         length = int((queue[:length] > 0.7 * queue[0]).sum())
         batch, queue = queue[:length], queue[length:]
-        if rng.random() < 0.6:  # one order, one size
+        if rng.random() < 0.6:  # all tanks of the batch have the same diameter
             batch = np.full(len(batch), np.exp(np.log(batch).mean()))
         batches.append(batch)
-    # The large batches mostly first: they need the room.
+    # Large batches come first in most cases, because they need more ground.
     ground = [len(batch) * batch.max() ** 2 * np.exp(rng.normal(0, 0.8)) for batch in batches]
     return [batches[k] for k in np.argsort(ground)[::-1]]
 
 
 def _plan_cell(batch: Array, terminal: Terminal, rng: Generator) -> tuple[Array, Array]:
-    """Draw the size ``(2,)`` of a cell and the offsets ``(n, 2)`` of the batch's tanks along its axes."""
+    """Draw the size ``(2,)`` of a cell and the offsets ``(n, 2)`` of its tanks along its axes."""
     widest = batch.max()
     pitch = max(widest * terminal.looseness * rng.uniform(0.9, 1.15), widest + rng.uniform(1.2, 3.0))
     columns = min(max(1, round(np.sqrt(len(batch) * rng.uniform(0.6, 3.5)))), len(batch))
@@ -189,9 +189,10 @@ def _plan_cell(batch: Array, terminal: Terminal, rng: Generator) -> tuple[Array,
 
 
 def _candidates(terminal: Terminal, lot: Array, size: int, rng: Generator) -> Array:
-    """Return centres ``(n, 2)`` beside the terminal's cells, nearest to its anchor first; anywhere for its first cell.
+    """Return possible centres ``(n, 2)`` of a new cell, in order of increasing distance from the anchor.
 
-    ``lot`` ``(2,)`` is the size of the cell to place, ``size`` that of the scene.
+    The first cell of a terminal may lie anywhere; others lie next to an existing cell. ``lot`` ``(2,)`` is the size of
+    the cell, ``size`` the size of the scene.
     """
     if not terminal.cells:
         return np.concatenate([terminal.anchor[None], rng.uniform(0.02, 0.98, (60, 2)) * size])
@@ -203,12 +204,12 @@ def _candidates(terminal: Terminal, lot: Array, size: int, rng: Generator) -> Ar
 
 
 def _place(cell: Cell, terminal: Terminal, taken: Occupancy, rng: Generator) -> bool:
-    """Add the cell to the terminal where the ground is free; return whether it is anywhere."""
-    # Most of a large cell may hang over the border of the scene, but not all of it.
+    """Add the cell to the terminal at the first free position; return whether there is one."""
+    # A large cell may extend far beyond the border of the scene, but must be partly inside.
     over = 0.3 * max(cell.size)
     for centre in _candidates(terminal, cell.size, taken.size, rng):
         cell.centre = centre
-        # A little less than half the road, so that neighbours that keep their distance fit on the coarse map.
+        # A little less than half the road, so that adjacent cells do not collide on the coarse map.
         outline = cell.outline(margin=terminal.road / 2 - 2)
         if (np.abs(centre - taken.size / 2) <= taken.size / 2 + over).all() and taken.is_free(outline):
             taken.take(outline)
@@ -220,7 +221,7 @@ def _place(cell: Cell, terminal: Terminal, taken: Occupancy, rng: Generator) -> 
 
 
 def _found_terminal(size: int, rng: Generator) -> Terminal:
-    inset = 0.15 if rng.random() < 0.5 else 0.0  # half of them lie well inside the scene
+    inset = 0.15 if rng.random() < 0.5 else 0.0  # half of the terminals lie well inside the scene
     anchor = rng.uniform(inset, 1 - inset, 2) * size
     looseness, slender = min(2.1, 1.12 + rng.gamma(1.6, 0.26)), rng.uniform(0.55, 1.2)
     return Terminal(anchor, rng.uniform(0, np.pi), rng.uniform(6, 13), looseness, slender)
@@ -234,9 +235,9 @@ def _fill(terminal: Terminal, taken: Occupancy, rng: Generator) -> None:
 
 
 def plan_terminals(diameters: Array, taken: Occupancy, climate: Climate, rng: Generator) -> list[Terminal]:
-    """Lay out terminals on free ground for tanks of the given diameters ``(n,)`` px, unless the scene is too full.
+    """Plan terminals on free ground for tanks with the given diameters ``(n,)`` in pixels.
 
-    The discs of tanks do not overlap, and each is at least half in the scene.
+    If the scene is too full, some tanks are dropped. Tanks do not overlap, and the centre of each is in the scene.
     """
     spread = 1 + int(rng.poisson(0.3 + len(diameters) / 110))
     terminals = [_found_terminal(taken.size, rng) for _ in range(spread)]
@@ -245,7 +246,7 @@ def plan_terminals(diameters: Array, taken: Occupancy, climate: Climate, rng: Ge
     for attempt in range(40):
         left = []
         for batch in queue:
-            if attempt > 3:  # the ground is getting scarce: new terminals, single tanks
+            if attempt > 3:  # free ground is scarce: try new terminals, then single tanks
                 terminal = _found_terminal(taken.size, rng)
                 terminals.append(terminal)
                 batch, rest = np.split(batch, [1 if attempt > 8 else len(batch)])

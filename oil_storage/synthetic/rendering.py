@@ -1,4 +1,4 @@
-"""Synthetic scenes, planned first, then painted, and data sets of them in the raw layout of the Airbus set."""
+"""Plan and render synthetic scenes; write data sets in the layout of the Airbus data set."""
 
 import csv
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from oil_storage.synthetic.terminals import draw_site, draw_terminal
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """Where everything that matters stands in a scene of ``size`` x ``size`` px."""
+    """Plan of a scene of ``size`` x ``size`` px: all objects that determine or resemble labels."""
 
     size: int
     climate: Climate
@@ -38,18 +38,14 @@ class ScenePlan:
         """All tanks of the scene."""
         return [tank for terminal in self.terminals for cell in terminal.cells for tank in cell.tanks]
 
-    def boxes(self) -> list[tuple[int, int, int, int]]:
-        """Return the boxes (xmin, ymin, xmax, ymax) px, in the order of ``tanks``."""
-        return [tank.box(self.size) for tank in self.tanks]
-
 
 def _streams(seed: int, index: int) -> list[np.random.Generator]:
-    """Make a stream for the plan and one for each later stage, so that no stage's draws move those of another."""
+    """Return independent random generators for the plan and each painting stage of a scene."""
     return [np.random.default_rng(s) for s in np.random.SeedSequence([seed, index]).spawn(4)]
 
 
 def plan_scene(seed: int, index: int, size: int) -> ScenePlan:
-    """Plan scene ``index`` of the data set ``seed``; the same whatever other scenes are made."""
+    """Plan scene ``index`` of the data set ``seed``; the plan does not depend on other scenes."""
     rng = _streams(seed, index)[0]
     climate = draw_climate(rng)
     diameters = tank_diameters(seed, index, size, rng)
@@ -58,15 +54,16 @@ def plan_scene(seed: int, index: int, size: int) -> ScenePlan:
     if water is not None:
         taken.take_where(water < 2)
     terminals = plan_terminals(diameters, taken, climate, rng)
-    tanks = sum(len(cell.tanks) for terminal in terminals for cell in terminal.cells)
-    return ScenePlan(size, climate, water, terminals, plan_distractors(tanks, taken, rng))
+    plan = ScenePlan(size, climate, water, terminals, [])
+    plan.distractors.extend(plan_distractors(len(plan.tanks), taken, rng))
+    return plan
 
 
 def render_scene(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]:
     """Render scene ``index`` of the data set ``seed``.
 
     Returns:
-        The image ``(size, size, 3)`` RGB uint8 and the boxes (xmin, ymin, xmax, ymax) px of its tanks.
+        tuple: the image ``(size, size, 3)`` RGB uint8, and the boxes (xmin, ymin, xmax, ymax) of its tanks in pixels.
     """
     cv2.setNumThreads(1)
     plan = plan_scene(seed, index, size)
@@ -85,22 +82,21 @@ def render_scene(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], l
         draw_distractor(canvas, thing, things)
     for terminal in plan.terminals:
         draw_terminal(canvas, terminal, things)
-    return expose(canvas, sensor), plan.boxes()
+    return expose(canvas, sensor), [tank.box(size) for tank in plan.tanks]
 
 
 def make_synthetic(out: Path, scenes: int, size: int, seed: int) -> int:
-    """Render scenes into ``out/images/<image_id>.jpg`` and their boxes into ``out/annotations.csv``.
+    """Render scenes to ``out/images/<image_id>.jpg``, write boxes to ``out/annotations.csv``, and count the boxes.
 
-    The folder appears when it is complete. Bytes depend on ``seed``, ``size`` and the index of a scene alone. Returns
-    the number of boxes.
+    The folder appears when it is complete. The bytes of a scene depend only on ``seed``, ``size`` and its index.
 
     Raises:
-        UserError: an argument is out of range, ``out`` holds something already, or the memory does not suffice.
+        UserError: an argument is out of range, ``out`` is not empty, or the memory is insufficient.
     """
     limits = (("scenes", scenes, 1, 99_999), ("size", size, 256, 8192), ("seed", seed, 0, 2**32 - 1))
     for name, value, least, most in limits:
         if not least <= value <= most:
-            raise UserError(f"--{name} {value}: must be {least} to {most}")
+            raise UserError(f"--{name} {value}: must be from {least} to {most}")
     check_is_free(out)
     with atomic_folder(out) as folder:
         (folder / "images").mkdir()

@@ -1,4 +1,4 @@
-"""Paints terminals: their tanks, service roads, bunds, pipes, and the lots without tanks."""
+"""Paint terminals: tanks, service roads, bunds, pipes and lots without tanks."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ from oil_storage.synthetic.geometry import Array, Rectangle, axes, blob, circle,
 from oil_storage.synthetic.land import draw_building
 from oil_storage.synthetic.layout import Cell, Tank, Terminal
 
-# Paint of roofs with its weight; the real set is mostly white, then grey, then everything else.
+# Roof colours with their weights; most tanks in the Airbus data set are white, then grey.
 _PAINTS: dict[Colour, float] = {
     (252, 250, 244): 0.62, (198, 196, 188): 0.15, (160, 158, 152): 0.12, (206, 192, 160): 0.08, (96, 96, 98): 0.1,
     (62, 62, 66): 0.05, (150, 104, 78): 0.05, (128, 146, 126): 0.03, (168, 72, 62): 0.02,
@@ -21,17 +21,17 @@ _DECKS = ((214, 210, 200), (176, 166, 150), (140, 116, 96), (116, 112, 108), (92
 
 @dataclass(frozen=True)
 class TankStyle:
-    """What the tanks of a batch share."""
+    """Appearance of the tanks of a batch."""
 
     roof: Literal["cone", "dome", "floating"]
     paint: Colour
-    slope: float  # how much the roof's sunny side is lighter than its far side; domes are steeper than cones
+    slope: float  # brightness difference between the sunlit side of the roof and the other side; larger for domes
     deck: Colour  # colour of a floating roof
-    depth: float  # of a floating roof below the rim, as a share of the height
+    depth: float  # depth of a floating roof below the rim, as a share of the tank height
 
 
 def draw_style(diameter: float, rng: Generator) -> TankStyle:
-    """Draw a style for tanks of about ``diameter`` px: large ones have floating roofs more often."""
+    """Draw a style for tanks of about ``diameter`` px; large tanks have floating roofs more often."""
     floating = 0.0 if diameter < 11 else 0.15 if diameter < 16 else 0.3 if diameter < 35 else 0.55
     weights = np.array(list(_PAINTS.values()))
     paint = list(_PAINTS)[rng.choice(len(_PAINTS), p=weights / weights.sum())]
@@ -49,13 +49,13 @@ def cast_tank_shadow(canvas: Canvas, tank: Tank) -> None:
 
 
 def draw_tank(canvas: Canvas, tank: Tank, style: TankStyle, rng: Generator) -> None:
-    """Paint wall and roof of a tank.
+    """Paint the wall and the roof of a tank.
 
-    The roof is the exact disc of the label: a pixel is covered by as much of it as lies within the radius.
+    The roof is exactly the disc of the label; edge pixels are covered in proportion to their share of the disc.
     """
     radius = tank.diameter / 2
     paint = tint(style.paint, rng, 4)
-    # OpenCV's smooth edges reach a pixel beyond the outline: inset, so that nothing but the roof reaches its edge.
+    # The anti-aliased edges of OpenCV extend one pixel beyond the outline, so the wall is inset.
     foot = circle(tank.centre - canvas.climate.lean * tank.height, radius - 1.2)
     canvas.polygon(sweep(foot, canvas.climate.lean * tank.height), shade(paint, 0.62), grain=8)
     where, offset = canvas.window(tank.centre, radius + 1)
@@ -71,12 +71,12 @@ def draw_tank(canvas: Canvas, tank: Tank, style: TankStyle, rng: Generator) -> N
 
 
 def _disc(distance: Array, radius: float) -> Array:
-    """Return the share of each pixel that a disc covers; ``distance`` is from its centre, px."""
+    """Return the share of each pixel that a disc covers; ``distance`` is the distance from its centre in pixels."""
     return np.clip(radius - distance + 0.5, 0, 1)
 
 
 def _fixed(style: TankStyle, towards_sun: Array, reach: Array, paint: Colour, rng: Generator) -> Array:
-    """Light a fixed roof: of a cone the sunny half is evenly lighter; a dome is lighter further out, with a glint."""
+    """Shade a fixed roof: a cone has a uniformly brighter sunlit half; a dome has a gradient and a highlight."""
     if style.roof == "cone":
         relief = style.slope * towards_sun / np.maximum(reach, 0.35)
     else:
@@ -89,7 +89,7 @@ def _fixed(style: TankStyle, towards_sun: Array, reach: Array, paint: Colour, rn
 def _floating(
     canvas: Canvas, tank: Tank, style: TankStyle, offset: Array, paint: Colour, rng: Generator
 ) -> tuple[Array, Array]:
-    """Light a deck below a bright rim, whose shadow leaves a crescent dark on the side of the sun."""
+    """Shade a floating roof below a bright rim; the rim casts a crescent shadow on the side of the sun."""
     inner = tank.diameter / 2 - min(1.0 + 0.02 * tank.diameter, 0.2 * tank.diameter)
     distance = np.linalg.norm(offset, axis=-1)
     inside = _disc(distance, inner)
@@ -104,7 +104,7 @@ def _floating(
 
 
 def _weather(light: Array, offset: Array, radius: float, style: TankStyle, rng: Generator) -> Array:
-    """Add stains, and plates of slightly different age on large roofs."""
+    """Add stains, and seams on large roofs."""
     stain = np.zeros(offset.shape[:2])
     for _ in range(rng.poisson(1.5 if style.roof == "floating" else 0.5)):
         away = offset - unit(rng.uniform(0, 2 * np.pi)) * radius * rng.uniform(0, 0.8)
@@ -118,7 +118,7 @@ def _weather(light: Array, offset: Array, radius: float, style: TankStyle, rng: 
 
 
 def _fittings(canvas: Canvas, tank: Tank, style: TankStyle, rng: Generator) -> None:
-    """Paint ladder, stairs and centre vent within the roof, as far as a pixel or two shows them."""
+    """Paint ladder, stairs and centre vent on roofs that are large enough to show them."""
     radius = tank.diameter / 2
     if radius < 7:
         return
@@ -135,7 +135,7 @@ def _fittings(canvas: Canvas, tank: Tank, style: TankStyle, rng: Generator) -> N
 
 
 def draw_site(canvas: Canvas, terminal: Terminal, rng: Generator) -> None:
-    """Paint the fenced ground that the terminal's lots lie on."""
+    """Paint the fenced ground of a terminal."""
     if not terminal.cells:
         return
     margin = terminal.road + rng.uniform(2, 14)
@@ -157,7 +157,7 @@ def _site_colour(canvas: Canvas, rng: Generator) -> Colour:
 
 
 def draw_terminal(canvas: Canvas, terminal: Terminal, rng: Generator) -> None:
-    """Paint a terminal's lots, then its tanks, shadows before anything that stands in them."""
+    """Paint the lots and the tanks of a terminal; paint shadows before the objects that they fall on."""
     road = tint((126, 122, 116), rng, 8) if rng.random() < 0.7 else _site_colour(canvas, rng)
     floor, walled = _site_colour(canvas, rng), rng.random() < 0.5
     for cell in terminal.cells:
@@ -188,10 +188,10 @@ def draw_terminal(canvas: Canvas, terminal: Terminal, rng: Generator) -> None:
 def _draw_bund(canvas: Canvas, cell: Cell, floor: Colour, walled: bool, rng: Generator) -> None:
     outline = cell.outline(margin=-1.0)
     for side in np.stack([outline, np.roll(outline, -1, axis=0)], axis=1):
-        if walled:  # a concrete wall: a light line, its shadow beside it
+        if walled:  # a concrete wall: a light line next to its shadow
             canvas.line(side + canvas.climate.shadow_direction * 1.4, shade(floor, 0.6))
             canvas.line(side, tint((196, 192, 182), rng, 4))
-        else:  # an earthen dike: the slope that faces the sun is light, the other dark
+        else:  # an earth dike: the slope facing the sun is bright, the other slope is dark
             outward = side.mean(axis=0) - cell.centre
             outward /= np.linalg.norm(outward)
             facing = -float(outward @ canvas.climate.shadow_direction)
@@ -212,7 +212,7 @@ def _draw_pipes(canvas: Canvas, cell: Cell, road: float, rng: Generator) -> None
     for tank in cell.tanks:
         if tank.diameter > 9:
             canvas.line(np.array([tank.centre, tank.centre + along * ((edge - tank.centre) @ along)]), pipe)
-        if tank.diameter > 12 and rng.random() < 0.7:  # valves and a pump beside the tank
+        if tank.diameter > 12 and rng.random() < 0.7:  # valves and a pump next to the tank
             beside = tank.centre + unit(rng.uniform(0, 2 * np.pi)) * (tank.diameter / 2 + rng.uniform(1.5, 4))
             pump = Rectangle(beside, rng.uniform(1, 3, 2), cell.angle)
             canvas.block(pump.outline(), 2.0, tint((190, 186, 176), rng, 12))
@@ -227,7 +227,7 @@ def _within(cell: Cell, rng: Generator, inset: float = 0.85) -> Array:
 
 
 def _process(canvas: Canvas, cell: Cell, rng: Generator) -> None:
-    """Paint a process unit: racks of pipes and a clutter of small steel things with their shadows."""
+    """Paint a process unit: pipe racks and small steel structures with their shadows."""
     area = cell.size.prod()
     for _ in range(int(area / 70)):
         size = np.array([np.exp(rng.uniform(np.log(2), np.log(22))), rng.uniform(1.2, 3.5)])
@@ -249,7 +249,7 @@ def _buildings(canvas: Canvas, cell: Cell, rng: Generator) -> None:
 
 
 def _yard(canvas: Canvas, cell: Cell, rng: Generator) -> None:
-    """Paint lorries, wagons or containers in rows."""
+    """Paint rows of lorries, wagons or containers."""
     paints = ((196, 194, 188), (150, 70, 60), (70, 90, 130), (120, 116, 110), (170, 130, 80))
     step_x, step_y = rng.uniform(9, 14), rng.uniform(3.2, 5)
     half = cell.size / 2
@@ -262,7 +262,7 @@ def _yard(canvas: Canvas, cell: Cell, rng: Generator) -> None:
 
 
 def _empty(canvas: Canvas, cell: Cell, rng: Generator) -> None:
-    """Paint an empty lot: worn ground and spoil."""
+    """Paint an empty lot with patches of bare ground."""
     for _ in range(rng.poisson(4)):
         patch = Rectangle(_within(cell, rng, 0.5), rng.uniform(5, 26, 2), cell.angle)
         canvas.polygon(patch.outline(), tint(canvas.palette.ground, rng, 14), grain=100)

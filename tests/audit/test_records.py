@@ -235,7 +235,7 @@ def test_audit_leaves_out_an_image_with_wrong_stated_size(images: Path) -> None:
     ("name", "write", "check", "words", "size"),
     [
         ("c.jpg", write_turned, "exif-rotated", "EXIF orientation 6: turned upright", (80, 100)),
-        ("c.tif", write_sixteen_bits, "stretched", "percentiles 2 and 98 of each band become 0 and 255", (100, 80)),
+        ("c.tif", write_sixteen_bits, "stretched", "percentiles 2 and 98 of each band map to 0 and 255", (100, 80)),
     ],
 )
 def test_rotated_or_stretched_image_is_kept_with_a_warning(
@@ -250,8 +250,8 @@ def test_rotated_or_stretched_image_is_kept_with_a_warning(
 @pytest.mark.parametrize(
     ("mode", "bands"),
     [
-        ("L", "has 1 band; the first is read as grey"),
-        ("RGBA", "has 4 bands; [1, 2, 3] are read as red, green and blue"),
+        ("L", "has 1 band; the first is used as grey"),
+        ("RGBA", "has 4 bands; [1, 2, 3] are used as red, green and blue"),
     ],
 )
 def test_audit_reports_grey_and_alpha_bands(images: Path, mode: str, bands: str) -> None:

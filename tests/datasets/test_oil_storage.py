@@ -19,7 +19,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_every_tile_and_box_of_the_split_is_there(prepared: Path, split: str) -> None:
+def test_a_split_contains_all_its_tiles_and_boxes(prepared: Path, split: str) -> None:
     dataset = OilStorageDataset(str(prepared), split, 64, 16, test_mode=split != "train")
     counts = json.loads((prepared / "manifest.json").read_text())["tiles"]["64_16"][split]
     assert len(dataset) == counts["tiles"]
@@ -27,17 +27,17 @@ def test_every_tile_and_box_of_the_split_is_there(prepared: Path, split: str) ->
     assert all(Path(dataset.get_data_info(i)["img_path"]).is_file() for i in range(len(dataset)))
 
 
-def test_without_data_the_prepare_command_is_named(tmp_path: Path) -> None:
+def test_missing_data_is_refused_with_the_prepare_command(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"prepare_dataset\.py SOURCE .* --tile 640 --overlap 64"):
         OilStorageDataset(str(tmp_path), "train", 640, 64)
 
 
-def test_a_geometry_that_was_not_prepared_is_refused(prepared: Path) -> None:
-    with pytest.raises(UserError, match=r"tiles of 64_16 .* wants 1280_0(.|\n)*--tile 1280 --overlap 0"):
+def test_a_missing_tile_set_is_refused(prepared: Path) -> None:
+    with pytest.raises(UserError, match=r"no tiles of 1280_0 .* only 64_16(.|\n)*--tile 1280 --overlap 0"):
         OilStorageDataset(str(prepared), "train", 1280, 0)
 
 
-def test_a_manifest_that_says_that_splits_share_ground_is_refused(prepared: Path, tmp_path: Path) -> None:
+def test_splits_that_share_ground_are_refused(prepared: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(prepared, tmp_path / "copy")
     manifest = json.loads((copy / "manifest.json").read_text())
     first, second = manifest["split"]["train"][0], manifest["split"]["val"][0]
@@ -51,7 +51,7 @@ Change = Callable[[Path], object]
 
 
 def damaged(prepared: Path, folder: Path, change: Change) -> str:
-    """Change the tile set of a copy; return what loading its val split says, without the copy's path."""
+    """Change the tile set of a copy; return the error of loading its val split, without the path of the copy."""
     copy = shutil.copytree(prepared, folder / "copy")
     OilStorageDataset(str(copy), "val", 64, 16)
     change(copy / "tiles" / "64_16")
@@ -79,12 +79,12 @@ def last_image(tiles: Path) -> Path:
     ],
     ids=["missing", "empty", "half", "a byte short", "text"],
 )
-def test_an_image_that_is_not_whole_is_named(prepared: Path, tmp_path: Path, change: Change, words: str) -> None:
+def test_a_damaged_or_missing_image_is_named(prepared: Path, tmp_path: Path, change: Change, words: str) -> None:
     name = last_image(prepared / "tiles" / "64_16").name
-    assert f"val/{name}: {words}, though tiles/64_16/val.json names it (1 of " in damaged(prepared, tmp_path, change)
+    assert f"val/{name}: {words} (1 of " in damaged(prepared, tmp_path, change)
 
 
-def test_half_a_train_tile_is_noticed_too(prepared: Path, tmp_path: Path) -> None:
+def test_a_truncated_train_tile_is_refused(prepared: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(prepared, tmp_path / "copy")
     victim = next((copy / "tiles" / "64_16" / "train").iterdir())
     half(victim)
@@ -100,26 +100,29 @@ def edit(tiles: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda tiles: (tiles / "val.json").unlink(), "missing"),
-        (lambda tiles: half(tiles / "val.json"), "damaged, or no annotations"),
-        (lambda tiles: (tiles / "val.json").write_bytes(b"\xff\xfe"), "damaged, or no annotations"),
-        (lambda tiles: (tiles / "val.json").write_text("[]"), "damaged, or no annotations"),
-        (lambda tiles: (tiles / "val.json").write_text('{"type": "FeatureCollection"}'), "damaged, or no annotations"),
-        (lambda tiles: edit(tiles, images=[{"id": 1}]), "damaged, or no annotations"),
+        (lambda tiles: (tiles / "val.json").unlink(), "missing or damaged"),
+        (lambda tiles: half(tiles / "val.json"), "missing or damaged"),
+        (lambda tiles: (tiles / "val.json").write_bytes(b"\xff\xfe"), "missing or damaged"),
+        (lambda tiles: (tiles / "val.json").write_text("[]"), "missing or damaged"),
+        (
+            lambda tiles: (tiles / "val.json").write_text('{"type": "FeatureCollection"}'),
+            "missing or damaged",
+        ),
+        (lambda tiles: edit(tiles, images=[{"id": 1}]), "missing or damaged"),
         (lambda tiles: edit(tiles, annotations=[]), "no box of oil-storage-tank in 9 tiles"),
         (lambda tiles: edit(tiles, annotations=[], images=[]), "no box of oil-storage-tank in 0 tiles"),
         (lambda tiles: edit(tiles, categories=[{"id": 1, "name": "cat"}]), "no box of oil-storage-tank in 9 tiles"),
     ],
     ids=["missing", "half", "binary", "list", "foreign", "short", "no boxes", "no tiles", "other class"],
 )
-def test_annotations_that_cannot_be_used_are_named(prepared: Path, tmp_path: Path, change: Change, words: str) -> None:
+def test_unusable_annotations_are_refused(prepared: Path, tmp_path: Path, change: Change, words: str) -> None:
     text = damaged(prepared, tmp_path, change)
     assert text.startswith(f"tiles/64_16/val.json: {words}")
     assert "prepare" in text
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", '{"tiles": 3}', '{"tiles"', "\x00"])
-def test_a_broken_manifest_is_named(tmp_path: Path, content: str) -> None:
+def test_an_invalid_manifest_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(UserError, match=r"manifest\.json"):
         OilStorageDataset(str(tmp_path), "val", 64, 16)

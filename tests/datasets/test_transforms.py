@@ -31,7 +31,7 @@ def drawn(results: dict[str, Any]) -> np.ndarray:
     return canvas
 
 
-def test_transposed_boxes_sit_on_transposed_objects() -> None:
+def test_boxes_are_transposed_with_the_image() -> None:
     before = sample(np.random.default_rng(0))
     image = before["img"].copy()
     after = RandomTranspose(prob=1.0).transform(before)
@@ -40,7 +40,7 @@ def test_transposed_boxes_sit_on_transposed_objects() -> None:
     assert ((after["img"][..., 0] == 255) == drawn(after)).all()
 
 
-def test_probability_zero_changes_nothing_and_a_half_changes_about_half() -> None:
+def test_the_probability_of_a_transposition_is_respected() -> None:
     rng = np.random.default_rng(0)
     assert RandomTranspose(prob=0.0).transform(sample(rng))["img_shape"] == (60, 90)
     np.random.seed(0)
@@ -48,7 +48,7 @@ def test_probability_zero_changes_nothing_and_a_half_changes_about_half() -> Non
     assert 70 < sum(transposed) < 130
 
 
-def test_with_both_flips_every_symmetry_of_the_square_occurs() -> None:
+def test_transposition_and_flips_give_all_symmetries_of_a_square() -> None:
     from mmdet.datasets.transforms import RandomFlip
 
     np.random.seed(0)
@@ -59,7 +59,7 @@ def test_with_both_flips_every_symmetry_of_the_square_occurs() -> None:
     assert len(seen) == 8
 
 
-def test_a_crop_keeps_what_it_shows_by_the_rule_of_tiles() -> None:
+def test_a_crop_keeps_the_same_boxes_as_a_tile() -> None:
     np.random.seed(0)
     rng = np.random.default_rng(0)
     lost = 0
@@ -77,7 +77,7 @@ def test_a_crop_keeps_what_it_shows_by_the_rule_of_tiles() -> None:
     assert lost > 0
 
 
-def test_a_crop_larger_than_the_image_keeps_it() -> None:
+def test_a_crop_larger_than_the_image_changes_nothing() -> None:
     before = sample(np.random.default_rng(0))
     after = RandomTileCrop(size=512).transform(before)
     assert after["img"].shape == (60, 90, 3)
@@ -92,7 +92,7 @@ def test_a_crop_without_objects_has_empty_boxes() -> None:
     assert crop.transform(before)["gt_bboxes"].shape == (0, 4)
 
 
-def test_a_crop_on_a_box_holds_its_centre_wherever_that_is() -> None:
+def test_a_crop_on_a_box_contains_its_centre() -> None:
     np.random.seed(0)
     crop = RandomTileCrop(size=16, on_box=1.0)
     seen = set()

@@ -132,7 +132,7 @@ def test_file_without_detections_is_accepted(tmp_path: Path) -> None:
             [{"image_id": 1, "bbox": [1, 2, 3, 4], "score": True}],
             r"\[0\].score: Input should be a valid number, not True",
         ),
-        ("a.json", "[" * 100_000, "JSON that cannot be read"),
+        ("a.json", "[" * 100_000, "cannot be read as JSON"),
         (
             "a.json",
             {"images": [{"id": i, "file_name": f"{i}/a.jpg"} for i in (1, 2)], "annotations": []},

@@ -18,22 +18,22 @@ SCORES = torch.tensor([0.9, 0.3, 0.5])
 MEANS = torch.tensor([[0.25, 0.0, 9.25, 10.0], [0.25, 0.0, 9.25, 10.0], [30.0, 30.0, 40.0, 40.0]])
 
 
-def test_boxes_that_agree_become_their_mean_by_score() -> None:
+def test_overlapping_boxes_become_their_score_weighted_mean() -> None:
     torch.testing.assert_close(voted(BOXES, SCORES, 0.6), MEANS)
     torch.testing.assert_close(voted(BOXES, SCORES, 0.9), BOXES)
 
 
-def test_without_an_iou_and_without_boxes_nothing_changes() -> None:
+def test_voting_without_iou_or_boxes_changes_nothing() -> None:
     assert voted(BOXES, SCORES, None) is BOXES
     assert voted(BOXES[:0], SCORES[:0], 0.6).shape == (0, 4)
 
 
-def test_a_box_without_area_stays() -> None:
+def test_a_box_without_area_does_not_change() -> None:
     boxes = torch.cat([BOXES, torch.tensor([[5.0, 5.0, 5.0, 5.0]])])
     torch.testing.assert_close(voted(boxes, torch.cat([SCORES, SCORES[:1]]), 0.6), torch.cat([MEANS, boxes[3:]]))
 
 
-def test_the_number_compared_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_does_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
     corners = torch.rand(300, 2, generator=generator) * 100
     boxes, scores = torch.cat([corners, corners + 20], dim=1), torch.rand(300, generator=generator) + 0.01
@@ -44,7 +44,7 @@ def test_the_number_compared_at_a_time_changes_nothing(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("options", "first"), [({}, BOXES[0]), ({"vote_iou": 0.6}, MEANS[0])])
-def test_a_heads_boxes_vote_before_nms_and_keep_their_scores(options: dict[str, float], first: torch.Tensor) -> None:
+def test_the_head_applies_voting_before_nms_and_keeps_scores(options: dict[str, float], first: torch.Tensor) -> None:
     anchors = {"type": "AnchorGenerator", "scales": [4], "ratios": [1.0], "strides": [8]}
     head = VotingRetinaSepBNHead(num_classes=1, num_ins=1, in_channels=4, feat_channels=4, anchor_generator=anchors)
     found = InstanceData(bboxes=BOXES.clone(), scores=SCORES, labels=torch.zeros(3, dtype=torch.long))
@@ -70,7 +70,7 @@ def test_a_detector_in_bfloat16_votes_in_float32(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(("options", "first"), [({}, BOXES[0]), ({"vote_iou": 0.6}, MEANS[0])])
-def test_the_boxes_of_all_views_vote(options: dict[str, Any], first: torch.Tensor) -> None:
+def test_the_tta_model_applies_voting_to_all_views(options: dict[str, Any], first: torch.Tensor) -> None:
     merged = VotingTTAModel.__new__(VotingTTAModel)
     torch.nn.Module.__init__(merged)
     merged.tta_cfg = ConfigDict(options)

@@ -7,7 +7,7 @@ from oil_storage.models.efficientnet_lite import SamePadConv2d, packaged_state_d
 
 
 @pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 2, 8), (3, 2, 9), (5, 2, 8), (5, 1, 7), (1, 1, 5)])
-def test_padding_is_that_of_tensorflow(kernel: int, stride: int, side: int) -> None:
+def test_padding_matches_tensorflow(kernel: int, stride: int, side: int) -> None:
     torch.manual_seed(0)
     conv = SamePadConv2d(2, 3, kernel, stride)
     x = torch.randn(1, 2, side, side)
@@ -19,7 +19,7 @@ def test_padding_is_that_of_tensorflow(kernel: int, stride: int, side: int) -> N
     torch.testing.assert_close(out, functional.conv2d(padded, conv.weight, conv.bias, stride))
 
 
-def test_features_have_the_strides_and_channels_that_the_necks_expect() -> None:
+def test_features_have_the_expected_strides_and_channels() -> None:
     features = EfficientNetLite()(torch.zeros(1, 3, 64, 96))
     assert [tuple(feature.shape) for feature in features] == [
         (1, 24, 16, 24),
@@ -29,7 +29,7 @@ def test_features_have_the_strides_and_channels_that_the_necks_expect() -> None:
     ]
 
 
-def test_every_packaged_tensor_lands_where_it_belongs() -> None:
+def test_all_packaged_tensors_are_loaded_into_the_right_layers() -> None:
     model = EfficientNetLite(init_cfg={"type": "Packaged"})
     model.init_weights()
     packaged = packaged_state_dict("lite0")
@@ -40,8 +40,8 @@ def test_every_packaged_tensor_lands_where_it_belongs() -> None:
     torch.testing.assert_close(ours["stages.6.0.project.1.running_var"], packaged["_blocks.15._bn2.running_var"])
 
 
-def test_packaged_weights_see_structure_where_random_ones_do_not() -> None:
-    """Running statistics of a trained net fit its own activations: normalised maps have about unit spread."""
+def test_packaged_weights_match_their_running_statistics() -> None:
+    """Check that normalised maps have a standard deviation of about 1, unlike maps of random weights."""
     model = EfficientNetLite(init_cfg={"type": "Packaged"}).eval()
     model.init_weights()
     spreads = []
@@ -63,7 +63,7 @@ def test_packaged_weights_see_structure_where_random_ones_do_not() -> None:
 
 
 @pytest.mark.parametrize("frozen_stages", [-1, 0, 2])
-def test_frozen_parts_keep_parameters_and_statistics(frozen_stages: int) -> None:
+def test_frozen_stages_keep_parameters_and_statistics(frozen_stages: int) -> None:
     model = EfficientNetLite(frozen_stages=frozen_stages).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)

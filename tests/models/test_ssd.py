@@ -4,7 +4,7 @@ from mmdet.models.backbones import SSDVGG
 from oil_storage.models.ssd import NarrowSSDVGG
 
 
-def test_maps_are_those_of_the_vgg_with_a_fraction_of_its_channels() -> None:
+def test_the_narrow_vgg_has_the_same_maps_with_fewer_channels() -> None:
     image = torch.rand(1, 3, 64, 64)
     same = {"depth": 11, "out_feature_indices": (14, 24)}
     with torch.no_grad():

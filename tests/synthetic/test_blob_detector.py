@@ -1,4 +1,4 @@
-"""A detector of blobs, tuned on the very scenes it is scored on, must not suffice: the scenes are no toy."""
+"""Check that a blob detector, tuned on the scenes that it is evaluated on, cannot solve the synthetic scenes."""
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ CHOICES = {
 
 
 def laplacians(grey: np.ndarray) -> np.ndarray:
-    """Scale-normalised Laplacian of Gaussian (sigma, y, x) of a grey image, mirrored at its borders."""
+    """Return the scale-normalised Laplacian of Gaussian (sigma, y, x) of a grey image with mirrored borders."""
     spectrum = dctn(grey, norm="ortho")
     ky, kx = (np.pi * np.arange(n) / n for n in grey.shape)
     squared = ky[:, None] ** 2 + kx**2
@@ -37,7 +37,7 @@ def laplacians(grey: np.ndarray) -> np.ndarray:
 
 
 def find_blobs(response: np.ndarray) -> np.ndarray:
-    """Extrema over place and scale: rows (x, y, sigma, strength, sign)."""
+    """Return the extrema over position and scale as rows (x, y, sigma, strength, sign)."""
     blobs = []
     for sign in (-1, 1):
         signed = sign * response
@@ -48,7 +48,7 @@ def find_blobs(response: np.ndarray) -> np.ndarray:
 
 
 def ap50(truth: list[np.ndarray], detections: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    """AP at IoU 0.5 of boxes xyxy and scores, falling, per scene."""
+    """Compute the AP at IoU 0.5 from boxes (xyxy) and decreasing scores of each scene."""
     right = [
         match(iou_matrix(boxes, known), scores) >= 0 for known, (boxes, scores) in zip(truth, detections, strict=True)
     ]
@@ -71,7 +71,7 @@ def boxes_and_scores(blobs: np.ndarray, chosen: dict) -> tuple[np.ndarray, np.nd
 
 
 def tuned_blob_ap50(scenes: list[Scene]) -> float:
-    """The best AP50 that tuning one choice after the other, twice, reaches on the scenes themselves."""
+    """Return the best AP50 on the scenes after two rounds of tuning one parameter at a time."""
     truth, blobs = [boxes for _, boxes in scenes], [find_blobs(laplacians(grey)) for grey, _ in scenes]
     chosen, best = {name: values[0] for name, values in CHOICES.items()}, 0.0
     for _ in range(2):
@@ -82,8 +82,8 @@ def tuned_blob_ap50(scenes: list[Scene]) -> float:
     return best
 
 
-def test_the_detector_finds_discs_on_plain_ground():
-    """The yardstick works: on a toy it is nearly perfect."""
+def test_the_blob_detector_finds_discs_on_plain_ground():
+    """Check that the detector is nearly perfect on trivial images."""
     rng = np.random.default_rng(0)
     y, x = np.indices((320, 320)) + 0.5
     grey, boxes = 0.4 + rng.normal(0, 0.01, (320, 320)), []
@@ -96,7 +96,7 @@ def test_the_detector_finds_discs_on_plain_ground():
 
 
 @pytest.mark.parametrize("seeds", [range(4), pytest.param(range(4, 16), marks=pytest.mark.slow)], ids=str)
-def test_blobs_do_not_suffice_on_synthetic_scenes(seeds):
+def test_the_blob_detector_fails_on_synthetic_scenes(seeds):
     scenes = []
     for seed in seeds:
         for index in range(6):  # from sparse to dense

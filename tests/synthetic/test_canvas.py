@@ -7,14 +7,14 @@ from oil_storage.synthetic.geometry import circle
 
 @pytest.fixture(params=range(4))
 def exposed(request):
-    """A canvas with one light disc of radius 12 px at (50.3, 70.8), and its image."""
+    """Return a canvas with one bright disc of radius 12 px at (50.3, 70.8), and its image."""
     canvas = Canvas(128, draw_climate(np.random.default_rng(request.param)))
     canvas.albedo[:] = 70
     canvas.polygon(circle(np.array([50.3, 70.8]), 12.0), (170.0, 170.0, 170.0), grain=0)
     return canvas, expose(canvas, np.random.default_rng(request.param)).astype(float)
 
 
-def test_the_sensor_moves_nothing(exposed):
+def test_expose_does_not_move_objects(exposed):
     _, image = exposed
     grey = image.mean(axis=2)
     window = grey[48:94, 28:73]
@@ -34,7 +34,7 @@ def test_edges_are_blurred_and_flat_ground_is_noisy(exposed):
     assert 0.4 < flat.std() < 12
 
 
-def test_shadow_darkens():
+def test_shadows_are_dark():
     canvas = Canvas(128, draw_climate(np.random.default_rng(0)))
     canvas.albedo[:] = 150
     canvas.shadow[:, 64:] = 255

@@ -7,7 +7,7 @@ from oil_storage.synthetic.land import draw_land, plan_parcels
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_irrigation_circles_lie_among_fields_even_where_a_town_was_planned(seed):
+def test_parcels_around_irrigation_circles_become_fields(seed):
     rng = np.random.default_rng(seed)
     canvas = Canvas(768, draw_climate(rng))
     parcels = plan_parcels(768, (0.0, 0.0, 1.0, 0.0, 0.0), rng)

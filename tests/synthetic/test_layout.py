@@ -26,20 +26,20 @@ def plans(request):
     return plan(*request.param)
 
 
-def test_sizes_are_those_of_the_real_set(plans):
-    found = sides(np.array([box for plan in plans for box in plan.boxes()], float))
+def test_box_sides_match_the_airbus_data_set(plans):
+    found = sides(np.array([tank.box(plan.size) for plan in plans for tank in plan.tanks], float))
     assert np.percentile(found, [25, 50, 75]) == pytest.approx(QUARTILES, rel=TOLERANCE)
     assert found.min() >= 4
     assert found.max() <= 110
 
 
-def test_tanks_per_area_are_those_of_the_real_set(plans):
+def test_tank_density_matches_the_airbus_data_set(plans):
     counts = np.array([len(plan.tanks) for plan in plans])
     assert counts.mean() / plans[0].size ** 2 == pytest.approx(REAL_TANKS / REAL_SCENES / REFERENCE_AREA, rel=TOLERANCE)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_sizes_hold_for_any_number_of_scenes(seed):
+def test_diameters_match_the_table_for_any_number_of_scenes(seed):
     rng, found = np.random.default_rng(seed), np.empty(0)
     for index in range(60):
         found = np.concatenate([found, 1 + tank_diameters(seed, index, 1280, rng)])
@@ -47,25 +47,25 @@ def test_sizes_hold_for_any_number_of_scenes(seed):
             assert np.percentile(found, [25, 50, 75]) == pytest.approx(QUARTILES, rel=TOLERANCE)
 
 
-def test_scenes_lean_to_small_or_to_large_tanks():
+def test_scenes_are_biased_towards_small_or_large_tanks():
     medians = [np.median([tank.diameter for tank in plan.tanks]) for plan in plan(24, 1280, 0) if len(plan.tanks) > 12]
     assert max(medians) > 1.5 * min(medians)
 
 
-def test_density_varies_between_scenes_as_in_the_real_set():
+def test_density_varies_between_scenes_as_in_the_airbus_data_set():
     per_scene = np.array([len(plan.tanks) for plan in plan(24, 1280, 1)]) * REFERENCE_AREA / 1280**2
     assert per_scene.min() < 35
     assert per_scene.max() > 300
     assert per_scene.max() < 600
 
 
-def test_the_numbers_above_are_the_real_set_s(plans, airbus):
+def test_reference_numbers_match_the_airbus_data_set(plans, airbus):
     with (airbus / "annotations.csv").open() as file:
         rows = list(csv.DictReader(file))
     boxes = np.array([literal_eval(row["bounds"]) for row in rows], float)
     boxes = boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
     real = np.percentile(sides(boxes), [25, 50, 75])
     assert real == pytest.approx(QUARTILES, rel=TOLERANCE)
-    found = sides(np.array([box for plan in plans for box in plan.boxes()], float))
+    found = sides(np.array([tank.box(plan.size) for plan in plans for tank in plan.tanks], float))
     assert np.percentile(found, [25, 50, 75]) == pytest.approx(real, rel=TOLERANCE)
     assert (len(rows), len({row["image_id"] for row in rows})) == (REAL_TANKS, REAL_SCENES)

@@ -15,7 +15,7 @@ FLOATING = TankStyle("floating", WHITE, 0.0, (120.0, 120.0, 120.0), 0.6)
 
 @pytest.mark.parametrize("diameter", [4.3, 5.0, 12.6, 30.2, 81.9])
 @pytest.mark.parametrize("style", [CONE, FLOATING])
-def test_the_box_is_the_extent_of_the_painted_roof(diameter, style):
+def test_the_box_matches_the_painted_roof(diameter, style):
     rng = np.random.default_rng(0)
     for _ in range(10):
         tank = Tank(64 + rng.uniform(-1, 1, 2), diameter, 10.0)
@@ -45,7 +45,7 @@ def centre_of(weights: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_shadows_fall_away_from_the_sun_and_crescents_lie_towards_it(seed):
+def test_shadows_point_away_from_the_sun_and_crescents_towards_it(seed):
     climate = draw_climate(np.random.default_rng(seed))
     tank = Tank(np.array([100.0, 100.0]), 60.0, 14.0)
     canvas = Canvas(200, climate)
@@ -60,7 +60,7 @@ def test_shadows_fall_away_from_the_sun_and_crescents_lie_towards_it(seed):
     assert inside @ climate.shadow_direction / np.linalg.norm(inside) < -0.95
 
 
-def test_low_sun_casts_longer_shadows():
+def test_a_low_sun_casts_longer_shadows():
     def area(reach: float) -> int:
         canvas = Canvas(200, replace(OVERHEAD, shadow=np.array([reach, 0.0])))
         cast_tank_shadow(canvas, Tank(np.array([80.0, 100.0]), 40.0, 12.0))
@@ -69,7 +69,7 @@ def test_low_sun_casts_longer_shadows():
     assert area(1.6) > area(0.4) + 40
 
 
-def test_roofs_are_of_all_kinds():
+def test_all_types_of_roofs_occur():
     rng = np.random.default_rng(0)
     styles = [draw_style(40, rng) for _ in range(300)]
     assert {style.roof for style in styles} == {"cone", "dome", "floating"}
