@@ -79,7 +79,7 @@ def side_by_side(
     Args:
         image: RGB ``(H, W, 3)``.
         truth: ``(N, 4)`` xyxy pixels.
-        predictions: ``(M, 4)`` xyxy pixels, of scores above the threshold.
+        predictions: ``(M, 4)`` xyxy pixels, at the score threshold.
         score_threshold: for the title.
 
     Returns:
@@ -89,7 +89,7 @@ def side_by_side(
     halves = []
     for text, boxes, colour in (
         (f"ground truth: {len(truth)}", truth, TRUTH),
-        (f"predicted with a score above {score_threshold:g}: {len(predictions)}", predictions, PREDICTION),
+        (f"detections at score threshold {score_threshold:.3f}: {len(predictions)}", predictions, PREDICTION),
     ):
         canvas = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
         draw_boxes(canvas, boxes * MAGNIFIED, colour)

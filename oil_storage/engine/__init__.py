@@ -7,7 +7,7 @@ from oil_storage.engine.bf16 import Bf16OptimWrapper
 from oil_storage.engine.channels_last import ChannelsLastDDP, ChannelsLastHook
 from oil_storage.engine.early_stopping import FiniteLossHook, StopWhenLearntHook
 from oil_storage.engine.interruption import InterruptionHook
-from oil_storage.engine.pictures import PictureFolderHook, ValidationPictureHook
+from oil_storage.engine.pictures import ValidationPictureHook
 from oil_storage.engine.reproducibility import IterationSeedHook, SeededSampler
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "FiniteLossHook",
     "InterruptionHook",
     "IterationSeedHook",
-    "PictureFolderHook",
     "PretrainedReportHook",
     "SeededSampler",
     "StopWhenLearntHook",

@@ -163,7 +163,7 @@ def test_unusable_ground_truth_is_refused_in_one_line(
     for argv, message in (
         (
             [str(detections), str(truth), "--class-map", "a=-"],
-            "--format, --class-map, --allow, --bands and --stretch need a folder",
+            "--format, --class-map and --allow need a folder",
         ),
         (
             [str(detections), str(prepared)],
