@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -92,6 +93,21 @@ def test_ground_truth_may_be_a_folder_of_any_format(tmp_path: Path, capsys: pyte
     assert "http" not in page
     assert page.count("data:image/png") == 5
     assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN
+
+
+def test_report_shows_pictures_from_the_folder_of_images(truth: Path, tmp_path: Path) -> None:
+    argv = [str(results(tmp_path, coco_results(scored_scenes()))), str(truth), "--out", str(tmp_path / "out")]
+    assert main(argv) == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "data:image/jpeg" not in page
+    assert "Red corners" not in page
+    assert "The lists below have no pictures" in page
+    (tmp_path / "images").mkdir()
+    assert cv2.imwrite(str(tmp_path / "images" / "scene_03.png"), np.full((2560, 2560, 3), 90, np.uint8))
+    assert main([*argv, "--images", str(tmp_path / "images")]) == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("data:image/jpeg") == page.count("Red corners") == 3
+    assert "no pictures" not in page
 
 
 def test_unmatched_scenes_and_boxes_outside_images_are_reported(
