@@ -186,7 +186,7 @@ def test_index_lists_all_scenes_of_the_folder_and_the_failed_ones(
     links = re.findall(r'href="(scene_[^"]*)"', index)
     assert links == ["scene_0.html", "scene_1.html"]
     assert all((out / link).is_file() for link in links)
-    assert re.search(rf"<td[^>]*>{re.escape(str(bad))}</td><td[^>]*>[^<]*cannot be decoded", index)
+    assert re.search(rf"<td[^>]*>bad.jpg</td><td[^>]*>{re.escape(str(bad))}: cannot be decoded", index)
     # a run in which every scene is finished rewrites it
     (out / "index.html").write_text("stale")
     assert main([*model, str(images / "scene_1.jpg"), *options]) == 0

@@ -41,14 +41,14 @@ def cells(page: str) -> list[list[str]]:
 
 
 def test_index_lists_scenes_and_failed_scenes() -> None:
-    page = index_page([finished("a #1.tif", UTM), finished("b.jpg", html=False)], {"c.jpg": "c.jpg: is <damaged>"})
+    page = index_page([finished("a #1.tif", UTM), finished("b.jpg", html=False)], {"x/c.jpg": "x/c.jpg: is <damaged>"})
     assert cells(page)[1:3] == [
         ["a #1", "2", "1", "400 × 300", "1.5", "0.417"],
         ["b", "2", "1", "400 × 300", "unknown", "0.417"],
     ]
     assert re.findall(r'href="([^"]*)"', page) == ["#failed", "a%20%231.html"]
     assert "4 tanks in 2 scenes" in page
-    assert cells(page)[-1] == ["c.jpg", "c.jpg: is &lt;damaged&gt;"]
+    assert cells(page)[-1] == ["c.jpg", "x/c.jpg: is &lt;damaged&gt;"]
     assert "failed" not in index_page([finished("a.tif")], {}).lower()
 
 
