@@ -20,15 +20,6 @@ MIN_SCORE = 0.3
 """Score threshold of pictures where the detector has none yet."""
 
 
-def _truth_by_image(dataset: Any, step: int = 1) -> dict[Any, NDArray[np.float32]]:
-    """Return the labelled boxes ``(N, 4)`` of every ``step``-th image as xyxy, in pixels of the stored image."""
-    infos = (dataset.get_data_info(index) for index in range(0, len(dataset), step))
-    return {
-        info["img_id"]: np.array([instance["bbox"] for instance in info["instances"]], np.float32).reshape(-1, 4)
-        for info in infos
-    }
-
-
 def write_pictures(
     folder: Path, tiles: CocoFile, tile_folder: Path, detections: Sequence[Mapping[str, Any]], threshold: float | None
 ) -> None:
@@ -75,9 +66,15 @@ class ValidationPictureHook(Hook):
         """Choose the tiles at the first validation, evenly from the densest to the sparsest; skip empty ones."""
         if self.truth:
             return
+        dataset = runner.val_dataloader.dataset
         # only rank 0 draws, and it sees one sample of world_size
-        truth = _truth_by_image(runner.val_dataloader.dataset, step=get_world_size())
-        densest_first = sorted((image for image in truth if len(truth[image])), key=lambda image: -len(truth[image]))
+        infos = map(dataset.get_data_info, range(0, len(dataset), get_world_size()))
+        truth = {
+            info["img_id"]: np.array([instance["bbox"] for instance in info["instances"]], np.float32)
+            for info in infos
+            if info["instances"]
+        }
+        densest_first = sorted(truth, key=lambda image: -len(truth[image]))
         number = len(densest_first)
         ranks = np.linspace(0, number - 1, min(self.tiles, number)).round().astype(int)
         self.truth = {image: truth[image] for image in (densest_first[rank] for rank in ranks)}

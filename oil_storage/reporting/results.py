@@ -125,8 +125,7 @@ def replaced(runs: Sequence[RecordedRun], run: RecordedRun) -> list[RecordedRun]
     """
     others = []
     for other in runs:
-        # early records have no hash of their data, and the folder can have another name
-        same_data = replace(other.data, name=run.data.name, sha256=other.data.sha256 or run.data.sha256) == run.data
+        same_data = replace(other.data, name=run.data.name) == run.data
         if not same_data or (other.split, other.seed, other.tta) != (run.split, run.seed, run.tta):
             others.append(other)
         elif other.iterations != run.iterations:

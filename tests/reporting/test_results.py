@@ -184,11 +184,6 @@ def test_a_config_that_changed_since_is_recorded_and_told(tmp_path: Path) -> Non
     assert table(config, run, run).count(change) == 1
 
 
-def test_a_run_recorded_before_splits_had_a_digest_is_replaced_too() -> None:
-    before = run_on({key: value for key, value in DATA.items() if key != "sha256"})
-    assert replaced([before], run_on(DATA)) == [run_on(DATA)]
-
-
 def test_runs_from_before_scenes_were_scored_have_dashes() -> None:
     assert "| 0.500 | - | - | - | - | - | 4 min | 2 cores | abc |" in table("toy", run_on(DATA))
 
