@@ -87,7 +87,7 @@ def side_by_side(
     halves = []
     for text, boxes, colour in (
         (f"ground truth: {len(truth)}", truth, TRUTH),
-        (f"predicted with a score above {score_threshold:g}: {len(predictions)}", predictions, PREDICTION),
+        (f"detections at score threshold {score_threshold:.3f}: {len(predictions)}", predictions, PREDICTION),
     ):
         canvas = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
         draw_boxes(canvas, boxes * MAGNIFIED, colour)

@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--scale", type=number(0.1, 10), default=1.0, metavar="S", help=scale)
     backend = "runtime of the checkpoint (default: by its suffix)"
     parser.add_argument("--backend", choices=("torch", "onnx"), default="torch", help=backend)
-    parser.add_argument("--html", action="store_true", help="write an interactive HTML page for each scene")
+    parser.add_argument("--html", action="store_true", help="write interactive HTML pages and an index.html")
     add_tta(parser)
     add_reading(parser, default="as in training")
     return parser
@@ -45,7 +45,7 @@ def detect(args: argparse.Namespace) -> int:
         raise UserError(f"--out {args.out}: is a file; name a folder")
 
     from oil_storage.annotations.images import find_scenes
-    from oil_storage.inference.output_folder import PAGE, PICTURES, SUMMARY, detect_scenes
+    from oil_storage.inference.output_folder import INDEX, PAGE, PICTURES, SUMMARY, detect_scenes
     from oil_storage.inference.scene_files import FORMATS
 
     scenes = find_scenes(args.scenes)
@@ -63,7 +63,7 @@ def detect(args: argparse.Namespace) -> int:
         print(summary.table())
         endings = ", ".join([*FORMATS, PAGE] if args.html else FORMATS)
         files = f", {PICTURES}/, and for each scene {endings}" if summary.scenes else ""
-        print(f"wrote to {args.out}: {SUMMARY}{files}")
+        print(f"wrote to {args.out}: {f'{INDEX}, ' if args.html else ''}{SUMMARY}{files}")
         if summary.left_out:
             print(f"{len(summary.left_out)} of {len(scenes)} scenes were left out")
     return 1 if summary.left_out else 0

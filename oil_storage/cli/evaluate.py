@@ -33,6 +33,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--allow", action="store_true", help="score despite errors in the GROUND_TRUTH folder")
     threshold = "score threshold of F1 and counts (default: the one with the highest F1 on these scenes)"
     parser.add_argument("--score-thr", type=share, metavar="SCORE", help=threshold)
+    images = "folder with the images of the scenes, for the report (default: GROUND_TRUTH, if it is a folder)"
+    parser.add_argument("--images", metavar="DIR", help=images)
     add_reading(parser)
     return parser
 
@@ -42,6 +44,7 @@ def evaluate(args: argparse.Namespace) -> None:
     _check_paths(args)
     quieten_libraries()
 
+    from oil_storage.annotations.images import find_scenes, scene_name
     from oil_storage.annotations.record import parse_class_map
     from oil_storage.evaluation.curves import curve
     from oil_storage.evaluation.detections_file import read_detections
@@ -57,7 +60,8 @@ def evaluate(args: argparse.Namespace) -> None:
         truth = read_coco(args.truth)
     else:
         truth = read_folder(args.truth, args.format, parse_class_map(args.class_map), args.allow, reading_of(args))
-    detections = read_detections(args.detections, truth.image_ids, truth.images)
+    images = {scene_name(path.name): path for path in find_scenes([args.images])} if args.images else truth.images
+    detections = read_detections(args.detections, truth.image_ids, images)
     results = with_detections(truth.scenes, detections, args.detections)
     scenes = match_scenes(results)
     threshold = args.score_thr if args.score_thr is not None else curve(scenes).best_threshold() or 0.0
@@ -70,7 +74,7 @@ def evaluate(args: argparse.Namespace) -> None:
         oil_storage=__version__,
         **figures.model_dump(exclude_unset=True),
     )
-    write_evaluated(args.out, record, scenes, from_scenes(truth.images), reading_of(args))
+    write_evaluated(args.out, record, scenes, from_scenes(images), reading_of(args))
     print(f"{len(scenes)} scenes, {sum(len(result.truth) for result in results)} boxes\n{scene_table(figures)}")
     if args.score_thr is None:
         print("the threshold was chosen on these scenes, so F1 is too high; give --score-thr for a fair F1")
@@ -88,8 +92,10 @@ def _check_paths(args: argparse.Namespace) -> None:
             check_apart(path, args.out)
         elif path.resolve().parent == args.out.resolve():
             raise UserError(f"--out {args.out}: contains {path}; name another folder")
-    if args.truth.is_file() and (args.format or args.class_map or args.allow or args.bands or args.stretch):
-        raise UserError(f"{args.truth}: --format, --class-map, --allow, --bands and --stretch need a folder")
+    if args.truth.is_file() and (args.format or args.class_map or args.allow):
+        raise UserError(f"{args.truth}: --format, --class-map and --allow need a folder")
+    if args.truth.is_file() and (args.bands or args.stretch) and not args.images:
+        raise UserError(f"{args.truth}: --bands and --stretch need a folder or --images")
     if (args.truth / "manifest.json").is_file():
         split = args.truth / "scenes" / "val.json"
         raise UserError(f"{args.truth}: is a prepared folder; name one of its splits, e.g. {split}")

@@ -31,19 +31,21 @@ def test(args: argparse.Namespace) -> None:
     choose_device(args.device)
     quieten_libraries()
 
+    from oil_storage.engine.pictures import write_pictures
     from oil_storage.engine.testing import evaluate_checkpoint
     from oil_storage.reporting.formatting import scene_table, shown, tile_table
     from oil_storage.reporting.results import log_test
     from oil_storage.reporting.score_report import PAGE
     from oil_storage.reporting.scored_run import METRICS, write_tested
 
+    if args.show_dir is not None:
+        args.show_dir.mkdir(parents=True, exist_ok=True)
     tested = evaluate_checkpoint(
         cfg,
         args.checkpoint,
         split=args.split,
         tta=args.tta,
         launcher=args.launcher,
-        show_dir=args.show_dir,
         out=args.out,
         options=args.cfg_options,
     )
@@ -58,6 +60,8 @@ def test(args: argparse.Namespace) -> None:
     print(f"\n{len(tested.scenes)} whole scenes\n{scene_table(record.scenes)}")
     print(f"figures: {folder / METRICS}\npage: {folder / PAGE}")
     if args.show_dir is not None:
+        detections, threshold = tested.tile_detections, record.scenes.threshold
+        write_pictures(args.show_dir, tested.tiles, tested.tile_folder, detections, threshold)
         print(f"pictures: {args.show_dir}")
     if args.split == "test":
         log_test(args.config, record)

@@ -1,6 +1,6 @@
-"""Hooks that draw detections and ground truth side by side."""
+"""Draw detections and ground truth side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +13,49 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 
+from oil_storage.coco import CocoFile
 from oil_storage.drawing import jpeg, side_by_side
 
 MIN_SCORE = 0.3
-"""Minimum score of the detections in pictures."""
+"""Score threshold of pictures where the detector has none yet."""
 
 
-def _truth_by_image(dataset: Any, step: int = 1) -> dict[Any, NDArray[np.float32]]:
-    """Return the boxes of every ``step``-th image by image id, ``(N, 4)`` xyxy, pixels of the image file."""
-    infos = (dataset.get_data_info(index) for index in range(0, len(dataset), step))
-    return {
-        info["img_id"]: np.array([instance["bbox"] for instance in info["instances"]], np.float32).reshape(-1, 4)
-        for info in infos
-    }
+def write_pictures(
+    folder: Path, tiles: CocoFile, tile_folder: Path, detections: Sequence[Mapping[str, Any]], threshold: float | None
+) -> None:
+    """Write a picture of every tile as JPEG, ground truth beside detections.
+
+    Args:
+        folder: Existing folder.
+        tiles: Tiles and their labelled boxes.
+        tile_folder: Folder with the images of the tiles.
+        detections: COCO results of the tiles.
+        threshold: Score threshold; None means :data:`MIN_SCORE`.
+    """
+    threshold = MIN_SCORE if threshold is None else threshold
+    boxes: dict[Any, tuple[list[Any], list[Any]]] = {tile.id: ([], []) for tile in tiles.images}
+    for annotation in tiles.annotations:
+        boxes[annotation.image_id][0].append(annotation.box)
+    for result in detections:
+        if result["score"] >= threshold:
+            x, y, width, height = result["bbox"]
+            boxes[result["image_id"]][1].append((x, y, x + width, y + height))
+    for tile in tiles.images:
+        truth, predictions = (np.array(side, np.float32).reshape(-1, 4) for side in boxes[tile.id])
+        picture = side_by_side(_read(tile_folder / tile.file_name), truth, predictions, threshold)
+        (folder / f"{Path(tile.file_name).stem}.jpg").write_bytes(jpeg(picture, quality=92))
 
 
-def _draw(sample: DetDataSample, truth: NDArray[np.float32]) -> NDArray[np.uint8]:
-    image = cv2.cvtColor(cv2.imread(sample.img_path), cv2.COLOR_BGR2RGB).astype(np.uint8)
-    predictions = sample.pred_instances[sample.pred_instances.scores > MIN_SCORE]
-    return side_by_side(image, truth, predictions.bboxes.float().cpu().numpy(), MIN_SCORE)
+def _read(path: Path | str) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 @HOOKS.register_module()
 class ValidationPictureHook(Hook):
-    """Hook that logs pictures of a few tiles, from dense to sparse ones, at each validation (TensorBoard: images).
+    """Hook that logs pictures of a few tiles at each validation (TensorBoard: images).
 
     Args:
-        tiles: number of tiles.
+        tiles: Number of tiles.
     """
 
     def __init__(self, tiles: int = 4) -> None:
@@ -47,12 +63,18 @@ class ValidationPictureHook(Hook):
         self.truth: dict[Any, NDArray[np.float32]] = {}
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Choose the tiles once, evenly spaced in the order of their number of boxes. Empty tiles are excluded."""
+        """Choose the tiles at the first validation, evenly from the densest to the sparsest; skip empty ones."""
         if self.truth:
             return
-        # only rank 0 draws, and it receives every world_size-th sample
-        truth = _truth_by_image(runner.val_dataloader.dataset, step=get_world_size())
-        densest_first = sorted((image for image in truth if len(truth[image])), key=lambda image: -len(truth[image]))
+        dataset = runner.val_dataloader.dataset
+        # only rank 0 draws, and it sees one sample of world_size
+        infos = map(dataset.get_data_info, range(0, len(dataset), get_world_size()))
+        truth = {
+            info["img_id"]: np.array([instance["bbox"] for instance in info["instances"]], np.float32)
+            for info in infos
+            if info["instances"]
+        }
+        densest_first = sorted(truth, key=lambda image: -len(truth[image]))
         number = len(densest_first)
         ranks = np.linspace(0, number - 1, min(self.tiles, number)).round().astype(int)
         self.truth = {image: truth[image] for image in (densest_first[rank] for rank in ranks)}
@@ -63,27 +85,7 @@ class ValidationPictureHook(Hook):
         """Draw the chosen tiles of this batch."""
         for sample in outputs or ():
             if sample.img_id in self.truth:
-                picture = _draw(sample, self.truth[sample.img_id])
+                predictions = sample.pred_instances[sample.pred_instances.scores >= MIN_SCORE]
+                detections = predictions.bboxes.float().cpu().numpy()
+                picture = side_by_side(_read(sample.img_path), self.truth[sample.img_id], detections, MIN_SCORE)
                 runner.visualizer.add_image(f"val_{Path(sample.img_path).stem}", picture, runner.iter)
-
-
-@HOOKS.register_module()
-class PictureFolderHook(Hook):
-    """Hook that writes a picture of every test tile to a folder, which is created if it does not exist."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
-        self.truth: dict[Any, NDArray[np.float32]] = {}
-
-    def before_test(self, runner: Runner) -> None:
-        """Create the folder and read the ground truth."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.truth = _truth_by_image(runner.test_dataloader.dataset)
-
-    def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[DetDataSample] | None = None
-    ) -> None:
-        """Write the pictures of this batch as JPEG files."""
-        for sample in outputs or ():
-            path = self.folder / f"{Path(sample.img_path).stem}.jpg"
-            path.write_bytes(jpeg(_draw(sample, self.truth[sample.img_id]), quality=92))

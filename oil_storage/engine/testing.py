@@ -66,7 +66,6 @@ def evaluate_checkpoint(
     split: str,
     tta: bool = False,
     launcher: str = "none",
-    show_dir: Path | None = None,
     out: Path | None = None,
     options: Sequence[str] = (),
 ) -> Tested | None:
@@ -78,9 +77,8 @@ def evaluate_checkpoint(
         split: ``val`` or ``test``.
         tta: use test-time augmentation.
         launcher: ``none``, ``pytorch`` or ``slurm``.
-        show_dir: folder for pictures of detections and ground truth.
-        out: pickle file for the predictions.
-        options: overrides of the config, for the record.
+        out: pickle of the predictions.
+        options: overrides that ``cfg`` was read with, for the record.
 
     Returns:
         Tested | None: the result in the first process, None in the others.
@@ -106,8 +104,6 @@ def evaluate_checkpoint(
     cfg.load_from, cfg.resume = str(path), False
     if tta:
         use_tta(cfg)
-    if show_dir is not None:
-        cfg.default_hooks.picture_folder = {"type": "PictureFolderHook", "folder": str(show_dir)}
     remove_partial(Path(cfg.work_dir))
 
     runner = ConciseRunner.from_cfg(cfg)

@@ -24,7 +24,7 @@ from oil_storage.files import remove_partial, sha256, write_bytes, write_json, w
 from oil_storage.georeference import sidecars
 from oil_storage.imagery import open_scene
 from oil_storage.inference.scene_detections import FinishedScene, MadeBy, RunSummary, SceneDetections, summarise
-from oil_storage.inference.scene_files import FORMATS, scene_page, scene_picture, write_formats
+from oil_storage.inference.scene_files import FORMATS, index_page, scene_page, scene_picture, write_formats
 from oil_storage.parallel import one_behind
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 RECORD, PAGE = ".summary.json", ".html"
 """Endings of a scene's record and page; the record is written last."""
-PICTURES, SUMMARY = "pictures", "summary.json"
+PICTURES, SUMMARY, INDEX = "pictures", "summary.json", "index.html"
 """Names in the output folder; pictures have their own folder, so that they are not mistaken for scenes."""
 OVERLAP = 128
 """Overlap of neighbouring tiles in pixels; larger than nearly all tanks, so that some tile contains each of them."""
@@ -55,12 +55,14 @@ def detect_scenes(
         checkpoint: see :class:`oil_storage.inference.scene_detector.SceneDetector`.
         scenes: image files; their names without suffix must be unique.
         out: output folder; created if it does not exist.
-        html: write an HTML page for each scene.
+        html: write an HTML page for each scene, and ``index.html`` with links to them.
         **options: keyword arguments of ``SceneDetector``.
 
     Raises:
         UserError: the detector cannot be built, or the results cannot be written.
     """
+    if html and (named := [scene for scene in scenes if scene.stem == Path(INDEX).stem]):
+        raise UserError(f"{named[0]}: its page would be {INDEX}, the list of scenes; rename the scene")
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     cfg = load_config(config)
     request = _request(cfg, checkpoint, html, options)
@@ -209,6 +211,10 @@ class OutputFolder:
         summary = RunSummary(made_by=made_by or records[0].made_by, scenes=list(records), left_out=left_out)
         if os.environ.get("RANK", "0") == "0":
             write_json(self.path / SUMMARY, summary.model_dump(mode="json", exclude_unset=True))
+            if self.request.html or (self.path / INDEX).exists():
+                names = sorted(path.name.removesuffix(RECORD) for path in self.path.glob(f"*{RECORD}"))
+                finished = [record for name in names if (record := self._record(name)) is not None]
+                write_text(self.path / INDEX, index_page(finished, left_out))
         return summary
 
 

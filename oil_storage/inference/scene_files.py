@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,7 @@ from oil_storage.drawing import PREDICTION, draw_boxes, jpeg
 from oil_storage.files import write_bytes
 from oil_storage.georeference import PIXELS
 from oil_storage.imagery import SceneImage
-from oil_storage.inference.scene_detections import NOTE, SceneDetections, SceneSummary
+from oil_storage.inference.scene_detections import NOTE, FinishedScene, SceneDetections, SceneSummary
 from oil_storage.reporting.pages import jpeg_uri, render
 
 LONGEST = 4096
@@ -152,3 +152,14 @@ def scene_page(image: SceneImage, detections: SceneDetections, summary: SceneSum
         "leaflet_css": (leaflet / "leaflet.css").read_text(encoding="utf-8"),
     }
     return render("scene.html", content)
+
+
+def index_page(scenes: Sequence[FinishedScene], left_out: Mapping[str, str]) -> str:
+    """Return a self-contained HTML page that lists scenes, with links to their pages.
+
+    Args:
+        scenes: finished scenes of the output folder.
+        left_out: why scenes failed, by path.
+    """
+    tanks = sum(scene.tanks for scene in scenes)
+    return render("index.html", {"scenes": scenes, "tanks": tanks, "left_out": left_out})

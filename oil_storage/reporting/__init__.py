@@ -1,1 +1,1 @@
-"""From measured runs to the tables that people read."""
+"""Write tables and HTML pages of results."""

@@ -1,4 +1,4 @@
-"""The audit as a page that stands alone."""
+"""Write the result of an audit as a self-contained page."""
 
 from collections import Counter
 from pathlib import Path
@@ -18,9 +18,9 @@ from oil_storage.reporting.pages import jpeg_uri, png_uri, render
 RANDOM_BOXES = 96
 SUSPECTS = 64
 FAULTY = 8
-"""Scenes with a fault that are shown as written and mended."""
+"""Maximum number of scenes with a fault that are shown as written and corrected."""
 FINDINGS = 500
-"""So many are listed; the others are counted."""
+"""Maximum number of listed findings; the others are only counted."""
 SIZE_BINS = range(0, 129, 4)
 
 
@@ -28,10 +28,10 @@ def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "
     """Write the page.
 
     Args:
-        path: the HTML file.
-        source: folder that was audited.
-        inspected: result of the audit.
-        coverage: how many boxes a config's anchors can match, in lines.
+        path: HTML file to write.
+        source: Audited folder.
+        inspected: Result of the audit.
+        coverage: Text on how many boxes the anchors of a config can match.
     """
     images = {scene.scene_id: scene.image for scene in inspected.scenes}
     suspects = [suspect for suspect in inspected.suspects if suspect.scene_id in images][:SUSPECTS]
@@ -64,12 +64,12 @@ def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "
 
 
 def _undone(inspected: Inspected) -> list[tuple[str, Fault, str, str]]:
-    """Draw boxes of some scenes with a fault, as written and with the fault undone.
+    """Draw boxes of some scenes with a fault, as written and with the fault corrected.
 
-    Boxes that do not lie in the image then, wild ones among them, are left out.
+    Boxes that lie outside the image after the correction are left out.
 
     Returns:
-        list: scene, fault, and both pictures.
+        list: Scene, fault and both pictures.
     """
     scenes = {scene.scene_id: scene for scene in inspected.scenes}
     faults = {name: fault_of(name, inspected.alignment) for name in scenes if name in inspected.written}
@@ -95,7 +95,7 @@ def _random_boxes(inspected: Inspected) -> list[Crop]:
 
 
 def _plots(inspected: Inspected) -> list[tuple[str, str]]:
-    """Plot sizes, densities and positions; returns titles and pictures."""
+    """Plot sizes, densities and positions; return titles and pictures."""
     from matplotlib.figure import Figure
 
     scenes = [scene for scene in inspected.scenes if len(scene.boxes)]
@@ -108,9 +108,9 @@ def _plots(inspected: Inspected) -> list[tuple[str, str]]:
     figures = [Figure(figsize=(4.2, 3), layout="constrained") for _ in range(3)]
     sizes, densities, positions = (figure.subplots() for figure in figures)
     sizes.hist(sides, bins=SIZE_BINS, color="#4a6fa5")
-    sizes.set_xlabel("side of a box, px")
+    sizes.set(xlabel="side of a box, px", ylabel="boxes")
     densities.hist([len(scene.boxes) for scene in inspected.scenes], bins=20, color="#4a6fa5")
-    densities.set_xlabel("boxes in a scene")
+    densities.set(xlabel="boxes in a scene", ylabel="scenes")
     positions.imshow(np.histogram2d(y, x, bins=16, range=((0, 1), (0, 1)))[0], cmap="viridis")
-    positions.set(xticks=[], yticks=[], xlabel="boxes in each part of the scenes, brighter is more")
+    positions.set(xticks=[], yticks=[], xlabel="boxes in each part of the scenes (brighter: more)")
     return list(zip(("Sizes", "Densities", "Positions"), map(png_uri, figures), strict=True))

@@ -1,4 +1,4 @@
-"""Experiments side by side: which detector is better, by how much, and whether that could be chance."""
+"""Compare experiments: rank them by scene F1, and state how large and how certain the differences are."""
 
 import csv
 import io
@@ -21,48 +21,54 @@ from oil_storage.reporting.scored_run import ScoredRun
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HEADER = (
-    *("experiment", "runs", "seeds", "started from", "scene AP", "AP, 95 %", "less AP than the best"),
-    *("scene AP50", "AP50, 95 %", "F1", "F1, 95 %", "less F1 than the best", "score threshold", "tiles", "tile AP"),
-    *("iterations", "training, min", "M parameters", "s a tile", "hardware"),
+SCORES = (
+    *("experiment", "F1", "F1, 95 %", "F1 below the best", "AP", "AP, 95 %", "AP below the best", "AP50", "AP50, 95 %"),
+    "score threshold",
 )
+"""Columns of the figures of whole scenes."""
+RUNS = (
+    *("runs", "seeds", "first weights", "tiles", "tile AP", "iterations", "training, min", "M parameters"),
+    *("s per tile", "hardware"),
+)
+"""Columns of what was trained and what it costs."""
+HEADER = SCORES + RUNS
 DASH = "-"
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Runs, at least one, that differ in their seed or fold alone."""
+    """One or more runs that differ only in seed or fold."""
 
     runs: Sequence[ScoredRun]
 
     @property
     def name(self) -> str:
-        """Name of the config; the folders tell experiments with one config apart."""
+        """Name of the config; several experiments can share it."""
         return self.runs[0].config
 
     @property
     def scored(self) -> list[Scored]:
-        """Scenes of each run, and the threshold of its F1."""
+        """Scenes and score threshold of each run."""
         return [(run.scenes, run.figures.threshold or 0.0) for run in self.runs]
 
     def values(self, figure: str) -> list[float]:
-        """Return a figure of the runs that have it."""
+        """Return the values of a figure; runs without it are left out."""
         values = (getattr(run.figures, figure) for run in self.runs)
         return [float(value) for value in values if value is not None]
 
     def mean(self, figure: str) -> float:
-        """Return the mean of a figure over the runs; 0 where none has it."""
+        """Return the mean of a figure over the runs; 0 if none has it."""
         return mean(self.values(figure) or [0.0])
 
 
 def experiments(runs: Sequence[ScoredRun]) -> list[Experiment]:
-    """Group runs by experiment, the best scene AP first.
+    """Group runs by experiment, the best scene F1 first.
 
     Raises:
-        UserError: one run named twice, or experiments scored on different scenes.
+        UserError: If a run is named twice, or the experiments were scored on different scenes or boxes.
     """
     if len({run.folder.resolve() for run in runs}) < len(runs):
-        raise UserError("a run is named twice")
+        raise UserError("a run is named twice; name each run once")
     grouped: dict[tuple[str, ...], list[ScoredRun]] = {}
     for run in runs:
         grouped.setdefault(run.experiment, []).append(run)
@@ -70,18 +76,18 @@ def experiments(runs: Sequence[ScoredRun]) -> list[Experiment]:
     for other in others:
         if {run.truth for run in other.runs} != {run.truth for run in first.runs}:
             raise UserError(
-                f"{other.runs[0].folder} and {first.runs[0].folder} were scored on different scenes or boxes; only "
-                "experiments on the same, in the same folds, can be compared"
+                f"{other.runs[0].folder}: was scored on different scenes or boxes than {first.runs[0].folder}; "
+                "compare experiments on the same scenes and folds"
             )
-    return sorted([first, *others], key=lambda experiment: -experiment.mean("ap"))
+    return sorted([first, *others], key=lambda experiment: (-experiment.mean("f1"), -experiment.mean("ap")))
 
 
 def rows(compared: Sequence[Experiment], known: Mapping[str, ConfigResults]) -> list[list[str]]:
-    """Make a row for each experiment, under :data:`HEADER`.
+    """Make a row for each experiment, with the columns of :data:`HEADER`.
 
     Args:
-        compared: see :func:`experiments`.
-        known: what is recorded of each config, see :func:`oil_storage.reporting.results.read`.
+        compared: Experiments, the best first; see :func:`experiments`.
+        known: Recorded results of each config; see :func:`oil_storage.reporting.results.read`.
     """
     return [_row(experiment, compared[0], known) for experiment in compared]
 
@@ -94,19 +100,19 @@ def _row(experiment: Experiment, best: Experiment, known: Mapping[str, ConfigRes
     spans = runs[0].figures.intervals if len(runs) == 1 else intervals(experiment.scored)
     behind = {} if experiment is best else differences(experiment.scored, best.scored)
     figures = []
-    for key in ("ap", "ap50", "f1"):
+    for key in ("f1", "ap", "ap50"):
         ends = [None if end is None or math.isnan(end) else end for end in spans[key]]
         figures += [_mean_and_spread(experiment.values(key)), span(ends) or DASH]
         if key != "ap50":
             less = best.mean(key) - experiment.mean(key)
-            figures.append("the best" if experiment is best else _behind(less, *behind[key]))
+            figures.append("the best" if experiment is best else _difference(less, *behind[key]))
     return [
         experiment.name,
+        *figures,
+        _each(f"{run.figures.threshold:.3f}{', chosen here' if run.chosen_here else ''}" for run in runs),
         ", ".join(str(run.folder) for run in runs),
         _each(by.seed for by in trained),
         _each(by.initialised for by in trained),
-        *figures,
-        _each(f"{run.figures.threshold:.3f}{', best here' if run.chosen_here else ''}" for run in runs),
         runs[0].tiles or DASH,
         _mean_and_spread([run.tile_ap for run in runs if run.tile_ap is not None]),
         _each(by.iterations for by in trained),
@@ -118,45 +124,49 @@ def _row(experiment: Experiment, best: Experiment, known: Mapping[str, ConfigRes
 
 
 def _mean_and_spread(values: Sequence[float]) -> str:
-    """Format the mean of values, and the standard deviation of several."""
+    """Format the mean of values, with the standard deviation if there are several."""
     if not values:
         return DASH
     return shown(mean(values)) + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
 
 
 def _each(values: Iterable[object]) -> str:
+    """List the distinct values."""
     return ", ".join(dict.fromkeys(str(value) for value in values if value is not None)) or DASH
 
 
-def _behind(less: float, low: float, high: float) -> str:
-    """Format by how much a figure lies below the best experiment's, and whether scenes drawn anew could turn it."""
+def _difference(less: float, low: float, high: float) -> str:
+    """Format the difference to the best experiment, its interval, and whether it may be chance."""
     if math.isnan(low):
         return f"{less:.3f}, may be chance"
     return f"{less:.3f} ({low:.3f} to {high:.3f}){', may be chance' if low <= 0 <= high else ''}"
 
 
 def write_comparison(out: Path, runs: Sequence[ScoredRun], known: Mapping[str, ConfigResults], split: str) -> str:
-    """Write the comparison as ``comparison.md``, ``.csv`` and ``.html``, and the curves; returns the Markdown.
+    """Write ``comparison.md``, ``.csv`` and ``.html``, and the plot of the curves.
 
-    Columns in which no experiment has anything are left out of the Markdown and of the page.
+    The Markdown and the page leave out columns without values.
+
+    Returns:
+        str: The Markdown table.
     """
     compared = experiments(runs)
     cells = rows(compared, known)
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([HEADER, *cells])
-    filled_columns = [column for column in zip(HEADER, *cells, strict=True) if set(column[1:]) != {DASH}]
-    header, *filled = zip(*filled_columns, strict=True)
+    filled = {name: column for name, *column in zip(HEADER, *cells, strict=True) if set(column) != {DASH}}
     curves = _curves(compared)
     scenes = {scene.result.scene_id: scene.result for run in compared[0].runs for scene in run.scenes}
     content = {
         "split": split if any(run.tiles for run in runs) else None,
+        "experiments": len(compared),
         "scenes": len(scenes),
         "tanks": sum(len(scene.truth) for scene in scenes.values()),
-        "header": header,
-        "rows": filled,
+        "tables": {"Scores": SCORES, "Runs and costs": ("experiment", *RUNS)},
+        "filled": filled,
         "curves": png_uri(curves),
     }
-    markdown = markdown_table(header, filled)
+    markdown = markdown_table(list(filled), list(zip(*filled.values(), strict=True)))
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "comparison.md", markdown)
     write_text(out / "comparison.csv", table.getvalue())

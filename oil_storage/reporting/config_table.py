@@ -1,4 +1,4 @@
-"""The table of all configs: what each is, costs, has learnt and reached."""
+"""Make the table of all configs: descriptions, costs, learning checks and validation scores."""
 
 import ast
 from collections import Counter
@@ -12,7 +12,7 @@ from oil_storage.reporting.formatting import brief, markdown_table
 
 DASH = "-"
 MARK = r"\*"
-"""Mark of seconds that were measured on other hardware; twice for a third one."""
+"""Mark of times measured on the second hardware; repeated for the third, and so on."""
 HEADER = (
     *("config", "what", "M parameters", "GFLOPs", "s, training", "s, inference", "CUDA, images/s", "learns"),
     *("val AP", "val AP50"),
@@ -20,11 +20,11 @@ HEADER = (
 
 
 def config_table(configs: Path, known: Mapping[str, ConfigResults]) -> str:
-    """Make a table of a line for each config, in Markdown; a dash where nothing is measured.
+    """Make a Markdown table with a row for each config; a dash marks what was not measured.
 
     Args:
-        configs: folder of the leaves; the first line of a leaf's docstring says what it is.
-        known: see :func:`oil_storage.reporting.results.read`.
+        configs: Folder of config files; the first line of a file's docstring describes the config.
+        known: Recorded results of each config; see :func:`oil_storage.reporting.results.read`.
     """
     hardware = _commonest_first(content.speed.hardware for content in known.values() if content.speed)
     gpus = _commonest_first(content.cuda.hardware for content in known.values() if content.cuda)
@@ -66,7 +66,7 @@ def _learnt(content: ConfigResults) -> str:
 
 
 def _ap(content: ConfigResults) -> list[str]:
-    """Average AP and AP50 over seeds, on the validation scenes of the data that was recorded first, without TTA."""
+    """Average AP and AP50 over seeds on the val split of the first recorded data set, without TTA."""
     runs = [run for run in content.runs if run.split == "val" and not run.tta]
     runs = [run for run in runs if run.data.annotations_sha256 == runs[0].data.annotations_sha256]
     cells = []

@@ -1,4 +1,4 @@
-"""Format figures for people: numbers, intervals, tables."""
+"""Format numbers, intervals and tables."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,50 +13,50 @@ TILE_FIGURES = {
     "AP large": "mAP_l",
     "AR": "AR",
 }
-"""Names of the figures of tiles in tables, and in :func:`oil_storage.evaluation.dense_coco.score`."""
+"""Labels of the figures of tiles, and their names in :func:`oil_storage.evaluation.dense_coco.score`."""
 
 
 def shown(value: float | None, digits: int = 3) -> str:
-    """Format a figure; a dash where there is none."""
+    """Format a figure; None becomes a dash."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
 def brief(value: float) -> str:
-    """Format a figure's first two digits, without an exponent: 0.18, 8.4, 150."""
+    """Round a figure to two significant digits, without an exponent: 0.18, 8.4, 150."""
     return f"{float(f'{value:.2g}'):g}"
 
 
 def span(ends: Sequence[float | None] | None) -> str:
-    """Format both ends of an interval; an empty text where there is none."""
+    """Format an interval; a missing end gives an empty text."""
     return "" if not ends or None in ends else f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Make a Markdown table; a vertical bar in a cell is escaped."""
+    """Make a Markdown table; vertical bars in cells are escaped."""
     escaped = [[cell.replace("|", r"\|") for cell in row] for row in rows]
     return "".join(f"| {' | '.join(row)} |\n" for row in [header, ["---"] * len(header), *escaped])
 
 
 def tile_table(metrics: Mapping[str, float | None]) -> str:
-    """List the figures of tiles, a line each."""
+    """List the figures of tiles, one per line."""
     return "\n".join(f"{name:<10}{shown(metrics[metric_key(key)])}" for name, key in TILE_FIGURES.items())
 
 
 def scene_table(figures: Figures) -> str:
-    """List the most important figures of whole scenes, a line each, with 95 % intervals."""
+    """List the main figures of whole scenes with 95 % intervals, one per line."""
     keys = {"AP": "ap", "AP50": "ap50", "F1": "f1", "precision": "precision", "recall": "recall"}
     lines = [
         f"{name:<10}{shown(getattr(figures, key))}   {span(figures.intervals.get(key))}".rstrip()
         for name, key in keys.items()
     ]
     if figures.threshold is None:
-        return "\n".join([*lines[:2], "no score threshold, which F1 needs; tools/test.py --split val chooses one"])
+        return "\n".join([*lines[:2], "no F1 without a score threshold; tools/test.py --split val chooses one"])
     return "\n".join(
         [
             *lines,
             f"score threshold {figures.threshold:.3f}; count error per scene: MAE {shown(figures.count_mae, 1)}, "
             f"bias {figures.count_bias or 0:+.1f}",
-            f"right detections: centres off by {shown(figures.centre_px, 1)} px, diameters by "
-            f"{shown(figures.diameter_px, 1)} px",
+            f"right detections: centre error {shown(figures.centre_px, 1)} px, "
+            f"diameter error {shown(figures.diameter_px, 1)} px",
         ]
     )

@@ -1,4 +1,4 @@
-"""Pages that stand alone: templates of this folder, with pictures inside."""
+"""Render self-contained HTML pages from the templates of this package."""
 
 import base64
 import io
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def render(template: str, content: Mapping[str, Any]) -> str:
-    """Fill a template of ``templates/`` with ``content`` and this package's ``version``."""
+    """Render a template of ``templates/`` with ``content`` and the package's ``version``."""
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     environment = Environment(loader=PackageLoader("oil_storage.reporting"), autoescape=select_autoescape())
@@ -24,7 +24,7 @@ def render(template: str, content: Mapping[str, Any]) -> str:
 
 
 def jpeg_uri(pixels: NDArray[np.uint8]) -> str:
-    """Return RGB pixels ``(H, W, 3)`` as a data URI; empty where there are none."""
+    """Return RGB pixels ``(H, W, 3)`` as a data URI; empty if there are no pixels."""
     return _uri(jpeg(pixels), "jpeg") if pixels.size else ""
 
 

@@ -1,4 +1,4 @@
-"""Committed results, ``results/<config>.json``, the log of test splits, and the tables that README shows of them."""
+"""Record results in ``results/<config>.json``, log tests, and make the tables of the documentation."""
 
 import csv
 import logging
@@ -14,41 +14,41 @@ from oil_storage.files import sha256
 from oil_storage.reporting.formatting import TILE_FIGURES, markdown_table, shown, span
 
 COLUMNS = ("AP", "AP50", "AP75", "AP small", "AP medium")
-"""Columns for figures of tiles, see :data:`oil_storage.reporting.formatting.TILE_FIGURES`."""
+"""Columns of figures of tiles; see :data:`oil_storage.reporting.formatting.TILE_FIGURES`."""
 PUBLISHED_COLUMNS = {"AP, published rules": "mAP", "AP50, published rules": "mAP_50"}
-"""Columns for figures of tiles by the published rules, see :mod:`oil_storage.evaluation.dense_coco`."""
+"""Columns of figures of tiles by the published rules; see :mod:`oil_storage.evaluation.dense_coco`."""
 SCENE_COLUMNS = {"scene AP": "ap", "scene AP50": "ap50", "F1": "f1"}
-"""Columns for figures of whole scenes, with 95 % intervals, see :class:`oil_storage.figures.Figures`."""
+"""Columns of figures of whole scenes with 95 % intervals; see :class:`oil_storage.figures.Figures`."""
 HEADER = (
     *("config", "first weights", "data", "split", "seed", *COLUMNS, *PUBLISHED_COLUMNS, *SCENE_COLUMNS),
     *("training", "hardware", "commit"),
 )
 BRIEF = ("config", "data", "split", "seed", "AP", "AP50", "F1", "training")
-"""Columns of README's table."""
+"""Columns of the table in README."""
 RECORDED = {
     *("ap", "ap50", "ap75", "ar", "voc_ap", "threshold", "precision", "recall", "f1", "count_mae", "count_bias"),
     *("count_r2", "iou", "centre_px", "diameter_px", "intervals", "lost_ap50"),
 }
-"""Figures of whole scenes that are committed."""
+"""Figures of whole scenes that results files contain."""
 
 LOG = Path("results/test_log.csv")
-"""Every look at a test split: what is chosen after many looks is chosen on them."""
+"""Log of every test on a test split: choices after many tests overfit the split."""
 logger = logging.getLogger(__name__)
 
 
 def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
-    """Read what a run has scored.
+    """Read the score of a trained and tested run.
 
     Args:
-        work_dir: folder of ``tools/train.py``, in which ``tools/test.py --split`` has left ``<split>/metrics.json``.
+        work_dir: Work dir of ``tools/train.py`` with ``<split>/metrics.json`` of ``tools/test.py``.
         split: ``val`` or ``test``.
 
     Returns:
-        tuple: name of the config, and the run.
+        tuple: Name of the config, and the run.
 
     Raises:
-        UserError: the run was not tested on that split, or the test was of something else: another checkpoint than
-            stands there, other data than it was trained on, or a config changed with ``--cfg-options``.
+        UserError: If the run was not tested on this split, or the test used another checkpoint, other data than the
+            training, or a config changed with ``--cfg-options``.
     """
     path = work_dir / split / "metrics.json"
     again = f"run tools/test.py with --split {split} --work-dir {work_dir}"
@@ -57,18 +57,19 @@ def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
     record = TestRecord.load(path)
     checkpoint, trained = Path(record.checkpoint), record.trained
     if checkpoint.resolve().parent != work_dir.resolve():
-        raise UserError(f"{path}: scores {checkpoint}, which is not of {work_dir}; {again}")
+        raise UserError(f"{path}: has the score of {checkpoint}, which is not in {work_dir}; {again}")
     if not checkpoint.is_file() or sha256(checkpoint) != record.checkpoint_sha256:
-        raise UserError(f"{path}: scores a {checkpoint} that is not there any more; {again}")
+        raise UserError(f"{path}: has the score of {checkpoint}, which was replaced or deleted since; {again}")
     if not trained or not trained.data:
-        raise UserError(f"{checkpoint}: does not tell on what data it was trained; train it again to record it")
-    if record.changes and record.cfg_options:  # without options the config has changed, which all can read
-        raise UserError(f"{path}: not tested as it was trained: {record.changes[0]}; {again}, as it was trained")
+        raise UserError(f"{checkpoint}: has no record of its training data; train again to record the run")
+    if record.changes and record.cfg_options:  # a changed config file is visible to everyone
+        raise UserError(
+            f"{path}: tested with other settings than trained: {record.changes[0]}; {again} without --cfg-options"
+        )
     if record.data.sha256 != trained.data.sha256:
         raise UserError(
-            f"{path}: scores on data that was prepared otherwise than what the run was trained on (split seed "
-            f"{record.data.split_seed}, trained on {trained.data.split_seed});\n"
-            "prepare it as it was, or train again"
+            f"{path}: tested on other prepared data (split seed {record.data.split_seed}) than trained on (split seed "
+            f"{trained.data.split_seed});\nprepare the data of the training again, or train again"
         )
     return trained.config, RecordedRun(
         data=record.data,
@@ -89,25 +90,25 @@ def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
 
 
 def read(results: Path) -> dict[str, ConfigResults]:
-    """Read what is known of each config, by its name.
+    """Read the recorded results of each config, by its name.
 
     Raises:
-        UserError: a file is damaged.
+        UserError: If a file is damaged.
     """
     known = {path.stem: ConfigResults.load(path) for path in sorted(results.glob("*.json"))}
     for name, content in known.items():
         if content.config != name:
-            raise UserError(f"{results / name}.json: holds results of {content.config!r}; take it from git again")
+            raise UserError(f"{results / name}.json: has the results of {content.config!r}; restore it from git")
     return known
 
 
 def record(results: Path, config: str, **parts: Stored | Sequence[Stored]) -> Path:
-    """Write what was measured of a config, beside what else is known of it; return the file.
+    """Update the results file of a config, and return its path.
 
     Args:
-        results: folder of all configs' files.
-        config: its name.
-        parts: attributes of :class:`oil_storage.figures.ConfigResults`.
+        results: Folder of the results files.
+        config: Name of the config.
+        parts: Attributes of :class:`oil_storage.figures.ConfigResults` to replace.
     """
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{config}.json"
@@ -117,34 +118,33 @@ def record(results: Path, config: str, **parts: Stored | Sequence[Stored]) -> Pa
 
 
 def replaced(runs: Sequence[RecordedRun], run: RecordedRun) -> list[RecordedRun]:
-    """Return ``runs`` with ``run`` in place of that of the same seed, data, split and views, in order.
+    """Add a run to sorted runs; it replaces a run with the same seed, data, split and views.
 
     Raises:
-        UserError: that one was trained for another number of iterations, so they are not one experiment.
+        UserError: If the run to replace was trained for another number of iterations.
     """
     others = []
     for other in runs:
-        # early records have no hash of their data, and its folder may be called otherwise
-        same_data = replace(other.data, name=run.data.name, sha256=other.data.sha256 or run.data.sha256) == run.data
+        same_data = replace(other.data, name=run.data.name) == run.data
         if not same_data or (other.split, other.seed, other.tta) != (run.split, run.seed, run.tta):
             others.append(other)
         elif other.iterations != run.iterations:
             raise UserError(
-                f"seed {run.seed} is recorded with {other.iterations} iterations, this run had {run.iterations};\n"
-                "record it elsewhere with --results, or take the other out first"
+                f"seed {run.seed}: is recorded with {other.iterations} iterations, but this run has {run.iterations};\n"
+                "record it in another folder with --results, or remove the other run first"
             )
-    return sorted([*others, run], key=lambda kept: (kept.data.name, kept.split, kept.seed or 0, kept.tta))
+    return sorted([*others, run], key=lambda run: (run.data.name, run.split, run.seed or 0, run.tta))
 
 
 def markdown(known: Mapping[str, ConfigResults], columns: Sequence[str] = HEADER) -> str:
-    """Make a table for each data set, a line a run; figures on different data are not to be compared.
+    """Make a Markdown table for each data set, with a row for each run.
 
     Args:
-        known: see :func:`read`.
-        columns: columns of the tables; with all of them, notes on changed configs follow.
+        known: Recorded results of each config; see :func:`read`.
+        columns: Columns of the tables; with all columns, notes on changed configs follow.
 
     Raises:
-        UserError: nothing is recorded.
+        UserError: If no run is recorded.
     """
     by_data: dict[tuple[Any, ...], list[Sequence[str]]] = {}
     notes = []
@@ -154,9 +154,9 @@ def markdown(known: Mapping[str, ConfigResults], columns: Sequence[str] = HEADER
             cells = dict(zip(HEADER, _cells(config, run), strict=True))
             by_data.setdefault(data, []).append([cells[column] for column in columns])
             if run.changes and columns == HEADER:
-                notes.append(f"`{config}` is tested otherwise than it was trained: {'; '.join(run.changes)}.\n")
+                notes.append(f"`{config}` is tested with other settings than trained: {'; '.join(run.changes)}.\n")
     if not by_data:
-        raise UserError("no run is recorded; name one: tools/report.py WORK_DIR")
+        raise UserError("no run is recorded; record one with tools/report.py WORK_DIR")
     tables = [markdown_table(columns, rows) for _, rows in sorted(by_data.items())]
     return "\n".join([*tables, *dict.fromkeys(notes)])
 
@@ -184,9 +184,9 @@ def _with_interval(figures: Figures | None, name: str) -> str:
 
 
 def log_test(config: Path, tested: TestRecord) -> None:
-    """Append a test to :data:`LOG`, if its config is one of the repository that the command is given in.
+    """Append a test to :data:`LOG` if the config is in the ``configs`` folder of the working directory.
 
-    A log that cannot be written causes a warning: the figures are worth more.
+    An unwritable log causes only a warning, so that the figures are not lost.
     """
     if Path("configs").resolve() not in config.resolve().parents or not LOG.parent.is_dir():
         return
@@ -210,6 +210,6 @@ def log_test(config: Path, tested: TestRecord) -> None:
         is_new = not LOG.exists()
         with LOG.open("a", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([row, row.values()] if is_new else [row.values()])
-        logger.info("logged in %s: a look at the test split", LOG)
+        logger.info("%s: logged this test on the test split", LOG)
     except OSError as error:
-        logger.warning("this test is not in %s: %s", LOG, error)
+        logger.warning("%s: cannot log this test: %s", LOG, error)

@@ -1,4 +1,4 @@
-"""Curves, bars and scatter of a score."""
+"""Plots of a score: curves, AP and errors by size, and counts."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,23 @@ if TYPE_CHECKING:
 
 BLUE, PALE, SAND, RED, GREY = "#4a6fa5", "#8aa6c8", "#c8b08a", "#b03a2e", "#999999"
 SIZE = (4.6, 3.4)
-"""Of a figure, inches."""
+"""Size of a figure in inches."""
+TITLES = {
+    "precision_recall": "Precision and recall",
+    "f1": "Scores at each threshold",
+    "ap_by_size": "AP by size of the tanks",
+    "errors_by_size": "Errors by size of the tanks",
+    "counts": "Detections and tanks per scene",
+}
+"""Titles of the plots on the page."""
 BIN_LABELS = ("< 8", "8-16", "16-32", "32-64", "64 +")
 
 
 def plots(curve: Curve, figures: Figures) -> "dict[str, Figure]":
-    """Plot the curve and the figures of a score, by the names of the plots.
+    """Plot the curve and the figures of a score.
 
-    Figures without a threshold have no plots of errors and counts.
+    Returns:
+        dict: Plots by name. Without a score threshold there are no plots of errors and counts.
     """
     from matplotlib.figure import Figure
 
@@ -34,10 +43,10 @@ def plots(curve: Curve, figures: Figures) -> "dict[str, Figure]":
 
 
 def _precision_recall(axes: Any, curve: Curve, figures: Figures) -> None:
-    """Plot precision over recall, and the point of the threshold."""
+    """Plot precision over recall, and mark the score threshold."""
     axes.plot(curve.recall, curve.precision, color=BLUE)
     if figures.precision is not None and figures.recall is not None:
-        label = f"score {figures.threshold:.2f}"
+        label = f"score threshold {figures.threshold:.3f}"
         axes.plot(figures.recall, figures.precision, "o", color=RED, label=label)
         axes.legend(loc="lower left")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
@@ -65,7 +74,7 @@ def _ap_by_size(axes: Any, curve: Curve, figures: Figures) -> None:
 
 
 def _errors_by_size(axes: Any, curve: Curve, figures: Figures) -> None:
-    """Plot numbers of errors by kind in each size bin."""
+    """Plot the number of errors of each kind in each size bin."""
     base = [0] * len(BINS)
     for kind, colour in zip(Kind, (BLUE, PALE, SAND, RED, GREY), strict=True):
         counts = [figures.errors_by_size[name][kind] for name in BINS]
@@ -77,10 +86,10 @@ def _errors_by_size(axes: Any, curve: Curve, figures: Figures) -> None:
 
 
 def _counts(axes: Any, curve: Curve, figures: Figures) -> None:
-    """Plot the detections over the tanks of each scene."""
+    """Plot the number of detections over the number of tanks of each scene."""
     tanks = [scene.tanks for scene in figures.scenes.values()]
     detections = [scene.found for scene in figures.scenes.values()]
     limit = max([*tanks, *detections, 1]) * 1.05
     axes.plot([0, limit], [0, limit], color=GREY, linewidth=1)
     axes.plot(tanks, detections, "o", color=BLUE, markersize=4)
-    axes.set(xlabel="tanks in a scene", ylabel="found", xlim=(0, limit), ylim=(0, limit))
+    axes.set(xlabel="tanks in a scene", ylabel="detections in a scene", xlim=(0, limit), ylim=(0, limit))

@@ -1,4 +1,4 @@
-"""Report of a score: curves, galleries of the worst boxes, and one page that stands alone."""
+"""Report of a score: curves, galleries of the worst boxes, and a self-contained page."""
 
 import csv
 import io
@@ -24,32 +24,32 @@ from oil_storage.reporting.pages import jpeg_uri, png, png_uri, render
 PAGE, SUSPECTS = "report.html", "suspect_labels.csv"
 
 ROWS = {
+    "F1": "f1",
+    "precision": "precision",
+    "recall": "recall",
+    "score threshold": "threshold",
     "AP": "ap",
     "AP50": "ap50",
     "AP75": "ap75",
     "AP, Pascal VOC (area)": "voc_ap",
     "AP, Pascal VOC (11 points)": "voc_ap_11",
     "AR": "ar",
-    "score threshold": "threshold",
-    "precision": "precision",
-    "recall": "recall",
-    "F1": "f1",
-    "tanks a scene: mean absolute error": "count_mae",
-    "tanks a scene: bias": "count_bias",
-    "tanks a scene: R2": "count_r2",
+    "count error per scene: MAE": "count_mae",
+    "count error per scene: bias": "count_bias",
+    "count per scene: R2": "count_r2",
     "IoU of right detections": "iou",
-    "error of the centre, px": "centre_px",
-    "error of the diameter, px": "diameter_px",
-    "bias of the diameter, px": "diameter_bias_px",
-    "error of the centre, m": "centre_m",
-    "error of the diameter, m": "diameter_m",
+    "centre error, px": "centre_px",
+    "diameter error, px": "diameter_px",
+    "diameter bias, px": "diameter_bias_px",
+    "centre error, m": "centre_m",
+    "diameter error, m": "diameter_m",
 }
-"""Figures on the page, and their names in :class:`oil_storage.figures.Figures`."""
+"""Labels of the figures on the page, and their names in :class:`oil_storage.figures.Figures`."""
 GALLERY_BOXES = 48
-"""Boxes of a gallery, at most."""
+"""Maximum number of boxes in a gallery."""
 
 PictureOf = Callable[[str, Sequence[float]], tuple[Path, tuple[int, int]] | None]
-"""Finds, for a scene and a box, an image that shows the box and the image's origin in the scene; None for none."""
+"""Find an image that shows a box of a scene, and the image's origin in the scene; None if there is no image."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class GalleryBox:
     """A box that a person should look at.
 
     Attributes:
-        scene_id: of the scene.
-        box: xyxy, pixels of the scene.
-        value: score of a false detection, side in pixels of a missed object, IoU of a right detection.
-        truth: the object that it was matched with; None where there is none.
+        scene_id: Name of the scene.
+        box: Box as xyxy, in pixels of the scene.
+        value: Score of a false positive, side of a missed object in pixels, or IoU of a right detection.
+        truth: Labelled box that the detection matches; None without a match.
     """
 
     scene_id: str
@@ -70,7 +70,7 @@ class GalleryBox:
 
 
 def false_positives(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
-    """List detections of nothing from ``threshold`` up, best score first: errors, or tanks without a label."""
+    """List detections that overlap no label, best scores first: errors, or tanks without a label."""
     boxes = [
         GalleryBox(scene.result.scene_id, scene.boxes[index].tolist(), float(scene.scores[index]))
         for scene in scenes
@@ -81,7 +81,7 @@ def false_positives(scenes: Iterable[Matched], threshold: float) -> list[Gallery
 
 
 def misses(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
-    """List objects that no detection from ``threshold`` up finds, the largest first."""
+    """List the objects that no detection at the score threshold matches, the largest first."""
     boxes = []
     for scene in scenes:
         matched = scene.at[0][scene.right & (scene.scores >= threshold)]
@@ -92,7 +92,7 @@ def misses(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
 
 
 def loosest(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
-    """List right detections, the least IoU first."""
+    """List right detections, the lowest IoU first."""
     boxes = []
     for scene in scenes:
         for index in np.flatnonzero(scene.right & (scene.scores >= threshold)):
@@ -103,7 +103,7 @@ def loosest(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
 
 
 def suspect_labels(boxes: Iterable[GalleryBox]) -> str:
-    """Write false positives as CSV; a person judges which are tanks without a label."""
+    """Format false positives as CSV; a person judges which are tanks without a label."""
     text = io.StringIO()
     rows = ((box.scene_id, *(round(value, 1) for value in box.box), round(box.value, 4)) for box in boxes)
     csv.writer(text, lineterminator="\n").writerows([CSV_COLUMNS, *rows])
@@ -111,7 +111,7 @@ def suspect_labels(boxes: Iterable[GalleryBox]) -> str:
 
 
 def from_tiles(folder: Path, scenes: Sequence[Matched]) -> PictureOf:
-    """Take pictures from a folder of tiles: of the tiles that show a box, the one that shows most around it."""
+    """Take pictures from a folder of tiles; each box gets the tile with the widest margin around it."""
     windows_by_scene = {scene.result.scene_id: scene.result.windows for scene in scenes}
 
     def picture_of(scene_id: str, box: Sequence[float]) -> tuple[Path, tuple[int, int]] | None:
@@ -127,7 +127,7 @@ def from_tiles(folder: Path, scenes: Sequence[Matched]) -> PictureOf:
 
 
 def from_scenes(images: Mapping[str, Path]) -> PictureOf:
-    """Take pictures from whole scenes; ``images`` holds the file of each."""
+    """Take pictures from whole scenes; ``images`` maps a scene's name to its file."""
     return lambda scene_id, _: (images[scene_id], (0, 0)) if scene_id in images else None
 
 
@@ -140,16 +140,16 @@ def write_report(
     picture_of: PictureOf,
     reading: Reading = DEFAULT_READING,
 ) -> None:
-    """Write plots, galleries, suspects and the page into ``folder``.
+    """Write plots, galleries, suspect labels and the page into ``folder``.
 
     Args:
-        folder: exists.
-        title: of the page.
-        facts: data and detector that were scored, in the order of the page.
-        scenes: from :func:`oil_storage.evaluation.matching.match_scenes`.
-        figures: of these scenes, from :func:`oil_storage.evaluation.scene_score.score_scenes`.
-        picture_of: finds pictures for the galleries.
-        reading: how the bands of these pictures become colours.
+        folder: Existing folder.
+        title: Title of the page.
+        facts: Data and detector that were scored, in the order of the page.
+        scenes: Matched scenes; see :func:`oil_storage.evaluation.matching.match_scenes`.
+        figures: Figures of these scenes; see :func:`oil_storage.evaluation.scene_score.score_scenes`.
+        picture_of: Function that finds pictures for the galleries.
+        reading: How the bands of these pictures become colours.
     """
     threshold = figures.threshold or 0.0
     plots = score_plots.plots(curve(scenes), figures)
@@ -159,22 +159,21 @@ def write_report(
     write_text(folder / SUSPECTS, suspect_labels(false))
     galleries = [
         ("false_positives", false, "Highest-scoring false positives", "Errors, or tanks without a label.", "score"),
-        ("misses", misses(scenes, threshold), "Largest tanks that were missed", "", "side in px"),
-        (
-            "loosest",
-            loosest(scenes, threshold),
-            "Right detections that fit worst",
-            "Red is the detection, green the label.",
-            "IoU",
-        ),
+        ("misses", misses(scenes, threshold), "Largest missed tanks", "", "side in px"),
+        ("loosest", loosest(scenes, threshold), "Right detections with the lowest IoU", "", "IoU"),
     ]
     content = {
         "title": title,
         "facts": facts.items(),
         "scenes": len(scenes),
         "tanks": sum(len(scene.result.truth) for scene in scenes),
-        "rows": [(name, shown(getattr(figures, key)), span(figures.intervals.get(key))) for name, key in ROWS.items()],
-        "plots": [(name, png_uri(figure)) for name, figure in plots.items()],
+        "threshold": figures.threshold,
+        "rows": [
+            (name, shown(value), span(figures.intervals.get(key)))
+            for name, key in ROWS.items()
+            if (value := getattr(figures, key)) is not None
+        ],
+        "plots": [(score_plots.TITLES[name], png_uri(figure)) for name, figure in plots.items()],
         "gains": sorted(figures.lost_ap50.items(), key=lambda item: -(item[1] or 0)),
         "kinds": [str(kind) for kind in Kind],
         "by_scene": sorted(figures.scenes.items(), key=lambda item: item[1].f1 or 0),
@@ -188,7 +187,7 @@ def write_report(
 
 
 def _write_sheet(path: Path, boxes: Sequence[GalleryBox], picture_of: PictureOf, reading: Reading) -> dict[str, Any]:
-    """Write the contact sheet of a gallery; returns it and its boxes for the page."""
+    """Write the contact sheet of a gallery; return the sheet and its boxes for the page."""
     pictures = [(box, picture) for box in boxes if (picture := picture_of(box.scene_id, box.box)) is not None]
     crops = [
         Crop(image, _moved(box.box, origin), None if box.truth is None else _moved(box.truth, origin))
@@ -198,7 +197,7 @@ def _write_sheet(path: Path, boxes: Sequence[GalleryBox], picture_of: PictureOf,
     if sheet.size:
         write_bytes(path, jpeg(sheet))
     else:
-        path.unlink(missing_ok=True)  # of an earlier score
+        path.unlink(missing_ok=True)  # left by an earlier score
     return {"sheet": jpeg_uri(sheet), "boxes": [box for box, _ in pictures] or boxes}
 
 

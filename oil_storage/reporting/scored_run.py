@@ -1,4 +1,4 @@
-"""The folder of a score: written by ``tools/test.py`` and ``tools/evaluate.py``, read back to compare runs."""
+"""Write the folder of a score, and read it back to compare runs."""
 
 import json
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ from oil_storage.reporting.formatting import shown
 from oil_storage.reporting.score_report import PictureOf, from_tiles, write_report
 
 METRICS, DETECTIONS, TRUTH = "metrics.json", "detections.json", "ground_truth.json"
-"""Files of a score; only ``tools/evaluate.py`` writes the ground truth, ``tools/test.py`` has it in its data."""
+"""Files of a score. Only ``tools/evaluate.py`` writes the ground truth; ``tools/test.py`` has it in its data."""
 TILE_DETECTIONS = "tile_detections.json"
-"""COCO results of ``tools/test.py``, whose image ids are those of the split's json of tiles."""
+"""COCO results of ``tools/test.py``; their image ids are in the split's json of tiles."""
 ROUNDING = 2e-3
-"""Difference of an F1 that rounding explains: a box near IoU 0.5 may fall on the other side when it is read back."""
+"""Tolerance for F1: rounding in the files can move a box near IoU 0.5 to the other side."""
 
 
 def write_tested(
@@ -35,7 +35,7 @@ def write_tested(
     tile_folder: Path,
 ) -> None:
     """Write the score of ``tools/test.py`` into the split's folder; see :class:`oil_storage.engine.testing.Tested`."""
-    (folder / METRICS).unlink(missing_ok=True)  # an earlier test's; its other files are about to be replaced
+    (folder / METRICS).unlink(missing_ok=True)  # the other files of an earlier test are replaced next
     coco_detections([scene.result for scene in scenes]).save(folder / DETECTIONS)
     write_text(folder / TILE_DETECTIONS, json.dumps(tile_detections))
     title = f"{Path(record.config).stem}, {record.split} split"
@@ -48,14 +48,14 @@ def _facts(record: TestRecord) -> dict[str, str]:
     return {
         "config": record.config,
         "checkpoint": f"{record.checkpoint} (SHA-256 {record.checkpoint_sha256[:12]})",
-        "trained": f"{by.iterations} iterations from {by.initialised or 'unknown weights'}, seed {by.seed}, commit "
+        "training": f"{by.iterations} iterations from {by.initialised or 'unknown weights'}, seed {by.seed}, commit "
         f"{by.commit}, on {by.hardware}"
         if by
-        else "the checkpoint does not tell",
+        else "not recorded in the checkpoint",
         "data": f"{data.name}, {record.split} split of seed {data.split_seed} (SHA-256 {data.sha256[:12]})",
-        "AP of tiles": f"{shown(record.metrics[metric_key('mAP')])}, less that of scenes "
+        "AP of tiles": f"{shown(record.metrics[metric_key('mAP')])}; minus AP of scenes: "
         f"{shown(record.tiles_ap_minus_scenes_ap)}",
-        "computed": f"in {record.precision}{', two views merged' if record.tta else ''}",
+        "inference": f"{record.precision}{', two views of each tile merged' if record.tta else ''}",
     }
 
 
@@ -66,14 +66,17 @@ def write_evaluated(
     picture_of: PictureOf,
     reading: Reading = DEFAULT_READING,
 ) -> None:
-    """Write the score of ``tools/evaluate.py``, into a folder that is made; see :func:`write_report`."""
+    """Write the score of ``tools/evaluate.py`` into a folder, and make the folder; see :func:`write_report`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / METRICS).unlink(missing_ok=True)
     results = [scene.result for scene in scenes]
     coco_detections(results).save(folder / DETECTIONS)
     coco_truth(results).save(folder / TRUTH)
-    keys = [key for key in EvaluationRecord.model_fields if key not in Figures.model_fields]
-    facts = {key.replace("_", " "): getattr(record, key) for key in keys}
+    facts = {
+        "detections": record.detections,
+        "ground truth": f"{record.ground_truth} (SHA-256 {record.ground_truth_sha256[:12]})",
+        "score threshold": record.threshold_is,
+    }
     write_report(folder, Path(record.detections).name, facts, scenes, record, picture_of, reading)
     record.save(folder / METRICS)
 
@@ -83,15 +86,15 @@ class ScoredRun:
     """A score that was read back.
 
     Attributes:
-        folder: as named by the user.
-        scenes: detections beside the ground truth.
-        figures: figures of the scenes, with a threshold.
-        config: name of the config; for another tool's detections the name of the folder.
-        experiment: equal for runs that differ in their seed or fold alone.
-        chosen_here: whether the score threshold is the best for these very scenes.
-        tiles: tile size and overlap, ``640_64``; None for another tool's detections.
-        tile_ap: AP of tiles; None where there is none.
-        trained: None where it is not known.
+        folder: Folder as the user named it.
+        scenes: Detections matched to the ground truth.
+        figures: Figures of the scenes, with a score threshold.
+        config: Name of the config, or of the folder for another tool's detections.
+        experiment: Key that is equal for runs that differ only in seed or fold.
+        chosen_here: Whether the score threshold was chosen on these scenes.
+        tiles: Tile size and overlap, as ``640_64``; None for another tool's detections.
+        tile_ap: AP of tiles; None for another tool's detections.
+        trained: Description of the training; None if unknown.
     """
 
     folder: Path
@@ -106,7 +109,7 @@ class ScoredRun:
 
     @property
     def truth(self) -> str:
-        """Hash of the ground truth, see :func:`oil_storage.evaluation.matching.truth_sha256`."""
+        """Hash of the ground truth; see :func:`oil_storage.evaluation.matching.truth_sha256`."""
         return truth_sha256(scene.result for scene in self.scenes)
 
 
@@ -114,15 +117,15 @@ def read_run(folder: Path, split: str) -> ScoredRun:
     """Read a score.
 
     Args:
-        folder: work dir of a tested run, or ``--out`` of ``tools/evaluate.py``.
+        folder: Work dir of a tested run, or ``--out`` of ``tools/evaluate.py``.
         split: ``val`` or ``test``.
 
     Raises:
-        UserError: the run was not tested on that split, or with several views, its data is gone, its threshold was
-            chosen on the test split, or its figures, detections and data do not belong together.
+        UserError: If the run was not tested on this split, was tested with several views, or has its threshold chosen
+            on the test split; or if its data is missing or does not fit its figures and detections.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; name a tested run's work dir, or --out of tools/evaluate.py")
+        raise UserError(f"{folder}: no such folder; name the work dir of a tested run, or --out of tools/evaluate.py")
     if (folder / TRUTH).is_file() and not (folder / split / METRICS).is_file():
         return _read_evaluated(folder, split)
     path, again = folder / split / METRICS, f"run tools/test.py with --split {split} --work-dir {folder}"
@@ -130,15 +133,16 @@ def read_run(folder: Path, split: str) -> ScoredRun:
     record = TestRecord.load(path)
     truth = Path(record.data_root, "scenes", f"{split}.json")
     if record.split != split or record.tta:
-        raise UserError(f"{path}: scores the {record.split} split{', two views merged' if record.tta else ''}; {again}")
+        views = " with two views of each tile" if record.tta else ""
+        raise UserError(f"{path}: has the score of the {record.split} split{views}; {again}")
     if not truth.is_file():
-        raise UserError(f"{truth}: no such file, though {path} was scored on it; prepare the data again")
+        raise UserError(f"{truth}: no such file, but {path} was scored on it; prepare the data again")
     scenes = _read_scenes(path, record.scenes, truth, again)
     config, trained = Path(record.config).stem, record.trained
     recipe = (trained.recipe_sha256, str(trained.initialised)) if trained else (str(folder.resolve()),)
     experiment = (config, record.tiles, *recipe, *record.changes, record.precision)
     tile_ap = record.metrics[metric_key("mAP")]
-    chosen_here = split == "val"  # where tools/test.py chooses it
+    chosen_here = split == "val"  # tools/test.py chooses it there
     return ScoredRun(folder, scenes, record.scenes, config, experiment, chosen_here, record.tiles, tile_ap, trained)
 
 
@@ -148,7 +152,7 @@ def _read_evaluated(folder: Path, split: str) -> ScoredRun:
     record = EvaluationRecord.load(path)
     is_given = record.threshold_is == "given"
     if split == "test" and not is_given:
-        raise UserError(f"{path}: its score threshold was chosen on these very scenes; {again} and --score-thr")
+        raise UserError(f"{path}: the score threshold was chosen on these scenes; {again} and --score-thr")
     scenes = _read_scenes(path, record, folder / TRUTH, again)
     whole = folder.resolve()
     return ScoredRun(folder, scenes, record, whole.name, (str(whole),), chosen_here=not is_given)
@@ -161,17 +165,17 @@ def _check_complete(path: Path, again: str) -> None:
 
 
 def _read_scenes(path: Path, figures: Figures, truth: Path, again: str) -> list[Matched]:
-    """Read detections and ground truth, and check that they give the F1 that is stored."""
+    """Read detections and ground truth, and check that they give the stored F1."""
     if figures.threshold is None or figures.f1 is None:
-        raise UserError(f"{path}: has no F1; {again}, after a threshold was chosen on val")
+        raise UserError(f"{path}: has no F1; choose a score threshold on val, then {again}")
     detections = read_detections(path.with_name(DETECTIONS), {}, {})
     scenes = read_coco(truth).scenes
-    found = {name: detections.get(name, Detections(scene.boxes, scene.scores)) for name, scene in scenes.items()}
-    matched = match_scenes(with_detections(scenes, found, path))
+    by_scene = {name: detections.get(name, Detections(scene.boxes, scene.scores)) for name, scene in scenes.items()}
+    matched = match_scenes(with_detections(scenes, by_scene, path))
     f1 = at_threshold(matched, figures.threshold).f1
     if abs(f1 - figures.f1) > ROUNDING:
         raise UserError(
-            f"{path}: tells an F1 of {figures.f1:.3f}, but {DETECTIONS} and {truth} give {f1:.3f}: they are not of one "
-            f"test; {again}"
+            f"{path}: has F1 {figures.f1:.3f}, but {DETECTIONS} and {truth} give {f1:.3f}, so the files are from "
+            f"different tests; {again}"
         )
     return matched

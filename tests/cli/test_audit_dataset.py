@@ -80,7 +80,7 @@ def test_audit_page_is_self_contained(right: Path, tmp_path: Path) -> None:
     assert text.count("data:image/") >= 4
     assert "http" not in text
     assert "<script" not in text
-    assert "Suspects" in text
+    assert "Suspect boxes" in text
 
 
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def test_audit_reports_a_different_fault_in_each_scene(tmp_path: Path, capsys: p
     assert [line.partition(":")[0] for line in printed.splitlines() if line.startswith("error")] == ["error"] * 3
     text = page.read_text()
     assert '<strong class="no">not in 3 of 3 scenes</strong>' in text
-    assert text.count('alt="as written"') == text.count('alt="undone"') == 3
+    assert text.count('alt="as written"') == text.count('alt="fault corrected"') == 3
     assert "<h3>scene_1: mirrored top-bottom</h3>" in text
 
 
@@ -150,7 +150,7 @@ def test_absurd_boxes_do_not_hide_a_fault_and_are_not_drawn(tmp_path: Path, capf
     table.write_text(table.read_text() + "".join(f'scene_0,oil-storage-tank,"({box})"\n' for box in wild))
     page = tmp_path / "audit.html"
     assert main([str(source), "--report", str(page)]) == 1
-    assert page.read_text().count('alt="undone"') == 3
+    assert page.read_text().count('alt="fault corrected"') == 3
     printed = capfd.readouterr()
     assert "by scene: 3 no" in printed.out
     assert "Warning" not in printed.err

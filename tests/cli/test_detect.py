@@ -1,5 +1,6 @@
 import errno
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def test_finished_scenes_are_skipped_on_re_runs(
     printed, messages = capsys.readouterr()
     assert "finished and skipped" not in messages
     assert ".coco.json, .html" in printed
-    assert len(list((tmp_path / "out").glob("*.html"))) == 4
+    assert len(list((tmp_path / "out").glob("*.html"))) == 5
 
 
 def test_finished_scenes_are_skipped_without_torch(trained: tuple[list[str], Path], tmp_path: Path) -> None:
@@ -170,6 +171,29 @@ def test_damaged_scene_is_left_out_and_the_others_are_detected(
     assert "cannot be decoded" in summary["left_out"][str(bad)]
     assert main([*model, str(bad), "--out", str(tmp_path / "none"), *FLAGS]) == 1
     assert "summary.json\n1 of 1 scenes" in capsys.readouterr().out
+
+
+def test_index_lists_all_scenes_of_the_folder_and_the_failed_ones(
+    trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, images = trained
+    out, bad = tmp_path / "out", tmp_path / "bad.jpg"
+    bad.write_bytes((images / "scene_0.jpg").read_bytes()[:-300])
+    options = ["--out", str(out), *FLAGS, "--html"]
+    assert main([*model, str(images / "scene_1.jpg"), *options]) == 0
+    assert main([*model, str(bad), str(images / "scene_0.jpg"), *options]) == 1
+    index = (out / "index.html").read_text()
+    links = re.findall(r'href="(scene_[^"]*)"', index)
+    assert links == ["scene_0.html", "scene_1.html"]
+    assert all((out / link).is_file() for link in links)
+    assert re.search(rf"<td[^>]*>bad.jpg</td><td[^>]*>{re.escape(str(bad))}: cannot be decoded", index)
+    # a run in which every scene is finished rewrites it
+    (out / "index.html").write_text("stale")
+    assert main([*model, str(images / "scene_1.jpg"), *options]) == 0
+    assert re.findall(r'href="(scene_[^"]*)"', (out / "index.html").read_text()) == links
+    shutil.copy(images / "scene_0.jpg", tmp_path / "index.jpg")
+    assert main([*model, str(tmp_path / "index.jpg"), *options]) == 2
+    assert "index.jpg: its page would be index.html, the list of scenes; rename the scene" in capsys.readouterr().err
 
 
 @pytest.mark.slow

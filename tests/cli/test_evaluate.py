@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -94,6 +95,21 @@ def test_ground_truth_may_be_a_folder_of_any_format(tmp_path: Path, capsys: pyte
     assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN
 
 
+def test_report_shows_pictures_from_the_folder_of_images(truth: Path, tmp_path: Path) -> None:
+    argv = [str(results(tmp_path, coco_results(scored_scenes()))), str(truth), "--out", str(tmp_path / "out")]
+    assert main(argv) == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "data:image/jpeg" not in page
+    assert "Red corners" not in page
+    assert "The lists below have no pictures" in page
+    (tmp_path / "images").mkdir()
+    assert cv2.imwrite(str(tmp_path / "images" / "scene_03.png"), np.full((2560, 2560, 3), 90, np.uint8))
+    assert main([*argv, "--images", str(tmp_path / "images")]) == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("data:image/jpeg") == page.count("Red corners") == 3
+    assert "no pictures" not in page
+
+
 def test_scenes_without_detections_or_ground_truth_are_reported(
     truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,7 +178,7 @@ def test_unusable_ground_truth_is_refused_in_one_line(
     for argv, message in (
         (
             [str(detections), str(truth), "--class-map", "a=-"],
-            "--format, --class-map, --allow, --bands and --stretch need a folder",
+            "--format, --class-map and --allow need a folder",
         ),
         (
             [str(detections), str(prepared)],

@@ -60,7 +60,7 @@ def test_page_without_table_markers_is_refused_before_recording(
 def test_one_invalid_run_prevents_all_recording(readme: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good, bad = write_run(readme.parent / "good"), write_run(readme.parent / "bad", trained=None)
     assert main([str(good), str(bad), *arguments(readme)]) == 2
-    assert "does not tell on what data" in capsys.readouterr().err
+    assert "has no record of its training data" in capsys.readouterr().err
     assert not readme.with_name("results").exists()
     assert readme.read_text() == README
 

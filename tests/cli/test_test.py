@@ -67,7 +67,7 @@ def test_threshold_chosen_on_val_is_applied_to_test(
         return figures
 
     assert "f1" not in scored("test")
-    assert "no score threshold, which F1 needs; tools/test.py --split val chooses one" in capsys.readouterr().out
+    assert "no F1 without a score threshold; tools/test.py --split val chooses one" in capsys.readouterr().out
     chosen = scored("val")
     assert torch.load(checkpoint, weights_only=False)["meta"]["score_threshold"]["threshold"] == chosen["threshold"]
     assert scored("test")["threshold"] == chosen["threshold"]

@@ -120,11 +120,14 @@ def page(georeference: Georeference | None, boxes: Sequence[Sequence[float]] = B
 
 def test_page_is_self_contained() -> None:
     text = page(TURNED)
-    assert "2 tanks from a score of 0.4 up" in text
+    assert "2 of 2 tanks" in text
+    assert 'type="range" min="0.4" max="1" step="0.001" value="0.4"' in text
+    assert 'type="checkbox" checked> Show boxes' in text
+    assert 'id="legend"' in text
     assert "1.3 m per pixel" in text
     assert not re.search(r"<(script|link|img)[^>]*(src|href)", text)
-    assert "lengths are pixels" not in text
-    assert "lengths are pixels" in page(None)
+    assert "lengths are in pixels" not in text
+    assert "lengths are in pixels" in page(None)
     assert "0 tanks" in page(None, [])
     assert "(c) 2010" in text  # Leaflet's licence requires its copyright notice
 

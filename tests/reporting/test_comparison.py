@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def thinned(scenes: list[SceneResult], step: int) -> list[SceneResult]:
     return [with_detections(one, one.boxes[::step], one.scores[::step]) for one in scenes]
 
 
-def test_the_best_comes_first_and_chance_is_told_from_difference(
+def test_comparison_leads_with_the_best_f1_and_marks_differences_that_may_be_chance(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scenes = scored_scenes(NUMBERS)
@@ -87,13 +88,19 @@ def test_the_best_comes_first_and_chance_is_told_from_difference(
     assert tuple(header) == HEADER
     assert len(set(header)) == len(header)
     assert lines[-1][0] == "worse"
-    behind = {row[0]: row[HEADER.index("less F1 than the best")] for row in lines}
-    assert lines[0][HEADER.index("less AP than the best")] == behind[lines[0][0]] == "the best"
+    assert header[:2] == ["experiment", "F1"]
+    f1 = [float(row[1]) for row in lines]
+    assert f1 == sorted(f1, reverse=True)
+    behind = {row[0]: row[HEADER.index("F1 below the best")] for row in lines}
+    assert lines[0][HEADER.index("AP below the best")] == behind[lines[0][0]] == "the best"
     assert "may be chance" not in behind["worse"]
     assert "chance" in behind["near"] or "chance" in behind["good"]
     page = (tmp_path / "out" / "comparison.html").read_text()
     assert "8 scenes with 297 tanks" in page
     assert "http" not in page
+    scores, costs = re.findall(r"<table>.*?</table>", page, re.DOTALL)
+    assert scores.startswith("<table><tr><th>experiment</th><th>F1</th>")
+    assert max(table.count("<th>") for table in (scores, costs)) <= 11  # more do not fit 1,200 px
     assert (tmp_path / "out" / "comparison.md").read_text() in capsys.readouterr().out
     assert (tmp_path / "out" / "precision_recall.png").is_file()
 
@@ -114,7 +121,7 @@ def test_seeds_are_one_experiment(tmp_path: Path) -> None:
     alone = [read_run(run, "val").figures.f1 for run in (first, second)]
     assert row["F1"] == f"{sum(alone) / 2:.3f} ± {abs(alone[0] - alone[1]) / 2**0.5:.3f}"
     assert row["runs"] == f"{first}, {second}"
-    assert (row["seeds"], row["started from"], row["iterations"]) == ("0, 1", "ImageNet", "80")
+    assert (row["seeds"], row["first weights"], row["iterations"]) == ("0, 1", "ImageNet", "80")
     # another recipe, or other first weights, is another experiment under the same name
     for key in ("recipe_sha256", "initialised"):
         trained = {**json.loads((second / "val" / "metrics.json").read_text())["trained"], key: "1"}
@@ -128,7 +135,7 @@ def test_folds_are_one_experiment_on_all_their_scenes(tmp_path: Path) -> None:
     worse = [write_run(tmp_path, f"b/{index}", thinned(half, 2), config="b") for index, half in enumerate(halves)]
     found = experiments([read_run(run, "val") for run in (*folds, *worse)])
     assert [one.name for one in found] == ["a", "b"]
-    assert "may be chance" not in rows(found, {})[1][HEADER.index("less F1 than the best")]
+    assert "may be chance" not in rows(found, {})[1][HEADER.index("F1 below the best")]
     with pytest.raises(UserError, match="different scenes or boxes"):
         experiments([read_run(run, "val") for run in (*folds, worse[0])])
 
@@ -146,8 +153,8 @@ def test_another_tools_detections_stand_in_the_same_table(tmp_path: Path, capsys
     with (tmp_path / "out" / "comparison.csv").open() as file:
         first, second = csv.DictReader(file)
     assert (first["experiment"], first["tiles"], first["tile AP"]) == ("yolo", "-", "-")
-    assert first["less F1 than the best"] == "the best"
-    assert (first["score threshold"], second["score threshold"]) == ("0.400", "0.400, best here")
+    assert first["F1 below the best"] == "the best"
+    assert (first["score threshold"], second["score threshold"]) == ("0.400", "0.400, chosen here")
     assert second["experiment"] == "a"
     # of which nothing is known stands in no table, and no split is claimed
     assert main([str(tmp_path / "yolo"), "--compare", str(tmp_path / "alone")]) == 0
@@ -159,7 +166,7 @@ def test_another_tools_detections_stand_in_the_same_table(tmp_path: Path, capsys
     assert evaluate(argv) == 0
     capsys.readouterr()
     assert main([str(tmp_path / "yolo"), "--split", "test", "--compare", str(tmp_path / "out")]) == 2
-    assert "was chosen on these very scenes" in capsys.readouterr().err
+    assert "was chosen on these scenes" in capsys.readouterr().err
 
 
 def test_a_run_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,15 +193,21 @@ def test_costs_are_told_where_they_are_measured(tmp_path: Path) -> None:
         (lambda run: change(run, trained={"seed": 0}), "metrics.json: trained.config: Field required"),
         (lambda run: (run / "val" / "metrics.json").write_text("{}"), "metrics.json: config: Field required"),
         (lambda run: (run / "val" / "detections.json").unlink(), "detections.json: no such file"),
-        (lambda run: change(run, tta=True), "scores the val split, two views merged; run tools/test.py"),
-        (lambda run: change(run, split="test"), "scores the test split; run tools/test.py"),
+        (
+            lambda run: change(run, tta=True),
+            "has the score of the val split with two views of each tile; run tools/test.py",
+        ),
+        (lambda run: change(run, split="test"), "has the score of the test split; run tools/test.py"),
         (lambda run: change(run, scenes={"threshold": 0.4, "f1": 0.9}), "metrics.json: scenes.ap: Field required"),
         (lambda run: change(run, scenes={**SCENES, "ap": "x"}), "metrics.json: scenes.ap: "),
         (lambda run: change(run, scenes={**SCENES, "intervals": {"ap": [1]}}), "metrics.json: scenes.intervals.ap: "),
-        (lambda run: shutil.rmtree(run), "no such folder; name a tested run's work dir, or --out of tools/evaluate.py"),
+        (
+            lambda run: shutil.rmtree(run),
+            "no such folder; name the work dir of a tested run, or --out of tools/evaluate.py",
+        ),
         (
             lambda run: (run / "val" / "detections.json").write_text('{"images": [], "annotations": []}'),
-            "give 0.000: they are not of one test",
+            "give 0.000, so the files are from different tests",
         ),
         (lambda run: (run.parent / "data_14" / "scenes" / "val.json").unlink(), "prepare the data again"),
     ],
