@@ -1,4 +1,4 @@
-"""Commands of README and docs/: all are valid, and all except make commands run on little data."""
+"""README and the pages of docs/: links resolve, commands parse and run (shortened), tables equal the results."""
 
 import importlib
 import json
@@ -16,35 +16,39 @@ from oil_storage.cli.make_synthetic import main as make_synthetic
 from oil_storage.reporting.results import BRIEF, markdown, read
 
 README, RESULTS = Path("README.md"), Path("docs/results.md")
-NAMES = ("install", "quickstart", "data", "training", "evaluation", "detection", "configs")
-PAGES = [README, *(Path(f"docs/{name}.md") for name in NAMES)]
-"""Pages with commands, in the order in which the test runs them; it skips blocks marked ``sh``."""
+NAMES = ("install", "quickstart", "data", "training", "evaluation", "detection")
+PAGES = [README, *(Path(f"docs/{name}.md") for name in NAMES), Path("configs/README.md")]
+"""Pages with commands, in the order in which the commands run. Blocks marked ``sh`` are not run."""
+ALL_PAGES = [
+    *(README, Path("CONTRIBUTING.md"), Path("configs/README.md")),
+    *(page for folder in ("docs", "weights") for page in Path(folder).glob("*.md")),
+]
 PLACES_OF_RESIZE = {"train": 2, "val": 1, "test": 1}
 """Index of ``Resize`` in each pipeline of tiles_1280_0.py."""
 
 
 def commands() -> list[str]:
-    """Return the unique lines of all bash blocks, without comments."""
-    text = "".join(map(content, PAGES))
+    """Return the lines of the pages' bash blocks without their comments, each once."""
+    text = "".join(page.read_text() for page in PAGES)
     blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.S)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
     return list(dict.fromkeys(line for line in lines if line))
 
 
-def content(page: Path) -> str:
-    """Return the text of a page and of the files that it includes."""
-    return re.sub(r'--8<-- "(.+)"', lambda match: Path(match[1]).read_text(), page.read_text())
-
-
-def test_links_point_to_existing_files() -> None:
-    for page in [README, *Path("docs").glob("*.md")]:
+def test_links_lead_to_files_and_headings() -> None:
+    assert len(ALL_PAGES) > 15
+    for page in ALL_PAGES:
         links = [link for link in re.findall(r"\]\(([^)]+)\)", page.read_text()) if not link.startswith("http")]
         files = [page.parent / link.partition("#")[0] for link in links]
         assert [file for file in files if not file.exists()] == [], page
+        anchors = [(page.parent / link.partition("#")[0], link.partition("#")[2]) for link in links if "#" in link]
+        for file, anchor in anchors:
+            headings = re.findall(r"^#+ (.+)$", (file if file.is_file() else page).read_text(), flags=re.M)
+            assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, page
 
 
-def test_only_tested_pages_contain_commands() -> None:
-    assert [page for page in Path("docs").glob("*.md") if "```bash" in content(page) and page not in PAGES] == []
+def test_pages_with_bash_blocks_are_run() -> None:
+    assert [page for page in ALL_PAGES if "```bash" in page.read_text() and page not in PAGES] == []
 
 
 def test_commands_name_existing_targets_tools_and_configs() -> None:
@@ -67,7 +71,7 @@ def test_commands_name_existing_targets_tools_and_configs() -> None:
 
 
 def table(page: Path) -> str:
-    """Return the result table of a page."""
+    """Return the table of results of a page."""
     return page.read_text().split("<!-- results -->\n")[1].split("<!-- /results -->")[0]
 
 
@@ -77,7 +81,7 @@ def test_result_tables_equal_the_recorded_results() -> None:
     assert table(README) == markdown(known, BRIEF)
 
 
-def test_config_overview_equals_the_recorded_results() -> None:
+def test_the_table_of_configs_equals_results() -> None:
     from oil_storage.reporting.config_table import config_table
 
     between = Path("configs/README.md").read_text().split("<!-- configs -->\n")[1].split("<!-- /configs -->")[0]
@@ -92,11 +96,11 @@ SHORT = {
         "model.test_cfg.nms_pre=100",
     ],
 }
-"""Options that shorten the training of each config to a minute."""
+"""Options that shorten a training with these configs to about a minute."""
 
 
 def shortened(command: str) -> str:
-    """Change a command to fewer iterations, smaller images and two processes."""
+    """Return the command with fewer iterations, smaller images and two processes."""
     for config, options in SHORT.items():
         if re.search(rf"(train\.py|train\.sh|crossval\.py) configs/oil/{config}", command):
             command += f" --cfg-options {shlex.join(options)}"
@@ -129,7 +133,7 @@ def test_documented_commands_run(tmp_path: Path) -> None:
     assert len(ran) > 10
     for command in ran:
         run(command)
-    for code in re.findall(r"```python\n(.*?)```", "".join(map(content, PAGES)), flags=re.S):
+    for code in re.findall(r"```python\n(.*?)```", "".join(page.read_text() for page in PAGES), flags=re.S):
         scene = next((tmp_path / "airbus/images").iterdir())
         run(shlex.join(["python", "-c", code.replace("scene.tif", str(scene))]))
     assert (tmp_path / "work_dirs/ssd_lite0/val/metrics.json").is_file()
