@@ -27,7 +27,11 @@ class Detections(NamedTuple):
 
 
 def merge_tiles(
-    windows: NDArray[np.int64], tiles: Sequence[Detections], width: int, height: int, same: float = SAME
+    windows: NDArray[np.int64] | NDArray[np.float64],
+    tiles: Sequence[Detections],
+    width: float,
+    height: float,
+    same: float = SAME,
 ) -> Detections:
     """Merge the detections of overlapping tiles into detections of the scene.
 

@@ -25,13 +25,19 @@ def tile_origins(length: int, tile: int, overlap: int) -> list[int]:
     return [*range(0, length - tile, tile - overlap), length - tile]
 
 
-def tile_grid(width: int, height: int, tile: int, overlap: int) -> NDArray[np.int64]:
-    """Return tiles that cover a scene, row by row, ``(T, 4)`` xyxy in pixels of the scene."""
+def tile_grid(
+    width: int, height: int, tile: int | tuple[int, int], overlap: int | tuple[int, int]
+) -> NDArray[np.int64]:
+    """Return tiles that cover a scene, row by row, ``(T, 4)`` xyxy in pixels of the scene.
+
+    ``tile`` and ``overlap`` apply to both axes, or are pairs for x and y.
+    """
+    (tile_x, tile_y), (overlap_x, overlap_y) = (np.broadcast_to(pair, 2).tolist() for pair in (tile, overlap))
     return np.array(
         [
-            (x, y, min(x + tile, width), min(y + tile, height))
-            for y in tile_origins(height, tile, overlap)
-            for x in tile_origins(width, tile, overlap)
+            (x, y, min(x + tile_x, width), min(y + tile_y, height))
+            for y in tile_origins(height, tile_y, overlap_y)
+            for x in tile_origins(width, tile_x, overlap_x)
         ],
         dtype=np.int64,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from torch import Tensor
 
 from oil_storage.checkpoints import serialization, trained_config
@@ -48,6 +48,7 @@ class Trained:
         commit: short hash of the repository's commit.
         seconds: duration of all iterations; None if unknown.
         reading: bands and stretch that made the colours of the scenes.
+        gsd: median ground resolution of the training scenes, in metres per pixel; None if unknown.
     """
 
     config: str
@@ -59,6 +60,7 @@ class Trained:
     commit: str = ""
     seconds: float | None = None
     reading: Reading = DEFAULT_READING
+    gsd: PositiveFloat | None = None
 
 
 @dataclass(frozen=True)

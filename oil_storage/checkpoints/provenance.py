@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from mmengine.dist import get_world_size
 
 from oil_storage.checkpoints.checkpoint import Checkpoint, Trained
 from oil_storage.checkpoints.trained_config import differences, to_settings
+from oil_storage.coco import CocoFile
 from oil_storage.errors import UserError
 from oil_storage.imagery import DEFAULT_READING
 from oil_storage.manifest import Manifest
@@ -45,7 +47,15 @@ def describe(cfg: Config, before: Trained | None) -> Trained:
         hardware=hardware(),
         commit=commit(),
         reading=prepared.source.choices.reading if prepared else DEFAULT_READING,
+        gsd=ground_resolution(root) if root else None,
     )
+
+
+def ground_resolution(root: Path) -> float | None:
+    """Return the median ground resolution of the training scenes, metres per pixel; None if one of them is unknown."""
+    scenes = [image.gsd for image in CocoFile.load(root / "scenes" / "train.json").images]
+    known = [gsd for gsd in scenes if gsd]
+    return median(known) if len(known) == len(scenes) else None
 
 
 def initialised(cfg: Config) -> str:

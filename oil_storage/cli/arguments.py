@@ -33,6 +33,8 @@ count = number(1, kind=int)
 """Argument type for integers of at least 1."""
 share = number(0, 1)
 """Argument type for numbers from 0 to 1."""
+ground_resolution = number(0.001, 1000)
+"""Argument type for metres per pixel."""
 fold_count = number(3, kind=int)
 """Argument type for a number of folds: at least one each for train, val and test."""
 

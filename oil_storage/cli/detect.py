@@ -6,7 +6,16 @@ from functools import partial
 from pathlib import Path
 
 from oil_storage import config
-from oil_storage.cli.arguments import add_config, add_device, add_reading, add_tta, count, number, share
+from oil_storage.cli.arguments import (
+    add_config,
+    add_device,
+    add_reading,
+    add_tta,
+    count,
+    ground_resolution,
+    number,
+    share,
+)
 from oil_storage.cli.command import choose_device, hide_warnings, is_first_process, run
 from oil_storage.errors import UserError
 
@@ -26,14 +35,19 @@ def build_parser() -> argparse.ArgumentParser:
     batch_size = "tiles in a batch (default: the config's on CUDA, one per two cores on a CPU)"
     parser.add_argument("--batch-size", type=count, metavar="N", help=batch_size)
     parser.add_argument("--tile", type=count, metavar="PX", help="side of a tile (default: the config's)")
-    overlap = "overlap of neighbouring tiles in pixels of the scene (default: %(default)s)"
+    overlap = "overlap of neighbouring tiles in pixels, after resampling (default: %(default)s)"
     parser.add_argument("--overlap", type=int, default=128, metavar="PX", help=overlap)
-    scale = "magnify scenes S times before tiling (default: 1)"
-    parser.add_argument("--scale", type=number(0.1, 10), default=1.0, metavar="S", help=scale)
     backend = "runtime of the checkpoint (default: by its suffix)"
     parser.add_argument("--backend", choices=("torch", "onnx"), default="torch", help=backend)
     parser.add_argument("--html", action="store_true", help="write interactive HTML pages and an index.html")
     add_tta(parser)
+    ground = parser.add_argument_group("ground resolution")
+    source_gsd = "resolution of scenes that are not georeferenced, in metres per pixel"
+    ground.add_argument("--source-gsd", type=ground_resolution, metavar="METRES", help=source_gsd)
+    gsd = "resample scenes to this resolution, in metres per pixel (default: as in training)"
+    ground.add_argument("--gsd", type=ground_resolution, metavar="METRES", help=gsd)
+    scale = "magnify all scenes S times instead, regardless of their resolution"
+    ground.add_argument("--scale", type=number(0.1, 10), metavar="S", help=scale)
     add_reading(parser, default="as in training")
     return parser
 
@@ -52,7 +66,10 @@ def detect(args: argparse.Namespace) -> int:
 
     choose_device(args.device)
     hide_warnings()
-    names = ("score_thr", "batch_size", "tile", "overlap", "scale", "tta", "backend", "bands", "stretch")
+    names = (
+        *("score_thr", "batch_size", "tile", "overlap", "gsd", "source_gsd", "scale"),
+        *("tta", "backend", "bands", "stretch"),
+    )
     options = {name: getattr(args, name) for name in names}
     summary = detect_scenes(args.config, args.checkpoint, scenes, args.out, html=args.html, **options)
     for note in summary.notes():

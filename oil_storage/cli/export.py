@@ -61,6 +61,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
         "checkpoint_sha256": sha256(args.checkpoint),
         "score_threshold": checkpoint.threshold(),
         "reading": checkpoint.reading,
+        "gsd": checkpoint.meta.trained.gsd if checkpoint.meta.trained else None,
     }
     write_bytes(out, export(model, (height, width), about))
     print(f"{out}: RGB tiles (N, 3, {height}, {width}), 0 to 255 -> boxes (N, M, 4) and scores (N, M) before NMS")

@@ -5,13 +5,10 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from oil_storage.cli.arguments import add_judging, add_source, fold_count, folder, number
+from oil_storage.cli.arguments import add_judging, add_source, fold_count, folder, ground_resolution, number
 from oil_storage.cli.command import run
 
 logger = logging.getLogger(__name__)
-
-FINEST_GSD = 0.001
-"""Smallest ground resolution in metres per pixel."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,9 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
     odd.add_argument("--max-aspect", type=number(0), default=0.0, metavar="R", help=max_aspect)
     ground = parser.add_argument_group("ground resolution")
     gsd = "resample scenes and boxes to this resolution, in metres per pixel"
-    ground.add_argument("--gsd", type=number(FINEST_GSD), metavar="METRES", help=gsd)
+    ground.add_argument("--gsd", type=ground_resolution, metavar="METRES", help=gsd)
     source_gsd = "resolution of scenes that are not georeferenced, in metres per pixel"
-    ground.add_argument("--source-gsd", type=number(FINEST_GSD), metavar="METRES", help=source_gsd)
+    ground.add_argument("--source-gsd", type=ground_resolution, metavar="METRES", help=source_gsd)
     return parser
 
 

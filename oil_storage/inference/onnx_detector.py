@@ -18,7 +18,7 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
-from pydantic import FiniteFloat, NonNegativeInt, PositiveInt, TypeAdapter
+from pydantic import FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter
 from torch import Tensor, nn
 
 from oil_storage.checkpoints.checkpoint import Share
@@ -76,6 +76,7 @@ class Metadata:
         checkpoint_sha256: SHA-256 of the exported checkpoint.
         score_threshold: threshold chosen on the val split; None if none was chosen.
         reading: bands and stretch of the training.
+        gsd: ground resolution of the training, metres per pixel; None if it is not known.
     """
 
     size: tuple[PositiveInt, PositiveInt]
@@ -87,6 +88,7 @@ class Metadata:
     checkpoint_sha256: str = ""
     score_threshold: Share | None = None
     reading: Reading = DEFAULT_READING
+    gsd: PositiveFloat | None = None
 
 
 class RawDetector(nn.Module):

@@ -14,6 +14,7 @@ from oil_storage.annotations.boxes import rings
 from oil_storage.annotations.geojson import WGS84, transformed
 from oil_storage.annotations.images import scene_name
 from oil_storage.georeference import Georeference, Resolution, resolution_of
+from oil_storage.inference.magnification import Magnification, Origin
 
 NOTE = "coordinates are pixels of the image (x right, y down), because the image has no georeference"
 BIN = 10.0
@@ -48,6 +49,7 @@ class SceneDetections:
         scores: float32 ``(N,)``.
         georeference: georeference of the scene; None if it has none.
         notes: changes made to the stored pixels when they were read, by the name of the audit's check.
+        magnification: ground resolution of the scene, and how it was resampled for the detector.
     """
 
     file_name: str
@@ -57,6 +59,7 @@ class SceneDetections:
     scores: NDArray[np.float32]
     georeference: Georeference | None
     notes: Mapping[str, str] = field(default_factory=dict)
+    magnification: Magnification = field(default_factory=Magnification)
 
     @property
     def name(self) -> str:
@@ -70,8 +73,8 @@ class SceneDetections:
 
     @cached_property
     def resolution(self) -> Resolution | None:
-        """Metres per pixel along a row and along a column; None if the scene is not georeferenced."""
-        return resolution_of(self.georeference, self.width, self.height)
+        """Metres per pixel along a row and along a column; None if they are not known."""
+        return resolution_of(self.georeference, self.width, self.height) or self.magnification.resolution
 
     @property
     def gsd(self) -> float | None:
@@ -146,7 +149,9 @@ class MadeBy(BaseModel, frozen=True):
     score_threshold: float | None = None
     tile: int
     overlap: int
-    scale: float
+    gsd: float | None = None
+    source_gsd: float | None = None
+    scale: float | None = None
     tta: bool
     bands: tuple[int, ...] | None = None
     stretch: tuple[float, ...] | None = None
@@ -174,12 +179,17 @@ class Site(BaseModel, frozen=True):
 
 
 class SceneSummary(BaseModel, frozen=True):
-    """Summary of a scene; ``diameters_m`` or ``diameters_px`` has the number of tanks in each bin of diameters."""
+    """Summary of a scene; ``diameters_m`` or ``diameters_px`` has the number of tanks in each bin of diameters.
+
+    ``gsd_from`` is the source of ``gsd``; ``magnification`` is along x and y.
+    """
 
     scene: str
     width: int
     height: int
     gsd: float | None
+    gsd_from: Origin
+    magnification: tuple[float, float]
     tanks: int
     notes: dict[str, str]
     coordinates: str
@@ -192,6 +202,16 @@ class SceneSummary(BaseModel, frozen=True):
     def unit(self) -> str:
         """Unit of lengths: ``m`` or ``px``."""
         return "m" if self.diameters_m else "px"
+
+    @property
+    def resampling(self) -> list[str]:
+        """How the scene was magnified for the detector; empty if it was not."""
+        if self.magnification == (1, 1):
+            return []
+        known = f"{self.gsd:.3g} m per pixel ({self.gsd_from})" if self.gsd else "its ground resolution is not known"
+        return [
+            f"{known}; magnified {' x '.join(f'{factor:.3g}' for factor in dict.fromkeys(self.magnification))} times"
+        ]
 
     @property
     def diameters(self) -> dict[str, int]:
@@ -225,10 +245,10 @@ class RunSummary(BaseModel, frozen=True):
         return "\n".join(lines)
 
     def notes(self) -> list[str]:
-        """Return one line for each kind of change made to stored pixels, with the scenes that it concerns."""
+        """Return one line for each kind of change made to pixels, with the scenes that it concerns."""
         scenes: dict[str, list[str]] = {}
         for summary in self.scenes:
-            for note in summary.notes.values():
+            for note in (*summary.notes.values(), *summary.resampling):
                 scenes.setdefault(note, []).append(summary.scene)
         return [
             f"{first}{f' and {len(others)} more' if others else ''}: {note}"
@@ -257,6 +277,8 @@ def summarise(detections: SceneDetections, source: Path | str) -> SceneSummary:
         width=detections.width,
         height=detections.height,
         gsd=detections.gsd,
+        gsd_from=detections.magnification.origin,
+        magnification=detections.magnification.zoom,
         tanks=len(detections.boxes),
         notes=dict(detections.notes),
         coordinates=NOTE if detections.crs is None else "WGS 84",

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from oil_storage.engine.runner import use_scope
 from oil_storage.engine.tta import use_tta
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading
+from oil_storage.inference.magnification import magnification_of
 from oil_storage.inference.onnx_detector import OnnxModel
 from oil_storage.inference.output_folder import OVERLAP
 from oil_storage.inference.scene_detections import SceneDetections
@@ -32,6 +34,9 @@ from oil_storage.parallel import one_behind
 
 FAINT = 0.5
 """Fraction of the score threshold below which the fast mode drops a tile's detections before NMS and merging."""
+
+SMALLEST = 0.1
+"""Shortest side of a box in pixels: clipping makes shorter ones, and in large scenes float32 rounds them to no area."""
 
 
 class SceneDetector:
@@ -46,8 +51,10 @@ class SceneDetector:
         batch_size: number of tiles in a batch; None uses the config's on CUDA and one tile for two cores on a CPU,
             where larger batches need more memory and save no time (docs/detection.md).
         tile: side of a tile in pixels; None uses the config's.
-        overlap: overlap of neighbouring tiles, in pixels of the scene.
-        scale: magnification; a tile covers ``tile / scale`` pixels of the scene.
+        overlap: overlap of neighbouring tiles in pixels, after magnification.
+        gsd: ground resolution to which scenes are resampled, metres per pixel; None uses that of the training.
+        source_gsd: ground resolution of scenes that are not georeferenced, metres per pixel; None if it is not known.
+        scale: magnification of all scenes, whatever their ground resolution; None follows ``gsd``.
         tta: detect in each tile and in a copy rotated by 180 degrees, or in the views of the config's
             ``tta_pipeline``, and merge the detections; takes at least twice as long.
         backend: ``torch`` or ``onnx``; a file with the suffix ``.onnx`` always runs in ONNX Runtime.
@@ -63,7 +70,7 @@ class SceneDetector:
 
     Raises:
         UserError: the checkpoint is missing, is damaged, has no threshold or belongs to another model; or
-            ``overlap`` does not fit ``tile`` and ``scale``.
+            ``overlap`` is not smaller than ``tile``.
     """
 
     def __init__(
@@ -76,7 +83,9 @@ class SceneDetector:
         batch_size: int | None = None,
         tile: int | None = None,
         overlap: int = OVERLAP,
-        scale: float = 1.0,
+        gsd: float | None = None,
+        source_gsd: float | None = None,
+        scale: float | None = None,
         tta: bool = False,
         backend: str = "torch",
         fast: bool = True,
@@ -97,12 +106,14 @@ class SceneDetector:
             self.model: Any = OnnxModel(checkpoint, self.device)
             about = self.model.about
             self.made_with, stored_threshold, trained_reading = about.config, about.score_threshold, about.reading
+            trained_gsd = about.gsd
             name = Path(cfg.filename or "").stem
             if name not in ("", self.made_with):  # another config may prepare tiles differently
                 raise UserError(f"{checkpoint}: was exported with {self.made_with}, not {name}; give that config")
         else:
             loaded = Checkpoint.read(checkpoint)
-            self.made_with = loaded.meta.trained.config if loaded.meta.trained else None
+            trained = loaded.meta.trained
+            self.made_with, trained_gsd = (trained.config, trained.gsd) if trained else (None, None)
             stored_threshold, trained_reading = loaded.threshold(tta), loaded.reading
         threshold = stored_threshold if score_thr is None else score_thr
         if threshold is None:
@@ -127,22 +138,21 @@ class SceneDetector:
         usual_batch = int(loader.batch_size)
         if self.device.type == "cpu":
             usual_batch = min(max(torch.get_num_threads() // 2, 1), usual_batch)
+        tile = tile or int(loader.dataset.tile)
+        if not 0 <= overlap < tile:
+            raise UserError(f"--overlap {overlap}: must be 0 to {tile - 1}, less than --tile {tile}")
+        self.gsd: float | None = gsd or trained_gsd
         self.reader = TileReader(
             loader.dataset.pipeline,
-            tile or int(loader.dataset.tile),
+            tile,
             overlap,
-            scale,
+            partial(magnification_of, wanted=self.gsd, stated=source_gsd, scale=scale),
             batch_size or usual_batch,
             Reading(
                 trained_reading.bands if bands is None else (bands or None),
                 trained_reading.stretch if stretch is None else (stretch or None),
             ),
         )
-        if not 0 <= overlap < self.reader.shown:
-            raise UserError(
-                f"--overlap {overlap}: must be 0 to {self.reader.shown - 1}, as a tile covers {self.reader.shown} px; "
-                "give a smaller overlap or a larger --tile"
-            )
 
     def detect(self, scene: str | Source) -> SceneDetections:
         """Detect the tanks of one scene.
@@ -168,9 +178,9 @@ class SceneDetector:
 
     def _predicted(
         self, scenes: Iterable[Source]
-    ) -> Iterator[tuple[EndOfScene, list[NDArray[np.int64]], list[Detections]]]:
+    ) -> Iterator[tuple[EndOfScene, list[NDArray[np.float64]], list[Detections]]]:
         """Yield the end of each scene with the windows of its tiles and their detections."""
-        windows: list[NDArray[np.int64]] = []
+        windows: list[NDArray[np.float64]] = []
         tiles: list[Detections] = []
         for item in self.reader.read(scenes):
             if isinstance(item, Batch):
@@ -181,28 +191,37 @@ class SceneDetector:
                 windows, tiles = [], []
 
     def _merge(
-        self, end: EndOfScene, windows: Sequence[NDArray[np.int64]], tiles: Sequence[Detections]
+        self, end: EndOfScene, windows: Sequence[NDArray[np.float64]], tiles: Sequence[Detections]
     ) -> tuple[Source, SceneDetections | UserError]:
-        source, image = end
-        if isinstance(image, UserError):
-            return source, image
-        boxes, scores = merge_tiles(np.reshape(windows, (-1, 4)), tiles, image.width, image.height)
+        source, result = end
+        if isinstance(result, UserError):
+            return source, result
+        image, magnification = result
+        size = np.array([image.width, image.height])
+        boxes, scores = merge_tiles(np.reshape(windows, (-1, 4)), tiles, *(size * magnification.zoom))
         is_kept = scores >= self.threshold
-        size = image.width, image.height
+        boxes = (boxes[is_kept] / magnification.corners).astype(np.float32)
         return source, SceneDetections(
-            image.file_name, *size, boxes[is_kept], scores[is_kept], image.georeference, image.notes
+            image.file_name,
+            image.width,
+            image.height,
+            boxes,
+            scores[is_kept],
+            image.georeference,
+            image.notes,
+            magnification,
         )
 
     def _predict(self, batch: Batch) -> list[Detections]:
-        """Detect in a batch; boxes are in pixels of the scene, relative to the corner of their tile."""
+        """Detect in a batch; boxes are in pixels of the magnified scene, relative to the corner of their tile."""
         with torch.no_grad():
             samples = self.model.test_step(pseudo_collate(batch.inputs))
         detections = []
         for window, sample in zip(batch.windows, samples, strict=True):
             boxes, scores = (sample.pred_instances[key].float().cpu().numpy() for key in ("bboxes", "scores"))
-            has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # boxes outside the tile are clipped to zero area
-            zoom = (window[2:] - window[:2]) / sample.ori_shape[::-1]
-            detections.append(Detections((boxes[has_area] * np.tile(zoom, 2)).astype(np.float32), scores[has_area]))
+            has_area = (boxes[:, 2:] - boxes[:, :2] >= SMALLEST).all(axis=1)
+            stretch = (window[2:] - window[:2]) / sample.ori_shape[::-1]  # 1 but for rounding to whole pixels
+            detections.append(Detections((boxes[has_area] * np.tile(stretch, 2)).astype(np.float32), scores[has_area]))
         return detections
 
 

@@ -1,14 +1,13 @@
 """Read scenes tile by tile in a background thread."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from mmcv.transforms import Compose
 from mmdet.registry import TRANSFORMS
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading, SceneImage, open_scene
-from oil_storage.tiling import tile_grid
+from oil_storage.inference.magnification import Magnification
 
 AHEAD = 4
 """Number of batches that are read in advance."""
@@ -25,17 +24,17 @@ Source = Path | NDArray[np.uint8]
 
 
 class Batch(NamedTuple):
-    """Tiles of one scene: windows ``(4,)`` xyxy in pixels of the scene, and outputs of the test pipeline."""
+    """Tiles of one scene: windows ``(4,)`` xyxy in pixels of the magnified scene, and outputs of the test pipeline."""
 
-    windows: list[NDArray[np.int64]]
+    windows: list[NDArray[np.float64]]
     inputs: list[dict[str, Any]]
 
 
 class EndOfScene(NamedTuple):
-    """Marker after the batches of a scene: the source, and the opened image or the error that stopped its reading."""
+    """Marker after the batches of a scene: the source, and the image with its magnification or the reading error."""
 
     source: Source
-    image: SceneImage | UserError
+    result: tuple[SceneImage, Magnification] | UserError
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ class TileReader:
     Attributes:
         pipeline: test pipeline of a config; its first step loads an image file.
         tile: side of a tile in pixels, after magnification.
-        overlap: overlap of neighbouring tiles, in pixels of the scene.
-        scale: magnification; a tile covers ``tile / scale`` pixels of the scene.
+        overlap: overlap of neighbouring tiles in pixels, after magnification.
+        magnify: function that chooses the magnification of a scene.
         batch_size: number of tiles in a batch.
         reading: bands and stretch of the scenes.
     """
@@ -54,14 +53,9 @@ class TileReader:
     pipeline: Sequence[dict[str, Any]]
     tile: int
     overlap: int
-    scale: float
+    magnify: Callable[[SceneImage], Magnification]
     batch_size: int
     reading: Reading
-
-    @property
-    def shown(self) -> int:
-        """Side of a tile in pixels of the scene."""
-        return max(1, round(self.tile / self.scale))
 
     def read(self, scenes: Iterable[Source]) -> Iterator[Batch | EndOfScene]:
         """Yield the batches of all scenes in order, without tiles that have no data; read :data:`AHEAD` in advance."""
@@ -80,22 +74,17 @@ class TileReader:
         for source in scenes:
             try:
                 image = open_scene(source, self.reading)
-                windows = tile_grid(image.width, image.height, self.shown, self.overlap)
-                shown = (window for window in windows if image.shows(window))
-                while batch := list(islice(shown, self.batch_size)):
-                    tiles = (self._magnified(image.read(window))[..., ::-1] for window in batch)
-                    yield Batch(batch, [transform({"img": tile}) for tile in tiles])
+                magnification = self.magnify(image)
+                windows = magnification.windows(image.width, image.height, self.tile, self.overlap)
+                with_data = (window for window in windows if image.shows(window))
+                while batch := list(islice(with_data, self.batch_size)):
+                    tiles = (magnification.resize(image.read(window))[..., ::-1] for window in batch)
+                    inputs = [transform({"img": tile}) for tile in tiles]
+                    yield Batch([window * magnification.corners for window in batch], inputs)
             except (UserError, OSError) as error:
                 yield EndOfScene(source, UserError(str(error)))
             else:
-                yield EndOfScene(source, image)
-
-    def _magnified(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self.scale == 1:
-            return pixels
-        height, width = (max(1, round(side * self.scale)) for side in pixels.shape[:2])
-        interpolation = cv2.INTER_LINEAR if self.scale > 1 else cv2.INTER_AREA
-        return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
+                yield EndOfScene(source, (image, magnification))
 
 
 def for_arrays(pipeline: Sequence[dict[str, Any]]) -> Compose:

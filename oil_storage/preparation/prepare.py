@@ -98,7 +98,7 @@ def prepare(
         if not manifest:
             identity = _source(source, annotations, seed, choices, scenes)
             manifest = _new_manifest(identity, scenes, inspected, choices, resolutions)
-        written = _write_scenes(out, scenes, manifest.split, choices.gsd)
+        written = _write_scenes(out, scenes, manifest.split, choices)
         mended = written if exists else []
         tile_set = manifest.tiles.get(name)
         damaged = first_damaged(out / "tiles" / name, tile_set.sha256) if tile_set else None
@@ -154,8 +154,6 @@ def _check_choices(choices: Choices) -> None:
         raise UserError("--split-file cannot be combined with --folds and --fold; give one or the other")
     if choices.fold >= (choices.folds or 1):
         raise UserError(f"--fold {choices.fold} must be less than --folds; give both options")
-    if choices.source_gsd and not choices.gsd:
-        raise UserError("--source-gsd requires --gsd METRES; give both options")
 
 
 @contextmanager
@@ -219,17 +217,17 @@ def _without_split(annotations: Annotations, split: Split) -> list[Finding]:
     ]
 
 
-def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split, gsd: float | None) -> list[str]:
+def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split, choices: Choices) -> list[str]:
     """Write scenes as COCO unless the files are up to date; return the written files, relative to ``out``."""
     by_id = {scene.scene_id: scene for scene in scenes}
     (out / "scenes").mkdir(exist_ok=True)
     written = []
     for name in SPLITS:
         members = [by_id[scene_id] for scene_id in split[name]]
-        images = [
-            CocoImage(number, scene.image.name, scene.width, scene.height, scene.scene_id, gsd or scene.gsd)
-            for number, scene in enumerate(members, start=1)
-        ]
+        images = []
+        for number, scene in enumerate(members, start=1):
+            gsd = choices.gsd or scene.gsd or choices.source_gsd
+            images.append(CocoImage(number, scene.image.name, scene.width, scene.height, scene.scene_id, gsd))
         text = CocoFile.of_boxes(images, [scene.boxes for scene in members]).text()
         path = out / "scenes" / f"{name}.json"
         if not path.is_file() or path.read_bytes() != text.encode():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from rasterio.transform import from_origin
 from torch import nn
 
 from oil_storage.cli.export import main as export
@@ -113,6 +114,36 @@ def test_magnified_scene_gives_the_boxes_of_an_enlarged_image(trained: tuple[Pat
     np.testing.assert_allclose(detected.scores, before.scores, atol=1e-6)
     tiled = SceneDetector(config, checkpoint, score_thr=0, scale=1.5, **GRID).detect(pixels)
     assert tiled.boxes.max() <= 128
+
+
+def test_finer_geotiff_gives_the_boxes_of_the_scene_at_the_resolution_of_the_training(
+    trained: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    config, checkpoint, raw = trained
+    pixels = read_pixels(next((raw / "images").iterdir()))
+    fine = tmp_path / "fine.tif"
+    enlarged = pixels.repeat(4, axis=0).repeat(4, axis=1)
+    write_raster(fine, enlarged.transpose(2, 0, 1), transform=from_origin(500_000, 5_700_000, 0.3, 0.3))
+    before = SceneDetector(config, checkpoint, score_thr=0, **GRID).detect(pixels)
+    detector = SceneDetector(config, checkpoint, score_thr=0, gsd=1.2, **GRID)
+    detected = detector.detect(fine)
+    assert detected.magnification.zoom == pytest.approx((0.25, 0.25), rel=1e-3)
+    assert len(detected.boxes) == pytest.approx(len(before.boxes), rel=0.02)
+    np.testing.assert_allclose(detected.boxes[:20], before.boxes[:20] * 4, atol=0.2)
+    stated = SceneDetector(config, checkpoint, score_thr=0, gsd=1.2, source_gsd=0.3, **GRID).detect(read_pixels(fine))
+    np.testing.assert_allclose(stated.boxes[:20], detected.boxes[:20], atol=0.2)
+    assert stated.unit == "m"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [0.1, 0.3, 8.0])
+def test_extreme_magnification_gives_valid_boxes_without_warnings(
+    trained: tuple[Path, Path, Path], scale: float
+) -> None:
+    config, checkpoint, raw = trained
+    pixels = read_pixels(next((raw / "images").iterdir()))[:96, :64]
+    boxes = SceneDetector(config, checkpoint, score_thr=0.2, scale=scale, **GRID).detect(pixels).boxes
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
 
 
 @pytest.mark.parametrize(("threads", "tiles"), [(1, 1), (4, 2), (100, 3)])

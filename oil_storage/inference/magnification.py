@@ -1,0 +1,86 @@
+"""Magnification of scenes to the ground resolution that a detector was trained at."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage.georeference import Resolution, resolution_of
+from oil_storage.imagery import SceneImage
+from oil_storage.tiling import tile_grid
+
+TOLERANCE = 0.15
+"""Scenes within this relative distance of the wanted resolution are not resampled; training varies it by more."""
+
+Origin = Literal["scene", "stated", "unknown"]
+
+
+@dataclass(frozen=True)
+class Magnification:
+    """Magnification of a scene.
+
+    Attributes:
+        zoom: pixels of the magnified scene per pixel of the scene, along x and along y.
+        resolution: metres per pixel of the scene, along x and along y; None if they are not known.
+        origin: source of ``resolution``: the georeference of the scene, a statement of the user, or none.
+    """
+
+    zoom: tuple[float, float] = (1.0, 1.0)
+    resolution: Resolution | None = None
+    origin: Origin = "unknown"
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """Factors ``(4,)`` that magnify a box or window, xyxy."""
+        return np.array([*self.zoom, *self.zoom])
+
+    def windows(self, width: int, height: int, tile: int, overlap: int) -> NDArray[np.int64]:
+        """Return the tiles of a scene, ``(T, 4)`` xyxy in pixels of the scene.
+
+        Args:
+            width: width of the scene, pixels.
+            height: height of the scene, pixels.
+            tile: side of a tile in pixels, after magnification.
+            overlap: overlap of neighbouring tiles in pixels, after magnification.
+        """
+        sides = tuple(max(1, round(tile / zoom)) for zoom in self.zoom)
+        overlaps = tuple(min(round(overlap / zoom), side - 1) for zoom, side in zip(self.zoom, sides, strict=True))
+        return tile_grid(width, height, (sides[0], sides[1]), (overlaps[0], overlaps[1]))
+
+    def resize(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Magnify ``(H, W, 3)``; where it shrinks, a pixel is the mean of those that it covers (no aliasing)."""
+        height, width = pixels.shape[:2]
+        size = max(1, round(width * self.zoom[0])), max(1, round(height * self.zoom[1]))
+        shrunk = min(width, size[0]), min(height, size[1])
+        if shrunk != (width, height):
+            pixels = np.asarray(cv2.resize(pixels, shrunk, interpolation=cv2.INTER_AREA), np.uint8)
+        if size != shrunk:
+            pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        return pixels
+
+
+def magnification_of(
+    image: SceneImage, wanted: float | None, stated: float | None = None, scale: float | None = None
+) -> Magnification:
+    """Choose the magnification of a scene.
+
+    Args:
+        image: opened scene.
+        wanted: ground resolution that the detector needs, metres per pixel; None magnifies by 1.
+        stated: ground resolution of scenes that are not georeferenced; None if it is not known.
+        scale: magnification that overrides all others.
+    """
+    resolution = resolution_of(image.georeference, image.width, image.height)
+    origin: Origin = "scene"
+    if resolution is None:
+        resolution, origin = ((stated, stated), "stated") if stated else (None, "unknown")
+    zoom = (1.0, 1.0)
+    if scale is not None:
+        zoom = (scale, scale)
+    elif resolution is not None and wanted is not None:
+        needed = resolution[0] / wanted, resolution[1] / wanted
+        if max(abs(factor - 1) for factor in needed) > TOLERANCE:
+            zoom = needed
+    return Magnification(zoom, resolution, origin)
