@@ -39,7 +39,11 @@ def read(source: Path, files: list[Path]) -> Annotations:
     annotations = Annotations([], [], files)
     for file in files:
         _read_file(file, source, annotations)
-    _report_unlisted(annotations)
+    # abspath, unlike resolve, does not follow links
+    listed = {Path(os.path.abspath(image.path)) for image in annotations.images if image.path}
+    for folder in sorted({path.parent for path in listed}):
+        for path in sorted(set(images_in(folder)) - listed):
+            annotations.report_once(folder, "unlisted-image", str(path), "no COCO file lists this image", "left out")
     return annotations
 
 
@@ -116,14 +120,3 @@ def _image_path(file_name: str, folders: list[Path]) -> Path | None:
     base_name = re.split(r"[/\\]", file_name)[-1]  # the path may be from another computer
     paths = (folder / name for name in dict.fromkeys((file_name, base_name)) for folder in folders)
     return next((path for path in paths if path.is_file()), None)
-
-
-def _report_unlisted(annotations: Annotations) -> None:
-    # abspath, unlike resolve, does not follow links
-    listed = {Path(os.path.abspath(image.path)) for image in annotations.images if image.path}
-    for folder in sorted({path.parent for path in listed}):
-        for path in images_in(folder):
-            if path not in listed:
-                annotations.report_once(
-                    folder, "unlisted-image", str(path), "no COCO file lists this image", "left out"
-                )

@@ -21,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from functools import cache
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +132,10 @@ def read_records(file: Path) -> Iterator[bytes]:
         with gzip.open(plain) if is_gzip else nullcontext(plain) as content:
             for number in itertools.count(1):
                 try:
-                    length = content.read(LENGTH)
-                    if not length:
+                    if not content.peek(1):
                         return
-                    _check(length, LENGTH, content.read(CHECKSUM))
-                    size = int.from_bytes(length, "little")
-                    data = content.read(size)
-                    _check(data, size, content.read(CHECKSUM))
+                    size = int.from_bytes(_read_checked(content, LENGTH), "little")
+                    data = _read_checked(content, size)
                 except ValueError as error:
                     raise UserError(f"{file}: record {number}: {error}") from error
                 except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -146,17 +144,15 @@ def read_records(file: Path) -> Iterator[bytes]:
                 yield data
 
 
-def _check(data: bytes, size: int, checksum: bytes) -> None:
+def _read_checked(content: gzip.GzipFile | BufferedReader, size: int) -> bytes:
+    """Read data and its masked checksum; raise ValueError if they are truncated or damaged."""
+    data, checksum = content.read(size), content.read(CHECKSUM)
     if len(data) < size or len(checksum) < CHECKSUM:
         raise ValueError("the file ends in this record; copy it again")
-    if checksum != _masked_checksum(data):
+    crc: int = google_crc32c.value(data)
+    if int.from_bytes(checksum, "little") != ((crc >> 15 | crc << 17) + MASK_DELTA) & 0xFFFFFFFF:
         raise ValueError("wrong checksum; the file is damaged or not a TFRecord")
-
-
-def _masked_checksum(data: bytes) -> bytes:
-    checksum: int = google_crc32c.value(data)
-    masked = ((checksum >> 15 | checksum << 17) + MASK_DELTA) & 0xFFFFFFFF
-    return masked.to_bytes(CHECKSUM, "little")
+    return data
 
 
 def parse_example(data: bytes) -> dict[str, list[Any]]:

@@ -26,6 +26,8 @@ from oil_storage.scene import Scene
 
 ENTRIES = (manifests.NAME, "scenes", "tiles")
 """Names of the entries of a prepared folder."""
+COMPARED = ("annotations_sha256", "seed", "choices", "images_sha256")
+"""Attributes of the source that must not change between calls."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +88,23 @@ def prepare(
         if manifest:
             scenes, findings = audit(annotations, choices.class_map, choices.reading)
             scenes = [scene for scene in scenes if scene.scene_id in manifest.source.images_sha256]
-            _check_same(out, manifest.source, _source(source, annotations, seed, choices, scenes))
         else:
             if choices.gsd:  # report an unknown resolution before the slow inspection
                 resample(audit(annotations, choices.class_map, choices.reading)[0], choices.gsd, choices.source_gsd)
             inspected = inspect(annotations, choices.class_map, choices.reading)
             scenes, findings = inspected.scenes, inspected.findings
+        identity = _source(source, annotations, seed, choices, scenes)
+        if manifest and (
+            differing := [key for key in COMPARED if getattr(identity, key) != getattr(manifest.source, key)]
+        ):
+            raise UserError(
+                f"{out}: was prepared from another source or with other options ({', '.join(differing)} differ); "
+                "choose another OUT, or delete this one"
+            )
         check_usable(findings, source, choices.allow, choices.strict)
         scenes, resolutions, left_out = _as_chosen(scenes, choices)
         exists = manifest is not None
         if not manifest:
-            identity = _source(source, annotations, seed, choices, scenes)
             manifest = _new_manifest(identity, scenes, inspected, choices, resolutions)
         written = _write_scenes(out, scenes, manifest.split, choices)
         mended = written if exists else []
@@ -107,7 +115,9 @@ def prepare(
             tile_set = write_tile_set(scenes, manifest.split, out / "tiles" / name, tile, overlap, seed)
             manifest = manifest.model_copy(update={"tiles": {**manifest.tiles, name: tile_set}})
             manifest.save(out)
-    findings += _without_split(annotations, manifest.split)
+    members = {scene_id for scene_ids in manifest.split.values() for scene_id in scene_ids}
+    without_split = [image.path for image in annotations.images if image.path and image.path.stem not in members]
+    findings += [warning("no-split", str(path), "image is not in any split", "left out") for path in without_split]
     mended += [f"tiles/{name}/{damaged}"] if damaged else []
     return Prepared(manifest, findings, name, is_new, mended, left_out)
 
@@ -182,15 +192,6 @@ def _source(path: Path, annotations: Annotations, seed: int, choices: Choices, s
     return Source(path=path.resolve(), annotations_sha256=digest, seed=seed, choices=choices, images_sha256=images)
 
 
-def _check_same(out: Path, before: Source, now: Source) -> None:
-    fields = ("annotations_sha256", "seed", "choices", "images_sha256")
-    if differing := [name for name in fields if getattr(before, name) != getattr(now, name)]:
-        raise UserError(
-            f"{out}: was prepared from another source or with other options ({', '.join(differing)} differ); "
-            "choose another OUT, or delete this one"
-        )
-
-
 def _as_chosen(scenes: Sequence[Scene], choices: Choices) -> tuple[list[Scene], dict[str, Resolution], int]:
     """Resample scenes and exclude boxes; return the original resolutions and the number of excluded boxes, too."""
     resolutions: dict[str, Resolution] = {}
@@ -205,16 +206,6 @@ def _as_chosen(scenes: Sequence[Scene], choices: Choices) -> tuple[list[Scene], 
         kept.append(replace(scene, boxes=scene.boxes[fits]))
     before, after = (sum(len(scene.boxes) for scene in each) for each in (scenes, kept))
     return kept, resolutions, before - after
-
-
-def _without_split(annotations: Annotations, split: Split) -> list[Finding]:
-    """Report images without a split: not in the split file, unusable, or newer than the prepared folder."""
-    members = {scene_id for scene_ids in split.values() for scene_id in scene_ids}
-    return [
-        warning("no-split", str(image.path), "image is not in any split", "left out")
-        for image in annotations.images
-        if image.path and image.path.stem not in members
-    ]
 
 
 def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split, choices: Choices) -> list[str]:

@@ -28,8 +28,7 @@ REACH = 48
 SHIFT_SAMPLE = 40
 SCALE_SAMPLE = 30
 NEAR = ((0.04, 3, 5), (0.013, 2, 2), (0.004, 2, 2))
-"""Rounds of the search for the roundest place nearby: step in box sides and log size, number of steps in position and
-size."""
+"""Rounds of the local search: step in box sides and in log size, number of steps in position and in size."""
 SCALES = (0.2, 5.0)
 """Minimum and maximum scale that is tried."""
 OBJECT_SIDES = (6.0, 100.0)

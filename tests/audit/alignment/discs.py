@@ -1,4 +1,4 @@
-"""Scenes of discs with boxes drawn a pixel outside them."""
+"""Scenes of discs with boxes that have a margin of one pixel."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 def scene_of_discs(
     seed: int, width: int = 900, height: int = 700, discs: int = 40, square: bool = False
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Bright and dark discs, or turned squares, on a structured ground, and boxes drawn a pixel outside them."""
+    """Return an image of discs, or of rotated squares, on textured ground, and boxes with a margin of one pixel."""
     rng = np.random.default_rng(seed)
     ground = cv2.GaussianBlur(rng.normal(0, 60, (height, width)).astype(np.float32), (0, 0), 3) + 110
     boxes: list[tuple[float, float, float, float]] = []

@@ -1,4 +1,4 @@
-"""Sources of scenes with discs, right or with faults planted, in the Airbus layout."""
+"""Airbus-format sources with scenes of discs, with or without planted faults."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.audit.alignment.discs import scene_of_discs
 
 
 def write_source(folder: Path, scenes: int, planted: Mapping[int, Fault], exchanged: Sequence[int] = ()) -> Path:
-    """Write ``scenes`` of discs, ``planted`` faults by index; each of ``exchanged`` gets the boxes of the next."""
+    """Write scenes with ``planted`` faults by index; each ``exchanged`` scene gets the boxes of the next one."""
     (folder / "images").mkdir(parents=True)
     rows = ["image_id,class,bounds"]
     for index in range(scenes):
@@ -28,6 +28,6 @@ def write_source(folder: Path, scenes: int, planted: Mapping[int, Fault], exchan
 
 
 def row(index: int, box: NDArray[np.float32]) -> str:
-    """A line of the CSV."""
+    """Return a line of the CSV file."""
     numbers = ", ".join(f"{value:.3f}" for value in box.tolist())
     return f'scene_{index},oil-storage-tank,"({numbers})"'

@@ -15,7 +15,7 @@ def grey_scene(seed: int = 0, discs: int = 40) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (2.0, 0.0), (3.0, -3.0), (-5.0, 4.0)])
-def test_a_common_shift_is_measured(shift: tuple[float, float]) -> None:
+def test_common_error_measures_a_shift(shift: tuple[float, float]) -> None:
     grey, boxes = grey_scene()
     assert common_error(grey, boxes + np.float32(shift * 2)).shift == pytest.approx(shift, abs=0.5)
 
@@ -23,14 +23,14 @@ def test_a_common_shift_is_measured(shift: tuple[float, float]) -> None:
 @pytest.mark.parametrize(
     "size", [(0.4, 0.4), (0.8, 0.8), (0.97, 0.97), (1.25, 1.25), (2.5, 2.5), (1.25, 0.8), (1.0, 0.8)]
 )
-def test_a_common_size_is_measured(size: tuple[float, float]) -> None:
+def test_common_error_measures_a_size(size: tuple[float, float]) -> None:
     grey, boxes = grey_scene()
     right = common_error(grey, boxes).size
     found = common_error(grey, plant(Fault(faults.RESIZED, size), boxes, 900, 700)).size
     assert np.divide(found, right) == pytest.approx(size, rel=0.03)
 
 
-def test_some_boxes_that_sit_on_nothing_change_little() -> None:
+def test_common_error_tolerates_boxes_without_object() -> None:
     grey, boxes = grey_scene()
     aside = boxes[:12] + np.float32([60, 45, 60, 45])
     right, found = common_error(grey, boxes), common_error(grey, np.concatenate([boxes, aside]))
@@ -38,7 +38,7 @@ def test_some_boxes_that_sit_on_nothing_change_little() -> None:
     assert found.size == pytest.approx(right.size, rel=0.05)
 
 
-def test_a_tank_is_found_beside_a_shadow_that_is_rounder() -> None:
+def test_common_error_prefers_a_tank_to_a_rounder_shadow() -> None:
     grey, boxes = grey_scene(discs=12)
     for x1, y1, x2, y2 in boxes.tolist():
         beside = round((x1 + x2) * 8 - 8) + 16 * 42, round((y1 + y2) * 8 - 8)
@@ -47,7 +47,7 @@ def test_a_tank_is_found_beside_a_shadow_that_is_rounder() -> None:
     assert np.hypot(*common_error(grey, boxes).shift) < 1
 
 
-def test_a_patch_shows_the_box_in_its_middle_and_what_is_about_it() -> None:
+def test_patch_shows_the_box_and_its_surroundings() -> None:
     grey = np.zeros((200, 300), np.uint8)
     grey[60:100, 120:180] = 200
     (patch,) = cut_patches(grey, np.float32([[120, 60, 180, 100]]))
@@ -58,16 +58,16 @@ def test_a_patch_shows_the_box_in_its_middle_and_what_is_about_it() -> None:
     assert (rows.mean(), columns.mean()) == pytest.approx(((SIDE - 1) / 2, (SIDE - 1) / 2))
 
 
-def test_patches_of_an_image_larger_than_opencv_takes() -> None:
+def test_cut_patches_accepts_images_larger_than_the_opencv_limit() -> None:
     grey, boxes = grey_scene()
     wide = np.zeros((700, 40_000), np.uint8)
     wide[:, 39_000:39_900] = grey
     inner = boxes[(boxes[:, 0] > 100) & (boxes[:, 2] < 800)]
-    inner = inner.round()  # or float32 would round them more there
+    inner = inner.round()  # float32 would round them more at large coordinates
     assert np.array_equal(cut_patches(wide, inner + np.float32([39_000, 0, 39_000, 0])), cut_patches(grey, inner))
 
 
-def test_boxes_outside_the_image_show_nothing() -> None:
+def test_patches_outside_the_image_are_empty() -> None:
     grey, _ = grey_scene()
     seen = cut_patches(grey, np.float32([[-500, -500, -450, -450], [5000, 10, 5100, 90], [-3000, -3000, 9000, 9000]]))
     assert not seen[:2].any()

@@ -9,9 +9,7 @@ from tests.audit.alignment.discs import scene_of_discs
 
 
 @pytest.mark.parametrize("corner", [4096, 250])
-def test_scales_of_both_axes_are_found_from_the_corner_of_a_large_scene(
-    monkeypatch: pytest.MonkeyPatch, corner: int
-) -> None:
+def test_best_scales_finds_both_scales_in_a_large_scene(monkeypatch: pytest.MonkeyPatch, corner: int) -> None:
     monkeypatch.setattr("oil_storage.audit.alignment.evidence.CORNER", corner)
     pixels, boxes = scene_of_discs(0, width=900, height=900, discs=120)
     written = boxes * np.float32([0.8, 1.1, 0.8, 1.1])
@@ -20,21 +18,21 @@ def test_scales_of_both_axes_are_found_from_the_corner_of_a_large_scene(
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.97, 2.0])
-def test_a_common_scale_is_found_to_a_part_of_a_pixel(scale: float) -> None:
+def test_best_scale_is_accurate_to_a_fraction_of_a_pixel(scale: float) -> None:
     pixels, boxes = scene_of_discs(0)
     found = best_scale(GradientField.of(pixels), boxes * np.float32(scale))
     assert found.parameters == pytest.approx((scale, scale), rel=3e-4)
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (3.0, -2.0), (-20.0, 11.0), (0.0, 40.0)])
-def test_a_shift_is_found_by_the_roundest_place(shift: tuple[float, float]) -> None:
+def test_best_shift_finds_the_shift(shift: tuple[float, float]) -> None:
     pixels, boxes = scene_of_discs(0)
     found = best_shift(GradientField.of(pixels), tightened(boxes + np.float32(shift * 2)))
     assert found.parameters == pytest.approx(shift, abs=0.5)
 
 
 @pytest.mark.parametrize(("shift", "size"), [((0.0, 0.0), (1.0, 1.0)), ((4.0, -7.0), (1.5, 0.75))])
-def test_the_nearest_round_place_is_found(shift: tuple[float, float], size: tuple[float, float]) -> None:
+def test_roundest_near_finds_the_nearest_round_place(shift: tuple[float, float], size: tuple[float, float]) -> None:
     pixels, boxes = scene_of_discs(0)
     edges = tightened(boxes)
     centre, half = (edges[:, :2] + edges[:, 2:]) / 2 + shift, (edges[:, 2:] - edges[:, :2]) / 2 * size

@@ -33,11 +33,11 @@ def evidence(fault: Fault, seed: int) -> SceneEvidence:
 
 
 def seeming(right: SceneEvidence, roundness: dict[Fault, float], settled: float = 1.0, **other: Any) -> SceneEvidence:
-    """Evidence of boxes that are as round as said after each fault is undone, so many of them at their places."""
+    """Return evidence with the given roundness after each fault is undone, and the given share of settled boxes."""
     return replace(right, roundness=roundness, settled=dict.fromkeys(roundness, settled), **other)
 
 
-def test_right_boxes_are_right() -> None:
+def test_correct_boxes_have_no_fault() -> None:
     for seed in range(3):
         verdict = judge_scene(evidence(Fault(), seed))
         assert verdict.answer == Answer.YES
@@ -45,7 +45,7 @@ def test_right_boxes_are_right() -> None:
 
 
 @pytest.mark.parametrize("fault", PLANTED, ids=str)
-def test_a_planted_fault_is_named(fault: Fault) -> None:
+def test_planted_fault_is_detected(fault: Fault) -> None:
     verdict = judge_scene(evidence(fault, 0))
     assert verdict.answer == Answer.NO
     assert verdict.fault.kind == fault.kind
@@ -53,13 +53,13 @@ def test_a_planted_fault_is_named(fault: Fault) -> None:
     assert verdict.fault.parameters == pytest.approx(fault.parameters, **tolerance.get(fault.kind, {}))
 
 
-def test_boxes_of_another_image_give_no_verdict() -> None:
+def test_boxes_of_another_image_are_not_enough_evidence() -> None:
     for seed in range(2):
         assert judge_scene(evidence(Fault(faults.ELSEWHERE), seed)).answer == Answer.UNKNOWN
 
 
 @pytest.mark.slow
-def test_square_objects_give_no_wrong_verdict() -> None:
+def test_square_objects_are_not_a_fault() -> None:
     for seed in range(3):
         pixels, boxes = scene_of_discs(seed, square=True)
         for fault in (Fault(), Fault("transposed"), Fault(faults.SCALED, (0.8, 0.8))):
@@ -68,12 +68,12 @@ def test_square_objects_give_no_wrong_verdict() -> None:
 
 
 @pytest.mark.parametrize("boxes", [0, 1, 4])
-def test_a_few_boxes_are_no_evidence(boxes: int) -> None:
+def test_few_boxes_are_not_enough_evidence(boxes: int) -> None:
     pixels, right = scene_of_discs(0)
     assert judge_scene(examine("scene", GradientField.of(pixels), right[:boxes])).answer == Answer.UNKNOWN
 
 
-def test_a_few_wrong_scenes_are_named_and_the_rest_is_right() -> None:
+def test_misaligned_scenes_are_detected_among_correct_ones() -> None:
     scenes = [evidence(Fault("transposed") if seed == 2 else Fault(), seed) for seed in range(6)]
     verdict = judge_dataset(scenes)
     assert verdict.answer == Answer.YES
@@ -86,7 +86,7 @@ def test_a_few_wrong_scenes_are_named_and_the_rest_is_right() -> None:
     [Fault("transposed"), Fault(faults.SCALED, (0.97, 0.97)), Fault(faults.SHIFTED, (2.0, 0.0)), Fault()],
     ids=str,
 )
-def test_a_fault_of_all_scenes_is_the_data_set_s(fault: Fault) -> None:
+def test_fault_of_all_scenes_is_the_fault_of_the_data_set(fault: Fault) -> None:
     verdict = judge_dataset([evidence(fault, seed) for seed in range(5)])
     assert verdict.fault.kind == fault.kind
     assert verdict.answer == (Answer.YES if fault.kind == faults.NONE else Answer.NO)
@@ -105,20 +105,20 @@ def test_a_fault_of_all_scenes_is_the_data_set_s(fault: Fault) -> None:
     ],
     ids=["alike", "few", "unlike"],
 )
-def test_a_small_shift_is_a_fault_where_enough_scenes_agree(shifts: list[tuple[float, float]], answer: Answer) -> None:
+def test_small_shift_is_a_fault_if_enough_scenes_agree(shifts: list[tuple[float, float]], answer: Answer) -> None:
     scenes = [
         replace(evidence(Fault(), seed % 3), scene_id=str(seed), shift=shift) for seed, shift in enumerate(shifts)
     ]
     assert judge_dataset(scenes).answer == answer
 
 
-def test_one_scene_of_another_hand_is_no_fault_of_size() -> None:
+def test_scene_with_another_drawing_habit_has_no_size_fault() -> None:
     drawn = replace(evidence(Fault(), 0), boxes=100, size=(1.1 * NATURAL_SIZE, 1.1 * NATURAL_SIZE))
     assert judge_dataset([drawn]).answer == Answer.YES
 
 
 @pytest.mark.parametrize(("gain", "answer"), [(0.05, Answer.YES), (0.1, Answer.NO)])
-def test_boxes_are_too_large_where_smaller_ones_are_rounder(gain: float, answer: Answer) -> None:
+def test_boxes_are_too_large_if_smaller_boxes_are_rounder(gain: float, answer: Answer) -> None:
     right = replace(evidence(Fault(), 0), boxes=100, size=(1.4 * NATURAL_SIZE, 1.4 * NATURAL_SIZE))
     changed = replace(right, fitted=right.roundness[Fault()] + gain)
     assert judge_scene(changed).answer == answer
@@ -144,7 +144,7 @@ def test_few_boxes_need_a_clearer_shift(boxes: int, answer: Answer) -> None:
 
 
 @pytest.mark.parametrize(("fitted", "answer"), [(0.5, Answer.NO), (0.7, Answer.YES)])
-def test_another_place_must_be_much_rounder_than_the_one_that_the_network_sees(fitted: float, answer: Answer) -> None:
+def test_other_place_must_be_much_rounder_than_fitted_boxes(fitted: float, answer: Answer) -> None:
     right = evidence(Fault(), 0)
     roundness = {Fault(): 0.5, Fault(faults.SHIFTED, (9.0, 9.0)): 0.85}
     changed = seeming(right, roundness, boxes=100, chance=(0.2, 0.1), fitted=fitted)
@@ -154,19 +154,19 @@ def test_another_place_must_be_much_rounder_than_the_one_that_the_network_sees(f
 @pytest.mark.parametrize(
     ("shift", "boxes", "answer"), [(4.0, 100, Answer.NO), (4.0, 8, Answer.YES), (2.5, 100, Answer.YES)]
 )
-def test_a_hand_s_shift_is_no_fault_of_a_scene(shift: float, boxes: int, answer: Answer) -> None:
+def test_small_shift_of_one_scene_is_not_a_fault(shift: float, boxes: int, answer: Answer) -> None:
     right = replace(evidence(Fault(), 0), boxes=boxes, shift=(shift, 0.0))
     assert judge_scene(right).answer == answer
 
 
 @pytest.mark.parametrize(("along", "kind"), [(10.0, "centre read as corner"), (14.0, faults.SHIFTED)])
-def test_half_a_side_is_a_corner_taken_for_a_centre(along: float, kind: str) -> None:
+def test_shift_by_half_a_side_is_a_corner_centre_fault(along: float, kind: str) -> None:
     roundness = {Fault(): 0.2, Fault("centre read as corner"): 0.5}
     changed = seeming(evidence(Fault(), 0), roundness, boxes=100, side=20.0, shift=(along, along), fitted=0.6)
     assert judge_scene(changed).fault.kind == kind
 
 
-def test_boxes_without_a_size_are_no_evidence() -> None:
+def test_boxes_without_area_are_not_enough_evidence() -> None:
     pixels, boxes = scene_of_discs(0)
     points = np.concatenate([boxes[:, :2], boxes[:, :2]], axis=1)
     assert judge_scene(examine("scene", GradientField.of(pixels), points)).answer == Answer.UNKNOWN
@@ -174,12 +174,12 @@ def test_boxes_without_a_size_are_no_evidence() -> None:
     assert judge_scene(seeming(evidence(Fault(), 0), roundness, side=0.0)).fault.kind == "centre read as corner"
 
 
-def test_no_scenes_are_no_evidence() -> None:
+def test_empty_data_set_is_not_enough_evidence() -> None:
     assert judge_dataset([]).answer == Answer.UNKNOWN
 
 
 @pytest.mark.parametrize("size", [0.87, 1.15])
-def test_few_boxes_tell_a_size_less_surely(size: float) -> None:
+def test_size_limits_widen_for_few_boxes(size: float) -> None:
     drawn = replace(evidence(Fault(), 0), size=(size * NATURAL_SIZE, size * NATURAL_SIZE))
     drawn = replace(drawn, roundness={Fault(): 0.6}, fitted=0.9)
     assert judge_scene(replace(drawn, boxes=SURE)).fault.kind == faults.RESIZED
@@ -193,7 +193,7 @@ def test_nearest_round_place_counts_if_network_sees_an_inner_rim(monkeypatch: py
     for x, y in centres.astype(int).tolist():
         cv2.circle(pixels, (x, y), 40, (220, 220, 220), -1)
     boxes = np.concatenate([centres - 41, centres + 41], axis=1)
-    inner = BoxError((2.0, -2.0), (2.4, 2.4))  # where the roof is even
+    inner = BoxError((2.0, -2.0), (2.4, 2.4))  # a plain part of the roof
     monkeypatch.setattr("oil_storage.audit.alignment.evidence.common_error", lambda *_: inner)
     field = GradientField.of(pixels)
     found = examine("scene", field, plant(Fault(faults.RESIZED, (2.0, 2.0)), boxes, 900, 700))
@@ -207,7 +207,7 @@ def shifted(right: SceneEvidence, number: int, shift: tuple[float, float], side:
     return replace(right, scene_id=f"scene_{number}", shift=shift, side=side)
 
 
-def test_half_a_side_is_a_shift_where_the_others_are_shifted_so() -> None:
+def test_half_a_side_is_a_shift_if_other_scenes_have_the_same_shift() -> None:
     right = evidence(Fault(), 0)
     others = [shifted(right, number, (8.0, 8.5)) for number in range(4)]
     corner = Fault("centre read as corner")
@@ -221,7 +221,7 @@ def test_half_a_side_is_a_shift_where_the_others_are_shifted_so() -> None:
     assert judge_dataset([*others, far]).scenes["scene_9"].fault.kind != corner.kind
 
 
-def test_a_shift_of_its_own_is_undone_as_it_is() -> None:
+def test_different_shift_of_a_scene_is_undone_separately() -> None:
     right = evidence(Fault(), 0)
     verdict = judge_dataset([shifted(right, number, (8.0, 8.5)) for number in range(4)] + [shifted(right, 9, (0, 20))])
     assert fault_of("scene_0", verdict) == verdict.fault
@@ -237,27 +237,27 @@ def test_a_shift_of_its_own_is_undone_as_it_is() -> None:
         ([], "not enough evidence"),
     ],
 )
-def test_the_answer_in_words(planted: list[Fault], statement: str) -> None:
+def test_statement_describes_the_answer(planted: list[Fault], statement: str) -> None:
     verdict = judge_dataset([evidence(fault, seed) for seed, fault in enumerate(planted)])
     assert verdict.statement == statement
     assert (verdict.shift is not None) == (Fault() in planted)
 
 
 @pytest.mark.parametrize(("settled", "answer"), [(1.0, Answer.NO), (0.8, Answer.NO), (0.7, Answer.UNKNOWN)])
-def test_nearly_every_box_must_be_round_where_it_is_said_to_belong(settled: float, answer: Answer) -> None:
+def test_fault_requires_most_boxes_to_be_round(settled: float, answer: Answer) -> None:
     roundness = {Fault(): 0.2, Fault("transposed"): 0.6}
     changed = seeming(evidence(Fault(), 0), roundness, settled, chance=(0.2, 0.1), fitted=0.3)
     assert judge_scene(changed).answer == answer
 
 
 @pytest.mark.parametrize(("settled", "answer"), [(1.0, Answer.NO), (0.8, Answer.UNKNOWN)])
-def test_the_best_of_many_places_must_be_rounder_where_not_all_boxes_are(settled: float, answer: Answer) -> None:
+def test_searched_fault_requires_more_roundness_if_not_all_boxes_are_round(settled: float, answer: Answer) -> None:
     roundness = {Fault(): 0.2, Fault(faults.SCALED, (0.8, 0.8)): 0.45}
     changed = seeming(evidence(Fault(), 0), roundness, settled, chance=(0.2, 0.1), fitted=0.25, fitted_settled=0.4)
     assert judge_scene(changed).answer == answer
 
 
-def test_network_error_counts_if_boxes_are_round_one_by_one() -> None:
+def test_network_error_counts_if_individual_boxes_are_round() -> None:
     right = replace(evidence(Fault(), 0), size=(0.5, 0.5))
     assert judge_scene(right).fault.kind == faults.RESIZED
     assert judge_scene(replace(right, fitted_settled=0.5)).answer == Answer.YES
@@ -265,7 +265,7 @@ def test_network_error_counts_if_boxes_are_round_one_by_one() -> None:
 
 @pytest.mark.parametrize("wrong", [{"size": (0.9, 1.1)}, {"shift": (4.0, 4.0)}])
 @pytest.mark.parametrize(("fitted", "answer"), [(0.7, Answer.NO), (0.5, Answer.YES)])
-def test_boxes_that_are_rounder_as_written_are_right(fitted: float, answer: Answer, wrong: dict[str, Any]) -> None:
+def test_boxes_that_are_rounder_as_written_are_correct(fitted: float, answer: Answer, wrong: dict[str, Any]) -> None:
     changed = seeming(evidence(Fault(), 0), {Fault(): 0.65}, fitted=fitted, **wrong)
     assert judge_scene(changed).answer == answer
 
@@ -277,7 +277,7 @@ def test_boxes_that_are_rounder_as_written_are_right(fitted: float, answer: Answ
         (Fault(faults.SCALED, (0.5, 0.5)), Fault(faults.SCALED, (0.499, 0.497)), 0.08),
     ],
 )
-def test_simpler_fault_is_named_if_two_explain_as_much(one: Fault, other: Fault, rounder: float) -> None:
+def test_simpler_fault_is_preferred_if_two_explain_as_much(one: Fault, other: Fault, rounder: float) -> None:
     right = replace(evidence(Fault(), 0), chance=(0.2, 0.1), fitted=0.25, fitted_settled=0.4)
     assert judge_scene(seeming(right, {Fault(): 0.2, one: 0.7, other: 0.7 + rounder})).fault == one
     assert judge_scene(seeming(right, {Fault(): 0.2, one: 0.5, other: 0.7})).fault == other
