@@ -101,7 +101,7 @@ TRAINED = {"config": "ssd_lite0", "images": ["0"], "processes": 1}
         ({"meta": {"trained": {**TRAINED, "data": {"name": "x"}}}}, "meta.trained.data.scenes: Field required"),
         ({"meta": {"trained": {**TRAINED, "reading": {"bands": [1]}}}}, "meta.trained.reading.bands"),
         ({"meta": {"trained": {**TRAINED, "reading": {"stretch": [98.0, 2.0]}}}}, "stretch must be two percentiles"),
-        ({"meta": {"trained": {**TRAINED, "reading": {"bands": [0, 1, 2]}}}}, "bands must be three numbers from 1"),
+        ({"meta": {"trained": {**TRAINED, "reading": {"bands": [0, 1, 2]}}}}, "bands must be three numbers"),
         ({"meta": {"score_threshold": 0.5}}, "meta.score_threshold: Input should be"),
         ({"meta": {"score_threshold": {"threshold": 2.0, "f1": 1.0, "data": ""}}}, "threshold.threshold: Input should"),
         ({"meta": {"score_threshold": {"threshold": float("nan"), "f1": 1.0, "data": ""}}}, "threshold: Input should"),
