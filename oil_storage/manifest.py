@@ -184,8 +184,8 @@ class Manifest(BaseModel, frozen=True):
         try:
             return cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            remedy = f"delete {folder} and prepare it again"
-            raise UserError(f"{path}: not a valid manifest ({first_problem(error)});\n{remedy}") from error
+            problem = f"not a valid manifest ({first_problem(error)})"
+            raise UserError(f"{path}: {problem}; delete {folder} and prepare it again") from error
 
     def save(self, folder: Path) -> None:
         """Write the manifest of a prepared folder."""
