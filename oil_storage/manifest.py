@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, field_serializer
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, field_serializer, model_validator
 
 from oil_storage.errors import UserError, first_problem
 from oil_storage.files import sha256, write_json
@@ -171,6 +171,15 @@ class Manifest(BaseModel, frozen=True):
     counts: dict[str, SceneCounts]
     resampled_from: dict[str, tuple[float, float]] | None = None
     tiles: dict[str, TileSet]
+
+    @model_validator(mode="after")
+    def _check_splits(self) -> "Manifest":
+        if missing := [split for split in SPLITS if split not in self.split or split not in self.counts]:
+            raise ValueError(f"split and counts have no {missing[0]!r}")
+        images = self.source.images_sha256
+        if unknown := [scene for split in SPLITS for scene in self.split[split] if scene not in images]:
+            raise ValueError(f"source.images_sha256 has no {unknown[0]!r}")
+        return self
 
     @classmethod
     def load(cls, folder: Path) -> "Manifest":

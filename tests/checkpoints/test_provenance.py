@@ -1,12 +1,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmengine.config import Config
 
 from oil_storage.checkpoints.checkpoint import Checkpoint, Meta, Trained
 from oil_storage.checkpoints.provenance import describe, initialised
 from oil_storage.checkpoints.trained_config import recipe_sha256
+from oil_storage.coco import CocoFile, CocoImage
 from oil_storage.engine.from_scratch import from_scratch
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading
@@ -26,6 +28,12 @@ def prepared(tmp_path: Path) -> Path:
         "tiles": {},
     }
     (tmp_path / "manifest.json").write_text(json.dumps(content))
+    (tmp_path / "scenes").mkdir()
+    for name, gsds in {"train": (1.2, 1.5, 1.3), "val": (1.2, None)}.items():
+        images = [CocoImage(number, "a.jpg", 9, 9, "a", gsd) for number, gsd in enumerate(gsds)]
+        CocoFile.of_boxes(images, [np.zeros((0, 4), np.float32)] * len(images)).save(
+            tmp_path / "scenes" / f"{name}.json"
+        )
     return tmp_path
 
 
@@ -60,6 +68,14 @@ def test_recipe_depends_on_settings_but_not_on_seeds_and_paths() -> None:
     assert recipe_sha256(cfg) == first
     cfg.merge_from_dict({"optim_wrapper.optimizer.lr": 1e-9})
     assert recipe_sha256(cfg) != first
+
+
+def test_ground_resolution_is_the_median_of_the_training_scenes(prepared: Path) -> None:
+    cfg = Config.fromfile("configs/oil/ssd_lite0.py")
+    cfg.train_dataloader.dataset.data_root = str(prepared)
+    assert describe(cfg, None).gsd == 1.3
+    (prepared / "scenes" / "val.json").replace(prepared / "scenes" / "train.json")
+    assert describe(cfg, None).gsd is None
 
 
 def test_bands_and_stretch_of_the_prepared_data_are_recorded(prepared: Path) -> None:

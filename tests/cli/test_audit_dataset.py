@@ -119,7 +119,7 @@ def test_findings_are_printed_in_order_of_severity(
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        (["--config", "annotations.csv"], "annotations.csv: not a config, which ends in .py"),
+        (["--config", "annotations.csv"], "annotations.csv: not a config"),
         (["--report", "images"], "--report images: must be a file in an existing folder"),
         (["--report", "nowhere/audit.html"], "--report nowhere/audit.html: must be a file"),
     ],

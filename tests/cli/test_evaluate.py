@@ -127,7 +127,7 @@ def test_scenes_without_detections_or_ground_truth_are_reported(
     ("rows", "flags", "message"),
     [
         ("elsewhere,1,1,9,9,1", [], "none of its scenes (elsewhere) is in the ground truth, which contains scene_00"),
-        ("scene_00,1,1,9,9,nan", [], "found.csv:2: score nan is not between 0 and 1"),
+        ("scene_00,1,1,9,9,nan", [], "detections.csv:2: score nan is not between 0 and 1"),
     ],
 )
 def test_unusable_detections_are_refused_and_leave_no_output(
@@ -164,7 +164,7 @@ def test_output_folder_must_not_contain_the_inputs(
     assert f"--out {tmp_path}: contains {detections}; name another folder" in capsys.readouterr().err
     source = write_raw_data(tmp_path / "raw")
     assert main([str(detections), str(source), "--out", str(source / "images")]) == 2
-    assert "name a folder elsewhere" in capsys.readouterr().err
+    assert "use a folder elsewhere" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "raw") == before
 
 

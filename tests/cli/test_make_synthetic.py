@@ -33,7 +33,7 @@ def test_synthetic_scenes_have_the_airbus_layout(tmp_path, capsys):
 )
 def test_arguments_out_of_range_are_refused_in_one_line(tmp_path, capsys, option, value, limits):
     assert main([str(tmp_path / "raw"), option, str(value)]) == 2
-    assert capsys.readouterr().err == f"error: {option} {value}: must be {limits}\n"
+    assert capsys.readouterr().err == f"error: {option} {value}: must be from {limits}\n"
     assert not list(tmp_path.iterdir())
 
 

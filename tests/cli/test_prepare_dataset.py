@@ -33,7 +33,6 @@ def test_new_and_existing_tile_sets_are_printed(raw: Path, tmp_path: Path, capsy
         (None, ["--tile", "0", "--overlap", "0"], "--tile 0"),
         (None, ["--tile", "2", "--overlap", "0"], "--tile 2"),
         (None, ["--overlap", "639"], "--overlap 639: must be 0 to 480"),
-        (None, ["--source-gsd", "1.5"], "requires --gsd"),
     ],
 )
 def test_bad_input_is_reported_in_one_line(
