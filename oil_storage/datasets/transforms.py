@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
@@ -52,10 +53,15 @@ class RandomTileCrop(BaseTransform):
     Args:
         size: side of the crop in pixels, or the minimum and maximum of a uniform distribution.
         on_box: probability that the crop contains the centre of a box chosen at random.
+
+    Raises:
+        ValueError: a size is not positive, or the maximum is below the minimum.
     """
 
     def __init__(self, size: int | tuple[int, int], on_box: float = 0.0) -> None:
         self.smallest, self.largest = (size, size) if isinstance(size, int) else size
+        if not 0 < self.smallest <= self.largest:
+            raise ValueError(f"size={size}: must be positive, with the minimum first")
         self.on_box = on_box
 
     @cache_randomness
@@ -87,4 +93,32 @@ class RandomTileCrop(BaseTransform):
             results["gt_bboxes"] = HorizontalBoxes(boxes)
             for key in ("gt_bboxes_labels", "gt_ignore_flags"):
                 results[key] = results[key][kept]
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomCoarsening(BaseTransform):
+    """Shrink the image with a probability and enlarge it again, so that it looks as from a coarser sensor.
+
+    Reads and changes ``img`` ``(H, W, 3)``; its size stays.
+
+    Args:
+        prob: probability that the image is coarsened.
+        factor: greatest factor by which the ground resolution becomes coarser; its logarithm is drawn evenly from 0.
+    """
+
+    def __init__(self, prob: float, factor: float) -> None:
+        self.prob, self.factor = prob, factor
+
+    @cache_randomness
+    def _factor(self) -> float:
+        return float(self.factor ** np.random.rand()) if np.random.rand() < self.prob else 1.0
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Coarsen the image, or leave it."""
+        if (factor := self._factor()) > 1:
+            image = results["img"]
+            height, width = image.shape[:2]
+            small = cv2.resize(image, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+            results["img"] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
         return results

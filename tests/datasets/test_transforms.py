@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 from mmdet.structures.bbox import HorizontalBoxes
 
-from oil_storage.datasets.transforms import RandomTileCrop, RandomTranspose
+from oil_storage.datasets.transforms import RandomCoarsening, RandomTileCrop, RandomTranspose
 
 
 def sample(rng: np.random.Generator, height: int = 60, width: int = 90, number: int = 12) -> dict[str, Any]:
@@ -113,3 +113,22 @@ def test_crops_of_several_sizes_are_square() -> None:
     crop = RandomTileCrop(size=(16, 20))
     shapes = [crop.transform(sample(np.random.default_rng(0)))["img"].shape[:2] for _ in range(100)]
     assert set(shapes) == {(side, side) for side in range(16, 21)}
+
+
+def test_coarsening_keeps_the_size_and_removes_fine_detail() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (80, 60, 3), dtype=np.uint8)
+    np.random.seed(0)
+    spreads = []
+    for _ in range(20):
+        after = RandomCoarsening(prob=1.0, factor=4.0).transform({"img": image})["img"]
+        assert after.shape == image.shape
+        assert abs(after.mean() - image.mean()) < 3
+        spreads.append(after.std())
+    assert max(spreads) <= image.std()
+    assert min(spreads) < image.std() / 3
+
+
+def test_coarsening_with_probability_zero_changes_nothing() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    assert (RandomCoarsening(prob=0.0, factor=4.0).transform({"img": image.copy()})["img"] == image).all()

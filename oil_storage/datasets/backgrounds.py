@@ -1,0 +1,82 @@
+"""Pictures of ground without tanks, which teach a detector to be silent."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+from mmdet.registry import TRANSFORMS
+from mmdet.structures.bbox import HorizontalBoxes
+from numpy.typing import NDArray
+
+from oil_storage.errors import UserError
+from oil_storage.files import visible
+
+Range = tuple[float, float]
+
+
+@TRANSFORMS.register_module()
+class RandomBackground(BaseTransform):
+    """Replace a sample, with a probability, by a mosaic of tank-free images at a random magnification.
+
+    A tank-free image has no tank at any magnification, so the range may be wide. The mosaic has the size of the sample.
+
+    Reads and changes ``img`` ``(H, W, 3)``; empties ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``.
+
+    Args:
+        data_root: folder of the images.
+        patterns: glob patterns of the images in it.
+        prob: probability that a sample is replaced.
+        scale: least and greatest magnification; its logarithm is drawn evenly.
+
+    Raises:
+        UserError: no image matches, or one cannot be decoded.
+    """
+
+    def __init__(self, data_root: str, patterns: tuple[str, ...], prob: float, scale: Range) -> None:
+        self.data_root, self.patterns, self.prob, self.scale = Path(data_root), patterns, prob, scale
+        self.files = visible(self.data_root, *patterns)
+        if prob and not self.files:
+            raise UserError(f"{data_root}: no image matches {', '.join(patterns)}; name a folder of tank-free images")
+
+    @cached_property
+    def images(self) -> list[NDArray[np.uint8]]:
+        """The images, ``(H, W, 3)`` BGR."""
+        decoded = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in self.files]
+        for path, image in zip(self.files, decoded, strict=True):
+            if image is None:
+                raise UserError(f"{path}: not an image that can be decoded; remove it or take it from its source again")
+        return [np.asarray(image, np.uint8) for image in decoded]
+
+    @cache_randomness
+    def _is_replaced(self) -> bool:
+        return bool(np.random.rand() < self.prob)
+
+    @cache_randomness
+    def _mosaic(self, height: int, width: int) -> NDArray[np.uint8]:
+        scale = float(np.exp(np.random.uniform(*np.log(self.scale))))
+        rows: list[NDArray[np.uint8]] = []
+        while sum(len(row) for row in rows) < height:
+            row: list[NDArray[np.uint8]] = []
+            while sum(image.shape[1] for image in row) < width:
+                row.append(_resized(self.images[np.random.randint(len(self.images))], scale))
+            least = min(len(image) for image in row)
+            rows.append(np.hstack([image[:least] for image in row])[:, :width])
+        return np.vstack(rows)[:height]
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Replace image and boxes, or leave both."""
+        if self._is_replaced():
+            results["img"] = self._mosaic(*results["img"].shape[:2])
+            results["gt_bboxes"] = HorizontalBoxes(np.zeros((0, 4), np.float32))
+            for key in ("gt_bboxes_labels", "gt_ignore_flags"):
+                results[key] = results[key][:0]
+        return results
+
+
+def _resized(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    interpolation = cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=interpolation), np.uint8)
