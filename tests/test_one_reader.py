@@ -13,6 +13,7 @@ from PIL import Image
 
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading
+from oil_storage.inference.magnification import Magnification
 from oil_storage.inference.tile_reader import Batch, TileReader
 from oil_storage.manifest import Choices
 from oil_storage.preparation.prepare import prepare
@@ -222,12 +223,12 @@ def seen_in_detection(folder: Path, writers: dict[str, Any], reading: Reading) -
     paths = [folder / "source" / "images" / NAMED[name] for name in writers]
     seen: list[np.ndarray | str] = []
     tile: np.ndarray | None = None
-    for item in TileReader(pipeline, SIDE, 0, 1, 1, reading).read(paths):
+    for item in TileReader(pipeline, SIDE, 0, lambda *_: Magnification(), 1, reading).read(paths):
         if isinstance(item, Batch):
             (inputs,) = item.inputs
             tile = inputs["inputs"].numpy().transpose(1, 2, 0)
-        elif isinstance(item.image, UserError):
-            seen.append(str(item.image).removeprefix(f"{item.source}: "))
+        elif isinstance(item.result, UserError):
+            seen.append(str(item.result).removeprefix(f"{item.source}: "))
         else:
             assert tile is not None
             seen.append(tile)

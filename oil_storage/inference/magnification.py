@@ -14,7 +14,7 @@ from oil_storage.tiling import tile_grid
 TOLERANCE = 0.15
 """Scenes within this relative distance of the wanted resolution are not resampled; training varies it by more."""
 
-Origin = Literal["scene", "stated", "unknown"]
+Origin = Literal["scene", "stated", "estimated", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,24 @@ class Magnification:
     Attributes:
         zoom: pixels of the magnified scene per pixel of the scene, along x and along y.
         resolution: metres per pixel of the scene, along x and along y; None if they are not known.
-        origin: source of ``resolution``: the georeference of the scene, a statement of the user, or none.
+        origin: source of ``resolution``: the georeference of the scene, a statement of the user, an estimate, or none.
+        evidence: evidence for an estimate, in about the number of confident detections; None without an estimate.
     """
 
     zoom: tuple[float, float] = (1.0, 1.0)
     resolution: Resolution | None = None
     origin: Origin = "unknown"
+    evidence: float | None = None
+
+    @property
+    def gsd(self) -> float | None:
+        """Mean of :attr:`resolution`."""
+        return None if self.resolution is None else float(np.mean(self.resolution))
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether an estimate was tried and no ground resolution has evidence."""
+        return self.origin == "unknown" and self.evidence is not None
 
     @property
     def corners(self) -> NDArray[np.float64]:

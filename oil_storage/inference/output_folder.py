@@ -89,7 +89,7 @@ def detect_scenes(
         )
     used = {"score_threshold": detector.threshold, **asdict(detector.reader.reading)}
     made_by = request.model_copy(update=used)
-    left_out = folder.detect(detector, made_by, unfinished[rank::processes], quiet=rank > 0)
+    left_out = folder.detect(detector, made_by, unfinished[rank::processes], scenes, quiet=rank > 0)
     if processes > 1:
         shares: list[dict[str, str]] = [{}] * processes
         distributed.all_gather_object(shares, left_out)  # waits for all processes
@@ -136,9 +136,16 @@ class OutputFolder:
         return record if record.file == _version(scene) else None
 
     def detect(
-        self, detector: "SceneDetector", made_by: MadeBy, scenes: Sequence[Path], quiet: bool = False
+        self,
+        detector: "SceneDetector",
+        made_by: MadeBy,
+        scenes: Sequence[Path],
+        siblings: Sequence[Path] = (),
+        quiet: bool = False,
     ) -> dict[str, str]:
         """Detect in scenes; write the files of a scene in a thread during the detection in the next one.
+
+        ``siblings`` are described in :meth:`SceneDetector.detect_all`.
 
         Returns:
             dict: reasons why scenes were left out, by their paths.
@@ -149,7 +156,7 @@ class OutputFolder:
         for folder in (self.path, self.path / PICTURES):
             folder.mkdir(parents=True, exist_ok=True)
             remove_partial(folder)  # left by killed runs
-        results = tqdm(detector.detect_all(scenes), total=len(scenes), unit="scene", delay=2, disable=quiet)
+        results = tqdm(detector.detect_all(scenes, siblings), total=len(scenes), unit="scene", delay=2, disable=quiet)
         write = partial(self._write, detector=detector, made_by=made_by)
         reasons = zip(scenes, one_behind(write, results), strict=True)
         return {str(scene): reason for scene, reason in reasons if reason is not None}

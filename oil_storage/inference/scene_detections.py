@@ -74,7 +74,8 @@ class SceneDetections:
     @cached_property
     def resolution(self) -> Resolution | None:
         """Metres per pixel along a row and along a column; None if they are not known."""
-        return resolution_of(self.georeference, self.width, self.height) or self.magnification.resolution
+        stated = self.magnification.resolution if self.magnification.origin == "stated" else None
+        return resolution_of(self.georeference, self.width, self.height) or stated
 
     @property
     def gsd(self) -> float | None:
@@ -181,7 +182,8 @@ class Site(BaseModel, frozen=True):
 class SceneSummary(BaseModel, frozen=True):
     """Summary of a scene; ``diameters_m`` or ``diameters_px`` has the number of tanks in each bin of diameters.
 
-    ``gsd_from`` is the source of ``gsd``; ``magnification`` is along x and y.
+    ``gsd_from`` is the source of ``gsd``; ``gsd_evidence`` is the evidence for an estimate, in about the number of
+    confident detections. ``magnification`` is along x and y.
     """
 
     scene: str
@@ -189,6 +191,7 @@ class SceneSummary(BaseModel, frozen=True):
     height: int
     gsd: float | None
     gsd_from: Origin
+    gsd_evidence: float | None = None
     magnification: tuple[float, float]
     tanks: int
     notes: dict[str, str]
@@ -206,12 +209,13 @@ class SceneSummary(BaseModel, frozen=True):
     @property
     def resampling(self) -> list[str]:
         """How the scene was magnified for the detector; empty if it was not."""
+        if self.gsd_from == "unknown" and self.gsd_evidence is not None:
+            return ["no sign of tanks at any ground resolution, so none are reported; --source-gsd METRES states it"]
         if self.magnification == (1, 1):
             return []
-        known = f"{self.gsd:.3g} m per pixel ({self.gsd_from})" if self.gsd else "its ground resolution is not known"
-        return [
-            f"{known}; magnified {' x '.join(f'{factor:.3g}' for factor in dict.fromkeys(self.magnification))} times"
-        ]
+        factors = " x ".join(f"{factor:.3g}" for factor in dict.fromkeys(self.magnification))
+        known = f"{self.gsd:.3g} m per pixel ({self.gsd_from})" if self.gsd else "unknown ground resolution"
+        return [f"{known}, magnified {factors} times"]
 
     @property
     def diameters(self) -> dict[str, int]:
@@ -276,8 +280,9 @@ def summarise(detections: SceneDetections, source: Path | str) -> SceneSummary:
         scene=detections.name,
         width=detections.width,
         height=detections.height,
-        gsd=detections.gsd,
+        gsd=detections.magnification.gsd or detections.gsd,
         gsd_from=detections.magnification.origin,
+        gsd_evidence=detections.magnification.evidence,
         magnification=detections.magnification.zoom,
         tanks=len(detections.boxes),
         notes=dict(detections.notes),

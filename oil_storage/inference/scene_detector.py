@@ -2,9 +2,11 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,10 +25,11 @@ from oil_storage.engine.channels_last import to_channels_last
 from oil_storage.engine.runner import use_scope
 from oil_storage.engine.tta import use_tta
 from oil_storage.errors import UserError
-from oil_storage.imagery import Reading
-from oil_storage.inference.magnification import magnification_of
+from oil_storage.imagery import ArrayImage, Reading, SceneImage, open_scene
+from oil_storage.inference.magnification import Magnification, magnification_of
 from oil_storage.inference.onnx_detector import OnnxModel
 from oil_storage.inference.output_folder import OVERLAP
+from oil_storage.inference.scale_estimate import choose, evidence
 from oil_storage.inference.scene_detections import SceneDetections
 from oil_storage.inference.tile_reader import Batch, EndOfScene, Source, TileReader
 from oil_storage.merging import Detections, merge_tiles
@@ -35,6 +38,8 @@ from oil_storage.parallel import one_behind
 FAINT = 0.5
 """Fraction of the score threshold below which the fast mode drops a tile's detections before NMS and merging."""
 
+SAMPLE = 6
+"""Number of scenes of a folder that are searched for evidence of their common ground resolution."""
 SMALLEST = 0.1
 """Shortest side of a box in pixels: clipping makes shorter ones, and in large scenes float32 rounds them to no area."""
 
@@ -142,11 +147,15 @@ class SceneDetector:
         if not 0 <= overlap < tile:
             raise UserError(f"--overlap {overlap}: must be 0 to {tile - 1}, less than --tile {tile}")
         self.gsd: float | None = gsd or trained_gsd
+        self._source_gsd, self._scale = source_gsd, scale
+        self._samples: dict[Path, dict[Path, NDArray[np.float64]]] = {}
+        self._siblings: Sequence[Path] = ()
+        self._lock = Lock()
         self.reader = TileReader(
             loader.dataset.pipeline,
             tile,
             overlap,
-            partial(magnification_of, wanted=self.gsd, stated=source_gsd, scale=scale),
+            self._magnify,
             batch_size or usual_batch,
             Reading(
                 trained_reading.bands if bands is None else (bands or None),
@@ -168,13 +177,60 @@ class SceneDetector:
             raise detections
         return detections
 
-    def detect_all(self, scenes: Iterable[Source]) -> Iterator[tuple[Source, SceneDetections | UserError]]:
+    def detect_all(
+        self, scenes: Iterable[Source], siblings: Sequence[Path] = ()
+    ) -> Iterator[tuple[Source, SceneDetections | UserError]]:
         """Detect the tanks of many scenes; read tiles ahead, and merge in a thread during the next scene.
+
+        Args:
+            scenes: image files or arrays.
+            siblings: image files; those in the folder of a scene help to estimate an unknown ground resolution.
 
         Yields:
             tuple: each scene as given, and its detections or the error that stopped its reading; in order.
         """
+        self._siblings, self._samples = siblings, {}
         return one_behind(self._merge, self._predicted(scenes))
+
+    def _magnify(self, source: Source, image: SceneImage) -> Magnification:
+        """Choose the magnification of a scene; estimate it if the ground resolution is not known."""
+        magnification = magnification_of(image, self.gsd, self._source_gsd, self._scale)
+        if magnification.resolution is not None or self.gsd is None or self._scale is not None:
+            return magnification
+        folder = self._folder_evidence(source)
+        own = folder.get(source) if isinstance(source, Path) else None
+        estimate = choose(self._evidence(image) if own is None else own, list(folder.values()))
+        if estimate is None:
+            return replace(magnification, evidence=0.0)
+        metres = self.gsd * estimate.zoom
+        return Magnification((estimate.zoom,) * 2, (metres, metres), "estimated", estimate.evidence)
+
+    def _evidence(self, image: SceneImage) -> NDArray[np.float64]:
+        return evidence(image, self._search, self.threshold)
+
+    def _folder_evidence(self, source: Source) -> dict[Path, NDArray[np.float64]]:
+        """Return the evidence of a sample of the scenes in the same folder whose ground resolution is not known."""
+        if not isinstance(source, Path):
+            return {}
+        if source.parent not in self._samples:
+            members = [path for path in self._siblings if path.parent == source.parent]
+            sample = members[:: -(-len(members) // SAMPLE)] if len(members) > 1 else []
+            values = self._samples[source.parent] = {}
+            for path in sample:
+                with suppress(UserError, OSError):  # reported when its turn comes
+                    image = open_scene(path, self.reader.reading)
+                    if magnification_of(image, None).resolution is None:
+                        values[path] = self._evidence(image)
+        return self._samples[source.parent]
+
+    def _search(self, pixels: NDArray[np.uint8], zoom: float) -> Detections:
+        """Detect in an array at a magnification; boxes are in pixels of the array."""
+        image, magnification = ArrayImage(pixels), Magnification((zoom, zoom))
+        batches = list(self.reader.batches(image, magnification))
+        windows = [window for batch in batches for window in batch.windows]
+        tiles = [detections for batch in batches for detections in self._predict(batch)]
+        boxes, scores = merge_tiles(np.array(windows), tiles, image.width * zoom, image.height * zoom)
+        return Detections((boxes / magnification.corners).astype(np.float32), scores)
 
     def _predicted(
         self, scenes: Iterable[Source]
@@ -214,7 +270,7 @@ class SceneDetector:
 
     def _predict(self, batch: Batch) -> list[Detections]:
         """Detect in a batch; boxes are in pixels of the magnified scene, relative to the corner of their tile."""
-        with torch.no_grad():
+        with self._lock, torch.no_grad():  # tiles are read, and resolutions estimated, in another thread
             samples = self.model.test_step(pseudo_collate(batch.inputs))
         detections = []
         for window, sample in zip(batch.windows, samples, strict=True):

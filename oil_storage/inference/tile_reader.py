@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,9 +54,14 @@ class TileReader:
     pipeline: Sequence[dict[str, Any]]
     tile: int
     overlap: int
-    magnify: Callable[[SceneImage], Magnification]
+    magnify: Callable[[Source, SceneImage], Magnification]
     batch_size: int
     reading: Reading
+
+    @cached_property
+    def transform(self) -> Compose:
+        """Test pipeline whose input is a BGR array."""
+        return for_arrays(self.pipeline)
 
     def read(self, scenes: Iterable[Source]) -> Iterator[Batch | EndOfScene]:
         """Yield the batches of all scenes in order, without tiles that have no data; read :data:`AHEAD` in advance."""
@@ -70,21 +76,25 @@ class TileReader:
             reader.shutdown(cancel_futures=True)
 
     def _batches(self, scenes: Iterable[Source]) -> Iterator[Batch | EndOfScene]:
-        transform = for_arrays(self.pipeline)
         for source in scenes:
             try:
                 image = open_scene(source, self.reading)
-                magnification = self.magnify(image)
-                windows = magnification.windows(image.width, image.height, self.tile, self.overlap)
-                with_data = (window for window in windows if image.shows(window))
-                while batch := list(islice(with_data, self.batch_size)):
-                    tiles = (magnification.resize(image.read(window))[..., ::-1] for window in batch)
-                    inputs = [transform({"img": tile}) for tile in tiles]
-                    yield Batch([window * magnification.corners for window in batch], inputs)
+                magnification = self.magnify(source, image)
+                if not magnification.is_hopeless:
+                    yield from self.batches(image, magnification)
             except (UserError, OSError) as error:
                 yield EndOfScene(source, UserError(str(error)))
             else:
                 yield EndOfScene(source, (image, magnification))
+
+    def batches(self, image: SceneImage, magnification: Magnification) -> Iterator[Batch]:
+        """Yield the batches of a scene, without tiles that have no data."""
+        windows = magnification.windows(image.width, image.height, self.tile, self.overlap)
+        with_data = (window for window in windows if image.shows(window))
+        while batch := list(islice(with_data, self.batch_size)):
+            tiles = (magnification.resize(image.read(window))[..., ::-1] for window in batch)
+            inputs = [self.transform({"img": tile}) for tile in tiles]
+            yield Batch([window * magnification.corners for window in batch], inputs)
 
 
 def for_arrays(pipeline: Sequence[dict[str, Any]]) -> Compose:

@@ -230,7 +230,7 @@ def test_detector_refuses_arguments_that_do_not_fit(trained: tuple[Path, Path, P
             SceneDetector(*arguments, **GRID)
     with pytest.raises(UserError, match="--overlap 64: must be 0 to 63"):
         SceneDetector(config, checkpoint, tile=64, overlap=64)
-    with pytest.raises(UserError, match=r"an array of shape \(4, 4\) and float64"):
+    with pytest.raises(UserError, match=r"array of shape \(4, 4\) and type float64"):
         SceneDetector(config, checkpoint, **GRID).detect(np.zeros((4, 4)))
 
 
