@@ -26,11 +26,11 @@ def write_pictures(
     """Write a picture of every tile as JPEG, ground truth beside detections.
 
     Args:
-        folder: Existing folder.
-        tiles: Tiles and their labelled boxes.
-        tile_folder: Folder with the images of the tiles.
+        folder: existing folder.
+        tiles: tiles and their labelled boxes.
+        tile_folder: folder with the images of the tiles.
         detections: COCO results of the tiles.
-        threshold: Score threshold; None means :data:`MIN_SCORE`.
+        threshold: score threshold; None means :data:`MIN_SCORE`.
     """
     threshold = MIN_SCORE if threshold is None else threshold
     boxes: dict[Any, tuple[list[Any], list[Any]]] = {tile.id: ([], []) for tile in tiles.images}
@@ -55,7 +55,7 @@ class ValidationPictureHook(Hook):
     """Hook that logs pictures of a few tiles at each validation (TensorBoard: images).
 
     Args:
-        tiles: Number of tiles.
+        tiles: number of tiles.
     """
 
     def __init__(self, tiles: int = 4) -> None:

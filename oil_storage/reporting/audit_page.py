@@ -29,9 +29,9 @@ def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "
 
     Args:
         path: HTML file to write.
-        source: Audited folder.
-        inspected: Result of the audit.
-        coverage: Text on how many boxes the anchors of a config can match.
+        source: audited folder.
+        inspected: result of the audit.
+        coverage: text on how many boxes the anchors of a config can match.
     """
     images = {scene.scene_id: scene.image for scene in inspected.scenes}
     suspects = [suspect for suspect in inspected.suspects if suspect.scene_id in images][:SUSPECTS]

@@ -65,7 +65,7 @@ def experiments(runs: Sequence[ScoredRun]) -> list[Experiment]:
     """Group runs by experiment, the best scene F1 first.
 
     Raises:
-        UserError: If a run is named twice, or the experiments were scored on different scenes or boxes.
+        UserError: a run is named twice, or the experiments were scored on different scenes or boxes.
     """
     if len({run.folder.resolve() for run in runs}) < len(runs):
         raise UserError("a run is named twice; name each run once")
@@ -87,7 +87,7 @@ def rows(compared: Sequence[Experiment], known: Mapping[str, ConfigResults]) -> 
 
     Args:
         compared: Experiments, the best first; see :func:`experiments`.
-        known: Recorded results of each config; see :func:`oil_storage.reporting.results.read`.
+        known: recorded results of each config; see :func:`oil_storage.reporting.results.read`.
     """
     return [_row(experiment, compared[0], known) for experiment in compared]
 
@@ -148,7 +148,7 @@ def write_comparison(out: Path, runs: Sequence[ScoredRun], known: Mapping[str, C
     The Markdown and the page leave out columns without values.
 
     Returns:
-        str: The Markdown table.
+        str: the Markdown table.
     """
     compared = experiments(runs)
     cells = rows(compared, known)

@@ -23,8 +23,8 @@ def config_table(configs: Path, known: Mapping[str, ConfigResults]) -> str:
     """Make a Markdown table with a row for each config; a dash marks what was not measured.
 
     Args:
-        configs: Folder of config files; the first line of a file's docstring describes the config.
-        known: Recorded results of each config; see :func:`oil_storage.reporting.results.read`.
+        configs: folder of config files; the first line of a file's docstring describes the config.
+        known: recorded results of each config; see :func:`oil_storage.reporting.results.read`.
     """
     hardware = _commonest_first(content.speed.hardware for content in known.values() if content.speed)
     gpus = _commonest_first(content.cuda.hardware for content in known.values() if content.cuda)

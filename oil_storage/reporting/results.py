@@ -40,14 +40,14 @@ def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
     """Read the score of a trained and tested run.
 
     Args:
-        work_dir: Work dir of ``tools/train.py`` with ``<split>/metrics.json`` of ``tools/test.py``.
+        work_dir: work dir of ``tools/train.py`` with ``<split>/metrics.json`` of ``tools/test.py``.
         split: ``val`` or ``test``.
 
     Returns:
-        tuple: Name of the config, and the run.
+        tuple: name of the config, and the run.
 
     Raises:
-        UserError: If the run was not tested on this split, or the test used another checkpoint, other data than the
+        UserError: the run was not tested on this split, or the test used another checkpoint, other data than the
             training, or a config changed with ``--cfg-options``.
     """
     path = work_dir / split / "metrics.json"
@@ -93,7 +93,7 @@ def read(results: Path) -> dict[str, ConfigResults]:
     """Read the recorded results of each config, by its name.
 
     Raises:
-        UserError: If a file is damaged.
+        UserError: a file is damaged.
     """
     known = {path.stem: ConfigResults.load(path) for path in sorted(results.glob("*.json"))}
     for name, content in known.items():
@@ -106,9 +106,9 @@ def record(results: Path, config: str, **parts: Stored | Sequence[Stored]) -> Pa
     """Update the results file of a config, and return its path.
 
     Args:
-        results: Folder of the results files.
-        config: Name of the config.
-        parts: Attributes of :class:`oil_storage.figures.ConfigResults` to replace.
+        results: folder of the results files.
+        config: name of the config.
+        parts: attributes of :class:`oil_storage.figures.ConfigResults` to replace.
     """
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{config}.json"
@@ -121,7 +121,7 @@ def replaced(runs: Sequence[RecordedRun], run: RecordedRun) -> list[RecordedRun]
     """Add a run to sorted runs; it replaces a run with the same seed, data, split and views.
 
     Raises:
-        UserError: If the run to replace was trained for another number of iterations.
+        UserError: the run to replace was trained for another number of iterations.
     """
     others = []
     for other in runs:
@@ -140,11 +140,11 @@ def markdown(known: Mapping[str, ConfigResults], columns: Sequence[str] = HEADER
     """Make a Markdown table for each data set, with a row for each run.
 
     Args:
-        known: Recorded results of each config; see :func:`read`.
-        columns: Columns of the tables; with all columns, notes on changed configs follow.
+        known: recorded results of each config; see :func:`read`.
+        columns: columns of the tables; with all columns, notes on changed configs follow.
 
     Raises:
-        UserError: If no run is recorded.
+        UserError: no run is recorded.
     """
     by_data: dict[tuple[Any, ...], list[Sequence[str]]] = {}
     notes = []

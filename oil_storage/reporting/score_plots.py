@@ -28,7 +28,7 @@ def plots(curve: Curve, figures: Figures) -> "dict[str, Figure]":
     """Plot the curve and the figures of a score.
 
     Returns:
-        dict: Plots by name. Without a score threshold there are no plots of errors and counts.
+        dict: plots by name. Without a score threshold there are no plots of errors and counts.
     """
     from matplotlib.figure import Figure
 

@@ -57,10 +57,10 @@ class GalleryBox:
     """A box that a person should look at.
 
     Attributes:
-        scene_id: Name of the scene.
-        box: Box as xyxy, in pixels of the scene.
-        value: Score of a false positive, side of a missed object in pixels, or IoU of a right detection.
-        truth: Labelled box that the detection matches; None without a match.
+        scene_id: name of the scene.
+        box: box as xyxy, in pixels of the scene.
+        value: score of a false positive, side of a missed object in pixels, or IoU of a right detection.
+        truth: labelled box that the detection matches; None without a match.
     """
 
     scene_id: str
@@ -143,13 +143,13 @@ def write_report(
     """Write plots, galleries, suspect labels and the page into ``folder``.
 
     Args:
-        folder: Existing folder.
-        title: Title of the page.
-        facts: Data and detector that were scored, in the order of the page.
-        scenes: Matched scenes; see :func:`oil_storage.evaluation.matching.match_scenes`.
-        figures: Figures of these scenes; see :func:`oil_storage.evaluation.scene_score.score_scenes`.
-        picture_of: Function that finds pictures for the galleries.
-        reading: How the bands of these pictures become colours.
+        folder: existing folder.
+        title: title of the page.
+        facts: data and detector that were scored, in the order of the page.
+        scenes: matched scenes; see :func:`oil_storage.evaluation.matching.match_scenes`.
+        figures: figures of these scenes; see :func:`oil_storage.evaluation.scene_score.score_scenes`.
+        picture_of: function that finds pictures for the galleries.
+        reading: how the bands of these pictures become colours.
     """
     threshold = figures.threshold or 0.0
     plots = score_plots.plots(curve(scenes), figures)

@@ -86,15 +86,15 @@ class ScoredRun:
     """A score that was read back.
 
     Attributes:
-        folder: Folder as the user named it.
-        scenes: Detections matched to the ground truth.
-        figures: Figures of the scenes, with a score threshold.
-        config: Name of the config, or of the folder for another tool's detections.
-        experiment: Key that is equal for runs that differ only in seed or fold.
-        chosen_here: Whether the score threshold was chosen on these scenes.
-        tiles: Tile size and overlap, as ``640_64``; None for another tool's detections.
+        folder: folder as the user named it.
+        scenes: detections matched to the ground truth.
+        figures: figures of the scenes, with a score threshold.
+        config: name of the config, or of the folder for another tool's detections.
+        experiment: key that is equal for runs that differ only in seed or fold.
+        chosen_here: whether the score threshold was chosen on these scenes.
+        tiles: tile size and overlap, as ``640_64``; None for another tool's detections.
         tile_ap: AP of tiles; None for another tool's detections.
-        trained: Description of the training; None if unknown.
+        trained: description of the training; None if unknown.
     """
 
     folder: Path
@@ -117,12 +117,12 @@ def read_run(folder: Path, split: str) -> ScoredRun:
     """Read a score.
 
     Args:
-        folder: Work dir of a tested run, or ``--out`` of ``tools/evaluate.py``.
+        folder: work dir of a tested run, or ``--out`` of ``tools/evaluate.py``.
         split: ``val`` or ``test``.
 
     Raises:
-        UserError: If the run was not tested on this split, was tested with several views, or has its threshold chosen
-            on the test split; or if its data is missing or does not fit its figures and detections.
+        UserError: the run was not tested on this split, was tested with several views, or has its threshold chosen
+            on the test split; or its data is missing or does not fit its figures and detections.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the work dir of a tested run, or --out of tools/evaluate.py")

@@ -28,14 +28,14 @@ NUMBERS = (40, 3, 7, 120, 15, 60, 30, 22)
 
 
 def change(run: Path, **changed: object) -> None:
-    """Write other values into what the test has left."""
+    """Change values in the metrics of a run."""
     path = run / "val" / "metrics.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changed))
 
 
 def write_run(folder: Path, name: str, scenes: list[SceneResult], seed: int = 0, config: str | None = None) -> Path:
-    """Write what a test leaves, on data that all of ``folder`` share unless their ``scenes`` differ."""
-    data = folder / f"data_{sum(len(one.truth) for one in scenes)}"
+    """Write the files of a tested run; runs with the same scenes share their data."""
+    data = folder / f"data_{sum(len(scene.truth) for scene in scenes)}"
     (data / "scenes").mkdir(parents=True, exist_ok=True)
     coco_truth(scenes).save(data / "scenes" / "val.json")
     run = folder / name
@@ -68,15 +68,15 @@ def write_run(folder: Path, name: str, scenes: list[SceneResult], seed: int = 0,
 
 
 def thinned(scenes: list[SceneResult], step: int) -> list[SceneResult]:
-    """Every ``step``-th detection only."""
-    return [with_detections(one, one.boxes[::step], one.scores[::step]) for one in scenes]
+    """Keep every ``step``-th detection."""
+    return [with_detections(scene, scene.boxes[::step], scene.scores[::step]) for scene in scenes]
 
 
 def test_comparison_leads_with_the_best_f1_and_marks_differences_that_may_be_chance(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scenes = scored_scenes(NUMBERS)
-    near = [with_detections(one, one.boxes[: len(one.boxes) - 1], one.scores[:-1]) for one in scenes]
+    near = [with_detections(scene, scene.boxes[: len(scene.boxes) - 1], scene.scores[:-1]) for scene in scenes]
     runs = [
         write_run(tmp_path, "worse", thinned(scenes, 3)),
         write_run(tmp_path, "good", scenes),
@@ -111,43 +111,43 @@ def test_runs_on_different_boxes_are_not_compared(tmp_path: Path) -> None:
         experiments([read_run(run, "val") for run in runs])
 
 
-def test_seeds_are_one_experiment(tmp_path: Path) -> None:
+def test_runs_with_different_seeds_form_one_experiment(tmp_path: Path) -> None:
     scenes = scored_scenes(NUMBERS)
     first, second = (write_run(tmp_path, f"a_{seed}", thinned(scenes, 1 + seed), seed, "a") for seed in (0, 1))
     other = write_run(tmp_path, "b", thinned(scenes, 3))
-    found = experiments([read_run(run, "val") for run in (other, second, first)])
-    assert [[run.folder.name for run in one.runs] for one in found] == [["a_0", "a_1"], ["b"]]
-    row = dict(zip(HEADER, rows(found, {})[0], strict=True))
+    compared = experiments([read_run(run, "val") for run in (other, second, first)])
+    assert [[run.folder.name for run in experiment.runs] for experiment in compared] == [["a_0", "a_1"], ["b"]]
+    row = dict(zip(HEADER, rows(compared, {})[0], strict=True))
     alone = [read_run(run, "val").figures.f1 for run in (first, second)]
     assert row["F1"] == f"{sum(alone) / 2:.3f} ± {abs(alone[0] - alone[1]) / 2**0.5:.3f}"
     assert row["runs"] == f"{first}, {second}"
     assert (row["seeds"], row["first weights"], row["iterations"]) == ("0, 1", "ImageNet", "80")
-    # another recipe, or other first weights, is another experiment under the same name
+    # another recipe or other first weights make another experiment with the same name
     for key in ("recipe_sha256", "initialised"):
         trained = {**json.loads((second / "val" / "metrics.json").read_text())["trained"], key: "1"}
         change(second, trained=trained)
         assert len(experiments([read_run(run, "val") for run in (first, second)])) == 2
 
 
-def test_folds_are_one_experiment_on_all_their_scenes(tmp_path: Path) -> None:
+def test_folds_form_one_experiment_on_all_their_scenes(tmp_path: Path) -> None:
     halves = [scored_scenes((9, 15, 4, 8)), scored_scenes((30, 22, 11, 5), seed=1)]
     folds = [write_run(tmp_path, f"a/{index}", half, config="a") for index, half in enumerate(halves)]
     worse = [write_run(tmp_path, f"b/{index}", thinned(half, 2), config="b") for index, half in enumerate(halves)]
-    found = experiments([read_run(run, "val") for run in (*folds, *worse)])
-    assert [one.name for one in found] == ["a", "b"]
-    assert "may be chance" not in rows(found, {})[1][HEADER.index("F1 below the best")]
+    compared = experiments([read_run(run, "val") for run in (*folds, *worse)])
+    assert [experiment.name for experiment in compared] == ["a", "b"]
+    assert "may be chance" not in rows(compared, {})[1][HEADER.index("F1 below the best")]
     with pytest.raises(UserError, match="different scenes or boxes"):
         experiments([read_run(run, "val") for run in (*folds, worse[0])])
 
 
 @pytest.mark.slow
-def test_another_tools_detections_stand_in_the_same_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_comparison_includes_detections_of_other_tools(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scenes = scored_scenes(NUMBERS)
     run = write_run(tmp_path, "a", thinned(scenes, 2))
-    found = tmp_path / "yolo.json"
-    coco_detections(scenes).save(found)
+    detections = tmp_path / "yolo.json"
+    coco_detections(scenes).save(detections)
     truth = next(tmp_path.glob("data_*")) / "scenes" / "val.json"
-    argv = [str(found), str(truth), "--out", str(tmp_path / "yolo")]
+    argv = [str(detections), str(truth), "--out", str(tmp_path / "yolo")]
     assert evaluate([*argv, "--score-thr", "0.4"]) == 0
     assert main([str(run), str(tmp_path / "yolo"), "--compare", str(tmp_path / "out")]) == 0
     with (tmp_path / "out" / "comparison.csv").open() as file:
@@ -156,26 +156,26 @@ def test_another_tools_detections_stand_in_the_same_table(tmp_path: Path, capsys
     assert first["F1 below the best"] == "the best"
     assert (first["score threshold"], second["score threshold"]) == ("0.400", "0.400, chosen here")
     assert second["experiment"] == "a"
-    # of which nothing is known stands in no table, and no split is claimed
+    # the page leaves out empty columns, and the split of another tool's detections
     assert main([str(tmp_path / "yolo"), "--compare", str(tmp_path / "alone")]) == 0
     page = (tmp_path / "alone" / "comparison.html").read_text()
     assert "val split" not in page
     assert "M parameters" not in page
     assert "M parameters" not in (tmp_path / "alone" / "comparison.md").read_text()
-    # a threshold that was chosen on the scenes of a test is no fair one
+    # a threshold that was chosen on test scenes is refused
     assert evaluate(argv) == 0
     capsys.readouterr()
     assert main([str(tmp_path / "yolo"), "--split", "test", "--compare", str(tmp_path / "out")]) == 2
     assert "was chosen on these scenes" in capsys.readouterr().err
 
 
-def test_a_run_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_comparison_refuses_a_run_that_is_named_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path, "a", scored_scenes((9, 5)))
     assert main([str(run), str(run), "--compare", str(tmp_path / "out")]) == 2
     assert "named twice" in capsys.readouterr().err
 
 
-def test_costs_are_told_where_they_are_measured(tmp_path: Path) -> None:
+def test_row_shows_costs_if_they_are_measured(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path, "a", scored_scenes((9, 5))), "val")
     times = {"p50": 0.25, "p95": 0.3, "throughput": 4.0}
     speed = {"parameters": 3_200_000, "gflops": 1.0, "input": [64, 64], "inference": times, "training": times}
@@ -187,7 +187,7 @@ def test_costs_are_told_where_they_are_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (lambda run: (run / "val" / "metrics.json").unlink(), "no such file; run tools/test.py with --split val"),
         (lambda run: change(run, trained={"seed": 0}), "metrics.json: trained.config: Field required"),
@@ -212,29 +212,29 @@ def test_costs_are_told_where_they_are_measured(tmp_path: Path) -> None:
         (lambda run: (run.parent / "data_14" / "scenes" / "val.json").unlink(), "prepare the data again"),
     ],
 )
-def test_comparison_names_what_a_run_lacks(
-    spoil: object, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_comparison_refuses_an_incomplete_run_and_names_the_fault(
+    spoil: object, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = write_run(tmp_path, "a", scored_scenes((9, 5)))
     spoil(run)  # type: ignore[operator]
     assert main([str(run), "--compare", str(tmp_path / "out")]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_score_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_comparison_and_evaluation_do_not_overwrite_a_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path, "a", scored_scenes((9, 5)))
     before = sorted(path.name for path in (run / "val").iterdir())
     assert main([str(run), "--compare", str(run / "val")]) == 2
     assert "contains the score of a run; name another folder" in capsys.readouterr().err
     truth = next(tmp_path.glob("data_*")) / "scenes" / "val.json"
-    found = tmp_path / "found.json"
-    found.write_text((run / "val" / "detections.json").read_text())
-    assert evaluate([str(found), str(truth), "--out", str(run / "val")]) == 2
+    detections = tmp_path / "found.json"
+    detections.write_text((run / "val" / "detections.json").read_text())
+    assert evaluate([str(detections), str(truth), "--out", str(run / "val")]) == 2
     assert "contains the metrics.json of another tool" in capsys.readouterr().err
     assert sorted(path.name for path in (run / "val").iterdir()) == before
 
 
-def test_nothing_to_compare_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_comparison_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--compare", str(tmp_path / "out")]) == 2
     assert "name the runs to compare" in capsys.readouterr().err

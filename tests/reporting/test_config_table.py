@@ -46,7 +46,7 @@ def test_row_holds_all_recorded_figures(configs: Path) -> None:
     assert shown.endswith("Costs: 2 cores. CUDA: a GPU.\n")
 
 
-def test_seconds_from_elsewhere_are_marked(configs: Path) -> None:
+def test_times_from_other_hardware_are_marked(configs: Path) -> None:
     slower = {"speed": SPEED | {"hardware": "a slower one"}}
     shown = config_table(configs, known(a={"speed": SPEED}, b=slower, gone={"speed": SPEED}))
     assert "| `a` | Detector a | 3.3 | 19 | 0.45 | 0.31 |" in shown
@@ -54,7 +54,7 @@ def test_seconds_from_elsewhere_are_marked(configs: Path) -> None:
     assert r"Costs: 2 cores; \* a slower one." in shown
 
 
-def test_ap_is_the_mean_of_the_seeds_as_each_tile_was_seen_once(configs: Path) -> None:
+def test_ap_is_the_mean_over_seeds_without_tta(configs: Path) -> None:
     metrics = [{"coco/bbox_mAP": ap, "coco/bbox_mAP_50": ap + 0.3} for ap in (0.5, 0.51, 0.6, 0.7)]
     first, second, third, fourth = (but(run_on(DATA), metrics=each) for each in metrics)
     runs = [first, second, but(third, tta=True), but(fourth, split="test")]
@@ -62,16 +62,16 @@ def test_ap_is_the_mean_of_the_seeds_as_each_tile_was_seen_once(configs: Path) -
     assert "| `a` | Detector a | - | - | - | - | - | - | 0.505 | 0.805 |" in shown
 
 
-def test_a_broken_config_is_named(configs: Path) -> None:
+def test_syntax_error_in_a_config_names_file_and_line(configs: Path) -> None:
     (configs / "b.py").write_text("model = (\n")
     with pytest.raises(UserError, match=r"b\.py:1: '\(' was never closed"):
         config_table(configs, {})
 
 
-def test_figure_without_boxes_is_a_dash(configs: Path) -> None:
+def test_missing_figure_is_a_dash(configs: Path) -> None:
     run = but(run_on(DATA), metrics={"coco/bbox_mAP": None, "coco/bbox_mAP_50": 0.8})
     assert "| - | - | 0.800 |" in config_table(configs, {"a": ConfigResults(config="a", runs=[run])})
 
 
-def test_a_config_that_has_not_learnt_is_not_said_to_learn(configs: Path) -> None:
+def test_config_that_failed_the_learning_check_is_marked(configs: Path) -> None:
     assert "| not yet: 0.89 in 450" in config_table(configs, known(b={"learns": {**LEARNS, "ap50": 0.89}}))

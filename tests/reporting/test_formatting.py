@@ -2,7 +2,7 @@ from oil_storage.figures import metric_key
 from oil_storage.reporting.formatting import TILE_FIGURES, markdown_table, tile_table
 
 
-def test_tile_table_shows_a_dash_where_no_box_is_of_that_size() -> None:
+def test_tile_table_shows_a_dash_for_sizes_without_boxes() -> None:
     metrics: dict[str, float | None] = {metric_key(key): 0.25 for key in TILE_FIGURES.values()}
     metrics[metric_key(TILE_FIGURES["AP large"])] = None
     rows = tile_table(metrics).splitlines()

@@ -57,7 +57,7 @@ def write_run(work_dir: Path, ap: float = 0.5, seed: int = 0, **tested: Any) -> 
     return work_dir
 
 
-def test_a_run_is_what_its_checkpoint_tells_and_its_test_scored(tmp_path: Path) -> None:
+def test_measured_run_combines_checkpoint_and_test(tmp_path: Path) -> None:
     config, run = measured(write_run(tmp_path, 0.53849, seed=3), "val")
     assert config == "toy"
     assert (run.seed, run.iterations, run.train_minutes, run.commit) == (3, 80, 3.7, "abc")
@@ -68,12 +68,12 @@ def test_a_run_is_what_its_checkpoint_tells_and_its_test_scored(tmp_path: Path) 
     assert "| 0.610 | 0.910 | 0.400 | 0.700 | 0.750 (0.700 to 0.800) | 4 min |" in table(config, run)
 
 
-def test_a_figure_is_rounded_once(tmp_path: Path) -> None:
+def test_figures_are_rounded_only_once(tmp_path: Path) -> None:
     config, run = measured(write_run(tmp_path, 0.53849), "val")  # to four digits and then to three it would be 0.539
     assert "| 0.538 |" in table(config, run)
 
 
-def test_an_untested_run_is_refused(tmp_path: Path) -> None:
+def test_untested_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"tools/test\.py with --split test"):
         measured(write_run(tmp_path), "test")
 
@@ -99,14 +99,16 @@ def test_an_untested_run_is_refused(tmp_path: Path) -> None:
         ({"metrics": None}, r"metrics\.json: metrics: "),
     ],
 )
-def test_a_score_of_something_else_is_refused(tmp_path: Path, tested: dict[str, Any], words: str) -> None:
+def test_score_of_another_checkpoint_data_or_config_is_refused(
+    tmp_path: Path, tested: dict[str, Any], words: str
+) -> None:
     with pytest.raises(UserError, match=words) as caught:
         measured(write_run(tmp_path, **tested), "val")
     assert len(str(caught.value).splitlines()) <= 3
 
 
 @pytest.mark.parametrize("content", [b"of another training", None])
-def test_a_checkpoint_that_was_overwritten_since_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_checkpoint_that_was_replaced_after_the_test_is_refused(tmp_path: Path, content: bytes | None) -> None:
     checkpoint = write_run(tmp_path) / "iter_80.pth"
     if content is None:
         checkpoint.unlink()
@@ -118,7 +120,7 @@ def test_a_checkpoint_that_was_overwritten_since_is_refused(tmp_path: Path, cont
         measured(tmp_path, "val")
 
 
-def test_a_file_of_another_config_is_refused(tmp_path: Path) -> None:
+def test_results_file_of_another_config_is_refused(tmp_path: Path) -> None:
     record(tmp_path, "toy", runs=[run_on(DATA)]).rename(tmp_path / "other.json")
     with pytest.raises(UserError, match=r"other\.json: has the results of 'toy'"):
         read(tmp_path)
@@ -160,7 +162,7 @@ def table(config: str, *runs: RecordedRun) -> str:
     return markdown({config: ConfigResults(config=config, runs=list(runs))})
 
 
-def test_a_run_takes_the_place_of_that_of_its_seed_data_and_split() -> None:
+def test_run_replaces_the_run_with_the_same_seed_data_and_split() -> None:
     first, second = run_on(DATA, 0), run_on(DATA, 1)
     again = run_on(DATA, 0, ap=0.7)
     assert replaced([first, second], again) == [again, second]
@@ -169,7 +171,7 @@ def test_a_run_takes_the_place_of_that_of_its_seed_data_and_split() -> None:
     assert replaced([first], but(again, split="test")) == [but(again, split="test"), first]
 
 
-def test_with_flips_and_without_are_two_runs() -> None:
+def test_runs_with_and_without_tta_are_kept_apart() -> None:
     plain, flipped = run_on(DATA), but(run_on(DATA, ap=0.6), tta=True)
     assert replaced([plain], flipped) == [plain, flipped]
     assert replaced([plain, flipped], but(flipped, date="later")) == [plain, but(flipped, date="later")]
@@ -177,18 +179,18 @@ def test_with_flips_and_without_are_two_runs() -> None:
     assert [row.split(" | ")[0] for row in rows] == ["| `toy`", "| `toy`, two views"]
 
 
-def test_a_config_that_changed_since_is_recorded_and_told(tmp_path: Path) -> None:
+def test_changed_config_is_recorded_with_a_note(tmp_path: Path) -> None:
     change = "model.test_cfg.vote_iou was None, would be 0.6"
     config, run = measured(write_run(tmp_path, changes=[change]), "val")
     assert f"`toy` is tested with other settings than trained: {change}." in table(config, run, run)
     assert table(config, run, run).count(change) == 1
 
 
-def test_runs_from_before_scenes_were_scored_have_dashes() -> None:
+def test_runs_without_scene_figures_have_dashes() -> None:
     assert "| 0.500 | - | - | - | - | - | 4 min | 2 cores | abc |" in table("toy", run_on(DATA))
 
 
-def test_data_sets_have_tables_of_their_own(tmp_path: Path) -> None:
+def test_each_data_set_has_its_own_table(tmp_path: Path) -> None:
     synthetic = DATA | {"name": "another", "annotations_sha256": "1" * 64}
     record(tmp_path, "b", runs=[run_on(DATA)])
     record(tmp_path, "a", runs=[run_on(DATA), run_on(synthetic)])
@@ -198,7 +200,7 @@ def test_data_sets_have_tables_of_their_own(tmp_path: Path) -> None:
     assert first.splitlines()[:2] == second.splitlines()[:2]
 
 
-def test_a_shorter_run_does_not_take_the_place_of_a_whole_one() -> None:
+def test_run_with_other_iterations_does_not_replace_a_run() -> None:
     whole = run_on(DATA)
     with pytest.raises(UserError, match="seed 0: is recorded with 80 iterations, but this run has 40"):
         replaced([whole], but(whole, iterations=40))

@@ -42,14 +42,14 @@ def test_misses_are_the_objects_without_a_detection_above_the_threshold(scene: l
     assert [box.value for box in misses(scene, 0.0)] == pytest.approx([10])
 
 
-def test_loosest_begins_with_the_least_iou(scene: list[Matched]) -> None:
+def test_loosest_begins_with_the_lowest_iou(scene: list[Matched]) -> None:
     first, second = loosest(scene, 0.0)
     assert first.value == pytest.approx(18 / 22)
     assert (first.box, first.truth) == ([12, 10, 32, 30], [10, 10, 30, 30])
     assert second.value == 1
 
 
-def test_suspect_labels_are_a_table_of_boxes(scene: list[Matched]) -> None:
+def test_suspect_labels_are_csv_rows(scene: list[Matched]) -> None:
     rows = list(csv.DictReader(io.StringIO(suspect_labels(false_positives(scene, 0.2)))))
     assert [row["score"] for row in rows] == ["0.8", "0.6"]
     assert rows[0] == {
@@ -68,7 +68,7 @@ def test_perfect_detections_have_neither_false_positives_nor_misses() -> None:
     assert len(loosest(scenes, 0.5)) == 167
 
 
-def test_page_stands_alone_and_shows_the_worst(tmp_path: Path) -> None:
+def test_report_is_self_contained_and_shows_the_worst_boxes(tmp_path: Path) -> None:
     scenes = match_scenes(scored_scenes())
     figures = score_scenes(scenes, 0.3)
     images = {}
@@ -93,14 +93,14 @@ def test_page_stands_alone_and_shows_the_worst(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("threshold", [None, 0.5])
-def test_page_is_written_when_nothing_was_detected(threshold: float | None, tmp_path: Path) -> None:
+def test_report_is_written_without_detections(threshold: float | None, tmp_path: Path) -> None:
     scenes = match_scenes(empty(scored_scenes()))
     write_report(tmp_path, "none", {}, scenes, score_scenes(scenes, threshold), from_scenes({}))
     assert "Highest-scoring false positives" in (tmp_path / PAGE).read_text()
     assert (tmp_path / SUSPECTS).read_text() == "scene,xmin,ymin,xmax,ymax,score\n"
 
 
-def test_from_tiles_takes_the_tile_that_shows_most_around_a_box(tmp_path: Path) -> None:
+def test_from_tiles_chooses_the_tile_with_the_widest_margin(tmp_path: Path) -> None:
     none = np.zeros((0, 4), np.float32)
     windows = tile_grid(200, 100, 100, 20)
     scene = SceneResult("a_b", 200, 100, none, none, np.zeros(0, np.float32), windows)
