@@ -208,6 +208,8 @@ class Manifest(BaseModel, frozen=True):
     def identity(self) -> DataIdentity:
         """Identity of the data and its split."""
         source = self.source.model_dump(mode="json")
+        if not self.source.choices.gsd:
+            source["choices"].pop("source_gsd", None)  # changes no pixel
         source["choices"].pop("split_file", None)  # the content of the split is part of the hash
         content = {**source, "path": None, "split": self.split}
         return DataIdentity(

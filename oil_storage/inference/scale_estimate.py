@@ -100,7 +100,8 @@ def choose(own: NDArray[np.float64], folder: Sequence[NDArray[np.float64]]) -> E
     else:
         return None
     best = int(total.argmax())
-    return Estimate(2.0 ** (np.log2(ZOOMS[best]) + _vertex(total, best) / 2 - LEAN), float(own.max()))
+    octaves = np.log2(ZOOMS[best]) + _vertex(total, best) / 2 - LEAN
+    return Estimate(float(2.0**octaves), float(own.max()))
 
 
 def _vertex(values: NDArray[np.float64], best: int) -> float:
