@@ -111,16 +111,29 @@ def _fixed(points: Array) -> NDArray[np.int32]:
 
 
 class Canvas:
-    """Layers of a scene, ``(size, size)`` uint8; ``albedo`` is ``(size, size, 3)`` RGB."""
+    """Layers of a scene, ``(pixels, pixels)`` uint8; ``albedo`` is ``(pixels, pixels, 3)`` RGB.
 
-    def __init__(self, size: int, climate: Climate) -> None:
+    All methods take positions and lengths in px of the plan, which has :data:`METRES_PER_PIXEL`.
+
+    Args:
+        size: side of the plan in px.
+        climate: sun, view and colours.
+        pixels: side of the image; None stands for ``size``.
+
+    Attributes:
+        zoom: pixels of the image per px of the plan.
+    """
+
+    def __init__(self, size: int, climate: Climate, pixels: int | None = None) -> None:
         self.size = size
+        self.pixels = side = pixels or size
+        self.zoom = side / size
         self.climate = climate
         self.palette = climate.palette
-        self.albedo = np.zeros((size, size, 3), np.uint8)
-        self.grain = np.zeros((size, size), np.uint8)  # strength of the fine texture of a surface
-        self.bump = np.zeros((size, size), np.uint8)  # strength of the relief of tree crowns
-        self.shadow = np.zeros((size, size), np.uint8)  # share of a pixel in the shadow, 0 to 255
+        self.albedo = np.zeros((side, side, 3), np.uint8)
+        self.grain = np.zeros((side, side), np.uint8)  # strength of the fine texture of a surface
+        self.bump = np.zeros((side, side), np.uint8)  # strength of the relief of tree crowns
+        self.shadow = np.zeros((side, side), np.uint8)  # share of a pixel in the shadow, 0 to 255
         self.layers = (self.albedo, self.grain, self.bump, self.shadow)
 
     def sees(self, centre: Array, reach: float) -> bool:
@@ -130,25 +143,25 @@ class Canvas:
     def polygon(self, points: Array, colour: Colour, grain: int = 20, bump: int = 0) -> None:
         """Fill the outline ``points`` ``(n, 2)`` with a sunlit surface."""
         for layer, value in zip(self.layers, (colour, grain, bump, 0), strict=True):
-            cv2.fillPoly(layer, [_fixed(points)], value, cv2.LINE_AA, _SHIFT)
+            cv2.fillPoly(layer, [_fixed(points * self.zoom)], value, cv2.LINE_AA, _SHIFT)
 
     def line(self, points: Array, colour: Colour, width: float = 1.0, grain: int = 12, closed: bool = False) -> None:
         """Draw a line of ``width`` px through ``points`` ``(n, 2)``; lines wider than 1 px cover existing shadows."""
-        thickness = max(1, round(width))
-        layers = self.layers if thickness > 1 else self.layers[:1]
+        thickness = max(1, round(width * self.zoom))
+        layers = self.layers if round(width) > 1 else self.layers[:1]
         for layer, value in zip(layers, (colour, grain, 0, 0), strict=False):
-            cv2.polylines(layer, [_fixed(points)], closed, value, thickness, cv2.LINE_AA, _SHIFT)
+            cv2.polylines(layer, [_fixed(points * self.zoom)], closed, value, thickness, cv2.LINE_AA, _SHIFT)
 
     def cast(self, footprint: Array, height: float) -> None:
         """Cast the shadow of an object with a convex ``footprint`` ``(n, 2)`` and a ``height`` in metres."""
         outline = sweep(footprint, self.climate.shadow * height)
-        cv2.fillConvexPoly(self.shadow, _fixed(outline), 255, cv2.LINE_AA, _SHIFT)
+        cv2.fillConvexPoly(self.shadow, _fixed(outline * self.zoom), 255, cv2.LINE_AA, _SHIFT)
 
     def cast_edge(self, outline: Array, height: float) -> None:
         """Cast the shadow of an object of any shape and a ``height`` in metres, approximated by shifted outlines."""
         for share in (0.5, 1.0):
             shifted = outline + self.climate.shadow * height * share
-            cv2.fillPoly(self.shadow, [_fixed(shifted)], 255, cv2.LINE_AA, _SHIFT)
+            cv2.fillPoly(self.shadow, [_fixed(shifted * self.zoom)], 255, cv2.LINE_AA, _SHIFT)
 
     def block(self, footprint: Array, height: float, roof: Colour) -> Array:
         """Paint a convex block with its shadow; return the centre ``(2,)`` of its roof in the image."""
@@ -159,11 +172,11 @@ class Canvas:
         return np.asarray(top.mean(axis=0))
 
     def window(self, centre: Array, radius: float) -> tuple[tuple[slice, slice], Array]:
-        """Return slices of the pixels around a disc, and the offsets ``(h, w, 2)`` of these pixels from its centre."""
-        x0, y0 = np.maximum(np.floor(centre - radius).astype(int), 0)
-        x1, y1 = np.minimum(np.ceil(centre + radius).astype(int), self.size)
+        """Return slices of the pixels around a disc, and their offsets ``(h, w, 2)`` from its centre in px."""
+        x0, y0 = np.maximum(np.floor((centre - radius) * self.zoom).astype(int), 0)
+        x1, y1 = np.minimum(np.ceil((centre + radius) * self.zoom).astype(int), self.pixels)
         y, x = np.mgrid[y0:y1, x0:x1]
-        return np.s_[y0:y1, x0:x1], np.stack([x, y], axis=-1) + 0.5 - centre
+        return np.s_[y0:y1, x0:x1], (np.stack([x, y], axis=-1) + 0.5) / self.zoom - centre
 
     def blend(self, where: tuple[slice, slice], cover: Array, colour: Array, grain: int, shadow: Array) -> None:
         """Blend ``colour`` ``(h, w, 3)`` and ``shadow`` ``(h, w)`` into the layers with the weight ``cover``."""
@@ -178,11 +191,12 @@ def _blur(image: Field, sigma: float) -> Field:
 
 
 def _illuminate(canvas: Canvas, rng: Generator) -> Field:
-    """Compute the radiance ``(size, size, 3)`` of textured surfaces in sunlight or bluish skylight."""
-    size = canvas.size
-    mottle = 0.7 * fractal_noise(size, 90, 5, rng) + 0.6 * fractal_noise(size, 8, 3, rng)
-    crowns = fractal_noise(size, 5, 2, rng)
-    away = np.column_stack([np.eye(2), canvas.climate.shadow_direction * 1.5])
+    """Compute the radiance ``(pixels, pixels, 3)`` of textured surfaces in sunlight or bluish skylight."""
+    size, zoom = canvas.pixels, canvas.zoom
+    finer = max(0, round(np.log2(zoom)))  # octaves of texture that only a finer image shows
+    mottle = 0.7 * fractal_noise(size, 90 * zoom, 5, rng) + 0.6 * fractal_noise(size, 8 * zoom, 3 + finer, rng)
+    crowns = fractal_noise(size, 5 * zoom, 2 + finer, rng)
+    away = np.column_stack([np.eye(2), canvas.climate.shadow_direction * 1.5 * zoom])
     relief = crowns - cv2.warpAffine(crowns, away, (size, size), borderMode=cv2.BORDER_REFLECT)
     light = 1 + np.float32(0.085 / 100) * mottle * canvas.grain + np.float32(0.28 / 255) * relief * canvas.bump
     light = np.maximum(light, 0.1) * np.float32(1 / 255)
@@ -195,7 +209,7 @@ def _illuminate(canvas: Canvas, rng: Generator) -> Field:
 
 
 def expose(canvas: Canvas, rng: Generator) -> NDArray[np.uint8]:
-    """Convert the canvas to an image ``(size, size, 3)`` RGB.
+    """Convert the canvas to an image ``(pixels, pixels, 3)`` RGB.
 
     The function simulates the blur of the optics, sharpening with its halos, the lower resolution of the colour bands,
     haze and noise. It does not change the geometry.
@@ -216,7 +230,7 @@ def expose(canvas: Canvas, rng: Generator) -> NDArray[np.uint8]:
     luma += np.float32(rng.uniform(0.4, 1.1)) * (luma - _blur(luma, 1.4))
     noise = rng.standard_normal(luma.shape, dtype=np.float32)
     luma += np.float32(rng.uniform(0.005, 0.018)) * _blur(noise, 0.7) * 2
-    luma *= 1 + np.float32(0.02) * smooth_noise(canvas.size, max(200.0, canvas.size / 3), rng)
+    luma *= 1 + np.float32(0.02) * smooth_noise(canvas.pixels, max(200.0, canvas.pixels / 3), rng)
     chroma += luma[..., None]
     chroma *= 255
     return np.asarray(np.clip(chroma, 0, 255, out=chroma).round(), np.uint8)

@@ -344,12 +344,12 @@ def plan_water(size: int, rng: Generator) -> Field | None:
 
 def draw_water(canvas: Canvas, inland: Field, rng: Generator) -> None:
     """Paint water: shallows, swell, a beach or quay, jetties with ships."""
-    size, palette = canvas.size, canvas.palette
-    distance = cv2.resize(inland, (size, size), interpolation=cv2.INTER_LINEAR) * np.float32(_MAP)
+    size, pixels, palette = canvas.size, canvas.pixels, canvas.palette
+    distance = cv2.resize(inland, (pixels, pixels), interpolation=cv2.INTER_LINEAR) * np.float32(_MAP)
     wet = np.clip(0.5 - distance, 0, 1)
     deep = tint(rng.choice(palette.water), rng, 9)
     shallow = np.exp(np.minimum(distance, 0) / np.float32(rng.uniform(8, 90))) * np.float32(rng.uniform(0.0, 0.5))
-    shallow += np.float32(rng.uniform(0, 0.06)) * smooth_noise(size, max(60.0, size / 6), rng)
+    shallow += np.float32(rng.uniform(0, 0.06)) * smooth_noise(pixels, max(60.0, size / 6) * canvas.zoom, rng)
     beach, width = tint(palette.yards[-1], rng), rng.uniform(1, 8)
     shore = np.clip(width - distance, 0, 1) * np.float32(0.8)
     for channel in range(3):

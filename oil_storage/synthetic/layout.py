@@ -121,10 +121,15 @@ class Tank:
     diameter: float  # px
     height: float  # m
 
-    def box(self, size: int) -> tuple[int, int, int, int]:
-        """Return the smallest integer box (xmin, ymin, xmax, ymax) around the roof, clipped to the scene."""
-        radius = self.diameter / 2
-        corners = np.concatenate([np.floor(self.centre - radius), np.ceil(self.centre + radius)])
+    def box(self, size: int, zoom: float = 1.0) -> tuple[int, int, int, int]:
+        """Return the smallest integer box (xmin, ymin, xmax, ymax) around the roof, clipped to the image.
+
+        Args:
+            size: side of the image in pixels.
+            zoom: pixels of the image per px of the plan.
+        """
+        centre, radius = self.centre * zoom, self.diameter / 2 * zoom
+        corners = np.concatenate([np.floor(centre - radius), np.ceil(centre + radius)])
         xmin, ymin, xmax, ymax = corners.astype(int).clip(0, size).tolist()
         return xmin, ymin, xmax, ymax
 

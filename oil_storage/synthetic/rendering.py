@@ -15,12 +15,15 @@ from oil_storage.errors import UserError
 from oil_storage.files import atomic_folder
 from oil_storage.parallel import in_processes
 from oil_storage.scene import CLASS_NAME
-from oil_storage.synthetic.canvas import Canvas, Climate, draw_climate, expose
+from oil_storage.synthetic.canvas import METRES_PER_PIXEL, Canvas, Climate, draw_climate, expose
 from oil_storage.synthetic.distractors import Distractor, draw_distractor, draw_setting, plan_distractors
 from oil_storage.synthetic.geometry import Field
 from oil_storage.synthetic.land import draw_land, draw_water, plan_parcels, plan_water
 from oil_storage.synthetic.layout import Occupancy, Tank, Terminal, plan_terminals, tank_diameters
 from oil_storage.synthetic.terminals import draw_site, draw_terminal
+
+GROUND = (250.0, 10_000.0)
+"""Shortest and longest side of the ground that a scene shows, in metres."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +62,28 @@ def plan_scene(seed: int, index: int, size: int) -> ScenePlan:
     return plan
 
 
-def render_scene(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]:
+def render_scene(
+    seed: int, index: int, size: int, gsd: float = METRES_PER_PIXEL
+) -> tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]:
     """Render scene ``index`` of the data set ``seed``.
+
+    Args:
+        seed: seed of the data set.
+        index: index of the scene.
+        size: side of the image in pixels.
+        gsd: ground resolution in metres per pixel.
 
     Returns:
         tuple: the image ``(size, size, 3)`` RGB uint8, and the boxes (xmin, ymin, xmax, ymax) of its tanks in pixels.
     """
     cv2.setNumThreads(1)
-    plan = plan_scene(seed, index, size)
+    ground_size = round(size * gsd / METRES_PER_PIXEL)
+    plan = plan_scene(seed, index, ground_size)
     _, ground, things, sensor = _streams(seed, index)
-    canvas = Canvas(size, plan.climate)
+    canvas = Canvas(ground_size, plan.climate, size)
     circles = [thing for thing in plan.distractors if thing.kind == "irrigation"]
     distractors = [thing for thing in plan.distractors if thing.kind != "irrigation"]
-    draw_land(canvas, plan_parcels(size, plan.climate.palette.uses, ground), circles, ground)
+    draw_land(canvas, plan_parcels(ground_size, plan.climate.palette.uses, ground), circles, ground)
     for thing in distractors:
         draw_setting(canvas, thing, things)
     for terminal in plan.terminals:
@@ -82,33 +94,37 @@ def render_scene(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], l
         draw_distractor(canvas, thing, things)
     for terminal in plan.terminals:
         draw_terminal(canvas, terminal, things)
-    return expose(canvas, sensor), [tank.box(size) for tank in plan.tanks]
+    return expose(canvas, sensor), [tank.box(size, canvas.zoom) for tank in plan.tanks]
 
 
-def make_synthetic(out: Path, scenes: int, size: int, seed: int) -> int:
+def make_synthetic(out: Path, scenes: int, size: int, seed: int, gsd: float = METRES_PER_PIXEL) -> int:
     """Render scenes to ``out/images/<image_id>.jpg``, write boxes to ``out/annotations.csv``, and count the boxes.
 
-    The folder appears when it is complete. The bytes of a scene depend only on ``seed``, ``size`` and its index.
+    The folder appears when it is complete. The bytes of a scene depend only on ``seed``, ``size``, ``gsd`` (metres
+    per pixel) and its index.
 
     Raises:
         UserError: an argument is out of range, ``out`` is not empty, or the memory is insufficient.
     """
-    limits = (("scenes", scenes, 1, 99_999), ("size", size, 256, 8192), ("seed", seed, 0, 2**32 - 1))
+    limits = (
+        *(("scenes", scenes, 1, 99_999), ("size", size, 256, 8192), ("seed", seed, 0, 2**32 - 1)),
+        ("gsd", gsd, GROUND[0] / size, GROUND[1] / size),
+    )
     for name, value, least, most in limits:
         if not least <= value <= most:
-            raise UserError(f"--{name} {value}: must be from {least} to {most}")
+            raise UserError(f"--{name} {value}: must be from {least:.10g} to {most:.10g}")
     check_is_free(out)
     with atomic_folder(out) as folder:
         (folder / "images").mkdir()
-        write = partial(_write_scene, seed=seed, size=size, folder=folder / "images")
+        write = partial(_write_scene, seed=seed, size=size, gsd=gsd, folder=folder / "images")
         rows = [row for of_scene in in_processes(write, range(scenes), "rendering", "scene") for row in of_scene]
         with (folder / "annotations.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([("image_id", "class", "bounds"), *rows])
     return len(rows)
 
 
-def _write_scene(index: int, seed: int, size: int, folder: Path) -> list[tuple[str, str, str]]:
-    image, boxes = render_scene(seed, index, size)
+def _write_scene(index: int, seed: int, size: int, gsd: float, folder: Path) -> list[tuple[str, str, str]]:
+    image, boxes = render_scene(seed, index, size, gsd)
     image_id = f"synthetic-{seed}-{index:05d}"
     Image.fromarray(image).save(folder / f"{image_id}.jpg", quality=95, subsampling=0)
     return [(image_id, CLASS_NAME, str(box)) for box in boxes]

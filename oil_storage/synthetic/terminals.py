@@ -66,13 +66,19 @@ def draw_tank(canvas: Canvas, tank: Tank, style: TankStyle, rng: Generator) -> N
         towards_sun = -(offset @ canvas.climate.shadow_direction) / radius
         light, shadow = _fixed(style, towards_sun, distance / radius, paint, rng), np.zeros_like(distance)
     light = _weather(light, offset, radius, style, rng)
-    canvas.blend(where, _disc(distance, radius), light, 14 if style.roof == "floating" else 8, shadow)
+    canvas.blend(where, _disc(distance, radius, canvas.zoom), light, 14 if style.roof == "floating" else 8, shadow)
     _fittings(canvas, tank, style, rng)
 
 
-def _disc(distance: Array, radius: float) -> Array:
-    """Return the share of each pixel that a disc covers; ``distance`` is the distance from its centre in pixels."""
-    return np.clip(radius - distance + 0.5, 0, 1)
+def _disc(distance: Array, radius: float, zoom: float) -> Array:
+    """Return the share of each pixel that a disc covers.
+
+    Args:
+        distance: distance of each pixel from the centre of the disc, in px of the plan.
+        radius: radius in px of the plan.
+        zoom: see :class:`oil_storage.synthetic.canvas.Canvas`.
+    """
+    return np.clip((radius - distance) * zoom + 0.5, 0, 1)
 
 
 def _fixed(style: TankStyle, towards_sun: Array, reach: Array, paint: Colour, rng: Generator) -> Array:
@@ -92,9 +98,9 @@ def _floating(
     """Shade a floating roof below a bright rim; the rim casts a crescent shadow on the side of the sun."""
     inner = tank.diameter / 2 - min(1.0 + 0.02 * tank.diameter, 0.2 * tank.diameter)
     distance = np.linalg.norm(offset, axis=-1)
-    inside = _disc(distance, inner)
+    inside = _disc(distance, inner, canvas.zoom)
     fall = canvas.climate.shadow * tank.height * style.depth * rng.uniform(0.8, 1.2)
-    lit = _disc(np.linalg.norm(offset - fall, axis=-1), inner)
+    lit = _disc(np.linalg.norm(offset - fall, axis=-1), inner, canvas.zoom)
     deck = np.asarray(tint(style.deck, rng, 5))
     pontoon = inner * rng.uniform(0.72, 0.86)
     ring = np.clip(1 - np.abs(distance - pontoon) / max(0.8, 0.03 * inner), 0, 1) * rng.uniform(-0.2, 0.25)

@@ -3,6 +3,7 @@ import os
 from ast import literal_eval
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
@@ -137,3 +138,18 @@ def test_a_scene_does_not_depend_on_the_number_of_scenes(made, tmp_path):
     assert more.pop("annotations.csv").startswith(fewer.pop("annotations.csv"))
     assert len(fewer) == 2
     assert fewer.items() <= more.items()
+
+
+@pytest.mark.parametrize(("gsd", "size"), [(0.6, 640), (2.4, 160)])
+def test_finer_and_coarser_scenes_show_the_same_ground(gsd: float, size: int) -> None:
+    image, boxes = render_scene(1, 2, 320)
+    other, scaled = render_scene(1, 2, size, gsd)
+    assert other.shape == (size, size, 3)
+    assert len(boxes) == len(scaled) > 0
+    assert np.abs(np.array(scaled) * 320 / size - boxes).max() <= max(1.5, 320 / size)
+    side = min(size, 320)
+    small, reference = (
+        cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA).astype(float).mean(axis=2)
+        for pixels in (other, image)
+    )
+    assert np.corrcoef(small.ravel(), reference.ravel())[0, 1] > 0.8
