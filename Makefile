@@ -1,4 +1,4 @@
-# `make demo` and `make test` set up everything themselves; PYTHON names the interpreter that .venv is made with.
+# `make demo` and `make test` install everything that they need; PYTHON is the interpreter that creates .venv.
 PYTHON ?= python3
 
 VENV := .venv/bin/python
@@ -11,10 +11,10 @@ CONFIG := configs/oil/ssd_lite0.py
 # A shorter schedule than that of the real data: under 15 minutes on 2 cores.
 DEMO_OPTIONS := train_cfg.max_iters=300 train_cfg.val_interval=150 param_scheduler.1.end=300
 
-# A file's tests stay on one core and share what they trained.
+# The tests of a file run in one process and share trained detectors.
 PYTEST := $(VENV) -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-# What `make detect` looks with, and where it writes.
+# Config and output folder of `make detect`.
 DETECTOR := configs/oil/ssd_lite0_x15.py
 FOUND := work_dirs/detected
 ifeq ($(filter detect,$(MAKECMDGOALS))$(SCENE),detect)
@@ -27,7 +27,7 @@ endif
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-install:  ## make .venv, or bring it to the pins of setup.cfg
+install:  ## create .venv, or update it to the versions in setup.cfg
 	@$(PYTHON) tools/install.py
 
 demo: install  ## synthetic scenes -> tiles -> training -> score and pictures
@@ -44,7 +44,7 @@ detect: install  ## find the tanks of SCENE=path (an image, a folder, a list) wi
 test: install  ## the fast tests: each folder and each tool once
 	$(PYTEST)
 
-test-all: install  ## all tests but those that need a GPU
+test-all: install  ## all tests except those that need a GPU
 	$(PYTEST) -m ""
 
 lint: install  ## ruff and mypy
@@ -56,6 +56,6 @@ docs: install  ## build the documentation site in build/site
 	$(VENV) -m pip install --quiet --no-build-isolation --editable ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(VENV) -m mkdocs build --strict
 
-clean:  ## remove caches and the demo's folders; .venv, data and trainings stay
+clean:  ## remove caches and the demo's folders; .venv, data and training runs stay
 	rm -rf data/demo $(WORK) build .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -81,7 +81,7 @@ class CocoFile:
 
     @classmethod
     def of_boxes(cls, images: Sequence[CocoImage], boxes: Iterable[ArrayLike], is_rounded: bool = False) -> Self:
-        """Create a file from the boxes of each image; annotation ids start at 1.
+        """Create the content of a file from the boxes of each image; annotation ids start at 1.
 
         Args:
             images: images of the file.

@@ -47,7 +47,7 @@ def check_files(config: Path, *checkpoints: str | Path | None) -> None:
         raise UserError(f"{config}: not a config (*.py); give CONFIG before CHECKPOINT")
     for checkpoint in checkpoints:
         if checkpoint is not None and "://" not in str(checkpoint) and not Path(checkpoint).expanduser().is_file():
-            raise UserError(f"{checkpoint}: no such checkpoint file")
+            raise UserError(f"{checkpoint}: no such checkpoint file; check the path")
 
 
 def load(path: Path, options: Sequence[str] = (), *, work_dir: Path | None = None, bf16: bool = False) -> "Config":
@@ -126,7 +126,7 @@ def parse_options(options: Sequence[str], cfg: "Config") -> dict[str, Any]:
             if not option.startswith("+"):
                 _check_option(key, parsed[key], cfg)
         except AssertionError as error:
-            raise UserError(f"--cfg-options {option}: unbalanced brackets") from error
+            raise UserError(f"--cfg-options {option}: unbalanced brackets; close each bracket") from error
         except ValueError as error:
             raise UserError(f"--cfg-options {option}: {error}") from error
     return parsed

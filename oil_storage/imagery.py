@@ -258,7 +258,7 @@ class FileImage:
         if isinstance(error, MemoryError):
             return UserError(f"{self.path}: the pixels do not fit in memory; split the image, or fix its header")
         reason = error.__cause__ or error  # rasterio raises the reason as the cause
-        return UserError(f"{self.path}: cannot be decoded ({reason}); the file is damaged, replace it")
+        return UserError(f"{self.path}: cannot be decoded ({reason}); replace the damaged file")
 
     def _to_rgb(self, bands: NDArray[Any]) -> NDArray[np.uint8]:
         """Convert stored bands ``(3, H, W)`` to upright 8-bit pixels ``(H, W, 3)``."""

@@ -63,7 +63,7 @@ def cut_boxes(
     Returns:
         tuple: the clipped boxes ``(K, 4)``, xyxy in pixels of the window, and their indices ``(K,)`` in ``boxes``.
     """
-    kept = np.flatnonzero(visible_share(boxes, window) >= min_visible)
+    indices = np.flatnonzero(visible_share(boxes, window) >= min_visible)
     origin = np.tile(window[:2], 2)
     size = np.tile(window[2:] - window[:2], 2)
-    return np.clip(boxes[kept] - origin, 0, size).astype(np.float32), kept
+    return np.clip(boxes[indices] - origin, 0, size).astype(np.float32), indices

@@ -61,16 +61,16 @@ def test_only_temporary_files_of_dead_processes_are_removed(tmp_path: Path) -> N
     host = partial_path(Path("a")).name.split(".")[2]
     gone = [f".a.pth.{host}.{dead.pid}.partial.pth", f".out.{host}.{dead.pid}.partial"]
     alive = [f".a.pth.{host}.{pid}.partial.pth" for pid in (os.getpid(), os.getppid())]
-    kept = [*alive, f".a.pth.elsewhere.{dead.pid}.partial.pth", "a.pth", ".hidden", "notes.partial"]
-    for name in [gone[0], *kept]:
+    remaining = [*alive, f".a.pth.elsewhere.{dead.pid}.partial.pth", "a.pth", ".hidden", "notes.partial"]
+    for name in [gone[0], *remaining]:
         (tmp_path / name).touch()
     (tmp_path / gone[1]).mkdir()
     (tmp_path / gone[1] / "tile.png").touch()
     remove_partial(tmp_path, "a.pth")
-    assert sorted(os.listdir(tmp_path)) == sorted([*kept, gone[1]])
+    assert sorted(os.listdir(tmp_path)) == sorted([*remaining, gone[1]])
     remove_partial(tmp_path)
     remove_partial(tmp_path / "none")
-    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+    assert sorted(os.listdir(tmp_path)) == sorted(remaining)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -101,6 +101,6 @@ def test_hidden_files_and_folders_are_skipped(tmp_path: Path) -> None:
     for name in ("b.txt", "a.txt", "._a.txt", ".cache/c.txt", "sub/d.txt", "sub/.e.txt"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).touch()
-    found = visible(source, "*.txt", "*/*.txt")
-    assert [str(path.relative_to(source)) for path in found] == ["a.txt", "b.txt", "sub/d.txt"]
+    paths = visible(source, "*.txt", "*/*.txt")
+    assert [str(path.relative_to(source)) for path in paths] == ["a.txt", "b.txt", "sub/d.txt"]
     assert visible(source / "nowhere", "*") == []

@@ -34,18 +34,18 @@ def test_infinite_coordinates_stay_infinite() -> None:
 @pytest.mark.parametrize(("crs", "stated"), [("EPSG:32631", "EPSG:32631"), (None, None), (LOCAL, None)])
 def test_the_georeference_of_a_geotiff_is_read(tmp_path: Path, crs: str | None, stated: str | None) -> None:
     write_geotiff(tmp_path / "a.tif", 20, 10, crs, TURNED)
-    found = read_georeference(tmp_path / "a.tif")
-    assert found is not None
-    assert found.crs == stated
-    np.testing.assert_allclose(found.transform, tuple(TURNED)[:6])
+    georeference = read_georeference(tmp_path / "a.tif")
+    assert georeference is not None
+    assert georeference.crs == stated
+    np.testing.assert_allclose(georeference.transform, tuple(TURNED)[:6])
 
 
-def test_a_system_without_a_code_is_kept_as_wkt(tmp_path: Path) -> None:
+def test_coordinate_system_without_epsg_code_is_stored_as_wkt(tmp_path: Path) -> None:
     write_geotiff(tmp_path / "a.tif", 20, 10, "+proj=laea +lat_0=51.5 +lon_0=4.2 +datum=WGS84", TURNED)
-    found = read_georeference(tmp_path / "a.tif")
-    assert found is not None
-    assert found.crs is not None
-    assert "PROJCS" in found.crs
+    georeference = read_georeference(tmp_path / "a.tif")
+    assert georeference is not None
+    assert georeference.crs is not None
+    assert "PROJCS" in georeference.crs
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.jpg", "a.png"])
@@ -90,10 +90,10 @@ CORNERS = [(0.0, 0.0), (200.0, 0.0), (0.0, 100.0), (200.0, 100.0), (100.0, 50.0)
 @pytest.mark.parametrize("pixels", [CORNERS, CORNERS[:3]])
 def test_ground_control_points_give_the_georeference(tmp_path: Path, pixels: list[tuple[float, float]]) -> None:
     write_control_points(tmp_path / "a.tif", pixels, {4: 0.4} if len(pixels) > 4 else {})
-    found = read_georeference(tmp_path / "a.tif")
-    assert found is not None
-    assert found.crs == "EPSG:32631"
-    np.testing.assert_allclose(found.to_world(np.array([[200.0, 100.0]])), [TURNED @ (200, 100)], atol=0.3)
+    georeference = read_georeference(tmp_path / "a.tif")
+    assert georeference is not None
+    assert georeference.crs == "EPSG:32631"
+    np.testing.assert_allclose(georeference.to_world(np.array([[200.0, 100.0]])), [TURNED @ (200, 100)], atol=0.3)
 
 
 @pytest.mark.parametrize(

@@ -246,8 +246,8 @@ def write_raster(path: Path, pixels: np.ndarray, **profile: object) -> Path:
     """Write ``(bands, H, W)`` as a tiled GeoTIFF."""
     bands, height, width = pixels.shape
     size = {"count": bands, "height": height, "width": width, "dtype": pixels.dtype.name}
-    place = {"crs": "EPSG:32631", "transform": from_origin(600_000, 5_700_000, 2, 2)}
-    with rasterio.open(path, "w", driver="GTiff", **{**size, **place, **profile}) as raster:
+    georeference = {"crs": "EPSG:32631", "transform": from_origin(600_000, 5_700_000, 2, 2)}
+    with rasterio.open(path, "w", driver="GTiff", **{**size, **georeference, **profile}) as raster:
         raster.write(pixels)
     return path
 
@@ -291,8 +291,8 @@ def test_bands_are_selected_by_colour_interpretation_or_number(tmp_path: Path) -
         raster.colorinterp = [
             rasterio.enums.ColorInterp[name] for name in ["blue", "green", "red", "undefined", "undefined", "alpha"]
         ]
-    found = open_scene(path).read(WINDOW)
-    assert np.array_equal(found, np.moveaxis(pixels[[2, 1, 0], y1:y2, x1:x2], 0, 2))
+    chosen_by_name = open_scene(path).read(WINDOW)
+    assert np.array_equal(chosen_by_name, np.moveaxis(pixels[[2, 1, 0], y1:y2, x1:x2], 0, 2))
 
 
 @pytest.mark.parametrize("kind", ["more bits", "stretched", "negative", "palette"])

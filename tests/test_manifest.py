@@ -97,12 +97,12 @@ def test_identity_ignores_the_location_and_the_tile_sets(tmp_path: Path) -> None
         ("images_sha256", {"one": "1" * 64, "two": "2" * 64, "three": "4" * 64}),
     ],
 )
-def test_identity_depends_on_images_boxes_and_choices(tmp_path: Path, key: str, value: Any) -> None:
+def test_data_identity_depends_on_images_boxes_and_choices(tmp_path: Path, key: str, value: Any) -> None:
     before = loaded(tmp_path, CONTENT).identity.sha256
     assert loaded(tmp_path, changed(value, "source", key)).identity.sha256 != before
 
 
-def test_identity_depends_on_the_split(tmp_path: Path) -> None:
+def test_data_identity_depends_on_the_split(tmp_path: Path) -> None:
     split = {"train": ["two"], "val": ["one"], "test": ["three"]}
     assert loaded(tmp_path, changed(split, "split")).identity.sha256 != loaded(tmp_path, CONTENT).identity.sha256
 

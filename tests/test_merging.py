@@ -97,8 +97,8 @@ def test_inexact_boxes_of_two_tiles_are_merged(tile: int, overlap: int) -> None:
     boxes = boxes[((boxes[:, 2:] - boxes[:, :2]) >= 8).all(axis=1)]
     windows, tiles = seen_by_tiles(rng, boxes, 1500, 1300, tile, overlap, 0.3)
     off = [
-        Detections((one.boxes + rng.uniform(-1.5, 1.5, one.boxes.shape)).astype(np.float32), one.scores)
-        for one in tiles
+        Detections((seen.boxes + rng.uniform(-1.5, 1.5, seen.boxes.shape)).astype(np.float32), seen.scores)
+        for seen in tiles
     ]
     merged = merge_tiles(windows, off, 1500, 1300)
     assert len(boxes) <= len(merged.boxes) <= 1.02 * len(boxes)
@@ -117,7 +117,7 @@ def test_a_tank_on_any_tile_border_is_found_once(side: int) -> None:
         for y in along:
             box = np.array([[x, y, x + side, y + side]], np.float32)
             windows, tiles = seen_by_tiles(rng, box, size, size, tile, overlap, 0.3)
-            off = [Detections(one.boxes + np.float32(rng.uniform(-0.5, 0.5)), one.scores) for one in tiles]
+            off = [Detections(seen.boxes + np.float32(rng.uniform(-0.5, 0.5)), seen.scores) for seen in tiles]
             merged = merge_tiles(windows, off, size, size)
             assert len(merged.boxes) == 1, (x, y)
             assert iou_matrix(box, merged.boxes).item() > 0.7, (x, y)
@@ -138,7 +138,7 @@ def test_objects_of_very_different_sizes_are_found_once() -> None:
 
 def test_boxes_with_equal_scores_keep_the_order_of_their_tiles() -> None:
     boxes = [np.array([[10, 10 + 30 * k, 30, 30 + 30 * k] for k in range(20)], np.float32) for _ in range(2)]
-    tiles = [Detections(one, np.full(20, 0.5, np.float32)) for one in boxes]
+    tiles = [Detections(boxes_of_tile, np.full(20, 0.5, np.float32)) for boxes_of_tile in boxes]
     merged = merge_tiles(tile_grid(1280, 640, 640, 0), tiles, 1280, 640)
     assert merged.boxes.tolist() == np.concatenate([boxes[0], boxes[1] + np.array([640, 0, 640, 0])]).tolist()
 

@@ -90,7 +90,7 @@ def huge(path: Path) -> None:
 
 
 def frames(path: Path) -> None:
-    first, second = (Image.fromarray(one).quantize(32) for one in (PIXELS, 255 - PIXELS))
+    first, second = (Image.fromarray(pixels).quantize(32) for pixels in (PIXELS, 255 - PIXELS))
     first.save(path, format="GIF", save_all=True, append_images=[second])
 
 
@@ -208,7 +208,9 @@ def seen_in_training(folder: Path, writers: dict[str, Any], choices: Choices) ->
     }
     (folder / "source" / "annotations.json").write_text(json.dumps(content))
     prepared = prepare(folder / "source", folder / "out", SIDE, 0, choices=choices)
-    problems = {Path(one.place).name: one.problem for one in prepared.findings if one.severity == "error"}
+    problems = {
+        Path(finding.place).name: finding.problem for finding in prepared.findings if finding.severity == "error"
+    }
     tiles = {path.name[: -len("_0_0.png")]: path for path in (folder / "out").glob("tiles/*/*/*.png")}
     return {
         name: cv2.imread(str(tiles[Path(file).stem])) if Path(file).stem in tiles else problems[file]
@@ -238,7 +240,7 @@ def seen_in_detection(folder: Path, writers: dict[str, Any], reading: Reading) -
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[np.ndarray | str, np.ndarray | str]]:
     """Return what training and detection see of each raster."""
-    found = {}
+    results = {}
     for number, (writers, reading) in enumerate(
         (
             ({**READ, **{name: write for name, (write, _) in REFUSED.items()}}, Reading()),
@@ -253,8 +255,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[np.ndarray
         choices = Choices(allow=True, split_file=folder / "split.json", bands=reading.bands, stretch=reading.stretch)
         training = seen_in_training(folder, writers, choices)
         detection = seen_in_detection(folder, writers, reading)
-        found |= {name: (training[name], detection[name]) for name in writers}
-    return found
+        results |= {name: (training[name], detection[name]) for name in writers}
+    return results
 
 
 def test_training_and_detection_read_the_same_pixels(seen: dict[str, tuple[Any, Any]]) -> None:

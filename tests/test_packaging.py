@@ -110,8 +110,8 @@ def test_mmcv_operators_run() -> None:
     from mmcv.ops import nms
 
     boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 30]])
-    _, kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7]), iou_threshold=0.5)
-    assert kept.tolist() == [0, 2]
+    _, indices = nms(boxes, torch.tensor([0.9, 0.8, 0.7]), iou_threshold=0.5)
+    assert indices.tolist() == [0, 2]
 
 
 # --- Makefile and CI ---

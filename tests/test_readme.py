@@ -96,7 +96,7 @@ SHORT = {
         "model.test_cfg.nms_pre=100",
     ],
 }
-"""Options that shorten a training with these configs to about a minute."""
+"""Options that shorten a training run with these configs to about a minute."""
 
 
 def shortened(command: str) -> str:

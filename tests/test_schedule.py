@@ -23,11 +23,11 @@ def config(enable: bool = True) -> Config:
 
 def test_more_processes_need_fewer_iterations() -> None:
     cfg = config()
-    told = keep_epochs(cfg, 4)
+    message = keep_epochs(cfg, 4)
     assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (250, 125)
     assert [scheduler.end for scheduler in cfg.param_scheduler] == [15, 250, 3]
     assert cfg.param_scheduler[1].milestones == [150, 225]
-    assert told == "4 processes, batch 32: learning rate x 4, 250 iterations"
+    assert message == "4 processes, batch 32: learning rate x 4, 250 iterations"
 
 
 @pytest.mark.parametrize(("processes", "enable"), [(1, True), (4, False)])
@@ -48,16 +48,16 @@ def test_a_very_short_schedule_keeps_all_phases() -> None:
     cfg = config()
     stretch(cfg, 2 / 1001)
     assert (cfg.train_cfg.max_iters, cfg.train_cfg.val_interval) == (2, 1)
-    assert [(one.begin, one.end) for one in cfg.param_scheduler[:2]] == [(0, 1), (1, 2)]
+    assert [(scheduler.begin, scheduler.end) for scheduler in cfg.param_scheduler[:2]] == [(0, 1), (1, 2)]
 
 
 def test_stretch_epochs_scales_warm_up_and_hooks() -> None:
     cfg = Config.fromfile("configs/oil/yolox_s.py", import_custom_modules=False)
     stretch_epochs(cfg, 1 / 6)
     assert (cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (10, 2)
-    assert [(one.begin, one.end) for one in cfg.param_scheduler] == [(0, 1), (1, 8), (8, 10)]
+    assert [(scheduler.begin, scheduler.end) for scheduler in cfg.param_scheduler] == [(0, 1), (1, 8), (8, 10)]
     assert cfg.custom_hooks[0].num_last_epochs == 2
     cfg = Config.fromfile("configs/oil/rtmdet_m.py", import_custom_modules=False)
     stretch_epochs(cfg, 0.5)
-    assert [(one.begin, one.end) for one in cfg.param_scheduler] == [(0, 150), (15, 30)]
+    assert [(scheduler.begin, scheduler.end) for scheduler in cfg.param_scheduler] == [(0, 150), (15, 30)]
     assert cfg.custom_hooks[0].num_last_epochs == 5

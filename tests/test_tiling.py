@@ -41,13 +41,13 @@ def test_cut_boxes_lie_inside_the_original_boxes() -> None:
     boxes = random_boxes(rng, 300, 1500, 1100)
     seen_whole = np.zeros(len(boxes), dtype=bool)
     for window in tile_grid(1500, 1100, 400, 110):
-        cut, kept = cut_boxes(boxes, window)
+        cut, indices = cut_boxes(boxes, window)
         back = cut + np.tile(window[:2], 2)
-        assert (back[:, :2] >= boxes[kept, :2] - 1e-3).all()
-        assert (back[:, 2:] <= boxes[kept, 2:] + 1e-3).all()
+        assert (back[:, :2] >= boxes[indices, :2] - 1e-3).all()
+        assert (back[:, 2:] <= boxes[indices, 2:] + 1e-3).all()
         assert (cut >= 0).all()
         assert (cut <= np.tile(window[2:] - window[:2], 2)).all()
-        seen_whole[kept] |= np.isclose(back, boxes[kept], atol=1e-3).all(axis=1)
+        seen_whole[indices] |= np.isclose(back, boxes[indices], atol=1e-3).all(axis=1)
     # sides are at most 100 px, the overlap is 110: some tile sees each box whole
     assert seen_whole.all()
 
@@ -56,12 +56,12 @@ def test_a_box_is_kept_from_30_percent_of_its_area() -> None:
     window = np.array([0, 0, 100, 100])
     boxes = np.array([[93, 0, 103, 10], [97, 0, 107, 10], [98, 0, 108, 10], [200, 0, 210, 10]], dtype=np.float32)
     assert visible_share(boxes, window) == pytest.approx([0.7, 0.3, 0.2, 0.0])
-    cut, kept = cut_boxes(boxes, window)
-    assert kept.tolist() == [0, 1]
+    cut, indices = cut_boxes(boxes, window)
+    assert indices.tolist() == [0, 1]
     assert cut.tolist() == [[93, 0, 100, 10], [97, 0, 100, 10]]
 
 
 def test_cut_boxes_accepts_no_boxes() -> None:
-    cut, kept = cut_boxes(np.zeros((0, 4), np.float32), np.array([0, 0, 10, 10]))
+    cut, indices = cut_boxes(np.zeros((0, 4), np.float32), np.array([0, 0, 10, 10]))
     assert cut.shape == (0, 4)
-    assert kept.shape == (0,)
+    assert indices.shape == (0,)

@@ -49,6 +49,6 @@ def test_weights_find_tanks_in_unseen_scenes(path: Path, tmp_path: Path) -> None
     (image,) = (tmp_path / "images").iterdir()
     rows = csv.DictReader((tmp_path / "annotations.csv").open())
     truth = np.array([ast.literal_eval(row["bounds"]) for row in rows], np.float32)
-    found = SceneDetector(Path("configs/oil", f"{path.stem}.py"), path).detect(str(image))
+    detections = SceneDetector(Path("configs/oil", f"{path.stem}.py"), path).detect(str(image))
     assert len(truth) > 3
-    assert (iou_matrix(truth, found.boxes).max(axis=1, initial=0) >= 0.5).mean() > 0.5
+    assert (iou_matrix(truth, detections.boxes).max(axis=1, initial=0) >= 0.5).mean() > 0.5

@@ -1,4 +1,4 @@
-"""SSD for training on CPUs, and the demo: anchors and smooth L1 on EfficientNet-Lite0 from stride 4.
+"""SSD for training on CPUs and for the demo, with EfficientNet-Lite0, anchors from stride 4 and smooth L1 loss.
 
     python tools/train.py configs/oil/ssd_lite0.py
     python tools/test.py configs/oil/ssd_lite0.py work_dirs/ssd_lite0/iter_1000.pth --split val

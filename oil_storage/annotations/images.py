@@ -96,7 +96,7 @@ def _matches(name: str) -> list[Path]:
         return [path.parent / line for line in lines if line]
     paths = [path] if path.exists() else sorted(map(Path, glob.glob(name)))
     if not paths:
-        raise UserError(f"{name}: no such file or folder, and no match as a pattern")
+        raise UserError(f"{name}: no file, folder or pattern matches; check the path")
     return paths
 
 

@@ -42,13 +42,16 @@ MIRRORED = np.arange(VECTOR).reshape(4, 4, 8)[::-1, :, -np.arange(8) % 8].ravel(
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """Fingerprint of a scene, about 250 kB for any scene. Pixel coordinates start at the corner of the first pixel.
+    """Fingerprint of a scene.
+
+    It takes about 250 kB for a scene of any size. Pixel coordinates start at the corner of the first pixel.
 
     Attributes:
         scene_id: id of the scene.
         width: width of the scene in pixels, rounded down to whole pixels of the picture.
-        height: height of the scene in pixels, rounded down likewise.
-        reduction: pixels of the scene per side of a reduced pixel.
+        height: height of the scene in pixels, rounded down in the same way.
+        reduction: factor by which the scene was downsampled to detect the points; the picture is downsampled
+            by a further factor of 2.
         picture: ``(height / reduction / 2, width / reduction / 2)`` uint8: the scene with normalized brightness and
             contrast, with mean 128; 0 outside the ground.
         points: ``(N, 4)`` float32: x, y and diameter in pixels of the scene, direction in radians.

@@ -231,7 +231,7 @@ def _overlap(
 
 
 def _candidates(first: Fingerprint, second: Fingerprint, matches: Indices, is_mirrored: bool) -> Iterator[Similarity]:
-    """Yield the similarities on which enough matches agree."""
+    """Yield the similarity transforms on which enough matches agree."""
     linear = _linear(first.points[matches[:, 0]], second.points[matches[:, 1]])
     agreeing = _consensus(first, second, matches, linear, DRIFT)
     if len(agreeing) >= MIN_AGREEING:
@@ -262,7 +262,7 @@ def _consensus(first: Fingerprint, second: Fingerprint, matches: Indices, linear
 
 
 def _fits(first: Fingerprint, second: Fingerprint, agreeing: Indices) -> Iterator[Similarity]:
-    """Yield the best similarity, and the best one that only shifts and rotates by a multiple of 90 degrees.
+    """Yield the best similarity transform, and the best one that only shifts and rotates by a multiple of 90 degrees.
 
     Most scenes are related by the latter, and few points determine a shift much better than a similarity.
     """

@@ -105,7 +105,7 @@ def restore_message_hub(message_hub: Any, path: Path) -> dict[str, Any]:
             for name, stored in message_hub["log_scalars"].items()
         )
     except (AttributeError, KeyError, TypeError, AssertionError) as error:
-        raise UserError(f"{path}: message_hub is damaged ({error}); take an earlier checkpoint") from error
+        raise UserError(f"{path}: message_hub is damaged ({error}); use an earlier checkpoint") from error
     return {**message_hub, "log_scalars": scalars}
 
 

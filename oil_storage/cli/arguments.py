@@ -89,7 +89,7 @@ def folder(text: str) -> Path:
 
 
 def bands(text: str) -> tuple[int, ...]:
-    """Parse the value of ``--bands``; ``file`` gives ``()``."""
+    """Parse the value of ``--bands``; return ``()`` for ``file``."""
     if text == "file":
         return ()
     if not re.fullmatch(r"\s*[1-9]\d*\s*(,\s*[1-9]\d*\s*){2}", text):
@@ -98,7 +98,7 @@ def bands(text: str) -> tuple[int, ...]:
 
 
 def stretch(text: str) -> tuple[float, float] | tuple[()]:
-    """Parse the value of ``--stretch``; ``none`` gives ``()``."""
+    """Parse the value of ``--stretch``; return ``()`` for ``none``."""
     if text == "none":
         return ()
     try:

@@ -49,7 +49,9 @@ def benchmark(args: argparse.Namespace) -> None:
             try:
                 cost = process.submit(_measure, path, args).result()
             except Exception as error:
-                raise UserError(f"{path}: cannot be measured ({error})") from error
+                raise UserError(
+                    f"{path}: cannot be measured ({error}); check the config and the free memory"
+                ) from error
         print(
             f"{path.stem}: {cost.parameters / 1e6:.1f} M parameters, {cost.gflops:.1f} GFLOPs at "
             f"{'x'.join(map(str, cost.input))} px; {cost.inference.p50:.3g} s per tile (p95 {cost.inference.p95:.3g}), "

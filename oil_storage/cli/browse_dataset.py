@@ -12,7 +12,7 @@ from oil_storage.cli.command import quieten_libraries, run
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
-    description = f"{__doc__} Tiles of the train split come in the order of a training with the same seed."
+    description = f"{__doc__} Tiles of the train split come in the order of a training run with the same seed."
     parser = argparse.ArgumentParser(prog="tools/browse_dataset.py", description=description)
     add_config(parser)
     parser.add_argument("--split", choices=("train", "val", "test"), default="train", help="default: %(default)s")

@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/detect.py", description=__doc__)
     add_config(parser)
-    parser.add_argument("checkpoint", type=Path, help="file of tools/train.py or tools/export.py")
+    parser.add_argument("checkpoint", type=Path, help="checkpoint that tools/train.py or tools/export.py wrote")
     scenes = "image file, folder of images, quoted glob pattern, or .txt file with one path per line"
     parser.add_argument("scenes", nargs="+", metavar="SCENE", help=scenes)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")

@@ -22,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="COCO .json, .csv (scene, xmin, ymin, xmax, ymax, score), .geojson named after its scene, or a folder of "
         "GeoJSON files",
     )
-    truth = "labelled folder, or COCO json, e.g. scenes/val.json of prepared data"
+    truth = "labelled folder, or COCO JSON, e.g. scenes/val.json of prepared data"
     parser.add_argument("truth", type=Path, metavar="GROUND_TRUTH", help=truth)
     out = "output folder; tools/report.py --compare reads it"
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)

@@ -43,7 +43,9 @@ def configure(args: argparse.Namespace, work_dir: Path | None = None) -> "Config
         work_dir: output folder, which replaces ``args.work_dir``.
     """
     if args.load_from and args.resume not in (None, "auto"):
-        raise UserError(f"--resume {args.resume} --load-from {args.load_from}: are two checkpoints; give one of them")
+        raise UserError(
+            f"--resume {args.resume} --load-from {args.load_from}: two checkpoints are given; give only one"
+        )
     config.check_files(args.config, args.load_from, None if args.resume == "auto" else args.resume)
     cfg = config.load(args.config, args.cfg_options, work_dir=work_dir or args.work_dir, bf16=args.amp)
     choose_device(args.device)

@@ -1,4 +1,4 @@
-"""Pictures of ground without tanks, which teach a detector to be silent."""
+"""Images without tanks, from which a detector learns to avoid false positives."""
 
 from functools import cached_property
 from pathlib import Path
@@ -48,7 +48,7 @@ class RandomBackground(BaseTransform):
         decoded = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in self.files]
         for path, image in zip(self.files, decoded, strict=True):
             if image is None:
-                raise UserError(f"{path}: not an image that can be decoded; remove it or take it from its source again")
+                raise UserError(f"{path}: not an image that can be decoded; remove it, or download it again")
         return [np.asarray(image, np.uint8) for image in decoded]
 
     @cache_randomness
@@ -68,7 +68,7 @@ class RandomBackground(BaseTransform):
         return np.vstack(rows)[:height]
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Replace image and boxes, or leave both."""
+        """Replace image and boxes, or leave both unchanged."""
         if self._is_replaced():
             results["img"] = self._mosaic(*results["img"].shape[:2])
             results["gt_bboxes"] = HorizontalBoxes(np.zeros((0, 4), np.float32))

@@ -105,7 +105,7 @@ def check_prepared(data_root: Path, tiles: str) -> None:
 
 
 def _is_whole(image: str) -> bool:
-    """Return whether an image ends as its format requires; OpenCV fails for truncated images during training."""
+    """Return whether an image file ends with the last bytes of its format; a truncated file would stop the training."""
     ending = ENDINGS.get(os.path.splitext(image)[1], b"")
     try:
         with open(image, "rb") as file:

@@ -89,22 +89,23 @@ class RandomTileCrop(BaseTransform):
         results["img"] = results["img"][y : y + crop_height, x : x + crop_width]
         results["img_shape"] = results["img"].shape[:2]
         if "gt_bboxes" in results:
-            boxes, kept = cut_boxes(boxes, window)
+            boxes, indices = cut_boxes(boxes, window)
             results["gt_bboxes"] = HorizontalBoxes(boxes)
             for key in ("gt_bboxes_labels", "gt_ignore_flags"):
-                results[key] = results[key][kept]
+                results[key] = results[key][indices]
         return results
 
 
 @TRANSFORMS.register_module()
 class RandomCoarsening(BaseTransform):
-    """Shrink the image with a probability and enlarge it again, so that it looks as from a coarser sensor.
+    """Shrink the image and enlarge it again at random, so that it looks like an image of a coarser sensor.
 
-    Reads and changes ``img`` ``(H, W, 3)``; its size stays.
+    Reads and changes ``img`` ``(H, W, 3)``; its size does not change.
 
     Args:
         prob: probability that the image is coarsened.
-        factor: greatest factor by which the ground resolution becomes coarser; its logarithm is drawn evenly from 0.
+        factor: maximum factor by which the ground resolution becomes coarser; the factor is drawn log-uniformly from 1
+            to this maximum.
     """
 
     def __init__(self, prob: float, factor: float) -> None:
@@ -115,7 +116,7 @@ class RandomCoarsening(BaseTransform):
         return float(self.factor ** np.random.rand()) if np.random.rand() < self.prob else 1.0
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Coarsen the image, or leave it."""
+        """Coarsen the image, or leave it unchanged."""
         if (factor := self._factor()) > 1:
             image = results["img"]
             height, width = image.shape[:2]

@@ -109,7 +109,7 @@ class InterruptionHook(Hook):
             self._stop(runner, number, done=runner.iter)
 
     def after_train(self, runner: Runner) -> None:
-        """Restore the signal handlers, and delete ``interrupted.pth``, which a finished training does not need."""
+        """Restore the signal handlers, and delete ``interrupted.pth``, which a finished training run does not need."""
         self.is_training = False
         self._release()
         if is_main_process():

@@ -49,7 +49,7 @@ VGG_NARROWING = 4
 
 
 def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
-    """Train a small version of one config, or resume its training. A finished training is skipped.
+    """Train a small version of one config, or resume its training. A finished training run is skipped.
 
     Args:
         path: config file.

@@ -44,7 +44,7 @@ def read_samples(cfg: Config, split: str, seed: int) -> Iterator[Sample]:
 
     The augmentation of a sample depends only on the seed and the position, see
     :class:`oil_storage.engine.reproducibility.SeededSampler`. So this process yields the same samples as the workers of
-    a training.
+    a training run.
 
     Args:
         cfg: result of :func:`oil_storage.config.load`.

@@ -28,11 +28,11 @@ def train(cfg: Config, *, launcher: str = "none", resume: str | None = None, scr
     Args:
         cfg: see :func:`oil_storage.config.load`; changed in place.
         launcher: ``none``, ``pytorch`` or ``slurm``.
-        resume: checkpoint to resume, or :data:`AUTO`; None starts a new training, unless the config sets ``resume``.
+        resume: checkpoint to resume, or :data:`AUTO`; None starts a new run, unless the config sets ``resume``.
         scratch: load no weights and freeze no layers.
 
     Raises:
-        UserError: data, checkpoint or config are not valid for this training, or the loss is not finite.
+        UserError: data, checkpoint or config are not valid for this training run, or the loss is not finite.
         TrainingInterrupted: see :class:`oil_storage.engine.interruption.InterruptionHook`.
     """
     use_scope(cfg)
@@ -53,7 +53,7 @@ def train(cfg: Config, *, launcher: str = "none", resume: str | None = None, scr
     last = find_last(work_dir) if resume == AUTO else Path(resume) if resume else None
     if not resume and (work_dir / INTERRUPTED).is_file():
         raise UserError(
-            f"{work_dir}: contains an interrupted training; continue it with --resume,\n"
+            f"{work_dir}: contains an interrupted training run; continue it with --resume,\n"
             f"or start a new one with another --work-dir, or after deleting {work_dir / INTERRUPTED}"
         )
     if last is not None:
@@ -71,5 +71,5 @@ def train(cfg: Config, *, launcher: str = "none", resume: str | None = None, scr
             logger.info("%s: training is already complete (%d iterations)", last, cfg.train_cfg.max_iters)
             return
     if resume:
-        logger.info(f"resuming {last}" if last else f"{work_dir}: no checkpoint to resume; starting a new training")
+        logger.info(f"resuming {last}" if last else f"{work_dir}: no checkpoint to resume; starting a new training run")
     ConciseRunner.from_cfg(cfg).train()

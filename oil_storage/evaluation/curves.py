@@ -42,7 +42,7 @@ class Curve:
 
 
 def curve(scenes: Sequence[Matched]) -> Curve:
-    """Compute the curve of all scenes together."""
+    """Compute precision and recall, over all scenes together, for every score threshold that makes a difference."""
     scores = np.concatenate([np.zeros(0), *(scene.scores for scene in scenes)])
     right = np.concatenate([np.zeros(0, bool), *(scene.right for scene in scenes)])
     objects = sum(len(scene.result.truth) for scene in scenes)
@@ -115,19 +115,22 @@ def average_precision(scores: NDArray[np.float32], right: NDArray[np.bool_], obj
     return float(_interpolated(np.cumsum(right[order], dtype=np.int64)[None], np.arange(1, len(order) + 1), objects)[0])
 
 
-def _interpolated(found: NDArray[np.int64], seen: NDArray[np.int64], objects: int) -> NDArray[np.float64]:
-    """Average the precision over 101 recalls, ``(K,)``.
+def _interpolated(true_positives: NDArray[np.int64], total: NDArray[np.int64], objects: int) -> NDArray[np.float64]:
+    """Average the precision over 101 recall values, ``(K,)``.
 
-    ``found`` and ``seen`` are cumulative numbers of correct detections, ``(K, M)``, and of all detections, ``(M,)``.
+    Args:
+        true_positives: ``(K, M)``, cumulative number of correct detections.
+        total: ``(M,)``, cumulative number of all detections.
+        objects: number of objects; the result is nan if it is 0.
     """
     if not objects:
-        return np.full(len(found), np.nan)
-    precision = np.divide(found, seen, out=np.zeros(found.shape), where=seen > 0)
+        return np.full(len(true_positives), np.nan)
+    precision = np.divide(true_positives, total, out=np.zeros(true_positives.shape), where=total > 0)
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     sums = []
-    for level in range(len(found)):
-        ranks = np.searchsorted(found[level] / objects, RECALLS, side="left")
-        sums.append(float(envelope[level][ranks[ranks < len(seen)]].sum()))
+    for level in range(len(true_positives)):
+        ranks = np.searchsorted(true_positives[level] / objects, RECALLS, side="left")
+        sums.append(float(envelope[level][ranks[ranks < len(total)]].sum()))
     return np.array(sums) / len(RECALLS)
 
 
@@ -157,5 +160,5 @@ class AveragePrecision:
             weights: ``(S,)``, number of times that each scene counts.
         """
         weight = weights[self.scene]
-        found = np.cumsum(self.right * weight, axis=1, dtype=np.int64)
-        return _interpolated(found, np.cumsum(weight), int(weights @ self.objects))
+        true_positives = np.cumsum(self.right * weight, axis=1, dtype=np.int64)
+        return _interpolated(true_positives, np.cumsum(weight), int(weights @ self.objects))

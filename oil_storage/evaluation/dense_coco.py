@@ -52,7 +52,7 @@ def score(
     """Score detections by COCO's rules, with another limit on the number of detections.
 
     Args:
-        truth: COCO json with ``images``, ``annotations`` and ``categories``.
+        truth: COCO JSON with ``images``, ``annotations`` and ``categories``.
         detections: COCO results, each with ``image_id``, ``category_id``, ``bbox`` (xywh, pixels) and ``score``.
         image_ids: images to score; None scores all.
         most: number of detections per image that count, highest scores first.
@@ -137,7 +137,7 @@ def _mean(values: NDArray[np.float64]) -> float:
 class DenseCocoMetric(BaseMetric):
     """Metric of :func:`score` for tiles; keys are ``coco/bbox_mAP``, ``coco/bbox_mAP_50`` and so on.
 
-    The ground truth is the COCO json in ``metainfo["ground_truth"]["tiles"]`` of the data set.
+    The ground truth is the COCO JSON in ``metainfo["ground_truth"]["tiles"]`` of the data set.
     """
 
     default_prefix = "coco"

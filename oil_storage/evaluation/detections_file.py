@@ -1,4 +1,4 @@
-"""Read the detections of any tool from a file: COCO json, COCO results, CSV, or one GeoJSON per scene."""
+"""Read the detections of any tool from a file: COCO JSON, COCO results, CSV, or one GeoJSON per scene."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ def read_detections(path: Path, names: Mapping[int | str, str], images: Mapping[
         path: one of:
 
             * ``.csv`` with the columns :data:`CSV_COLUMNS`;
-            * ``.json``: COCO json whose annotations have a ``score``, or a list of COCO results, whose image ids are
+            * ``.json``: COCO JSON whose annotations have a ``score``, or a list of COCO results, whose image ids are
               those of the ground truth;
             * ``.geojson`` with the name of its scene, whose features have a ``score``; or a folder of such files.
         names: name of the scene of each image id in the ground truth; empty if the ground truth has no image ids.
@@ -97,7 +97,7 @@ def _from_json(path: Path, names: Mapping[int | str, str]) -> Iterator[Row]:
     if isinstance(content, list):
         results = validated(content, list[CocoAnnotation], path)
         if results and not names:
-            raise UserError(f"{path}: COCO results refer to image ids; give a COCO json as the ground truth")
+            raise UserError(f"{path}: COCO results refer to image ids; give a COCO JSON file as the ground truth")
     else:
         coco_file = validated(content, CocoFile, path)
         results, names = coco_file.annotations, scene_names(coco_file, path)

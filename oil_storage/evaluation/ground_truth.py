@@ -69,10 +69,10 @@ def read_folder(
 
 
 def read_coco(path: Path) -> GroundTruth:
-    """Read the scenes of a COCO json. The name of a scene is that of its image file without folder and suffix.
+    """Read the scenes of a COCO JSON file. The name of a scene is that of its image file without folder and suffix.
 
     Raises:
-        UserError: the file is not COCO json, has several categories, repeats an image name or id, or has a box that
+        UserError: the file is not COCO JSON, has several categories, repeats an image name or id, or has a box that
             does not outline a single object.
     """
     content = CocoFile.load(path)

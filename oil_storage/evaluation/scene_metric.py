@@ -21,7 +21,7 @@ from oil_storage.merging import Detections, merge_tiles
 class SceneMetric(BaseMetric):
     """Metric of whole scenes, merged from tiles; keys are ``scene/ap``, ``scene/ap50`` and so on.
 
-    The COCO json files of tiles and scenes are those in ``metainfo["ground_truth"]`` of the data set.
+    The COCO JSON files of tiles and scenes are those in ``metainfo["ground_truth"]`` of the data set.
 
     Attributes:
         merged: merged scenes; set by :meth:`compute_metrics`.

@@ -1,4 +1,4 @@
-"""Compute all metrics of whole scenes, and convert scenes to COCO json."""
+"""Compute all metrics of whole scenes, and convert scenes to COCO JSON."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -39,13 +39,13 @@ def coco_results(scenes: Sequence[SceneResult]) -> list[dict[str, Any]]:
 
 
 def coco_detections(scenes: Sequence[SceneResult]) -> CocoFile:
-    """Convert detections to COCO json with images, which ``tools/evaluate.py`` reads."""
+    """Convert detections to COCO JSON with images, which ``tools/evaluate.py`` reads."""
     detections = [CocoAnnotation(**result) for result in coco_results(scenes)]
     return replace(coco_truth(scenes), annotations=detections)
 
 
 def coco_truth(scenes: Sequence[SceneResult]) -> CocoFile:
-    """Convert the ground truth to COCO json."""
+    """Convert the ground truth to COCO JSON."""
     images = [
         CocoImage(number, scene.scene_id, scene.width, scene.height, scene.scene_id, scene.gsd)
         for number, scene in enumerate(scenes, start=1)

@@ -196,7 +196,10 @@ class OutputFolder:
         except Exception as error:
             self._remove(name)
             if isinstance(error, OSError):
-                raise UserError(f"{self.path}: the detections of {scene} cannot be written ({error})") from error
+                raise UserError(
+                    f"{self.path}: the detections of {scene} cannot be written ({error});\n"
+                    "free some space, or choose another folder with --out"
+                ) from error
             return str(error) if isinstance(error, UserError) else f"{scene}: {type(error).__name__}: {error}"
         return None
 

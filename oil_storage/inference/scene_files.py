@@ -1,4 +1,4 @@
-"""Output files of a scene: GeoJSON, GeoPackage, CSV, COCO json, a picture, and an interactive HTML page."""
+"""Output files of a scene: GeoJSON, GeoPackage, CSV, COCO JSON, a picture, and an interactive HTML page."""
 
 import csv
 import io
@@ -85,7 +85,7 @@ def table(detections: SceneDetections) -> str:
 
 
 def coco_json(detections: SceneDetections) -> str:
-    """Return COCO json with a ``score`` in each annotation; ``tools/evaluate.py`` reads it."""
+    """Return COCO JSON with a ``score`` in each annotation; ``tools/evaluate.py`` reads it."""
     image = CocoImage(1, detections.file_name, detections.width, detections.height, detections.name, detections.gsd)
     content = CocoFile.of_boxes([image], [detections.boxes])
     scored = [

@@ -197,15 +197,15 @@ def _as_chosen(scenes: Sequence[Scene], choices: Choices) -> tuple[list[Scene], 
     resolutions: dict[str, Resolution] = {}
     if choices.gsd:
         scenes, resolutions = resample(scenes, choices.gsd, choices.source_gsd)
-    kept = []
+    reduced = []
     for scene in scenes:
         sides = scene.boxes[:, 2:] - scene.boxes[:, :2]
         fits = sides.min(axis=1) >= choices.min_side
         if choices.max_aspect:
             fits &= sides.max(axis=1) <= choices.max_aspect * sides.min(axis=1)
-        kept.append(replace(scene, boxes=scene.boxes[fits]))
-    before, after = (sum(len(scene.boxes) for scene in each) for each in (scenes, kept))
-    return kept, resolutions, before - after
+        reduced.append(replace(scene, boxes=scene.boxes[fits]))
+    before, after = (sum(len(scene.boxes) for scene in each) for each in (scenes, reduced))
+    return reduced, resolutions, before - after
 
 
 def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split, choices: Choices) -> list[str]:

@@ -133,7 +133,10 @@ def write_tile_set(scenes: Sequence[Scene], split: Split, folder: Path, tile: in
             counts[name] = TileCounts(tiles=len(boxes), boxes=sum(boxes), densest=max(boxes, default=0))
             jobs += [(list(group), partial / name) for _, group in groupby(tiles, lambda item: item.scene.scene_id)]
         if not counts["train"].boxes:
-            raise UserError(f"--tile {tile}: no train tile has a box; the train scenes are {', '.join(split['train'])}")
+            raise UserError(
+                f"--tile {tile}: no train tile has a box; the train scenes are {', '.join(split['train'])};\n"
+                "choose other train scenes with --seed or --split-file"
+            )
         for digests_of_scene in in_processes(_cut_scene, jobs, f"cutting {tile}_{overlap}", "scene"):
             digests |= digests_of_scene
         write_text(partial / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))

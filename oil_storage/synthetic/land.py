@@ -85,8 +85,8 @@ def plan_parcels(size: int, uses: tuple[float, ...], rng: Generator) -> list[Par
             continue
         share = rng.uniform(0.3, 0.7)
         longer = np.array([1, 0]) if sides[0] > sides[1] else np.array([0, 1])
-        for part, place in ((share, share / 2 - 0.5), (1 - share, share / 2)):
-            step = longer * sides * place
+        for part, offset in ((share, share / 2 - 0.5), (1 - share, share / 2)):
+            step = longer * sides * offset
             pieces.append((Rectangle(centre, sides, angle).at(step), np.where(longer, sides * part, sides)))
     return parcels
 
@@ -152,9 +152,9 @@ def draw_forest(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
     border = parcel.outline()
     canvas.cast_edge(border, 9.0)
     canvas.polygon(border, tint(canvas.palette.trees, rng, 4), grain=70, bump=255)
-    for place in border:
+    for point in border:
         for _ in range(3):
-            draw_tree(canvas, place + rng.normal(0, 5, 2), rng.uniform(2, 4.5), rng)
+            draw_tree(canvas, point + rng.normal(0, 5, 2), rng.uniform(2, 4.5), rng)
 
 
 def draw_scrub(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
@@ -163,9 +163,9 @@ def draw_scrub(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
     canvas.polygon(parcel.outline(), ground, grain=100)
     for patch in parcel.scatter(60, rng):
         canvas.polygon(blob(patch, rng.uniform(5, 22), 0.4, rng), tint(ground, rng, 5), grain=100)
-    for place in parcel.scatter(rng.uniform(25, 80), rng):
+    for point in parcel.scatter(rng.uniform(25, 80), rng):
         for _ in range(int(rng.geometric(0.4))):
-            draw_tree(canvas, place + rng.normal(0, 6, 2), float(np.exp(rng.normal(0.5, 0.4))), rng)
+            draw_tree(canvas, point + rng.normal(0, 6, 2), float(np.exp(rng.normal(0.5, 0.4))), rng)
 
 
 def draw_bare(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
@@ -267,9 +267,9 @@ def _draw_road(canvas: Canvas, rng: Generator) -> None:
     for _ in range(int(rng.uniform(0, 0.02) * canvas.size)):
         k = rng.integers(len(steps))
         turn = np.arctan2(*steps[k, ::-1])
-        place = course[k] + rng.random() * steps[k] + unit(turn + np.pi / 2) * width * rng.choice([-0.22, 0.22])
+        position = course[k] + rng.random() * steps[k] + unit(turn + np.pi / 2) * width * rng.choice([-0.22, 0.22])
         paint = rng.choice([50, 100, 180, 240])
-        vehicle = Rectangle(place, np.array([rng.choice([3.5, 3.5, 9.0]), 1.6]), turn)
+        vehicle = Rectangle(position, np.array([rng.choice([3.5, 3.5, 9.0]), 1.6]), turn)
         canvas.polygon(vehicle.outline(), tint([paint] * 3, rng), grain=8)
 
 

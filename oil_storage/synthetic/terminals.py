@@ -150,8 +150,8 @@ def draw_site(canvas: Canvas, terminal: Terminal, rng: Generator) -> None:
     canvas.polygon(fence, ground, grain=80)
     for cell in terminal.cells:
         for _ in range(rng.poisson(1.5)):
-            place = cell.centre + rng.normal(0, 0.6, 2) * cell.size.mean()
-            canvas.polygon(blob(place, rng.uniform(3, 20), 0.4, rng), tint(ground, rng, 6), grain=90)
+            centre = cell.centre + rng.normal(0, 0.6, 2) * cell.size.mean()
+            canvas.polygon(blob(centre, rng.uniform(3, 20), 0.4, rng), tint(ground, rng, 6), grain=90)
     canvas.line(fence, shade(ground, 0.7), 2, closed=True)
     canvas.line(fence, shade(ground, 1.15), closed=True)
 
@@ -223,9 +223,9 @@ def _draw_pipes(canvas: Canvas, cell: Cell, road: float, rng: Generator) -> None
             pump = Rectangle(beside, rng.uniform(1, 3, 2), cell.angle)
             canvas.block(pump.outline(), 2.0, tint((190, 186, 176), rng, 12))
     for _ in range(rng.poisson(0.02 * width)):  # sheds, poles and cars along the roads
-        place = cell.at((rng.uniform(-0.5, 0.5) * width, -side * (height / 2 + road * rng.uniform(0.2, 0.7))))
+        centre = cell.at((rng.uniform(-0.5, 0.5) * width, -side * (height / 2 + road * rng.uniform(0.2, 0.7))))
         size, grey = rng.uniform(1.2, 4, 2), rng.choice([60, 100, 140, 190])
-        canvas.block(Rectangle(place, size, cell.angle).outline(), rng.uniform(1, 5), tint([grey] * 3, rng, 8))
+        canvas.block(Rectangle(centre, size, cell.angle).outline(), rng.uniform(1, 5), tint([grey] * 3, rng, 8))
 
 
 def _within(cell: Cell, rng: Generator, inset: float = 0.85) -> Array:

@@ -100,7 +100,7 @@ def test_header_must_contain_each_column_once(source: Path, header: str) -> None
         read(write(source, header + "\n"))
 
 
-def test_other_columns_may_be_duplicated(source: Path) -> None:
+def test_columns_that_are_not_read_may_be_duplicated(source: Path) -> None:
     assert len(read(write(source, 'x,x,image_id,class,bounds\n1,2,a,tank,"(1, 2, 3, 4)"\n')).records) == 1
 
 

@@ -194,7 +194,7 @@ def test_linked_images_belong_to_the_folder_of_the_link(tmp_path: Path) -> None:
     assert read(tmp_path / "source").findings == []
 
 
-def test_missing_list_is_empty(tmp_path: Path) -> None:
+def test_missing_annotations_list_gives_no_records(tmp_path: Path) -> None:
     write(tmp_path / "x.json", {"images": content()["images"]})
     assert [image.name for image in read(tmp_path).images] == ["a.jpg"]
     assert read(tmp_path).records == []

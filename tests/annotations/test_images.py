@@ -43,7 +43,7 @@ def test_scene_name_omits_the_image_suffix(file_name: str, name: str) -> None:
     assert scene_name(file_name) == name
 
 
-def test_image_size_of_another_file_is_none(folder: Path) -> None:
+def test_image_size_of_a_text_file_is_none(folder: Path) -> None:
     assert image_size(folder / "b.PNG") == (20, 10)
     assert image_size(folder / "notes.txt") is None
 

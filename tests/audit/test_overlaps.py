@@ -73,17 +73,17 @@ def test_find_overlaps_detects_windows_that_share_five_percent(x: int, y: int, o
     assert overlaps[0].score > 0.6
 
 
-@pytest.mark.parametrize(("like", "found"), [(0, []), (2, [("first", "second")])])
-def test_two_matches_suffice_for_a_shift(like: int, found: list[tuple[str, str]], others: list[Fingerprint]) -> None:
+@pytest.mark.parametrize(("like", "expected"), [(0, []), (2, [("first", "second")])])
+def test_two_matches_suffice_for_a_shift(like: int, expected: list[tuple[str, str]], others: list[Fingerprint]) -> None:
     whole, shift = ground(3), 200
     first, second = fingerprints({"first": whole[:SIDE, :SIDE], "second": whole[:SIDE, shift : shift + SIDE]})
     is_common = second.points[:, 0] < SIDE - shift
     away = first.points[:, None, :3] - second.points[:, :3] - np.float32([shift, 0, 0])
     again = np.flatnonzero(is_common & (np.abs(away).max(axis=2).min(axis=0) < 0.5) & (second.points[:, 2] > 6))
     _, places = np.unique(second.points[again, 0].round(), return_index=True)  # a place may have several directions
-    kept = np.concatenate([np.flatnonzero(~is_common), again[places[:like]]])
-    thinned = replace(second, points=second.points[kept], descriptors=second.descriptors[kept])
-    assert pairs(find_overlaps([*others, first, thinned])) == found
+    remaining = np.concatenate([np.flatnonzero(~is_common), again[places[:like]]])
+    thinned = replace(second, points=second.points[remaining], descriptors=second.descriptors[remaining])
+    assert pairs(find_overlaps([*others, first, thinned])) == expected
 
 
 def corners(matrix: NDArray[np.float64], side: float) -> NDArray[np.float64]:
@@ -227,8 +227,8 @@ def test_the_known_pair_is_the_only_one(airbus: Path) -> None:
 NORTH_UP = (2.0, 0.0, 595_000.0, 0.0, -2.0, 5_750_000.0)
 
 
-def scene(name: str, place: Georeference | None) -> Scene:
-    return Scene(name, Path(f"{name}.tif"), 100, 80, np.zeros((0, 4), np.float32), place)
+def scene(name: str, georeference: Georeference | None) -> Scene:
+    return Scene(name, Path(f"{name}.tif"), 100, 80, np.zeros((0, 4), np.float32), georeference)
 
 
 def reprojected(crs: str, shift: float) -> Georeference:

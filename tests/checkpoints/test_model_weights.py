@@ -253,7 +253,7 @@ def test_additional_queries_are_noisy_copies():
     assert "repeated with noise: query_embedding.weight" in str(report)
 
 
-def test_fewer_queries_are_truncated():
+def test_queries_are_truncated_if_the_model_has_fewer():
     state = checkpoint_of(Queries(100))
     assert torch.equal(
         match_weights(state, Queries(30))[0]["query_embedding.weight"], state["query_embedding.weight"][:30]

@@ -24,7 +24,7 @@ def test_differences_contain_the_path_in_the_config(old: Any, new: Any, expected
     assert list(differences(old, new)) == expected
 
 
-def test_python_text_of_older_checkpoints_is_parsed() -> None:
+def test_configs_stored_as_python_text_are_parsed() -> None:
     for name in ("ssd_lite0", "faster_rcnn_r50", "dino_r50"):
         cfg = Config.fromfile(f"configs/oil/{name}.py", import_custom_modules=False)
         assert parse(cfg.pretty_text) == to_settings(cfg), name

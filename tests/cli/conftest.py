@@ -1,4 +1,4 @@
-"""Tiny data set, and an uninterrupted training on it."""
+"""Tiny data set, and an uninterrupted training run on it."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the work dir of an uninterrupted training."""
+    """Return the work dir of an uninterrupted training run."""
     folder = tmp_path_factory.mktemp("whole")
     assert main([str(write_config(folder, data)), "--work-dir", str(folder / "work")]) == 0
     return folder / "work"

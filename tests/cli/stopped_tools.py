@@ -33,7 +33,7 @@ def stop_by(tool: subprocess.Popen[str], number: signal.Signals, status: int) ->
 
 
 def wait_for_iterations(process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until a training that writes to ``log`` has started iterations."""
+    """Wait until a training run that writes to ``log`` has started iterations."""
     deadline = time.monotonic() + 120
     while "Iter(train)" not in log.read_text():
         assert process.poll() is None, log.read_text()

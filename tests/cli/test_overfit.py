@@ -16,7 +16,7 @@ CONFIGS = sorted(Path("configs/oil").glob("*.py"))
 
 
 def interrupt(*_: object, **__: object) -> None:
-    """Raise the exception of a training that SIGINT stops."""
+    """Raise the exception of a training run that SIGINT stops."""
     raise TrainingInterrupted(signal.SIGINT, 1, Path("interrupted.pth"))
 
 
@@ -66,7 +66,7 @@ def test_longer_time_limit_resumes_the_training(
     assert main([str(config), "--minutes", f"{a_little_more}", "--work-dir", str(work.parent)]) == 1
     assert f"resuming {work / 'iter_2.pth'}" in capsys.readouterr().err
     assert json.loads((work / LEARNT).read_text())["iterations"] == 4
-    # a training of another config is not resumed
+    # a training run of another config is not resumed
     config.write_text(f"{config.read_text()}\nmodel['test_cfg']['score_thr'] = 0.2\n")
     monkeypatch.setattr("oil_storage.engine.overfitting.train", interrupt)
     assert main([str(config), "--minutes", "1e-6", "--work-dir", str(work.parent)]) == 130

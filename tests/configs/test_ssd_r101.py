@@ -277,7 +277,7 @@ def test_learning_rate_equals_the_cosine_decay_of_tf(cfg):
     assert all(a >= b for a, b in pairwise(rates[1_500:]))
 
 
-def test_loop_batch_and_hooks(cfg):
+def test_train_loop_and_batch_size_match_the_recipe_and_ema_is_off(cfg):
     assert (cfg.train_cfg.type, cfg.train_cfg.max_iters) == ("IterBasedTrainLoop", 15_000)
     assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 4
     hooks = [*cfg.default_hooks.values(), *cfg.get("custom_hooks", [])]
@@ -288,21 +288,21 @@ def test_loop_batch_and_hooks(cfg):
 # --- detections ------------------------------------------------------------------------------------------------------
 
 
-def test_detection_limits(head):
+def test_detections_are_limited_as_in_the_recipe(head):
     deltas = [torch.zeros(shape) for shape in level_shapes(24)]
     torch.manual_seed(0)
     scores = [torch.randn(shape) for shape in level_shapes(6)]
-    found = head.predict_by_feat(scores, deltas, batch_img_metas=[meta()])[0]
-    assert len(found) == 100
-    overlaps = bbox_overlaps(found.bboxes, found.bboxes).fill_diagonal_(0)
+    detections = head.predict_by_feat(scores, deltas, batch_img_metas=[meta()])[0]
+    assert len(detections) == 100
+    overlaps = bbox_overlaps(detections.bboxes, detections.bboxes).fill_diagonal_(0)
     assert 0.5 < overlaps.max() <= 0.6
     # NMS processes all anchors, so the best detection of a low-scoring level is returned
     quiet = [torch.full(shape, -30.0) for shape in level_shapes(6)]
     quiet[0][0, 0, [4, 12, 20], [4, 12, 20]] = torch.tensor([-17.0, -18.0, -18.2])
     quiet[0][0, 0, 28, 28] = -18.5  # sigmoid: 0.9e-8
-    found = head.predict_by_feat(quiet, deltas, batch_img_metas=[meta()])[0]
+    detections = head.predict_by_feat(quiet, deltas, batch_img_metas=[meta()])[0]
     # nms_pre=-1 drops the last candidate of each level; see the docstring of the config
-    torch.testing.assert_close(found.scores, torch.sigmoid(torch.tensor([-17.0, -18.0])))
+    torch.testing.assert_close(detections.scores, torch.sigmoid(torch.tensor([-17.0, -18.0])))
 
 
 # --- as a whole ------------------------------------------------------------------------------------------------------

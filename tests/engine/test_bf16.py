@@ -109,11 +109,11 @@ def test_training_and_prediction_run_in_bfloat16(name: str, monkeypatch: pytest.
         return assign(self, pred_instances, *args, **kwargs)
 
     monkeypatch.setattr(HungarianAssigner, "assign", watched)
-    found = step(model)
+    losses = step(model)
     assert seen["conv"] == {torch.bfloat16}
     assert seen["loss"] <= {torch.float32}
     assert seen["assigner"] == ({torch.float32} if name in ("detr", "dino") else set())
-    assert found["loss"] == pytest.approx(expected["loss"], rel=0.05)
+    assert losses["loss"] == pytest.approx(expected["loss"], rel=0.05)
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
     assert all(parameter.isfinite().all() for parameter in model.parameters())
     start = dict(detector(name).named_parameters())

@@ -43,12 +43,12 @@ def test_order_without_shuffling_is_that_of_the_data_set() -> None:
 
 
 def test_ranks_share_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = take(SeededSampler(Noise(), seed=5), 30)
+    stream = take(SeededSampler(Noise(), seed=5), 30)
     shares = []
     for rank in range(3):
         monkeypatch.setattr(reproducibility, "get_dist_info", lambda rank=rank: (rank, 3))
         shares.append(take(SeededSampler(Noise(), seed=5), 10))
-    assert list(itertools.chain.from_iterable(zip(*shares, strict=True))) == one
+    assert list(itertools.chain.from_iterable(zip(*shares, strict=True))) == stream
     keys = [index.key for share in shares for index in share]  # type: ignore[attr-defined]
     assert len(set(keys)) == 30
 

@@ -17,7 +17,7 @@ def test_perfect_detections_have_no_errors() -> None:
 def test_scenes_without_tanks_are_counted() -> None:
     scenes = match_scenes(scored_scenes((0, 10), noise=20))
     counts = count_errors(scenes, 0.0)
-    wrong = [len(one.scores) - len(one.result.truth) for one in scenes]
+    wrong = [len(scene.scores) - len(scene.result.truth) for scene in scenes]
     assert counts["count_mae"] == pytest.approx(np.abs(wrong).mean())
     assert counts["count_bias"] == pytest.approx(np.mean(wrong))
     assert wrong[0] == 20

@@ -13,16 +13,16 @@ def brute_force_f1(scenes: list[SceneResult], threshold: float) -> float:
     for scene in scenes:
         free = [tuple(map(float, box)) for box in scene.truth]
         objects += len(free)
-        kept = sorted(
+        accepted = sorted(
             (
                 (float(s), tuple(map(float, b)))
                 for s, b in zip(scene.scores, scene.boxes, strict=True)
                 if s >= threshold
             ),
-            key=lambda one: (-one[0], one[1]),
+            key=lambda item: (-item[0], item[1]),
         )
-        detections += len(kept)
-        for _, (x1, y1, x2, y2) in kept:
+        detections += len(accepted)
+        for _, (x1, y1, x2, y2) in accepted:
             best, overlap = None, 0.5
             for number, (a1, b1, a2, b2) in enumerate(free):
                 common = max(0.0, min(x2, a2) - max(x1, a1)) * max(0.0, min(y2, b2) - max(y1, b1))
@@ -38,14 +38,14 @@ def brute_force_f1(scenes: list[SceneResult], threshold: float) -> float:
 @pytest.mark.parametrize("seed", range(3))
 def test_f1_equals_brute_force_at_every_threshold(seed: int) -> None:
     scenes = scored_scenes(seed=seed)
-    one = curve(match_scenes(scenes))
-    assert len(one.thresholds) > 50
-    for threshold, f1 in zip(one.thresholds[::7], one.f1[::7], strict=True):
+    computed = curve(match_scenes(scenes))
+    assert len(computed.thresholds) > 50
+    for threshold, f1 in zip(computed.thresholds[::7], computed.f1[::7], strict=True):
         assert f1 == pytest.approx(brute_force_f1(scenes, threshold), abs=1e-12)
         assert at_threshold(match_scenes(scenes), threshold).f1 == pytest.approx(f1, abs=1e-12)
-    best = one.best_threshold()
+    best = computed.best_threshold()
     assert best is not None
-    assert at_threshold(match_scenes(scenes), best).f1 == pytest.approx(one.f1.max())
+    assert at_threshold(match_scenes(scenes), best).f1 == pytest.approx(computed.f1.max())
 
 
 def test_perfect_empty_shifted_and_doubled_predictions() -> None:
@@ -56,9 +56,11 @@ def test_perfect_empty_shifted_and_doubled_predictions() -> None:
     assert (at_threshold(nothing, 0.5).f1, at_threshold(nothing, 0.5).recall, *voc_ap(nothing)) == (0, 0, 0, 0)
     assert np.isnan(at_threshold(nothing, 0.5).precision)
     assert curve(nothing).best_threshold() is None
-    far = [with_detections(one, one.truth + 1000, np.ones(len(one.truth))) for one in scenes]
+    far = [with_detections(scene, scene.truth + 1000, np.ones(len(scene.truth))) for scene in scenes]
     assert at_threshold(match_scenes(far), 0.5).f1 < 0.02
-    twice = [with_detections(one, np.repeat(one.truth, 2, axis=0), np.ones(2 * len(one.truth))) for one in scenes]
+    twice = [
+        with_detections(scene, np.repeat(scene.truth, 2, axis=0), np.ones(2 * len(scene.truth))) for scene in scenes
+    ]
     doubled = at_threshold(match_scenes(twice), 0.5)
     assert (doubled.precision, doubled.recall) == pytest.approx((0.5, 1.0))
 
@@ -81,8 +83,8 @@ def test_average_precision_with_equal_weights_equals_coco(seed: int) -> None:
     theirs = average_precisions(scenes)
     assert (ap.mean(), ap[0], ap[5]) == pytest.approx((theirs["ap"], theirs["ap50"], theirs["ap75"]), abs=1e-9)
     assert 0.05 < theirs["ap"] < 0.95
-    scores, right = (np.concatenate([getattr(one, name) for one in matched]) for name in ("scores", "right"))
-    objects = sum(len(one.truth) for one in scenes)
+    scores, right = (np.concatenate([getattr(scene, name) for scene in matched]) for name in ("scores", "right"))
+    objects = sum(len(scene.truth) for scene in scenes)
     assert average_precision(scores, right, objects) == pytest.approx(theirs["ap50"], abs=1e-9)
 
 
@@ -95,7 +97,7 @@ def test_scene_with_weight_two_counts_as_two_scenes() -> None:
     assert weighted == pytest.approx(repeated, abs=0.01)
 
 
-def test_voc_average_precision_of_a_case_by_hand() -> None:
+def test_voc_average_precision_equals_a_value_computed_by_hand() -> None:
     truth = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]], np.float32)
     boxes = np.concatenate([truth[:1], [[80, 80, 90, 90]], truth[1:2]]).astype(np.float32)
     scene = SceneResult("one", 100, 100, truth, boxes, np.array([0.9, 0.8, 0.7], np.float32))

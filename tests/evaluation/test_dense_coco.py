@@ -70,11 +70,11 @@ def noisy(coco: COCO, seed: int = 1) -> list[dict[str, Any]]:
     """Return noisy detections with duplicates and false positives; many scores are equal."""
     rng = np.random.default_rng(seed)
     detections = [
-        {**one, "bbox": [value + rng.normal(0, 0.8) for value in one["bbox"]], "score": round(float(rng.random()), 2)}
-        for one in perfect(coco)
+        {**box, "bbox": [value + rng.normal(0, 0.8) for value in box["bbox"]], "score": round(float(rng.random()), 2)}
+        for box in perfect(coco)
         for _ in range(rng.choice([0, 1, 1, 1, 2]))
     ]
-    return [*detections, *({**one, "image_id": 2, "score": round(float(rng.random()), 2)} for one in detections[:9])]
+    return [*detections, *({**box, "image_id": 2, "score": round(float(rng.random()), 2)} for box in detections[:9])]
 
 
 def by_pycocotools(coco: COCO, detections: list[dict[str, Any]], areas: dict[str, tuple[float, float]]) -> COCOeval:

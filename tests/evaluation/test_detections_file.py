@@ -29,10 +29,10 @@ def test_json_and_csv_layouts_give_the_same_detections(tmp_path: Path) -> None:
         written(tmp_path, "coco.json", {"images": images, "annotations": results}),
         written(tmp_path, "found.csv", rows),
     ):
-        found = read_detections(path, NAMES, {})
-        assert list(found) == ["b.v2"]
-        assert found["b.v2"].boxes.tolist() == [[1, 2, 4, 6], [5, 6, 12, 14.5]]
-        assert found["b.v2"].scores.tolist() == [0.5, 0.25]
+        detections = read_detections(path, NAMES, {})
+        assert list(detections) == ["b.v2"]
+        assert detections["b.v2"].boxes.tolist() == [[1, 2, 4, 6], [5, 6, 12, 14.5]]
+        assert detections["b.v2"].scores.tolist() == [0.5, 0.25]
 
 
 def feature(ring: list[list[float]], **properties: object) -> dict[str, object]:
@@ -50,25 +50,25 @@ def square(x: float, y: float, side: float) -> list[list[float]]:
 def test_geojson_is_read_in_pixel_and_map_coordinates(tmp_path: Path) -> None:
     raster = tmp_path / "a.tif"
     write_geotiff(raster, 100, 80, "EPSG:32631", from_origin(600_000, 5_700_000, 2, 2))
-    found = tmp_path / "found"
-    found.mkdir()
+    folder = tmp_path / "found"
+    folder.mkdir()
     utm = {"type": "name", "properties": {"name": "EPSG:32631"}}
     on_ground = [feature(square(600_020, 5_699_960, 20), score=0.75)]
-    written(found, "a.geojson", {"type": "FeatureCollection", "crs": utm, "features": on_ground})
+    written(folder, "a.geojson", {"type": "FeatureCollection", "crs": utm, "features": on_ground})
     in_pixels = [feature(square(3, 4, 6), score=1)]
-    written(found, "b.v2.geojson", {"type": "FeatureCollection", "crs": None, "features": in_pixels})
-    written(found, "c.geojson", {"type": "FeatureCollection", "crs": None, "features": []})
-    both = read_detections(found, {}, {"a": raster})
-    assert {name: one.boxes.tolist() for name, one in both.items()} == {
+    written(folder, "b.v2.geojson", {"type": "FeatureCollection", "crs": None, "features": in_pixels})
+    written(folder, "c.geojson", {"type": "FeatureCollection", "crs": None, "features": []})
+    both = read_detections(folder, {}, {"a": raster})
+    assert {name: detections.boxes.tolist() for name, detections in both.items()} == {
         "a": [[10, 10, 20, 20]],
         "b.v2": [[3, 4, 9, 10]],
     }
     assert both["a"].scores.tolist() == [0.75]
-    assert read_detections(found / "b.v2.geojson", {}, {}).keys() == {"b.v2"}
+    assert read_detections(folder / "b.v2.geojson", {}, {}).keys() == {"b.v2"}
     with pytest.raises(
         UserError, match=r"a\.geojson: coordinates are in EPSG:32631, but the ground truth has no image a"
     ):
-        read_detections(found, {}, {})
+        read_detections(folder, {}, {})
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_invalid_detections_are_refused_with_their_place(
 
 def test_coco_results_require_image_ids_in_the_ground_truth(tmp_path: Path) -> None:
     path = written(tmp_path, "a.json", [{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1}])
-    with pytest.raises(UserError, match="give a COCO json as the ground truth"):
+    with pytest.raises(UserError, match="give a COCO JSON file as the ground truth"):
         read_detections(path, {}, {})
 
 

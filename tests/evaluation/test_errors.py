@@ -15,7 +15,7 @@ def scene(boxes: list[list[float]], windows: np.ndarray | None = None) -> SceneR
 
 
 def test_every_kind_of_error_is_classified() -> None:
-    found = scene(
+    result = scene(
         [
             [100, 100, 120, 120],  # correct
             [101, 101, 121, 121],  # duplicate
@@ -24,7 +24,7 @@ def test_every_kind_of_error_is_classified() -> None:
             [0, 410, 20, 430],  # shifted from a tank at the border of the scene
         ]
     )
-    errors = classify(Matched(found))
+    errors = classify(Matched(result))
     assert errors.false == [None, Kind.DUPLICATE, Kind.LOCALISATION, Kind.BACKGROUND, Kind.BORDER]
     assert errors.missed == [None, None, Kind.MISSED, None]
 
@@ -57,14 +57,14 @@ def test_gain_of_correcting_one_kind_of_error() -> None:
 @pytest.mark.parametrize("make", [perfect, empty])
 def test_perfect_detections_have_no_errors_and_empty_ones_only_missed_objects(make: object) -> None:
     scenes = match_scenes(make(scored_scenes()))  # type: ignore[operator]
-    errors = [classify(one) for one in scenes]
+    errors = [classify(matched) for matched in scenes]
     kinds = {kind for its in errors for kind in [*its.false, *its.missed]}
     assert kinds - {Kind.BORDER} == ({None} if make is perfect else {Kind.MISSED})
 
 
 def test_gains_are_not_negative_and_counts_add_up() -> None:
     scenes = match_scenes(scored_scenes())
-    errors = [classify(one, 0.3) for one in scenes]
+    errors = [classify(matched, 0.3) for matched in scenes]
     assert min(lost_ap50(scenes).values()) >= 0
     counts = count_by_size(scenes, errors)
     total = sum(sum(of_size.values()) for of_size in counts.values())
@@ -73,9 +73,9 @@ def test_gains_are_not_negative_and_counts_add_up() -> None:
 
 
 def test_object_detected_below_the_threshold_is_missed() -> None:
-    found = Matched(scene([TRUTH[0].tolist(), [400, 100, 420, 120], TRUTH[1].tolist()]))  # scores 0.9, 0.7, 0.5
-    assert classify(found).missed == [None, None, Kind.MISSED, Kind.BORDER]
-    errors = classify(found, 0.6)
+    matched = Matched(scene([TRUTH[0].tolist(), [400, 100, 420, 120], TRUTH[1].tolist()]))  # scores 0.9, 0.7, 0.5
+    assert classify(matched).missed == [None, None, Kind.MISSED, Kind.BORDER]
+    errors = classify(matched, 0.6)
     assert errors.missed == [None, Kind.MISSED, Kind.MISSED, Kind.BORDER]
     assert errors.false == [None, Kind.BACKGROUND, None]
-    assert classify(found, 0.8).false == [None, None, None]
+    assert classify(matched, 0.8).false == [None, None, None]

@@ -29,11 +29,11 @@ def test_match_does_not_depend_on_lower_scores() -> None:
 
 
 def test_higher_iou_threshold_gives_no_more_matches() -> None:
-    for one in match_scenes(scored_scenes()):
-        found = (one.at >= 0).sum(axis=1)
-        assert len(found) == len(IOUS)
-        assert (np.diff(found) <= 0).all()
-        assert (np.diff(one.scores) <= 0).all()
+    for scene in match_scenes(scored_scenes()):
+        matched = (scene.at >= 0).sum(axis=1)
+        assert len(matched) == len(IOUS)
+        assert (np.diff(matched) <= 0).all()
+        assert (np.diff(scene.scores) <= 0).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -41,11 +41,11 @@ def test_matches_do_not_depend_on_the_order_of_the_input(seed: int) -> None:
     rng = np.random.default_rng(seed)
     scenes = scored_scenes()
     shuffled = [
-        with_detections(one, one.boxes[order], one.scores[order])
-        for one, order in ((one, rng.permutation(len(one.scores))) for one in scenes)
+        with_detections(scene, scene.boxes[order], scene.scores[order])
+        for scene, order in ((scene, rng.permutation(len(scene.scores))) for scene in scenes)
     ]
     shuffled = [shuffled[i] for i in rng.permutation(len(shuffled))]
-    for one, other in zip(match_scenes(scenes), match_scenes(shuffled), strict=True):
-        assert one.result.scene_id == other.result.scene_id
-        assert (one.boxes == other.boxes).all()
-        assert (one.at == other.at).all()
+    for scene, other in zip(match_scenes(scenes), match_scenes(shuffled), strict=True):
+        assert scene.result.scene_id == other.result.scene_id
+        assert (scene.boxes == other.boxes).all()
+        assert (scene.at == other.at).all()

@@ -51,22 +51,22 @@ def test_perfect_tiles_give_perfect_scenes(prepared: tuple[Path, Path, list[dict
     metric.process(None, samples[3:])
     figures = metric.evaluate(len(samples))
     assert (figures["scene/ap"], figures["scene/ap50"], figures["scene/ar"]) == pytest.approx((1, 1, 1))
-    assert [one.scene_id for one in metric.merged] == ["first_1", "second"]
-    for one in metric.merged:
-        assert len(one.boxes) == len(one.truth) > 100
-        assert one.windows is not None
-        assert len(one.windows) == len(tile_grid(WIDTH, HEIGHT, TILE, OVERLAP))
+    assert [scene.scene_id for scene in metric.merged] == ["first_1", "second"]
+    for scene in metric.merged:
+        assert len(scene.boxes) == len(scene.truth) > 100
+        assert scene.windows is not None
+        assert len(scene.windows) == len(tile_grid(WIDTH, HEIGHT, TILE, OVERLAP))
 
 
 def test_scenes_do_not_depend_on_the_order_of_tiles(prepared: tuple[Path, Path, list[dict[str, object]]]) -> None:
     tiles, scenes, samples = prepared
-    found = []
+    merged = []
     for order in (samples, samples[::-1]):
         metric = metric_of(tiles, scenes)
         metric.process(None, order)
         metric.evaluate(len(samples))
-        found.append([np.unique(one.boxes, axis=0).tolist() for one in metric.merged])
-    assert found[0] == found[1]
+        merged.append([np.unique(scene.boxes, axis=0).tolist() for scene in metric.merged])
+    assert merged[0] == merged[1]
 
 
 def test_merging_and_scoring_use_little_memory(tmp_path: Path) -> None:
@@ -82,12 +82,12 @@ def test_merging_and_scoring_use_little_memory(tmp_path: Path) -> None:
         CocoFile(entries, []).save(path)
     metric = metric_of(tmp_path / "tiles.json", tmp_path / "scenes.json")
     rng = np.random.default_rng(0)
-    found = []
+    results = []
     for image_id in range(1, len(tiles) + 1):
         corners = rng.uniform(0, tile - 40, (1000 // len(windows), 2)).astype(np.float32)
-        found.append((image_id, np.hstack([corners, corners + 30]), rng.random(len(corners)).astype(np.float32)))
+        results.append((image_id, np.hstack([corners, corners + 30]), rng.random(len(corners)).astype(np.float32)))
     tracemalloc.start()
-    metric.compute_metrics(found)
+    metric.compute_metrics(results)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**26  # bytes

@@ -36,7 +36,7 @@ def test_differences_to_itself_and_to_a_worse_detector() -> None:
     scenes = scored_scenes(MANY)
     good = match_scenes(scenes)
     assert differences([(good, 0.4)], [(good, 0.4)]) == {"ap": [0, 0], "ap50": [0, 0], "f1": [0, 0]}
-    worse = match_scenes([with_detections(one, one.boxes[::2], one.scores[::2]) for one in scenes])
+    worse = match_scenes([with_detections(scene, scene.boxes[::2], scene.scores[::2]) for scene in scenes])
     for low, high in differences([(worse, 0.4)], [(good, 0.4)]).values():
         assert 0 < low < high
     paired = differences([(worse, 0.4)], [(good, 0.4)])["f1"]
@@ -50,23 +50,23 @@ def test_different_scenes_are_refused() -> None:
 
 
 def test_one_scene_gives_no_interval() -> None:
-    one = match_scenes(scored_scenes((40,)))
-    for spans in (intervals([(one, 0.4)]), differences([(one, 0.4)], [(one, 0.4)])):
+    single = match_scenes(scored_scenes((40,)))
+    for spans in (intervals([(single, 0.4)]), differences([(single, 0.4)], [(single, 0.4)])):
         assert np.isnan(list(spans.values())).all()
 
 
 def test_seeds_share_samples_and_folds_do_not() -> None:
     scenes = scored_scenes(MANY)
     good = match_scenes(scenes), 0.4
-    worse = match_scenes([with_detections(one, one.boxes[::2], one.scores[::2]) for one in scenes]), 0.4
+    worse = match_scenes([with_detections(scene, scene.boxes[::2], scene.scores[::2]) for scene in scenes]), 0.4
     # repeating a run does not change the interval
     assert intervals([good, good]) == intervals([good])
     low, high = intervals([good, worse])["f1"]
     assert intervals([worse])["f1"][0] < low < high < intervals([good])["f1"][1]
     # two folds have twice as many scenes
     folds = [(match_scenes(scenes[:5]), 0.4), (match_scenes(scenes[5:]), 0.4)]
-    both, one = intervals(folds)["f1"], intervals(folds[:1])["f1"]
-    assert both[1] - both[0] < one[1] - one[0]
+    both, single = intervals(folds)["f1"], intervals(folds[:1])["f1"]
+    assert both[1] - both[0] < single[1] - single[0]
     assert differences(folds, folds[::-1]) == {"ap": [0, 0], "ap50": [0, 0], "f1": [0, 0]}
     with pytest.raises(ValueError, match="same scenes"):
         differences(folds, folds[:1])

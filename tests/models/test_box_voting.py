@@ -47,11 +47,11 @@ def test_the_result_does_not_depend_on_the_chunk_size(monkeypatch: pytest.Monkey
 def test_the_head_applies_voting_before_nms_and_keeps_scores(options: dict[str, float], first: torch.Tensor) -> None:
     anchors = {"type": "AnchorGenerator", "scales": [4], "ratios": [1.0], "strides": [8]}
     head = VotingRetinaSepBNHead(num_classes=1, num_ins=1, in_channels=4, feat_channels=4, anchor_generator=anchors)
-    found = InstanceData(bboxes=BOXES.clone(), scores=SCORES, labels=torch.zeros(3, dtype=torch.long))
+    candidates = InstanceData(bboxes=BOXES.clone(), scores=SCORES, labels=torch.zeros(3, dtype=torch.long))
     cfg = ConfigDict(nms={"type": "nms", "iou_threshold": 0.5}, max_per_img=10, **options)
-    kept = head._bbox_post_process(found, cfg, rescale=False, with_nms=True, img_meta={})
-    np.testing.assert_allclose(kept.scores, [0.9, 0.5])
-    torch.testing.assert_close(kept.bboxes[0], first)
+    results = head._bbox_post_process(candidates, cfg, rescale=False, with_nms=True, img_meta={})
+    np.testing.assert_allclose(results.scores, [0.9, 0.5])
+    torch.testing.assert_close(results.bboxes[0], first)
 
 
 def test_a_detector_in_bfloat16_votes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,8 +125,8 @@ def test_prepare_rejects_tiles_without_boxes(tmp_path: Path, raw: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "images").symlink_to(raw / "images")
     rows = (raw / "annotations.csv").read_text().splitlines()
-    kept = [row for row in rows if not row.startswith(("scene_1", "scene_2"))]
-    (tmp_path / "raw" / "annotations.csv").write_text("\n".join(kept) + "\n")
+    remaining = [row for row in rows if not row.startswith(("scene_1", "scene_2"))]
+    (tmp_path / "raw" / "annotations.csv").write_text("\n".join(remaining) + "\n")
     split = {"train": ["scene_1", "scene_2"], "val": ["scene_3"], "test": ["scene_4"]}
     (tmp_path / "split.json").write_text(json.dumps(split))
     with pytest.raises(UserError, match="no train tile has a box"):
@@ -234,8 +234,8 @@ def test_min_side_refers_to_resampled_boxes(raw: Path, tmp_path: Path) -> None:
     sides = [annotation["bbox"][2] for annotation in boxes_of(raw, tmp_path / "whole", Choices())]
     smallest = min(sides)
     choices = Choices(gsd=2.0, source_gsd=1.0, min_side=smallest / 2 + 0.6)
-    kept = boxes_of(raw, tmp_path / "half", choices)
-    assert 0 < len(kept) == sum(side >= 2 * choices.min_side for side in sides) < len(sides)
+    boxes = boxes_of(raw, tmp_path / "half", choices)
+    assert 0 < len(boxes) == sum(side >= 2 * choices.min_side for side in sides) < len(sides)
 
 
 def boxes_of(raw: Path, out: Path, choices: Choices) -> list[dict[str, Any]]:

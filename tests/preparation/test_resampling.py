@@ -13,9 +13,9 @@ from oil_storage.scene import Scene
 def scene(
     crs: str | None = None, transform: Affine | None = None, size: tuple[int, int] = (400, 300), name: str = "a"
 ) -> Scene:
-    place = Georeference(crs, tuple(transform)[:6]) if transform else None
+    georeference = Georeference(crs, tuple(transform)[:6]) if transform else None
     boxes = np.array([[0, 0, 10, 20], [100, 50, 130, 90], [380.5, 270, *size]], np.float32)
-    return Scene(name, Path(f"{name}.tif"), *size, boxes, place)
+    return Scene(name, Path(f"{name}.tif"), *size, boxes, georeference)
 
 
 def degrees(latitude: float, longitude: float = 4.1, step: float = 1e-5) -> Scene:
@@ -23,7 +23,7 @@ def degrees(latitude: float, longitude: float = 4.1, step: float = 1e-5) -> Scen
 
 
 @pytest.mark.parametrize(
-    ("place", "expected"),
+    ("example", "expected"),
     [
         (scene("EPSG:32631", Affine(1.2, 0, 500_000, 0, -1.5, 5_750_000)), (1.2, 1.5)),
         (
@@ -42,10 +42,10 @@ def degrees(latitude: float, longitude: float = 4.1, step: float = 1e-5) -> Scen
         (scene(), None),
     ],
 )
-def test_resolution_is_in_metres_on_the_ground(place: Scene, expected: tuple[float, float] | None) -> None:
-    assert place.resolution == (expected and pytest.approx(expected, rel=5e-3))
-    if expected and "EPSG:4326" in str(place.georeference):
-        assert place.resolution == pytest.approx(expected, rel=1e-4)
+def test_resolution_is_in_metres_on_the_ground(example: Scene, expected: tuple[float, float] | None) -> None:
+    assert example.resolution == (expected and pytest.approx(expected, rel=5e-3))
+    if expected and "EPSG:4326" in str(example.georeference):
+        assert example.resolution == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("target", [0.5, 1.2, 2.5])

@@ -203,7 +203,7 @@ def test_row_shows_costs_if_they_are_measured(tmp_path: Path) -> None:
         (lambda run: change(run, scenes={**SCENES, "intervals": {"ap": [1]}}), "metrics.json: scenes.intervals.ap: "),
         (
             lambda run: shutil.rmtree(run),
-            "no such folder; name the work dir of a tested run, or --out of tools/evaluate.py",
+            "no such folder; name the work dir of a tested run, or the output folder of tools/evaluate.py",
         ),
         (
             lambda run: (run / "val" / "detections.json").write_text('{"images": [], "annotations": []}'),

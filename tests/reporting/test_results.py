@@ -27,7 +27,7 @@ FIGURES = {"ap": 0.4, "ap50": 0.7, "f1": 0.75, "intervals": {"f1": [0.7, 0.8]}}
 
 
 def write_run(work_dir: Path, ap: float = 0.5, seed: int = 0, **tested: Any) -> Path:
-    """Write what a training and a test leave behind; ``tested`` overrides keys of ``metrics.json``."""
+    """Write what a training run and a test leave behind; ``tested`` overrides keys of ``metrics.json``."""
     (work_dir / "val").mkdir(parents=True)
     checkpoint = work_dir / "iter_80.pth"
     checkpoint.write_bytes(b"weights")
@@ -87,12 +87,12 @@ def test_untested_run_is_refused(tmp_path: Path) -> None:
                 "changes": ["model.test_cfg.score_thr was 0.01, would be 0.5"],
                 "cfg_options": ["model.test_cfg.score_thr=0.5"],
             },
-            r"was 0\.01, would be 0\.5; run tools/test",
+            r"was 0\.01, would be 0\.5;\nrun tools/test",
         ),
-        ({"data": OTHER_SPLIT}, r"other prepared data \(split seed 1\) than trained on \(split seed 0\)"),
+        ({"data": OTHER_SPLIT}, r"other prepared data \(split seed 1\) than the training \(split seed 0\)"),
         (
             {"trained": TRAINED | {"data": OTHER_SPLIT}},
-            r"other prepared data \(split seed 0\) than trained on \(split seed 1\)",
+            r"other prepared data \(split seed 0\) than the training \(split seed 1\)",
         ),
         ({"trained": None}, r"iter_80\.pth: has no record of its training data"),
         ({"trained": TRAINED | {"data": None}}, r"iter_80\.pth: has no record of its training data"),
@@ -107,7 +107,7 @@ def test_score_of_another_checkpoint_data_or_config_is_refused(
     assert len(str(caught.value).splitlines()) <= 3
 
 
-@pytest.mark.parametrize("content", [b"of another training", None])
+@pytest.mark.parametrize("content", [b"of another training run", None])
 def test_checkpoint_that_was_replaced_after_the_test_is_refused(tmp_path: Path, content: bytes | None) -> None:
     checkpoint = write_run(tmp_path) / "iter_80.pth"
     if content is None:
@@ -182,7 +182,7 @@ def test_runs_with_and_without_tta_are_kept_apart() -> None:
 def test_changed_config_is_recorded_with_a_note(tmp_path: Path) -> None:
     change = "model.test_cfg.vote_iou was None, would be 0.6"
     config, run = measured(write_run(tmp_path, changes=[change]), "val")
-    assert f"`toy` is tested with other settings than trained: {change}." in table(config, run, run)
+    assert f"`toy` was tested with other settings than it was trained with: {change}." in table(config, run, run)
     assert table(config, run, run).count(change) == 1
 
 

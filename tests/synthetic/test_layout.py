@@ -27,10 +27,10 @@ def plans(request):
 
 
 def test_box_sides_match_the_airbus_data_set(plans):
-    found = sides(np.array([tank.box(plan.size) for plan in plans for tank in plan.tanks], float))
-    assert np.percentile(found, [25, 50, 75]) == pytest.approx(QUARTILES, rel=TOLERANCE)
-    assert found.min() >= 4
-    assert found.max() <= 110
+    rendered = sides(np.array([tank.box(plan.size) for plan in plans for tank in plan.tanks], float))
+    assert np.percentile(rendered, [25, 50, 75]) == pytest.approx(QUARTILES, rel=TOLERANCE)
+    assert rendered.min() >= 4
+    assert rendered.max() <= 110
 
 
 def test_tank_density_matches_the_airbus_data_set(plans):
@@ -40,11 +40,11 @@ def test_tank_density_matches_the_airbus_data_set(plans):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_diameters_match_the_table_for_any_number_of_scenes(seed):
-    rng, found = np.random.default_rng(seed), np.empty(0)
+    rng, diameters = np.random.default_rng(seed), np.empty(0)
     for index in range(60):
-        found = np.concatenate([found, 1 + tank_diameters(seed, index, 1280, rng)])
+        diameters = np.concatenate([diameters, 1 + tank_diameters(seed, index, 1280, rng)])
         if index >= 5:
-            assert np.percentile(found, [25, 50, 75]) == pytest.approx(QUARTILES, rel=TOLERANCE)
+            assert np.percentile(diameters, [25, 50, 75]) == pytest.approx(QUARTILES, rel=TOLERANCE)
 
 
 def test_scenes_are_biased_towards_small_or_large_tanks():
@@ -66,6 +66,6 @@ def test_reference_numbers_match_the_airbus_data_set(plans, airbus):
     boxes = boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
     real = np.percentile(sides(boxes), [25, 50, 75])
     assert real == pytest.approx(QUARTILES, rel=TOLERANCE)
-    found = sides(np.array([tank.box(plan.size) for plan in plans for tank in plan.tanks], float))
-    assert np.percentile(found, [25, 50, 75]) == pytest.approx(real, rel=TOLERANCE)
+    rendered = sides(np.array([tank.box(plan.size) for plan in plans for tank in plan.tanks], float))
+    assert np.percentile(rendered, [25, 50, 75]) == pytest.approx(real, rel=TOLERANCE)
     assert (len(rows), len({row["image_id"] for row in rows})) == (REAL_TANKS, REAL_SCENES)

@@ -26,16 +26,16 @@ def test_common_error_measures_a_shift(shift: tuple[float, float]) -> None:
 def test_common_error_measures_a_size(size: tuple[float, float]) -> None:
     grey, boxes = grey_scene()
     right = common_error(grey, boxes).size
-    found = common_error(grey, plant(Fault(faults.RESIZED, size), boxes, 900, 700)).size
-    assert np.divide(found, right) == pytest.approx(size, rel=0.03)
+    measured = common_error(grey, plant(Fault(faults.RESIZED, size), boxes, 900, 700)).size
+    assert np.divide(measured, right) == pytest.approx(size, rel=0.03)
 
 
 def test_common_error_tolerates_boxes_without_object() -> None:
     grey, boxes = grey_scene()
     aside = boxes[:12] + np.float32([60, 45, 60, 45])
-    right, found = common_error(grey, boxes), common_error(grey, np.concatenate([boxes, aside]))
-    assert found.shift == pytest.approx(right.shift, abs=0.5)
-    assert found.size == pytest.approx(right.size, rel=0.05)
+    right, measured = common_error(grey, boxes), common_error(grey, np.concatenate([boxes, aside]))
+    assert measured.shift == pytest.approx(right.shift, abs=0.5)
+    assert measured.size == pytest.approx(right.size, rel=0.05)
 
 
 def test_common_error_prefers_a_tank_to_a_rounder_shadow() -> None:

@@ -63,8 +63,8 @@ def test_square_objects_are_not_a_fault() -> None:
     for seed in range(3):
         pixels, boxes = scene_of_discs(seed, square=True)
         for fault in (Fault(), Fault("transposed"), Fault(faults.SCALED, (0.8, 0.8))):
-            found = judge_scene(examine("scene", GradientField.of(pixels), plant(fault, boxes, 900, 700)))
-            assert found.answer != Answer.NO or found.fault.kind == fault.kind
+            verdict = judge_scene(examine("scene", GradientField.of(pixels), plant(fault, boxes, 900, 700)))
+            assert verdict.answer != Answer.NO or verdict.fault.kind == fault.kind
 
 
 @pytest.mark.parametrize("boxes", [0, 1, 4])
@@ -77,7 +77,7 @@ def test_misaligned_scenes_are_detected_among_correct_ones() -> None:
     scenes = [evidence(Fault("transposed") if seed == 2 else Fault(), seed) for seed in range(6)]
     verdict = judge_dataset(scenes)
     assert verdict.answer == Answer.YES
-    wrong = {name: found.fault.kind for name, found in verdict.scenes.items() if found.answer != Answer.YES}
+    wrong = {name: of_scene.fault.kind for name, of_scene in verdict.scenes.items() if of_scene.answer != Answer.YES}
     assert wrong == {"scene_2": "transposed"}
 
 
@@ -130,9 +130,9 @@ def test_network_error_counts_if_fitted_boxes_are_round(fault: Fault, fitted: fl
     right = replace(evidence(Fault(), 0), boxes=100, chance=(0.2, 0.1))
     size = (0.75 * NATURAL_SIZE, 0.75 * NATURAL_SIZE) if fault.kind == faults.RESIZED else right.size
     shift = (6.0, 0.0) if fault.kind == faults.SHIFTED else right.shift
-    found = judge_scene(replace(right, size=size, shift=shift, fitted=fitted, roundness={Fault(): 0.5}))
-    assert found.answer == answer
-    assert found.fault.kind == (fault.kind if answer == Answer.NO else faults.NONE)
+    verdict = judge_scene(replace(right, size=size, shift=shift, fitted=fitted, roundness={Fault(): 0.5}))
+    assert verdict.answer == answer
+    assert verdict.fault.kind == (fault.kind if answer == Answer.NO else faults.NONE)
 
 
 @pytest.mark.parametrize(("boxes", "answer"), [(12, Answer.YES), (100, Answer.NO)])
@@ -196,9 +196,9 @@ def test_nearest_round_place_counts_if_network_sees_an_inner_rim(monkeypatch: py
     inner = BoxError((2.0, -2.0), (2.4, 2.4))  # a plain part of the roof
     monkeypatch.setattr("oil_storage.audit.alignment.evidence.common_error", lambda *_: inner)
     field = GradientField.of(pixels)
-    found = examine("scene", field, plant(Fault(faults.RESIZED, (2.0, 2.0)), boxes, 900, 700))
-    assert found.shift == pytest.approx((0, 0), abs=0.2)
-    assert found.size == pytest.approx((2.04, 2.04), rel=0.02)
+    doubled = examine("scene", field, plant(Fault(faults.RESIZED, (2.0, 2.0)), boxes, 900, 700))
+    assert doubled.shift == pytest.approx((0, 0), abs=0.2)
+    assert doubled.size == pytest.approx((2.04, 2.04), rel=0.02)
     nothing = examine("scene", field, plant(Fault(faults.SHIFTED, (60.0, 60.0)), boxes, 900, 700))
     assert (nothing.shift, nothing.size) == (inner.shift, inner.size)
 
