@@ -47,7 +47,7 @@ def check_files(config: Path, *checkpoints: str | Path | None) -> None:
         raise UserError(f"{config}: not a config (*.py); give CONFIG before CHECKPOINT")
     for checkpoint in checkpoints:
         if checkpoint is not None and "://" not in str(checkpoint) and not Path(checkpoint).expanduser().is_file():
-            raise UserError(f"{checkpoint}: no such checkpoint file")
+            raise UserError(f"{checkpoint}: no such checkpoint file; check the path")
 
 
 def load(path: Path, options: Sequence[str] = (), *, work_dir: Path | None = None, bf16: bool = False) -> "Config":

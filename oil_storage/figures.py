@@ -109,7 +109,7 @@ class Figures(Stored):
 class TrainedBy(Stored):
     """Training that produced a checkpoint; see :class:`oil_storage.checkpoints.checkpoint.Trained`.
 
-    ``recipe_sha256`` is equal for trainings that differ only in seed, fold or data location.
+    ``recipe_sha256`` is equal for training runs that differ only in seed, fold or data location.
     """
 
     config: str

@@ -1,4 +1,4 @@
-"""Settings of every training: packages, seeds, processes, hooks and logs."""
+"""Settings of every training run: packages, seeds, processes, hooks and logs."""
 
 default_scope = "mmdet"
 custom_imports = dict(

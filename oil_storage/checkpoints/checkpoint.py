@@ -104,19 +104,19 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> "Checkpoint":
-        """Read a checkpoint of a training, or weights in safetensors.
+        """Read a checkpoint of a training run, or weights in safetensors.
 
         Raises:
             UserError: the file is missing, damaged or malformed, or contains code or values that are not finite.
         """
         if not path.is_file():
-            raise UserError(f"{path}: no such checkpoint file")
+            raise UserError(f"{path}: no such checkpoint file; check the path")
         is_safetensors = path.suffix.lower() == serialization.SAFETENSORS
         content = serialization.read_safetensors(path) if is_safetensors else serialization.read_pth(path)
         if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
             content = {"state_dict": content}  # as torch.save(model.state_dict(), FILE) writes it
         if not isinstance(content, dict) or "state_dict" not in content:
-            raise UserError(f"{path}: not a checkpoint: it has no state_dict; name a file from tools/train.py")
+            raise UserError(f"{path}: not a checkpoint: it has no state_dict; use a file from tools/train.py")
         meta = read_meta(content.get("meta", {}), path)
         for key in ("state_dict", "ema_state_dict"):
             _check_weights(content.get(key, {}), key, path)
@@ -141,7 +141,7 @@ class Checkpoint:
     def trained_settings(self) -> Settings:
         """Return the config of the training; raise UserError if the checkpoint does not contain one."""
         if self.meta.cfg is None:
-            raise UserError(f"{self.path}: does not contain the config of its training; take another checkpoint")
+            raise UserError(f"{self.path}: does not contain the config of its training; use another checkpoint")
         return self.meta.cfg
 
     def check_unseen(self, data_root: Path, split: str) -> None:
@@ -182,7 +182,7 @@ def store_threshold(path: Path, chosen: ChosenThreshold, tta: bool = False) -> N
 def read_meta(stored: Any, path: Path) -> Meta:
     """Validate the ``meta`` of a checkpoint; raise UserError if a value is not valid."""
     if not isinstance(stored, dict):
-        raise UserError(f"{path}: meta is not a dict; take another checkpoint")
+        raise UserError(f"{path}: meta is not a dict; use another checkpoint")
     values = {part.name: stored[part.name] for part in fields(Meta) if stored.get(part.name) is not None}
     try:
         if "cfg" in values:
@@ -190,13 +190,13 @@ def read_meta(stored: Any, path: Path) -> Meta:
         return _META.validate_json(json.dumps(values), strict=True)
     except (TypeError, ValueError, RecursionError) as error:
         problem = f".{first_problem(error)}" if isinstance(error, ValidationError) else f": {error}"
-        raise UserError(f"{path}: meta{problem}; take another checkpoint") from error
+        raise UserError(f"{path}: meta{problem}; use another checkpoint") from error
 
 
 def _check_weights(weights: Any, key: str, path: Path) -> None:
     """Raise UserError unless ``weights`` are named tensors of finite numbers."""
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
-        raise UserError(f"{path}: {key} is not a dict of tensors; take another checkpoint")
+        raise UserError(f"{path}: {key} is not a dict of tensors; use another checkpoint")
     for name, value in weights.items():
         try:
             is_plain = not value.is_complex()

@@ -29,11 +29,11 @@ SETTINGS = (
     *("model", "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr", "custom_hooks"),
     *("randomness", "val_cfg", "val_evaluator"),
 )
-"""Keys of a config that define a training and its validation, which selects the best checkpoint."""
+"""Keys of a config that define a training run and its validation, which selects the best checkpoint."""
 
 
 def describe(cfg: Config, before: Trained | None) -> Trained:
-    """Describe a training at its start. ``before`` is the provenance of the loaded checkpoint; None if unknown."""
+    """Describe a training run at its start. ``before`` is the provenance of the loaded checkpoint; None if unknown."""
     root = data_root(cfg)
     prepared = Manifest.load(root) if root else None
     own = prepared.images_of(_dataset(cfg)["split"]).values() if prepared else ()
@@ -59,7 +59,7 @@ def ground_resolution(root: Path) -> float | None:
 
 
 def initialised(cfg: Config) -> str:
-    """Return the initial weights of a training: the file name of a checkpoint, ``ImageNet``, or ``from scratch``."""
+    """Return the initial weights of a training run: name of a checkpoint file, ``ImageNet``, or ``from scratch``."""
     if cfg.get("load_from"):
         return Path(cfg.load_from).name
     init_cfg = cfg.model.get("backbone", {}).get("init_cfg") or {}
@@ -102,10 +102,10 @@ def hardware() -> str:
 
 
 def check_resumable(cfg: Config, checkpoint: Checkpoint, processes: int) -> None:
-    """Check that a training with config ``cfg`` in a number of processes can resume a checkpoint.
+    """Check that a training run with config ``cfg`` and this number of processes can resume a checkpoint.
 
     Raises:
-        UserError: the checkpoint contains only weights, or belongs to a training with other data or settings.
+        UserError: the checkpoint contains only weights, or belongs to a training run with other data or settings.
     """
     path = checkpoint.path
     if not {"optimizer", "message_hub"} <= checkpoint.content.keys():
@@ -114,8 +114,8 @@ def check_resumable(cfg: Config, checkpoint: Checkpoint, processes: int) -> None
         )
     if difference := next(_differences(cfg, checkpoint, processes), None):
         raise UserError(
-            f"{path}: belongs to another training: {difference}\n"
-            "resume with the data, config and flags of that training, or start a new training from its weights:\n"
+            f"{path}: belongs to another training run: {difference}\n"
+            "resume with the data, config and flags of that run, or start a new run from its weights:\n"
             f"--load-from {path} --work-dir DIR"
         )
 

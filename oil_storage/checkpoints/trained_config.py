@@ -1,4 +1,4 @@
-"""Store and compare the configs of trainings as JSON data. Stored configs are never executed."""
+"""Store and compare the configs of training runs as JSON data. Stored configs are never executed."""
 
 import ast
 import hashlib

@@ -36,7 +36,7 @@ class FiniteLossHook(Hook):
 class StopWhenLearntHook(Hook):
     """Hook that stops training when AP50 is reached, or after ``most_seconds`` (an entry of the config).
 
-    The time limit is not an argument of the hook, so that a training can be resumed with another limit.
+    The time limit is not an argument of the hook, so that a training run can be resumed with another limit.
 
     Args:
         ap50: AP50 to reach.

@@ -64,12 +64,13 @@ def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
         raise UserError(f"{checkpoint}: has no record of its training data; train again to record the run")
     if record.changes and record.cfg_options:  # a changed config file is visible to everyone
         raise UserError(
-            f"{path}: tested with other settings than trained: {record.changes[0]}; {again} without --cfg-options"
+            f"{path}: the settings of the test differ from those of the training ({record.changes[0]}); {again} "
+            "without --cfg-options"
         )
     if record.data.sha256 != trained.data.sha256:
         raise UserError(
-            f"{path}: tested on other prepared data (split seed {record.data.split_seed}) than trained on (split seed "
-            f"{trained.data.split_seed});\nprepare the data of the training again, or train again"
+            f"{path}: the test used other prepared data (split seed {record.data.split_seed}) than the training "
+            f"(split seed {trained.data.split_seed});\nprepare the data of the training again, or train again"
         )
     return trained.config, RecordedRun(
         data=record.data,
@@ -154,7 +155,8 @@ def markdown(known: Mapping[str, ConfigResults], columns: Sequence[str] = HEADER
             cells = dict(zip(HEADER, _cells(config, run), strict=True))
             by_data.setdefault(data, []).append([cells[column] for column in columns])
             if run.changes and columns == HEADER:
-                notes.append(f"`{config}` is tested with other settings than trained: {'; '.join(run.changes)}.\n")
+                changes = "; ".join(run.changes)
+                notes.append(f"`{config}` was tested with settings that differ from training: {changes}.\n")
     if not by_data:
         raise UserError("no run is recorded; record one with tools/report.py WORK_DIR")
     tables = [markdown_table(columns, rows) for _, rows in sorted(by_data.items())]

@@ -14,7 +14,7 @@ from tests.tiny_training import losses, write_config, write_data
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return config and work dir of a training with a frozen stage, stopped after iteration 4 of 8."""
+    """Return config and work dir of a training run with a frozen stage, stopped after iteration 4 of 8."""
     folder = tmp_path_factory.mktemp("begun")
     config = write_config(folder, write_data(folder), model__backbone__frozen_stages=1)
     assert main([str(config), "--work-dir", str(folder / "work")]) == 0
@@ -65,7 +65,7 @@ def test_checkpoint_of_another_training_is_refused(
 ) -> None:
     message = refused(resume, capsys, *(flags if flags[0].startswith("--") else ["--cfg-options", *flags]))
     assert words in message
-    assert "iter_4.pth: belongs to another training: " in message
+    assert "iter_4.pth: belongs to another training run: " in message
     assert "--load-from" in message
 
 
@@ -80,7 +80,7 @@ def test_reprepared_data_with_another_split_are_refused(
     finally:
         shutil.rmtree(data)
         moved.rename(data)
-    assert f"iter_4.pth: belongs to another training: {data}: data.split_seed: 0 -> 1" in message
+    assert f"iter_4.pth: belongs to another training run: {data}: data.split_seed: 0 -> 1" in message
 
 
 def test_same_training_resumes_without_last_checkpoint_file(
@@ -108,7 +108,7 @@ def test_other_number_of_processes_is_refused(resume: list[str], capsys: pytest.
     checkpoint = torch.load(path, weights_only=False)
     checkpoint["meta"]["trained"]["processes"] = 2
     torch.save(checkpoint, path)
-    assert "belongs to another training: processes: 2 -> 1" in refused(resume, capsys)
+    assert "belongs to another training run: processes: 2 -> 1" in refused(resume, capsys)
 
 
 @pytest.mark.slow

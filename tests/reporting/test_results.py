@@ -89,10 +89,10 @@ def test_untested_run_is_refused(tmp_path: Path) -> None:
             },
             r"was 0\.01, would be 0\.5; run tools/test",
         ),
-        ({"data": OTHER_SPLIT}, r"other prepared data \(split seed 1\) than trained on \(split seed 0\)"),
+        ({"data": OTHER_SPLIT}, r"other prepared data \(split seed 1\) than the training \(split seed 0\)"),
         (
             {"trained": TRAINED | {"data": OTHER_SPLIT}},
-            r"other prepared data \(split seed 0\) than trained on \(split seed 1\)",
+            r"other prepared data \(split seed 0\) than the training \(split seed 1\)",
         ),
         ({"trained": None}, r"iter_80\.pth: has no record of its training data"),
         ({"trained": TRAINED | {"data": None}}, r"iter_80\.pth: has no record of its training data"),
@@ -182,7 +182,7 @@ def test_runs_with_and_without_tta_are_kept_apart() -> None:
 def test_changed_config_is_recorded_with_a_note(tmp_path: Path) -> None:
     change = "model.test_cfg.vote_iou was None, would be 0.6"
     config, run = measured(write_run(tmp_path, changes=[change]), "val")
-    assert f"`toy` is tested with other settings than trained: {change}." in table(config, run, run)
+    assert f"`toy` was tested with settings that differ from training: {change}." in table(config, run, run)
     assert table(config, run, run).count(change) == 1
 
 
