@@ -1,10 +1,10 @@
-"""How well faults of boxes are recognised: plants each in every scene of a half and prints the tables.
+"""Measure how well the audit recognises faults of boxes: plant each in every scene of a half, and print the tables.
 
     python benchmarks/alignment.py SOURCE --half 1 --evidence work_dirs/alignment
 
-Each image is read once for all faults. What is seen in a scene is kept in --evidence, and taken from there when the
-command is given again: remove the folder when the code that looks at scenes has changed. Thresholds were fixed on the
-scenes of half 0; the tables of docs/alignment.md are those of half 1.
+Each image is read once for all faults. The evidence of each scene is stored in --evidence, and later runs reuse it.
+Delete this folder if the code that examines scenes has changed. The thresholds were chosen on the scenes of half 0. The
+tables in docs/alignment.md are for half 1.
 """
 
 import argparse
@@ -40,7 +40,7 @@ PLANTED = [
 ]
 HABITS = [str(Fault(faults.RESIZED, (size, size))) for size in (0.97, 1.03)]
 HABITS += [str(Fault(faults.SHIFTED, shift)) for shift in ((2.0, 0.0), (0.0, -2.0))]
-"""What a hand's habit may be in one scene, and is told of all together alone."""
+"""Small faults that can be an annotator's habit in one scene; only the verdict on the whole data set names them."""
 HALF_A_BOX = {"half a box to the right": (0.5, 0.0), "half a box up": (0.0, -0.5), "half a box aside": (-0.5, 0.5)}
 EXCHANGED = "boxes of the next scene"
 Pixels = NDArray[np.uint8]
@@ -50,31 +50,31 @@ Job = tuple[Scene, Scene, Path]
 
 
 def noisy(pixels: Pixels, boxes: Boxes) -> tuple[Pixels, Boxes]:
-    """Noise of 30 grey levels."""
+    """Add noise of 30 grey levels."""
     noise = np.random.default_rng(0).normal(0, 30, pixels.shape)
     return (pixels + noise).clip(0, 255).astype(np.uint8), boxes
 
 
 def squeezed(pixels: Pixels, boxes: Boxes) -> tuple[Pixels, Boxes]:
-    """JPEG of quality 10."""
+    """Compress the image as JPEG of quality 10."""
     _, file = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 10])
     return np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), np.uint8), boxes
 
 
 def resized(pixels: Pixels, boxes: Boxes, times: float) -> tuple[Pixels, Boxes]:
-    """So many times as many pixels along a side."""
+    """Resize image and boxes by a factor."""
     height, width = (round(side * times) for side in pixels.shape[:2])
     how = cv2.INTER_CUBIC if times > 1 else cv2.INTER_AREA
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8), boxes * np.float32(times)
 
 
 def smeared(pixels: Pixels, boxes: Boxes) -> tuple[Pixels, Boxes]:
-    """As by motion, over 9 px."""
+    """Blur the image horizontally over 9 px, like motion blur."""
     return np.asarray(cv2.filter2D(pixels, -1, np.full((1, 9), 1 / 9)), np.uint8), boxes
 
 
 def largest(pixels: Pixels, boxes: Boxes, number: int) -> tuple[Pixels, Boxes]:
-    """The largest boxes alone."""
+    """Keep only the largest boxes."""
     order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(axis=1), kind="stable")
     return pixels, boxes[order[:number]]
 
@@ -90,11 +90,11 @@ WORSE = {
     "the six largest boxes alone": lambda pixels, boxes: largest(pixels, boxes, 6),
     "eight boxes alone": lambda pixels, boxes: (pixels, np.random.default_rng(0).permutation(boxes)[:8]),
 }
-"""Right boxes that are harder to judge."""
+"""Changes that make correct boxes harder to judge."""
 
 
 def see(job: Job) -> Seen:
-    """What a scene shows with each fault planted, by the fault's name."""
+    """Return the evidence of a scene with each planted fault, by the name of the fault."""
     scene, following, kept = job
     path = kept / f"{scene.scene_id}.pickle"
     if path.exists():
@@ -120,7 +120,7 @@ def see(job: Job) -> Seen:
 
 
 def single(scenes: Sequence[Scene], seen: Mapping[str, Seen]) -> Iterator[str]:
-    """A line for each fault: planted in one scene among right ones, then in all."""
+    """Yield a row for each fault: planted in one scene among correct ones, then in all scenes."""
     yield "| planted | scenes: right | unknown | wrong | what wrong ones were called | all scenes were called |"
     yield "| --- | --- | --- | --- | --- | --- |"
     right = {name: of[str(Fault())][1] for name, of in seen.items()}
@@ -151,7 +151,7 @@ def single(scenes: Sequence[Scene], seen: Mapping[str, Seen]) -> Iterator[str]:
 
 
 def common(seen: Mapping[str, Seen]) -> Iterator[str]:
-    """A line for each small fault that all scenes have: what is measured, less what is measured in right boxes."""
+    """Yield a row for each small fault that all scenes have: the measured fault minus that of the correct boxes."""
     yield "| planted in all scenes | shift, px | size | error |"
     yield "| --- | --- | --- | --- |"
     before = judge_dataset([of[str(Fault())][1] for of in seen.values()])
@@ -175,7 +175,7 @@ def common(seen: Mapping[str, Seen]) -> Iterator[str]:
 
 
 def five_wrong(scenes: Sequence[Scene], seen: Mapping[str, Seen], draws: int = 100) -> str:
-    """How often the wrong scenes are exactly the named ones, when five have faults of different kinds."""
+    """Return how often the audit names exactly the wrong scenes if five scenes have faults of different kinds."""
     rng = np.random.default_rng(0)
     exact = rightly = 0
     kinds = [str(Fault("transposed")), str(Fault("mirrored top-bottom")), str(Fault("xywh read as xyxy"))]
@@ -190,7 +190,7 @@ def five_wrong(scenes: Sequence[Scene], seen: Mapping[str, Seen], draws: int = 1
 
 
 def few_right(seen: Mapping[str, Seen], draws: int = 400) -> str:
-    """How often a few right scenes, alone, make a data set that is called wrong or of which a scene is."""
+    """Return how often a data set of a few correct scenes, or one of its scenes, is called wrong."""
     rng = np.random.default_rng(0)
     right = [of[str(Fault())][1] for of in seen.values()]
     called = []
@@ -206,10 +206,10 @@ def few_right(seen: Mapping[str, Seen], draws: int = 400) -> str:
 def main() -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, help="labelled scenes that are right")
-    parser.add_argument("--half", type=int, choices=(0, 1), default=1, help="0: thresholds were fixed on it")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="each N-th scene of the half")
-    parser.add_argument("--evidence", type=Path, required=True, metavar="DIR", help="keeps what was seen in each scene")
+    parser.add_argument("source", type=Path, help="scenes with correct labels")
+    parser.add_argument("--half", type=int, choices=(0, 1), default=1, help="the thresholds were chosen on half 0")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="use every N-th scene of the half")
+    parser.add_argument("--evidence", type=Path, required=True, metavar="DIR", help="folder for evidence of each scene")
     args = parser.parse_args()
     scenes, _ = audit(formats.read(args.source), {CLASS_NAME: CLASS_NAME})
     half = [scene for scene in scenes if len(scene.boxes) >= FEWEST][args.half :: 2][:: args.every]

@@ -1,9 +1,10 @@
-"""Trains every config for a hundred iterations in bfloat16 on CUDA, the most important first, within a time limit.
+"""Train each config for 100 iterations in bfloat16 on CUDA, the most important first, within a time limit.
 
     python benchmarks/cuda_smoke.py --minutes 25 --record results
 
-It needs no data and no weights: tiles are noise with boxes, batches those of the config. After each config its file
-holds its loss at the beginning and the end, images a second, peak memory; where it failed, the terminal says why.
+The benchmark needs no data and no weights. The tiles are noise with boxes, and the batch size is that of the config.
+The results file of each config gets the first and last loss, the images per second and the peak memory. If a config
+fails, the reason is printed.
 """
 
 import argparse
@@ -67,7 +68,7 @@ def smoke(path: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Smoke-test the configs, each in a process of its own; exit status 1 where one failed."""
+    """Smoke-test the configs, each in its own process; return exit status 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", type=Path, nargs="*", help="default: all, the most important first")
     parser.add_argument("--minutes", type=float, default=25.0, help="no config is begun or goes on after that")

@@ -1,8 +1,9 @@
-"""Times our scoring of dense tiles against plain pycocotools, and compares every figure.
+"""Compare the scoring of dense tiles with plain pycocotools: time and all figures.
 
     python benchmarks/dense_coco.py --tiles 325 --detections 1000
 
-Detections are made up: most objects found with some error, the rest noise of low scores, many scores equal.
+The detections are synthetic. Most of them match an object with a small error, and the others are noise with low scores.
+Many scores are equal.
 """
 
 import argparse
@@ -18,7 +19,7 @@ SIDE = 640
 
 
 def made_up(tiles: int, detections: int, seed: int = 0) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Ground truth of up to 60 objects a tile, and as many detections in each as asked."""
+    """Make ground truth with up to 60 objects per tile, and the given number of detections per tile."""
     from oil_storage.coco import CocoFile, CocoImage
 
     rng = np.random.default_rng(seed)
@@ -40,7 +41,7 @@ def made_up(tiles: int, detections: int, seed: int = 0) -> tuple[dict[str, Any],
 
 
 def by_pycocotools(truth: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, float]:
-    """The figures of :func:`oil_storage.evaluation.dense_coco.score`, computed by pycocotools."""
+    """Compute the figures of :func:`oil_storage.evaluation.dense_coco.score` with pycocotools."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -75,7 +76,7 @@ def by_pycocotools(truth: dict[str, Any], found: list[dict[str, Any]]) -> dict[s
 
 
 def main() -> int:
-    """Compare; exit status 1 where a figure differs by more than 1e-6."""
+    """Compare; return exit status 1 if a figure differs by more than 1e-6."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiles", type=int, default=325, help="default: %(default)s")
     parser.add_argument("--detections", type=int, default=1000, help="in each tile (default: %(default)s)")

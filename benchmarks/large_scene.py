@@ -1,9 +1,9 @@
-"""Memory and time of detection in large GeoTIFFs: 5,120 to 20,480 px a side.
+"""Measure memory and time of detection in large GeoTIFFs with sides of 5,120 to 20,480 px.
 
     python benchmarks/large_scene.py configs/oil/ssd_lite0_x15.py weights/ssd_lite0_x15.safetensors
 
-A synthetic scene is repeated until the raster is full; `tools/detect.py` runs on each raster in a process of its own,
-whose largest resident memory and time, from its start to its last file, are printed.
+A synthetic scene is repeated until the raster is full. `tools/detect.py` runs on each raster in its own process. The
+peak resident memory of this process is printed, and its time from the start to the last output file.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from oil_storage.synthetic import make_synthetic
 
 SIDE = 2560
 GSD = 1.5
-"""Metres of a pixel."""
+"""Metres per pixel."""
 
 
 def write_raster(path: Path, scene: Path, times: int) -> None:

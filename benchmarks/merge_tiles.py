@@ -1,14 +1,15 @@
-"""How fast tile detections become those of a scene, beside SAHI's default post-processing of the same.
+"""Compare the time to merge the detections of tiles with SAHI's default post-processing.
 
     python -m venv /tmp/sahi
     echo "$PWD/.venv/lib/python3.11/site-packages" > /tmp/sahi/lib/python3.11/site-packages/ours.pth
     /tmp/sahi/bin/pip install sahi numba
     python benchmarks/merge_tiles.py --sahi-python /tmp/sahi/bin/python
 
-One scene of 20,480 px with tanks of 5 to 40 px as dense as in the densest real scene, detected in tiles of 640 px that
-overlap by 128 with a noise of 1 px: about 100,000 detections. Both sides get arrays in memory; SAHI's are its own
-``ObjectPrediction``, whose making is not timed. Its default is GREEDYNMM by intersection over the smaller, 0.5; each of
-its backends is called once before, on few, for what it compiles. The shortest of ``--repeat`` times counts.
+The scene has a side of 20,480 px and tanks of 5 to 40 px, as dense as in the densest real scene. The tiles have 640 px
+and overlap by 128 px. The boxes have a noise of 1 px. This makes about 100,000 detections. Both programs get their
+input in memory. SAHI gets a list of ``ObjectPrediction``, and the time to create it is not counted. SAHI's default is
+GREEDYNMM with intersection over the smaller area, threshold 0.5. Each of its backends first runs on a few detections,
+so that compilation is not timed. The shortest of ``--repeat`` times counts.
 """
 
 import argparse
@@ -50,7 +51,7 @@ for backend in ("numpy", "numba"):
 
 
 def detections() -> tuple[np.ndarray, list[Detections]]:
-    """Windows of tiles and what was found in each."""
+    """Return the windows of the tiles and the detections in each."""
     random = np.random.default_rng(0)
     centres, sides = random.uniform(0, SIDE, (TANKS, 2)), random.uniform(5, 40, (TANKS, 1))
     boxes = np.clip(np.concatenate([centres - sides / 2, centres + sides / 2], axis=1), 0, SIDE).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Faults planted in right boxes, for benchmarks and tests."""
+"""Faults planted in correct boxes, for benchmarks and tests."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,11 @@ OPPOSITE = {
     "corner read as centre": "centre read as corner",
     "xyxy read as xywh": "xywh read as xyxy",
 }
-"""Faults that are undone by another; the others undo themselves."""
+"""Faults whose inverse is another fault; each other fault is its own inverse."""
 
 
 def plant(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    """Return right boxes ``(N, 4)`` as they are written with the fault: the inverse of :func:`undo`."""
+    """Return correct boxes ``(N, 4)`` as they are written with the fault: the inverse of :func:`undo`."""
     if fault.kind == "xywh read as xyxy":  # leaves corners in the wrong order
         return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     if fault.kind == "xxyy read as xyxy":

@@ -1,9 +1,9 @@
-"""Draw README's picture: labels beside the detections of the shipped weights, on a rendered scene.
+"""Draw the picture of README: labels next to the detections of the shipped weights, on a rendered scene.
 
     python tools/make_synthetic.py data/readme_picture --scenes 2 --size 640 --seed 3
     python benchmarks/readme_picture.py data/readme_picture docs/demo.jpg
 
-The picture is twice as wide as README shows it, and its lines and titles are drawn wide enough to be seen there.
+README shows the picture at half its width, so its lines and titles are drawn large enough for this size.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from oil_storage.inference import SceneDetector
 CONFIG, WEIGHTS = Path("configs/oil/ssd_lite0_x15.py"), Path("weights/ssd_lite0_x15.safetensors")
 SCENE = "synthetic-3-00001"
 WIDTH, HEIGHT = 480, 470
-"""Upper left part of the scene that is shown: all of its tanks, and one false positive."""
+"""Size of the part of the scene that is shown, from its upper left corner; it has one false positive."""
 MAGNIFIED, LINE_WIDTH, TITLE_SCALE = 2, 4, 3
 
 
 def half(pixels: np.ndarray, boxes: np.ndarray, colour: tuple[int, int, int], name: str) -> np.ndarray:
-    """Draw the boxes that lie in the window, below a title with their number."""
+    """Draw the boxes in the window, below a title with their number."""
     inside = boxes[(boxes[:, 0] < WIDTH) & (boxes[:, 1] < HEIGHT)]
     size = MAGNIFIED * WIDTH, MAGNIFIED * HEIGHT
     canvas = cv2.resize(pixels[:HEIGHT, :WIDTH], size, interpolation=cv2.INTER_CUBIC)
@@ -38,7 +38,7 @@ def half(pixels: np.ndarray, boxes: np.ndarray, colour: tuple[int, int, int], na
 
 
 def main() -> None:
-    """Read the command line, detect, draw, write."""
+    """Detect the tanks, and draw and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="folder of tools/make_synthetic.py")
     parser.add_argument("out", type=Path, help="JPEG file to write")

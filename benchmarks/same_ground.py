@@ -1,12 +1,12 @@
-"""How well common ground is recognised: pastes a part of every other scene into another and prints what is found.
+"""Measure how well the audit finds common ground: paste a part of each scene into another, and print the scores.
 
     python benchmarks/same_ground.py SOURCE --half 1 > docs/same_ground_table.md
 
-A strip along a side of the scene, or a corner of any shape, is laid over the opposite side of a second scene, as if the
-second began where the first ends; so both are whole scenes with one part in common. The second is then changed as the
-table says, gets another brightness and contrast and is written as JPEG of quality 50 to 95. Each such pair is sought
-among all others. Bare ground is counted apart: of open water nothing can be told. Thresholds were fixed on
-the scenes of half 0; the table of docs/same_ground.md is that of half 1.
+A strip along a side of the first scene, or a rectangle in its corner, is pasted over the opposite side of a second
+scene. Both are then whole scenes with one common part. The second scene is changed as the table states. Its brightness
+and contrast are changed too, and it is compressed as JPEG of quality 50 to 95. Each pair is searched among all others.
+Bare ground is counted separately, because open water has no features to compare. The thresholds were chosen on the
+scenes of half 0. The table in docs/same_ground.md is for half 1.
 """
 
 import argparse
@@ -26,16 +26,16 @@ from oil_storage.parallel import in_processes
 
 Image = NDArray[np.uint8]
 Change = Callable[[Image, np.random.Generator], tuple[Image, NDArray[np.float64]]]
-"""Returns the changed window and the ``(3, 3)`` matrix that takes its positions to those in the window as it was."""
+"""Function that changes a window; it also returns the ``(3, 3)`` matrix from new positions to original positions."""
 
 
 def unchanged(window: Image, _: np.random.Generator) -> tuple[Image, NDArray[np.float64]]:
-    """Nothing but quality, brightness and contrast."""
+    """Return the window unchanged."""
     return window, np.eye(3)
 
 
 def resampled(window: Image, rng: np.random.Generator) -> tuple[Image, NDArray[np.float64]]:
-    """Another ground resolution, by up to 10 %."""
+    """Change the ground resolution by up to 10 %."""
     side = round(len(window) * rng.uniform(0.9, 1.1))
     method = cv2.INTER_AREA if side < len(window) else cv2.INTER_CUBIC
     scale = len(window) / side
@@ -43,7 +43,7 @@ def resampled(window: Image, rng: np.random.Generator) -> tuple[Image, NDArray[n
 
 
 def turned(window: Image, rng: np.random.Generator) -> tuple[Image, NDArray[np.float64]]:
-    """One of the seven other ways to lay it down."""
+    """Rotate or mirror the window in one of the seven other ways."""
     way, side = int(rng.integers(1, 8)), len(window)
     mirror = np.array([[-1, 0, side], [0, 1, 0], [0, 0, 1.0]])
     quarter = np.array([[0, -1, side], [1, 0, 0], [0, 0, 1.0]])
@@ -53,7 +53,7 @@ def turned(window: Image, rng: np.random.Generator) -> tuple[Image, NDArray[np.f
 
 
 def other_day(window: Image, rng: np.random.Generator) -> tuple[Image, NDArray[np.float64]]:
-    """Clouds over 30 %, shade, noise, another gamma, turned by up to 2 degrees, scaled by up to 3 %."""
+    """Add clouds over 30 %, shade and noise; change gamma; rotate by up to 2 degrees; scale by up to 3 %."""
     side = len(window)
     turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(-2, 2), rng.uniform(0.97, 1.03))
     shift = turn[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from the centre of the first pixel
@@ -71,7 +71,7 @@ def other_day(window: Image, rng: np.random.Generator) -> tuple[Image, NDArray[n
 
 
 def bent(window: Image, rng: np.random.Generator) -> tuple[Image, NDArray[np.float64]]:
-    """Another gamma, 0.5 to 2."""
+    """Change gamma by a factor of 0.5 to 2."""
     levels = 255 * (np.arange(256) / 255) ** 2 ** rng.uniform(-1, 1)
     return levels.astype(np.uint8)[window], np.eye(3)
 
@@ -83,20 +83,20 @@ CASES: list[tuple[Change, float]] = [
 Job = tuple[int, Path, Path, Change, float]
 
 BARE_CONTRAST = 4.0
-"""Grey levels; cells of the common part with less standard deviation are bare: water, sand."""
+"""Standard deviation in grey levels below which a cell of the common part is bare, such as water or sand."""
 BARE_CELL = 80
-"""Pixels, side of those cells."""
+"""Side of these cells in pixels."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two scenes with a part in common.
+    """Two scenes with a common part.
 
     Attributes:
         first: fingerprint of the first.
         second: fingerprint of the second.
-        matrix: ``(3, 3)``, takes positions in the second to the first.
-        is_bare: nine tenths of the common part, or more, are bare.
+        matrix: ``(3, 3)``, maps positions in the second scene to the first.
+        is_bare: at least nine tenths of the common part are bare.
     """
 
     first: Fingerprint
@@ -106,7 +106,7 @@ class Pair:
 
 
 def jpeg(image: Image, quality: int) -> Image:
-    """Through a JPEG file and back."""
+    """Compress an image as JPEG and decode it again."""
     return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
 
 
@@ -133,7 +133,7 @@ def make_pair(job: Job) -> Pair:
 
 
 def is_bare(ground: Image) -> bool:
-    """Whether nearly all of it has no detail."""
+    """Return whether at least nine tenths of the ground have no detail."""
     grey = ground.mean(axis=2)
     cells = [
         grey[y : y + BARE_CELL, x : x + BARE_CELL].std()
@@ -144,7 +144,7 @@ def is_bare(ground: Image) -> bool:
 
 
 def row(paths: Sequence[Path], change: Change, share: float) -> str:
-    """A line of the table; each scene is once the first, and once what is pasted into."""
+    """Return a row of the table; each scene is once the first and once the second of a pair."""
     half = len(paths) // 2
     pairs: list[Pair] = []
     overlaps: list[Overlap] = []
@@ -173,15 +173,15 @@ def row(paths: Sequence[Path], change: Change, share: float) -> str:
 
 
 def whole(path: Path) -> Fingerprint:
-    """The fingerprint of a whole scene."""
+    """Return the fingerprint of a whole scene."""
     return fingerprint(path.stem, read_pixels(path))
 
 
 def main() -> int:
-    """Print what the scenes share, and the table."""
+    """Print the common ground of the scenes, and the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="folder of images")
-    parser.add_argument("--half", type=int, choices=(0, 1), default=1, help="0: thresholds were fixed on it")
+    parser.add_argument("--half", type=int, choices=(0, 1), default=1, help="the thresholds were chosen on half 0")
     args = parser.parse_args()
     paths = {path.stem: path for path in sorted(args.source.iterdir()) if path.suffix.lower() in SUFFIXES}
     candidates = find_overlaps(list(in_processes(whole, list(paths.values()), "scenes", "scene")), min_score=-1)

@@ -1,15 +1,15 @@
-"""How fast scenes are prepared, beside what SAHI's ``slice_coco`` takes to cut the same tiles.
+"""Compare the time to prepare scenes with the time of SAHI's ``slice_coco`` for the same tiles.
 
     python -m venv /tmp/sahi && /tmp/sahi/bin/pip install sahi
     python benchmarks/slice_coco.py SOURCE --sahi-python /tmp/sahi/bin/python
 
-Tiles of 640 px that overlap by 64, boxes of which 30 % are in a tile. Each side runs by itself, with all cores, all of
-them in turn ``--repeat`` times; the shortest time counts. SAHI decodes and cuts, nothing else. "prepare" also audits,
-asks the pixels whether boxes sit on objects and whether scenes show the same ground, and splits; "tiles alone" is a
-second call on a folder whose tiles were deleted. Ours keeps 15 % of the empty train tiles and writes train tiles as
-JPEG of quality 95, 4:4:4, those of val and test as PNG; so does SAHI in its line "the same kinds", but with all empty
-tiles. It writes PNG unless told otherwise; told, it writes JPEG of quality 75, 4:2:0, so for "JPEG 95" Pillow's
-default is changed to ours. Memory is the highest proportional set size of all processes of a run together.
+The tiles have 640 px and overlap by 64 px. A tile keeps the boxes of which at least 30 % are inside it. Each program
+runs alone on all cores. The programs run in turn ``--repeat`` times, and the shortest time counts. SAHI only decodes
+and cuts. "prepare" also audits the data, compares boxes and scenes with pixels, and splits. "tiles alone" is a second
+call on a folder whose tiles were deleted. ``prepare_dataset.py`` keeps 15 % of the empty train tiles. It writes train
+tiles as JPEG of quality 95, 4:4:4, and val and test tiles as PNG. SAHI does the same in the row "the same kinds", but
+keeps all empty tiles. By default, SAHI writes PNG, or JPEG of quality 75, 4:2:0. For the row "JPEG 95", Pillow's
+default is set to quality 95, 4:4:4. Memory is the peak of the proportional set size of all processes of a run together.
 """
 
 import argparse
@@ -53,14 +53,14 @@ for annotations, suffix in zip(parts[::2], parts[1::2]):
 
 @dataclass(frozen=True)
 class Run:
-    """What a command took: seconds and MB."""
+    """Time in seconds and memory in MB of a command."""
 
     seconds: float
     memory: float
 
 
 def measured(command: Sequence[object]) -> Run:
-    """Run a command to its end; its output is shown where it fails."""
+    """Run a command and measure it; if it fails, print its output and exit."""
     with tempfile.TemporaryFile("w+") as output:
         begin = time.perf_counter()
         process = subprocess.Popen([*map(str, command)], stdout=output, stderr=subprocess.STDOUT)
@@ -76,7 +76,7 @@ def measured(command: Sequence[object]) -> Run:
 
 
 def memory_of(pid: int) -> float:
-    """Proportional set size of a process and its children, MB."""
+    """Return the proportional set size of a process and its children in MB."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -89,7 +89,7 @@ def memory_of(pid: int) -> float:
 
 
 def some(source: Path, number: int, folder: Path) -> Path:
-    """A source of the first scenes of ``source``."""
+    """Make a data set of the first scenes of ``source``."""
     images = sorted((source / "images").iterdir())[:number]
     (folder / "images").mkdir(parents=True)
     for image in images:
@@ -104,20 +104,20 @@ def some(source: Path, number: int, folder: Path) -> Path:
 
 
 def write_coco(scenes: Sequence[Scene], path: Path) -> Path:
-    """Write what SAHI reads."""
+    """Write the COCO file that SAHI reads."""
     images = [CocoImage(number, scene.image.name, scene.width, scene.height) for number, scene in enumerate(scenes, 1)]
     CocoFile.of_boxes(images, [scene.boxes for scene in scenes]).save(path)
     return path
 
 
 def tiles_in(folder: Path) -> str:
-    """How many tiles of which kind: ``1250 jpg, 600 png``."""
+    """Return the number of tiles of each file type: ``1250 jpg, 600 png``."""
     counts = Counter(path.suffix[1:] for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
     return ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
 
 
 def ours(source: Path, out: Path) -> tuple[Run, Run]:
-    """The whole preparation, and the tiles alone."""
+    """Measure the whole preparation, then only the cutting of tiles."""
     command = [sys.executable, PREPARE, source, out, "--tile", TILE, "--overlap", OVERLAP]
     shutil.rmtree(out, ignore_errors=True)
     whole = measured(command)
@@ -128,7 +128,7 @@ def ours(source: Path, out: Path) -> tuple[Run, Run]:
 def main() -> int:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, help="folder in the Airbus layout")
+    parser.add_argument("source", type=Path, help="folder in the Airbus format")
     parser.add_argument("--sahi-python", type=Path, required=True, help="python of an environment that has sahi")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="(default: %(default)s)")
     args = parser.parse_args()

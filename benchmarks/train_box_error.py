@@ -1,10 +1,11 @@
-"""Trains the network that measures by how much boxes miss their objects.
+"""Train the network that measures the error of boxes.
 
     python tools/make_synthetic.py synthetic --scenes 240 --seed 100
     python benchmarks/train_box_error.py synthetic --out oil_storage/audit/alignment/box_error.onnx
 
-Boxes are moved aside and resized at random, and the network is to tell by how much. It has seen no real scene: their
-boxes are what it judges, and none is as exact as a rendered one's. Five minutes on one core.
+Boxes are shifted and resized at random, and the network learns to predict by how much. It is trained on rendered scenes
+only, because their boxes are exact, and because it later judges the boxes of real scenes. This takes five minutes on
+one core.
 """
 
 import argparse
@@ -26,14 +27,14 @@ from oil_storage.imagery import read_pixels
 from oil_storage.scene import CLASS_NAME
 
 PER_SCENE = 200
-"""Boxes of a scene in each epoch, at most, so that dense scenes are not all that is learnt."""
+"""Maximum number of boxes of a scene in each epoch, so that dense scenes do not dominate."""
 BATCH = 256
 RATE = 3e-3
 Floats = NDArray[np.float32]
 
 
 def network() -> nn.Sequential:
-    """Patches ``(N, 1, SIDE, SIDE)`` in; errors and the logarithms of their spreads ``(N, 8)`` out."""
+    """Make a network from patches ``(N, 1, SIDE, SIDE)`` to errors and the logarithms of their spreads ``(N, 8)``."""
     layers: list[nn.Module] = []
     before = 1
     for width, stride in ((12, 1), (16, 2), (24, 1), (32, 2), (48, 1), (48, 2)):
@@ -45,7 +46,7 @@ def network() -> nn.Sequential:
 
 
 def misplaced(boxes: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Boxes moved aside and resized, and by how much: shift over side in x and y, logarithm of the size in x and y."""
+    """Shift and resize boxes; return also the shift divided by the side, and the logarithm of the size, in x and y."""
     sides, centre = boxes[:, 2:] - boxes[:, :2], (boxes[:, 2:] + boxes[:, :2]) / 2
     size = rng.normal(0, 0.45, (len(boxes), 1)).clip(-1, 1) + rng.normal(0, 0.1, (len(boxes), 2))
     shift = rng.normal(0, 0.22, (len(boxes), 2)).clip(-0.6, 0.6)
@@ -56,7 +57,7 @@ def misplaced(boxes: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
 
 
 def flipped(seen: Floats, errors: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Each patch laid down in one of eight ways, every seventh as a negative."""
+    """Rotate or mirror each patch at random, and invert about every seventh."""
     x, y, turn, negative = rng.random((4, len(seen))) < np.array([0.5, 0.5, 0.5, 0.15])[:, None]
     seen, errors = seen.copy(), errors.copy()
     seen[x], errors[x, 0] = seen[x][:, :, ::-1], -errors[x, 0]
@@ -67,13 +68,13 @@ def flipped(seen: Floats, errors: Floats, rng: np.random.Generator) -> tuple[Flo
 
 
 def loss(found: torch.Tensor, errors: torch.Tensor) -> torch.Tensor:
-    """Negative logarithm of the errors' likelihood, Laplace's distribution taken for theirs."""
+    """Return the negative log-likelihood of the errors under a Laplace distribution."""
     middle, spread = found[:, :4], found[:, 4:].clamp(-4, 2)
     return ((middle - errors).abs() * torch.exp(-spread) + spread).mean()
 
 
 def train(scenes: Sequence[tuple[NDArray[np.uint8], Floats]], epochs: int) -> nn.Sequential:
-    """A network that has seen the boxes of ``(grey image, boxes)``."""
+    """Train a network on pairs ``(grey image, boxes)``."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     model = network()

@@ -1,12 +1,12 @@
-"""How fast whole scenes are detected, beside SAHI with the same weights, tiles, overlap and threshold.
+"""Compare the time of detection in whole scenes with SAHI, with the same weights, tiles, overlap and threshold.
 
     python benchmarks/whole_scenes.py CONFIG CHECKPOINT SCENE... --sahi-python /tmp/sahi/bin/python
 
-SAHI's environment is made as ``benchmarks/merge_tiles.py`` says. It runs its mmdet model over slices, without a pass
-over the whole image, and its default post-processing. Each side loads its model first, which is not timed, detects in
-the first scene once to warm up, then in all of them from file to merged boxes: ``--repeat`` times, of which the
-shortest counts. Ours: float32 without what the fast mode does; the default, in the precision of the config where the
-device has it; ONNX Runtime, with what ``tools/export.py`` makes.
+``benchmarks/merge_tiles.py`` describes how to create the environment of SAHI. SAHI runs its mmdet model on slices,
+without a pass over the whole image, and with its default post-processing. Each program first loads its model and
+detects in the first scene to warm up, which is not timed. It then detects in all scenes, from the file to the merged
+boxes. The shortest of ``--repeat`` times counts. ``SceneDetector`` runs in three modes: float32 without the fast mode,
+the default settings, and ONNX Runtime with the model of ``tools/export.py``.
 """
 
 import argparse
@@ -53,7 +53,7 @@ print("of these: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in pa
 
 
 def shortest(work: Callable[[], int], repeat: int) -> tuple[int, float]:
-    """What a function says, and the least seconds it takes."""
+    """Return the result of a function, and the shortest of its times in seconds."""
     taken, said = [], 0
     for _ in range(repeat):
         begin = time.perf_counter()

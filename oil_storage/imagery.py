@@ -358,7 +358,7 @@ def _open(path: Path) -> Any:
         remedy = "replace it, or convert it: gdal_translate -co COMPRESS=DEFLATE IN.tif OUT.tif"
         raise UserError(f"{path}: cannot be opened as an image ({reason}); {remedy}") from error
     if raster.width * raster.height > MOST_PIXELS:
-        raise UserError(f"{path}: {raster.width} x {raster.height} px in a damaged header; replace the file")
+        raise UserError(f"{path}: damaged header ({raster.width} x {raster.height} px); replace the file")
     return raster
 
 

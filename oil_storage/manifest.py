@@ -136,8 +136,8 @@ def check_no_leak(split_of: Mapping[str, str], same_ground: Sequence[Sequence[st
 class DataIdentity:
     """Identity of a prepared data set and its split, for checkpoints and records of runs.
 
-    ``sha256`` covers the content of each split (images, boxes, seed and options) but not its location; early records
-    lack it. The other attributes are informative.
+    ``sha256`` covers the content of each split (images, boxes, seed and options), but not the location of the folder.
+    It is empty in early records. The other attributes are for information only.
     """
 
     name: str

@@ -93,7 +93,7 @@ def pip(command: str, *arguments: str) -> None:
     }
     options = ["--quiet", "--disable-pip-version-check", "--no-input"]
     if subprocess.run([PYTHON, "-m", "pip", command, *options, *arguments], cwd=ROOT, env=environment).returncode:
-        raise InstallError("pip failed, see above; compiling mmcv needs g++ and python3-dev; make install continues")
+        raise InstallError("pip failed, see above; install g++ and python3-dev, and run make install again")
 
 
 def make_venv() -> None:

@@ -51,7 +51,7 @@ def read(source: Path, files: list[Path]) -> Annotations:
             match = BOUNDS.fullmatch(bounds)
             if not image or not class_name or match is None:
                 problem = f"image_id is {image!r}, class is {class_name!r}, bounds is {bounds!r}"
-                raise UserError(f'{place}: {problem}; give all three, and bounds as "(12, 34, 56, 78)"')
+                raise UserError(f'{place}: {problem}; set all three, and write bounds as "(12, 34, 56, 78)"')
             if image not in images and str(Path(image).parent) in (".", "images"):
                 image = scene_name(image)
             images.setdefault(image, ImageRecord(image, None, None, place))

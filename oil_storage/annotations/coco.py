@@ -32,9 +32,9 @@ def annotation_files(source: Path) -> list[Path]:
 def read(source: Path, files: list[Path]) -> Annotations:
     """Read COCO files in ``source``, in ``annotations/``, or as ``{train,valid,test}/_annotations.coco.json``.
 
-    Boxes of crowds (``iscrowd``) are left out. Images that no file lists are left out, too, because they may show
-    tanks. The path ``file_name`` is searched relative to the folder of the file, then to ``source``, ``source/images``
-    and their subfolders.
+    Boxes of crowds (``iscrowd``) are left out. Images that no file lists are also left out, because they may contain
+    unlabelled tanks. The path ``file_name`` is resolved relative to the folder of the file, then to ``source``,
+    ``source/images`` and their subfolders.
     """
     annotations = Annotations([], [], files)
     for file in files:
@@ -81,7 +81,7 @@ def _read_file(file: Path, source: Path, annotations: Annotations) -> None:
     for index, annotation in enumerate(content.annotations):
         place = f"{file}: annotations[{index}]"
         if annotation.category_id is None:
-            raise UserError(f"{place}: no category_id; give the class of the box")
+            raise UserError(f"{place}: no category_id; add the class of the box")
         if annotation.id is not None:
             if annotation.id in ids:
                 problem = f"another annotation has the same id {annotation.id!r}"

@@ -91,7 +91,7 @@ def _read_file(file: Path, source: Path, annotations: Annotations, folders: dict
         place = f"{file}: object {number}"
         class_name = item.findtext("name", "").strip()
         if not class_name:
-            raise UserError(f"{place}: no name; give the class of the object")
+            raise UserError(f"{place}: no name; add the class of the object")
         annotations.records.append(Record(image, class_name, _box(item, file, place, annotations), place))
         if item.findtext("difficult", "").strip() == "1":
             annotations.report_once(file, "difficult", place, "object is marked difficult", "mark ignored")

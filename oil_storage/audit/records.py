@@ -52,7 +52,7 @@ def audit(
         annotations: images and boxes as written.
         class_map: maps each class name of the source to :data:`~oil_storage.scene.CLASS_NAME` for tanks, or to None for
             classes to leave out. Other class names are errors.
-        reading: how the bands of the images become colours.
+        reading: how the bands of the images are converted to RGB.
 
     Returns:
         tuple: scenes sorted by id, and the findings about images, then about boxes, in the order of the source.

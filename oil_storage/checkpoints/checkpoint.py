@@ -116,7 +116,7 @@ class Checkpoint:
         if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
             content = {"state_dict": content}  # as torch.save(model.state_dict(), FILE) writes it
         if not isinstance(content, dict) or "state_dict" not in content:
-            raise UserError(f"{path}: not a checkpoint: it has no state_dict; name a file from tools/train.py")
+            raise UserError(f"{path}: not a checkpoint: it has no state_dict; use a file from tools/train.py")
         meta = read_meta(content.get("meta", {}), path)
         for key in ("state_dict", "ema_state_dict"):
             _check_weights(content.get(key, {}), key, path)

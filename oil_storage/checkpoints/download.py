@@ -68,7 +68,7 @@ def resolve(load_from: str) -> Path:
     try:
         url = load_from if scheme in ("http", "https") else NAMED[scheme](name)
     except (KeyError, ImportError) as error:
-        raise UserError(f"{load_from}: no such model ({error}); name a file or a URL") from error
+        raise UserError(f"{load_from}: no such model ({error}); use a file or a URL") from error
     target = FOLDER / url.rpartition("/")[2]
     match = re.search(r"-([0-9a-f]{8})\.pth$", target.name)
     expected = match[1] if match else ""
@@ -109,7 +109,7 @@ def _download(url: str, target: Path, digest: str) -> None:
     except (OSError, HTTPException, RuntimeError) as error:
         raise UserError(
             f"{url}: download failed ({error});\n"
-            f"save the file as {target}, name a file with --load-from FILE, or train without it: --from-scratch"
+            f"save the file as {target}, use a file with --load-from FILE, or train without it: --from-scratch"
         ) from error
     finally:
         socket.setdefaulttimeout(before)

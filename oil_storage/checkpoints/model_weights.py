@@ -164,7 +164,7 @@ class PretrainedReportHook(Hook):
             return
         fitting, report = match_weights(checkpoint["state_dict"], model, self.renames)
         if not fitting:
-            raise UserError(f"{name}: belongs to another model: none of its tensors fits; name another checkpoint")
+            raise UserError(f"{name}: belongs to another model: none of its tensors fits; use another checkpoint")
         # a complete state dict avoids mmengine's warnings, and EMAHook copies it
         checkpoint["state_dict"] = model.state_dict()
         checkpoint["state_dict"].update(fitting)

@@ -59,7 +59,7 @@ def ground_resolution(root: Path) -> float | None:
 
 
 def initialised(cfg: Config) -> str:
-    """Return the initial weights of a training run: a checkpoint's file name, ``ImageNet``, or ``from scratch``."""
+    """Return the initial weights of a training run: name of a checkpoint file, ``ImageNet``, or ``from scratch``."""
     if cfg.get("load_from"):
         return Path(cfg.load_from).name
     init_cfg = cfg.model.get("backbone", {}).get("init_cfg") or {}
@@ -102,7 +102,7 @@ def hardware() -> str:
 
 
 def check_resumable(cfg: Config, checkpoint: Checkpoint, processes: int) -> None:
-    """Check that a training run with config ``cfg`` in a number of processes can resume a checkpoint.
+    """Check that a training run with config ``cfg`` and this number of processes can resume a checkpoint.
 
     Raises:
         UserError: the checkpoint contains only weights, or belongs to a training run with other data or settings.
@@ -115,7 +115,7 @@ def check_resumable(cfg: Config, checkpoint: Checkpoint, processes: int) -> None
     if difference := next(_differences(cfg, checkpoint, processes), None):
         raise UserError(
             f"{path}: belongs to another training run: {difference}\n"
-            "resume with the data, config and flags of that training, or start a new training from its weights:\n"
+            "resume with the data, config and flags of that run, or start a new run from its weights:\n"
             f"--load-from {path} --work-dir DIR"
         )
 

@@ -125,7 +125,7 @@ def check_complete(path: Path) -> None:
     if damaged is not None:
         raise UserError(f"{path}: damaged checkpoint ({damaged} is corrupt); replace it")
     if not any(name.endswith("/data.pkl") for name in names):
-        raise UserError(f"{path}: not a checkpoint but another zip archive; name a checkpoint")
+        raise UserError(f"{path}: not a checkpoint but another zip archive; use a checkpoint")
 
 
 def to_safetensors(state_dict: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> bytes:

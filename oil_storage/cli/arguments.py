@@ -84,7 +84,7 @@ def add_tta(parser: argparse.ArgumentParser) -> None:
 def folder(text: str) -> Path:
     """Parse the path of a folder; refuse an empty one (an unset shell variable), which means the current folder."""
     if not text:
-        raise argparse.ArgumentTypeError("the name is empty; name a folder")
+        raise argparse.ArgumentTypeError("the name is empty; give the path of a folder")
     return Path(text)
 
 

@@ -41,7 +41,7 @@ def benchmark(args: argparse.Namespace) -> None:
     for path in args.configs:
         config.load(path)
     if args.record and not args.record.is_dir():
-        raise UserError(f"--record {args.record}: no such folder; name an existing one, e.g. results")
+        raise UserError(f"--record {args.record}: no such folder; use an existing one, e.g. results")
     if (load := os.getloadavg()[0]) > BUSY:
         logger.warning("other processes are running (load %.1f); the measured times will be too long", load)
     for path in args.configs:

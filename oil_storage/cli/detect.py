@@ -56,7 +56,7 @@ def detect(args: argparse.Namespace) -> int:
     """Detect in all scenes; return exit status 1 if a scene was left out."""
     config.check_files(args.config, args.checkpoint)
     if args.out.exists() and not args.out.is_dir():
-        raise UserError(f"--out {args.out}: is a file; name a folder")
+        raise UserError(f"--out {args.out}: is a file; use a folder")
 
     from oil_storage.annotations.images import find_scenes
     from oil_storage.inference.output_folder import INDEX, PAGE, PICTURES, SUMMARY, detect_scenes

@@ -91,16 +91,16 @@ def _check_paths(args: argparse.Namespace) -> None:
         if path.is_dir():
             check_apart(path, args.out)
         elif path.resolve().parent == args.out.resolve():
-            raise UserError(f"--out {args.out}: contains {path}; name another folder")
+            raise UserError(f"--out {args.out}: contains {path}; use another folder")
     if args.truth.is_file() and (args.format or args.class_map or args.allow):
         raise UserError(f"{args.truth}: --format, --class-map and --allow need a folder")
     if args.truth.is_file() and (args.bands or args.stretch) and not args.images:
         raise UserError(f"{args.truth}: --bands and --stretch need a folder or --images")
     if (args.truth / "manifest.json").is_file():
         split = args.truth / "scenes" / "val.json"
-        raise UserError(f"{args.truth}: is a prepared folder; name one of its splits, e.g. {split}")
+        raise UserError(f"{args.truth}: is a prepared folder; use one of its splits, e.g. {split}")
     if (args.out / "metrics.json").exists() and not (args.out / "ground_truth.json").exists():
-        raise UserError(f"--out {args.out}: contains the metrics.json of another tool; name another folder")
+        raise UserError(f"--out {args.out}: contains the metrics.json of another tool; use another folder")
 
 
 main = partial(run, build_parser, evaluate)

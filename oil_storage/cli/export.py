@@ -29,7 +29,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     if out.suffix != f".{args.to}":
         raise UserError(f"--out {out}: must end in .{args.to}")
     if out.resolve() == args.checkpoint.resolve():
-        raise UserError(f"--out {out}: is the checkpoint itself; name another file")
+        raise UserError(f"--out {out}: is the checkpoint itself; use another file")
     cfg = config.load(args.config)
     choose_device("cpu")
     quieten_libraries()

@@ -70,7 +70,7 @@ def _with_table(path: Path, name: str, table: str) -> str:
 
 def _compare(args: argparse.Namespace) -> None:
     if not args.runs:
-        raise UserError("--compare: no RUN is given; name the runs to compare")
+        raise UserError("--compare: no RUN is given; list the runs to compare")
     quieten_libraries()
 
     from oil_storage.reporting.comparison import write_comparison
@@ -78,7 +78,7 @@ def _compare(args: argparse.Namespace) -> None:
     from oil_storage.reporting.scored_run import METRICS, read_run
 
     if (args.compare / METRICS).exists():
-        raise UserError(f"--compare {args.compare}: contains the score of a run; name another folder")
+        raise UserError(f"--compare {args.compare}: contains the score of a run; use another folder")
     runs = [read_run(work_dir, args.split) for work_dir in args.runs]
     print(write_comparison(args.compare, runs, read(args.results), args.split), end="")
     print(f"page: {args.compare / 'comparison.html'}")

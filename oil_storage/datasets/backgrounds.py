@@ -40,7 +40,7 @@ class RandomBackground(BaseTransform):
         self.data_root, self.patterns, self.prob, self.scale = Path(data_root), patterns, prob, scale
         self.files = visible(self.data_root, *patterns)
         if prob and not self.files:
-            raise UserError(f"{data_root}: no image matches {', '.join(patterns)}; name a folder of tank-free images")
+            raise UserError(f"{data_root}: no image matches {', '.join(patterns)}; use a folder of tank-free images")
 
     @cached_property
     def images(self) -> list[NDArray[np.uint8]]:
@@ -48,7 +48,7 @@ class RandomBackground(BaseTransform):
         decoded = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in self.files]
         for path, image in zip(self.files, decoded, strict=True):
             if image is None:
-                raise UserError(f"{path}: not an image that can be decoded; remove it, or download it again")
+                raise UserError(f"{path}: cannot be decoded as an image; remove it, or copy it again")
         return [np.asarray(image, np.uint8) for image in decoded]
 
     @cache_randomness

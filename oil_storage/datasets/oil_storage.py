@@ -97,9 +97,8 @@ def check_prepared(data_root: Path, tiles: str) -> None:
         raise UserError(f"{data_root}: no prepared data (set OIL_STORAGE_DATA to use another folder);\n{remedy}")
     manifest = Manifest.load(data_root)
     if tiles not in manifest.tiles:
-        raise UserError(
-            f"{path}: no tiles of {tiles} (size_overlap), only {', '.join(sorted(manifest.tiles)) or 'none'};\n{remedy}"
-        )
+        present = ", ".join(sorted(manifest.tiles)) or "none"
+        raise UserError(f"{path}: no tiles of {tiles} (size_overlap); the folder has {present};\n{remedy}")
     split_of = {scene: split for split, scenes in manifest.split.items() for scene in scenes}
     check_no_leak(split_of, [pair.scenes for pair in manifest.same_ground], path)
 

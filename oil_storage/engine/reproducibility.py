@@ -91,7 +91,7 @@ class SeededSampler(Sampler[int]):
         dataset.__getitems__ = _SeededFetch(dataset)  # type: ignore[attr-defined]
 
     def __len__(self) -> int:
-        """Return the samples per epoch on this rank; for an endless stream, those of all ranks, as in mmengine."""
+        """Return the number of samples per epoch on this rank; on all ranks for an endless stream, as in mmengine."""
         return self.size if self.infinite else -(-self.size // self.world_size)
 
     def set_epoch(self, epoch: int) -> None:

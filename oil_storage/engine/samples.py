@@ -59,7 +59,7 @@ def read_samples(cfg: Config, split: str, seed: int) -> Iterator[Sample]:
     """
     settings = cfg.get(f"{split}_dataloader")
     if not settings:
-        raise UserError(f"{cfg.filename}: has no {split}_dataloader; name another split")
+        raise UserError(f"{cfg.filename}: has no {split}_dataloader; use another split")
     use_scope(cfg)
     settings = {**settings, "num_workers": 0, "persistent_workers": False, "prefetch_factor": None}
     loader = Runner.build_dataloader(settings, seed=seed)

@@ -59,7 +59,7 @@ def read_detections(path: Path, names: Mapping[int | str, str], images: Mapping[
     by_scene: dict[str, list[list[float]]] = defaultdict(list)
     for place, scene, box, score in rows:
         if not all(abs(value) <= LARGEST for value in box):
-            raise UserError(f"{place}: box {box} is not finite or too large; give pixels of the scene")
+            raise UserError(f"{place}: box {box} has values that are too large or not finite; give pixels of the scene")
         if box[2] <= box[0] or box[3] <= box[1]:
             raise UserError(f"{place}: box {box} has no area; the corners must be in the order xmin, ymin, xmax, ymax")
         if not 0 <= score <= 1:
@@ -86,7 +86,7 @@ def _from_csv(path: Path) -> Iterator[Row]:
 def _from_geojson(path: Path, images: Mapping[str, Path]) -> Iterator[Row]:
     files = visible(path, "*.geojson") if path.is_dir() else [path]
     if not files:
-        raise UserError(f"{path}: contains no *.geojson files; name another folder")
+        raise UserError(f"{path}: contains no *.geojson files; use another folder")
     for file in files:
         for place, box, score in geojson.read_scored(file, images.get(file.stem)):
             yield place, file.stem, box, score

@@ -62,7 +62,7 @@ def detect_scenes(
         UserError: the detector cannot be built, or the results cannot be written.
     """
     if html and (named := [scene for scene in scenes if scene.stem == Path(INDEX).stem]):
-        raise UserError(f"{named[0]}: its page would be {INDEX}, the list of scenes; rename the scene")
+        raise UserError(f"{named[0]}: its page would overwrite {INDEX}, the list of scenes; rename the scene")
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     cfg = load_config(config)
     request = _request(cfg, checkpoint, html, options)

@@ -1,8 +1,8 @@
 """Estimate the ground resolution of a scene from the detections at several magnifications.
 
-At the right magnification a detector is confident, and magnifications half an octave apart give the same boxes. At
-magnifications that are too small it detects little, at those that are too large many boxes with low scores. Tank-free
-scenes give no evidence for any magnification.
+At the correct magnification, a detector is confident, and magnifications half an octave apart give the same boxes. If
+the magnification is too small, the detector finds few boxes. If it is too large, the detector finds many boxes with low
+scores. Tank-free scenes give no evidence for any magnification.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +41,7 @@ Search = Callable[[NDArray[np.uint8], float], Detections]
 
 @dataclass(frozen=True)
 class Estimate:
-    """Estimated magnification, and the evidence for it in about the number of confident detections."""
+    """Estimated magnification, and the evidence for it: roughly a number of confident detections."""
 
     zoom: float
     evidence: float

@@ -182,7 +182,7 @@ class Site(BaseModel, frozen=True):
 class SceneSummary(BaseModel, frozen=True):
     """Summary of a scene; ``diameters_m`` or ``diameters_px`` has the number of tanks in each bin of diameters.
 
-    ``gsd_from`` is the source of ``gsd``; ``gsd_evidence`` is the evidence for an estimate, in about the number of
+    ``gsd_from`` is the source of ``gsd``; ``gsd_evidence`` is the evidence for an estimate, roughly a number of
     confident detections. ``magnification`` is along x and y.
     """
 
@@ -210,7 +210,7 @@ class SceneSummary(BaseModel, frozen=True):
     def resampling(self) -> list[str]:
         """How the scene was magnified for the detector; empty if it was not."""
         if self.gsd_from == "unknown" and self.gsd_evidence is not None:
-            return ["no sign of tanks at any ground resolution, so none are reported; --source-gsd METRES states it"]
+            return ["no sign of tanks at any ground resolution, so none are reported; set it with --source-gsd METRES"]
         if self.magnification == (1, 1):
             return []
         factors = " x ".join(f"{factor:.3g}" for factor in dict.fromkeys(self.magnification))

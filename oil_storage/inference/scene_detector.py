@@ -53,8 +53,8 @@ class SceneDetector:
         score_thr: lowest score of a detection; None uses the threshold in the checkpoint, which
             ``tools/test.py --split val`` chose.
         device: ``cpu`` or ``cuda``; None uses CUDA if it is available.
-        batch_size: number of tiles in a batch; None uses the config's on CUDA and one tile for two cores on a CPU,
-            where larger batches need more memory and save no time (docs/detection.md).
+        batch_size: number of tiles in a batch; None uses the config's on CUDA, and one tile for every two cores on a
+            CPU, where larger batches need more memory and save no time (docs/detection.md).
         tile: side of a tile in pixels; None uses the config's.
         overlap: overlap of neighbouring tiles in pixels, after magnification.
         gsd: ground resolution to which scenes are resampled, metres per pixel; None uses that of the training.
@@ -65,9 +65,10 @@ class SceneDetector:
         backend: ``torch`` or ``onnx``; a file with the suffix ``.onnx`` always runs in ONNX Runtime.
         fast: fold batch norms into convolutions, and drop low scores before NMS; if False, the detections equal those
             of ``tools/test.py`` to the last digit.
-        bands: see :class:`oil_storage.imagery.Reading`; None uses the bands of the training, ``()`` those that each
-            file declares.
-        stretch: see :class:`oil_storage.imagery.Reading`; None uses the stretch of the training, ``()`` the default.
+        bands: see :class:`oil_storage.imagery.Reading`; None uses the bands of the training, and ``()`` uses
+            the bands that each file declares.
+        stretch: see :class:`oil_storage.imagery.Reading`; None uses the stretch of the training, and ``()`` uses
+            the default.
 
     Attributes:
         threshold: lowest score of a detection.

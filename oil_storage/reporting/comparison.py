@@ -65,10 +65,10 @@ def experiments(runs: Sequence[ScoredRun]) -> list[Experiment]:
     """Group runs by experiment, the best scene F1 first.
 
     Raises:
-        UserError: a run is named twice, or the experiments were scored on different scenes or boxes.
+        UserError: a run is given twice, or the experiments were scored on different scenes or boxes.
     """
     if len({run.folder.resolve() for run in runs}) < len(runs):
-        raise UserError("a run is named twice; name each run once")
+        raise UserError("a run is given twice; give each run once")
     grouped: dict[tuple[str, ...], list[ScoredRun]] = {}
     for run in runs:
         grouped.setdefault(run.experiment, []).append(run)

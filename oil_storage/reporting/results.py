@@ -64,8 +64,8 @@ def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
         raise UserError(f"{checkpoint}: has no record of its training data; train again to record the run")
     if record.changes and record.cfg_options:  # a changed config file is visible to everyone
         raise UserError(
-            f"{path}: the test used other settings than the training: {record.changes[0]};\n"
-            f"{again} without --cfg-options"
+            f"{path}: the settings of the test differ from those of the training ({record.changes[0]}); {again} "
+            "without --cfg-options"
         )
     if record.data.sha256 != trained.data.sha256:
         raise UserError(
@@ -155,9 +155,8 @@ def markdown(known: Mapping[str, ConfigResults], columns: Sequence[str] = HEADER
             cells = dict(zip(HEADER, _cells(config, run), strict=True))
             by_data.setdefault(data, []).append([cells[column] for column in columns])
             if run.changes and columns == HEADER:
-                notes.append(
-                    f"`{config}` was tested with other settings than it was trained with: {'; '.join(run.changes)}.\n"
-                )
+                changes = "; ".join(run.changes)
+                notes.append(f"`{config}` was tested with settings that differ from training: {changes}.\n")
     if not by_data:
         raise UserError("no run is recorded; record one with tools/report.py WORK_DIR")
     tables = [markdown_table(columns, rows) for _, rows in sorted(by_data.items())]

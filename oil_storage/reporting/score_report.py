@@ -149,7 +149,7 @@ def write_report(
         scenes: matched scenes; see :func:`oil_storage.evaluation.matching.match_scenes`.
         figures: figures of these scenes; see :func:`oil_storage.evaluation.scene_score.score_scenes`.
         picture_of: function that finds pictures for the galleries.
-        reading: how the bands of these pictures become colours.
+        reading: how the bands of these pictures are converted to RGB.
     """
     threshold = figures.threshold or 0.0
     plots = score_plots.plots(curve(scenes), figures)

@@ -125,9 +125,7 @@ def read_run(folder: Path, split: str) -> ScoredRun:
             on the test split; or its data is missing or does not fit its figures and detections.
     """
     if not folder.is_dir():
-        raise UserError(
-            f"{folder}: no such folder; name the work dir of a tested run, or the output folder of tools/evaluate.py"
-        )
+        raise UserError(f"{folder}: no such folder; use the work dir of a tested run, or --out of tools/evaluate.py")
     if (folder / TRUTH).is_file() and not (folder / split / METRICS).is_file():
         return _read_evaluated(folder, split)
     path, again = folder / split / METRICS, f"run tools/test.py with --split {split} --work-dir {folder}"

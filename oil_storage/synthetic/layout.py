@@ -134,7 +134,7 @@ class Tank:
         return xmin, ymin, xmax, ymax
 
     def shows(self, size: int) -> bool:
-        """Return whether the tank gets a label: its centre and at least 4 x 4 px of its box are inside the scene."""
+        """Return whether the tank is labelled: its centre and at least 4 x 4 px of its box must be inside the scene."""
         xmin, ymin, xmax, ymax = self.box(size)
         return bool(((self.centre > 0) & (self.centre < size)).all() and min(xmax - xmin, ymax - ymin) >= 4)
 

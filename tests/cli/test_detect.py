@@ -193,7 +193,7 @@ def test_index_lists_all_scenes_of_the_folder_and_the_failed_ones(
     assert re.findall(r'href="(scene_[^"]*)"', (out / "index.html").read_text()) == links
     shutil.copy(images / "scene_0.jpg", tmp_path / "index.jpg")
     assert main([*model, str(tmp_path / "index.jpg"), *options]) == 2
-    assert "index.jpg: its page would be index.html, the list of scenes; rename the scene" in capsys.readouterr().err
+    assert "index.jpg: its page would overwrite index.html, the list of scenes; rename the" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -161,7 +161,7 @@ def test_output_folder_must_not_contain_the_inputs(
     detections = results(tmp_path, coco_results(scored_scenes()))
     before = sorted(path.name for path in tmp_path.iterdir())
     assert main([str(detections), str(truth), "--out", str(tmp_path)]) == 2
-    assert f"--out {tmp_path}: contains {detections}; name another folder" in capsys.readouterr().err
+    assert f"--out {tmp_path}: contains {detections}; use another folder" in capsys.readouterr().err
     source = write_raw_data(tmp_path / "raw")
     assert main([str(detections), str(source), "--out", str(source / "images")]) == 2
     assert "use a folder elsewhere" in capsys.readouterr().err
@@ -182,7 +182,7 @@ def test_unusable_ground_truth_is_refused_in_one_line(
         ),
         (
             [str(detections), str(prepared)],
-            f"is a prepared folder; name one of its splits, e.g. {prepared}/scenes/val.json",
+            f"is a prepared folder; use one of its splits, e.g. {prepared}/scenes/val.json",
         ),
         ([str(detections), str(tmp_path / "none")], "none: no such file or folder"),
         ([str(tmp_path / "nothing"), str(truth)], "nothing: no such file or folder"),

@@ -33,7 +33,7 @@ def test_missing_data_is_refused_with_the_prepare_command(tmp_path: Path) -> Non
 
 
 def test_a_missing_tile_set_is_refused(prepared: Path) -> None:
-    with pytest.raises(UserError, match=r"no tiles of 1280_0 .* only 64_16(.|\n)*--tile 1280 --overlap 0"):
+    with pytest.raises(UserError, match=r"no tiles of 1280_0 .* the folder has 64_16(.|\n)*--tile 1280 --overlap 0"):
         OilStorageDataset(str(prepared), "train", 1280, 0)
 
 

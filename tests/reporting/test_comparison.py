@@ -172,7 +172,7 @@ def test_comparison_includes_detections_of_other_tools(tmp_path: Path, capsys: p
 def test_comparison_refuses_a_run_that_is_named_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path, "a", scored_scenes((9, 5)))
     assert main([str(run), str(run), "--compare", str(tmp_path / "out")]) == 2
-    assert "named twice" in capsys.readouterr().err
+    assert "given twice" in capsys.readouterr().err
 
 
 def test_row_shows_costs_if_they_are_measured(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_row_shows_costs_if_they_are_measured(tmp_path: Path) -> None:
         (lambda run: change(run, scenes={**SCENES, "intervals": {"ap": [1]}}), "metrics.json: scenes.intervals.ap: "),
         (
             lambda run: shutil.rmtree(run),
-            "no such folder; name the work dir of a tested run, or the output folder of tools/evaluate.py",
+            "no such folder; use the work dir of a tested run, or --out of tools/evaluate.py",
         ),
         (
             lambda run: (run / "val" / "detections.json").write_text('{"images": [], "annotations": []}'),
@@ -226,7 +226,7 @@ def test_comparison_and_evaluation_do_not_overwrite_a_score(tmp_path: Path, caps
     run = write_run(tmp_path, "a", scored_scenes((9, 5)))
     before = sorted(path.name for path in (run / "val").iterdir())
     assert main([str(run), "--compare", str(run / "val")]) == 2
-    assert "contains the score of a run; name another folder" in capsys.readouterr().err
+    assert "contains the score of a run; use another folder" in capsys.readouterr().err
     truth = next(tmp_path.glob("data_*")) / "scenes" / "val.json"
     detections = tmp_path / "found.json"
     detections.write_text((run / "val" / "detections.json").read_text())

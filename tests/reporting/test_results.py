@@ -182,7 +182,7 @@ def test_runs_with_and_without_tta_are_kept_apart() -> None:
 def test_changed_config_is_recorded_with_a_note(tmp_path: Path) -> None:
     change = "model.test_cfg.vote_iou was None, would be 0.6"
     config, run = measured(write_run(tmp_path, changes=[change]), "val")
-    assert f"`toy` was tested with other settings than it was trained with: {change}." in table(config, run, run)
+    assert f"`toy` was tested with settings that differ from training: {change}." in table(config, run, run)
     assert table(config, run, run).count(change) == 1
 
 

@@ -65,7 +65,7 @@ SURE = 30
 
 
 class Answer(StrEnum):
-    """Answer to whether the boxes match the objects."""
+    """Answer to the question whether the boxes match the objects."""
 
     YES = "yes"
     NO = "no"
