@@ -55,6 +55,17 @@ class SceneFigures(Stored):
     errors: dict[str, int]
 
 
+FALSE_ALARM_RATES = (100, 10, 1)
+"""False alarms per 100 square kilometres for which a score threshold is chosen."""
+
+
+class OperatingPoint(Stored):
+    """Score threshold for a number of false alarms per area, and the recall at this threshold."""
+
+    threshold: float
+    recall: Figure
+
+
 class Figures(Stored):
     """Metrics of detections in whole scenes.
 
@@ -69,6 +80,8 @@ class Figures(Stored):
         count_mae: mean absolute error of the number of detections per scene.
         count_bias: mean error of the number of detections per scene; positive if there are too many.
         count_r2: coefficient of determination of the number of detections per scene.
+        false_alarm_rate: false alarms per 100 square kilometres; None if the ground resolution is not known.
+        false_alarms: operating points by false alarms per 100 square kilometres; they do not depend on ``threshold``.
         intervals: 95 % confidence intervals of ``ap``, ``ap50`` and ``f1``.
         errors_by_size: number of errors by size bin and type.
     """
@@ -101,6 +114,8 @@ class Figures(Stored):
     diameter_bias_px: Figure = None
     centre_m: Figure = None
     diameter_m: Figure = None
+    false_alarm_rate: Figure = None
+    false_alarms: dict[str, OperatingPoint] = {}
     intervals: dict[str, Interval] = {}
     errors_by_size: dict[str, dict[str, int]] = {}
     scenes: dict[str, SceneFigures] = {}

@@ -27,11 +27,14 @@ class ChosenThreshold:
         threshold: detections with lower scores are discarded.
         f1: F1 at the threshold.
         data: SHA-256 of the data on which the threshold was chosen.
+        false_alarms: thresholds for numbers of false alarms per 100 square kilometres; empty if the ground resolution
+            of the data is not known.
     """
 
     threshold: Share
     f1: Share
     data: str
+    false_alarms: dict[str, Share] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,11 @@ class Checkpoint:
         """Return the stored score threshold without or with test-time augmentation; None if there is none."""
         chosen = self.meta.score_threshold_tta if tta else self.meta.score_threshold
         return None if chosen is None else chosen.threshold
+
+    def false_alarm_thresholds(self, tta: bool = False) -> dict[str, float]:
+        """Return the stored score thresholds by false alarms per 100 square kilometres."""
+        chosen = self.meta.score_threshold_tta if tta else self.meta.score_threshold
+        return {} if chosen is None else chosen.false_alarms
 
     def trained_settings(self) -> Settings:
         """Return the config of the training; raise UserError if the checkpoint does not contain one."""

@@ -18,6 +18,7 @@ from oil_storage.cli.arguments import (
 )
 from oil_storage.cli.command import choose_device, hide_warnings, is_first_process, run
 from oil_storage.errors import UserError
+from oil_storage.figures import FALSE_ALARM_RATES
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("scenes", nargs="+", metavar="SCENE", help=scenes)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument("--score-thr", type=share, metavar="SCORE", help="lowest score (default: the checkpoint's)")
+    false_alarms = "use the threshold for so many false alarms per 100 km2 of the val scenes"
+    parser.add_argument("--false-alarms", type=int, choices=FALSE_ALARM_RATES, help=false_alarms)
     add_device(parser)
     batch_size = "tiles in a batch (default: the config's on CUDA, one per two cores on a CPU)"
     parser.add_argument("--batch-size", type=count, metavar="N", help=batch_size)
@@ -67,7 +70,7 @@ def detect(args: argparse.Namespace) -> int:
     choose_device(args.device)
     hide_warnings()
     names = (
-        *("score_thr", "batch_size", "tile", "overlap", "gsd", "source_gsd", "scale"),
+        *("score_thr", "false_alarms", "batch_size", "tile", "overlap", "gsd", "source_gsd", "scale"),
         *("tta", "backend", "bands", "stretch"),
     )
     options = {name: getattr(args, name) for name in names}

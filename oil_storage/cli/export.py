@@ -60,6 +60,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
         "config": args.config.stem,
         "checkpoint_sha256": sha256(args.checkpoint),
         "score_threshold": checkpoint.threshold(),
+        "false_alarms": checkpoint.false_alarm_thresholds(),
         "reading": checkpoint.reading,
         "gsd": checkpoint.meta.trained.gsd if checkpoint.meta.trained else None,
     }

@@ -127,7 +127,8 @@ def evaluate_checkpoint(
     data = Manifest.load(data_root).identity
     if split == "val" and threshold is not None and not (changes or is_published):
         try:
-            store_threshold(path, ChosenThreshold(threshold, figures.f1 or 0.0, data.sha256), tta)
+            rates = {rate: point.threshold for rate, point in figures.false_alarms.items()}
+            store_threshold(path, ChosenThreshold(threshold, figures.f1 or 0.0, data.sha256, rates), tta)
         except UserError as error:  # the metrics are still valid
             logger.warning(str(error))
     ann_file = Path(scene_metric.dataset_meta["ground_truth"]["tiles"])

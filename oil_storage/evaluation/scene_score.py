@@ -10,6 +10,7 @@ from oil_storage.evaluation.counting import count_errors, geometry_errors
 from oil_storage.evaluation.curves import at_threshold, voc_ap
 from oil_storage.evaluation.dense_coco import results_of
 from oil_storage.evaluation.errors import Errors, Kind, classify, count_by_size, lost_ap50
+from oil_storage.evaluation.false_alarms import false_alarm_rate, operating_points
 from oil_storage.evaluation.matching import Matched, SceneResult
 from oil_storage.evaluation.uncertainty import intervals
 from oil_storage.figures import Figures, SceneFigures
@@ -67,6 +68,7 @@ def score_scenes(scenes: Sequence[Matched], threshold: float | None) -> Figures:
         "voc_ap_11": eleven,
         "voc_ap": all_points,
         "lost_ap50": {str(kind): gained for kind, gained in lost_ap50(scenes).items()},
+        "false_alarms": operating_points(scenes),
     }
     if threshold is not None:
         errors = [classify(scene, threshold) for scene in scenes]
@@ -74,6 +76,7 @@ def score_scenes(scenes: Sequence[Matched], threshold: float | None) -> Figures:
             **asdict(at_threshold(scenes, threshold)),
             **count_errors(scenes, threshold),
             **geometry_errors(scenes, threshold),
+            "false_alarm_rate": false_alarm_rate(scenes, threshold),
             "intervals": intervals([(scenes, threshold)]),
             "errors_by_size": count_by_size(scenes, errors),
             "scenes": {

@@ -4,7 +4,7 @@ import json
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,6 +75,8 @@ class Metadata:
         config: name of the config.
         checkpoint_sha256: SHA-256 of the exported checkpoint.
         score_threshold: threshold chosen on the val split; None if none was chosen.
+        false_alarms: thresholds by false alarms per 100 square kilometres; see
+            :class:`oil_storage.checkpoints.checkpoint.ChosenThreshold`.
         reading: bands and stretch of the training.
         gsd: ground resolution of the training, metres per pixel; None if it is not known.
     """
@@ -87,6 +89,7 @@ class Metadata:
     config: str = ""
     checkpoint_sha256: str = ""
     score_threshold: Share | None = None
+    false_alarms: dict[str, Share] = field(default_factory=dict)
     reading: Reading = DEFAULT_READING
     gsd: PositiveFloat | None = None
 

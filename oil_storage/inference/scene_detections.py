@@ -148,6 +148,7 @@ class MadeBy(BaseModel, frozen=True):
     config_sha256: str
     checkpoint_sha256: str
     score_threshold: float | None = None
+    false_alarms: int | None = None
     tile: int
     overlap: int
     gsd: float | None = None

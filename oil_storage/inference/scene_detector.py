@@ -52,6 +52,8 @@ class SceneDetector:
         checkpoint: checkpoint of ``tools/train.py``, safetensors weights, or ONNX file of ``tools/export.py``.
         score_thr: lowest score of a detection; None uses the threshold in the checkpoint, which
             ``tools/test.py --split val`` chose.
+        false_alarms: 100, 10 or 1: use the threshold for this number of false alarms per 100 square kilometres of the
+            val scenes.
         device: ``cpu`` or ``cuda``; None uses CUDA if it is available.
         batch_size: number of tiles in a batch; None uses the config's on CUDA, and one tile for every two cores on a
             CPU, where larger batches need more memory and save no time (docs/detection.md).
@@ -85,6 +87,7 @@ class SceneDetector:
         checkpoint: str | Path,
         *,
         score_thr: float | None = None,
+        false_alarms: int | None = None,
         device: str | None = None,
         batch_size: int | None = None,
         tile: int | None = None,
@@ -111,6 +114,7 @@ class SceneDetector:
         if is_onnx:
             self.model: Any = OnnxModel(checkpoint, self.device)
             about = self.model.about
+            thresholds = about.false_alarms
             self.made_with, stored_threshold, trained_reading = about.config, about.score_threshold, about.reading
             trained_gsd = about.gsd
             name = Path(cfg.filename or "").stem
@@ -118,9 +122,14 @@ class SceneDetector:
                 raise UserError(f"{checkpoint}: was exported with {self.made_with}, not {name}; give that config")
         else:
             loaded = Checkpoint.read(checkpoint)
-            trained = loaded.meta.trained
+            trained, thresholds = loaded.meta.trained, loaded.false_alarm_thresholds(tta)
             self.made_with, trained_gsd = (trained.config, trained.gsd) if trained else (None, None)
             stored_threshold, trained_reading = loaded.threshold(tta), loaded.reading
+        if false_alarms is not None and (stored_threshold := thresholds.get(str(false_alarms))) is None:
+            raise UserError(
+                f"{checkpoint}: has no threshold for {false_alarms} false alarms per 100 km2; give --score-thr, or run "
+                "tools/test.py --split val on data whose ground resolution is known"
+            )
         threshold = stored_threshold if score_thr is None else score_thr
         if threshold is None:
             flag = " --tta" if tta else ""

@@ -27,6 +27,7 @@ SCORES = (
 )
 """Columns of the figures of whole scenes."""
 RUNS = (
+    *("false alarms per 100 km²", "recall at 10 of them"),
     *("runs", "seeds", "first weights", "tiles", "tile AP", "iterations", "training, min", "M parameters"),
     *("s per tile", "hardware"),
 )
@@ -110,6 +111,8 @@ def _row(experiment: Experiment, best: Experiment, known: Mapping[str, ConfigRes
         experiment.name,
         *figures,
         _each(f"{run.figures.threshold:.3f}{', chosen here' if run.chosen_here else ''}" for run in runs),
+        f"{mean(rates):.1f}" if (rates := experiment.values("false_alarm_rate")) else DASH,
+        _mean_and_spread([point.recall or 0.0 for run in runs if (point := run.figures.false_alarms.get("10"))]),
         ", ".join(str(run.folder) for run in runs),
         _each(by.seed for by in trained),
         _each(by.initialised for by in trained),

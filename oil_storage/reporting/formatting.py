@@ -56,7 +56,19 @@ def scene_table(figures: Figures) -> str:
             *lines,
             f"score threshold {figures.threshold:.3f}; count error per scene: MAE {shown(figures.count_mae, 1)}, "
             f"bias {figures.count_bias or 0:+.1f}",
+            *_false_alarms(figures),
             f"right detections: centre error {shown(figures.centre_px, 1)} px, "
             f"diameter error {shown(figures.diameter_px, 1)} px",
         ]
     )
+
+
+def _false_alarms(figures: Figures) -> list[str]:
+    """Describe false alarms per area in one line; no line if the ground resolution is not known."""
+    if figures.false_alarm_rate is None:
+        return []
+    points = ", ".join(
+        f"{rate} (threshold {point.threshold:.3f}, recall {shown(point.recall)})"
+        for rate, point in figures.false_alarms.items()
+    )
+    return [f"false alarms per 100 km2: {figures.false_alarm_rate:.1f}; at other thresholds: {points}"]

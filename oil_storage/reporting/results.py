@@ -28,6 +28,7 @@ BRIEF = ("config", "data", "split", "seed", "AP", "AP50", "F1", "training")
 RECORDED = {
     *("ap", "ap50", "ap75", "ar", "voc_ap", "threshold", "precision", "recall", "f1", "count_mae", "count_bias"),
     *("count_r2", "iou", "centre_px", "diameter_px", "intervals", "lost_ap50"),
+    *("false_alarm_rate", "false_alarms"),
 }
 """Figures of whole scenes that results files contain."""
 

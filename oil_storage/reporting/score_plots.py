@@ -1,6 +1,10 @@
 """Plots of a score: curves, AP and errors by size, and counts."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from oil_storage.evaluation.curves import Curve
 from oil_storage.evaluation.dense_coco import BINS
@@ -11,11 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, PALE, SAND, RED, GREY = "#4a6fa5", "#8aa6c8", "#c8b08a", "#b03a2e", "#999999"
+Response = tuple[NDArray[np.float64], NDArray[np.float64]]
 SIZE = (4.6, 3.4)
 """Size of a figure in inches."""
 TITLES = {
     "precision_recall": "Precision and recall",
     "f1": "Scores at each threshold",
+    "free_response": "Recall and false alarms",
     "ap_by_size": "AP by size of the tanks",
     "errors_by_size": "Errors by size of the tanks",
     "counts": "Detections and tanks per scene",
@@ -24,15 +30,23 @@ TITLES = {
 BIN_LABELS = ("< 8", "8-16", "16-32", "32-64", "64 +")
 
 
-def plots(curve: Curve, figures: Figures) -> "dict[str, Figure]":
+def plots(curve: Curve, figures: Figures, response: Response | None = None) -> "dict[str, Figure]":
     """Plot the curve and the figures of a score.
 
+    Args:
+        curve: precision and recall at all thresholds.
+        figures: figures of whole scenes.
+        response: result of :func:`oil_storage.evaluation.false_alarms.free_response`.
+
     Returns:
-        dict: plots by name. Without a score threshold there are no plots of errors and counts.
+        dict: plots by name. Without a score threshold there are no plots of errors and counts, without a response there
+        is no plot of false alarms.
     """
     from matplotlib.figure import Figure
 
     plotters = {"precision_recall": _precision_recall, "f1": _f1, "ap_by_size": _ap_by_size}
+    if response is not None:
+        plotters["free_response"] = partial(_free_response, response=response)
     if figures.scenes:
         plotters |= {"errors_by_size": _errors_by_size, "counts": _counts}
     drawn = {}
@@ -61,6 +75,17 @@ def _f1(axes: Any, curve: Curve, figures: Figures) -> None:
         axes.axvline(figures.threshold, color=RED, linewidth=1)
     axes.set(xlabel="score threshold", xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(loc="lower center")
+
+
+def _free_response(axes: Any, curve: Curve, figures: Figures, response: Response) -> None:
+    """Plot recall over false alarms per area, and mark the score threshold."""
+    alarms, recall = response
+    axes.plot(np.maximum(alarms, 0.1), recall, color=BLUE)
+    if figures.false_alarm_rate is not None and figures.recall is not None:
+        label = f"score threshold {figures.threshold:.3f}"
+        axes.plot(max(figures.false_alarm_rate, 0.1), figures.recall, "o", color=RED, label=label)
+        axes.legend(loc="lower right")
+    axes.set(xlabel="false alarms per 100 km²", ylabel="recall", xscale="log", ylim=(0, 1.02))
 
 
 def _ap_by_size(axes: Any, curve: Curve, figures: Figures) -> None:

@@ -13,6 +13,7 @@ from oil_storage.drawing import Crop, contact_sheet, jpeg
 from oil_storage.evaluation.curves import curve
 from oil_storage.evaluation.detections_file import CSV_COLUMNS
 from oil_storage.evaluation.errors import Kind, classify
+from oil_storage.evaluation.false_alarms import free_response
 from oil_storage.evaluation.matching import Matched
 from oil_storage.figures import Figures
 from oil_storage.files import write_bytes, write_text
@@ -28,6 +29,7 @@ ROWS = {
     "precision": "precision",
     "recall": "recall",
     "score threshold": "threshold",
+    "false alarms per 100 km2": "false_alarm_rate",
     "AP": "ap",
     "AP50": "ap50",
     "AP75": "ap75",
@@ -152,7 +154,7 @@ def write_report(
         reading: how the bands of these pictures are converted to RGB.
     """
     threshold = figures.threshold or 0.0
-    plots = score_plots.plots(curve(scenes), figures)
+    plots = score_plots.plots(curve(scenes), figures, free_response(scenes))
     for name, figure in plots.items():
         write_bytes(folder / f"{name}.png", png(figure))
     false = false_positives(scenes, threshold)

@@ -237,4 +237,4 @@ def test_comparison_and_evaluation_do_not_overwrite_a_score(tmp_path: Path, caps
 
 def test_comparison_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--compare", str(tmp_path / "out")]) == 2
-    assert "name the runs to compare" in capsys.readouterr().err
+    assert "list the runs to compare" in capsys.readouterr().err

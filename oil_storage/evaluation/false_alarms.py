@@ -1,0 +1,68 @@
+"""Recall against false alarms per ground area (free-response curve, FROC).
+
+Precision depends on how many tanks a scene has. The number of false alarms per area does not, so it predicts the
+result of a search over ground that is mostly without tanks.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage.evaluation.matching import Matched
+from oil_storage.figures import FALSE_ALARM_RATES, OperatingPoint
+
+AREA = 100.0
+"""Reference area in square kilometres."""
+
+
+def ground_area(scenes: Sequence[Matched]) -> float | None:
+    """Return the ground area of scenes in square kilometres; None if the resolution of one is not known."""
+    areas = [
+        result.width * result.height * result.gsd**2 / 1e6
+        for result in (scene.result for scene in scenes)
+        if result.gsd is not None
+    ]
+    return sum(areas) if scenes and len(areas) == len(scenes) else None
+
+
+def false_alarm_rate(scenes: Sequence[Matched], threshold: float) -> float | None:
+    """Return the false alarms per :data:`AREA` at a score threshold; None if the area is not known."""
+    area = ground_area(scenes)
+    alarms = sum(int((~scene.right & (scene.scores >= threshold)).sum()) for scene in scenes)
+    return None if area is None else alarms * AREA / area
+
+
+def operating_points(scenes: Sequence[Matched]) -> dict[str, OperatingPoint]:
+    """Find the lowest score threshold for each of ``FALSE_ALARM_RATES``; empty if the area is not known.
+
+    Returns:
+        dict: operating points by rate.
+    """
+    area = ground_area(scenes)
+    if area is None:
+        return {}
+    alarms = np.sort(np.concatenate([scene.scores[~scene.right] for scene in scenes]))[::-1]
+    points = {}
+    for rate in FALSE_ALARM_RATES:
+        allowed = math.floor(rate * area / AREA)
+        threshold = float(np.nextafter(alarms[allowed], np.float32(2))) if allowed < len(alarms) else 0.0
+        points[str(rate)] = OperatingPoint(threshold=threshold, recall=_recall(scenes, threshold))
+    return points
+
+
+def free_response(scenes: Sequence[Matched]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return false alarms per :data:`AREA` and recall, each ``(K,)``, at all thresholds; None without an area."""
+    area, objects = ground_area(scenes), sum(len(scene.result.truth) for scene in scenes)
+    if area is None or not objects:
+        return None
+    scores = np.concatenate([scene.scores for scene in scenes])
+    right = np.concatenate([scene.right for scene in scenes])[np.argsort(-scores, kind="stable")]
+    return np.cumsum(~right) * AREA / area, np.cumsum(right) / objects
+
+
+def _recall(scenes: Sequence[Matched], threshold: float) -> float:
+    objects = sum(len(scene.result.truth) for scene in scenes)
+    found = sum(int((scene.right & (scene.scores >= threshold)).sum()) for scene in scenes)
+    return found / objects if objects else float("nan")
