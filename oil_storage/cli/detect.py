@@ -18,7 +18,6 @@ from oil_storage.cli.arguments import (
 )
 from oil_storage.cli.command import choose_device, hide_warnings, is_first_process, run
 from oil_storage.errors import UserError
-from oil_storage.figures import FALSE_ALARM_RATES
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument("--score-thr", type=share, metavar="SCORE", help="lowest score (default: the checkpoint's)")
     false_alarms = "use the threshold for so many false alarms per 100 km2 of the val scenes"
-    parser.add_argument("--false-alarms", type=int, choices=FALSE_ALARM_RATES, help=false_alarms)
+    parser.add_argument("--false-alarms", type=int, choices=(100, 10, 1), help=false_alarms)
     add_device(parser)
     batch_size = "tiles in a batch (default: the config's on CUDA, one per two cores on a CPU)"
     parser.add_argument("--batch-size", type=count, metavar="N", help=batch_size)

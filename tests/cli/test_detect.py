@@ -357,7 +357,7 @@ def test_scenes_can_be_files_folders_patterns_and_lists(tmp_path: Path) -> None:
         ([str(tmp_path / "empty.txt")], r"empty\.txt: the list is empty"),
         ([str(tmp_path / "latin.txt")], r"latin\.txt: not UTF-8 text"),
         ([str(tmp_path / "*.gif")], "no file, folder or pattern matches; check the path"),
-        ([str(tmp_path / "nothing")], "no such file or folder"),
+        ([str(tmp_path / "nothing")], "no file, folder or pattern matches"),
     ):
         with pytest.raises(UserError, match=message):
             find_scenes(named)

@@ -87,7 +87,7 @@ def test_untested_run_is_refused(tmp_path: Path) -> None:
                 "changes": ["model.test_cfg.score_thr was 0.01, would be 0.5"],
                 "cfg_options": ["model.test_cfg.score_thr=0.5"],
             },
-            r"was 0\.01, would be 0\.5;\nrun tools/test",
+            r"was 0\.01, would be 0\.5",
         ),
         ({"data": OTHER_SPLIT}, r"other prepared data \(split seed 1\) than the training \(split seed 0\)"),
         (
