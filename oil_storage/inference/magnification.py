@@ -39,11 +39,6 @@ class Magnification:
         return None if self.resolution is None else float(np.mean(self.resolution))
 
     @property
-    def is_hopeless(self) -> bool:
-        """Whether an estimate was tried and no ground resolution has evidence."""
-        return self.origin == "unknown" and self.evidence is not None
-
-    @property
     def corners(self) -> NDArray[np.float64]:
         """Factors ``(4,)`` that magnify a box or window, xyxy."""
         return np.array([*self.zoom, *self.zoom])

@@ -17,17 +17,16 @@ from oil_storage.merging import Detections
 
 ZOOMS = tuple(2.0 ** (step / 2) for step in range(-8, 4))
 """Magnifications in ascending order, half an octave apart."""
-WHOLE, WINDOW = 1280, 640
-"""Longest side of a scene that is searched whole, and side of the window that is searched otherwise; pixels after
-magnification."""
+SMALL, GAP = 0.475, 0.05
+"""Longest side of magnified scenes that share an image, and the distance between them, as shares of its side."""
 FAINT = 0.7
 """Share of the score threshold below which detections are ignored."""
 REQUIRED = 0.6
 """Score times agreement at which a detection is neither for nor against a magnification."""
 MOST_AGAINST = 0.3
 """Largest evidence of one detection against a magnification."""
-CLEAR, CLEAR_TOGETHER = 0.5, 2.0
-"""Least evidence of a scene, and of the scenes of a folder together, for an estimate."""
+CLEAR = 2.0
+"""Least evidence for an estimate, of a scene or of the scenes of a folder together."""
 BOUNDS, BOUNDS_TOGETHER = (-5.0, 8.0), (-3.0, 5.0)
 """Limits of the evidence of one scene, alone and as a member of its folder."""
 NEIGHBOURS = 1.0
@@ -35,8 +34,8 @@ NEIGHBOURS = 1.0
 LEAN = 0.35
 """Octaves by which the evidence prefers magnifications that are too large."""
 
-Search = Callable[[NDArray[np.uint8], float], Detections]
-"""Function that detects in an array at a magnification; boxes are in pixels of the array."""
+Search = Callable[[NDArray[np.uint8]], Detections]
+"""Function that detects in an RGB array ``(side, side, 3)``; boxes are in pixels of the array."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,20 @@ class Estimate:
     evidence: float
 
 
-def evidence(image: SceneImage, search: Search, threshold: float) -> NDArray[np.float64]:
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """Magnified part of a scene.
+
+    Attributes:
+        region: part of the scene, ``(4,)`` xyxy in pixels of the scene.
+        pixels: magnified pixels, ``(H, W, 3)`` RGB.
+    """
+
+    region: NDArray[np.int64]
+    pixels: NDArray[np.uint8]
+
+
+def evidence(image: SceneImage, search: Search, threshold: float, side: int) -> NDArray[np.float64]:
     """Measure the evidence for each of :data:`ZOOMS`; 0 for those that need not be searched.
 
     The search begins with the smallest magnification. A scene that becomes too large is replaced by the window with the
@@ -57,30 +69,66 @@ def evidence(image: SceneImage, search: Search, threshold: float) -> NDArray[np.
         image: opened scene.
         search: detector.
         threshold: score threshold of the detector.
+        side: side of the arrays that are searched. All have this size, because a new size is slow at first.
     """
+    overview = image.reduced(side)
     region = np.array([0, 0, image.width, image.height])
-    overview = image.reduced(WHOLE)
-    levels: list[Detections] = []
+    longest = int(region[2:].max())
+    small = [zoom for zoom in ZOOMS if longest * zoom <= SMALL * side]
+    patches = [Patch(region, _resized(overview, region, zoom, side)) for zoom in small]
+    levels = [_above(level, FAINT * threshold) for level in _search_all(patches, search, side)]
     values = np.zeros(len(ZOOMS))
-    for step, zoom in enumerate(ZOOMS):
-        whole = (region == (0, 0, image.width, image.height)).all()
-        if (region[2:] - region[:2]).max() * zoom > (WHOLE if whole else WINDOW):
-            region = _densest(region, round(WINDOW / zoom), levels[-1] if levels else None)
-            whole = False
-        pixels = overview if whole else image.read(region)
-        factor = (region[2] - region[0]) / pixels.shape[1]
-        if zoom * factor < 1:
-            pixels = _shrunk(pixels, zoom * factor)
-            factor = (region[2] - region[0]) / pixels.shape[1]
-        boxes, scores = search(pixels, zoom * factor)
-        is_counted = scores >= FAINT * threshold
-        corner = np.tile(region[:2], 2)
-        levels.append(Detections((boxes[is_counted] * factor + corner).astype(np.float32), scores[is_counted]))
+    for step in range(len(small), len(ZOOMS)):
+        zoom = ZOOMS[step]
+        if (region[2:] - region[:2]).max() * zoom > side:
+            region = _densest(region, round(side / zoom), levels[-1] if levels else None)
+        is_whole = longest * zoom <= side
+        patch = Patch(region, _resized(overview if is_whole else image.read(region), region, zoom, side))
+        levels += [_above(level, FAINT * threshold) for level in _search_all([patch], search, side)]
         values[: step + 1] = list(_support([_inside(level, region) for level in levels]))
         best = int(values[: step + 1].argmax())
         if values[best] >= CLEAR and step >= best + 2:
             break
     return values
+
+
+def _resized(pixels: NDArray[np.uint8], region: NDArray[np.int64], zoom: float, most: int) -> NDArray[np.uint8]:
+    """Resize the pixels of a region to its size at a magnification, at most ``most``."""
+    width, height = np.clip(((region[2:] - region[:2]) * zoom).round(), 1, most).astype(int).tolist()
+    interpolation = cv2.INTER_AREA if width < pixels.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
+
+
+def _search_all(patches: Sequence[Patch], search: Search, side: int) -> list[Detections]:
+    """Detect in patches that fit into one image together; boxes are in pixels of the scene."""
+    if not patches:
+        return []
+    canvas = np.zeros((side, side, 3), np.uint8)
+    x = y = row = 0
+    gap = round(GAP * side)
+    corners = []
+    for patch in reversed(patches):  # the largest first
+        height, width = patch.pixels.shape[:2]
+        if x + width > side:
+            x, y, row = 0, y + row + gap, 0
+        canvas[y : y + height, x : x + width] = patch.pixels
+        corners.append((x, y))
+        x, row = x + width + gap, max(row, height)
+    boxes, scores = search(canvas)
+    found = []
+    for patch, corner in zip(patches, reversed(corners), strict=True):
+        size = np.array(patch.pixels.shape[1::-1])
+        own = boxes - np.tile(corner, 2)
+        is_own = (own[:, :2] >= -1).all(axis=1) & (own[:, 2:] <= size + 1).all(axis=1)
+        scale = (patch.region[2:] - patch.region[:2]) / size
+        scene = own[is_own] * np.tile(scale, 2) + np.tile(patch.region[:2], 2)
+        found.append(Detections(scene.astype(np.float32), scores[is_own]))
+    return found
+
+
+def _above(detections: Detections, threshold: float) -> Detections:
+    is_kept = detections.scores >= threshold
+    return Detections(detections.boxes[is_kept], detections.scores[is_kept])
 
 
 def choose(own: NDArray[np.float64], folder: Sequence[NDArray[np.float64]]) -> Estimate | None:
@@ -95,7 +143,7 @@ def choose(own: NDArray[np.float64], folder: Sequence[NDArray[np.float64]]) -> E
     )
     if own.max() >= CLEAR:
         total = np.clip(own, *BOUNDS) + NEIGHBOURS * together / max(1, len(folder))
-    elif together.max() >= CLEAR_TOGETHER:
+    elif together.max() >= CLEAR:
         total = together
     else:
         return None
@@ -124,11 +172,6 @@ def _densest(region: NDArray[np.int64], side: int, detections: Detections | None
     size = np.minimum(side, region[2:] - region[:2])
     corner = np.clip((centre - size / 2).round(), region[:2], region[2:] - size).astype(np.int64)
     return np.concatenate([corner, corner + size])
-
-
-def _shrunk(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    size = max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _inside(level: Detections, region: NDArray[np.int64]) -> Detections:

@@ -211,7 +211,7 @@ class SceneSummary(BaseModel, frozen=True):
     def resampling(self) -> list[str]:
         """How the scene was magnified for the detector; empty if it was not."""
         if self.gsd_from == "unknown" and self.gsd_evidence is not None:
-            return ["no sign of tanks at any ground resolution, so none are reported; set it with --source-gsd METRES"]
+            return ["unknown ground resolution, so the scene was not resampled; set it with --source-gsd METRES"]
         if self.magnification == (1, 1):
             return []
         factors = " x ".join(f"{factor:.3g}" for factor in dict.fromkeys(self.magnification))

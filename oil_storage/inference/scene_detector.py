@@ -25,7 +25,7 @@ from oil_storage.engine.channels_last import to_channels_last
 from oil_storage.engine.runner import use_scope
 from oil_storage.engine.tta import use_tta
 from oil_storage.errors import UserError
-from oil_storage.imagery import ArrayImage, Reading, SceneImage, open_scene
+from oil_storage.imagery import Reading, SceneImage, open_scene
 from oil_storage.inference.magnification import Magnification, magnification_of
 from oil_storage.inference.onnx_detector import OnnxModel
 from oil_storage.inference.output_folder import OVERLAP
@@ -216,7 +216,7 @@ class SceneDetector:
         return Magnification((estimate.zoom,) * 2, (metres, metres), "estimated", estimate.evidence)
 
     def _evidence(self, image: SceneImage) -> NDArray[np.float64]:
-        return evidence(image, self._search, self.threshold)
+        return evidence(image, self._search, self.threshold, self.reader.tile)
 
     def _folder_evidence(self, source: Source) -> dict[Path, NDArray[np.float64]]:
         """Return the evidence of a sample of the scenes in the same folder whose ground resolution is not known."""
@@ -233,14 +233,12 @@ class SceneDetector:
                         values[path] = self._evidence(image)
         return self._samples[source.parent]
 
-    def _search(self, pixels: NDArray[np.uint8], zoom: float) -> Detections:
-        """Detect in an array at a magnification; boxes are in pixels of the array."""
-        image, magnification = ArrayImage(pixels), Magnification((zoom, zoom))
-        batches = list(self.reader.batches(image, magnification))
-        windows = [window for batch in batches for window in batch.windows]
-        tiles = [detections for batch in batches for detections in self._predict(batch)]
-        boxes, scores = merge_tiles(np.array(windows), tiles, image.width * zoom, image.height * zoom)
-        return Detections((boxes / magnification.corners).astype(np.float32), scores)
+    def _search(self, pixels: NDArray[np.uint8]) -> Detections:
+        """Detect in an array that is a tile; boxes are in its pixels."""
+        height, width = pixels.shape[:2]
+        inputs = self.reader.transform({"img": pixels[..., ::-1]})
+        (detections,) = self._predict(Batch([np.array([0.0, 0.0, width, height])], [inputs]))
+        return detections
 
     def _predicted(
         self, scenes: Iterable[Source]

@@ -80,8 +80,7 @@ class TileReader:
             try:
                 image = open_scene(source, self.reading)
                 magnification = self.magnify(source, image)
-                if not magnification.is_hopeless:
-                    yield from self.batches(image, magnification)
+                yield from self.batches(image, magnification)
             except (UserError, OSError) as error:
                 yield EndOfScene(source, UserError(str(error)))
             else:
