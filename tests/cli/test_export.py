@@ -81,7 +81,7 @@ def test_checkpoint_or_backend_that_does_not_fit_is_refused(
     assert detect([*argv, "--backend", "onnx"]) == 2
     assert "not a detector that tools/export.py wrote" in capsys.readouterr().err
     assert detect([str(checkpoint), str(config), *argv[2:]]) == 2
-    assert "iter_8.pth: not a config, which ends in .py; give CONFIG before CHECKPOINT" in capsys.readouterr().err
+    assert "iter_8.pth: not a config (*.py); give CONFIG before CHECKPOINT" in capsys.readouterr().err
     exported = tmp_path / "a.onnx"
     assert main([str(config), str(checkpoint), "--out", str(exported)]) == 0
     other = shutil.copy(config, tmp_path / "other.py")

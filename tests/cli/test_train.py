@@ -215,7 +215,7 @@ def test_missing_or_broken_image_is_named(data: Path, tmp_path: Path, capsys: py
     images = sorted((copy / "tiles" / "64_16" / "train").iterdir())
     for image in images:
         image.write_bytes(b"no picture")
-    assert f"({len(images)} of {len(images)} are)" in training_error()
+    assert f"({len(images)} of {len(images)} images)" in training_error()
     for image in images:
         image.write_bytes(b"no picture but for its end\xff\xd9")
     assert "failed to load image: " in training_error()
