@@ -87,7 +87,11 @@ def magnification_of(
     if scale is not None:
         zoom = (scale, scale)
     elif resolution is not None and wanted is not None:
-        needed = resolution[0] / wanted, resolution[1] / wanted
-        if max(abs(factor - 1) for factor in needed) > TOLERANCE:
-            zoom = needed
+        zoom = zoom_of(resolution, wanted)
     return Magnification(zoom, resolution, origin)
+
+
+def zoom_of(resolution: Resolution, wanted: float) -> tuple[float, float]:
+    """Return the magnification, along x and y, from a ground resolution to the wanted one; 1 within the tolerance."""
+    zoom = resolution[0] / wanted, resolution[1] / wanted
+    return zoom if max(abs(factor - 1) for factor in zoom) > TOLERANCE else (1.0, 1.0)

@@ -26,7 +26,7 @@ from oil_storage.engine.runner import use_scope
 from oil_storage.engine.tta import use_tta
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading, SceneImage, open_scene
-from oil_storage.inference.magnification import Magnification, magnification_of
+from oil_storage.inference.magnification import Magnification, magnification_of, zoom_of
 from oil_storage.inference.onnx_detector import OnnxModel
 from oil_storage.inference.output_folder import OVERLAP
 from oil_storage.inference.scale_estimate import choose, evidence
@@ -212,8 +212,8 @@ class SceneDetector:
         estimate = choose(self._evidence(image) if own is None else own, list(folder.values()))
         if estimate is None:
             return replace(magnification, evidence=0.0)
-        metres = self.gsd * estimate.zoom
-        return Magnification((estimate.zoom,) * 2, (metres, metres), "estimated", estimate.evidence)
+        resolution = (self.gsd * estimate.zoom,) * 2
+        return Magnification(zoom_of(resolution, self.gsd), resolution, "estimated", estimate.evidence)
 
     def _evidence(self, image: SceneImage) -> NDArray[np.float64]:
         return evidence(image, self._search, self.threshold, self.reader.tile)
