@@ -43,6 +43,7 @@ def test_card_states_the_facts_of_its_weights(path: Path) -> None:
         assert f"| {run.split}{views} | {row} |" in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
 def test_weights_find_tanks_in_unseen_scenes(path: Path, tmp_path: Path) -> None:
     make_synthetic(tmp_path, 1, 1280, 0)

@@ -63,7 +63,7 @@ def test_misaligned_scenes_are_reported_excluded_and_repaired(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault("xywh read as xyxy"),
+        pytest.param(Fault("xywh read as xyxy"), marks=pytest.mark.slow),
         pytest.param(Fault(faults.SCALED, (0.8, 0.8)), marks=pytest.mark.slow),
         pytest.param(Fault(faults.SHIFTED, (2.0, 0.0)), marks=pytest.mark.slow),
     ],

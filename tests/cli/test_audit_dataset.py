@@ -20,6 +20,7 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_source(tmp_path_factory.mktemp("right") / "source", 3, {})
 
 
+@pytest.mark.slow
 def test_usable_source_returns_0_and_1_with_strict(
     right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

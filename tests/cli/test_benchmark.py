@@ -22,6 +22,7 @@ def test_costs_are_printed_and_added_to_the_record(tmp_path: Path, capsys: pytes
     assert content["speed"]["training"]["batch"] == 3
 
 
+@pytest.mark.slow
 def test_benchmark_names_a_config_that_cannot_be_built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path, write_data(tmp_path))
     (tmp_path / "broken.py").write_text(f"{config.read_text()}\nmodel['type'] = 'NoSuchDetector'\n")

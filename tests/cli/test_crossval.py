@@ -22,6 +22,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_crossval_trains_and_tests_every_fold(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [str(config), "--folds", "3", "--work-dir", str(tmp_path), "--seed", "7", *SHORT]
     assert main(command) == 0

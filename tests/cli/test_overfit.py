@@ -35,6 +35,7 @@ def work(tiles: Path, tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
+@pytest.mark.slow
 def test_config_without_enough_time_is_reported_as_not_learnt(
     tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

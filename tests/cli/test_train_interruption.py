@@ -46,7 +46,7 @@ def stop_at(config: Path, number: int, iteration: int, stage: str) -> Path:
 @pytest.mark.parametrize(
     ("number", "status", "iteration", "stage", "changes"),
     [
-        (signal.SIGINT, 130, 2, "train", {}),
+        pytest.param(signal.SIGINT, 130, 2, "train", {}, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 143, 5, "train", WITH_WORKERS, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 143, 3, "batch", WITH_WORKERS, marks=pytest.mark.slow),
         # before a scheduled validation

@@ -86,7 +86,7 @@ def step(model: nn.Module, wrapper: type = Bf16OptimWrapper) -> dict[str, float]
 
 @pytest.mark.parametrize(
     "name",
-    ["retinanet", "detr", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rtmdet", "faster-rcnn", "dino"))],
+    ["detr", *(pytest.param(n, marks=pytest.mark.slow) for n in ("retinanet", "rtmdet", "faster-rcnn", "dino"))],
 )
 def test_training_and_prediction_run_in_bfloat16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = step(detector(name).train(), OptimWrapper)
@@ -143,6 +143,7 @@ def test_deformable_attention_and_last_layers_of_detr_run_in_float32() -> None:
     assert seen == {torch.float32}
 
 
+@pytest.mark.slow
 def test_copied_model_uses_its_own_weights() -> None:
     model = detector("retinanet").eval()
     compute_in_bf16(model)

@@ -11,6 +11,7 @@ from tests.partial_files import left_partial
 from tests.raw_data import write_raw_data
 
 
+@pytest.mark.slow
 def test_repeated_run_after_an_interruption_writes_the_same_files(
     raw: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,7 +95,8 @@ def test_the_blob_detector_finds_discs_on_plain_ground():
     assert tuned_blob_ap50([(grey, np.array(boxes))]) > 0.9
 
 
-@pytest.mark.parametrize("seeds", [range(4), pytest.param(range(4, 16), marks=pytest.mark.slow)], ids=str)
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [range(4), range(4, 16)], ids=str)
 def test_the_blob_detector_fails_on_synthetic_scenes(seeds):
     scenes = []
     for seed in seeds:
