@@ -64,7 +64,7 @@ class _FeatureCollection(BaseModel):
 
 @dataclass(frozen=True)
 class _Shape:
-    """Polygon of a feature; ``ring`` is the slice of its outer ring in the points of the file."""
+    """Polygon of a feature; ``ring`` is the slice of the file's points that forms the outer ring."""
 
     place: str
     class_name: str

@@ -120,7 +120,9 @@ def check_category(annotations: Sequence[CocoAnnotation], path: Path) -> None:
 def with_detections(
     truth: Mapping[str, SceneResult], detections: Mapping[str, Detections], path: Path
 ) -> list[SceneResult]:
-    """Add detections to the scenes that they belong to. Log scenes that only one side has.
+    """Add detections to the scenes that they belong to.
+
+    Scenes that appear only in the ground truth, or only in the detections, are logged.
 
     Args:
         truth: labelled scenes by name.

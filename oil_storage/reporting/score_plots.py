@@ -31,7 +31,7 @@ BIN_LABELS = ("< 8", "8-16", "16-32", "32-64", "64 +")
 
 
 def plots(curve: Curve, figures: Figures, response: Response | None = None) -> "dict[str, Figure]":
-    """Plot the curve and the figures of a score.
+    """Plot the precision-recall curve and the figures of whole scenes.
 
     Args:
         curve: precision and recall at all thresholds.

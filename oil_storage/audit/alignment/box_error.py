@@ -65,7 +65,7 @@ def common_error(grey: NDArray[np.uint8], boxes: Floats) -> BoxError:
 
 
 def cut_patches(grey: NDArray[np.uint8], boxes: NDArray[np.floating]) -> Floats:
-    """Cut patches around boxes ``(N, 4)`` xyxy, inside or outside an image ``(H, W)``.
+    """Cut patches of an image ``(H, W)`` around boxes ``(N, 4)`` xyxy, which may extend beyond the image.
 
     Returns:
         ``(N, SIDE, SIDE)`` float32 with mean 0 and normalized contrast.

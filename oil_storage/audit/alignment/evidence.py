@@ -61,7 +61,7 @@ def best_shift(field: GradientField, boxes: Floats) -> Fault:
 
 
 def _best_of(field: GradientField, boxes: Floats, shifts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the one of the shifts ``(S, 2)`` whose removal makes boxes roundest."""
+    """Return the shift of ``(S, 2)`` that, once undone, leaves the boxes best centred on round objects."""
     return np.asarray(shifts[_mean_roundness(field, boxes - np.tile(shifts, 2)[:, None]).argmax()])
 
 
