@@ -30,9 +30,10 @@ def build_parser() -> argparse.ArgumentParser:
     scenes = "image file, folder of images, quoted glob pattern, or .txt file with one path per line"
     parser.add_argument("scenes", nargs="+", metavar="SCENE", help=scenes)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
-    parser.add_argument("--score-thr", type=share, metavar="SCORE", help="lowest score (default: the checkpoint's)")
-    false_alarms = "use the threshold for so many false alarms per 100 km2 of the val scenes"
-    parser.add_argument("--false-alarms", type=int, choices=(100, 10, 1), help=false_alarms)
+    threshold = parser.add_mutually_exclusive_group()
+    threshold.add_argument("--score-thr", type=share, metavar="SCORE", help="lowest score (default: the checkpoint's)")
+    false_alarms = "use the threshold that gave at most this number of false alarms per 100 km2 on the val scenes"
+    threshold.add_argument("--false-alarms", type=int, choices=(100, 10, 1), help=false_alarms)
     add_device(parser)
     batch_size = "tiles in a batch (default: the config's on CUDA, one per two cores on a CPU)"
     parser.add_argument("--batch-size", type=count, metavar="N", help=batch_size)

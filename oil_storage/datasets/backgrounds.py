@@ -40,7 +40,8 @@ class RandomBackground(BaseTransform):
         self.data_root, self.patterns, self.prob, self.scale = Path(data_root), patterns, prob, scale
         self.files = visible(self.data_root, *patterns)
         if prob and not self.files:
-            raise UserError(f"{data_root}: no image matches {', '.join(patterns)}; use a folder of tank-free images")
+            count = f"{patterns[0]} or {len(patterns) - 1} other patterns"
+            raise UserError(f"{data_root}: no image matches {count}; set OIL_STORAGE_BACKGROUNDS to tank-free images")
 
     @cached_property
     def images(self) -> list[NDArray[np.uint8]]:
@@ -79,4 +80,5 @@ class RandomBackground(BaseTransform):
 
 def _resized(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     interpolation = cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA
-    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=interpolation), np.uint8)
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)

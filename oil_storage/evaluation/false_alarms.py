@@ -1,7 +1,7 @@
 """Recall against false alarms per ground area (free-response curve, FROC).
 
-Precision depends on how many tanks a scene has. The number of false alarms per area does not, so it predicts the
-result of a search over ground that is mostly without tanks.
+Precision depends on how many tanks a scene has. The number of false alarms per area does not, so it is the better guide
+to a search over large areas with few tanks.
 """
 
 import math
@@ -38,7 +38,7 @@ def operating_points(scenes: Sequence[Matched]) -> dict[str, OperatingPoint]:
     """Find the lowest score threshold for each of ``FALSE_ALARM_RATES``; empty if the area is not known.
 
     Returns:
-        dict: operating points by rate.
+        dict: operating points by rate. A rate is left out if even detections of score 1 give more false alarms.
     """
     area = ground_area(scenes)
     if area is None:
@@ -48,7 +48,8 @@ def operating_points(scenes: Sequence[Matched]) -> dict[str, OperatingPoint]:
     for rate in FALSE_ALARM_RATES:
         allowed = math.floor(rate * area / AREA)
         threshold = float(np.nextafter(alarms[allowed], np.float32(2))) if allowed < len(alarms) else 0.0
-        points[str(rate)] = OperatingPoint(threshold=threshold, recall=_recall(scenes, threshold))
+        if threshold <= 1:
+            points[str(rate)] = OperatingPoint(threshold=threshold, recall=_recall(scenes, threshold))
     return points
 
 

@@ -25,7 +25,8 @@ class Magnification:
         zoom: pixels of the magnified scene per pixel of the scene, along x and along y.
         resolution: metres per pixel of the scene, along x and along y; None if they are not known.
         origin: source of ``resolution``: the georeference of the scene, a statement of the user, an estimate, or none.
-        evidence: evidence for an estimate, roughly a number of confident detections; None without an estimate.
+        evidence: evidence for an estimate, roughly a number of confident detections; 0 if it did not suffice for an
+            estimate, None if none was needed.
     """
 
     zoom: tuple[float, float] = (1.0, 1.0)

@@ -115,15 +115,15 @@ def _search_all(patches: Sequence[Patch], search: Search, side: int) -> list[Det
         corners.append((x, y))
         x, row = x + width + gap, max(row, height)
     boxes, scores = search(canvas)
-    found = []
+    detections = []
     for patch, corner in zip(patches, reversed(corners), strict=True):
         size = np.array(patch.pixels.shape[1::-1])
         own = boxes - np.tile(corner, 2)
         is_own = (own[:, :2] >= -1).all(axis=1) & (own[:, 2:] <= size + 1).all(axis=1)
         scale = (patch.region[2:] - patch.region[:2]) / size
         scene = own[is_own] * np.tile(scale, 2) + np.tile(patch.region[:2], 2)
-        found.append(Detections(scene.astype(np.float32), scores[is_own]))
-    return found
+        detections.append(Detections(scene.astype(np.float32), scores[is_own]))
+    return detections
 
 
 def _above(detections: Detections, threshold: float) -> Detections:

@@ -209,7 +209,7 @@ class SceneSummary(BaseModel, frozen=True):
 
     @property
     def resampling(self) -> list[str]:
-        """How the scene was magnified for the detector; empty if it was not."""
+        """Notes on the ground resolution and the magnification; empty if the scene was not resampled."""
         if self.gsd_from == "unknown" and self.gsd_evidence is not None:
             return ["unknown ground resolution, so the scene was not resampled; set it with --source-gsd METRES"]
         if self.magnification == (1, 1):

@@ -43,6 +43,12 @@ def test_operating_points_allow_the_given_number_of_false_alarms(scenes: list[Ma
     assert points["1"].recall == pytest.approx(3 / 5)
 
 
+def test_rate_that_no_threshold_reaches_is_left_out() -> None:
+    points = operating_points(match_scenes([scene("a", [0.5], [1.0] * 5)]))
+    assert list(points) == ["100", "10"]
+    assert all(0 <= point.threshold <= 1 for point in points.values())
+
+
 def test_curve_rises_to_the_recall_and_rate_of_all_detections(scenes: list[Matched]) -> None:
     response = free_response(scenes)
     assert response is not None
