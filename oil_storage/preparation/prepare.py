@@ -19,7 +19,7 @@ from oil_storage.files import check_apart, is_partial, locked, remove_partial, s
 from oil_storage.findings import Finding, warning
 from oil_storage.georeference import Resolution
 from oil_storage.manifest import SPLITS, Choices, Manifest, SceneCounts, SharedGround, Source, Split
-from oil_storage.preparation.resampling import resample
+from oil_storage.preparation.resampling import check_resolutions, resample
 from oil_storage.preparation.split import read_split_file, split_scenes
 from oil_storage.preparation.tile_sets import check_geometry, first_damaged, write_tile_set
 from oil_storage.scene import Scene
@@ -101,6 +101,7 @@ def prepare(
                 f"{out}: was prepared from another source or with other options ({', '.join(differing)} differ); "
                 "choose another OUT, or delete this one"
             )
+        findings += [] if choices.gsd else check_resolutions(scenes, choices.source_gsd)
         check_usable(findings, source, choices.allow, choices.strict)
         scenes, resolutions, left_out = _as_chosen(scenes, choices)
         exists = manifest is not None

@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from oil_storage.errors import UserError
+from oil_storage.findings import Finding, warning
 from oil_storage.georeference import Georeference, Resolution
 from oil_storage.scene import Scene
 
 SAME = 0.01
 """Relative difference below which two resolutions are equal. Map projections distort distances by as much."""
+SIMILAR = 1.3
+"""Ratio up to which resolutions of a data set are similar; those of the Airbus scenes are 1.2 to 1.5 m."""
 FACTORS = (1 / 32, 8)
 """Minimum and maximum scale factor. Other factors suggest a wrong unit."""
 
@@ -41,6 +44,30 @@ def resample(scenes: Sequence[Scene], target: float, stated: float | None) -> tu
             "--gsd requires it, so give --source-gsd METRES"
         )
     return [_at(scene, before[scene.scene_id], target) for scene in scenes], before
+
+
+def check_resolutions(scenes: Sequence[Scene], stated: float | None) -> list[Finding]:
+    """Report ground resolutions that are not similar, for scenes that are not resampled.
+
+    Args:
+        scenes: scenes of a data set.
+        stated: resolution of scenes without georeference in metres per pixel.
+
+    Raises:
+        UserError: the resolution of some scenes is known, and that of others is not.
+    """
+    known = {scene.image: gsd for scene in scenes if (gsd := scene.gsd or stated)}
+    unknown = [scene.image for scene in scenes if scene.image not in known]
+    if known and unknown:
+        raise UserError(
+            f"{unknown[0]}: no ground resolution, like {len(unknown) - 1} other scenes, "
+            f"but that of {len(known)} scenes is known; give --source-gsd METRES for the others"
+        )
+    if not known or max(known.values()) <= SIMILAR * min(known.values()):
+        return []
+    coarsest = max(known, key=lambda image: known[image])
+    problem = f"{known[coarsest]:.3g} m per pixel, and other scenes have {min(known.values()):.3g} m"
+    return [warning("resolutions", str(coarsest), problem, "kept; --gsd METRES resamples all scenes")]
 
 
 def _at(scene: Scene, resolution: Resolution, target: float) -> Scene:

@@ -6,7 +6,7 @@ from rasterio.transform import Affine
 
 from oil_storage.errors import UserError
 from oil_storage.georeference import Georeference
-from oil_storage.preparation.resampling import resample, resized
+from oil_storage.preparation.resampling import check_resolutions, resample, resized
 from oil_storage.scene import Scene
 
 
@@ -75,6 +75,26 @@ def test_source_gsd_applies_to_scenes_without_georeference() -> None:
     assert resolutions["bare"] == (0.6, 0.6)
     with pytest.raises(UserError, match=r"bare\.tif: no ground resolution, .*--source-gsd METRES"):
         resample([scene(name="bare"), placed], 1.2, None)
+
+
+def georeferenced(gsd: float, name: str) -> Scene:
+    return scene("EPSG:32631", Affine(gsd, 0, 500_000, 0, -gsd, 5_750_000), name=name)
+
+
+def test_check_rejects_unknown_resolutions_among_known_ones() -> None:
+    scenes = [scene(name="bare"), georeferenced(1.2, "a")]
+    with pytest.raises(UserError, match=r"bare\.tif: .* but that of 1 scenes is known; give --source-gsd"):
+        check_resolutions(scenes, None)
+    assert check_resolutions(scenes, 1.2) == []
+    assert check_resolutions(scenes[:1], None) == []
+
+
+def test_check_warns_of_different_resolutions() -> None:
+    similar, coarse = [georeferenced(gsd, str(gsd)) for gsd in (1.2, 1.5)], georeferenced(3.0, "coarse")
+    assert check_resolutions(similar, None) == []
+    (finding,) = check_resolutions([coarse, *similar], None)
+    assert str(finding).startswith("warning: coarse.tif: 3")
+    assert "1.2 m" in finding.problem
 
 
 @pytest.mark.parametrize("stated", [1e-5, 1000])
