@@ -5,7 +5,8 @@
 IMAGES is the folder of the scenes, whose ground resolution is about ``NATIVE``. Each is resampled, written as a GeoTIFF
 and as a PNG without a georeference, and searched with default options. The reference is the scene as it is, at a
 magnification of 1. The figures are written to ``results/resolution/<checkpoint>.json``, and plotted in
-``docs/resolution.svg``. ``--gsd`` selects resolutions; their figures replace or extend those in the file.
+``docs/resolution.svg``. F1 of the GeoTIFFs is also stored in the checkpoint, so that detection can warn of other
+resolutions. ``--gsd`` selects resolutions; their figures replace or extend those in the file.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
+from oil_storage.checkpoints.checkpoint import store_accuracy
 from oil_storage.checkpoints.provenance import commit, hardware
 from oil_storage.errors import UserError
 from oil_storage.evaluation.curves import at_threshold
@@ -124,6 +126,8 @@ def main() -> None:
         figures = record["by_gsd"][f"{gsd:g}"] = measure(detector, truth, images, gsd)
         print(f"{gsd:g} m: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()), flush=True)
         write_json(out, record)
+    if args.checkpoint.suffix == ".pth":
+        store_accuracy(args.checkpoint, {gsd: figures["f1_georeferenced"] for gsd, figures in record["by_gsd"].items()})
     plot(record["by_gsd"], record["f1_native"], args.plot)
 
 

@@ -77,6 +77,8 @@ class Meta:
         trained: provenance; None if another program wrote the file.
         score_threshold: threshold without test-time augmentation; None until it is chosen.
         score_threshold_tta: threshold with test-time augmentation, which gives higher scores.
+        f1_by_gsd: F1 of georeferenced scenes by their ground resolution in metres per pixel; see
+            ``benchmarks/resolution.py``.
     """
 
     cfg: Settings | None = None
@@ -85,6 +87,7 @@ class Meta:
     trained: Trained | None = None
     score_threshold: ChosenThreshold | None = None
     score_threshold_tta: ChosenThreshold | None = None
+    f1_by_gsd: dict[str, Share] = field(default_factory=dict)
 
 
 _META = TypeAdapter(Meta)
@@ -179,12 +182,21 @@ def store_threshold(path: Path, chosen: ChosenThreshold, tta: bool = False) -> N
     checkpoint = Checkpoint.read(path)
     if getattr(checkpoint.meta, key) == chosen:
         return
-    content = {**checkpoint.content, "meta": {**checkpoint.content["meta"], key: asdict(chosen)}}
     try:
-        serialization.write_pth(path, content)
+        _write_with(checkpoint, key, asdict(chosen))
     except (OSError, RuntimeError) as error:
         message = f"{path}: cannot store the score threshold {chosen.threshold:.3f} ({error}); pass it as --score-thr"
         raise UserError(message) from error
+
+
+def store_accuracy(path: Path, f1_by_gsd: Mapping[str, float]) -> None:
+    """Store F1 by ground resolution, see :class:`Meta`; raise UserError if the checkpoint cannot be read."""
+    _write_with(Checkpoint.read(path), "f1_by_gsd", dict(f1_by_gsd))
+
+
+def _write_with(checkpoint: Checkpoint, key: str, value: Any) -> None:
+    content = {**checkpoint.content, "meta": {**checkpoint.content["meta"], key: value}}
+    serialization.write_pth(checkpoint.path, content)
 
 
 def read_meta(stored: Any, path: Path) -> Meta:

@@ -77,6 +77,8 @@ def detect(args: argparse.Namespace) -> int:
     summary = detect_scenes(args.config, args.checkpoint, scenes, args.out, html=args.html, **options)
     for note in summary.notes():
         logger.info(note)
+    for warning in summary.warnings():
+        logger.warning(warning)
     for reason in summary.left_out.values():
         logger.warning("left out: %s", reason)
     if is_first_process():

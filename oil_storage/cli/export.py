@@ -63,6 +63,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
         "false_alarms": checkpoint.false_alarm_thresholds(),
         "reading": checkpoint.reading,
         "gsd": checkpoint.meta.trained.gsd if checkpoint.meta.trained else None,
+        "f1_by_gsd": checkpoint.meta.f1_by_gsd,
     }
     write_bytes(out, export(model, (height, width), about))
     print(f"{out}: RGB tiles (N, 3, {height}, {width}), 0 to 255 -> boxes (N, M, 4) and scores (N, M) before NMS")

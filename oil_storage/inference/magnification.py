@@ -1,5 +1,6 @@
 """Magnification of scenes to the ground resolution that a detector was trained at."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,12 +28,14 @@ class Magnification:
         origin: source of ``resolution``: the georeference of the scene, a statement of the user, an estimate, or none.
         evidence: evidence for an estimate, roughly a number of confident detections; 0 if it did not suffice for an
             estimate, None if none was needed.
+        warning: reason why the detections may be wrong; None if there is none.
     """
 
     zoom: tuple[float, float] = (1.0, 1.0)
     resolution: Resolution | None = None
     origin: Origin = "unknown"
     evidence: float | None = None
+    warning: str | None = None
 
     @property
     def gsd(self) -> float | None:
@@ -90,6 +93,23 @@ def magnification_of(
     elif resolution is not None and wanted is not None:
         zoom = zoom_of(resolution, wanted)
     return Magnification(zoom, resolution, origin)
+
+
+def accuracy_warning(gsd: float, f1_by_gsd: Mapping[str, float]) -> str | None:
+    """Return a warning if a ground resolution is outside the range in which accuracy was measured; otherwise None.
+
+    Args:
+        gsd: ground resolution of a scene, metres per pixel.
+        f1_by_gsd: measured F1 by ground resolution, see :class:`oil_storage.checkpoints.checkpoint.Meta`.
+    """
+    measured = sorted(f1_by_gsd, key=float)
+    if not measured or float(measured[0]) / (1 + TOLERANCE) <= gsd <= float(measured[-1]) * (1 + TOLERANCE):
+        return None
+    nearest = measured[0] if gsd < float(measured[0]) else measured[-1]
+    return (
+        f"{gsd:.3g} m per pixel is outside the measured range of {measured[0]} to {measured[-1]} m; "
+        f"F1 is {f1_by_gsd[nearest]:.2f} at {nearest} m, and may be lower here"
+    )
 
 
 def zoom_of(resolution: Resolution, wanted: float) -> tuple[float, float]:

@@ -79,6 +79,7 @@ class Metadata:
             :class:`oil_storage.checkpoints.checkpoint.ChosenThreshold`.
         reading: bands and stretch of the training.
         gsd: ground resolution of the training, metres per pixel; None if it is not known.
+        f1_by_gsd: see :class:`oil_storage.checkpoints.checkpoint.Meta`.
     """
 
     size: tuple[PositiveInt, PositiveInt]
@@ -92,6 +93,7 @@ class Metadata:
     false_alarms: dict[str, Share] = field(default_factory=dict)
     reading: Reading = DEFAULT_READING
     gsd: PositiveFloat | None = None
+    f1_by_gsd: dict[str, Share] = field(default_factory=dict)
 
 
 class RawDetector(nn.Module):

@@ -1,6 +1,6 @@
 """Detections of a scene, with the position, diameter and site of each tank; summaries of scenes and runs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -184,7 +184,7 @@ class SceneSummary(BaseModel, frozen=True):
     """Summary of a scene; ``diameters_m`` or ``diameters_px`` has the number of tanks in each bin of diameters.
 
     ``gsd_from`` is the source of ``gsd``; ``gsd_evidence`` is the evidence for an estimate, roughly a number of
-    confident detections. ``magnification`` is along x and y.
+    confident detections. ``magnification`` is along x and y. ``warning`` is why the detections may be wrong.
     """
 
     scene: str
@@ -196,6 +196,7 @@ class SceneSummary(BaseModel, frozen=True):
     magnification: tuple[float, float]
     tanks: int
     notes: dict[str, str]
+    warning: str | None = None
     coordinates: str
     diameters_m: dict[str, int] | None = None
     diameters_px: dict[str, int] | None = None
@@ -209,9 +210,7 @@ class SceneSummary(BaseModel, frozen=True):
 
     @property
     def resampling(self) -> list[str]:
-        """Notes on the ground resolution and the magnification; empty if the scene was not resampled."""
-        if self.gsd_from == "unknown" and self.gsd_evidence is not None:
-            return ["unknown ground resolution, so the scene was not resampled; set it with --source-gsd METRES"]
+        """Note on the ground resolution and the magnification; empty if the scene was not resampled."""
         if self.magnification == (1, 1):
             return []
         factors = " x ".join(f"{factor:.3g}" for factor in dict.fromkeys(self.magnification))
@@ -251,13 +250,20 @@ class RunSummary(BaseModel, frozen=True):
 
     def notes(self) -> list[str]:
         """Return one line for each kind of change made to pixels, with the scenes that it concerns."""
+        return self._by_message(lambda summary: [*summary.notes.values(), *summary.resampling])
+
+    def warnings(self) -> list[str]:
+        """Return one line for each warning, with the scenes that it concerns."""
+        return self._by_message(lambda summary: [summary.warning] if summary.warning else [])
+
+    def _by_message(self, messages: Callable[[SceneSummary], Sequence[str]]) -> list[str]:
         scenes: dict[str, list[str]] = {}
         for summary in self.scenes:
-            for note in (*summary.notes.values(), *summary.resampling):
-                scenes.setdefault(note, []).append(summary.scene)
+            for message in messages(summary):
+                scenes.setdefault(message, []).append(summary.scene)
         return [
-            f"{first}{f' and {len(others)} more' if others else ''}: {note}"
-            for note, (first, *others) in scenes.items()
+            f"{first}{f' and {len(others)} more' if others else ''}: {message}"
+            for message, (first, *others) in scenes.items()
         ]
 
 
@@ -287,6 +293,7 @@ def summarise(detections: SceneDetections, source: Path | str) -> SceneSummary:
         magnification=detections.magnification.zoom,
         tanks=len(detections.boxes),
         notes=dict(detections.notes),
+        warning=detections.magnification.warning,
         coordinates=NOTE if detections.crs is None else "WGS 84",
         sites=sites,
         source=str(source),

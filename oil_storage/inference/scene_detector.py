@@ -26,7 +26,7 @@ from oil_storage.engine.runner import use_scope
 from oil_storage.engine.tta import use_tta
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading, SceneImage, open_scene
-from oil_storage.inference.magnification import Magnification, magnification_of, zoom_of
+from oil_storage.inference.magnification import Magnification, accuracy_warning, magnification_of, zoom_of
 from oil_storage.inference.onnx_detector import OnnxModel
 from oil_storage.inference.output_folder import OVERLAP
 from oil_storage.inference.scale_estimate import choose, evidence
@@ -40,6 +40,8 @@ FAINT = 0.5
 
 SAMPLE = 6
 """Number of scenes of a folder that are searched for evidence of their common ground resolution."""
+UNKNOWN = "unknown ground resolution, so the scene was not resampled; set it with --source-gsd METRES"
+"""Warning for scenes without evidence for a ground resolution."""
 SMALLEST = 0.1
 """Shortest side of a box in pixels: clipping makes shorter ones, and in large scenes float32 rounds them to no area."""
 
@@ -116,7 +118,7 @@ class SceneDetector:
             about = self.model.about
             thresholds = about.false_alarms
             self.made_with, stored_threshold, trained_reading = about.config, about.score_threshold, about.reading
-            trained_gsd = about.gsd
+            trained_gsd, f1_by_gsd = about.gsd, about.f1_by_gsd
             name = Path(cfg.filename or "").stem
             if name not in ("", self.made_with):  # another config may prepare tiles differently
                 raise UserError(f"{checkpoint}: was exported with {self.made_with}, not {name}; give that config")
@@ -124,6 +126,7 @@ class SceneDetector:
             loaded = Checkpoint.read(checkpoint)
             trained, thresholds = loaded.meta.trained, loaded.false_alarm_thresholds(tta)
             self.made_with, trained_gsd = (trained.config, trained.gsd) if trained else (None, None)
+            f1_by_gsd = loaded.meta.f1_by_gsd
             stored_threshold, trained_reading = loaded.threshold(tta), loaded.reading
         if false_alarms is not None and (stored_threshold := thresholds.get(str(false_alarms))) is None:
             raise UserError(
@@ -157,7 +160,7 @@ class SceneDetector:
         if not 0 <= overlap < tile:
             raise UserError(f"--overlap {overlap}: must be 0 to {tile - 1}, less than --tile {tile}")
         self.gsd: float | None = gsd or trained_gsd
-        self._source_gsd, self._scale = source_gsd, scale
+        self._source_gsd, self._scale, self._f1_by_gsd = source_gsd, scale, f1_by_gsd
         self._samples: dict[Path, dict[Path, NDArray[np.float64]]] = {}
         self._siblings: Sequence[Path] = ()
         self._lock = Lock()
@@ -205,15 +208,22 @@ class SceneDetector:
     def _magnify(self, source: Source, image: SceneImage) -> Magnification:
         """Choose the magnification of a scene; estimate it if the ground resolution is not known."""
         magnification = magnification_of(image, self.gsd, self._source_gsd, self._scale)
-        if magnification.resolution is not None or self.gsd is None or self._scale is not None:
+        if self.gsd is None or self._scale is not None:
             return magnification
+        if magnification.resolution is None:
+            magnification = self._estimated(source, image, self.gsd)
+        if magnification.gsd is None:
+            return magnification
+        return replace(magnification, warning=accuracy_warning(magnification.gsd, self._f1_by_gsd))
+
+    def _estimated(self, source: Source, image: SceneImage, gsd: float) -> Magnification:
         folder = self._folder_evidence(source)
         own = folder.get(source) if isinstance(source, Path) else None
         estimate = choose(self._evidence(image) if own is None else own, list(folder.values()))
         if estimate is None:
-            return replace(magnification, evidence=0.0)
-        resolution = (self.gsd * estimate.zoom,) * 2
-        return Magnification(zoom_of(resolution, self.gsd), resolution, "estimated", estimate.evidence)
+            return Magnification(evidence=0.0, warning=UNKNOWN)
+        resolution = (gsd * estimate.zoom,) * 2
+        return Magnification(zoom_of(resolution, gsd), resolution, "estimated", estimate.evidence)
 
     def _evidence(self, image: SceneImage) -> NDArray[np.float64]:
         return evidence(image, self._search, self.threshold, self.reader.tile)

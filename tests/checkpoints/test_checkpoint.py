@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from oil_storage.checkpoints.checkpoint import Checkpoint, ChosenThreshold, store_threshold
+from oil_storage.checkpoints.checkpoint import Checkpoint, ChosenThreshold, store_accuracy, store_threshold
 from oil_storage.errors import UserError
 
 CHOSEN = ChosenThreshold(0.375, 0.8, "abc")
@@ -43,6 +43,15 @@ def test_test_time_augmentation_has_its_own_threshold(tmp_path: Path) -> None:
     assert Checkpoint.read(path).threshold(tta=True) is None
     store_threshold(path, ChosenThreshold(0.5, 0.9, "abc"), tta=True)
     assert [Checkpoint.read(path).threshold(tta) for tta in (False, True)] == [0.375, 0.5]
+
+
+def test_accuracy_by_resolution_is_stored_next_to_the_threshold(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    store_threshold(path, CHOSEN)
+    store_accuracy(path, {"0.3": 0.9, "3": 0.86})
+    meta = Checkpoint.read(path).meta
+    assert meta.f1_by_gsd == {"0.3": 0.9, "3": 0.86}
+    assert meta.score_threshold == CHOSEN
 
 
 def test_checkpoint_is_unchanged_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

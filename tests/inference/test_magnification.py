@@ -6,7 +6,7 @@ import pytest
 from rasterio.transform import Affine
 
 from oil_storage.imagery import ArrayImage, open_scene
-from oil_storage.inference.magnification import Magnification, magnification_of
+from oil_storage.inference.magnification import Magnification, accuracy_warning, magnification_of
 from tests.labelled_scenes import write_geotiff
 
 DEGREE = 111_195.0
@@ -75,3 +75,12 @@ def test_shrinking_averages_and_enlarging_interpolates() -> None:
     mixed = Magnification((0.5, 2.0)).resize(stripes)
     assert mixed.shape == (16, 8, 3)
     assert set(np.unique(mixed)) == {100}
+
+
+def test_resolution_outside_the_measured_range_gives_a_warning() -> None:
+    f1_by_gsd = {"3": 0.856, "0.3": 0.894, "1.2": 0.9}
+    assert accuracy_warning(0.29, f1_by_gsd) is None
+    assert accuracy_warning(2.1, f1_by_gsd) is None
+    assert "F1 is 0.86 at 3 m" in str(accuracy_warning(8, f1_by_gsd))
+    assert "F1 is 0.89 at 0.3 m" in str(accuracy_warning(0.1, f1_by_gsd))
+    assert accuracy_warning(8, {}) is None

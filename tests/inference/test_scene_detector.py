@@ -9,6 +9,7 @@ from mmengine.config import Config
 from rasterio.transform import from_origin
 from torch import nn
 
+from oil_storage.checkpoints.checkpoint import store_accuracy
 from oil_storage.cli.export import main as export
 from oil_storage.cli.test import main as score
 from oil_storage.cli.train import main as train
@@ -133,6 +134,12 @@ def test_finer_geotiff_gives_the_boxes_of_the_scene_at_the_resolution_of_the_tra
     stated = SceneDetector(config, checkpoint, score_thr=0, gsd=1.2, source_gsd=0.3, **GRID).detect(read_pixels(fine))
     np.testing.assert_allclose(stated.boxes[:20], detected.boxes[:20], atol=0.2)
     assert stated.unit == "m"
+    store_accuracy(checkpoint, {"1.2": 0.9})
+    assert "F1 is 0.90 at 1.2 m" in str(
+        SceneDetector(config, checkpoint, gsd=1.2, **GRID).detect(fine).magnification.warning
+    )
+    assert SceneDetector(config, checkpoint, scale=0.25, **GRID).detect(fine).magnification.warning is None
+    store_accuracy(checkpoint, {})
 
 
 @pytest.mark.filterwarnings("error")
