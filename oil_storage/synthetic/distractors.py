@@ -24,7 +24,7 @@ class Distractor:
 
 
 def plan_distractors(tanks: int, taken: Occupancy, rng: Generator) -> list[Distractor]:
-    """Place distractors on free ground, at least a quarter of the number of ``tanks``."""
+    """Place 0.29 to 0.55 distractors per tank on free ground, or fewer if the scene is too full."""
     wanted = int(np.ceil(tanks * rng.uniform(0.29, 0.55))) + 1
     distractors: list[Distractor] = []
     for _ in range(wanted * 60):
@@ -48,7 +48,7 @@ def plan_distractors(tanks: int, taken: Occupancy, rng: Generator) -> list[Distr
 
 
 def draw_setting(canvas: Canvas, thing: Distractor, rng: Generator) -> None:
-    """Paint the surroundings of a distractor that sites and water may cover: roads of a roundabout, yard of a silo."""
+    """Paint the roads of a roundabout or the yard of a silo. Terminals and water may cover them later."""
     if thing.kind == "roundabout":
         asphalt, start = tint(_ASPHALT, rng), rng.uniform(0, np.pi)
         for turn in start + np.array([0.0, 1.7, 3.1, 4.6])[: rng.integers(3, 5)]:
