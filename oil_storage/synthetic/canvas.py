@@ -173,14 +173,14 @@ class Canvas:
         return np.asarray(top.mean(axis=0))
 
     def window(self, centre: Array, radius: float) -> tuple[tuple[slice, slice], Array]:
-        """Return slices of the image that contain a disc, and the pixel positions ``(h, w, 2)`` relative to ``centre``."""
+        """Return slices of the image that contain a disc, and pixel positions ``(h, w, 2)`` relative to ``centre``."""
         x0, y0 = np.maximum(np.floor((centre - radius) * self.zoom).astype(int), 0)
         x1, y1 = np.minimum(np.ceil((centre + radius) * self.zoom).astype(int), self.pixels)
         y, x = np.mgrid[y0:y1, x0:x1]
         return np.s_[y0:y1, x0:x1], (np.stack([x, y], axis=-1) + 0.5) / self.zoom - centre
 
     def blend(self, where: tuple[slice, slice], cover: Array, colour: Array, grain: int, shadow: Array) -> None:
-        """Blend ``colour`` ``(h, w, 3)`` and ``shadow`` ``(h, w)`` into the layers, weighted by ``cover`` ``(h, w)``."""
+        """Blend ``colour`` ``(h, w, 3)`` and ``shadow`` ``(h, w)`` into the layers by the weight ``cover``."""
         values: tuple[ArrayLike, ...] = (colour, grain, 0, 255 * shadow)
         for layer, value in zip(self.layers, values, strict=True):
             share = cover[..., None] if layer.ndim == 3 else cover
