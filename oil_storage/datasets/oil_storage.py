@@ -26,7 +26,7 @@ class OilStorageDataset(CocoDataset):
     * Imagery: SPOT 6/7, optical, three bands, JPEG, 1.2 to 1.5 m per pixel
     * Scenes: 98 of 2560 x 2560 px as published
     * Boxes: 13,592, annotated by hand, axis-aligned; one class, ``oil-storage-tank``
-    * Size: median box side 18 px, 77 % COCO-small, 5 boxes COCO-large
+    * Size: median box side 18 px; by COCO's definition, 77 % of the boxes are small and 5 boxes are large
     * Density: 14 / 99.5 / 893 boxes per scene (min / median / max)
     * Licence: CC BY-NC-SA 4.0
     * Source: Airbus DS Intelligence,

@@ -42,7 +42,7 @@ FLOAT32_METHODS: tuple[tuple[tuple[type[nn.Module], ...], tuple[str, ...]], ...]
     ((BaseRoIExtractor,), ("forward",)),
     ((MultiScaleDeformableAttention,), ("forward",)),
 )
-"""Pairs of classes and the names of their methods that run in float32."""
+"""Classes, with the names of their methods that run in float32."""
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -33,7 +33,7 @@ def cost_of(cfg: Config, seconds: float) -> Cost:
 
     Args:
         cfg: config of the detector; the input size follows from its test pipeline and tile size.
-        seconds: time for which training and inference are each repeated, at least :data:`LEAST` times.
+        seconds: duration of a measurement. Training and inference are each measured at least :data:`LEAST` times.
     """
     use_scope(cfg)
     cfg.model.data_preprocessor.batch_augments = None  # these would change the input size

@@ -8,7 +8,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 
 LOADING = ("Pretrained", "Packaged")
-"""Initialisations that load weights, in mmengine and in EfficientNetLite."""
+"""Types of ``init_cfg`` that load weights: the first is of mmengine, the second of EfficientNetLite."""
 
 
 def from_scratch(cfg: Config) -> None:

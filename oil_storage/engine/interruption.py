@@ -60,7 +60,7 @@ class InterruptionHook(Hook):
     """Hook that saves ``interrupted.pth`` after the iteration in which SIGINT or SIGTERM arrives, and stops training.
 
     A second signal has its default effect, except under a launcher, because launchers repeat signals. A signal during
-    validation stops the validation; the resumed training starts with it.
+    validation stops it, and the resumed training starts with this validation.
 
     Raises:
         TrainingInterrupted: a signal arrived; raised on all ranks after the same iteration.

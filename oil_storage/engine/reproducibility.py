@@ -70,7 +70,7 @@ class SeededSampler(Sampler[int]):
     """Sampler whose indices and augmentation seeds depend only on the seed and the position.
 
     All ranks share an endless stream of permutations of the data set. Rank ``r`` of ``world_size`` ranks takes the
-    positions ``r``, ``r + world_size`` and so on. The augmentation at position ``n`` is seeded with ``n``.
+    positions ``r``, ``r + world_size`` and so on. The augmentation at position ``n`` is seeded with ``seed`` and ``n``.
 
     Args:
         dataset: data set to sample. Its ``__getitems__``, with which torch loads batches, is replaced.

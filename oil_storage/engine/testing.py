@@ -96,7 +96,7 @@ def evaluate_checkpoint(
     data_root = Path(dataset.data_root)
     checkpoint.check_unseen(data_root, split)
     is_published = path.suffix.lower() == SAFETENSORS
-    if options or not is_published:  # the repository's config of published weights may be newer than their training
+    if options or not is_published:  # published weights may be older than the config in the repository
         for change in changes:
             logger.info("%s: differs from the config of the training: %s", cfg.filename, change)
     config_sha256 = hashlib.sha256(cfg.pretty_text.encode()).hexdigest()
@@ -171,7 +171,7 @@ def compare_with_training(cfg: Config, checkpoint: Checkpoint) -> tuple[TrainedB
         checkpoint: checkpoint to test.
 
     Returns:
-        tuple: the provenance, None if it is not recorded; and the differences in model, tiles, evaluator and precision,
+        tuple: the provenance (None if unknown), and the differences in model, tiles, evaluator and precision;
         see :func:`oil_storage.checkpoints.trained_config.differences`.
     """
     meta = checkpoint.meta

@@ -64,7 +64,7 @@ PALETTES = {
 
 @dataclass(frozen=True)
 class Climate:
-    """Colours, sun and viewing direction of a scene; the vectors ``(2,)`` are in pixels per metre of object height."""
+    """Colours, sun and view of a scene; ``shadow`` and ``lean`` ``(2,)`` are in pixels per metre of object height."""
 
     palette: Palette
     shadow: Array  # from an object to the end of its shadow on flat ground
@@ -165,7 +165,7 @@ class Canvas:
             cv2.fillPoly(self.shadow, [_fixed(shifted * self.zoom)], 255, cv2.LINE_AA, _SHIFT)
 
     def block(self, footprint: Array, height: float, roof: Colour) -> Array:
-        """Paint a block of ``height`` metres with its shadow, and return the painted centre ``(2,)`` of its roof."""
+        """Paint a block of ``height`` metres with its shadow, and return the roof centre ``(2,)`` in the image."""
         self.cast(footprint, height)
         top = footprint + self.climate.lean * height
         self.polygon(sweep(footprint, self.climate.lean * height), shade(roof, 0.6), grain=10)

@@ -24,7 +24,7 @@ class Distractor:
 
 
 def plan_distractors(tanks: int, taken: Occupancy, rng: Generator) -> list[Distractor]:
-    """Place 0.29 to 0.55 distractors per tank on free ground, or fewer if the scene is too full."""
+    """Place round objects that are not tanks: 0.29 to 0.55 per tank, or fewer if there is not enough free ground."""
     wanted = int(np.ceil(tanks * rng.uniform(0.29, 0.55))) + 1
     distractors: list[Distractor] = []
     for _ in range(wanted * 60):
@@ -62,7 +62,7 @@ def draw_setting(canvas: Canvas, thing: Distractor, rng: Generator) -> None:
 
 
 def draw_distractor(canvas: Canvas, thing: Distractor, rng: Generator) -> None:
-    """Paint a distractor."""
+    """Paint a distractor, such as a pond or a silo."""
     _KINDS[thing.kind][2](canvas, thing.centre, thing.radius, rng)
 
 

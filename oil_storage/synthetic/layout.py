@@ -180,7 +180,7 @@ def _batches(diameters: Array, rng: Generator) -> list[Array]:
 
 
 def _plan_cell(batch: Array, terminal: Terminal, rng: Generator) -> tuple[Array, Array]:
-    """Draw the size ``(2,)`` of a cell, and the positions ``(n, 2)`` of its tanks relative to its centre and sides."""
+    """Draw the size ``(2,)`` of a cell, and the offsets ``(n, 2)`` of its tanks from its centre along its sides."""
     widest = batch.max()
     pitch = max(widest * terminal.looseness * rng.uniform(0.9, 1.15), widest + rng.uniform(1.2, 3.0))
     columns = min(max(1, round(np.sqrt(len(batch) * rng.uniform(0.6, 3.5)))), len(batch))

@@ -48,7 +48,7 @@ def _streams(seed: int, index: int) -> list[np.random.Generator]:
 
 
 def plan_scene(seed: int, index: int, size: int) -> ScenePlan:
-    """Plan a scene; ``seed`` is the seed of the data set, ``size`` the side of the plan in pixels of 1.2 m."""
+    """Plan scene ``index`` of the data set with seed ``seed``; it has ``size`` x ``size`` pixels of 1.2 m."""
     rng = _streams(seed, index)[0]
     climate = draw_climate(rng)
     diameters = tank_diameters(seed, index, size, rng)
@@ -98,7 +98,7 @@ def render_scene(
 
 
 def make_synthetic(out: Path, scenes: int, size: int, seed: int, gsd: float = METRES_PER_PIXEL) -> int:
-    """Render scenes to ``out/images/<image_id>.jpg``, write all boxes to ``out/annotations.csv``, return their number.
+    """Write scenes to ``out/images/<image_id>.jpg`` and boxes to ``out/annotations.csv``; return the number of boxes.
 
     The folder ``out`` appears only when it is complete. The bytes of a scene depend only on its index, ``seed``,
     ``size`` (pixels) and ``gsd`` (metres per pixel).
