@@ -8,7 +8,7 @@ SCENE_SIZE := 1280
 PREPARED := data/demo/prepared
 WORK := work_dirs/demo
 CONFIG := configs/oil/ssd_lite0.py
-# A shorter schedule than that of the real data: under 15 minutes on 2 cores.
+# A shorter schedule than for the real data: under 15 minutes on 2 cores.
 DEMO_OPTIONS := train_cfg.max_iters=300 train_cfg.val_interval=150 param_scheduler.1.end=300
 
 # The tests of a file run in one process and share trained detectors.
@@ -18,7 +18,7 @@ PYTEST := $(VENV) -m pytest -n logical --maxprocesses 4 --dist loadfile
 DETECTOR := configs/oil/ssd_lite0_x15.py
 FOUND := work_dirs/detected
 ifeq ($(filter detect,$(MAKECMDGOALS))$(SCENE),detect)
-$(error name what to look at: make detect SCENE=path)
+$(error SCENE is not set; run: make detect SCENE=path)
 endif
 
 .DEFAULT_GOAL := help
@@ -30,7 +30,7 @@ help:  ## show this list
 install:  ## create .venv, or update it to the versions in setup.cfg
 	@$(PYTHON) tools/install.py
 
-demo: install  ## synthetic scenes -> tiles -> training -> score and pictures
+demo: install  ## make synthetic scenes, train a detector on them, and test it
 	rm -rf $(SCENES) $(PREPARED) $(WORK)
 	$(VENV) tools/make_synthetic.py $(SCENES) --scenes $(SCENE_COUNT) --size $(SCENE_SIZE) --seed 0
 	$(VENV) tools/prepare_dataset.py $(SCENES) $(PREPARED)
@@ -38,16 +38,16 @@ demo: install  ## synthetic scenes -> tiles -> training -> score and pictures
 	OIL_STORAGE_DATA=$(PREPARED) $(VENV) tools/test.py $(CONFIG) "$$(cat $(WORK)/last_checkpoint)" \
 	    --split val --work-dir $(WORK) --show-dir $(WORK)/pictures
 
-detect: install  ## find the tanks of SCENE=path (an image, a folder, a list) with the trained detector of weights/
+detect: install  ## find tanks in SCENE=path (an image, a folder or a list) with the trained detector in weights/
 	$(VENV) tools/detect.py $(DETECTOR) weights/$(notdir $(DETECTOR:.py=.safetensors)) "$(SCENE)" --out $(FOUND) --html
 
-test: install  ## the fast tests: each folder and each tool once
+test: install  ## run the fast tests, which cover each folder and each tool
 	$(PYTEST)
 
-test-all: install  ## all tests except those that need a GPU
+test-all: install  ## run all tests except those that need a GPU
 	$(PYTEST) -m ""
 
-lint: install  ## ruff and mypy
+lint: install  ## run ruff and mypy
 	$(VENV) -m ruff check
 	$(VENV) -m ruff format --check
 	$(VENV) -m mypy
@@ -56,6 +56,6 @@ docs: install  ## build the documentation site in build/site
 	$(VENV) -m pip install --quiet --no-build-isolation --editable ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(VENV) -m mkdocs build --strict
 
-clean:  ## remove caches and the demo's folders; .venv, data and training runs stay
+clean:  ## remove caches and the demo's folders, but not .venv, data and training runs
 	rm -rf data/demo $(WORK) build .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

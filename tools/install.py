@@ -7,7 +7,7 @@ Environment:
     TORCH_INDEX_URL: package index for torch, e.g. https://download.pytorch.org/whl/cu126.
     FORCE_CUDA=1: compile mmcv with CUDA on a machine without a visible GPU, such as a login node.
     MAX_JOBS: number of parallel compiler processes (default: number of cores).
-    PIP_*: pip settings, e.g. PIP_FIND_LINKS for a folder of wheels.
+    PIP_*: settings of pip, e.g. PIP_FIND_LINKS, a folder of wheels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
-# mmcv._ext links against the C++ symbols of torch, so only an import shows whether the two are compatible.
+# mmcv._ext links against the C++ symbols of torch. Only an import shows whether mmcv and torch are compatible.
 CHECK_MMCV = """
 import os, sys, torch, mmcv._ext as ext
 wants_cuda = torch.cuda.is_available() or os.getenv("FORCE_CUDA") == "1"
@@ -97,7 +97,7 @@ def pip(command: str, *arguments: str) -> None:
 
 
 def make_venv() -> None:
-    """Create .venv; keep its packages if this Python created it in this location."""
+    """Create .venv. Keep an existing one if the same Python version created it in the same folder."""
     config = VENV / "pyvenv.cfg"
     lines = config.read_text().splitlines() if config.is_file() else []
     is_own = f"version = {platform.python_version()}" in lines and any(line.endswith(f" {VENV}") for line in lines)
@@ -108,7 +108,7 @@ def make_venv() -> None:
 
 
 def torch_index() -> list[str]:
-    """Return pip's arguments for the torch index; without an NVIDIA driver, use the CPU builds, a tenth of the size."""
+    """Return pip's arguments for the torch index. Without an NVIDIA driver, use the ten times smaller CPU builds."""
     url = os.environ.get("TORCH_INDEX_URL")
     if not url and shutil.which("nvidia-smi") is None:
         try:
@@ -133,7 +133,7 @@ def install_packages() -> None:
     if not (error := error_of(CHECK_MMCV)):
         return
     print(f"  mmcv is incompatible with this torch ({error}); compiling it again takes about 18 CPU minutes")
-    # pip's cache ignores which torch a wheel was compiled against
+    # pip's cache may contain a wheel that was compiled for another torch
     options = ["--no-deps", "--force-reinstall", "--no-cache-dir", "--no-binary=onedl-mmcv", "--no-build-isolation"]
     pip("install", *options, requirement("onedl-mmcv"))
     if error := error_of(CHECK_MMCV):
@@ -156,7 +156,7 @@ def install() -> None:
     print("[2/4] torch and the build requirements of mmcv")
     pip("install", *requirements("options.extras_require", "build"), *torch_index())
     install_empty_opencv()
-    print("[3/4] packages in setup.cfg; without a wheel, compiling mmcv takes about 18 CPU minutes without output")
+    print("[3/4] packages in setup.cfg; if there is no wheel of mmcv, compiling it takes about 18 CPU minutes")
     install_packages()
     print("[4/4] import check")
     if error := error_of(CHECK_ALL):

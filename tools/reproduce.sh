@@ -3,11 +3,13 @@
 #
 #     tools/reproduce.sh CONFIG [SEED [SPLIT]]      e.g. tools/reproduce.sh ssd_lite0_x15 0 val
 #
-# OIL_STORAGE_SCENES is the folder of the scenes (default: airbus). To use another split than that of the recorded runs,
-# set OIL_STORAGE_SPLIT to its file and OIL_STORAGE_DATA to a new folder. Paths are relative to the repository. Finished
-# steps are skipped on re-runs. SPLIT is val or test; each test adds a line to results/test_log.csv. Further arguments,
-# e.g. --amp, are passed to tools/train.py and tools/test.py; --tta, which reproduces the rows of two views, is passed
-# only to tools/test.py.
+# SPLIT is val or test. Each test adds a line to results/test_log.csv. Steps that are already finished are skipped.
+# Further arguments, e.g. --amp, are passed to tools/train.py and tools/test.py. --tta is passed only to tools/test.py;
+# it reproduces the rows with two views.
+#
+# OIL_STORAGE_SCENES is the folder of the scenes (default: airbus). The recorded runs used the split in
+# configs/_base_/datasets/airbus_split.json. To use another split, set OIL_STORAGE_SPLIT to its file, and
+# OIL_STORAGE_DATA to a new folder. Paths are relative to the repository.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

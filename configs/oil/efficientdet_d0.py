@@ -1,4 +1,4 @@
-"""EfficientDet-D0 from stride 4, with EfficientNet-B0 and BiFPN.
+"""EfficientDet-D0 with EfficientNet-B0 and a BiFPN of strides 4 to 64.
 
     python tools/train.py configs/oil/efficientdet_d0.py --amp
     python tools/test.py configs/oil/efficientdet_d0.py work_dirs/efficientdet_d0/iter_4000.pth --split val

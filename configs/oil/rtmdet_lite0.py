@@ -1,4 +1,4 @@
-"""RTMDet's head on EfficientNet-Lite0 from stride 4, for training on CPUs.
+"""RTMDet's head on EfficientNet-Lite0 and an FPN of strides 4 to 32, for training on CPUs.
 
     python tools/train.py configs/oil/rtmdet_lite0.py
     python tools/test.py configs/oil/rtmdet_lite0.py work_dirs/rtmdet_lite0/iter_1000.pth --split val

@@ -1,4 +1,4 @@
-"""RTMDet's head on EfficientNet-Lite2 from stride 4: wider and deeper than ``rtmdet_lite0.py``, for CPU and GPU.
+"""RTMDet's head on EfficientNet-Lite2, a wider and deeper backbone than EfficientNet-Lite0, for CPU and GPU.
 
     python tools/train.py configs/oil/rtmdet_lite2.py
     python tools/test.py configs/oil/rtmdet_lite2.py work_dirs/rtmdet_lite2/iter_1000.pth --split val

@@ -1,4 +1,4 @@
-"""RTMDet-m, a fast anchor-free detector from stride 8, trained on mosaics.
+"""RTMDet-m, a fast anchor-free detector with strides 8 to 32, trained on mosaics.
 
     python tools/train.py configs/oil/rtmdet_m.py --amp
     python tools/test.py configs/oil/rtmdet_m.py work_dirs/rtmdet_m/epoch_60.pth --split val

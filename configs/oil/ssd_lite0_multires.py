@@ -3,7 +3,7 @@
     python tools/train.py configs/oil/ssd_lite0_multires.py
     python tools/test.py configs/oil/ssd_lite0_multires.py work_dirs/ssd_lite0_multires/iter_3000.pth --split val
 
-The tank-free images are in data/usgs-land-use, or in the folder that OIL_STORAGE_BACKGROUNDS names.
+The tank-free images are in data/usgs-land-use, or in the folder set by OIL_STORAGE_BACKGROUNDS.
 """
 
 _base_ = [

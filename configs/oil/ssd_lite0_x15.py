@@ -14,5 +14,5 @@ _base_ = [
     "../_base_/default_runtime.py",
 ]
 
-# box voting, added after training: averaged boxes are more accurate than the best one (docs/experiments.md)
+# box voting, added after training: averaged boxes are more accurate than the best box (docs/experiments.md)
 model = dict(bbox_head=dict(type="VotingRetinaSepBNHead"), test_cfg=dict(vote_iou=0.6))

@@ -6,18 +6,18 @@
 
 Hardware, time, result: not yet run.
 
-Training starts from MMDetection's RetinaNet-R101 for COCO. Backbone and FPN are loaded. The head is new, and so is P6,
-whose input is P5 here and the backbone there. Differences from TensorFlow that MMDetection's modules cannot avoid:
+Training starts from MMDetection's RetinaNet-R101 for COCO. Backbone and FPN are loaded. The head and P6 are new: here,
+the input of P6 is P5, but in RetinaNet it is the backbone. MMDetection's modules cause these differences to TensorFlow:
 
 - ReLU instead of ReLU6.
 - TF smooths P4 before it is added to P3, does not smooth P5, and applies BN and ReLU6 after smoothing and after P6 and
   P7. Here the outputs P3 to P5 are smoothed by convolutions only.
 - Mean and std are those of the checkpoint's backbone. TF only subtracts the mean.
 - A tile without boxes counts as one match in the normaliser of the losses. TF uses at least one match per batch.
-- TF's NMS stops at 100 boxes. MMDetection's processes all 131,000 anchors, except the lowest-scoring one of each level,
-  which a ``[:-1]`` drops. On a CPU this takes two minutes per image; ``--cfg-options model.test_cfg.nms_pre=1000``
-  avoids it.
-- bfloat16 is autocast on CUDA (``--amp``). TF supports it only on TPUs.
+- TF's NMS stops at 100 boxes. MMDetection's NMS processes all 131,000 anchors, except the anchor with the lowest score
+  of each level, which ``[:-1]`` drops. On a CPU this takes two minutes per image. To avoid it, use
+  ``--cfg-options model.test_cfg.nms_pre=1000``.
+- ``--amp`` uses bfloat16 on CUDA. TF supports bfloat16 only on TPUs.
 """
 
 _base_ = [

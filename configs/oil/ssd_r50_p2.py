@@ -1,4 +1,4 @@
-"""SSD adapted to tanks: tiles at native scale, an FPN from stride 4, small anchors, ResNet-50.
+"""SSD adapted to tanks: tiles at native scale, an FPN of strides 4 to 64, small anchors, ResNet-50.
 
     python tools/train.py configs/oil/ssd_r50_p2.py --amp
     python tools/test.py configs/oil/ssd_r50_p2.py work_dirs/ssd_r50_p2/iter_4000.pth --split val

@@ -1,4 +1,4 @@
-"""YOLOX-s, whose published AP on these scenes is 0.588, AP50 0.856 (10 epochs, another split).
+"""YOLOX-s; on these scenes, its published AP is 0.588 and its AP50 0.856 (10 epochs, another split).
 
     python tools/train.py configs/oil/yolox_s.py --amp
     python tools/test.py configs/oil/yolox_s.py work_dirs/yolox_s/epoch_60.pth --split val

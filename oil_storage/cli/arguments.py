@@ -69,7 +69,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     launchers = ("none", "pytorch", "slurm")
     parser.add_argument(
-        "--launcher", choices=launchers, default="none", help="tools/dist_*.sh and slurm_train.sh set it"
+        "--launcher", choices=launchers, default="none", help="set by tools/dist_*.sh and tools/slurm_train.sh"
     )
     # torch.distributed.launch passes it; torchrun uses the environment
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)

@@ -20,20 +20,20 @@ Range = tuple[float, float]
 
 @TRANSFORMS.register_module()
 class RandomBackground(BaseTransform):
-    """Replace a sample, with a probability, by a mosaic of tank-free images at a random magnification.
+    """Replace random samples by mosaics of tank-free images at a random magnification.
 
-    A tank-free image has no tank at any magnification, so the range may be wide. The mosaic has the size of the sample.
+    The mosaic has the size of the sample. The range of magnifications can be wide, because the images contain no tanks.
 
     Reads and changes ``img`` ``(H, W, 3)``; empties ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``.
 
     Args:
         data_root: folder of the images.
-        patterns: glob patterns of the images in it.
+        patterns: glob patterns of the images in ``data_root``.
         prob: probability that a sample is replaced.
-        scale: least and greatest magnification; its logarithm is drawn evenly.
+        scale: minimum and maximum magnification; it is drawn log-uniformly.
 
     Raises:
-        UserError: no image matches, or one cannot be decoded.
+        UserError: no image matches, or an image cannot be decoded.
     """
 
     def __init__(self, data_root: str, patterns: tuple[str, ...], prob: float, scale: Range) -> None:
@@ -41,11 +41,13 @@ class RandomBackground(BaseTransform):
         self.files = visible(self.data_root, *patterns)
         if prob and not self.files:
             count = f"{patterns[0]} or {len(patterns) - 1} other patterns"
-            raise UserError(f"{data_root}: no image matches {count}; set OIL_STORAGE_BACKGROUNDS to tank-free images")
+            raise UserError(
+                f"{data_root}: no image matches {count}; set OIL_STORAGE_BACKGROUNDS to a folder of tank-free images"
+            )
 
     @cached_property
     def images(self) -> list[NDArray[np.uint8]]:
-        """The images, ``(H, W, 3)`` BGR."""
+        """Decoded images, ``(H, W, 3)`` BGR."""
         decoded = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in self.files]
         for path, image in zip(self.files, decoded, strict=True):
             if image is None:

@@ -13,7 +13,7 @@ from oil_storage.errors import UserError
 from oil_storage.manifest import NAME, Manifest, check_no_leak
 
 ENDINGS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
-"""Last bytes of an intact image, for each suffix of tile files."""
+"""Last bytes of an intact image file, for each file suffix."""
 AGAIN = "delete the prepared folder and prepare it again"
 
 
@@ -21,19 +21,19 @@ AGAIN = "delete the prepared folder and prepare it again"
 class OilStorageDataset(CocoDataset):
     """Tiles of satellite scenes with boxes around oil storage tanks.
 
-    The class reads any prepared data set. Its main one is the Airbus Oil Storage Detection data set:
+    The class reads any prepared data set. The main data set is the Airbus Oil Storage Detection data set:
 
     * Imagery: SPOT 6/7, optical, three bands, JPEG, 1.2 to 1.5 m per pixel
     * Scenes: 98 of 2560 x 2560 px as published
     * Boxes: 13,592, annotated by hand, axis-aligned; one class, ``oil-storage-tank``
-    * Size: median box side 18 px, 77 % COCO-small, 5 boxes COCO-large
+    * Size: median box side 18 px; by COCO's definition, 77 % of the boxes are small and 5 boxes are large
     * Density: 14 / 99.5 / 893 boxes per scene (min / median / max)
     * Licence: CC BY-NC-SA 4.0
     * Source: Airbus DS Intelligence,
       https://www.kaggle.com/datasets/airbusgeo/airbus-oil-storage-detection-dataset
 
     ``tools/prepare_dataset.py`` creates the prepared folder. ``metainfo["ground_truth"]`` contains the paths of the
-    COCO JSON files of the tiles and the scenes; the metrics read their ground truth from these files.
+    COCO JSON files of the tiles and the scenes. The metrics read their ground truth from these files.
 
     Args:
         data_root: prepared folder.
@@ -75,8 +75,8 @@ class OilStorageDataset(CocoDataset):
             raise UserError(f"{self.ann_file}: missing or damaged annotations ({reason});\n{AGAIN}") from error
         if not any(info["instances"] for info in data_list):
             raise UserError(
-                f"{self.ann_file}: no box of {', '.join(self.metainfo['classes'])} in {len(data_list)} tiles; "
-                "prepare scenes with boxes in each split"
+                f"{self.ann_file}: no boxes of class {', '.join(self.metainfo['classes'])} in {len(data_list)} tiles; "
+                "every split needs scenes with boxes"
             )
         if damaged := [info["img_path"] for info in data_list if not _is_whole(info["img_path"])]:
             fault = "damaged" if os.path.isfile(damaged[0]) else "missing"
@@ -98,13 +98,16 @@ def check_prepared(data_root: Path, tiles: str) -> None:
     manifest = Manifest.load(data_root)
     if tiles not in manifest.tiles:
         present = ", ".join(sorted(manifest.tiles)) or "none"
-        raise UserError(f"{path}: no tiles of {tiles} (size_overlap); the folder has {present};\n{remedy}")
+        raise UserError(
+            f"{path}: no tiles of {tile} px with {overlap} px overlap; tiles in the folder (size_overlap): {present};\n"
+            f"{remedy}"
+        )
     split_of = {scene: split for split, scenes in manifest.split.items() for scene in scenes}
     check_no_leak(split_of, [pair.scenes for pair in manifest.same_ground], path)
 
 
 def _is_whole(image: str) -> bool:
-    """Return whether an image file ends with the last bytes of its format; a truncated file would stop the training."""
+    """Return whether an image file ends with the end marker of its format. Truncated files would stop the training."""
     ending = ENDINGS.get(os.path.splitext(image)[1], b"")
     try:
         with open(image, "rb") as file:

@@ -1,4 +1,4 @@
-"""Data transforms."""
+"""Random transforms of tiles for training."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from oil_storage.tiling import cut_boxes
 
 @TRANSFORMS.register_module()
 class RandomTranspose(BaseTransform):
-    """Swap x and y at random; together with horizontal and vertical ``RandomFlip``, this gives all 8 square symmetries.
+    """Swap x and y at random; together with horizontal and vertical ``RandomFlip``, this gives all 8 symmetries.
 
     Reads and changes ``img`` ``(H, W, 3)``, ``img_shape`` ``(H, W)`` and ``gt_bboxes`` ``(N, 4)`` xyxy pixels.
 
@@ -44,7 +44,7 @@ class RandomTranspose(BaseTransform):
 class RandomTileCrop(BaseTransform):
     """Crop a random square; boxes are clipped and dropped in the same way as for tiles.
 
-    ``RandomCrop`` of mmdet keeps boxes of which a single pixel column remains, so the detector would learn to detect
+    ``RandomCrop`` of mmdet keeps a box even if only one pixel column of it remains. The detector would learn to detect
     fragments that are not in the ground truth of tiles. This class uses :func:`oil_storage.tiling.cut_boxes`.
 
     Reads and changes ``img`` ``(H, W, 3)``, ``img_shape``, ``gt_bboxes`` ``(N, 4)`` xyxy pixels, ``gt_bboxes_labels``
@@ -98,14 +98,13 @@ class RandomTileCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomCoarsening(BaseTransform):
-    """Shrink the image and enlarge it again at random, so that it looks like an image of a coarser sensor.
+    """Shrink random images and enlarge them again, to imitate a sensor with a coarser resolution.
 
     Reads and changes ``img`` ``(H, W, 3)``; its size does not change.
 
     Args:
         prob: probability that the image is coarsened.
-        factor: maximum factor by which the ground resolution becomes coarser; the factor is drawn log-uniformly from 1
-            to this maximum.
+        factor: maximum factor by which an image is shrunk. The factor is drawn log-uniformly from 1 to this maximum.
     """
 
     def __init__(self, prob: float, factor: float) -> None:

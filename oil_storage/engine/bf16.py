@@ -1,15 +1,16 @@
 """bfloat16 training on CPU and CUDA, with float32 where bfloat16 is not precise enough or not supported.
 
-bfloat16 has the range of float32, so no gradient scaler is needed. It has 8 bits of precision, so a coordinate of
-500 px is rounded to 2 px. The convolutions and linear layers of a detector run in bfloat16. These parts run in float32:
+bfloat16 has the range of float32, so no gradient scaler is needed. It has 8 bits of precision, so coordinates near
+500 px are rounded to multiples of 2 px. The convolutions and linear layers of a detector run in bfloat16. These parts
+run in float32:
 
-* losses, assignment, decoding and NMS (mmcv has no bfloat16 kernel of focal loss on CUDA, and none of NMS on CPU),
+* losses, assignment, decoding and NMS (mmcv has no bfloat16 kernels for focal loss on CUDA and NMS on CPU),
 * RoI feature extraction (mmcv has no bfloat16 kernel on CUDA),
-* multi-scale deformable attention (for bfloat16, mmcv replaces its CUDA kernel by a slow fallback),
+* multi-scale deformable attention (for bfloat16, mmcv uses a slow fallback instead of its CUDA kernel),
 * the last layers of DETR-type heads, which add their output to box coordinates in place.
 
-On devices without fast bfloat16, which includes many CPUs, everything runs in float32. bfloat16 would take ten times
-longer there.
+On devices without fast bfloat16, such as many CPUs, everything runs in float32. bfloat16 would take ten times as long
+there.
 """
 
 import functools
@@ -41,19 +42,19 @@ FLOAT32_METHODS: tuple[tuple[tuple[type[nn.Module], ...], tuple[str, ...]], ...]
     ((BaseRoIExtractor,), ("forward",)),
     ((MultiScaleDeformableAttention,), ("forward",)),
 )
-"""Methods that run in float32, by their classes."""
+"""Classes, with the names of their methods that run in float32."""
 
 
 @OPTIM_WRAPPERS.register_module()
 class Bf16OptimWrapper(OptimWrapper):
     """Optimiser wrapper for a model that computes in bfloat16. Parameters and gradients stay float32.
 
-    The model is switched to bfloat16 when training starts and remains in it, so that validation has the same precision.
-    On a device without fast bfloat16, the model remains in float32.
+    The model is switched to bfloat16 when training starts. Validation then uses bfloat16, too. On a device without fast
+    bfloat16, the model stays in float32.
     """
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
-        """Switch ``model`` to bfloat16 at the start of training, which can be a validation."""
+        """Switch ``model`` to bfloat16 before the first iteration or validation."""
         if not self._put_into_bf16(model):
             print_log("this device does not support bfloat16; training in float32", logger="current")
         super().initialize_count_status(model, init_counts, max_counts)
@@ -95,7 +96,7 @@ def compute_as_configured(model: nn.Module, cfg: Config) -> str:
 
 
 def compute_in_bf16(model: nn.Module) -> None:
-    """Make every detector in ``model`` run its forward method under bfloat16 autocast. Repeated calls have no effect.
+    """Make every detector in ``model`` run its forward method under bfloat16 autocast. Further calls have no effect.
 
     Args:
         model: detector, or module that contains one (distributed wrapper, test-time augmentation).
@@ -118,7 +119,7 @@ def _float32_methods(detector: nn.Module) -> Iterator[tuple[nn.Module, str]]:
 
 
 def _shadow(module: nn.Module, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    # a bound method in the instance dict: in copies of the model (EMA), it is bound to the copy
+    # a method that is stored in the instance; a copy of the model (EMA) gets a method that is bound to the copy
     setattr(module, name, types.MethodType(wrap(getattr(type(module), name)), module))
 
 

@@ -1,14 +1,14 @@
 """Use the memory format channels last (NHWC), in which convolutions are fastest.
 
 oneDNN on CPU and the bfloat16 kernels of cuDNN on CUDA use this format internally, and would convert other formats in
-every call. It is enough to convert the weights of convolutions: activations get the same format, and copies of the
+every call. Only the weights of convolutions are converted. Activations then get the same format, and copies of the
 model (EMA) and loaded checkpoints keep it.
 
-MMCV's operators do not support it. RoIAlign interprets all memory as NCHW, and silently pools from wrong positions
-(https://github.com/open-mmlab/mmcv/issues/2203). Therefore these operators and their inputs keep NCHW.
+MMCV's operators do not support this format. For example, RoIAlign interprets all memory as NCHW and silently pools from
+wrong positions (https://github.com/open-mmlab/mmcv/issues/2203). Therefore these operators and their inputs keep NCHW.
 
-Do not use it for models with few channels: oneDNN of torch 2.13 corrupts the heap in the float32 backward pass of a
-strided 1x1 convolution whose input has fewer than 16 channels.
+Do not use this format for models with few channels: oneDNN of torch 2.13 corrupts the heap in the float32 backward pass
+of a strided 1x1 convolution whose input has fewer than 16 channels.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ def _contiguous(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 @HOOKS.register_module()
 class ChannelsLastHook(Hook):
-    """Hook that converts a model to channels last; :class:`ChannelsLastDDP` does so in distributed training."""
+    """Hook that converts a model to channels last. In distributed training, :class:`ChannelsLastDDP` converts it."""
 
     priority = "VERY_HIGH"  # before EMA copies the model
 
@@ -50,11 +50,11 @@ class ChannelsLastHook(Hook):
 class ChannelsLastDDP(MMDistributedDataParallel):
     """Distributed wrapper of a model in channels last, with or without CUDA.
 
-    The model is converted first, because the strides determine the layout of DDP's gradient buckets.
+    The model is converted before DDP is created, because its strides determine the layout of the gradient buckets.
 
     Args:
         module: model, which is converted in place.
-        device_ids: CUDA devices; mmengine always passes one, so they are ignored if the model is not on CUDA.
+        device_ids: CUDA devices. mmengine always passes one; it is ignored if the model is not on CUDA.
         **kwargs: arguments of :class:`torch.nn.parallel.DistributedDataParallel`.
     """
 

@@ -23,7 +23,7 @@ from oil_storage.engine.runner import use_scope
 from oil_storage.figures import Cost, Times
 
 TANKS = 20
-"""Number of boxes in a training tile."""
+"""Number of random boxes in each training tile."""
 LEAST, MOST = 3, 200
 """Minimum and maximum number of repetitions of a measurement."""
 
@@ -33,10 +33,10 @@ def cost_of(cfg: Config, seconds: float) -> Cost:
 
     Args:
         cfg: config of the detector; the input size follows from its test pipeline and tile size.
-        seconds: time to repeat training and inference, at least :data:`LEAST` times each.
+        seconds: duration of a measurement. Training and inference are each measured at least :data:`LEAST` times.
     """
     use_scope(cfg)
-    cfg.model.data_preprocessor.batch_augments = None  # these would change the size
+    cfg.model.data_preprocessor.batch_augments = None  # these would change the input size
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with contextlib.redirect_stdout(io.StringIO()):
@@ -73,7 +73,7 @@ def cost_of(cfg: Config, seconds: float) -> Cost:
 
 
 def input_size(cfg: Config) -> tuple[int, int]:
-    """Return height and width of a complete tile after the test pipeline, pixels."""
+    """Return the height and the width of a full tile after the test pipeline, in pixels."""
     dataset = cfg.test_dataloader.dataset
     shape = dataset.tile, dataset.tile
     results: Any = {"img": np.zeros((*shape, 3), np.uint8), "img_shape": shape}
@@ -85,7 +85,7 @@ def input_size(cfg: Config) -> tuple[int, int]:
 
 
 def noise_tiles(number: int, size: tuple[int, int], device: torch.device) -> dict[str, list[Any]]:
-    """Create a batch of noise with random boxes in the format of a data loader."""
+    """Create a batch of noise images with random boxes, in the format of a data loader."""
     height, width = size
     samples = []
     for _ in range(number):
@@ -99,7 +99,7 @@ def noise_tiles(number: int, size: tuple[int, int], device: torch.device) -> dic
 
 
 def _repeat(step: Callable[[], Any], seconds: float, device: torch.device) -> list[float]:
-    """Return the seconds of each repetition, except the first one, which is for warm-up."""
+    """Repeat ``step`` and return the seconds of each repetition except the first, which is a warm-up."""
     taken: list[float] = []
     while len(taken) <= LEAST or (sum(taken[1:]) < seconds and len(taken) <= MOST):
         start = time.perf_counter()

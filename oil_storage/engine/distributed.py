@@ -32,7 +32,9 @@ def prepare(cfg: Config, launcher: str) -> None:
         os.environ.update({ours: os.environ[slurms] for ours, slurms in SLURM.items() if slurms in os.environ})
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
     if absent := [name for name in names if name not in os.environ]:
-        raise UserError(f"--launcher {launcher}: {absent[0]} is not set; use tools/dist_train.sh CONFIG GPUS")
+        raise UserError(
+            f"--launcher {launcher}: environment variable {absent[0]} is not set; use tools/dist_train.sh CONFIG GPUS"
+        )
     cfg.model_wrapper_cfg = {
         "type": "ChannelsLastDDP",
         "broadcast_buffers": False,
@@ -43,5 +45,5 @@ def prepare(cfg: Config, launcher: str) -> None:
 
 
 def processes(cfg: Config) -> int:
-    """Return the number of processes of a config after :func:`prepare`."""
+    """Return the number of processes that run ``cfg``; call :func:`prepare` first."""
     return 1 if cfg.launcher == "none" else int(os.environ["WORLD_SIZE"])

@@ -34,9 +34,9 @@ class FiniteLossHook(Hook):
 
 @HOOKS.register_module()
 class StopWhenLearntHook(Hook):
-    """Hook that stops training when AP50 is reached, or after ``most_seconds`` (an entry of the config).
+    """Hook that stops training at a given AP50, or after ``most_seconds`` of the config.
 
-    The time limit is not an argument of the hook, so that a training run can be resumed with another limit.
+    The time limit is not an argument of the hook, because a training run may be resumed with another limit.
 
     Args:
         ap50: AP50 to reach.
@@ -48,7 +48,7 @@ class StopWhenLearntHook(Hook):
         self.ap50 = ap50
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Compare AP50 and time with the limits."""
+        """Stop if AP50 or the training time has reached its limit."""
         seconds = float(runner.message_hub.log_scalars["train/time"].data[0].sum())
         if (metrics or {}).get(metric_key("mAP_50"), 0.0) >= self.ap50 or seconds > runner.cfg.most_seconds:
             runner.train_loop.stop_training = True

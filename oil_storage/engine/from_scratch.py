@@ -8,13 +8,13 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 
 LOADING = ("Pretrained", "Packaged")
-"""Initialisations that load weights: that of mmengine and that of EfficientNetLite."""
+"""Types of ``init_cfg`` that load weights: the first is of mmengine, the second of EfficientNetLite."""
 
 
 def from_scratch(cfg: Config) -> None:
     """Change a config so that it loads no checkpoint, freezes no layers and trains batch norms.
 
-    Frozen layers without pretrained weights would remain random.
+    Without pretrained weights, frozen layers would stay random.
 
     Args:
         cfg: MMDetection config; changed in place.
@@ -51,7 +51,7 @@ def _without_pretrained(init_cfg: Any) -> Any:
 
 
 def default(node: Mapping[str, Any], argument: str) -> Any:
-    """Return the default of an argument of the class that ``node`` builds; None if there is no such argument."""
+    """Return the default value of a constructor argument of the class in ``node``, or None without such an argument."""
     kind = node.get("type")
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
     for base in kind.__mro__ if inspect.isclass(kind) else ():

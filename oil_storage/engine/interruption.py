@@ -41,7 +41,7 @@ class TrainingInterrupted(BaseException):
 def ignore_signals(worker_id: int) -> None:
     """Ignore SIGINT and SIGTERM in a data worker (a ``worker_init_fn``).
 
-    Ctrl-C, torchrun and Slurm send signals to all processes, but the training process needs batches until it stops.
+    Ctrl-C, torchrun and Slurm send signals to all processes. The training process needs the workers until it stops.
     """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
@@ -59,8 +59,8 @@ def _kill_workers() -> None:
 class InterruptionHook(Hook):
     """Hook that saves ``interrupted.pth`` after the iteration in which SIGINT or SIGTERM arrives, and stops training.
 
-    A second signal has its default effect, except under a launcher, which repeats signals. A signal during validation
-    postpones the validation to the resumed training.
+    A second signal has its default effect, except under a launcher, because launchers repeat signals. A signal during
+    validation stops it, and the resumed training starts with this validation.
 
     Raises:
         TrainingInterrupted: a signal arrived; raised on all ranks after the same iteration.
@@ -78,7 +78,7 @@ class InterruptionHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Install the signal handlers, and run a postponed validation."""
         self.received, self.is_training = 0, True
-        self._release()  # the handlers of an earlier training in this process
+        self._release()  # in case an earlier training in this process has left its handlers
         for number in SIGNALS:
             self.previous[number] = signal.signal(number, self._receive)
         if runner.message_hub.runtime_info.get(PENDING):
@@ -86,7 +86,7 @@ class InterruptionHook(Hook):
             runner.val_loop.run()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Stop if a signal arrived. The loop would count this iteration and validate only after this call."""
+        """Stop if a signal arrived. If this iteration is followed by a validation, store that it is pending."""
         if number := self._agreed():
             done, loop = runner.iter + 1, runner.train_loop
             if isinstance(loop, IterBasedTrainLoop) and runner.val_loop is not None and done >= loop.val_begin:
@@ -95,7 +95,7 @@ class InterruptionHook(Hook):
             self._stop(runner, number, done)
 
     def before_val(self, runner: Runner) -> None:
-        """Allow a stop only during training, and only if all ranks have the same number of batches."""
+        """Allow stopping this validation only during training, and only if all ranks have equal numbers of batches."""
         in_step = not is_distributed() or getattr(runner.val_dataloader.sampler, "round_up", False)
         self.stops_validation = self.is_training and in_step
 
@@ -104,7 +104,7 @@ class InterruptionHook(Hook):
         if self.stops_validation and (number := self._agreed()):
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
-                    hook.after_val_epoch(runner)  # restores the weights that are not averaged
+                    hook.after_val_epoch(runner)  # restores the weights before averaging
             runner.message_hub.update_info(PENDING, True)
             self._stop(runner, number, done=runner.iter)
 

@@ -28,7 +28,7 @@ LEARNT = "learnt.json"
 logger = logging.getLogger(__name__)
 
 BATCH = 2
-"""Batch size. On CPUs, many small steps are faster than few large ones."""
+"""Batch size. On CPUs, many small steps reach the goal sooner than few large steps."""
 ITERATIONS = 2_000
 """Maximum number of iterations."""
 VALIDATED = 50
@@ -41,7 +41,7 @@ RESNET_WIDTH = 32
 """Maximum number of channels in the first stage of a small ResNet."""
 QUERIES = 100
 CANDIDATES, PROPOSALS = 600, 300
-"""Proposals per level before NMS and per image after it. On a CPU, NMS of thousands dominates the time."""
+"""Proposals per level before NMS and per image after NMS. On CPUs, NMS of thousands of boxes takes most of the time."""
 SAMPLES = 96
 """Number of proposals sampled for the loss."""
 VGG_NARROWING = 4
@@ -49,7 +49,7 @@ VGG_NARROWING = 4
 
 
 def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
-    """Train a small version of one config, or resume its training. A finished training run is skipped.
+    """Train a small version of the detector of a config. Resume a stopped training run, and skip a finished run.
 
     Args:
         path: config file.
@@ -65,7 +65,7 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
     text: str = overfitting(cfg, data, wanted).pretty_text
     written, learnt = work_dir.with_suffix(".py"), work_dir / LEARNT  # mmengine writes its own config into work_dir
     if work_dir.is_dir() and not (written.is_file() and written.read_text("utf-8") == text):
-        logger.warning("%s: deleted, because the config has changed since its training", work_dir)
+        logger.warning("%s: deleted, because the config has changed since this training run", work_dir)
         shutil.rmtree(work_dir)
     elif learnt.is_file():
         before = Learnt.load(learnt)
@@ -94,10 +94,10 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
 
 
 def overfitting(cfg: Config, data: Path, ap50: float) -> Config:
-    """Change a config so that it trains a small version of its detector on a few tiles; return it.
+    """Change a config to train a small version of its detector on a few tiles, and return it.
 
-    Model (except its size), optimiser, precision and test pipeline are those of the config. The learning rate, the
-    schedule and the image size are replaced. There is no augmentation, and no dropout in plain DETR.
+    The config keeps its optimiser, precision and test pipeline, and its model except for the size. The learning rate,
+    the schedule and the image size are replaced. There is no augmentation, and no dropout in plain DETR.
 
     Args:
         cfg: config in ``configs/oil/``; changed in place.
@@ -150,7 +150,7 @@ def overfitting(cfg: Config, data: Path, ap50: float) -> Config:
 
 
 def _remove_dropout(model: Any) -> None:
-    """Remove DETR's dropout, with which all queries predict the same box when training from scratch."""
+    """Remove DETR's dropout. With it, all queries would predict the same box when training from scratch."""
     for layers in (model.encoder.layer_cfg, model.decoder.layer_cfg):
         layers.ffn_cfg.ffn_drop = 0.0
         for name in ("self_attn_cfg", "cross_attn_cfg"):
@@ -159,11 +159,11 @@ def _remove_dropout(model: Any) -> None:
 
 
 def shrink(cfg: Config, queries: int = QUERIES) -> None:
-    """Make the detector of a config small, and train it from scratch.
+    """Make the detector of a config small, and disable pretrained weights.
 
     Args:
         cfg: config in ``configs/oil/``; its model is changed in place.
-        queries: number of queries of a detector of the DETR family, more than the objects in a tile.
+        queries: number of queries of DETR-type detectors. It must exceed the number of objects in a tile.
     """
     from_scratch(cfg)
     model = cfg.model
@@ -188,16 +188,16 @@ def shrink(cfg: Config, queries: int = QUERIES) -> None:
 
 
 def _shrink_resnet(model: Any) -> None:
-    """Replace a ResNet by ResNet-18 with at most half its width."""
+    """Replace a ResNet by ResNet-18 with at most :data:`RESNET_WIDTH` channels in the first stage."""
     before = model.backbone.get("base_channels", 64)
     width = min(before, RESNET_WIDTH)
-    ratio = before // width * (4 if model.backbone.depth >= 50 else 1)  # bottlenecks widen four times
+    ratio = before // width * (4 if model.backbone.depth >= 50 else 1)  # bottlenecks have four times as many outputs
     model.backbone.update(depth=18, base_channels=width)
     model.neck.in_channels = [channels // ratio for channels in model.neck.in_channels]
 
 
 def _shrink_csp(model: Any) -> None:
-    """Reduce a CSP backbone to a quarter of the width and a sixth of the depth, and adapt the neck."""
+    """Set the width factor of a CSP backbone to 0.25 and its depth factor to 0.167, and adapt the neck."""
     ratio = model.backbone.widen_factor / 0.25
     model.backbone.update(widen_factor=0.25, deepen_factor=0.167)
     model.neck.in_channels = [int(channels / ratio) for channels in model.neck.in_channels]

@@ -17,13 +17,13 @@ from oil_storage.coco import CocoFile
 from oil_storage.drawing import jpeg, side_by_side
 
 MIN_SCORE = 0.3
-"""Score threshold of pictures where the detector has none yet."""
+"""Score threshold of pictures if the detector has no threshold yet."""
 
 
 def write_pictures(
     folder: Path, tiles: CocoFile, tile_folder: Path, detections: Sequence[Mapping[str, Any]], threshold: float | None
 ) -> None:
-    """Write a picture of every tile as JPEG, ground truth beside detections.
+    """Write a JPEG file for every tile, with ground truth on the left and detections on the right.
 
     Args:
         folder: existing folder.
@@ -52,7 +52,7 @@ def _read(path: Path | str) -> NDArray[np.uint8]:
 
 @HOOKS.register_module()
 class ValidationPictureHook(Hook):
-    """Hook that logs pictures of a few tiles at each validation (TensorBoard: images).
+    """Hook that logs pictures of a few tiles at each validation (in TensorBoard: Images).
 
     Args:
         tiles: number of tiles.
@@ -63,11 +63,11 @@ class ValidationPictureHook(Hook):
         self.truth: dict[Any, NDArray[np.float32]] = {}
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Choose the tiles at the first validation, evenly from the densest to the sparsest; skip empty ones."""
+        """At the first validation, sort the tiles with boxes by number of boxes, and choose evenly spaced tiles."""
         if self.truth:
             return
         dataset = runner.val_dataloader.dataset
-        # only rank 0 draws, and it sees one sample of world_size
+        # only rank 0 draws pictures, and it gets every world_size-th sample
         infos = map(dataset.get_data_info, range(0, len(dataset), get_world_size()))
         truth = {
             info["img_id"]: np.array([instance["bbox"] for instance in info["instances"]], np.float32)

@@ -1,8 +1,8 @@
-"""Derive random numbers from (seed, position), so that a resumed training equals an uninterrupted one.
+"""Derive random numbers from seed and position, to make a resumed training equal to an uninterrupted training.
 
 Random numbers are drawn in the worker processes (augmentation) and in the training process (dropout, sampling of
-proposals, denoising queries). The state of these generators is lost when training stops. Therefore the seed is derived
-from n for the n-th sample, and from n for the n-th iteration.
+proposals, denoising queries). The state of these generators is lost when training stops. Therefore they are seeded
+again before each sample and each iteration, from the number of the sample or iteration.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 from torch.utils.data import Sampler
 
 _ORDER, _SAMPLE, _ITERATION = range(3)
-"""Keys of independent streams of seeds."""
+"""Keys of independent seeds for the sample order, the augmentation and the training process."""
 
 
 def seed_everything(*key: int) -> None:
@@ -51,7 +51,7 @@ class SampleIndex(int):
 
 
 class _SeededFetch:
-    """Implementation of torch's ``__getitems__`` that seeds the generators before each sample."""
+    """Function ``__getitems__`` of a data set, which loads a batch; it seeds the generators before each sample."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -70,13 +70,13 @@ class SeededSampler(Sampler[int]):
     """Sampler whose indices and augmentation seeds depend only on the seed and the position.
 
     All ranks share an endless stream of permutations of the data set. Rank ``r`` of ``world_size`` ranks takes the
-    positions ``r``, ``r + world_size`` and so on. The augmentation at position ``n`` is seeded with ``n``.
+    positions ``r``, ``r + world_size`` and so on. The augmentation at position ``n`` is seeded with ``seed`` and ``n``.
 
     Args:
-        dataset: data set with a length; its attribute ``__getitems__``, which torch's loader calls, is set.
-        shuffle: permute the samples; otherwise their order is that of the data set.
+        dataset: data set to sample. Its ``__getitems__``, with which torch loads batches, is replaced.
+        shuffle: draw a new random order for each epoch; otherwise keep the order of the data set.
         seed: random seed, equal on all ranks; None draws one.
-        infinite: never end (iteration-based training); otherwise end after an epoch.
+        infinite: never end, for iteration-based training; otherwise end after each epoch.
     """
 
     def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None, infinite: bool = True) -> None:
@@ -91,11 +91,11 @@ class SeededSampler(Sampler[int]):
         dataset.__getitems__ = _SeededFetch(dataset)  # type: ignore[attr-defined]
 
     def __len__(self) -> int:
-        """Return the number of samples per epoch on this rank; on all ranks for an endless stream, as in mmengine."""
+        """Return the samples per epoch: on this rank or, for an endless stream, on all ranks as in mmengine."""
         return self.size if self.infinite else -(-self.size // self.world_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Start the next iterator at the samples of an epoch. An endless stream ignores the epoch."""
+        """Start the next iterator at the first sample of ``epoch``. An endless stream ignores the epoch."""
         self.epoch = epoch
 
     def skip(self, num_samples: int) -> None:
@@ -130,7 +130,7 @@ class IterationSeedHook(Hook):
     priority = "VERY_HIGH"
 
     def before_train(self, runner: Runner) -> None:
-        """Set the seed of the sampler to that of the runner, which is restored from a checkpoint, and its position."""
+        """Set the seed of the sampler to the seed of the runner. For epoch-based training, also set its position."""
         sampler = runner.train_dataloader.sampler
         if not isinstance(sampler, SeededSampler):
             runner.logger.warning(f"{type(sampler).__name__}: resumption is not reproducible; use SeededSampler")

@@ -17,9 +17,9 @@ from oil_storage.manifest import Manifest
 
 logger = logging.getLogger(__name__)
 NOISE = ("paramwise_options -- ", '"FileClient" will', '"HardDiskBackend" is')
-"""Beginnings of log records that are dropped; mmengine writes hundreds of some."""
+"""Beginnings of log records that are dropped. mmengine repeats some of them hundreds of times."""
 SKIPPED_PARAMETER = " is skipped since "
-"""Part of the log record for each frozen or shared parameter, which is dropped too."""
+"""Text in the log records about frozen or shared parameters; these records are dropped, too."""
 DETAILS = ("System environment:", "Config:", "Hooks will be executed", "Distributed training is not used")
 """Beginnings of long log records, which the terminal shows only with ``--verbose``."""
 

@@ -43,8 +43,8 @@ def read_samples(cfg: Config, split: str, seed: int) -> Iterator[Sample]:
     """Load tiles with the data set, pipeline and sampler of a config, in the order of training or evaluation.
 
     The augmentation of a sample depends only on the seed and the position, see
-    :class:`oil_storage.engine.reproducibility.SeededSampler`. So this process yields the same samples as the workers of
-    a training run.
+    :class:`oil_storage.engine.reproducibility.SeededSampler`. Therefore the samples are the same as in a training
+    run.
 
     Args:
         cfg: result of :func:`oil_storage.config.load`.
@@ -80,11 +80,11 @@ def read_samples(cfg: Config, split: str, seed: int) -> Iterator[Sample]:
 
 
 def draw(sample: Sample, longest: int | None = None) -> NDArray[np.uint8]:
-    """Draw the boxes of a sample, 1 px wide, and a title above the image.
+    """Draw a sample with its boxes (lines of 1 px) and a title above the image.
 
     Args:
         sample: sample to draw; it is not changed.
-        longest: maximum side of the image, which is shrunk if it is larger; None does not shrink it.
+        longest: maximum side in pixels, to which larger images are shrunk. None keeps all sizes.
 
     Returns:
         BGR image, ``(title + H, W, 3)``.
@@ -99,13 +99,13 @@ def draw(sample: Sample, longest: int | None = None) -> NDArray[np.uint8]:
 
 
 def contact_sheet(samples: Iterable[Sample]) -> NDArray[np.uint8]:
-    """Draw samples in a square grid, each shrunk to :data:`CELL`; return a BGR image."""
+    """Draw samples in a square grid, each at most :data:`CELL` px in size; return a BGR image."""
     pictures = [draw(sample, CELL) for sample in samples]
     return grid(pictures, math.ceil(math.sqrt(len(pictures))))
 
 
 def save(samples: Iterator[Sample], out: Path) -> tuple[int, int]:
-    """Write a PNG file for each sample and the contact sheet to the new folder ``out``, atomically.
+    """Write a PNG file for each sample, and the contact sheet. The folder ``out`` appears only when it is complete.
 
     Returns:
         tuple: number of samples, and number of their boxes.

@@ -1,4 +1,4 @@
-"""Test a checkpoint: detect in the tiles of a split, merge the tiles into scenes, and score both."""
+"""Test a checkpoint: detect tanks in tiles, merge the detections of each scene, and score tiles and scenes."""
 
 import copy
 import hashlib
@@ -73,12 +73,12 @@ def evaluate_checkpoint(
 
     Args:
         cfg: see :func:`oil_storage.config.load`; changed in place.
-        path: checkpoint or weights in safetensors.
+        path: checkpoint, or weights in safetensors format.
         split: ``val`` or ``test``.
         tta: use test-time augmentation.
         launcher: ``none``, ``pytorch`` or ``slurm``.
-        out: pickle of the predictions.
-        options: overrides that ``cfg`` was read with, for the record.
+        out: pickle file for the predictions.
+        options: overrides that ``cfg`` already contains; they are only recorded.
 
     Returns:
         Tested | None: the result in the first process, None in the others.
@@ -96,7 +96,7 @@ def evaluate_checkpoint(
     data_root = Path(dataset.data_root)
     checkpoint.check_unseen(data_root, split)
     is_published = path.suffix.lower() == SAFETENSORS
-    if options or not is_published:  # the repository's config of published weights may be newer than their training
+    if options or not is_published:  # published weights may be older than the config in the repository
         for change in changes:
             logger.info("%s: differs from the config of the training: %s", cfg.filename, change)
     config_sha256 = hashlib.sha256(cfg.pretty_text.encode()).hexdigest()
@@ -164,14 +164,14 @@ def evaluate_checkpoint(
 
 
 def compare_with_training(cfg: Config, checkpoint: Checkpoint) -> tuple[TrainedBy | None, list[str]]:
-    """Return the provenance of a checkpoint, and the differences between its training and a test.
+    """Return the provenance of a checkpoint, and how the test config differs from the training config.
 
     Args:
         cfg: config of the test, before split and test-time augmentation are set.
         checkpoint: checkpoint to test.
 
     Returns:
-        tuple: the provenance, None if it is not recorded; and the differences in model, tiles, evaluator and precision,
+        tuple: the provenance (None if unknown), and the differences in model, tiles, evaluator and precision;
         see :func:`oil_storage.checkpoints.trained_config.differences`.
     """
     meta = checkpoint.meta

@@ -7,17 +7,17 @@ from oil_storage.errors import UserError
 TURN = {"type": "RandomFlip", "prob": 1.0, "direction": "diagonal"}
 """The additional view. Mirrored views did not improve the results on val (docs/experiments.md)."""
 META_KEYS = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
-"""Metadata for merging and scoring."""
+"""Metadata of a view that merging and scoring need."""
 
 
 def use_tta(cfg: Config) -> None:
-    """Change the model and the test pipeline of a config. A ``tta_pipeline`` in the config replaces the default views.
+    """Add test-time augmentation to a config. Its ``tta_pipeline``, if present, replaces the default views.
 
     Raises:
         UserError: the config has no ``tta_model``.
     """
     if not cfg.get("tta_model"):
-        raise UserError(f"{cfg.filename}: has no tta_model for --tta; copy that of configs/_base_/default_runtime.py")
+        raise UserError(f"{cfg.filename}: has no tta_model for --tta; copy it from configs/_base_/default_runtime.py")
     dataset = cfg.test_dataloader.dataset
     if "tta_pipeline" in cfg:
         dataset.pipeline = cfg.tta_pipeline

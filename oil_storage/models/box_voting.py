@@ -14,7 +14,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 ROWS = 512
-"""Number of boxes that are compared with all others at a time, to save memory."""
+"""Number of boxes that are compared with all boxes at a time; a limit saves memory."""
 
 
 def voted(boxes: Tensor, scores: Tensor, least_iou: float | None) -> Tensor:

@@ -26,7 +26,7 @@ def halve(x: Tensor) -> Tensor:
 
 
 class WeightedSum(nn.Module):
-    """Fast normalised fusion: mean with learnt positive weights, Swish, separable convolution."""
+    """Fusion of feature maps: mean with learnt weights, Swish activation, and separable convolution."""
 
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class WeightedSum(nn.Module):
 
 
 class BiFPNLayer(nn.Module):
-    """One top-down and bottom-up pass over a pyramid of at least 2 levels."""
+    """Top-down pass and bottom-up pass over a pyramid of at least 2 levels."""
 
     def __init__(self, levels: int, channels: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class BiFPN(BaseModule):
     Args:
         in_channels: numbers of channels of the backbone maps, finest first.
         out_channels: number of channels of each output.
-        num_outs: number of levels; additional levels are downsampled from the last backbone map.
+        num_outs: number of output levels. Additional levels are downsampled from the last backbone map.
         stack: number of BiFPN layers.
     """
 
@@ -95,7 +95,7 @@ class BiFPN(BaseModule):
 
 @MODELS.register_module()
 class EfficientDetHead(RetinaSepBNHead):
-    """Head with separable convolutions that all levels share, and batch norms for each level.
+    """Head of separable convolutions. All levels share the convolutions, but have separate batch norms.
 
     See :class:`mmdet.models.dense_heads.RetinaSepBNHead` for the arguments.
     """

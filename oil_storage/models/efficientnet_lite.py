@@ -24,7 +24,7 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 SCALES = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}
-"""Multipliers of width and depth."""
+"""Multipliers of width and depth for each variant."""
 STEM_CHANNELS = 32
 
 
@@ -63,7 +63,7 @@ def conv_bn(
 
 
 class InvertedResidual(nn.Module):
-    """MBConv without squeeze-and-excitation: expansion, depthwise convolution, projection, residual."""
+    """MBConv block without squeeze-and-excitation: expansion, depthwise convolution, projection, residual."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class EfficientNetLite(BaseModule):
             return
         state = packaged_state_dict(self.arch)
         self.load_state_dict(dict(zip(self.state_dict(), state.values(), strict=True)))
-        print_log(f"backbone: {len(state)} tensors of {self.arch} loaded from its package (ImageNet)", logger="current")
+        print_log(f"backbone: loaded the ImageNet weights of {self.arch} ({len(state)} tensors)", logger="current")
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Convert images ``(B, 3, H, W)`` to maps ``(B, C_i, H / s_i, W / s_i)`` with strides 4, 8, 16 and 32."""

@@ -1,7 +1,7 @@
-"""Synthetic satellite images of tank farms at 1.2 m per pixel, with exact labels.
+"""Synthetic satellite images of tank farms with exact labels, by default at 1.2 m per pixel.
 
-``rendering.plan_scene`` plans a scene: sun, water, terminals with tanks, round distractors. The scene is then painted
-in layers and converted to an image (``canvas``). Only the plan determines the labels.
+``rendering.plan_scene`` places water, terminals with tanks, and round objects that are not tanks.
+``rendering.render_scene`` paints this plan and converts it to an image. The labels depend only on the plan.
 """
 
 from oil_storage.synthetic.rendering import make_synthetic

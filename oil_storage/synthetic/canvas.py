@@ -1,4 +1,4 @@
-"""Canvas with the layers of a scene, and conversion of the layers to a satellite image."""
+"""Paint a scene in layers and convert the layers to a satellite image."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class Palette:
     water: tuple[Colour, ...]
     yards: tuple[Colour, ...]
     roofs: tuple[Colour, ...]
-    uses: tuple[float, float, float, float, float]  # weights of field, forest, town, scrub, bare land
+    uses: tuple[float, float, float, float, float]  # shares of field, forest, town, scrub, bare land
 
 
 _ROOFS: tuple[Colour, ...] = (
@@ -64,11 +64,11 @@ PALETTES = {
 
 @dataclass(frozen=True)
 class Climate:
-    """Sun, view and palette of a scene; ``shadow`` and ``lean`` ``(2,)`` are in pixels per metre of height."""
+    """Colours, sun and view of a scene; ``shadow`` and ``lean`` ``(2,)`` are in pixels per metre of object height."""
 
     palette: Palette
-    shadow: Array  # extent of a shadow on flat ground
-    lean: Array  # displacement of the top of an object in the oblique view
+    shadow: Array  # from an object to the end of its shadow on flat ground
+    lean: Array  # from the base of an object to its top in the oblique view
 
     @property
     def shadow_direction(self) -> Array:
@@ -77,10 +77,10 @@ class Climate:
 
 
 def draw_climate(rng: Generator) -> Climate:
-    """Draw a climate with the sun at 28 to 66 degrees and the view up to 14 degrees off nadir."""
+    """Draw a climate: the sun 28 to 66 degrees above the horizon, the camera up to 14 degrees off nadir."""
     palette = PALETTES[rng.choice(list(PALETTES), p=(0.3, 0.2, 0.12, 0.16, 0.22))]
     elevation, oblique = np.radians(rng.uniform(28, 66)), np.radians(rng.uniform(0, 14))
-    # Morning overpass: shadows point west to north in the northern hemisphere, west to south in the southern.
+    # In the morning, shadows point between west and north (northern hemisphere) or between west and south (southern).
     azimuth = np.radians(rng.uniform(185, 275)) if rng.random() < 0.75 else np.radians(rng.uniform(95, 175))
     return Climate(
         palette,
@@ -97,12 +97,12 @@ def tint(colour: ArrayLike, rng: Generator, spread: float = 6.0) -> Colour:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """Multiply a colour by ``factor``, limited to 255."""
+    """Multiply a colour by ``factor`` and clip it to 255."""
     red, green, blue = np.minimum(np.array(colour) * factor, 255).tolist()
     return red, green, blue
 
 
-_SHIFT = 4  # fractional bits of coordinates in OpenCV: 1/16 px
+_SHIFT = 4  # fractional bits of OpenCV coordinates; the resolution is 1/16 px
 
 
 def _fixed(points: Array) -> NDArray[np.int32]:
@@ -111,17 +111,18 @@ def _fixed(points: Array) -> NDArray[np.int32]:
 
 
 class Canvas:
-    """Layers of a scene, ``(pixels, pixels)`` uint8; ``albedo`` is ``(pixels, pixels, 3)`` RGB.
+    """Image in layers ``(pixels, pixels)`` of uint8; the layer ``albedo`` is ``(pixels, pixels, 3)`` RGB.
 
-    All methods take positions and lengths in px of the plan, which has :data:`METRES_PER_PIXEL`.
+    The image can be finer or coarser than the plan of the scene, which has :data:`METRES_PER_PIXEL`. All methods take
+    positions and lengths in pixels of the plan.
 
     Args:
-        size: side of the plan in px.
-        climate: sun, view and colours.
-        pixels: side of the image; None stands for ``size``.
+        size: side of the plan in pixels.
+        climate: sun, viewing direction and colours.
+        pixels: side of the image in pixels; the default is ``size``.
 
     Attributes:
-        zoom: pixels of the image per px of the plan.
+        zoom: image pixels per plan pixel.
     """
 
     def __init__(self, size: int, climate: Climate, pixels: int | None = None) -> None:
@@ -132,21 +133,21 @@ class Canvas:
         self.palette = climate.palette
         self.albedo = np.zeros((side, side, 3), np.uint8)
         self.grain = np.zeros((side, side), np.uint8)  # strength of the fine texture of a surface
-        self.bump = np.zeros((side, side), np.uint8)  # strength of the relief of tree crowns
-        self.shadow = np.zeros((side, side), np.uint8)  # share of a pixel in the shadow, 0 to 255
+        self.bump = np.zeros((side, side), np.uint8)  # strength of the bumps of tree crowns
+        self.shadow = np.zeros((side, side), np.uint8)  # shaded share of each pixel; 255 is the whole pixel
         self.layers = (self.albedo, self.grain, self.bump, self.shadow)
 
     def sees(self, centre: Array, reach: float) -> bool:
-        """Return whether an object within ``reach`` px of ``centre`` ``(2,)`` may be visible."""
+        """Return False if no point within ``reach`` px of ``centre`` ``(2,)`` is in the scene."""
         return bool(-reach < centre[0] < self.size + reach and -reach < centre[1] < self.size + reach)
 
     def polygon(self, points: Array, colour: Colour, grain: int = 20, bump: int = 0) -> None:
-        """Fill the outline ``points`` ``(n, 2)`` with a sunlit surface."""
+        """Fill a polygon with the corners ``points`` ``(n, 2)`` and erase the shadows on it."""
         for layer, value in zip(self.layers, (colour, grain, bump, 0), strict=True):
             cv2.fillPoly(layer, [_fixed(points * self.zoom)], value, cv2.LINE_AA, _SHIFT)
 
     def line(self, points: Array, colour: Colour, width: float = 1.0, grain: int = 12, closed: bool = False) -> None:
-        """Draw a line of ``width`` px through ``points`` ``(n, 2)``; lines wider than 1 px cover existing shadows."""
+        """Draw a line of ``width`` px through ``points`` ``(n, 2)``. Lines of 1.5 px or more erase shadows."""
         thickness = max(1, round(width * self.zoom))
         layers = self.layers if round(width) > 1 else self.layers[:1]
         for layer, value in zip(layers, (colour, grain, 0, 0), strict=False):
@@ -158,13 +159,13 @@ class Canvas:
         cv2.fillConvexPoly(self.shadow, _fixed(outline * self.zoom), 255, cv2.LINE_AA, _SHIFT)
 
     def cast_edge(self, outline: Array, height: float) -> None:
-        """Cast the shadow of an object of any shape and a ``height`` in metres, approximated by shifted outlines."""
+        """Cast the shadow of an object of any shape, approximated by two shifted copies of ``outline`` ``(n, 2)``."""
         for share in (0.5, 1.0):
             shifted = outline + self.climate.shadow * height * share
             cv2.fillPoly(self.shadow, [_fixed(shifted * self.zoom)], 255, cv2.LINE_AA, _SHIFT)
 
     def block(self, footprint: Array, height: float, roof: Colour) -> Array:
-        """Paint a convex block with its shadow; return the centre ``(2,)`` of its roof in the image."""
+        """Paint a block of ``height`` metres with its shadow, and return the roof centre ``(2,)`` in the image."""
         self.cast(footprint, height)
         top = footprint + self.climate.lean * height
         self.polygon(sweep(footprint, self.climate.lean * height), shade(roof, 0.6), grain=10)
@@ -172,14 +173,14 @@ class Canvas:
         return np.asarray(top.mean(axis=0))
 
     def window(self, centre: Array, radius: float) -> tuple[tuple[slice, slice], Array]:
-        """Return slices of the pixels around a disc, and their offsets ``(h, w, 2)`` from its centre in px."""
+        """Return slices of the image that contain a disc, and pixel positions ``(h, w, 2)`` relative to ``centre``."""
         x0, y0 = np.maximum(np.floor((centre - radius) * self.zoom).astype(int), 0)
         x1, y1 = np.minimum(np.ceil((centre + radius) * self.zoom).astype(int), self.pixels)
         y, x = np.mgrid[y0:y1, x0:x1]
         return np.s_[y0:y1, x0:x1], (np.stack([x, y], axis=-1) + 0.5) / self.zoom - centre
 
     def blend(self, where: tuple[slice, slice], cover: Array, colour: Array, grain: int, shadow: Array) -> None:
-        """Blend ``colour`` ``(h, w, 3)`` and ``shadow`` ``(h, w)`` into the layers with the weight ``cover``."""
+        """Blend ``colour`` ``(h, w, 3)`` and ``shadow`` ``(h, w)`` into the layers by the weight ``cover``."""
         values: tuple[ArrayLike, ...] = (colour, grain, 0, 255 * shadow)
         for layer, value in zip(self.layers, values, strict=True):
             share = cover[..., None] if layer.ndim == 3 else cover
@@ -191,9 +192,9 @@ def _blur(image: Field, sigma: float) -> Field:
 
 
 def _illuminate(canvas: Canvas, rng: Generator) -> Field:
-    """Compute the radiance ``(pixels, pixels, 3)`` of textured surfaces in sunlight or bluish skylight."""
+    """Compute the radiance ``(pixels, pixels, 3)`` of the surfaces; pixels in shadow get only bluish skylight."""
     size, zoom = canvas.pixels, canvas.zoom
-    finer = max(0, round(np.log2(zoom)))  # octaves of texture that only a finer image shows
+    finer = max(0, round(np.log2(zoom)))  # more octaves for an image finer than the plan
     mottle = 0.7 * fractal_noise(size, 90 * zoom, 5, rng) + 0.6 * fractal_noise(size, 8 * zoom, 3 + finer, rng)
     crowns = fractal_noise(size, 5 * zoom, 2 + finer, rng)
     away = np.column_stack([np.eye(2), canvas.climate.shadow_direction * 1.5 * zoom])
@@ -211,8 +212,8 @@ def _illuminate(canvas: Canvas, rng: Generator) -> Field:
 def expose(canvas: Canvas, rng: Generator) -> NDArray[np.uint8]:
     """Convert the canvas to an image ``(pixels, pixels, 3)`` RGB.
 
-    The function simulates the blur of the optics, sharpening with its halos, the lower resolution of the colour bands,
-    haze and noise. It does not change the geometry.
+    The function simulates blur, sharpening halos, the lower resolution of the colour bands, haze and noise. Objects
+    keep their positions.
     """
     image = _illuminate(canvas, rng)
     haze, contrast = rng.uniform(0.0, 0.1), rng.uniform(1.0, 1.4)

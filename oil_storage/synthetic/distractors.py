@@ -24,7 +24,7 @@ class Distractor:
 
 
 def plan_distractors(tanks: int, taken: Occupancy, rng: Generator) -> list[Distractor]:
-    """Place distractors on free ground, at least a quarter of the number of ``tanks``."""
+    """Place round objects that are not tanks: 0.29 to 0.55 per tank, or fewer if there is not enough free ground."""
     wanted = int(np.ceil(tanks * rng.uniform(0.29, 0.55))) + 1
     distractors: list[Distractor] = []
     for _ in range(wanted * 60):
@@ -48,7 +48,7 @@ def plan_distractors(tanks: int, taken: Occupancy, rng: Generator) -> list[Distr
 
 
 def draw_setting(canvas: Canvas, thing: Distractor, rng: Generator) -> None:
-    """Paint the surroundings of a distractor that sites and water may cover: roads of a roundabout, yard of a silo."""
+    """Paint the roads of a roundabout or the yard of a silo. Terminals and water may cover them later."""
     if thing.kind == "roundabout":
         asphalt, start = tint(_ASPHALT, rng), rng.uniform(0, np.pi)
         for turn in start + np.array([0.0, 1.7, 3.1, 4.6])[: rng.integers(3, 5)]:
@@ -62,7 +62,7 @@ def draw_setting(canvas: Canvas, thing: Distractor, rng: Generator) -> None:
 
 
 def draw_distractor(canvas: Canvas, thing: Distractor, rng: Generator) -> None:
-    """Paint a distractor."""
+    """Paint a distractor, such as a pond or a silo."""
     _KINDS[thing.kind][2](canvas, thing.centre, thing.radius, rng)
 
 

@@ -20,20 +20,20 @@ def unit(angle: ArrayLike) -> Array:
 
 
 def axes(angle: float) -> Array:
-    """Return the unit vectors ``(2, 2)`` along ``angle`` and perpendicular to it."""
+    """Return two unit vectors ``(2, 2)``: the first at ``angle`` radians, the second perpendicular to it."""
     return unit([angle, angle + np.pi / 2])
 
 
 @dataclass
 class Rectangle:
-    """Rectangle with ``centre`` ``(2,)`` and ``size`` ``(2,)`` in pixels; the first side is along ``angle`` radians."""
+    """Rectangle with ``centre`` ``(2,)`` and ``size`` ``(2,)`` in pixels, rotated by ``angle`` radians."""
 
     centre: Array
     size: Array
     angle: float
 
     def at(self, offset: ArrayLike) -> Array:
-        """Convert offsets ``(..., 2)`` from the centre, along the sides, to points ``(..., 2)``."""
+        """Convert offsets ``(..., 2)``, measured from the centre along the sides, to scene coordinates ``(..., 2)``."""
         return np.asarray(self.centre + np.asarray(offset) @ axes(self.angle))
 
     def outline(self, margin: float = 0.0) -> Array:
@@ -48,7 +48,7 @@ def circle(centre: Array, radius: float) -> Array:
 
 
 def blob(centre: Array, radius: float, wobble: float, rng: Generator) -> Array:
-    """Return the outline ``(n, 2)`` of a disc whose radius varies by the fraction ``wobble``."""
+    """Return the outline ``(n, 2)`` of an irregular disc; its radius varies by about the fraction ``wobble``."""
     turns = np.linspace(0.0, 2 * np.pi, max(12, int(radius * 2)), endpoint=False)
     waves = np.cos(np.outer(turns, _WAVES) + rng.uniform(0, 2 * np.pi, 3))
     radii = radius * (1.0 + waves @ (rng.normal(0, wobble, 3) / _WAVES))
@@ -75,7 +75,7 @@ def smooth_noise(size: int, scale: float, rng: Generator) -> Field:
 
 
 def fractal_noise(size: int, coarsest: float, octaves: int, rng: Generator) -> Field:
-    """Draw a sum ``(size, size)`` of noise fields; each has half the scale and 0.6 times the amplitude of the last."""
+    """Sum noise fields ``(size, size)``; each has half the scale and 0.6 times the amplitude of the previous field."""
     total = np.zeros((size, size), np.float32)
     for octave in range(octaves):
         total += np.float32(0.6**octave) * smooth_noise(size, max(1.0, coarsest / 2**octave), rng)

@@ -20,7 +20,7 @@ Warp = Callable[[Array], Array]
 
 
 def draw_warp(size: int, rng: Generator) -> Warp:
-    """Draw a smooth distortion of points ``(..., 2)``, which gives parcels curved borders."""
+    """Return a random smooth distortion of points ``(..., 2)``; it makes the borders of parcels curved."""
     lengths = np.array([max(size, 700) * 0.9, 420.0, 190.0, 90.0])
     bend = rng.uniform(0.0, 0.28)
     waves = unit(rng.uniform(0, 7, 4)) * 2 * np.pi / lengths[:, None]
@@ -31,22 +31,22 @@ def draw_warp(size: int, rng: Generator) -> Warp:
 
 @dataclass
 class Parcel(Rectangle):
-    """Rectangle of land with curved borders."""
+    """Piece of land; the distortion ``warp`` makes the sides of the rectangle curved."""
 
-    use: int  # index into the palette's uses
+    use: int  # index into ``Palette.uses``
     warp: Warp
 
     def at(self, offset: ArrayLike) -> Array:
-        """Convert offsets ``(..., 2)`` from the centre, along the straight sides, to points ``(..., 2)``."""
+        """Convert offsets ``(..., 2)`` in the undistorted rectangle to distorted scene coordinates ``(..., 2)``."""
         return self.warp(super().at(offset))
 
     def lot(self, offset: Array, size: Array) -> Rectangle:
-        """Return a straight rectangle at an offset ``(2,)`` from the centre, aligned with the curved side."""
+        """Return a rectangle of ``size`` px with straight sides, centred at ``offset`` and aligned with the parcel."""
         step = self.at(offset + np.array([2.0, 0.0])) - self.at(offset)
         return Rectangle(self.at(offset), size, float(np.arctan2(step[1], step[0])))
 
     def strip(self, low: Array, high: Array) -> Array:
-        """Return the outline ``(n, 2)`` of the part of the parcel between two corners, given as offsets."""
+        """Return the outline ``(n, 2)`` of a part of the parcel; its corners have the offsets ``low`` and ``high``."""
         corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]], low])
         sides = []
         for start, end in pairwise(corners):
@@ -59,14 +59,15 @@ class Parcel(Rectangle):
         return self.strip(-self.size / 2 - margin, self.size / 2 + margin)
 
     def scatter(self, spacing: float, rng: Generator) -> Array:
-        """Draw random points ``(n, 2)``, on average one per ``spacing`` x ``spacing`` px."""
+        """Draw random points ``(n, 2)`` in the parcel, on average one per ``spacing`` x ``spacing`` px."""
         return self.at((rng.random((int(self.size.prod() / spacing**2), 2)) - 0.5) * self.size)
 
 
 def plan_parcels(size: int, uses: tuple[float, ...], rng: Generator) -> list[Parcel]:
-    """Divide the land into parcels by repeatedly splitting a rotated square; adjacent parcels often have the same use.
+    """Divide the land into parcels by repeatedly splitting a rotated square.
 
-    ``uses`` are the weights of the uses. Parcels outside the scene are dropped.
+    ``uses`` gives the share of each land use. Adjacent parcels often have the same use. Parcels outside the scene are
+    dropped.
     """
     angle, warp, typical = rng.uniform(0, np.pi / 2), draw_warp(size, rng), rng.uniform(90, 330)
     character = smooth_noise(64, 14, rng)
@@ -92,9 +93,9 @@ def plan_parcels(size: int, uses: tuple[float, ...], rng: Generator) -> list[Par
 
 
 def draw_building(canvas: Canvas, footprint: Rectangle, height: float, roof: Colour, rng: Generator) -> None:
-    """Paint a building with a gabled roof, its ridge along the first side; wide halls get ribs and skylights.
+    """Paint a building with a gabled roof. The ridge is parallel to the first side of ``footprint``.
 
-    ``height`` is in metres.
+    ``height`` is in metres. Wide buildings get ribs and skylights.
     """
     if not canvas.sees(footprint.centre, footprint.size.sum() + 40):
         return
@@ -248,7 +249,7 @@ def _draw_industry(canvas: Canvas, parcel: Parcel, rng: Generator) -> None:
 
 
 def _draw_parked(canvas: Canvas, parcel: Parcel, centre: Array, size: Array, rng: Generator) -> None:
-    """Paint cars, two or three pixels each."""
+    """Paint rows of parked cars of 1.4 x 3.4 px."""
     for row in np.arange(-size[1] / 2 + 4, size[1] / 2 - 3, 9.0):
         for column in np.arange(-size[0] / 2 + 2, size[0] / 2 - 1, 2.6):
             if rng.random() < 0.5:
@@ -291,13 +292,13 @@ def _course(size: int, bend: float, rng: Generator) -> Array:
     return start + np.stack([t * size, sway], axis=1) @ axes(turn)
 
 
-# Paint function and paint order for each of Palette.uses; low surfaces come first, so that crowns and houses cover the
-# ground of adjacent parcels.
+# Paint function and paint order for each of Palette.uses. Flat ground is painted first, because trees and houses may
+# extend over adjacent parcels.
 _USES = ((draw_field, 0), (draw_forest, 4), (draw_town, 3), (draw_scrub, 2), (draw_bare, 1))
 
 
 def draw_land(canvas: Canvas, parcels: list[Parcel], farms: list[Distractor], rng: Generator) -> None:
-    """Paint parcels, irrigation circles and roads; parcels that a circle touches become fields."""
+    """Paint parcels, roads and the irrigation circles ``farms``. Parcels that touch a circle become fields."""
     canvas.albedo[:] = np.asarray(tint(canvas.palette.ground, rng), np.uint8)
     canvas.grain[:] = 90
     for parcel in parcels:
@@ -321,7 +322,10 @@ def draw_land(canvas: Canvas, parcels: list[Parcel], farms: list[Distractor], rn
 
 
 def plan_water(size: int, rng: Generator) -> Field | None:
-    """Draw the distance to the shore ``(size / 8, size / 8)`` in map cells, negative on water; None without water."""
+    """Draw a random map ``(size / 8, size / 8)`` of the distance to the shore, or return None for a dry scene.
+
+    Distances are in cells of 8 px and are negative on water.
+    """
     kind = rng.choice(["dry", "sea", "harbour", "river"], p=(0.45, 0.25, 0.18, 0.12))
     if kind == "dry":
         return None
@@ -334,7 +338,7 @@ def plan_water(size: int, rng: Generator) -> Field | None:
     if kind == "river":
         course = inland + 1.8 * stray - side * rng.uniform(-0.35, 0.35)
         return np.asarray(np.abs(course) - rng.uniform(2, 9), np.float32)
-    # Straight quays with perpendicular basins; the distance to the nearest side keeps their edges sharp.
+    # A straight quay with perpendicular basins. The distance to the nearest edge keeps the corners sharp.
     period, width = rng.uniform(40, 120), rng.uniform(8, 26)
     reach = side * rng.uniform(0.02, 0.2)
     front = inland + side * rng.uniform(0.2, 0.42)
@@ -343,7 +347,7 @@ def plan_water(size: int, rng: Generator) -> Field | None:
 
 
 def draw_water(canvas: Canvas, inland: Field, rng: Generator) -> None:
-    """Paint water: shallows, swell, a beach or quay, jetties with ships."""
+    """Paint the water, its shore, and jetties with ships. ``inland`` is the map of :func:`plan_water`."""
     size, pixels, palette = canvas.size, canvas.pixels, canvas.palette
     distance = cv2.resize(inland, (pixels, pixels), interpolation=cv2.INTER_LINEAR) * np.float32(_MAP)
     wet = np.clip(0.5 - distance, 0, 1)

@@ -1,4 +1,4 @@
-"""Plan terminals: number, diameters and positions of tanks, in rows of similar tanks inside bunded cells."""
+"""Plan terminals: number, diameters and positions of tanks. Similar tanks stand in rows in rectangular cells."""
 
 from dataclasses import dataclass, field
 
@@ -11,11 +11,11 @@ from oil_storage.synthetic.canvas import METRES_PER_PIXEL, Climate
 from oil_storage.synthetic.geometry import Array, Rectangle, axes
 
 _CELL = 4  # px of the scene per cell of the map
-_BORDER = 64  # free cells around the scene, because objects may extend beyond its border
+_BORDER = 64  # additional map cells on each side, because objects may extend beyond the scene
 
 
 class Occupancy:
-    """Map of the occupied ground of a scene of ``size`` x ``size`` px, at a quarter of its resolution."""
+    """Map of the occupied ground of a scene of ``size`` x ``size`` px; each map cell covers 4 x 4 px."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -23,7 +23,7 @@ class Occupancy:
         self._taken = np.zeros((side, side), np.uint8)
 
     def _stencil(self, outline: Array) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-        """Return a view of the map around an outline and a mask of the outline; None if it extends beyond the map."""
+        """Return a view of the map around ``outline`` and its mask; None if the outline extends beyond the map."""
         points = np.round(outline / _CELL + _BORDER).astype(np.int32)
         low, high = points.min(axis=0), points.max(axis=0) + 1
         if (low < 0).any() or (high > len(self._taken)).any():
@@ -32,7 +32,7 @@ class Occupancy:
         return view, cv2.fillPoly(np.zeros_like(view), [points - low], 1)
 
     def is_free(self, outline: Array) -> bool:
-        """Return whether the ground inside ``outline`` ``(n, 2)`` is free; ground beyond the map is not."""
+        """Return whether the ground inside ``outline`` ``(n, 2)`` is free. Ground outside the map is not free."""
         area = self._stencil(outline)
         return area is not None and not (area[0] & area[1]).any()
 
@@ -42,13 +42,14 @@ class Occupancy:
             np.bitwise_or(*area, out=area[0])
 
     def take_where(self, mask: NDArray[np.bool_]) -> None:
-        """Mark the ground in a mask of the scene as occupied; the mask may have any resolution."""
+        """Mark the ground where ``mask`` is true as occupied. The mask covers the scene at any resolution."""
         side = len(self._taken) - 2 * _BORDER
         scaled = cv2.resize(mask.astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
         self._taken |= np.pad(scaled, _BORDER, mode="edge")
 
 
-# Quantiles of the Airbus Oil Storage Detection data set: tanks per scene of 2560 x 2560 px, box sides in pixels.
+# Quantiles of the Airbus Oil Storage Detection data set, as (probabilities, values): the number of tanks per scene of
+# 2560 x 2560 px, and the box side in pixels.
 REFERENCE_AREA = 2560**2
 TANKS_PER_SCENE = ((0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97, 1.0), (17, 30, 50, 100, 176, 300, 410, 540))
 BOX_SIDE = (
@@ -56,8 +57,9 @@ BOX_SIDE = (
     (4.6, 5.5, 7.4, 9, 12.2, 18.6, 31.4, 49, 63, 84, 109.9),
 )
 
-# The densities of scenes follow the golden-ratio sequence. With this start, the mean over the first n scenes is within
-# 10 % of the mean of the data set for every n >= 6. The size bias follows a sequence with another irrational step.
+# The density of scene i is the quantile at the fractional part of start + i * step. The step is the golden ratio. With
+# this start, the mean density of the first n scenes is within 10 % of the mean of the data set for every n >= 6. The
+# size bias follows a similar sequence with another irrational step.
 _DENSITY_START, _DENSITY_STEP = 0.325, 0.6180339887498949
 _LEANING_STEP, _LEANING_REACH = 0.4142135623730951, 0.85
 _LEANING_DEBT = 50.0
@@ -73,10 +75,10 @@ def _density(index: Array) -> Array:
 
 
 def _leaning(seed: int, index: int) -> float:
-    """Return the bias of a scene towards small (< 0) or large (> 0) tanks, in [-1, 1].
+    """Return the bias of a scene, from -1 (mostly small tanks) to 1 (mostly large tanks).
 
-    The first n scenes together have the size distribution of the table if their biases, weighted by the numbers of
-    tanks, sum to zero. The bias of each scene is limited so that this sum stays within +-``_LEANING_DEBT``.
+    Several scenes together have the size distribution ``BOX_SIDE`` if their biases, weighted by the number of tanks,
+    sum to zero. Each bias is limited to keep this sum between ``-_LEANING_DEBT`` and ``_LEANING_DEBT``.
     """
     start = np.random.default_rng(np.random.SeedSequence(seed)).random()
     scenes = np.arange(index + 1, dtype=np.float64)
@@ -90,32 +92,32 @@ def _leaning(seed: int, index: int) -> float:
 
 
 def tank_diameters(seed: int, index: int, size: int, rng: Generator) -> Array:
-    """Draw the diameters ``(n,)`` of the tanks of a scene, in pixels and in decreasing order; ``n`` is at least 1.
+    """Draw the diameters ``(n,)`` of the tanks of a scene in pixels, largest first; ``n`` is at least 1.
 
     The index of the scene determines its density and its bias towards small or large tanks. The integer box around a
-    disc is on average one pixel wider than the disc, so one pixel is subtracted from the box sides of the table.
+    disc is on average one pixel wider than the disc. The diameters are therefore one pixel less than ``BOX_SIDE``.
     """
     expected = float(_density(np.array(index))) * size**2 / REFERENCE_AREA
     count = max(1, int(expected + rng.random()))
     u = (np.arange(count) + rng.random(count)) / count
-    # Inverse of the distribution u + a (u^2 - u); the total is uniform if the values of a sum to zero over all tanks.
+    # Invert the distribution function u + a (u^2 - u). Over all scenes, u is uniform if a sums to zero over all tanks.
     a = _leaning(seed, index)
     if abs(a) > 1e-6:
         u = (a - 1.0 + np.sqrt((1.0 - a) ** 2 + 4.0 * a * u)) / (2.0 * a)
     return np.sort(_quantile(BOX_SIDE, u) - 1.0)[::-1]
 
 
-# Weights of the kinds of lots without tanks.
+# Share of each kind among the cells without tanks.
 _FILLERS = {"process": 0.35, "buildings": 0.3, "yard": 0.2, "empty": 0.15}
 
-# Positions of a lot relative to another lot: the side, and the shift along that side.
+# Positions of a new cell next to an existing cell: the side of the existing cell, and the shift along this side.
 _SIDES = np.array([side for sign in (-1, 1) for _ in range(3) for side in ((sign, 0), (0, sign))])
 _SLIDES = np.array([slide for _ in range(2) for sign in (-1, 0, 1) for slide in ((0, sign), (sign, 0))])
 
 
 @dataclass(frozen=True)
 class Tank:
-    """Tank; the label encloses the disc of its roof."""
+    """Storage tank; its label is the bounding box of its round roof."""
 
     centre: Array  # centre of the roof in the image, (2,) px
     diameter: float  # px
@@ -126,7 +128,7 @@ class Tank:
 
         Args:
             size: side of the image in pixels.
-            zoom: pixels of the image per px of the plan.
+            zoom: image pixels per plan pixel.
         """
         centre, radius = self.centre * zoom, self.diameter / 2 * zoom
         corners = np.concatenate([np.floor(centre - radius), np.ceil(centre + radius)])
@@ -141,7 +143,7 @@ class Tank:
 
 @dataclass
 class Cell(Rectangle):
-    """Rectangular lot of a terminal; ``kind`` is "tanks" or a key of ``_FILLERS``."""
+    """Rectangular part of a terminal; ``kind`` is "tanks" or a key of ``_FILLERS``."""
 
     kind: str
     tanks: list[Tank] = field(default_factory=list)
@@ -149,24 +151,24 @@ class Cell(Rectangle):
 
 @dataclass
 class Terminal:
-    """Group of cells with the same axes."""
+    """Group of cells with the same orientation."""
 
-    anchor: Array  # (2,) px
+    anchor: Array  # centre of the first cell, (2,) px
     angle: float  # radians
     road: float  # width between adjacent cells, px
-    looseness: float  # pitch of the tanks in a cell divided by their diameter
-    slender: float  # square root of depth divided by length, if there is enough ground
+    looseness: float  # distance between tank centres in a cell, in tank diameters
+    slender: float  # square root of depth / length of the terminal on free ground
     cells: list[Cell] = field(default_factory=list)
 
 
 def _batches(diameters: Array, rng: Generator) -> list[Array]:
-    """Divide the tanks into batches of similar size; batches of small tanks are larger."""
+    """Divide the tanks into batches of similar diameter. Batches of small tanks contain more tanks."""
     loose = np.argsort(-np.log(diameters) + rng.normal(0, 0.1, len(diameters)))
     queue, batches = diameters[loose], []
     while len(queue):
         typical = 3.0 if queue[0] > 40 else 6.0 if queue[0] > 22 else 13.0
         length = 1 + min(int(rng.exponential(typical)), 48)
-        # Limit the range of sizes, because equal diameters in a batch would distort the size distribution.
+        # Limit the range of sizes: a common diameter (below) must not distort the size distribution.
         length = int((queue[:length] > 0.7 * queue[0]).sum())
         batch, queue = queue[:length], queue[length:]
         if rng.random() < 0.6:  # all tanks of the batch have the same diameter
@@ -178,7 +180,7 @@ def _batches(diameters: Array, rng: Generator) -> list[Array]:
 
 
 def _plan_cell(batch: Array, terminal: Terminal, rng: Generator) -> tuple[Array, Array]:
-    """Draw the size ``(2,)`` of a cell and the offsets ``(n, 2)`` of its tanks along its axes."""
+    """Draw the size ``(2,)`` of a cell, and the offsets ``(n, 2)`` of its tanks from its centre along its sides."""
     widest = batch.max()
     pitch = max(widest * terminal.looseness * rng.uniform(0.9, 1.15), widest + rng.uniform(1.2, 3.0))
     columns = min(max(1, round(np.sqrt(len(batch) * rng.uniform(0.6, 3.5)))), len(batch))
@@ -194,10 +196,10 @@ def _plan_cell(batch: Array, terminal: Terminal, rng: Generator) -> tuple[Array,
 
 
 def _candidates(terminal: Terminal, lot: Array, size: int, rng: Generator) -> Array:
-    """Return possible centres ``(n, 2)`` of a new cell, in order of increasing distance from the anchor.
+    """Return possible centres ``(n, 2)`` of a new cell, roughly from the nearest to the farthest from the anchor.
 
-    The first cell of a terminal may lie anywhere; others lie next to an existing cell. ``lot`` ``(2,)`` is the size of
-    the cell, ``size`` the size of the scene.
+    The first cell of a terminal can be anywhere. All other cells are next to an existing cell. ``lot`` ``(2,)`` is the
+    size of the new cell, and ``size`` is the side of the scene.
     """
     if not terminal.cells:
         return np.concatenate([terminal.anchor[None], rng.uniform(0.02, 0.98, (60, 2)) * size])
@@ -209,12 +211,12 @@ def _candidates(terminal: Terminal, lot: Array, size: int, rng: Generator) -> Ar
 
 
 def _place(cell: Cell, terminal: Terminal, taken: Occupancy, rng: Generator) -> bool:
-    """Add the cell to the terminal at the first free position; return whether there is one."""
-    # A large cell may extend far beyond the border of the scene, but must be partly inside.
+    """Add the cell to the terminal at the first free position. Return False if no position is free."""
+    # A cell may extend beyond the scene. Its centre may be outside by up to 0.3 times its longer side.
     over = 0.3 * max(cell.size)
     for centre in _candidates(terminal, cell.size, taken.size, rng):
         cell.centre = centre
-        # A little less than half the road, so that adjacent cells do not collide on the coarse map.
+        # With half the road as margin, adjacent cells would overlap on the coarse map.
         outline = cell.outline(margin=terminal.road / 2 - 2)
         if (np.abs(centre - taken.size / 2) <= taken.size / 2 + over).all() and taken.is_free(outline):
             taken.take(outline)
@@ -226,14 +228,14 @@ def _place(cell: Cell, terminal: Terminal, taken: Occupancy, rng: Generator) -> 
 
 
 def _found_terminal(size: int, rng: Generator) -> Terminal:
-    inset = 0.15 if rng.random() < 0.5 else 0.0  # half of the terminals lie well inside the scene
+    inset = 0.15 if rng.random() < 0.5 else 0.0  # half of the terminals start well inside the scene
     anchor = rng.uniform(inset, 1 - inset, 2) * size
     looseness, slender = min(2.1, 1.12 + rng.gamma(1.6, 0.26)), rng.uniform(0.55, 1.2)
     return Terminal(anchor, rng.uniform(0, np.pi), rng.uniform(6, 13), looseness, slender)
 
 
 def _fill(terminal: Terminal, taken: Occupancy, rng: Generator) -> None:
-    """Add a lot without tanks."""
+    """Add a cell without tanks, if there is room."""
     kind = rng.choice(list(_FILLERS), p=list(_FILLERS.values()))
     lot = np.exp(rng.uniform(np.log(28), np.log(110), 2))
     _place(Cell(terminal.anchor, lot, terminal.angle, kind), terminal, taken, rng)
@@ -242,7 +244,7 @@ def _fill(terminal: Terminal, taken: Occupancy, rng: Generator) -> None:
 def plan_terminals(diameters: Array, taken: Occupancy, climate: Climate, rng: Generator) -> list[Terminal]:
     """Plan terminals on free ground for tanks with the given diameters ``(n,)`` in pixels.
 
-    If the scene is too full, some tanks are dropped. Tanks do not overlap, and the centre of each is in the scene.
+    Tanks do not overlap, and their centres are in the scene. Some tanks are dropped if the scene is too full.
     """
     spread = 1 + int(rng.poisson(0.3 + len(diameters) / 110))
     terminals = [_found_terminal(taken.size, rng) for _ in range(spread)]

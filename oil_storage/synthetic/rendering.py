@@ -28,7 +28,7 @@ GROUND = (250.0, 10_000.0)
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """Plan of a scene of ``size`` x ``size`` px: all objects that determine or resemble labels."""
+    """Plan of a scene of ``size`` x ``size`` px: climate, water, and all tanks and distractors."""
 
     size: int
     climate: Climate
@@ -43,12 +43,12 @@ class ScenePlan:
 
 
 def _streams(seed: int, index: int) -> list[np.random.Generator]:
-    """Return independent random generators for the plan and each painting stage of a scene."""
+    """Return four independent random generators for a scene: for its plan, ground, objects and sensor."""
     return [np.random.default_rng(s) for s in np.random.SeedSequence([seed, index]).spawn(4)]
 
 
 def plan_scene(seed: int, index: int, size: int) -> ScenePlan:
-    """Plan scene ``index`` of the data set ``seed``; the plan does not depend on other scenes."""
+    """Plan scene ``index`` of the data set with seed ``seed``; it has ``size`` x ``size`` pixels of 1.2 m."""
     rng = _streams(seed, index)[0]
     climate = draw_climate(rng)
     diameters = tank_diameters(seed, index, size, rng)
@@ -65,7 +65,7 @@ def plan_scene(seed: int, index: int, size: int) -> ScenePlan:
 def render_scene(
     seed: int, index: int, size: int, gsd: float = METRES_PER_PIXEL
 ) -> tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]:
-    """Render scene ``index`` of the data set ``seed``.
+    """Plan and render a scene.
 
     Args:
         seed: seed of the data set.
@@ -98,10 +98,10 @@ def render_scene(
 
 
 def make_synthetic(out: Path, scenes: int, size: int, seed: int, gsd: float = METRES_PER_PIXEL) -> int:
-    """Render scenes to ``out/images/<image_id>.jpg``, write boxes to ``out/annotations.csv``, and count the boxes.
+    """Write scenes to ``out/images/<image_id>.jpg`` and boxes to ``out/annotations.csv``; return the number of boxes.
 
-    The folder appears when it is complete. The bytes of a scene depend only on ``seed``, ``size``, ``gsd`` (metres
-    per pixel) and its index.
+    The folder ``out`` appears only when it is complete. The bytes of a scene depend only on its index, ``seed``,
+    ``size`` (pixels) and ``gsd`` (metres per pixel).
 
     Raises:
         UserError: an argument is out of range, ``out`` is not empty, or the memory is insufficient.

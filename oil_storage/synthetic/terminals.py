@@ -1,4 +1,4 @@
-"""Paint terminals: tanks, service roads, bunds, pipes and lots without tanks."""
+"""Paint terminals: tanks, bunds (walls around tanks), service roads, pipes and cells without tanks."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -21,7 +21,7 @@ _DECKS = ((214, 210, 200), (176, 166, 150), (140, 116, 96), (116, 112, 108), (92
 
 @dataclass(frozen=True)
 class TankStyle:
-    """Appearance of the tanks of a batch."""
+    """Appearance of a group of similar tanks."""
 
     roof: Literal["cone", "dome", "floating"]
     paint: Colour
@@ -51,11 +51,11 @@ def cast_tank_shadow(canvas: Canvas, tank: Tank) -> None:
 def draw_tank(canvas: Canvas, tank: Tank, style: TankStyle, rng: Generator) -> None:
     """Paint the wall and the roof of a tank.
 
-    The roof is exactly the disc of the label; edge pixels are covered in proportion to their share of the disc.
+    The roof is exactly the disc of the label. The disc covers its edge pixels only partly.
     """
     radius = tank.diameter / 2
     paint = tint(style.paint, rng, 4)
-    # The anti-aliased edges of OpenCV extend one pixel beyond the outline, so the wall is inset.
+    # Anti-aliased edges in OpenCV extend one pixel beyond the outline. The wall is therefore drawn smaller.
     foot = circle(tank.centre - canvas.climate.lean * tank.height, radius - 1.2)
     canvas.polygon(sweep(foot, canvas.climate.lean * tank.height), shade(paint, 0.62), grain=8)
     where, offset = canvas.window(tank.centre, radius + 1)
@@ -76,13 +76,13 @@ def _disc(distance: Array, radius: float, zoom: float) -> Array:
     Args:
         distance: distance of each pixel from the centre of the disc, in px of the plan.
         radius: radius in px of the plan.
-        zoom: see :class:`oil_storage.synthetic.canvas.Canvas`.
+        zoom: image pixels per plan pixel.
     """
     return np.clip((radius - distance) * zoom + 0.5, 0, 1)
 
 
 def _fixed(style: TankStyle, towards_sun: Array, reach: Array, paint: Colour, rng: Generator) -> Array:
-    """Shade a fixed roof: a cone has a uniformly brighter sunlit half; a dome has a gradient and a highlight."""
+    """Shade a fixed roof: a cone with a brighter sunlit half, or a dome with a gradient and a highlight."""
     if style.roof == "cone":
         relief = style.slope * towards_sun / np.maximum(reach, 0.35)
     else:
@@ -95,7 +95,7 @@ def _fixed(style: TankStyle, towards_sun: Array, reach: Array, paint: Colour, rn
 def _floating(
     canvas: Canvas, tank: Tank, style: TankStyle, offset: Array, paint: Colour, rng: Generator
 ) -> tuple[Array, Array]:
-    """Shade a floating roof below a bright rim; the rim casts a crescent shadow on the side of the sun."""
+    """Return the colours ``(h, w, 3)`` of a floating roof with a bright rim, and the shadow ``(h, w)`` of the rim."""
     inner = tank.diameter / 2 - min(1.0 + 0.02 * tank.diameter, 0.2 * tank.diameter)
     distance = np.linalg.norm(offset, axis=-1)
     inside = _disc(distance, inner, canvas.zoom)
@@ -110,7 +110,7 @@ def _floating(
 
 
 def _weather(light: Array, offset: Array, radius: float, style: TankStyle, rng: Generator) -> Array:
-    """Add stains, and seams on large roofs."""
+    """Add stains to a roof, and seams if the roof is large."""
     stain = np.zeros(offset.shape[:2])
     for _ in range(rng.poisson(1.5 if style.roof == "floating" else 0.5)):
         away = offset - unit(rng.uniform(0, 2 * np.pi)) * radius * rng.uniform(0, 0.8)
@@ -124,7 +124,7 @@ def _weather(light: Array, offset: Array, radius: float, style: TankStyle, rng: 
 
 
 def _fittings(canvas: Canvas, tank: Tank, style: TankStyle, rng: Generator) -> None:
-    """Paint ladder, stairs and centre vent on roofs that are large enough to show them."""
+    """Paint a ladder and a centre vent on some of the roofs that are at least 14 px wide."""
     radius = tank.diameter / 2
     if radius < 7:
         return
@@ -163,7 +163,7 @@ def _site_colour(canvas: Canvas, rng: Generator) -> Colour:
 
 
 def draw_terminal(canvas: Canvas, terminal: Terminal, rng: Generator) -> None:
-    """Paint the lots and the tanks of a terminal; paint shadows before the objects that they fall on."""
+    """Paint the cells and tanks of a terminal. All tank shadows are painted before the first tank."""
     road = tint((126, 122, 116), rng, 8) if rng.random() < 0.7 else _site_colour(canvas, rng)
     floor, walled = _site_colour(canvas, rng), rng.random() < 0.5
     for cell in terminal.cells:
@@ -268,7 +268,7 @@ def _yard(canvas: Canvas, cell: Cell, rng: Generator) -> None:
 
 
 def _empty(canvas: Canvas, cell: Cell, rng: Generator) -> None:
-    """Paint an empty lot with patches of bare ground."""
+    """Paint an empty cell with patches of bare ground."""
     for _ in range(rng.poisson(4)):
         patch = Rectangle(_within(cell, rng, 0.5), rng.uniform(5, 26, 2), cell.angle)
         canvas.polygon(patch.outline(), tint(canvas.palette.ground, rng, 14), grain=100)

@@ -71,7 +71,7 @@ def test_longer_time_limit_resumes_the_training(
     config.write_text(f"{config.read_text()}\nmodel['test_cfg']['score_thr'] = 0.2\n")
     monkeypatch.setattr("oil_storage.engine.overfitting.train", interrupt)
     assert main([str(config), "--minutes", "1e-6", "--work-dir", str(work.parent)]) == 130
-    assert f"{work}: deleted, because the config has changed since its training" in capsys.readouterr().err
+    assert f"{work}: deleted, because the config has changed since this training run" in capsys.readouterr().err
     assert not work.exists()
 
 

@@ -138,7 +138,7 @@ def test_bad_input_is_reported_in_one_line(
         (checkpoint, "--out", "scores.csv"): "must be a file that ends in .pkl",
         (checkpoint, "--out", str(folder)): "folder.pkl: must be a file",
         (checkpoint, "--tta", "--cfg-options", "tta_model=None"): "has no tta_model for --tta",
-        (checkpoint, "--cfg-options", "test_dataloader.dataset.overlap=0"): "no tiles of 64_0",
+        (checkpoint, "--cfg-options", "test_dataloader.dataset.overlap=0"): "no tiles of 64 px with 0 px overlap",
         (checkpoint, "--cfg-options", "+model.neck.foo=1"): "unexpected keyword argument 'foo'",
     }
     for number, (argv, words) in enumerate(cases.items()):

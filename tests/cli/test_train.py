@@ -143,8 +143,8 @@ def test_missing_data_is_reported_before_a_checkpoint_is_downloaded(
     changes = {f"{loader}_dataloader__dataset__tile": 128 for loader in ("train", "val")}
     config = str(write_config(tmp_path, data, **changes))
     monkeypatch.chdir(tmp_path)
-    assert "no tiles of 128_16" in error_of(capsys, [config, "--load-from", "http://127.0.0.1:9/absent.pth"])
-    assert "no tiles of 128_16" in error_of(capsys, [config, "--load-from", "mmdet://no_such_model"])
+    assert "no tiles of 128 px" in error_of(capsys, [config, "--load-from", "http://127.0.0.1:9/absent.pth"])
+    assert "no tiles of 128 px" in error_of(capsys, [config, "--load-from", "mmdet://no_such_model"])
     assert {path.name for path in tmp_path.iterdir()} == {Path(config).name}
 
 
@@ -231,7 +231,7 @@ def test_split_without_boxes_is_refused_before_training(
     path = copy / "tiles" / "64_16" / f"{split}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "annotations": []}))
     argv = [str(write_config(tmp_path, copy)), "--work-dir", str(tmp_path / "work")]
-    assert f"{split}.json: no box of oil-storage-tank" in error_of(capsys, argv)
+    assert f"{split}.json: no boxes of class oil-storage-tank" in error_of(capsys, argv)
 
 
 def test_tools_do_not_import_torch_before_they_run() -> None:

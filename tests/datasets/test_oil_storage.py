@@ -33,7 +33,7 @@ def test_missing_data_is_refused_with_the_prepare_command(tmp_path: Path) -> Non
 
 
 def test_a_missing_tile_set_is_refused(prepared: Path) -> None:
-    with pytest.raises(UserError, match=r"no tiles of 1280_0 .* the folder has 64_16(.|\n)*--tile 1280 --overlap 0"):
+    with pytest.raises(UserError, match=r"no tiles of 1280 px with 0 px .*: 64_16(.|\n)*--tile 1280 --overlap 0"):
         OilStorageDataset(str(prepared), "train", 1280, 0)
 
 
@@ -109,9 +109,9 @@ def edit(tiles: Path, **changes: object) -> None:
             "missing or damaged",
         ),
         (lambda tiles: edit(tiles, images=[{"id": 1}]), "missing or damaged"),
-        (lambda tiles: edit(tiles, annotations=[]), "no box of oil-storage-tank in 9 tiles"),
-        (lambda tiles: edit(tiles, annotations=[], images=[]), "no box of oil-storage-tank in 0 tiles"),
-        (lambda tiles: edit(tiles, categories=[{"id": 1, "name": "cat"}]), "no box of oil-storage-tank in 9 tiles"),
+        (lambda tiles: edit(tiles, annotations=[]), "no boxes of class oil-storage-tank in 9 tiles"),
+        (lambda tiles: edit(tiles, annotations=[], images=[]), "no boxes of class oil-storage-tank in 0 tiles"),
+        (lambda tiles: edit(tiles, categories=[{"id": 1, "name": "cat"}]), "no boxes of class oil-storage-tank"),
     ],
     ids=["missing", "half", "binary", "list", "foreign", "short", "no boxes", "no tiles", "other class"],
 )

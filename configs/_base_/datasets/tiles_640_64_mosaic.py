@@ -1,4 +1,4 @@
-"""Tiles of ``tiles_640_64.py``, with mosaics of four tiles, rescaled by 0.75 to 1.5, in training.
+"""Tiles of ``tiles_640_64.py``. Training uses mosaics of four tiles, rescaled by 0.75 to 1.5.
 
 On COCO, YOLOX and RTMDet rescale by 0.1 to 2, but most tanks would be too small then.
 """

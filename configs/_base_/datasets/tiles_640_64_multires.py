@@ -1,7 +1,7 @@
-"""``tiles_640_64_x15.py`` for imagery of 0.3 to 3 m: magnified by 1.0 to 2.1, coarsened, and ground without tanks.
+"""``tiles_640_64_x15.py`` for images of 0.3 to 3 m per pixel: random magnification, coarsening and tank-free images.
 
-The tank-free images are those of the UC Merced land-use set, https://doi.org/10.1145/1869790.1869829, without its class
-``storagetanks``: numbers 00 to 14 of each class, the others are for testing.
+The tank-free images are from the UC Merced land-use data set, https://doi.org/10.1145/1869790.1869829. The class
+``storagetanks`` is left out. Training uses the images 00 to 14 of each class; the others are for testing.
 """
 
 _base_ = ["tiles_640_64_x15.py"]

@@ -1,4 +1,4 @@
-"""DINO with a fifth scale of stride 4, because many tanks cover only two or three cells of stride 8."""
+"""DINO with a fifth scale of stride 4, because many tanks are only two or three cells wide at stride 8."""
 
 _base_ = ["dino_r50.py"]
 

@@ -1,4 +1,4 @@
-"""EfficientDet-D0 from stride 4: EfficientNet-B0, three BiFPN layers with 64 channels, and anchors of 8 to 181 px."""
+"""EfficientDet-D0 with strides 4 to 64: EfficientNet-B0, three BiFPN layers of 64 channels, anchors of 8 to 181 px."""
 
 model = dict(
     type="RetinaNet",

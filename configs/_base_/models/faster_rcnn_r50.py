@@ -5,7 +5,7 @@ _base_ = ["mmdet::_base_/models/faster-rcnn_r50_fpn.py"]
 proposals = dict(nms_pre=3000, max_per_img=3000)
 
 model = dict(
-    backbone=dict(init_cfg=None),  # load_from brings the weights
+    backbone=dict(init_cfg=None),  # load_from loads the weights
     rpn_head=dict(
         anchor_generator=dict(
             _delete_=True,
@@ -21,7 +21,7 @@ model = dict(
     train_cfg=dict(
         rpn=dict(assigner=dict(pos_iou_thr=0.5), sampler=dict(num=1024)),
         rpn_proposal=proposals,
-        rcnn=dict(sampler=dict(num=1024)),  # a quarter are positives: 256, and a tile contains up to 213 tanks
+        rcnn=dict(sampler=dict(num=1024)),  # a quarter, 256, can be positive; a tile contains up to 213 tanks
     ),
     test_cfg=dict(
         rpn=proposals,

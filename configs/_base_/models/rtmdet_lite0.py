@@ -1,4 +1,4 @@
-"""RTMDet's anchor-free head on an EfficientNet-Lite0 with an FPN from stride 4."""
+"""RTMDet's anchor-free head on EfficientNet-Lite0 and an FPN with strides 4 to 32."""
 
 _base_ = ["lite0_fpn.py"]
 

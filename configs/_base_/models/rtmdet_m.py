@@ -1,9 +1,9 @@
-"""RTMDet-m of mmdet, for one class, without SyncBN; returns up to 1,000 tanks."""
+"""mmdet's RTMDet-m, for one class and without SyncBN. It returns up to 1,000 boxes."""
 
 _base_ = ["mmdet::rtmdet/rtmdet_m_8xb32-300e_coco.py"]
 
 model = _base_.pop("model")
-_base_.clear()  # data, schedule and runtime are COCO's
+_base_.clear()  # drop data, schedule and runtime for COCO
 model.use_syncbn = False
 model.backbone.norm_cfg.type = "BN"
 model.neck.norm_cfg.type = "BN"

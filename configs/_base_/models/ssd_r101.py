@@ -2,7 +2,7 @@
 
 _base_ = ["mmdet::_base_/models/retinanet_r50_fpn.py"]
 
-# TF's momentum is the weight of the old running mean (0.997), torch's is that of the new value
+# TF's momentum, 0.997, is the weight of the old running mean; torch's momentum is the weight of the new value
 norm_cfg = dict(type="BN", momentum=0.003, eps=1e-3, requires_grad=True)
 
 model = dict(
@@ -11,7 +11,7 @@ model = dict(
         frozen_stages=-1,
         norm_cfg=norm_cfg,
         norm_eval=False,
-        init_cfg=None,  # load_from brings the weights
+        init_cfg=None,  # load_from loads the weights
     ),
     neck=dict(add_extra_convs="on_output"),
     bbox_head=dict(

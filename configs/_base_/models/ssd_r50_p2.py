@@ -1,9 +1,9 @@
-"""SSD adapted to tanks: ResNet-50 with an FPN from stride 4, and anchors of 8 to 181 px."""
+"""SSD adapted to tanks: ResNet-50, an FPN with strides 4 to 64, and anchors of 8 to 181 px."""
 
 _base_ = ["mmdet::_base_/models/retinanet_r50_fpn.py"]
 
 model = dict(
-    backbone=dict(init_cfg=None),  # load_from brings the weights
+    backbone=dict(init_cfg=None),  # load_from loads the weights
     neck=dict(start_level=0, add_extra_convs="on_output"),
     bbox_head=dict(
         _delete_=True,
