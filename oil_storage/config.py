@@ -32,7 +32,7 @@ MMENGINE_HOOKS = ("runtime_info", "timer", "sampler_seed", "logger", "param_sche
 
 
 def check_files(config: Path, *checkpoints: str | Path | None) -> None:
-    """Check that files exist, before the slow imports.
+    """Check that files exist, before slow modules are imported.
 
     Args:
         config: path of a config file.

@@ -13,8 +13,8 @@ Flags = NDArray[np.bool_]
 BORDER = 1.5
 """Distance from a tile border, in pixels, within which a side of a box counts as cut by the border."""
 SAME = 0.3
-"""Minimum agreement of two boxes that are merged; see :func:`merge_tiles`. It can be low, because tanks hardly overlap.
-It must be low, because two boxes around the same 10 px tank may agree no better if each has an error of 2 px."""
+"""Minimum agreement of two boxes that are merged; see :func:`merge_tiles`. A low value is safe, because tanks hardly
+overlap. Two boxes around the same tank of 10 px may agree no better than this if each has an error of 2 px."""
 
 LEFT, TOP = np.int8(1), np.int8(2)
 
@@ -36,7 +36,7 @@ def merge_tiles(
     """Merge the detections of overlapping tiles into detections of the scene.
 
     Boxes from two tiles are clipped to the overlap of the tiles and then compared. If both boxes are complete, their
-    agreement is the IoU. If a tile border cuts one of them, it is the intersection divided by the smaller area.
+    agreement is the IoU. If a tile border cuts one of them, it is the intersection divided by the area of the smaller.
     Two fragments are also merged if they touch at a tile border and have similar extents along the border.
 
     The pairs with the highest agreement are merged first. Two boxes from the same tile are never merged. The result for
@@ -78,7 +78,7 @@ def merge_tiles(
 
 
 def _shown_alone(windows: Floats) -> Floats:
-    """Return the part of each tile that no other tile shows, less a margin; empty parts have a negative side."""
+    """Return the part ``(4, T)`` of each tile that no other tile shows, less a margin; x2 < x1 or y2 < y1 if empty."""
     ground = np.empty_like(windows)
     for axis in (0, 1):
         starts, which = np.unique(windows[axis], return_inverse=True)
@@ -136,8 +136,8 @@ def _by_cell(boxes: Floats) -> tuple[Indices, Indices, NDArray[np.int8]]:
     """Assign boxes to the cells of a square grid; a box has one entry for each cell that it touches.
 
     Returns:
-        tuple: three arrays with one element per entry, sorted by cell: the number of the cell, the index of the box,
-        and the flags ``LEFT`` and ``TOP`` if the cell is in the leftmost column or the top row of the cells of the box.
+        tuple: number of the cell, index of the box, and flags of each entry, sorted by cell. The flag ``LEFT`` marks
+        the leftmost column of the cells that a box touches, and ``TOP`` marks the top row.
     """
     side = 2.5 * max(1.0, float((boxes[2:] - boxes[:2]).mean())) if boxes.size else 1.0
     left, top, right, bottom = np.floor(boxes / np.float32(side)).astype(np.int32)
@@ -169,13 +169,9 @@ def _agreeing(pairs: Indices, limits: Floats, boxes: Floats, cut: Flags, same: f
 
 
 def _meeting(axis: int, facing: Indices, boxes: Floats, same: float) -> tuple[Indices, Floats]:
-    """Return the pairs of fragments that touch and have similar extents along the border, and the rank of each pair.
+    """Return the facing pairs ``(2, P)`` of fragments that touch and have similar extents along the border, and ranks.
 
-    Args:
-        axis: direction in which the fragments are adjacent: 0 for x, 1 for y.
-        facing: ``(2, P)`` pairs; the first fragment is left of or above the second.
-        boxes: all boxes.
-        same: minimum IoU of the extents along the border.
+    The fragments are adjacent in x (``axis`` 0) or in y (``axis`` 1). The first of a pair is on the left or on top.
     """
     a, b = boxes[:, facing[0]], boxes[:, facing[1]]
     along = 1 - axis
@@ -234,7 +230,7 @@ def _common_area(boxes: Floats, others: Floats) -> Floats:
 
 
 def _overlap(axis: int, boxes: Floats, others: Floats) -> Floats:
-    """Return the length ``(N,)`` of the overlap of each box with its counterpart along an axis."""
+    """Return the length ``(N,)`` of the overlap of ``boxes[:, n]`` and ``others[:, n]`` along an axis."""
     length: Floats = np.minimum(boxes[axis + 2], others[axis + 2])
     length -= np.maximum(boxes[axis], others[axis])
     return np.maximum(length, 0, out=length)

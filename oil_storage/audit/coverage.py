@@ -155,7 +155,7 @@ def best_iou(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
 
 
 def holds_a_point(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
-    """Return whether each box contains a point of a feature map, ``(N,)`` bool; arguments as :func:`is_covered`."""
+    """Return ``(N,)`` whether each box contains a point of a feature map; see :func:`is_covered` for arguments."""
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     first = _cells(((low - level.cell) / level.stride).floor() + 1, level, size)
     points = level.cell + first * level.stride

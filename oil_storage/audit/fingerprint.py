@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 REDUCED_SIDE = 640
 """Short side, in pixels, to which a scene is reduced for the detection of points."""
 LONGEST_SIDE = 8000
-"""Maximum long side of the reduced scene. SIFT doubles it, and OpenCV requires sides below 2 ** 15."""
+"""Maximum long side of the reduced scene, in pixels. SIFT doubles it, and OpenCV requires sides below 2 ** 15."""
 POINTS = 1200
 """Maximum number of points. A strip of 5 % of the scene then has about 60 points, and a third of these are found again
 after JPEG compression."""
@@ -37,7 +37,7 @@ CONTRAST = 40
 EMPTY_SIDE = 9
 """Minimum side, in reduced pixels, of black or white areas that count as raster margin or cloud, not as ground."""
 RINGING = 5
-"""Width, in reduced pixels, of JPEG artefacts around such an area."""
+"""Width, in reduced pixels, of JPEG artefacts around these black or white areas."""
 
 VECTOR = 4 * 4 * 8
 """Length of a SIFT descriptor: rows x columns x directions."""
@@ -59,7 +59,7 @@ class Fingerprint:
         reduction: factor by which the scene was downsampled to detect the points.
         picture: ``(height / reduction / 2, width / reduction / 2)`` uint8 image of the scene with normalized brightness
             (mean 128) and contrast. It is 0 where there is no ground.
-        points: ``(N, 4)`` float32 columns: x, y and diameter in pixels of the scene, direction in radians.
+        points: ``(N, 4)`` float32: x, y and diameter in pixels of the scene, and direction in radians.
         descriptors: ``(N, 128)`` uint8 SIFT descriptors (Lowe, 2004).
     """
 
@@ -107,7 +107,7 @@ def _ground(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _flatten(grey: NDArray[np.uint8], ground: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Subtract the local mean of the ground and divide by its local standard deviation."""
+    """Normalize the grey levels of the ground by their local mean and standard deviation; set other pixels to 128."""
     is_ground = (ground > 0).astype(np.float32)
 
     def local_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -71,7 +71,7 @@ class Inspected:
 
     @property
     def fit(self) -> list[Scene]:
-        """Scenes without alignment errors."""
+        """Scenes without a detected fault of their boxes; empty if the whole data set has a fault."""
         if self.alignment.answer == Answer.NO:
             return []
         return [scene for scene in self.scenes if self.alignment.scenes[scene.scene_id].answer != Answer.NO]
@@ -111,7 +111,7 @@ def inspect(
 
 
 def _examine(job: tuple[Scene, Boxes]) -> str | tuple[SceneEvidence, Fingerprint | None]:
-    """Return the evidence and the fingerprint of a scene, or why its pixels cannot be decoded."""
+    """Return the evidence and the fingerprint of a scene, or the reason why its pixels cannot be decoded."""
     scene, boxes = job
     try:
         pixels = read_pixels(scene.image, scene.reading)
@@ -182,7 +182,7 @@ def _misaligned(alignment: DatasetVerdict, scenes: list[Scene]) -> list[Finding]
 def _suspects(
     alignment: DatasetVerdict, evidence: list[SceneEvidence], records: Mapping[str, list[Record]]
 ) -> list[Suspect]:
-    """List the boxes without a round object in scenes whose boxes match the objects otherwise, least round first."""
+    """List the boxes without a round object, least round first, in scenes for which the answer is yes."""
     suspects = [
         Suspect(scene.scene_id, record, float(roundness))
         for scene in evidence

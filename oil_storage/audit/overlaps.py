@@ -23,8 +23,7 @@ Indices = NDArray[np.int64]
 Complex = NDArray[np.complex128]
 
 MIN_SCORE = 0.35
-"""Minimum score of an overlap. Unrelated scenes score up to 0.1. Those with sides of 192 px score up to 0.33. See
-docs/same_ground.md."""
+"""Minimum score of an overlap. Unrelated scenes score up to 0.1, or up to 0.33 if a side has only 192 px."""
 MIN_SHARED = 0.02
 """Minimum shared area, as a fraction of the smaller scene. The score of a smaller area is not reliable."""
 MIN_SHARED_COORDINATES = 0.001
@@ -50,7 +49,7 @@ LINEAR_TOLERANCE = 0.4
 DRIFT = 0.15
 """Tolerance of a position that another match predicts, as a fraction of the distance between the two matches."""
 MATCH_RADIUS = 3
-"""Tolerance of a position in addition to :data:`DRIFT`, in reduced pixels of the coarser scene."""
+"""Tolerance of a position in addition to :data:`DRIFT`, in pixels of the coarser of the two downsampled scenes."""
 MIN_UPRIGHT = 2
 """Minimum number of agreeing matches if the scale is 1 and the rotation is a multiple of 90 degrees.
 
@@ -61,7 +60,7 @@ UPRIGHT_TOLERANCE = 0.2
 UPRIGHT_DRIFT = 0.06
 """Like :data:`DRIFT`, for the matches of :data:`MIN_UPRIGHT`."""
 SEARCH_RADII = (6, 4, 2, 2)
-"""Search radius in each round of the refinement, in reduced pixels of the coarser scene."""
+"""Search radius in each round of the refinement, in pixels of the coarser of the two downsampled scenes."""
 
 CELL = 20
 """Side of the grid cells in which two pictures are compared, in pixels of the picture."""
@@ -219,7 +218,7 @@ def _by_pair(matches: Indices, offsets: Indices) -> Iterator[tuple[int, int, Ind
 def _overlap(
     first: Fingerprint, second: Fingerprint, matches: Indices, is_mirrored: bool, min_score: float
 ) -> Overlap | None:
-    """Return the overlap with the highest score, among the transforms on which matches agree; None if all are low."""
+    """Return the overlap with the highest score among the candidate transforms; None if no score is high enough."""
     best = None
     for linear, shift in _candidates(first, second, matches, is_mirrored):
         matrix = np.array([[linear.real, -linear.imag, shift.real], [linear.imag, linear.real, shift.imag]])

@@ -15,11 +15,11 @@ CONTEXT = 2.5
 SIDE = 40
 """Side of a patch in pixels."""
 FINEST = 8
-"""Maximum factor by which a patch is sampled more finely before it is downsampled to :data:`SIDE`."""
+"""Maximum oversampling factor of a patch, before it is downsampled to :data:`SIDE`."""
 FAINT = 8.0
-"""Grey levels added to the standard deviation of a patch before its contrast is normalized, against noise."""
+"""Grey levels added to the standard deviation that normalizes a patch, so that noise is not amplified."""
 SAMPLE = 60
-"""Number of boxes that are measured in a scene. They determine the median error to 1 %."""
+"""Maximum number of boxes that are measured in a scene. They determine the median error to 1 %."""
 ROUNDS = 3
 """Number of rounds. Each round measures the remaining error, because the network underestimates large errors."""
 NETWORK = "box_error.onnx"
@@ -68,7 +68,7 @@ def cut_patches(grey: NDArray[np.uint8], boxes: NDArray[np.floating]) -> Floats:
     """Cut patches of an image ``(H, W)`` around boxes ``(N, 4)`` xyxy, which may extend beyond the image.
 
     Returns:
-        ``(N, SIDE, SIDE)`` float32 with mean 0 and normalized contrast.
+        ``(N, SIDE, SIDE)`` float32 patches, each with mean 0 and normalized contrast.
     """
     patches = np.zeros((len(boxes), SIDE, SIDE), dtype=np.float32)
     for patch, (x1, y1, x2, y2) in zip(patches, boxes.astype(np.float64), strict=True):

@@ -28,8 +28,7 @@ REACH = 48
 SHIFT_SAMPLE = 40
 SCALE_SAMPLE = 30
 NEAR = ((0.04, 3, 5), (0.013, 2, 2), (0.004, 2, 2))
-"""Rounds of the local search: step in box sides and in log size, number of steps in each direction in position and in
-size."""
+"""Rounds of the local search: step in box sides and log size, maximum steps in position, maximum steps in size."""
 SCALES = (0.2, 5.0)
 """Minimum and maximum scale that is tried."""
 OBJECT_SIDES = (6.0, 100.0)
@@ -45,7 +44,7 @@ COARSER = 3.0
 LIKELY = 24
 """Number of candidates that remain after the first round in :func:`best_scales`."""
 RATIO_ERROR = 0.15
-"""Relative error of the mean aspect ratio of boxes drawn by hand."""
+"""Maximum relative error of the mean aspect ratio of boxes drawn by hand."""
 AT_ONCE = 2_000
 
 
@@ -65,7 +64,7 @@ def best_shift(field: GradientField, boxes: Floats) -> Fault:
 
 
 def _best_of(field: GradientField, boxes: Floats, shifts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the one of the shifts ``(S, 2)`` that, once undone, maximizes the mean roundness of boxes."""
+    """Return the best of the shifts ``(S, 2)``: once undone, it maximizes the mean roundness of boxes."""
     return np.asarray(shifts[_mean_roundness(field, boxes - np.tile(shifts, 2)[:, None]).argmax()])
 
 
@@ -148,7 +147,7 @@ def _nearest(boxes: Floats, reach: float) -> Floats:
 
 
 def _plausible(boxes: Floats, step: float) -> NDArray[np.float64]:
-    """Return at least one scale: the plausible scales whose logarithms are ``step`` apart."""
+    """Return the plausible scales, with logarithms ``step`` apart; there is at least one."""
     side = float(np.median(boxes[:, 2:] - boxes[:, :2]))
     lowest = max(SCALES[0], side / OBJECT_SIDES[1])
     highest = max(min(SCALES[1], side / OBJECT_SIDES[0]), lowest * 1.001)
@@ -156,7 +155,7 @@ def _plausible(boxes: Floats, step: float) -> NDArray[np.float64]:
 
 
 def _roundest(field: GradientField, boxes: Floats, scales: NDArray[np.float64]) -> Fault:
-    """Return the one of the scales ``(S, 2)`` that, once undone, maximizes the mean roundness of boxes."""
+    """Return the best of the scales ``(S, 2)``: once undone, it maximizes the mean roundness of boxes."""
     x, y = scales[int(_scores(field, boxes, scales).argmax())]
     return Fault(SCALED, (float(x), float(y)))
 
@@ -185,9 +184,9 @@ ABOVE_CHANCE = 0.15
 CLEAR = 0.28
 """Roundness above chance at which a simple fault explains the boxes, so that scales are not searched."""
 MUCH = 0.15
-"""Minimum gain in roundness from undoing an error of :func:`roundest_near`, compared with boxes as written."""
+"""Minimum gain in roundness from undoing a nearby error (:func:`roundest_near`), compared with boxes as written."""
 CLEARER = 0.42
-"""Minimum roundness above chance after undoing such an error. It is high because slightly scaled boxes seem shifted."""
+"""Minimum roundness above chance after undoing a nearby error, because slightly scaled boxes seem shifted."""
 
 
 @dataclass(frozen=True)
@@ -203,9 +202,9 @@ class SceneEvidence:
         shift: common shift ``(dx, dy)`` in pixels; see :class:`.box_error.BoxError`.
         size: common size in x and y; see :class:`.box_error.BoxError`.
         fitted: mean roundness of the boxes after undoing ``shift`` and ``size``.
-        settled: share of boxes with a round object, see :func:`.roundness.settled`, after undoing each fault. Faults
-            that leave the roundness close to chance are omitted.
-        fitted_settled: this share after undoing ``shift`` and ``size``.
+        settled: result of :func:`.roundness.settled` after undoing each fault, without faults for which ``roundness``
+            is close to chance.
+        fitted_settled: result of :func:`.roundness.settled` after undoing ``shift`` and ``size``.
         side: median side of the boxes in pixels.
         single: ``(N,)`` result of :func:`.roundness.roundness_nearby` for all boxes of the scene as written.
     """
@@ -224,7 +223,7 @@ class SceneEvidence:
 
 
 def examine(scene_id: str, gradients: GradientField, boxes: Floats) -> SceneEvidence:
-    """Measure the boxes of a scene. They are as written, with corners in any order; ``N`` may be 0."""
+    """Measure how well boxes ``(N, 4)`` match an image. Their corners may be in any order, and ``N`` may be 0."""
     if not len(boxes):
         return SceneEvidence(scene_id)
     height, width = gradients.grey.shape

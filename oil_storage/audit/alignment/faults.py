@@ -42,8 +42,8 @@ class Fault:
     Attributes:
         kind: :data:`NONE`, :data:`SCALED`, :data:`RESIZED`, :data:`SHIFTED`, :data:`ELSEWHERE`, or one of
             :data:`DISCRETE`.
-        parameters: ``(sx, sy)`` if coordinates are scaled about the image origin (:data:`SCALED`) or boxes are scaled
-            about their centres (:data:`RESIZED`), ``(dx, dy)`` in pixels for :data:`SHIFTED`, empty for other kinds.
+        parameters: scale ``(sx, sy)`` about the image origin for :data:`SCALED` and about the box centres for
+            :data:`RESIZED`, shift ``(dx, dy)`` in pixels for :data:`SHIFTED`, empty for other kinds.
         image: id of the scene to which the boxes belong; empty except for :data:`ELSEWHERE`.
     """
 

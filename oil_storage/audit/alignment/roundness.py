@@ -17,7 +17,7 @@ Floats = NDArray[np.float32]
 ANGLES = 32
 """Number of points on an ellipse, starting at -45 degrees."""
 FLAT = 2.0
-"""Mean gradient of an area without edges, in grey levels per pixel; it reduces the roundness of faint gradients."""
+"""Usual gradient without an edge, in grey levels per pixel. Much weaker gradients have a roundness near 0."""
 EDGE_MARGIN = 1.0
 """Usual distance, in pixels, between the edge of an object and the sides of a box drawn by hand."""
 NEARBY = (-0.1, 0.0, 0.1)
@@ -128,7 +128,7 @@ def roundness_nearby(field: GradientField, boxes: Floats) -> Floats:
 
 
 def settled(field: GradientField, boxes: Floats) -> float:
-    """Return the share of boxes that contain a round object, at least nearly; it is close to 1 for correct boxes."""
+    """Return the share of boxes with a round object at or near their position; it is close to 1 for correct boxes."""
     sample = boxes[:: -(-len(boxes) // SAMPLE)]
     return float((roundness_nearby(field, sample) >= SUSPECT).mean())
 

@@ -39,17 +39,17 @@ ASIDE_DEVIATIONS = 2.5
 BY_CHANCE = {faults.SHIFTED: 0.1, faults.SCALED: 0.05}
 """Gain in roundness by chance, because the best of many shifts or scales was searched."""
 UNEQUAL = 0.1
-"""Additional gain by chance if the scales of x and y were searched separately."""
+"""Additional gain in roundness by chance if the scales of x and y were searched separately."""
 THAN_FITTED = 0.12
 """Minimum gain in roundness from undoing a searched fault, compared with fitted boxes (corrected by the network)."""
 THAN_SEEN = {faults.SHIFTED: 0.31, faults.SCALED: 0.2}
-"""Minimum gain if fitted boxes are round. It is large because the network distinguishes a tank from its shadow."""
+"""Minimum gain over fitted boxes that are round. It is large because the network can tell tanks from shadows."""
 SIMPLER = 0.04
 """Tolerated loss in roundness, compared with fitted boxes, for a fault without parameters."""
 HALF_A_SIDE = {"centre read as corner": 0.5, "corner read as centre": -0.5}
 """Faults that shift boxes in x and in y, and the shift in box sides."""
 NEARLY, MUCH_SIMPLER = 0.1, 0.2
-"""Tolerance of the measured shift for such a fault, in box sides, and the tolerated loss in roundness within it."""
+"""Tolerance of the measured shift for these faults, in box sides, and tolerated loss in roundness within it."""
 NATURAL_SIZE = 1.09
 """Size of boxes drawn by hand, as multiples of boxes that end at the edge of the object."""
 FAR = 2.8
@@ -140,12 +140,12 @@ def _is_fitted(evidence: SceneEvidence) -> bool:
 
 
 def _is_believed(evidence: SceneEvidence) -> bool:
-    """Return whether the boxes are about as round after fitting as before, or rounder; false in noisy images."""
+    """Return whether boxes are about as round after fitting as before, or rounder; in noisy images they may not be."""
     return evidence.fitted > evidence.roundness[NO_FAULT] - BETTER
 
 
 def _enough(evidence: SceneEvidence, kind: str, settled: float = 0.0) -> float:
-    """Return the minimum roundness of boxes after undoing a kind of fault for the fault to be likely."""
+    """Return the roundness that boxes must exceed after undoing a kind of fault for the fault to be likely."""
     mean, deviation = evidence.chance
     above = ABOVE_CHANCE if settled >= SURELY_SETTLED else SEARCHED.get(kind, ABOVE_CHANCE)
     return float(mean + max(above, DEVIATIONS * deviation / evidence.boxes**0.5))
@@ -189,8 +189,7 @@ class DatasetVerdict:
     Attributes:
         answer: no if most scenes share a fault.
         fault: the shared fault, with measured parameters; :data:`NO_FAULT` if there is none.
-        shift: median shift ``(dx, dy)`` in pixels over the scenes with boxes centred on objects; None without such
-            scenes.
+        shift: median shift ``(dx, dy)`` in pixels of scenes with boxes centred on objects; None without such scenes.
         size: median size of the boxes of these scenes, relative to :data:`NATURAL_SIZE`; None without such scenes.
         scenes: verdict on each scene.
     """
@@ -279,7 +278,7 @@ ON_ALL_IMAGES = 20
 """Maximum number of scenes without a verdict whose boxes are compared with all images. If there are more, their boxes
 are compared only with the images of these scenes."""
 CLEAR_DEVIATIONS = 9.0
-"""Minimum roundness above chance of a match, in standard deviations of the mean."""
+"""Minimum roundness above chance, in standard deviations of the mean, of boxes that match another image."""
 
 
 def reexamine(scenes: Mapping[str, Scene], boxes: Mapping[str, Floats], scales: Sequence[Fault]) -> dict[str, Fault]:
