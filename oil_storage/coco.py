@@ -27,9 +27,10 @@ Pixels = Annotated[StrictInt, BeforeValidator(_whole)]
 
 @dataclass(frozen=True)
 class CocoImage:
-    """One image.
+    """Image of a COCO file.
 
-    The fields ``scene_id``, ``gsd`` (metres per pixel), ``x`` and ``y`` (corner of a tile in its scene) extend COCO.
+    The fields ``scene_id``, ``gsd`` (metres per pixel), ``x`` and ``y`` (corner of a tile in its scene, in pixels) are
+    not part of the COCO format.
     """
 
     id: Identifier
@@ -44,7 +45,7 @@ class CocoImage:
 
 @dataclass(frozen=True)
 class CocoAnnotation:
-    """One box; only detections have a score. ``iscrowd`` is 1 for a box around a group of objects."""
+    """Box of a COCO file. Only detections have a ``score``. ``iscrowd`` is 1 for a box around a group of objects."""
 
     id: Identifier | None = field(default=None, kw_only=True)
     image_id: Identifier
@@ -58,14 +59,14 @@ class CocoAnnotation:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Box as xyxy."""
+        """Box as xyxy, in pixels."""
         x, y, width, height = self.bbox
         return x, y, x + width, y + height
 
 
 @dataclass(frozen=True)
 class CocoCategory:
-    """One class."""
+    """Class of a COCO file."""
 
     id: Identifier
     name: str
@@ -81,11 +82,11 @@ class CocoFile:
 
     @classmethod
     def of_boxes(cls, images: Sequence[CocoImage], boxes: Iterable[ArrayLike], is_rounded: bool = False) -> Self:
-        """Create the content of a file from the boxes of each image; annotation ids start at 1.
+        """Create the content of a file from images and their boxes; annotation ids start at 1.
 
         Args:
             images: images of the file.
-            boxes: boxes of each image, ``(N, 4)`` xyxy.
+            boxes: boxes ``(N, 4)`` xyxy for each image, in the order of ``images``.
             is_rounded: whether to round off the floating-point error of width, height and area.
         """
         annotations: list[CocoAnnotation] = []
@@ -104,7 +105,7 @@ class CocoFile:
         """Read a file.
 
         Raises:
-            UserError: the file is not COCO JSON; the message gives the line or the entry.
+            UserError: the file is not valid COCO JSON; the message gives the line or the entry.
         """
         return validated(read_json(path), cls, path)
 

@@ -26,13 +26,13 @@ TOP_LEVEL = frozenset(
         *("activation_checkpointing", "efficient_conv_bn_eval", "custom_imports", "most_seconds"),
     )
 )
-"""Supported top-level keys."""
+"""Supported top-level keys of a config."""
 MMENGINE_HOOKS = ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint")
 """Hooks that mmengine adds by default; None in a config disables them."""
 
 
 def check_files(config: Path, *checkpoints: str | Path | None) -> None:
-    """Check that files exist, before the slow imports.
+    """Check that files exist, before slow modules are imported.
 
     Args:
         config: path of a config file.
@@ -59,7 +59,7 @@ def load(path: Path, options: Sequence[str] = (), *, work_dir: Path | None = Non
     Args:
         path: config file.
         options: ``KEY=VALUE`` strings, see :func:`parse_options`.
-        work_dir: output folder; None uses the config's, or ``work_dirs/<config name>``.
+        work_dir: output folder; None uses ``work_dir`` of the config, or ``work_dirs/<config name>``.
         bf16: compute in bfloat16, regardless of the config.
 
     Raises:
@@ -102,7 +102,7 @@ def _override(cfg: "Config", options: dict[str, Any]) -> None:
 
 
 def parse_options(options: Sequence[str], cfg: "Config") -> dict[str, Any]:
-    """Parse ``KEY=VALUE`` strings into the argument of :meth:`Config.merge_from_dict`.
+    """Parse ``KEY=VALUE`` strings into a dict for :meth:`Config.merge_from_dict`.
 
     A misspelt key would silently have no effect. A key that the config does not have must therefore be written as
     ``+KEY=VALUE``; keys in :data:`TOP_LEVEL` need no ``+``.

@@ -15,7 +15,7 @@ class UserError(Exception):
 
 
 def first_problem(error: "ValidationError") -> str:
-    """Return the entry, message and value of the first error: ``a.seed: Input should be a valid integer, not 'x'``."""
+    """Describe the first error by entry, message and value: ``a.seed: Input should be a valid integer, not 'x'``."""
     problem = error.errors()[0]
     keys = [key for key in problem["loc"] if key not in ("int", "str")]  # pydantic adds the members of a union
     entry = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")

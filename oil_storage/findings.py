@@ -1,4 +1,4 @@
-"""Findings about a data set: location, problem and action taken."""
+"""Findings of the audit of a data set: location, problem and action taken."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Finding:
         severity: see :class:`Severity`.
         check: name of the check (``swapped-corners``).
         place: file and line, or image.
-        problem: description of the problem, with the value.
+        problem: description of the problem, with the wrong value.
         action: action taken.
     """
 

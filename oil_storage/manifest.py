@@ -29,7 +29,7 @@ class Choices(BaseModel, frozen=True):
         class_map: see :func:`oil_storage.audit.records.audit`.
         allow: continue despite errors: skip unusable images, keep boxes that seem misplaced.
         strict: treat repairs and warnings as errors; the manifest does not record this option.
-        folds: number of cross-validation folds; None splits the scenes 70 : 15 : 15.
+        folds: number of cross-validation folds; None splits the scenes 70 : 15 : 15 into train, val and test.
         fold: index of the test fold.
         split_file: file with a predefined split; the manifest records its SHA-256.
         min_side: minimum side of a box, in pixels; smaller boxes are dropped.
@@ -61,13 +61,13 @@ class Choices(BaseModel, frozen=True):
         return Reading(self.bands, self.stretch)
 
     def recorded(self) -> "Choices":
-        """Return the choices in the form that a manifest records."""
+        """Return a copy for the manifest, without ``strict`` and with the hash of the split file as its path."""
         digest = self.split_file and Path(sha256(self.split_file))
         return self.model_copy(update={"strict": False, "split_file": digest})
 
 
 class Source(BaseModel, frozen=True):
-    """Source and options of a prepared folder; hashes are SHA-256."""
+    """Source and options of a prepared folder. All hashes are SHA-256."""
 
     path: Path
     annotations_sha256: str
@@ -81,7 +81,7 @@ class Source(BaseModel, frozen=True):
 
 
 class SharedGround(BaseModel, frozen=True):
-    """Two scenes that show the same ground; ``shared`` is the overlap as a share of the smaller scene."""
+    """Two scenes that show the same ground; ``shared`` is the overlap as a fraction of the smaller scene."""
 
     scenes: tuple[str, str]
     shared: float
@@ -103,7 +103,7 @@ class TileCounts(BaseModel, frozen=True):
 
 
 class TileSet(BaseModel, frozen=True):
-    """Complete tile set; ``sha256`` is the hash of its file list, which manifests of older versions lack."""
+    """Complete tile set; ``sha256`` is the hash of its file list, or None in manifests of older versions."""
 
     tile: int
     overlap: int
@@ -134,10 +134,10 @@ def check_no_leak(split_of: Mapping[str, str], same_ground: Sequence[Sequence[st
 
 @dataclass(frozen=True)
 class DataIdentity:
-    """Identity of a prepared data set and its split, for checkpoints and records of runs.
+    """Identity of a prepared data set and its split, as stored in checkpoints and in records of runs.
 
     ``sha256`` covers the content of each split (images, boxes, seed and options), but not the location of the folder.
-    It is empty in early records. The other attributes are for information only.
+    It is empty in records of older versions. The other attributes are for information only.
     """
 
     name: str
@@ -154,7 +154,7 @@ class Manifest(BaseModel, frozen=True):
         version: version of this package that prepared the folder.
         source: source of the scenes and options of the preparation.
         class_name: name of the only class.
-        alignment: answer and fault of the audit's alignment verdict.
+        alignment: ``answer`` and ``fault`` of the audit's verdict on whether the boxes match the objects.
         same_ground: pairs of overlapping scenes.
         split: scene ids of each split.
         counts: number of scenes and boxes of each split.

@@ -1,4 +1,4 @@
-"""Merge the detections of overlapping tiles into detections of a scene."""
+"""Merge the detections of overlapping tiles into the detections of a scene."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,10 +11,10 @@ Indices = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
 BORDER = 1.5
-"""Distance, in pixels; a box that ends this close to a border of its tile may continue beyond it."""
+"""Distance from a tile border, in pixels, within which a side of a box counts as cut by the border."""
 SAME = 0.3
-"""Minimum agreement between boxes of two tiles that show the same object; see :func:`merge_tiles`. Tanks hardly
-overlap, and two boxes around a tank of 10 px, each with an error of 2 px, agree no better than this."""
+"""Minimum agreement of two boxes that are merged; see :func:`merge_tiles`. A low value is safe, because tanks hardly
+overlap. Two boxes around the same tank of 10 px may agree no better than this if each has an error of 2 px."""
 
 LEFT, TOP = np.int8(1), np.int8(2)
 
@@ -35,17 +35,17 @@ def merge_tiles(
 ) -> Detections:
     """Merge the detections of overlapping tiles into detections of the scene.
 
-    Boxes of two tiles are compared in the area that both tiles show. If both boxes are complete, their agreement is the
-    IoU of the clipped boxes. If a tile border cuts one of them, it is the intersection divided by the smaller area.
-    Fragments that meet at a border and have similar extents along it also belong to one object.
+    Boxes from two tiles are clipped to the overlap of the tiles and then compared. If both boxes are complete, their
+    agreement is the IoU. If a tile border cuts one of them, it is the intersection divided by the area of the smaller.
+    Two fragments are also merged if they touch at a tile border and have similar extents along the border.
 
-    Pairs are joined in order of decreasing agreement. An object takes at most one box from each tile, so two boxes of
-    one tile are never merged. The result is the complete box with the highest score. An object without a complete box
-    gets each side from the best fragment that shows this side.
+    The pairs with the highest agreement are merged first. Two boxes from the same tile are never merged. The result for
+    an object is its complete box with the highest score. If all boxes of the object are fragments, each side of the
+    result comes from the fragment with the highest score that shows this side.
 
     Args:
         windows: ``(T, 4)`` xyxy, in pixels of the scene, from :func:`tile_grid`.
-        tiles: detections of each window, in pixels of the tile.
+        tiles: detections in each window, in pixels relative to the corner of the window.
         width: width of the scene, in pixels.
         height: height of the scene, in pixels.
         same: minimum agreement between two boxes of the same object, in (0, 1].
@@ -78,7 +78,7 @@ def merge_tiles(
 
 
 def _shown_alone(windows: Floats) -> Floats:
-    """Return the part of each tile that is far from other tiles; its width or height is negative if it is empty."""
+    """Return the part ``(4, T)`` of each tile that no other tile shows, less a margin; x2 < x1 or y2 < y1 if empty."""
     ground = np.empty_like(windows)
     for axis in (0, 1):
         starts, which = np.unique(windows[axis], return_inverse=True)
@@ -95,9 +95,10 @@ def _inside(boxes: Floats, limits: Floats) -> Flags:
 
 
 def _pairs(limits: Floats, tile_of: Indices, boxes: Floats, cut: Flags, same: float) -> tuple[Indices, Floats]:
-    """Return pairs ``(2, P)`` of boxes of adjacent tiles that may be one object, and their agreement ``(P,)``.
+    """Return index pairs ``(2, P)`` of boxes that may show the same object, and the rank ``(P,)`` of each pair.
 
-    The agreement is the IoU of the areas, or the IoU along the border minus 2 for fragments that meet at a border.
+    The rank of two overlapping boxes is their IoU. The rank of two fragments that touch at a tile border is the IoU of
+    their extents along the border, minus 2, so these pairs come last.
     """
     pairs = _near(boxes, tile_of)
     kinds = [_agreeing(pairs, limits, boxes, cut, same)]
@@ -111,7 +112,7 @@ def _pairs(limits: Floats, tile_of: Indices, boxes: Floats, cut: Flags, same: fl
 
 
 def _near(boxes: Floats, tile_of: Indices) -> Indices:
-    """Return each pair ``(2, P)`` of boxes of two tiles that overlap or nearly touch."""
+    """Return the index pairs ``(2, P)`` of boxes from different tiles that overlap or nearly touch."""
     around = boxes + np.array([[-BORDER], [-BORDER], [BORDER], [BORDER]], np.float32)
     cell, index, corner = _by_cell(around)
     x1, y1, x2, y2 = around.take(index, axis=1)
@@ -132,11 +133,11 @@ def _near(boxes: Floats, tile_of: Indices) -> Indices:
 
 
 def _by_cell(boxes: Floats) -> tuple[Indices, Indices, NDArray[np.int8]]:
-    """List each box in all cells of a square grid that it touches; cells are a few boxes wide.
+    """Assign boxes to the cells of a square grid; a box has one entry for each cell that it touches.
 
     Returns:
-        tuple: for each of ``L`` entries, in order of increasing cell number: the number of the cell, the index of the
-        box, and flags that mark the ``LEFT`` column and the ``TOP`` row of the box.
+        tuple: number of the cell, index of the box, and flags of each entry, sorted by cell. The flag ``LEFT`` marks
+        the leftmost column of the cells that a box touches, and ``TOP`` marks the top row.
     """
     side = 2.5 * max(1.0, float((boxes[2:] - boxes[:2]).mean())) if boxes.size else 1.0
     left, top, right, bottom = np.floor(boxes / np.float32(side)).astype(np.int32)
@@ -154,11 +155,11 @@ def _by_cell(boxes: Floats) -> tuple[Indices, Indices, NDArray[np.int8]]:
 
 
 def _agreeing(pairs: Indices, limits: Floats, boxes: Floats, cut: Flags, same: float) -> tuple[Indices, Floats]:
-    """Return the pairs that agree in the area that both tiles show, and their IoU in this area."""
+    """Return the pairs whose boxes agree in the overlap of their tiles, and their IoU in this overlap."""
     first, second = pairs
     a, b = boxes.take(first, axis=1), boxes.take(second, axis=1)
     common = _common_area(a, b)
-    # a box lies in its own tile, so both tiles show what the other tile shows of it
+    # a box lies in its own tile, so clipping it to the other tile clips it to the overlap of the tiles
     shown = _common_area(a, limits.take(second, axis=1)), _common_area(b, limits.take(first, axis=1))
     union = shown[0] + shown[1] - common
     in_part = cut[0] | cut[1] | cut[2] | cut[3]
@@ -168,7 +169,10 @@ def _agreeing(pairs: Indices, limits: Floats, boxes: Floats, cut: Flags, same: f
 
 
 def _meeting(axis: int, facing: Indices, boxes: Floats, same: float) -> tuple[Indices, Floats]:
-    """Return pairs of fragments that continue each other across a border along ``axis``, and their agreement."""
+    """Return the facing pairs ``(2, P)`` of fragments that touch and have similar extents along the border, and ranks.
+
+    The fragments are adjacent in x (``axis`` 0) or in y (``axis`` 1). The first of a pair is on the left or on top.
+    """
     a, b = boxes[:, facing[0]], boxes[:, facing[1]]
     along = 1 - axis
     common = np.minimum(a[along + 2], b[along + 2]) - np.maximum(a[along], b[along])
@@ -179,7 +183,10 @@ def _meeting(axis: int, facing: Indices, boxes: Floats, same: float) -> tuple[In
 
 
 def _objects(pairs: Indices, rank: Floats, tile_of: Indices) -> NDArray[np.int64]:
-    """Return the object of each box ``(N,)``; join the best pairs first, with at most one box per tile in an object."""
+    """Return the object number ``(N,)`` of each box; boxes of the same object have the same number.
+
+    Pairs with the highest rank are merged first. A pair is skipped if an object would get two boxes from one tile.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -212,7 +219,7 @@ def _counted(lengths: Indices) -> Indices:
 
 
 def _order(keys: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """Return the indices that sort keys in [0, 2**31) stably; much faster than a stable argsort."""
+    """Return the indices that sort keys in [0, 2**31); the sort is stable and much faster than ``np.argsort``."""
     return np.sort((keys.astype(np.int64) << 32) | np.arange(len(keys))) & 0xFFFFFFFF
 
 
@@ -223,14 +230,14 @@ def _common_area(boxes: Floats, others: Floats) -> Floats:
 
 
 def _overlap(axis: int, boxes: Floats, others: Floats) -> Floats:
-    """Return the length ``(N,)`` along an axis that two boxes share."""
+    """Return the length ``(N,)`` of the overlap of ``boxes[:, n]`` and ``others[:, n]`` along an axis."""
     length: Floats = np.minimum(boxes[axis + 2], others[axis + 2])
     length -= np.maximum(boxes[axis], others[axis])
     return np.maximum(length, 0, out=length)
 
 
 def _seen_whole(boxes: Floats, scores: Floats, cut: Flags, objects: NDArray[np.int64]) -> Detections:
-    """Return the best complete box of each object, or stitched fragments, in order of decreasing score."""
+    """Return one box per object, in order of decreasing score: the best complete box, or the stitched fragments."""
     in_part: Flags = cut[0] | cut[1] | cut[2] | cut[3]
     by_score = _order(np.float32(np.inf).view(np.int32) - scores.view(np.int32))  # positive floats sort like their bits
     ranks = _order((2 * objects + in_part).take(by_score))  # for each object, complete boxes first, by score
@@ -246,7 +253,11 @@ def _seen_whole(boxes: Floats, scores: Floats, cut: Flags, objects: NDArray[np.i
 
 
 def _stitched(boxes: Floats, cut: Flags, members: NDArray[np.int64]) -> Floats:
-    """Return a box for an object without a complete box; each side comes from the best fragment that shows it."""
+    """Combine the fragments ``members`` of an object, sorted by decreasing score, into one box ``(4,)``.
+
+    Each side comes from the first fragment that shows it. If this box has less than half of the area of the union of
+    the fragments, return the union.
+    """
     union: Floats = np.concatenate([boxes[:2, members].min(axis=1), boxes[2:, members].max(axis=1)])
     box = union.copy()
     for side in range(4):

@@ -19,9 +19,9 @@ Result = TypeVar("Result")
 
 
 def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], title: str, unit: str) -> Iterator[Result]:
-    """Yield ``function(job)`` for each job, in order, computed in one process per core; ``function`` must be picklable.
+    """Run ``function(job)`` for all jobs in parallel, with one process per core, and yield the results in order.
 
-    A progress bar with the label ``title`` and the unit ``unit`` appears after two seconds.
+    ``function`` must be picklable. A progress bar with ``title`` and ``unit`` appears after two seconds.
 
     Raises:
         UserError: a process was killed.
@@ -36,7 +36,7 @@ def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], title: 
 
 
 def one_behind(function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
-    """Yield ``function(*job)`` for each job, in order; a thread computes it while ``jobs`` prepares the next one."""
+    """Run ``function(*job)`` for each job in a thread, while ``jobs`` prepares the next job; yield results in order."""
     pending: Future[Result] | None = None
     with ThreadPoolExecutor(1) as pool:
         for job in jobs:
@@ -54,7 +54,7 @@ def _initialise() -> None:
 
 
 def _exit_with_parent() -> None:
-    """Exit when the parent dies; otherwise the process would wait for jobs and keep the pipes of the parent open."""
+    """Exit when the parent process ends; otherwise this process would wait for jobs and keep inherited pipes open."""
     parent = parent_process()
     assert parent
     parent.join()

@@ -10,7 +10,7 @@ from oil_storage.georeference import Georeference, Resolution, resolution_of
 from oil_storage.imagery import DEFAULT_READING, Reading
 
 CLASS_NAME = "oil-storage-tank"
-"""Name of the only class; class names of a source are mapped to it."""
+"""Name of the only class. The class map converts class names of a source to it."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Scene:
     Attributes:
         scene_id: file name of the image without suffix; unique in a data set.
         image: path of the image file.
-        width: width of the upright image, in pixels.
-        height: height of the upright image, in pixels.
+        width: width of the image, in pixels, after EXIF rotation.
+        height: height of the image, in pixels, after EXIF rotation.
         boxes: ``(N, 4)`` float32, xyxy, in pixels; all boxes lie inside the image and have a positive area.
-        georeference: location on the ground; None if the file has none.
+        georeference: location on the ground; None if the image is not georeferenced.
         reading: band selection and stretch.
     """
 
@@ -39,7 +39,7 @@ class Scene:
 
     @property
     def resolution(self) -> Resolution | None:
-        """Metres per pixel, along a row and along a column; None without a georeference."""
+        """Metres per pixel along rows and along columns; None without a georeference."""
         return resolution_of(self.georeference, self.width, self.height)
 
     @property

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_VISIBLE = 0.3
-"""Minimum share of the area of a box inside a tile for the tile to contain the object."""
+"""Share of the area of a box that must be inside a tile for the tile to contain the object."""
 
 
 def tile_origins(length: int, tile: int, overlap: int) -> list[int]:
@@ -28,9 +28,9 @@ def tile_origins(length: int, tile: int, overlap: int) -> list[int]:
 def tile_grid(
     width: int, height: int, tile: int | tuple[int, int], overlap: int | tuple[int, int]
 ) -> NDArray[np.int64]:
-    """Return tiles that cover a scene, row by row, ``(T, 4)`` xyxy in pixels of the scene.
+    """Return the tiles ``(T, 4)`` that cover a scene, row by row, as xyxy in pixels of the scene.
 
-    ``tile`` and ``overlap`` apply to both axes, or are pairs for x and y.
+    ``tile`` and ``overlap`` are single numbers for both axes, or pairs for x and y.
     """
     (tile_x, tile_y), (overlap_x, overlap_y) = (np.broadcast_to(pair, 2).tolist() for pair in (tile, overlap))
     return np.array(

@@ -33,7 +33,8 @@ def annotation_files(source: Path) -> list[Path]:
 def read(source: Path, files: list[Path]) -> Annotations:
     """Read ``source/annotations.csv``.
 
-    The images are those in ``source/images``, sorted by name, then those that only the CSV file names.
+    The result contains the images in ``source/images``, sorted by name. Missing images that the CSV file mentions
+    follow.
     """
     path = files[0]
     images = {file.stem: ImageRecord(file.stem, file, None, str(file)) for file in image_files(source / IMAGES)}

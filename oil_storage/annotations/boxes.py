@@ -17,7 +17,7 @@ def bounds(points: NDArray[np.float64]) -> tuple[float, float, float, float]:
 
 
 def is_upright_box(points: NDArray[np.float64]) -> bool:
-    """Return whether each corner of the bounds of points ``(N, 2)`` is close to one of the points."""
+    """Return whether points ``(N, 2)`` form an axis-aligned box, with a point close to each corner of their bounds."""
     x1, y1, x2, y2 = bounds(points)
     corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
     distances = np.abs(corners[:, None] - points[None]).max(axis=2).min(axis=1)

@@ -20,7 +20,7 @@ from oil_storage.scene import Scene
 IMAGES = "images"
 LAYOUTS = ("*.json", "annotations/*.json", "*/_annotations.coco.json")
 HEAD = 1 << 20
-"""Number of bytes in which the first COCO list is searched."""
+"""Number of bytes at the start of a file that are searched for a COCO list."""
 OWN_LIST = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 
 
@@ -33,7 +33,7 @@ def read(source: Path, files: list[Path]) -> Annotations:
     """Read COCO files in ``source``, in ``annotations/``, or as ``{train,valid,test}/_annotations.coco.json``.
 
     Boxes of crowds (``iscrowd``) are left out. Images that no file lists are also left out, because they may contain
-    unlabelled tanks. The path ``file_name`` is resolved relative to the folder of the file, then to ``source``,
+    unlabelled tanks. The path ``file_name`` is searched relative to the folder of the JSON file, then to ``source``,
     ``source/images`` and their subfolders.
     """
     annotations = Annotations([], [], files)
@@ -109,7 +109,7 @@ def _report_outline(annotation: CocoAnnotation, file: Path, place: str, annotati
 
 
 def _image_folders(file: Path, source: Path) -> list[Path]:
-    """Return the image folders to search; folders named in the file name (``train2017``) precede others."""
+    """Return the image folders to search; folders whose name is part of the file name (``train2017``) come first."""
     roots = [root for root in (source, source / IMAGES) if root.is_dir()]
     inside = [folder for root in roots for folder in visible(root, "*") if folder.is_dir()]
     named = [folder for folder in inside if folder.name in file.stem]

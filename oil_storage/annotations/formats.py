@@ -23,9 +23,9 @@ FORMATS = {
 }
 """Files by which each format is detected. The module with the name of the format implements it.
 
-``annotation_files(source)`` of a module returns the annotation files of a folder; the list is empty if the folder has
-another format. ``read(source, files)`` returns their content in order; it raises
-:class:`~oil_storage.errors.UserError` with file and line, or entry, if something cannot be read. ``write(scenes, out)``
+Each module has three functions. ``annotation_files(source)`` returns the annotation files of a folder, or an empty list
+if the folder has another format. ``read(source, files)`` returns the content of these files in order. If it cannot read
+something, it raises :class:`~oil_storage.errors.UserError` with the file and the line or entry. ``write(scenes, out)``
 writes the boxes to a folder whose subfolder ``IMAGES`` already contains the images.
 """
 WRITABLE = tuple(name for name in FORMATS if name != "tfrecord")
@@ -35,7 +35,7 @@ def detect(source: Path) -> str:
     """Return the name of the format of ``source``.
 
     Raises:
-        UserError: the folder does not exist, or has the files of no format or of several formats.
+        UserError: the folder does not exist, or its files match no format or several formats.
     """
     if not source.is_dir():
         raise UserError(f"{source}: {'not a folder' if source.exists() else 'no such folder'}; give a folder as SOURCE")
@@ -52,7 +52,7 @@ def read(source: Path, name: str | None = None) -> Annotations:
     """Read ``source`` in the format ``name``, or in the detected format.
 
     Raises:
-        UserError: see :func:`detect`; or there are no such files, or one of them cannot be read.
+        UserError: the format cannot be detected, there are no files of the format, or a file cannot be read.
     """
     name = name or detect(source)
     files = _module(name).annotation_files(source)
@@ -63,7 +63,7 @@ def read(source: Path, name: str | None = None) -> Annotations:
 
 
 def write(scenes: Sequence["Scene"], out: Path, name: str) -> None:
-    """Write images and boxes to ``out``, which appears only when it is complete.
+    """Write images and boxes to a new folder ``out``. The folder appears only when it is complete.
 
     Raises:
         UserError: ``out`` exists and is not an empty folder.

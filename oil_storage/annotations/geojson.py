@@ -1,8 +1,9 @@
 """GeoTIFF scenes with boxes in GeoJSON.
 
-Without a ``crs`` member, coordinates are WGS 84 longitude and latitude (RFC 7946), or raster coordinates if a value is
-outside their range. A ``crs`` member, as in GDAL and in the GeoJSON specification of 2008, names the coordinate system.
-``"crs": null`` means raster coordinates; these are pixels if the image is not georeferenced.
+Raster coordinates are in the coordinate system of the image, or in pixels if the image is not georeferenced. Without a
+``crs`` member, coordinates are WGS 84 longitude and latitude (RFC 7946), or raster coordinates if a value is out of
+range. A ``crs`` member, as in GDAL and in the GeoJSON specification of 2008, names the coordinate system. The member
+``"crs": null`` means raster coordinates.
 
 Source: https://www.rfc-editor.org/rfc/rfc7946, https://geojson.org/geojson-spec.html#coordinate-reference-system-objects
 """
@@ -36,7 +37,7 @@ CLASS_KEYS = ("class", "class_name", "label", "category")
 NO_CLASS = "unnamed"
 """Class of a feature without such a property."""
 OWN = ""
-"""Value for a coordinate system: raster coordinates."""
+"""Value that stands for raster coordinates in place of the name of a coordinate system."""
 WGS84 = "OGC:CRS84"
 
 Position = Annotated[list[StrictFloat], Field(min_length=2)]
@@ -64,7 +65,7 @@ class _FeatureCollection(BaseModel):
 
 @dataclass(frozen=True)
 class _Shape:
-    """Polygon of a feature; ``ring`` is the slice of the file's points that forms the outer ring."""
+    """Polygon of a feature; ``ring`` selects the points of its outer ring from :attr:`_Layer.points`."""
 
     place: str
     class_name: str
@@ -87,7 +88,7 @@ class _Layer:
     Attributes:
         file: GeoJSON file.
         shapes: polygons of the file.
-        points: their points, ``(M, 2)`` in the coordinates of the file.
+        points: points of all polygons, ``(M, 2)`` in the coordinates of the file.
         crs: coordinate system that the file names; :data:`OWN` for raster coordinates, None if the file has no ``crs``.
     """
 
@@ -114,7 +115,7 @@ class _Layer:
         self._transformed = cache(partial(transformed, self.points))
 
     def crs_for(self, raster: _Raster) -> str:
-        """Return the coordinate system of the polygons, given an image: :data:`OWN` or one known to PROJ.
+        """Return the coordinate system of the polygons for an image: :data:`OWN` or a name that PROJ accepts.
 
         Raises:
             UserError: the image has no coordinate system, and the polygons are not in its raster coordinates.
@@ -137,7 +138,7 @@ class _Layer:
         return raster.georeference.to_pixels(self.points if is_own else self._transformed(source, target))
 
     def shown(self, points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
-        """Return which polygons are sufficiently visible in an image; a polygon without area must lie inside."""
+        """Return a mask of the polygons that an image of ``size`` shows; polygons without area must be inside."""
         starts = [shape.ring.start for shape in self.shapes]
         low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
         sides = np.minimum(high, size) - np.maximum(low, 0)
@@ -151,7 +152,7 @@ def annotation_files(source: Path) -> list[Path]:
 
 
 def read(source: Path, files: list[Path]) -> Annotations:
-    """Read the GeoJSON files of ``source`` and its ``images/``; each polygon becomes its bounding box in pixels.
+    """Read the GeoJSON files of ``source`` and ``source/images``; convert each polygon to its bounding box in pixels.
 
     A GeoJSON file with the name of an image (``a.geojson`` for ``a.tif``) belongs to this image. The polygons of other
     files belong to each image that shows at least :data:`~oil_storage.tiling.MIN_VISIBLE` of their area. Polygons that
@@ -203,7 +204,7 @@ def read_scored(file: Path, image: Path | None) -> Iterator[tuple[str, list[floa
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
-    """Write a GeoJSON file for each image, in WGS 84, or in raster coordinates with ``"crs": null``."""
+    """Write a GeoJSON file for each image, in WGS 84 or, without a coordinate system, in raster coordinates."""
     for scene in scenes:
         georeference = scene.georeference or PIXELS
         points = georeference.to_world(rings(np.array(shortest(scene.boxes)).reshape(-1, 4)))
@@ -248,7 +249,7 @@ def transformed(points: NDArray[np.float64], source: str, target: str) -> NDArra
 
 
 def _add_boxes(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annotations) -> None:
-    """Add the polygons as records of the image with the name of the file, or else of all images that show them."""
+    """Add the polygons to the image with the same name as the file, or else to each image that shows them."""
     is_of_one_image = layer.file.stem in rasters
     if is_of_one_image:
         rasters = {layer.file.stem: rasters[layer.file.stem]}

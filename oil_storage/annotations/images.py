@@ -19,7 +19,7 @@ LIST = ".txt"
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the visible images of a folder, without subfolders, sorted by name; an empty list if it does not exist.
+    """Return the visible images of a folder, without subfolders, sorted by name; empty if there is no such folder.
 
     Raises:
         UserError: a file name is not UTF-8, so annotation files cannot contain it.
@@ -58,7 +58,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Return width and height; None if the image cannot be opened, which the audit reports."""
+    """Return the width and height of an image; None if it cannot be opened. The audit reports such images."""
     try:
         header = read_header(path)
     except UserError:
@@ -67,7 +67,7 @@ def image_size(path: Path) -> tuple[int, int] | None:
 
 
 def find_scenes(named: Sequence[str]) -> list[Path]:
-    """Find the scenes that file names, folders, patterns and lists specify, in order.
+    """Find scenes by file name, folder, pattern or list, in the order of the arguments.
 
     Args:
         named: image files, folders of images, glob patterns, and ``.txt`` files with one image per line.
@@ -101,7 +101,7 @@ def _matches(name: str) -> list[Path]:
 
 
 def scene_name(file_name: str) -> str:
-    """Return a file name without image suffix: ``a`` for ``a.tif``, but ``a.v2`` for ``a.v2``."""
+    """Return a file name without its image suffix: ``a`` for ``a.tif``. Other suffixes remain: ``a.v2``."""
     path = Path(file_name)
     return path.stem if path.suffix.lower() in SUFFIXES else path.name
 

@@ -18,7 +18,7 @@ class Record:
         image: :attr:`ImageRecord.name` of the image of the box.
         class_name: class as written.
         box: xyxy in pixels of the image, with the corners in the order in which they were written.
-        place: location in the source, file and line or entry: ``airbus/annotations.csv:17``.
+        place: location in the source, as file and line or entry: ``airbus/annotations.csv:17``.
     """
 
     image: str
@@ -34,8 +34,8 @@ class ImageRecord:
     Attributes:
         name: name by which records refer to the image.
         path: image file; None if it does not exist.
-        size: width and height in pixels that the annotations state; None if they state no size.
-        place: location of the first mention, file and line or entry; the image path if no annotation mentions it.
+        size: width and height in pixels according to the annotations; None if they state no size.
+        place: file and line, or entry, that mentions the image first; the image path if no annotation file does.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class Annotations:
-    """Content of a source; its reader fills the lists.
+    """Annotations of a data set; the reader of the format fills the lists.
 
     Each :attr:`Record.image` is the name of one of the images.
 
@@ -65,9 +65,10 @@ class Annotations:
     _cases: dict[tuple[Path, str], tuple[int, Finding, int]] = field(default_factory=dict, compare=False)
 
     def add_image(self, name: str, path: Path | None, size: tuple[int, int] | None, place: str) -> str:
-        """Add an image and return its name for records, which includes the location if the name is already used.
+        """Add an image and return its unique name for records.
 
-        The audit decides whether two images may have the same name; until then their boxes are kept apart.
+        If the name is already used, the location is added to it. This keeps the boxes of the two images apart until the
+        audit reports the duplicate.
         """
         unique = name if name not in self._names else f"{name} ({place})"
         self._names.add(unique)
@@ -79,7 +80,7 @@ class Annotations:
         self.findings.append(Finding(severity, check, place, problem, action))
 
     def report_once(self, file: Path, check: str, place: str, problem: str, action: str) -> None:
-        """Add a warning about a box that is kept, or count it if the file already has a warning of this check."""
+        """Add a warning about a box that is kept. Further warnings of this check in the file are only counted."""
         finding = Finding(Severity.WARNING, check, place, problem, action)
         index, first, count = self._cases.get((file, check), (len(self.findings), finding, 0))
         self._cases[file, check] = index, first, count + 1

@@ -63,7 +63,7 @@ MESSAGES: dict[str, list[tuple[str, ...]]] = {
     "Item": [("string", "name"), ("int32", "id"), ("string", "display_name")],
     "LabelMap": [("Item", "item", "repeated")],
 }
-"""Fields, in the order of their numbers, of some TensorFlow messages. Protobuf encodes a map as a list of entries."""
+"""Protobuf messages of TensorFlow, with their fields in numerical order. A map is encoded as a list of entries."""
 
 
 def annotation_files(source: Path) -> list[Path]:
@@ -74,10 +74,10 @@ def annotation_files(source: Path) -> list[Path]:
 def read(source: Path, files: list[Path]) -> Annotations:
     """Read TFRecord files, including shards (``train.record-00000-of-00010``) and gzip files.
 
-    The class of an object is its ``image/object/class/text``, else the name of its number in a ``label_map.pbtxt`` in
-    the folder of the file or in ``source``, else its number. Boxes of crowds and groups are left out. Boxes stay
-    normalized if the image states no size and is broken. The images are extracted to a temporary folder (under
-    ``TMPDIR``), which is removed when the process exits.
+    The class of an object is its ``image/object/class/text``. If this is missing, a ``label_map.pbtxt`` in the folder
+    of the file or in ``source`` gives the name of its class number. Without a name, the number is the class. Boxes of
+    crowds and groups are left out. Boxes stay normalized if the record states no image size and the image is broken.
+    The images are extracted to a temporary folder (under ``TMPDIR``), which is removed when the process exits.
     """
     annotations = Annotations([], [], list(files))
     _report_missing_shards(files, annotations)
@@ -145,7 +145,7 @@ def read_records(file: Path) -> Iterator[bytes]:
 
 
 def _read_checked(content: gzip.GzipFile | BufferedReader, size: int) -> bytes:
-    """Read data and its masked checksum; raise ValueError if they are truncated or damaged."""
+    """Read ``size`` bytes of data and their checksum; raise ValueError if they are truncated or damaged."""
     data, checksum = content.read(size), content.read(CHECKSUM)
     if len(data) < size or len(checksum) < CHECKSUM:
         raise ValueError("the file ends in this record; copy it again")
@@ -156,7 +156,7 @@ def _read_checked(content: gzip.GzipFile | BufferedReader, size: int) -> bytes:
 
 
 def parse_example(data: bytes) -> dict[str, list[Any]]:
-    """Return the values of a serialized ``tf.train.Example`` by key: lists of bytes, floats or ints.
+    """Decode a ``tf.train.Example``; return its features by key, as lists of bytes, floats or ints.
 
     Raises:
         DecodeError: ``data`` is not a ``tf.train.Example``.
@@ -168,7 +168,7 @@ def parse_example(data: bytes) -> dict[str, list[Any]]:
 
 
 def parse_label_map(text: str) -> dict[int, str]:
-    """Return the class names in a ``label_map.pbtxt`` by number.
+    """Parse the text of a ``label_map.pbtxt``; return the class names by number.
 
     Raises:
         ParseError: the text is invalid; the message contains line and column.
@@ -247,7 +247,7 @@ def _read_record(
 def _numbers(
     lists: Mapping[str, list[Any]], key: str, place: str, count: int, default: float | None = None
 ) -> list[float]:
-    """Return the ``count`` numbers of a key; the default if the key is absent."""
+    """Return the ``count`` numbers of a key; if the key is missing, ``count`` times the default."""
     values = lists.get(key) or ([] if default is None else [default] * count)
     if len(values) != count or bytes in map(type, values):
         raise UserError(f"{place}: {key} has {len(values)} values ({values!r:.80}); it must have {count} numbers")

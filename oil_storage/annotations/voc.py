@@ -27,12 +27,15 @@ IMAGES = "JPEGImages"
 IMAGE_FOLDERS = (IMAGES, "images")
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 HEAD = 4096
-"""Number of bytes in which the root element is searched."""
+"""Number of bytes at the start of a file that are searched for the root element."""
 ROOT = re.compile(rb"<annotation[\s>]")
 
 
 def annotation_files(source: Path) -> list[Path]:
-    """Return all XML files of folders with a VOC file, so that invalid files are reported; skip GDAL sidecar files."""
+    """Return all XML files, except GDAL sidecar files, of each folder that contains a VOC file.
+
+    Files without VOC annotations are included, so that the reader reports them.
+    """
     files = [file for file in visible(source, *LAYOUTS) if not file.name.endswith(".aux.xml")]
     folders = {file.parent for file in files if starts_with(file, ROOT, HEAD)}
     return [file for file in files if file.parent in folders]
@@ -41,9 +44,9 @@ def annotation_files(source: Path) -> list[Path]:
 def read(source: Path, files: list[Path]) -> Annotations:
     """Read the XML files of ``source`` and its subfolders.
 
-    An XML file belongs to the image with the same name, or else to the image that its ``filename`` names. The image is
-    searched in ``JPEGImages`` and ``images`` next to the folder of the file, in the folder itself, and in the same
-    places of ``source``. Images without XML file have no boxes and come last.
+    An XML file belongs to the image with the same name, or else to the image in its ``filename``. The image is searched
+    in ``JPEGImages`` and ``images`` next to the folder of the XML file, in the folder itself, and in the same places of
+    ``source``. Images without an XML file have no boxes and come last.
     """
     annotations = Annotations([], [], files)
     folders: dict[Path, dict[str, Path]] = {}
@@ -121,7 +124,7 @@ def _image_path(file: Path, file_name: str, source: Path, folders: dict[Path, di
 
 
 def _size(root: ET.Element, file: Path) -> tuple[int, int] | None:
-    """Return the stated size; None for 0 x 0, which some tools write if the size is unknown."""
+    """Return the width and height in the file; None for 0 x 0, which some tools write if the size is unknown."""
     sides = root.findtext("size/width") or "0", root.findtext("size/height") or "0"
     try:
         width, height = map(int, sides)

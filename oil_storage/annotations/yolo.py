@@ -22,7 +22,7 @@ IMAGES, LABELS = "images", "labels"
 NAME_LISTS = ("classes.txt", "obj.names")
 """Files with one class name per line, written by LabelImg and Darknet."""
 BOX, OUTLINE = 5, 7
-"""Number of values in a line: exactly :data:`BOX` for a box, an odd number from :data:`OUTLINE` for an outline."""
+"""Number of values in a line: :data:`BOX` for a box, or an odd number of at least :data:`OUTLINE` for an outline."""
 
 
 def annotation_files(source: Path) -> list[Path]:
@@ -33,14 +33,14 @@ def annotation_files(source: Path) -> list[Path]:
 def read(source: Path, files: list[Path]) -> Annotations:
     """Read the label files of ``source``.
 
-    Images and labels are in ``images/`` and ``labels/``, which may have subfolders (``train/``, ``val/``) or be
-    subfolders of these; or images, label files and ``classes.txt`` are in one folder. Class names come from
-    ``data.yaml`` (or another ``*.yaml`` with ``names``), ``classes.txt`` or ``obj.names``; a class without a name is
-    called by its number.
+    Images and labels are in ``images/`` and ``labels/`` (with or without subfolders), in ``train/images/`` and
+    ``train/labels/`` (likewise for other splits), or together with ``classes.txt`` in a single folder. Class names come
+    from ``data.yaml`` (or another ``*.yaml`` with ``names``), ``classes.txt`` or ``obj.names``. If a class has no name,
+    its number is used.
 
-    An image with an empty label file or without one has no boxes. Images without a label folder are left out, because
-    they may show tanks. Outlines and rotated boxes become bounding boxes. Boxes stay normalized if their image is
-    missing or broken.
+    An image without a label file, or with an empty one, has no boxes. Images without a label folder are left out,
+    because they may show tanks. Outlines and rotated boxes are converted to bounding boxes. Boxes stay normalized if
+    their image is missing or broken.
     """
     folders = _folders(source)
     names_file, classes = _class_names(source, folders)

@@ -1,4 +1,4 @@
-"""Anchor coverage: the share of boxes that the anchors or points of a config can match, known before training."""
+"""Measure anchor coverage before training: the share of boxes that the anchors or points of a config can match."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MATCH_IOU = 0.5
 """Minimum IoU of an anchor and a box for a match."""
 SIDES = (0.0, 8.0, 16.0, 32.0, 64.0, float("inf"))
-"""Limits of the size bins, in pixels of the scene; the size of a box is the root of its area."""
+"""Limits of the size bins, in pixels of the scene. The size of a box is the square root of its area."""
 BINS = ("< 8 px", "8-16 px", "16-32 px", "32-64 px", ">= 64 px")
 """Names of the size bins."""
 SCALING = ("Resize", "FixScaleResize", "FixShapeResize", "ResizeShortestEdge")
@@ -30,7 +30,7 @@ SCALING = ("Resize", "FixScaleResize", "FixShapeResize", "ResizeShortestEdge")
 
 
 class Priors(StrEnum):
-    """Kind of the priors of a detection head, with the meaning of coverage."""
+    """Kind of the priors of a detection head, and how the report describes their coverage."""
 
     ANCHORS = f"anchors: share of the boxes that overlap an anchor with IoU {MATCH_IOU} or more"
     POINTS = "points: share of the boxes that contain a point of any level"
@@ -44,7 +44,7 @@ class Coverage:
 
     Attributes:
         priors: kind of the priors.
-        boxes: number of boxes in each size bin of :data:`SIDES`, smallest first; empty if the head has no priors.
+        boxes: number of boxes in each size bin, smallest size first; empty if the head has no priors.
         covered: number of these boxes that the priors can match.
     """
 
@@ -62,11 +62,11 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Level:
-    """Priors of one feature map.
+    """Priors (anchors or points) of one feature map.
 
     Attributes:
-        cell: priors of the first cell: anchors ``(A, 4)`` xyxy or points ``(A, 2)`` xy, in pixels of the resized tile.
-        stride: ``(2,)`` distance of adjacent cells in x and y.
+        cell: priors of the first cell, anchors ``(A, 4)`` xyxy or points ``(A, 2)`` xy, in pixels of the resized tile.
+        stride: ``(2,)`` distance of adjacent cells in x and y, in the same pixels.
     """
 
     cell: Tensor
@@ -74,18 +74,18 @@ class Level:
 
 
 def anchor_coverage(cfg: "Config", scenes: Iterable[Scene]) -> Coverage:
-    """Measure how many boxes the priors of a config can match.
+    """Measure how many boxes the priors (anchors or points) of a config can match.
 
-    Scenes are cut and tiles are resized as in the test loader of the config. A box is covered if a prior at its actual
-    position matches the part of the box in any tile; even an anchor of the right size may miss by half a stride. A
-    point matches a box if it is inside, on any level. Anchors that extend beyond the border count
-    (``allowed_border=-1``). Two-stage detectors are judged by their RPN.
+    Scenes are cut into tiles, and tiles are resized, as in the test data loader of the config. A box is covered if a
+    prior matches the visible part of the box in any tile. An anchor matches if its IoU with the box is at least
+    :data:`MATCH_IOU`, even if it extends beyond the tile. A point matches if it is inside the box, on any feature map.
+    The priors of a two-stage detector are the anchors of its RPN.
 
-    On the 10,338 boxes of 78 scenes of the Airbus data, anchors from 32 px cover 30 % at 1280 -> 1024 px and 41 % at
-    native scale; anchors from 8 px with stride 4 cover 97 %.
+    On 78 scenes of the Airbus data with 10,338 boxes, anchors with sides from 32 px cover 41 % of the boxes, or 30 % if
+    tiles of 1280 px are resized to 1024 px. Anchors with sides from 8 px and a stride of 4 px cover 97 %.
 
     Raises:
-        UserError: the data set of the config does not define tiles.
+        UserError: the test data set of the config has no ``tile`` and ``overlap``.
     """
     dataset = cfg.test_dataloader.dataset
     if not {"tile", "overlap"} <= dataset.keys():
@@ -115,7 +115,7 @@ def read_priors(model: Any) -> tuple[Priors, list[Level]]:
     """Build the head that proposes boxes from the model config and read its priors.
 
     Returns:
-        tuple: kind of the priors, and their levels, finest first; empty for heads without priors.
+        tuple: kind of the priors, and the feature maps, finest first; no feature maps for heads without priors.
     """
     head = model.get("rpn_head") or model.get("bbox_head") or {}
     if "num_queries" in model or "num_proposals" in head:
@@ -142,9 +142,9 @@ def is_covered(levels: Iterable[Level], boxes: Tensor, size: Tensor) -> Tensor:
 
 
 def best_iou(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
-    """Return the IoU ``(N,)`` of each box with the best anchor of a level; see :func:`is_covered` for arguments.
+    """Return the IoU ``(N,)`` of each box with the best anchor of a feature map; see :func:`is_covered` for arguments.
 
-    Among anchors of equal shape the nearest in x and y is the best, because the overlap decreases with the distance.
+    Only the nearest anchor of each shape is compared, because the IoU decreases with the distance.
     """
     centres = (level.cell[:, :2] + level.cell[:, 2:]) / 2
     targets = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
@@ -155,7 +155,7 @@ def best_iou(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
 
 
 def holds_a_point(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
-    """Return whether each box contains a point of a level, ``(N,)`` bool; see :func:`is_covered` for arguments."""
+    """Return ``(N,)`` whether each box contains a point of a feature map; see :func:`is_covered` for arguments."""
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     first = _cells(((low - level.cell) / level.stride).floor() + 1, level, size)
     points = level.cell + first * level.stride
@@ -163,14 +163,14 @@ def holds_a_point(level: Level, boxes: Tensor, size: Tensor) -> Tensor:
 
 
 def _cells(indices: Tensor, level: Level, size: Tensor) -> Tensor:
-    """Clip cell indices ``(..., 2)`` to the feature map of a tile of ``size``."""
+    """Clip cell indices ``(..., 2)`` in x and y to the feature map of a tile with width and height ``size``."""
     return indices.clamp(min=torch.zeros(2), max=(size / level.stride).ceil() - 1)
 
 
 def _resized(transforms: Iterable[Any], width: int, height: int) -> tuple[Tensor, Tensor]:
     """Return the scale factors ``(2,)`` and the size ``(2,)`` of a resized tile, both for x and y.
 
-    Padding does not matter, because an anchor centred outside the image has at most half of its area inside.
+    Padding is ignored, because an anchor centred in it has at most half of its area inside the image.
     """
     results: dict[str, Any] = {"img": np.zeros((height, width, 3), np.uint8), "scale_factor": (1.0, 1.0)}
     for transform in transforms:

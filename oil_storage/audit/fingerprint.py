@@ -1,4 +1,7 @@
-"""Fingerprints of scenes for the detection of shared ground: a small picture and local features."""
+"""Fingerprints of scenes, which show whether two scenes share ground: a small picture and local features.
+
+Reduced pixels are the pixels of the downsampled scene.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,50 +14,52 @@ from numpy.typing import NDArray
 REDUCED_SIDE = 640
 """Short side, in pixels, to which a scene is reduced for the detection of points."""
 LONGEST_SIDE = 8000
-"""Maximum long side of the reduced scene. SIFT doubles it, and OpenCV requires sides below 2 ** 15."""
+"""Maximum long side of the reduced scene, in pixels. SIFT doubles it, and OpenCV requires sides below 2 ** 15."""
 POINTS = 1200
-"""Maximum number of points. A strip of 5 % of the scene then has about 60; a third recurs after JPEG compression."""
+"""Maximum number of points. A strip of 5 % of the scene then has about 60 points, and a third of these are found again
+after JPEG compression."""
 COARSE_POINTS = 250
-"""Maximum number of coarse points, which a small crop has in common with its scene although it is reduced less."""
+"""Maximum number of coarse points. A small crop is downsampled less than its scene, so only its coarse points match
+points of the scene."""
 COARSE_SIZE = 8.0
-"""Minimum size of coarse points, in reduced pixels."""
+"""Minimum diameter of coarse points, in reduced pixels."""
 SPREAD = 32
-"""Side of the cells, in reduced pixels, over which points are distributed evenly."""
+"""Side of the grid cells, in reduced pixels, over which the points are distributed evenly."""
 MIN_CONTRAST = 0.02
 """Contrast threshold of SIFT: half of the OpenCV default, for hazy scenes."""
 
 FLATTEN_SIGMA = 8.0
-"""Radius, in reduced pixels, within which brightness and contrast are normalized."""
+"""Standard deviation, in reduced pixels, of the Gaussian window in which brightness and contrast are normalized."""
 FLATTEN_FLOOR = 4.0
-"""Grey levels added to the standard deviation, so that noise on water stays faint."""
+"""Grey levels added to the local standard deviation, so that noise on water stays faint."""
 CONTRAST = 40
-"""Grey levels of the picture for one local standard deviation."""
+"""Number of grey levels of the picture that represent one local standard deviation."""
 EMPTY_SIDE = 9
-"""Minimum side, in reduced pixels, of black or white areas that are not ground (raster margin or cloud)."""
+"""Minimum side, in reduced pixels, of black or white areas that count as raster margin or cloud, not as ground."""
 RINGING = 5
-"""Width, in reduced pixels, of JPEG artefacts around such an area."""
+"""Width, in reduced pixels, of JPEG artefacts around these black or white areas."""
 
 VECTOR = 4 * 4 * 8
 """Length of a SIFT descriptor: rows x columns x directions."""
 MIRRORED = np.arange(VECTOR).reshape(4, 4, 8)[::-1, :, -np.arange(8) % 8].ravel()
-"""Indices that reorder a descriptor into that of the mirrored point."""
+"""Indices that reorder a descriptor into the descriptor of the mirrored point."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
     """Fingerprint of a scene.
 
-    It takes about 250 kB for a scene of any size. Pixel coordinates start at the corner of the first pixel.
+    A fingerprint takes about 250 kB, regardless of the size of the scene. Pixel coordinates start at the corner of the
+    first pixel.
 
     Attributes:
         scene_id: id of the scene.
-        width: width of the scene in pixels, rounded down to whole pixels of the picture.
-        height: height of the scene in pixels, rounded down in the same way.
-        reduction: factor by which the scene was downsampled to detect the points; the picture is downsampled
-            by a further factor of 2.
-        picture: ``(height / reduction / 2, width / reduction / 2)`` uint8: the scene with normalized brightness and
-            contrast, with mean 128; 0 outside the ground.
-        points: ``(N, 4)`` float32: x, y and diameter in pixels of the scene, direction in radians.
+        width: width of the scene in pixels, rounded down to a multiple of ``2 * reduction``.
+        height: height of the scene in pixels, rounded down to a multiple of ``2 * reduction``.
+        reduction: factor by which the scene was downsampled to detect the points.
+        picture: ``(height / reduction / 2, width / reduction / 2)`` uint8 image of the scene with normalized brightness
+            (mean 128) and contrast. It is 0 where there is no ground.
+        points: ``(N, 4)`` float32: x, y and diameter in pixels of the scene, and direction in radians.
         descriptors: ``(N, 128)`` uint8 SIFT descriptors (Lowe, 2004).
     """
 
@@ -102,7 +107,7 @@ def _ground(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _flatten(grey: NDArray[np.uint8], ground: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Subtract the local mean of the ground and divide by its local standard deviation."""
+    """Normalize the grey levels of the ground by their local mean and standard deviation; set other pixels to 128."""
     is_ground = (ground > 0).astype(np.float32)
 
     def local_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -129,7 +134,7 @@ def _points(flat: NDArray[np.uint8], ground: NDArray[np.uint8]) -> tuple[NDArray
 
 
 def _spread(strongest_first: Sequence[cv2.KeyPoint], number: int) -> list[cv2.KeyPoint]:
-    """Select ``number`` points: the strongest of each cell, then the second of each, and so on."""
+    """Select ``number`` points: the strongest point of each cell, then the second strongest of each cell, and so on."""
     count: Counter[tuple[int, int]] = Counter()
     ranks = []
     for point in strongest_first:

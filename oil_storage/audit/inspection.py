@@ -1,4 +1,4 @@
-"""The complete audit of a source: annotations and pixels."""
+"""Audit a data set completely: its annotations and its pixels."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -21,9 +21,9 @@ from oil_storage.parallel import in_processes
 from oil_storage.scene import CLASS_NAME, Scene
 
 MANY = 0.05
-"""Fraction of suspect boxes above which a warning is issued. Boxes drawn by hand have about 1 %."""
+"""Fraction of suspect boxes above which a warning is issued. About 1 % of boxes drawn by hand are suspect."""
 OUTERMOST = 1e9
-"""Limit to which coordinates are clipped, in pixels, because larger ones overflow when squared."""
+"""Limit to which coordinates are clipped, in pixels, because the squares of larger coordinates overflow."""
 SMALLEST = 192
 """Minimum side, in pixels, of scenes whose pictures are compared. Smaller scenes show too little ground."""
 Boxes = NDArray[np.float32]
@@ -31,12 +31,12 @@ Boxes = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Suspect:
-    """A box without a round object.
+    """Box that seems to contain no round object.
 
     Attributes:
         scene_id: id of the scene.
         record: the box as written.
-        roundness: see :func:`~oil_storage.audit.alignment.roundness.roundness_nearby`.
+        roundness: result of :func:`~oil_storage.audit.alignment.roundness.roundness_nearby` for the box.
     """
 
     scene_id: str
@@ -71,7 +71,7 @@ class Inspected:
 
     @property
     def fit(self) -> list[Scene]:
-        """Scenes without alignment errors."""
+        """Scenes without a detected fault of their boxes; empty if the whole data set has a fault."""
         if self.alignment.answer == Answer.NO:
             return []
         return [scene for scene in self.scenes if self.alignment.scenes[scene.scene_id].answer != Answer.NO]
@@ -80,7 +80,7 @@ class Inspected:
 def inspect(
     annotations: Annotations, class_map: Mapping[str, str | None], reading: Reading = DEFAULT_READING
 ) -> Inspected:
-    """Audit annotations and pixels; arguments and errors are those of :func:`~oil_storage.audit.records.audit`."""
+    """Audit annotations and pixels; see :func:`~oil_storage.audit.records.audit` for the arguments and errors."""
     scenes, findings = audit(annotations, class_map, reading)
     records = _records_by_scene(annotations, class_map)
     written = {
@@ -98,7 +98,7 @@ def inspect(
         fingerprints += [result[1]] if result[1] else []
     scenes = readable
     alignment = _reexamined(judge_dataset(evidence), evidence, scenes, written)
-    if alignment.answer == Answer.NO:  # the verdict replaces the guess from the numbers
+    if alignment.answer == Answer.NO:  # this verdict replaces the guess from the coordinates alone
         findings = [finding for finding in findings if finding.check != NOT_CORNERS]
     findings += _misaligned(alignment, scenes)
     suspects = _suspects(alignment, evidence, records)
@@ -111,7 +111,7 @@ def inspect(
 
 
 def _examine(job: tuple[Scene, Boxes]) -> str | tuple[SceneEvidence, Fingerprint | None]:
-    """Return the evidence and the fingerprint of a scene, or why its pixels cannot be decoded."""
+    """Return the evidence and the fingerprint of a scene, or the reason why its pixels cannot be decoded."""
     scene, boxes = job
     try:
         pixels = read_pixels(scene.image, scene.reading)
@@ -132,7 +132,7 @@ def _same_ground(scenes: list[Scene], fingerprints: list[Fingerprint]) -> tuple[
     if not unknown or len(scenes) == 1:
         return same_ground, []
     others = f"; {len(unknown) - 1} more" if len(unknown) > 1 else ""
-    problem = f"a side is shorter than {SMALLEST} px, too small to detect shared ground{others}"
+    problem = f"a side is shorter than {SMALLEST} px, too small to find out whether others show the same ground{others}"
     action = "kept; group scenes that show the same ground with --split-file"
     return same_ground, [warning("same-ground-unknown", unknown[0], problem, action)]
 
@@ -150,7 +150,7 @@ def _records_by_scene(annotations: Annotations, class_map: Mapping[str, str | No
 def _reexamined(
     alignment: DatasetVerdict, evidence: list[SceneEvidence], scenes: list[Scene], written: Mapping[str, Boxes]
 ) -> DatasetVerdict:
-    """Find faults of scenes without a verdict by means of the images and the scales of other scenes."""
+    """Judge scenes without a verdict again, with the images and the scale faults of other scenes."""
     verdicts = alignment.scenes
     enough = [scene.scene_id for scene in evidence if scene.boxes >= FEWEST]
     unknown = {name: written[name] for name in enough if verdicts[name].answer == Answer.UNKNOWN}
@@ -167,7 +167,7 @@ def _misaligned(alignment: DatasetVerdict, scenes: list[Scene]) -> list[Finding]
     findings = []
     if alignment.answer == Answer.NO:
         problem = f"boxes do not match the objects in most scenes: {alignment.fault}"
-        findings.append(error(MISALIGNED, "all scenes", problem, "undo it with --fix"))
+        findings.append(error(MISALIGNED, "all scenes", problem, "repair them with --fix OUT"))
     for scene in scenes:
         verdict = alignment.scenes[scene.scene_id]
         if verdict.answer == Answer.NO and verdict.fault.kind != alignment.fault.kind:
@@ -182,7 +182,7 @@ def _misaligned(alignment: DatasetVerdict, scenes: list[Scene]) -> list[Finding]
 def _suspects(
     alignment: DatasetVerdict, evidence: list[SceneEvidence], records: Mapping[str, list[Record]]
 ) -> list[Suspect]:
-    """List the boxes without a round object in scenes whose other boxes match objects, least round first."""
+    """List the boxes without a round object, least round first, in scenes for which the answer is yes."""
     suspects = [
         Suspect(scene.scene_id, record, float(roundness))
         for scene in evidence

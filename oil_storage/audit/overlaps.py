@@ -1,4 +1,4 @@
-"""Find scenes that show the same ground, so that a split keeps them together."""
+"""Find scenes that show the same ground, because they must be in the same split."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,55 +23,55 @@ Indices = NDArray[np.int64]
 Complex = NDArray[np.complex128]
 
 MIN_SCORE = 0.35
-"""Minimum score of an overlap. Unrelated scenes score up to 0.1, or 0.33 at 192 px; see docs/same_ground.md."""
+"""Minimum score of an overlap. Unrelated scenes score up to 0.1, or up to 0.33 if a side has only 192 px."""
 MIN_SHARED = 0.02
 """Minimum shared area, as a fraction of the smaller scene. The score of a smaller area is not reliable."""
 MIN_SHARED_COORDINATES = 0.001
-"""Minimum shared area of two footprints. Adjacent scenes share less than this through rounding."""
+"""Minimum shared area of two footprints, as a fraction of the smaller one. Rounding errors cause smaller overlaps."""
 
 DIMENSIONS = 32
-"""Principal components of the descriptors that the search among all scenes uses."""
+"""Number of principal components to which descriptors are reduced for the search among all scenes."""
 TREES = 4
 LEAVES = 48
 """Number of points that each search in the k-d trees visits."""
 NEIGHBOURS = 4
 """Number of neighbours per point, including the point itself."""
 MAX_DISTANCE = 0.75
-"""Maximum distance of matching unit-length descriptors. Unrelated descriptors are about 1 apart."""
+"""Maximum distance of matching descriptors, which have unit length. Unrelated descriptors are about 1 apart."""
 
 MIN_AGREEING = 4
-"""Minimum number of matches that agree on a similarity before the pictures are compared."""
+"""Minimum number of matches that must agree on a similarity transform before the pictures are compared."""
 MAX_SCALE = 5.0
 MAX_TRIED = 200
-"""Maximum number of matches of two scenes that are tried as the common similarity."""
+"""Maximum number of matches of two scenes whose similarity transforms are tested on all other matches."""
 LINEAR_TOLERANCE = 0.4
-"""Tolerance of a match's scale and rotation, combined. SIFT measures both coarsely."""
+"""Maximum relative difference of two complex factors (scale and rotation). SIFT measures both only coarsely."""
 DRIFT = 0.15
-"""Tolerance of a position predicted by another match, relative to the distance of the two matches."""
+"""Tolerance of a position that another match predicts, as a fraction of the distance between the two matches."""
 MATCH_RADIUS = 3
-"""Additional tolerance of a position, in reduced pixels of the coarser scene."""
+"""Tolerance of a position in addition to :data:`DRIFT`, in pixels of the coarser of the two downsampled scenes."""
 MIN_UPRIGHT = 2
-"""Minimum number of agreeing matches with scale 1 and a rotation by a multiple of 90 degrees.
+"""Minimum number of agreeing matches if the scale is 1 and the rotation is a multiple of 90 degrees.
 
 Most overlapping scenes are related in this way, and few unrelated scenes have such matches.
 """
 UPRIGHT_TOLERANCE = 0.2
-"""Like :data:`LINEAR_TOLERANCE`, for these matches."""
+"""Like :data:`LINEAR_TOLERANCE`, for the matches of :data:`MIN_UPRIGHT`."""
 UPRIGHT_DRIFT = 0.06
-"""Like :data:`DRIFT`, for these matches."""
+"""Like :data:`DRIFT`, for the matches of :data:`MIN_UPRIGHT`."""
 SEARCH_RADII = (6, 4, 2, 2)
-"""Search radius of each refinement, in reduced pixels of the coarser scene."""
+"""Search radius in each round of the refinement, in pixels of the coarser of the two downsampled scenes."""
 
 CELL = 20
-"""Side of the cells in which the pictures are compared, in pixels of the picture."""
+"""Side of the grid cells in which two pictures are compared, in pixels of the picture."""
 MIN_CELL_AREA = 100
-"""Minimum number of pixels in a cell."""
+"""Minimum number of pixels in a cell that show ground in both pictures."""
 MIN_CELL_CONTRAST = 4.0
-"""Minimum standard deviation in a cell, in grey levels."""
+"""Minimum standard deviation of the pixels in a cell, in grey levels."""
 MIN_CELLS = 3
 
 OUTLINE_POINTS = 16
-"""Points per side of a footprint. A side that is straight in one coordinate system is curved in another."""
+"""Number of points per side of a footprint, because a straight side may be curved in another coordinate system."""
 EARTH = "EPSG:4326"
 
 
@@ -80,12 +80,12 @@ class Overlap:
     """Two scenes that show the same ground.
 
     Attributes:
-        first: scene id.
-        second: scene id; sorts after the first.
+        first: id of the first scene.
+        second: id of the second scene, which sorts after the first.
         shared: shared area, as a fraction of the smaller scene.
-        score: similarity of the two pictures, 0 to 1; 1 for an overlap that is known from coordinates.
-        matrix: ``(2, 3)`` affine map from pixel positions in the second scene to positions in the first; None for an
-            overlap that is known from coordinates.
+        score: similarity of the two pictures, from 0 to 1. It is 1 if the overlap was found from coordinates.
+        matrix: ``(2, 3)`` affine map from pixel positions in the second scene to pixel positions in the first. It is
+            None if the overlap was found from coordinates.
     """
 
     first: str
@@ -100,9 +100,10 @@ Similarity = tuple[complex, complex]
 
 
 def find_overlaps(fingerprints: Sequence[Fingerprint], min_score: float = MIN_SCORE) -> list[Overlap]:
-    """Find all pairs of scenes that show the same ground, under any shift, rotation, reflection and scale.
+    """Find the pairs of scenes whose pixels show the same ground; pairs are sorted by scene id.
 
-    Pairs are sorted by scene id. The run time is O(n log n), plus 0.4 ms for each pair of scenes.
+    The two scenes may differ by a shift, rotation, reflection and scale. The run time is O(n log n) for n scenes, plus
+    0.4 ms for each pair of scenes.
     """
     scenes = sorted(fingerprints, key=lambda scene: scene.scene_id)
     mirrored = [scene.mirrored() for scene in scenes]
@@ -121,9 +122,9 @@ def find_overlaps(fingerprints: Sequence[Fingerprint], min_score: float = MIN_SC
 
 
 def footprints(scenes: Iterable[Scene]) -> dict[str, shapely.Geometry]:
-    """Return the area of each scene in longitude and latitude, by scene id.
+    """Return the outline of each scene as a polygon in longitude and latitude, by scene id.
 
-    Scenes without a coordinate reference system are omitted, because their local origins may coincide.
+    Scenes without a coordinate reference system are left out, because their coordinates cannot be compared.
     """
     from rasterio.warp import transform
 
@@ -187,15 +188,16 @@ class _Search:
 
 
 def _unit(descriptors: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Compute RootSIFT descriptors (Arandjelović and Zisserman, 2012), whose distance is the Hellinger distance."""
+    """Convert SIFT to RootSIFT descriptors (Arandjelović and Zisserman, 2012), which are matched more reliably."""
     values = np.concatenate(descriptors).astype(np.float32)
     return np.asarray(np.sqrt(values / np.maximum(values.sum(1, keepdims=True), 1)))
 
 
 def _by_pair(matches: Indices, offsets: Indices) -> Iterator[tuple[int, int, Indices]]:
-    """Yield each pair of scenes ``i < j`` with its matches ``(M, 2)``, a point of ``i`` and a point of ``j``.
+    """Yield ``i, j, points`` for each pair of scenes ``i < j`` with at least :data:`MIN_UPRIGHT` matches.
 
-    Each point occurs at most once.
+    ``points`` ``(M, 2)`` contains the index of a point of scene ``i`` and the index of the matching point of scene
+    ``j``. Each point occurs at most once.
     """
     matches = np.sort(matches, axis=1)  # a match holds in both directions
     scene_of = np.searchsorted(offsets, matches, side="right") - 1
@@ -216,7 +218,7 @@ def _by_pair(matches: Indices, offsets: Indices) -> Iterator[tuple[int, int, Ind
 def _overlap(
     first: Fingerprint, second: Fingerprint, matches: Indices, is_mirrored: bool, min_score: float
 ) -> Overlap | None:
-    """Return the best overlap that the matches suggest and the pictures confirm, if any."""
+    """Return the overlap with the highest score among the candidate transforms; None if no score is high enough."""
     best = None
     for linear, shift in _candidates(first, second, matches, is_mirrored):
         matrix = np.array([[linear.real, -linear.imag, shift.real], [linear.imag, linear.real, shift.imag]])
@@ -246,9 +248,9 @@ def _candidates(first: Fingerprint, second: Fingerprint, matches: Indices, is_mi
 
 
 def _consensus(first: Fingerprint, second: Fingerprint, matches: Indices, linear: Complex, drift: float) -> Indices:
-    """Return the largest set of matches that agree with one match.
+    """Return the largest set of matches that agree with the similarity transform of one of them.
 
-    Each match defines a similarity by itself: its points have a position, a scale and a direction.
+    A single match defines a transform, because each of its points has a position, a scale and a direction.
     """
     if not len(matches):
         return matches
@@ -262,9 +264,9 @@ def _consensus(first: Fingerprint, second: Fingerprint, matches: Indices, linear
 
 
 def _fits(first: Fingerprint, second: Fingerprint, agreeing: Indices) -> Iterator[Similarity]:
-    """Yield the best similarity transform, and the best one that only shifts and rotates by a multiple of 90 degrees.
+    """Yield a similarity transform, and a transform that only shifts and rotates by a multiple of 90 degrees.
 
-    Most scenes are related by the latter, and few points determine a shift much better than a similarity.
+    The second transform fits most overlapping scenes. It is also more accurate if only a few points match.
     """
     p, q = _positions(first)[agreeing[:, 0]], _positions(second)[agreeing[:, 1]]
     fitted = _fit(p, q)
@@ -278,9 +280,9 @@ def _fits(first: Fingerprint, second: Fingerprint, agreeing: Indices) -> Iterato
 
 
 def _refined(first: Fingerprint, second: Fingerprint, similarity: Similarity, is_upright: bool) -> Similarity | None:
-    """Fit the similarity (its shift only, with ``is_upright``) to all matching points that it brings close together.
+    """Fit the transform again to all matching points that it maps close to each other.
 
-    Return None if the fitted scale is implausible.
+    If ``is_upright``, fit only the shift. Return None if the fitted scale is implausible.
     """
     p, q = _positions(first), _positions(second)
     vectors = _unit([first.descriptors]), _unit([second.descriptors])
@@ -319,15 +321,19 @@ def _positions(scene: Fingerprint) -> Complex:
 
 
 def _linear(first: NDArray[np.float32], second: NDArray[np.float32]) -> Complex:
-    """Return the scale and rotation that map each of the second points ``(N, 4)`` to the first."""
+    """Return a complex factor ``(N,)`` for each pair of points ``(N, 4)``: the scale and rotation from second to first.
+
+    The columns of the points are those of :attr:`Fingerprint.points`.
+    """
     angle = (first[:, 3] - second[:, 3]).astype(np.float64)
     return np.asarray(first[:, 2] / second[:, 2] * np.exp(1j * angle))
 
 
 def _score(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64]) -> float:
-    """Return the median correlation of the two pictures over the cells that show ground in both.
+    """Return the median of the correlation of the two pictures over textured grid cells; 0 if these are too few.
 
-    The median ignores drawn marks, and a cloud in one of the images.
+    ``matrix`` maps the second scene to the first. Only pixels that show ground in both pictures are compared. Captions,
+    or a cloud in one of the images, hardly affect the median.
     """
     scales = [2 * scene.reduction for scene in (first, second)]
     linear = matrix[:, :2] * scales[1] / scales[0]
@@ -356,5 +362,5 @@ def _score(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64])
 
 
 def _shared(first: shapely.Geometry, second: shapely.Geometry) -> float:
-    """Return the area of the intersection, as a fraction of the smaller area."""
+    """Return the area of the intersection of two areas, as a fraction of the smaller area."""
     return float(first.intersection(second).area / min(first.area, second.area))

@@ -1,4 +1,4 @@
-"""Audit records: turn them into scenes, and report every repair, loss and error."""
+"""Turn records into scenes, and report every repaired, dropped or invalid box and image."""
 
 import math
 import shlex
@@ -29,12 +29,12 @@ NEAR_DUPLICATE_IOU = 0.8
 NEARLY_ALL = 0.9
 """Fraction of the boxes that must have wrong units before the whole data set is rejected."""
 FEWEST = 8
-"""Minimum number of boxes from which their format is judged: a few boxes may have swapped corners by mistake."""
+"""Minimum number of boxes to judge their format. A few boxes may have swapped corners by mistake."""
 
 NOT_CORNERS = "not-corners"
-"""Check that detects x, y, width, height where corners are expected."""
+"""Name of the check for boxes with x, y, width, height instead of two corners."""
 MISALIGNED = "misaligned"
-"""Check that detects boxes that do not match the objects in the image."""
+"""Name of the check for boxes that do not match the objects in the image."""
 KEPT, DROPPED, LEFT = "kept", "dropped", "left out"
 
 
@@ -58,7 +58,7 @@ def audit(
         tuple: scenes sorted by id, and the findings about images, then about boxes, in the order of the source.
 
     Raises:
-        UserError: no image has a usable box, or the coordinates have other units than the format specifies.
+        UserError: no image has a usable box, or nearly all boxes have another unit than the format requires.
     """
     findings = list(annotations.findings)
     images = {image.name: _judge_image(image, reading, findings) for image in _unique(annotations.images, findings)}
@@ -87,7 +87,7 @@ def audit(
 
 
 def check_usable(findings: Sequence[Finding], source: Path, allow: bool = False, strict: bool = False) -> None:
-    """Reject a source with errors unless ``allow`` is set; ``strict`` treats repairs and warnings as errors.
+    """Reject a source with errors, unless ``allow`` is set. ``strict`` treats repairs and warnings as errors.
 
     Raises:
         UserError: the source has errors; the message contains the first one and their number.
@@ -106,7 +106,7 @@ def _judge_units(records: Sequence[tuple[Record, Scene]]) -> list[Finding]:
     """Return an error if most boxes have a position and a size instead of two corners.
 
     Raises:
-        UserError: normalized coordinates in a format with pixels, or pixels in a format with normalized coordinates.
+        UserError: nearly all coordinates are normalized but the format requires pixels, or vice versa.
     """
     finite = [(record, image) for record, image in records if np.isfinite(record.box).all()]
     if not finite:
@@ -124,10 +124,10 @@ def _judge_units(records: Sequence[tuple[Record, Scene]]) -> list[Finding]:
     if outside.mean() >= NEARLY_ALL:
         raise UserError(
             f"{first.place}: {outside.sum()} of {len(boxes)} boxes lie outside their image, for example {first.box};\n"
-            "coordinates look like pixels, but this format has normalized ones; divide by the image width and height"
+            "coordinates look like pixels, but this format has normalized coordinates; divide by image width and height"
         )
     swapped = (boxes[:, 2:] < boxes[:, :2]).all(axis=1)
-    fits = (boxes[:, :2] + boxes[:, 2:] / 2 <= sizes).all(axis=1)  # holds for a centre and a size, too
+    fits = (boxes[:, :2] + boxes[:, 2:] / 2 <= sizes).all(axis=1)  # also true for boxes with a centre and a size
     if len(boxes) < FEWEST or 2 * swapped.sum() <= len(boxes) or fits.mean() < NEARLY_ALL:
         return []
     problem = f"{swapped.sum()} of {len(boxes)} boxes look like x, y, width, height instead of xmin, ymin, xmax, ymax"
@@ -135,11 +135,11 @@ def _judge_units(records: Sequence[tuple[Record, Scene]]) -> list[Finding]:
 
 
 def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRecord]:
-    """Return the images with unique scene ids; report the others as errors."""
+    """Return the first image with each scene id; report the other images as errors."""
     firsts: dict[str, ImageRecord] = {}
     for image in images:
         if image.path and (first := firsts.setdefault(image.path.stem, image)) != image:
-            problem = f"image {image.name!r} has the same name as that of {first.place}"
+            problem = f"image {image.name!r} has the same name as another image ({first.place})"
             findings.append(error("duplicate-image", image.place, problem, LEFT))
     return [image for image in images if not image.path or firsts[image.path.stem] == image]
 
@@ -157,11 +157,10 @@ def _judge_image(image: ImageRecord, reading: Reading, findings: list[Finding]) 
         return None
     if image.size not in (None, (scene.width, scene.height)):
         stated = "{} x {}".format(*image.size)
-        problem = (
-            f"size is {stated} px here but {scene.width} x {scene.height} px in the image; boxes may have another scale"
-        )
+        problem = f"size is {stated} px, but the image has {scene.width} x {scene.height} px; boxes may differ in scale"
         if image.size == (scene.height, scene.width) and "exif-rotated" in scene.notes:
-            problem = f"size is {stated} px, as before {scene.notes['exif-rotated']}; boxes may not be rotated either"
+            note = scene.notes["exif-rotated"]
+            problem = f"size is {stated} px, but the image was rotated ({note}); boxes may need the same rotation"
         findings.append(error("other-size", image.place, problem, LEFT))
         return None
     findings += [warning(check, place, note, KEPT) for check, note in scene.notes.items()]
@@ -170,7 +169,7 @@ def _judge_image(image: ImageRecord, reading: Reading, findings: list[Finding]) 
 
 
 def _unknown_classes(records: Sequence[Record], class_map: Mapping[str, str | None]) -> list[Finding]:
-    """Return an error for each class that the class map lacks, at the first box of the class."""
+    """Return an error for each class that is not in the class map; the error names the first box of the class."""
     unknown: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         if record.class_name not in class_map:
@@ -191,7 +190,7 @@ def _judge_boxes(records: list[Record], width: int, height: int, findings: list[
         if (box := _judge_box(record, width, height, findings)) is None:
             continue
         if (first := records_by_box.setdefault(box, record)) is not record:
-            problem = f"box {record.box} is the same as that of {first.place}"
+            problem = f"box {record.box} is the same as the box at {first.place}"
             findings.append(warning("duplicate-box", record.place, problem, DROPPED))
     unique = list(records_by_box.values())
     boxes = np.array(list(records_by_box), dtype=np.float32).reshape(-1, 4)
@@ -199,13 +198,14 @@ def _judge_boxes(records: list[Record], width: int, height: int, findings: list[
     for index in range(1, len(xywh)):
         ious = mask.iou(xywh[:index], xywh[index : index + 1], [0])
         if ious.max() > NEAR_DUPLICATE_IOU:
-            problem = f"box {unique[index].box} is nearly the same as that of {unique[int(ious.argmax())].place}"
+            place = unique[int(ious.argmax())].place
+            problem = f"box {unique[index].box} is nearly the same as the box at {place}"
             findings.append(warning("near-duplicate", unique[index].place, problem, KEPT))
     return boxes
 
 
 def _judge_box(record: Record, width: int, height: int, findings: list[Finding]) -> Box | None:
-    """Return the repaired box in float32 precision, the precision of scenes, or None if it is unusable."""
+    """Repair a box and report problems; return the box rounded to float32, or None if it is unusable."""
 
     def report(kind: Callable[..., Finding], check: str, problem: str, action: str) -> None:
         findings.append(kind(check, record.place, f"box {record.box} {problem}", action))

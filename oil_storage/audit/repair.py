@@ -24,13 +24,13 @@ def mend(
 
     Args:
         annotations: annotations as read.
-        alignment: their verdict.
+        alignment: verdict on these annotations.
         sizes: width and height of each scene in pixels, by scene id.
-        leave: ids of scenes to leave unchanged; scenes that would exchange boxes with them are left unchanged, too.
+        leave: ids of scenes to leave unchanged. Scenes that would exchange boxes with these scenes also stay unchanged.
 
     Returns:
-        tuple: annotations with moved boxes, without the images of :func:`without_boxes`; and the undone fault of each
-            scene, by scene id.
+        tuple: the annotations with corrected boxes, without the images of :func:`without_boxes`, and the fault that was
+            undone in each changed scene, by scene id.
     """
     scene_ids = {image.name: image.path.stem for image in annotations.images if image.path}
     names = {scene_id: name for name, scene_id in scene_ids.items()}
@@ -54,12 +54,12 @@ def mend(
 
 
 def without_boxes(undone: Mapping[str, Fault]) -> set[str]:
-    """Return the ids of scenes whose boxes were moved to other scenes and that received none."""
+    """Return the ids of scenes whose boxes were all moved to another scene, and to which no boxes were moved."""
     return {name for name, fault in undone.items() if fault.image} - {fault.image for fault in undone.values()}
 
 
 def fault_of(scene_id: str, alignment: DatasetVerdict) -> Fault:
-    """Return the fault to undo in a scene: the common fault, or the scene's own if it differs."""
+    """Return the fault to undo in a scene: the common fault, or the fault of the scene if it is different."""
     verdict = alignment.scenes.get(scene_id)
     if verdict and verdict.answer == Answer.NO and not agrees(verdict.fault, alignment.fault):
         return verdict.fault
@@ -73,17 +73,17 @@ def write_repaired(
     out: Path,
     format_name: str,
 ) -> Iterator[str]:
-    """Write the repaired data set; leave scenes unchanged whose boxes are still wrong after the repair.
+    """Write the repaired data set; scenes whose boxes are still wrong after the repair are written unchanged.
 
     Args:
         annotations: annotations as read.
-        inspected: their audit.
+        inspected: audit of these annotations.
         class_map: see :func:`oil_storage.annotations.record.parse_class_map`.
         out: new folder.
         format_name: format of ``out``.
 
     Yields:
-        str: one line for each action.
+        str: a line that describes an action.
     """
     sizes = {scene.scene_id: (scene.width, scene.height) for scene in inspected.scenes}
     before = inspected.alignment
@@ -101,7 +101,7 @@ def write_repaired(
     for name, fault in sorted(faults.items()):
         yield f"repaired: {name}: {fault}"
     for name in sorted(without_boxes(faults)):
-        yield f"left out: {name}: its boxes belong to another scene, and no boxes belong to it"
+        yield f"left out: {name}: its boxes belong to another scene, so it has no boxes left"
     scenes, _ = audit(repaired, class_map, inspected.reading)
     formats.write(scenes, out, format_name)
     yield f"wrote {len(scenes)} scenes, {len(faults)} of them repaired, to {out} ({format_name})"

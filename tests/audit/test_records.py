@@ -282,5 +282,5 @@ def test_audit_closes_all_images(images: Path) -> None:
 
 def test_error_names_the_exif_rotation_if_the_stated_size_ignores_it(images: Path) -> None:
     write_turned(images / "a.jpg")
-    with pytest.raises(UserError, match="size is 100 x 80 px, as before EXIF orientation 6: turned upright"):
+    with pytest.raises(UserError, match=r"size is 100 x 80 px, but the image was rotated \(EXIF orientation 6: turned"):
         judged(images, record(), size=(100, 80))

@@ -1,4 +1,4 @@
-"""Common error of boxes, measured by a small network that was trained on rendered tanks."""
+"""Measure the common error of the boxes of a scene with a small network that was trained on rendered tanks."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -11,28 +11,28 @@ from numpy.typing import NDArray
 from oil_storage.audit.alignment.roundness import Floats
 
 CONTEXT = 2.5
-"""Side of a patch in box sides. It shows the edge of the object even if the box is too small or shifted."""
+"""Side of an image patch, in box sides. A patch shows the edge of the object even if the box is small or shifted."""
 SIDE = 40
 """Side of a patch in pixels."""
 FINEST = 8
-"""Maximum oversampling of a patch; only boxes without a tank would need more."""
+"""Maximum oversampling factor of a patch, before it is downsampled to :data:`SIDE`."""
 FAINT = 8.0
-"""Contrast, in grey levels, below which patches are not normalized completely."""
+"""Grey levels added to the standard deviation that normalizes a patch, so that noise is not amplified."""
 SAMPLE = 60
-"""Number of boxes that determine the median to 1 %."""
+"""Maximum number of boxes that are measured in a scene. They determine the median error to 1 %."""
 ROUNDS = 3
-"""Number of measurements, each after undoing the last, because large errors are underestimated."""
+"""Number of rounds. Each round measures the remaining error, because the network underestimates large errors."""
 NETWORK = "box_error.onnx"
 """Network trained by ``benchmarks/train_box_error.py`` on rendered scenes only."""
 
 
 @dataclass(frozen=True)
 class BoxError:
-    """Common error of boxes.
+    """Error that the boxes of a scene have in common.
 
     Attributes:
         shift: ``(dx, dy)`` in pixels.
-        size: size in x and y, as multiples of a box that ends at the edge of the object.
+        size: width and height of the boxes, as multiples of the width and height of their objects.
     """
 
     shift: tuple[float, float]
@@ -47,8 +47,8 @@ class BoxError:
 def common_error(grey: NDArray[np.uint8], boxes: Floats) -> BoxError:
     """Measure the common shift and size of boxes ``(N, 4)`` xyxy, ``N > 0``, in an image ``(H, W)``.
 
-    The boxes must lie within half a side of their objects and have a third to three times their size. Otherwise the
-    result is meaningless, which the roundness of the corrected boxes shows.
+    The boxes must be within half a side of their objects and have 1/3 to 3 times the size of the objects. Otherwise the
+    result is meaningless, and the corrected boxes are not round.
     """
     if len(boxes) > SAMPLE:
         boxes = np.random.default_rng(0).choice(boxes, SAMPLE, replace=False)
@@ -68,7 +68,7 @@ def cut_patches(grey: NDArray[np.uint8], boxes: NDArray[np.floating]) -> Floats:
     """Cut patches of an image ``(H, W)`` around boxes ``(N, 4)`` xyxy, which may extend beyond the image.
 
     Returns:
-        ``(N, SIDE, SIDE)`` float32 with mean 0 and normalized contrast.
+        ``(N, SIDE, SIDE)`` float32 patches, each with mean 0 and normalized contrast.
     """
     patches = np.zeros((len(boxes), SIDE, SIDE), dtype=np.float32)
     for patch, (x1, y1, x2, y2) in zip(patches, boxes.astype(np.float64), strict=True):
@@ -97,7 +97,10 @@ def _network() -> cv2.dnn.Net:
 
 
 def _errors(patches: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the errors ``(N, 4)`` of boxes (shift / side in x and y, log size in x and y) and their spreads."""
+    """Estimate the errors ``(N, 4)`` of boxes and the spreads ``(N, 4)`` of these estimates.
+
+    The columns are the shift in x and y, in box sides, and the logarithm of the size in x and y.
+    """
     network = _network()
     network.setInput(patches[:, None])
     output = network.forward().astype(np.float64)

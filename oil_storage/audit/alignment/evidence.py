@@ -1,7 +1,7 @@
-"""Evidence for and against each fault of a scene, and searches for the shift or scale of its boxes.
+"""Measure how well the boxes of a scene match its image, as written and after undoing each possible fault.
 
-Boxes are ``(N, 4)`` float32 xyxy, ``N > 0``, in pixels of the image, as written but with ordered corners, unless stated
-otherwise.
+Unless stated otherwise, boxes are ``(N, 4)`` float32 xyxy, ``N > 0``, in pixels of the image. They are as written in
+the annotations, but with ordered corners.
 """
 
 from dataclasses import dataclass, field
@@ -28,28 +28,31 @@ REACH = 48
 SHIFT_SAMPLE = 40
 SCALE_SAMPLE = 30
 NEAR = ((0.04, 3, 5), (0.013, 2, 2), (0.004, 2, 2))
-"""Rounds of the local search: step in box sides and in log size, number of steps in position and in size."""
+"""Rounds of the local search: step in box sides and log size, maximum steps in position, maximum steps in size."""
 SCALES = (0.2, 5.0)
 """Minimum and maximum scale that is tried."""
 OBJECT_SIDES = (6.0, 100.0)
-"""Minimum and maximum median side of scaled boxes, in pixels. Smaller boxes are round almost everywhere."""
+"""Minimum and maximum median side of boxes after undoing a scale, in pixels. Smaller boxes seem round anywhere."""
 FINEST = 1.5
 """Maximum distance, in pixels, that a box moves between two tried scales; it is less than the width of an edge."""
 REFINED = (0.5, 0.12)
-"""The same distance in the last rounds, which use all boxes."""
+"""Like :data:`FINEST`, in the final rounds, which use all boxes."""
 CORNER = 4096
-"""Side, in pixels, of the area around the origin whose boxes are used first in the search for two scales."""
+"""Side, in pixels, of the square at the image origin whose boxes :func:`best_scales` uses first."""
 COARSER = 3.0
-"""Ratio of the steps of the first round and the second round in the search for two scales."""
+"""Ratio of the steps of the first and the second round in :func:`best_scales`."""
 LIKELY = 24
-"""Number of candidates that remain after the first round."""
+"""Number of candidates that remain after the first round in :func:`best_scales`."""
 RATIO_ERROR = 0.15
-"""Relative error of the mean aspect ratio of boxes drawn by hand."""
+"""Maximum relative error of the mean aspect ratio of boxes drawn by hand."""
 AT_ONCE = 2_000
 
 
 def best_shift(field: GradientField, boxes: Floats) -> Fault:
-    """Return the shift, up to :data:`REACH`, whose removal makes boxes (which end at object edges) roundest."""
+    """Find the common shift that, once undone, maximizes the mean roundness of boxes.
+
+    The boxes must end at the edges of their objects. Shifts up to :data:`REACH` pixels in x and in y are tried.
+    """
     # steps of 2 px are fine enough to hit an edge
     grid = np.arange(-REACH, REACH + 1, 2.0)
     shifts = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
@@ -61,20 +64,21 @@ def best_shift(field: GradientField, boxes: Floats) -> Fault:
 
 
 def _best_of(field: GradientField, boxes: Floats, shifts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the shift of ``(S, 2)`` that, once undone, leaves the boxes best centred on round objects."""
+    """Return the best of the shifts ``(S, 2)``: once undone, it maximizes the mean roundness of boxes."""
     return np.asarray(shifts[_mean_roundness(field, boxes - np.tile(shifts, 2)[:, None]).argmax()])
 
 
 def _mean_roundness(field: GradientField, boxes: NDArray[np.floating], sparse: int = 1) -> Floats:
-    """Return the mean roundness ``(S,)`` of sets of boxes ``(S, N, 4)``."""
+    """Return the mean roundness ``(S,)`` of each of ``S`` sets of boxes ``(S, N, 4)``."""
     flat = boxes.reshape(-1, 4).astype(np.float32)
     return np.asarray(roundness(field, flat, sparse).reshape(len(boxes), -1).mean(axis=1))
 
 
 def roundest_near(field: GradientField, boxes: Floats, error: BoxError) -> BoxError:
-    """Return the error near ``error``, within 0.12 sides and 20 % in size, whose removal makes boxes roundest.
+    """Refine an error: find the error nearby that, once undone, maximizes the mean roundness of boxes.
 
-    The ratio of its sizes in x and y does not change.
+    The shift changes by at most 0.16 box sides in x and in y. The sizes in x and y change by the same factor, at most
+    1.27 or 1 / 1.27.
     """
     few = _sample(error.undone(boxes), SHIFT_SAMPLE)
     side = float(np.median(few[:, 2:] - few[:, :2]))
@@ -93,7 +97,7 @@ def roundest_near(field: GradientField, boxes: Floats, error: BoxError) -> BoxEr
 
 
 def best_scale(field: GradientField, boxes: Floats) -> Fault:
-    """Return the common scale of both axes about the origin whose removal makes boxes roundest."""
+    """Find the scale of x and y about the origin that, once undone, maximizes the mean roundness of boxes."""
     side = max(field.grey.shape)
     scales = _plausible(boxes, FINEST / side)
     best = _roundest(field, _sample(boxes, SCALE_SAMPLE), np.stack([scales, scales], axis=1))
@@ -101,9 +105,9 @@ def best_scale(field: GradientField, boxes: Floats) -> Fault:
 
 
 def best_scales(field: GradientField, boxes: Floats) -> Fault:
-    """Return the scales of x and y about the origin whose removal makes boxes roundest.
+    """Find separate scales of x and y about the origin that, once undone, maximize the mean roundness of boxes.
 
-    The boxes of tanks are about square, so the ratio of the scales is close to the ratio of the box sides.
+    Boxes around tanks are about square, so the ratio of the scales is close to the ratio of the box sides.
     """
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
     ratio = np.exp(np.log(sides[:, 1] / sides[:, 0]).mean())
@@ -122,12 +126,12 @@ def best_scales(field: GradientField, boxes: Floats) -> Fault:
         likely = np.array([best.parameters])
         if reach == side:
             return _refined(field, boxes, best, side, axes=2)
-        reach = min(2 * reach, side)  # distant boxes separate similar scales
+        reach = min(2 * reach, side)  # boxes far from the origin distinguish similar scales
         few = _sample(boxes if reach == side else _nearest(boxes, reach), SCALE_SAMPLE)
 
 
 def _refined(field: GradientField, boxes: Floats, best: Fault, side: int, axes: int) -> Fault:
-    """Return the scales near ``best`` whose removal makes all boxes roundest."""
+    """Return the scales near ``best`` that, once undone, maximize the mean roundness of all boxes."""
     for step in REFINED:
         near = np.exp(np.arange(-4, 5) * step / side)
         pairs = np.stack([near, near], axis=1) if axes == 1 else np.array(list(product(near, near)))
@@ -136,14 +140,14 @@ def _refined(field: GradientField, boxes: Floats, best: Fault, side: int, axes: 
 
 
 def _nearest(boxes: Floats, reach: float) -> Floats:
-    """Return the boxes within ``reach`` pixels of the origin, but at least the :data:`SCALE_SAMPLE` nearest."""
+    """Return the boxes whose coordinates are at most ``reach``, but at least the :data:`SCALE_SAMPLE` nearest boxes."""
     farthest = boxes.max(axis=1)
     order = np.argsort(farthest, kind="stable")
     return np.asarray(boxes[order[: max(SCALE_SAMPLE, int((farthest <= reach).sum()))]])
 
 
 def _plausible(boxes: Floats, step: float) -> NDArray[np.float64]:
-    """Return plausible scales whose logarithms are ``step`` apart; at least one."""
+    """Return the plausible scales, with logarithms ``step`` apart; there is at least one."""
     side = float(np.median(boxes[:, 2:] - boxes[:, :2]))
     lowest = max(SCALES[0], side / OBJECT_SIDES[1])
     highest = max(min(SCALES[1], side / OBJECT_SIDES[0]), lowest * 1.001)
@@ -151,7 +155,7 @@ def _plausible(boxes: Floats, step: float) -> NDArray[np.float64]:
 
 
 def _roundest(field: GradientField, boxes: Floats, scales: NDArray[np.float64]) -> Fault:
-    """Return the one of the scales ``(S, 2)`` whose removal makes boxes roundest."""
+    """Return the best of the scales ``(S, 2)``: once undone, it maximizes the mean roundness of boxes."""
     x, y = scales[int(_scores(field, boxes, scales).argmax())]
     return Fault(SCALED, (float(x), float(y)))
 
@@ -167,7 +171,7 @@ def _scores(field: GradientField, boxes: Floats, scales: NDArray[np.float64], sp
 
 
 def _sample(boxes: Floats, most: int) -> Floats:
-    """Return at most ``most`` boxes from the larger half, for which coarser steps suffice."""
+    """Return at most ``most`` of the largest boxes, for which coarser search steps suffice."""
     order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(axis=1), kind="stable")
     step = max(1, min(2, len(boxes) // most))
     return np.asarray(boxes[order[: step * most : step]])
@@ -176,32 +180,33 @@ def _sample(boxes: Floats, most: int) -> Floats:
 SCENE_SAMPLE = 150
 """Maximum number of boxes that are examined to judge a scene."""
 ABOVE_CHANCE = 0.15
-"""Minimum roundness above chance of a place that may be correct."""
+"""Minimum roundness above chance of boxes that may be correct."""
 CLEAR = 0.28
-"""Roundness above chance of a simple transform at which the search ends."""
+"""Roundness above chance at which a simple fault explains the boxes, so that scales are not searched."""
 MUCH = 0.15
-"""Minimum gain in roundness at the roundest place nearby, compared with boxes as written."""
+"""Minimum gain in roundness from undoing a nearby error (:func:`roundest_near`), compared with boxes as written."""
 CLEARER = 0.42
-"""Roundness above chance that such a place needs, because slightly scaled boxes seem shifted."""
+"""Minimum roundness above chance after undoing a nearby error, because slightly scaled boxes seem shifted."""
 
 
 @dataclass(frozen=True)
 class SceneEvidence:
-    """Evidence of a scene.
+    """Measurements of how well the boxes of a scene match its image.
 
     Attributes:
         scene_id: id of the scene.
         boxes: number of examined boxes.
-        chance: roundness of such boxes at random places: mean, and standard deviation of a single box.
-        roundness: mean roundness of the boxes after undoing each fault; :data:`faults.NONE` means as written.
-        shift: common shift ``(dx, dy)`` in pixels; see :func:`.box_error.common_error`.
-        size: common size in x and y, as multiples of boxes that end at the edge of the object.
-        fitted: mean roundness of the boxes after undoing shift and size.
-        settled: share of the boxes that are round at or near their place, after undoing each fault that makes them
-            rounder than chance.
-        fitted_settled: the same share after undoing shift and size.
+        chance: mean and standard deviation of the roundness of boxes of the same sizes at random places.
+        roundness: mean roundness of the boxes after undoing each fault. The fault :data:`faults.NONE` stands for the
+            boxes as written.
+        shift: common shift ``(dx, dy)`` in pixels; see :class:`.box_error.BoxError`.
+        size: common size in x and y; see :class:`.box_error.BoxError`.
+        fitted: mean roundness of the boxes after undoing ``shift`` and ``size``.
+        settled: result of :func:`.roundness.settled` after undoing each fault, without faults for which ``roundness``
+            is close to chance.
+        fitted_settled: result of :func:`.roundness.settled` after undoing ``shift`` and ``size``.
         side: median side of the boxes in pixels.
-        single: ``(N,)`` roundness at or near each box of the scene as written.
+        single: ``(N,)`` result of :func:`.roundness.roundness_nearby` for all boxes of the scene as written.
     """
 
     scene_id: str
@@ -218,7 +223,7 @@ class SceneEvidence:
 
 
 def examine(scene_id: str, gradients: GradientField, boxes: Floats) -> SceneEvidence:
-    """Collect the evidence of a scene. Boxes are as written, with corners in any order; ``N`` may be 0."""
+    """Measure how well boxes ``(N, 4)`` match an image. Their corners may be in any order, and ``N`` may be 0."""
     if not len(boxes):
         return SceneEvidence(scene_id)
     height, width = gradients.grey.shape
@@ -235,7 +240,7 @@ def examine(scene_id: str, gradients: GradientField, boxes: Floats) -> SceneEvid
     error = common_error(gradients.grey, upright)
     simplest = fitted = float(roundness(gradients, error.undone(upright)).mean())
     scores = {fault: mean(fault) for fault in (Fault(), *map(Fault, faults.DISCRETE))}
-    if fitted < clear:  # the network may have seen an inner rim, or nothing
+    if fitted < clear:  # the network may have measured an inner rim, or no tank
         nearest = roundest_near(gradients, upright, error)
         rounder = float(roundness(gradients, nearest.undone(upright)).mean())
         if rounder > max(chance[0] + CLEARER, scores[Fault()] + MUCH):

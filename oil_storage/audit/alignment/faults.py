@@ -1,4 +1,4 @@
-"""Faults of boxes and their inverse operations, in pixels."""
+"""Faults that misplace all boxes of a scene, and the operations that undo them, in pixels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,14 +37,14 @@ def _moved(a: Floats, b: Floats, c: Floats, d: Floats, sides: float) -> tuple[An
 
 @dataclass(frozen=True)
 class Fault:
-    """Fault of boxes: the operation that displaced correct boxes.
+    """Operation that misplaced correct boxes.
 
     Attributes:
-        kind: :data:`NONE`, one of :data:`DISCRETE`, or a fault with parameters:
-            :data:`SCALED` about the image origin by ``(sx, sy)``; :data:`RESIZED` about the box centres by
-            ``(sx, sy)``; :data:`SHIFTED` by ``(dx, dy)`` pixels; :data:`ELSEWHERE`.
-        parameters: parameters of the kind.
-        image: id of the scene to which the boxes belong, for :data:`ELSEWHERE`.
+        kind: :data:`NONE`, :data:`SCALED`, :data:`RESIZED`, :data:`SHIFTED`, :data:`ELSEWHERE`, or one of
+            :data:`DISCRETE`.
+        parameters: scale ``(sx, sy)`` about the image origin for :data:`SCALED` and about the box centres for
+            :data:`RESIZED`, shift ``(dx, dy)`` in pixels for :data:`SHIFTED`, empty for other kinds.
+        image: id of the scene to which the boxes belong; empty except for :data:`ELSEWHERE`.
     """
 
     kind: str = NONE
@@ -62,9 +62,9 @@ class Fault:
 
 
 def undo(fault: Fault, boxes: Floats, width: int, height: int) -> Floats:
-    """Return boxes ``(N, 4)`` before the fault, as float32 xyxy with ordered corners.
+    """Undo a fault of boxes ``(N, 4)``; return the corrected boxes as float32 xyxy with ordered corners.
 
-    The corners of the given boxes may have any order and lie outside the image. :data:`ELSEWHERE` changes nothing.
+    The given corners may have any order and may lie outside the image. :data:`ELSEWHERE` does not move boxes.
     """
     a, b, c, d = boxes.T.astype(np.float32)
     if fault.kind in _UNDO:

@@ -1,4 +1,4 @@
-"""Roundness of the image inside boxes, and at random places.
+"""Measure how round the objects inside boxes are, compared with random places in the image.
 
 Boxes are ``(N, 4)`` float32 xyxy in pixels of the image, unless stated otherwise.
 """
@@ -17,23 +17,23 @@ Floats = NDArray[np.float32]
 ANGLES = 32
 """Number of points on an ellipse, starting at -45 degrees."""
 FLAT = 2.0
-"""Gradient, in grey levels per pixel, below which there is no edge."""
+"""Usual gradient without an edge, in grey levels per pixel. Much weaker gradients have a roundness near 0."""
 EDGE_MARGIN = 1.0
-"""Distance, in pixels, from the strongest edge to the side of a box drawn by hand."""
+"""Usual distance, in pixels, between the edge of an object and the sides of a box drawn by hand."""
 NEARBY = (-0.1, 0.0, 0.1)
-"""Tolerated shifts of a box in x and in y, in box sides."""
+"""Shifts of a box in x and in y that :func:`roundness_nearby` tries, in box sides."""
 NEARBY_SIZES = (0.85, 1.0, 1.2)
-"""Tolerated sizes of a box, as multiples of the correct size."""
+"""Factors by which :func:`roundness_nearby` assumes that a box is too large."""
 SAMPLE = 60
 """Number of boxes from which the share of round boxes is estimated."""
 SUSPECT = 0.53
-"""Roundness below which a box has no round object at or near its place."""
+"""Result of :func:`roundness_nearby` below which a box is assumed to contain no round object."""
 BLOCK = 30_000
-"""Maximum side of an image part in pixels; OpenCV requires sides below 2 ** 15."""
+"""Maximum side, in pixels, of the parts of a large image. OpenCV requires sides below 2 ** 15."""
 AT_ONCE = 1000
-"""Number of boxes whose points fit into the processor cache."""
+"""Number of boxes that are measured at once, so that their points fit into the processor cache."""
 PLACES = 300
-"""Number of random boxes that measure the roundness by chance."""
+"""Number of random boxes from which the roundness at random places is estimated."""
 
 _angle = (np.arange(ANGLES) + 0.5) / ANGLES * 2 * np.pi - np.pi / 4
 COS, SIN = np.cos(_angle).astype(np.float32), np.sin(_angle).astype(np.float32)
@@ -45,7 +45,7 @@ class GradientField:
 
     Attributes:
         grey: ``(H, W)`` uint8 image.
-        vectors: ``(H, W, 2)`` float32 gradients to the right and downwards, in grey levels per pixel.
+        vectors: ``(H, W, 2)`` float32 gradients in x and y, in grey levels per pixel.
     """
 
     grey: NDArray[np.uint8]
@@ -60,13 +60,13 @@ class GradientField:
         return cls(grey, np.asarray(cv2.merge(parts), dtype=np.float32))
 
     def blurred(self, sigma: float) -> "GradientField":
-        """Smooth the gradients by a Gaussian of ``sigma`` pixels, so that edges have a larger reach."""
+        """Smooth the gradients by a Gaussian of ``sigma`` pixels, so that an edge has an effect farther away."""
         return GradientField(self.grey, np.asarray(cv2.GaussianBlur(self.vectors, (0, 0), sigma), dtype=np.float32))
 
     def at(self, x: Floats, y: Floats) -> Floats:
-        """Return gradients ``(N, K, 2)`` at points ``(N, K)``, relative to the corner of the image; 0 outside."""
+        """Interpolate the gradients ``(N, K, 2)`` at pixel positions ``(N, K)``; they are 0 outside the image."""
         height, width = self.grey.shape
-        # parts overlap by the neighbours for interpolation; later parts overwrite the border of earlier parts
+        # parts overlap by 2 px for the interpolation; later parts overwrite the border of earlier parts
         for left, top, right, bottom in tile_grid(width, height, BLOCK, overlap=2).tolist():
             window = self.vectors[top:bottom, left:right]
             part = np.asarray(cv2.remap(window, x - 0.5 - left, y - 0.5 - top, cv2.INTER_LINEAR), np.float32)
@@ -79,9 +79,9 @@ class GradientField:
 
 
 def roundness(field: GradientField, boxes: Floats, sparse: int = 1) -> Floats:
-    """Measure the share of the gradient along each inscribed ellipse that points to or away from the centre.
+    """Measure how much of the image gradient along the ellipse inscribed in each box is perpendicular to the ellipse.
 
-    The gradient is sampled at every ``sparse``-th angle.
+    The gradient is sampled at every ``sparse``-th of :data:`ANGLES` points.
 
     Returns:
         ``(N,)`` in [0, 1]: 1 for a perfect disc, about 0.2 for random places, 0 outside the image.
@@ -102,17 +102,22 @@ def roundness(field: GradientField, boxes: Floats, sparse: int = 1) -> Floats:
 
 
 def tightened(boxes: Floats, size: float = 1.0) -> Floats:
-    """Shrink boxes, which are ``size`` times too large, to the edge of the object, at most to 0.4 of their size."""
+    """Shrink boxes to the edge of the object: divide by ``size``, then move each side in by :data:`EDGE_MARGIN`.
+
+    The second step reduces a box at most to 0.4 of its size.
+    """
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 / size
     half = np.maximum(half - EDGE_MARGIN, 0.4 * half)
     return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
 
 
 def roundness_nearby(field: GradientField, boxes: Floats) -> Floats:
-    """Measure the maximum roundness near each box, because boxes drawn by hand may be shifted, too large or too small.
+    """Measure the maximum roundness of each box over small changes of its position and size.
+
+    Boxes drawn by hand may be slightly shifted, too large or too small.
 
     Returns:
-        ``(N,)`` in [0, 1]; also higher than :func:`roundness` at random places.
+        ``(N,)`` in [0, 1]. At random places, it is also higher than :func:`roundness`.
     """
     best: Floats = np.zeros(len(boxes), dtype=np.float32)
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -123,7 +128,7 @@ def roundness_nearby(field: GradientField, boxes: Floats) -> Floats:
 
 
 def settled(field: GradientField, boxes: Floats) -> float:
-    """Return the share of the boxes that are round at or near their place; it is close to 1 for correct boxes."""
+    """Return the share of boxes with a round object at or near their position; it is close to 1 for correct boxes."""
     sample = boxes[:: -(-len(boxes) // SAMPLE)]
     return float((roundness_nearby(field, sample) >= SUSPECT).mean())
 

@@ -1,4 +1,4 @@
-"""Verdicts on scenes and data sets from evidence, including scenes whose boxes belong to other images."""
+"""Judge whether the boxes of scenes and of a data set match the images, and find boxes that belong to other images."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,47 +21,47 @@ NO_FAULT = Fault()
 FEWEST = 5
 """Minimum number of boxes for a verdict."""
 DEVIATIONS = 6.0
-"""Minimum roundness above chance in standard deviations of the mean; :data:`ABOVE_CHANCE` applies, too."""
+"""Minimum roundness above chance, in standard deviations of the mean, in addition to :data:`ABOVE_CHANCE`."""
 SEARCHED = {faults.SHIFTED: 0.27, faults.RESIZED: 0.24, faults.SCALED: 0.28}
-"""Minimum roundness above chance of the best of many places or sizes."""
+"""Minimum roundness above chance for each kind of fault whose parameters were searched or fitted."""
 SETTLED = 0.75
-"""Minimum share of boxes that are round at or near their place; for correct boxes it is about 0.9."""
+"""Minimum share of boxes with a round object after undoing a fault. The share is about 0.9 for correct boxes."""
 SITTING = 0.5
-"""The same for boxes as written, because individual boxes without object are suspects, not a fault of the scene."""
+"""Minimum share for boxes as written. It is low because single boxes without an object are no fault of the scene."""
 SURELY_SETTLED = 0.9
-"""Share of round boxes from which the lower limit :data:`ABOVE_CHANCE` applies to a searched fault, too."""
+"""Share of boxes with a round object from which :data:`ABOVE_CHANCE` replaces the limits in :data:`SEARCHED`."""
 BETTER = 0.08
-"""Minimum gain in roundness by undoing a fault, compared with boxes as written."""
+"""Minimum gain in roundness from undoing a fault, compared with boxes as written."""
 ASIDE = 0.2
-"""The same for a shift, because a shadow can be rounder than its tank."""
+"""Minimum gain for a shift. It is large because a shadow can be rounder than its tank."""
 ASIDE_DEVIATIONS = 2.5
-"""Additional gain for a shift, in standard deviations of the mean, because some place is always rounder by chance."""
+"""Additional gain for a shift, in standard deviations of the mean. The best of many shifts is rounder by chance."""
 BY_CHANCE = {faults.SHIFTED: 0.1, faults.SCALED: 0.05}
-"""Gain in roundness of the best of many places by chance."""
+"""Gain in roundness by chance, because the best of many shifts or scales was searched."""
 UNEQUAL = 0.1
-"""Additional gain by chance if the scales of x and y were searched separately."""
+"""Additional gain in roundness by chance if the scales of x and y were searched separately."""
 THAN_FITTED = 0.12
-"""Minimum gain in roundness by undoing a fault with searched parameters, compared with fitted boxes."""
+"""Minimum gain in roundness from undoing a searched fault, compared with fitted boxes (corrected by the network)."""
 THAN_SEEN = {faults.SHIFTED: 0.31, faults.SCALED: 0.2}
-"""The same if fitted boxes are round, because the network can distinguish a tank from its shadow."""
+"""Minimum gain over fitted boxes that are round. It is large because the network can tell tanks from shadows."""
 SIMPLER = 0.04
 """Tolerated loss in roundness, compared with fitted boxes, for a fault without parameters."""
 HALF_A_SIDE = {"centre read as corner": 0.5, "corner read as centre": -0.5}
-"""Faults that shift boxes by half a side in x and in y."""
+"""Faults that shift boxes in x and in y, and the shift in box sides."""
 NEARLY, MUCH_SIMPLER = 0.1, 0.2
-"""Tolerance of such a shift in sides, and tolerated loss in roundness for such a fault."""
+"""Tolerance of the measured shift for these faults, in box sides, and tolerated loss in roundness within it."""
 NATURAL_SIZE = 1.09
 """Size of boxes drawn by hand, as multiples of boxes that end at the edge of the object."""
 FAR = 2.8
-"""Minimum shift, in pixels, that is a fault. Shorter shifts come from drawing by hand, and from leaning tanks."""
+"""Minimum shift, in pixels, that is a fault. Shorter shifts come from drawing by hand, and from oblique views."""
 TOO_LARGE, TOO_SMALL = 1.11, 0.89
-"""Limits of the size of boxes in a scene, as multiples of the size in the data set."""
+"""Limits of the common size of the boxes in a scene, as multiples of the usual size in the data set."""
 CLEARER, CLEARLY = 0.08, 0.3
-"""Minimum gain in roundness of fitted boxes, and minimum of gain plus size - 1, for boxes that are too large."""
+"""Limits for boxes that are too large: minimum gain in roundness from fitting, and minimum of this gain + size - 1."""
 TOO_WIDE = 1.14
-"""Maximum ratio of the sizes in x and y in a scene, or its inverse."""
+"""Maximum ratio of the larger to the smaller of the sizes in x and y in a scene."""
 SURE = 30
-"""Number of boxes below which these limits widen with the inverse root of the number."""
+"""Number of boxes below which the limits of shift and size widen by the square root of ``SURE / boxes``."""
 
 
 class Answer(StrEnum):
@@ -78,9 +78,9 @@ class Verdict:
 
     Attributes:
         answer: see :class:`Answer`.
-        fault: detected fault; no fault unless the answer is no.
-        shift: measured common shift ``(dx, dy)`` in pixels.
-        size: measured size of the boxes in x and y, relative to the data set.
+        fault: detected fault if the answer is no; otherwise :data:`NO_FAULT`.
+        shift: common shift ``(dx, dy)`` of the boxes in pixels, measured by the network.
+        size: common size of the boxes in x and y, as multiples of the usual size in the data set.
     """
 
     answer: Answer
@@ -90,7 +90,7 @@ class Verdict:
 
 
 def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
-    """Judge a scene; ``size`` is the measured size of correct boxes in the data set."""
+    """Judge a scene; ``size`` is the usual size of boxes in the data set, as a multiple of the object size."""
     measured = evidence.size[0] / size, evidence.size[1] / size
 
     def verdict(answer: Answer, fault: Fault = NO_FAULT) -> Verdict:
@@ -112,7 +112,7 @@ def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
 
 
 def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
-    """Rank the faults whose removal makes boxes clearly rounder, except small errors, which the network measures."""
+    """Return the faults that, once undone, make boxes clearly rounder, with ranks; the highest rank is the best."""
     ranks = {}
     for fault, score in evidence.roundness.items():
         settled = evidence.settled.get(fault, 0.0)
@@ -134,18 +134,18 @@ def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
 
 
 def _is_fitted(evidence: SceneEvidence) -> bool:
-    """Return whether the network detects tanks, so that its box errors are meaningful."""
+    """Return whether fitted boxes are round, so that the error that the network measured is meaningful."""
     settled = evidence.fitted_settled
     return settled >= SETTLED and evidence.fitted > _enough(evidence, faults.RESIZED, settled)
 
 
 def _is_believed(evidence: SceneEvidence) -> bool:
-    """Return whether fitted boxes are about as round as the written ones; in noisy images they are not."""
+    """Return whether boxes are about as round after fitting as before, or rounder; in noisy images they may not be."""
     return evidence.fitted > evidence.roundness[NO_FAULT] - BETTER
 
 
 def _enough(evidence: SceneEvidence, kind: str, settled: float = 0.0) -> float:
-    """Return the minimum roundness that is evidence for a kind of fault."""
+    """Return the roundness that boxes must exceed after undoing a kind of fault for the fault to be likely."""
     mean, deviation = evidence.chance
     above = ABOVE_CHANCE if settled >= SURELY_SETTLED else SEARCHED.get(kind, ABOVE_CHANCE)
     return float(mean + max(above, DEVIATIONS * deviation / evidence.boxes**0.5))
@@ -157,7 +157,7 @@ def _doubt(evidence: SceneEvidence) -> float:
 
 
 def _wrong_size(evidence: SceneEvidence, x: float, y: float) -> Fault | None:
-    """Return the fault of sizes in x and y, relative to the data set; None if they are correct."""
+    """Return the fault if the relative sizes ``x`` and ``y`` of boxes are too large, too small or too unequal."""
     doubt, size = _doubt(evidence), math.sqrt(x * y)
     if _is_believed(evidence) and max(x / y, y / x) > TOO_WIDE**doubt:
         return Fault(faults.RESIZED, (x, y))
@@ -169,15 +169,15 @@ def _wrong_size(evidence: SceneEvidence, x: float, y: float) -> Fault | None:
 
 
 COMMON_SHIFT = 1.5
-"""Minimum shift, in pixels, that is a fault if the scenes have it in common."""
+"""Minimum common shift of all scenes, in pixels, that is a fault of the data set."""
 COMMON_SIZE = 0.12
-"""Minimum relative size error that is a fault if the scenes have it in common. Drawing habits differ by less."""
+"""Minimum common relative size error of all scenes that is a fault. Boxes drawn by hand differ by less."""
 COMMON_SCENES = 5
-"""Minimum number of scenes that must agree on such a fault."""
+"""Minimum number of scenes that must agree on a common shift or size error."""
 USUAL_SCENES = 20
-"""Number of scenes whose measured size has the same weight as :data:`NATURAL_SIZE`."""
+"""Number of scenes at which their measured size and :data:`NATURAL_SIZE` have equal weight."""
 COMMON_RATIO = 1.06
-"""Maximum common ratio of the sizes in x and y, or its inverse."""
+"""Maximum ratio of the larger to the smaller of the common sizes in x and y of all scenes."""
 SAME_SCALE = 0.01
 """Relative tolerance for equal scales."""
 
@@ -187,10 +187,10 @@ class DatasetVerdict:
     """Verdict on a data set.
 
     Attributes:
-        answer: no if more than half of the judged scenes share a fault.
-        fault: this fault, with measured parameters.
-        shift: median shift ``(dx, dy)`` in pixels of the scenes whose boxes surround objects; None without such scenes.
-        size: measured size of their boxes, relative to boxes drawn by hand; None without such scenes.
+        answer: no if most scenes share a fault.
+        fault: the shared fault, with measured parameters; :data:`NO_FAULT` if there is none.
+        shift: median shift ``(dx, dy)`` in pixels of scenes with boxes centred on objects; None without such scenes.
+        size: median size of the boxes of these scenes, relative to :data:`NATURAL_SIZE`; None without such scenes.
         scenes: verdict on each scene.
     """
 
@@ -230,7 +230,7 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
     judged = [verdict for verdict in scenes.values() if verdict.answer != Answer.UNKNOWN]
     fault = common_fault([verdict.fault for verdict in judged if verdict.answer == Answer.NO], len(judged))
     measured = Fault(faults.RESIZED, (error * ratio**0.5, error / ratio**0.5))
-    if fault.kind == faults.NONE and shifted:  # precedes the size, which a shift disturbs
+    if fault.kind == faults.NONE and shifted:  # checked before the size, because a shift disturbs the measured size
         fault = Fault(faults.SHIFTED, shift)
     elif fault.kind == faults.RESIZED or (fault.kind == faults.NONE and resized):
         fault = measured
@@ -241,7 +241,7 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
 
 
 def common_fault(scene_faults: Sequence[Fault], judged: int) -> Fault:
-    """Return the fault of more than half of the judged scenes, with the median of its parameters, or no fault."""
+    """Return the fault that more than half of the judged scenes share, with median parameters; otherwise no fault."""
     for kind in {fault.kind for fault in scene_faults}:
         alike = [fault for fault in scene_faults if fault.kind == kind]
         middle = tuple(float(value) for value in np.median([fault.parameters for fault in alike], axis=0))
@@ -253,7 +253,7 @@ def common_fault(scene_faults: Sequence[Fault], judged: int) -> Fault:
 
 
 def agrees(own: Fault, common: Fault) -> bool:
-    """Return whether the fault of a scene equals the common fault, which is measured more accurately."""
+    """Return whether the fault of a scene is the common fault of the data set, within the measurement error."""
     if own.kind != common.kind:
         return False
     if own.kind == faults.SHIFTED:
@@ -262,7 +262,7 @@ def agrees(own: Fault, common: Fault) -> bool:
 
 
 def _as_others_shifted(verdict: Verdict, common: Fault) -> Verdict:
-    """Replace a shift by half a side by the common shift, if both are about equal."""
+    """Describe a shift by half a side as a shift in pixels if it is close to the common shift."""
     shifted = Fault(faults.SHIFTED, verdict.shift)
     return replace(verdict, fault=shifted) if verdict.fault.kind in HALF_A_SIDE and agrees(shifted, common) else verdict
 
@@ -273,20 +273,21 @@ def _sits(verdict: Verdict) -> bool:
 
 
 TRIED_BOXES = 60
-"""Maximum number of boxes per scene that are tried on other images."""
+"""Maximum number of boxes per scene that are compared with other images."""
 ON_ALL_IMAGES = 20
-"""Maximum number of scenes that are tried on all images. If there are more, they are tried only on their own images."""
+"""Maximum number of scenes without a verdict whose boxes are compared with all images. If there are more, their boxes
+are compared only with the images of these scenes."""
 CLEAR_DEVIATIONS = 9.0
-"""Minimum roundness above chance of a match, in standard deviations of the mean."""
+"""Minimum roundness above chance, in standard deviations of the mean, of boxes that match another image."""
 
 
 def reexamine(scenes: Mapping[str, Scene], boxes: Mapping[str, Floats], scales: Sequence[Fault]) -> dict[str, Fault]:
-    """Try boxes on the images of other scenes, and on their own image under scales that were found elsewhere.
+    """Compare the boxes of scenes without a verdict with other images, and try the scale faults of other scenes.
 
     Args:
         scenes: all scenes by id.
-        boxes: ``(N, 4)`` boxes as written of the scenes without a verdict.
-        scales: faults of kind :data:`faults.SCALED`.
+        boxes: ``(N, 4)`` boxes as written, by the id of a scene without a verdict.
+        scales: faults of kind :data:`faults.SCALED` that were found in other scenes.
 
     Returns:
         dict: detected faults by scene id.
@@ -306,10 +307,11 @@ def reexamine(scenes: Mapping[str, Scene], boxes: Mapping[str, Floats], scales: 
 
 
 def _try_on(scene: Scene, boxes: Mapping[str, Floats], scales: Sequence[Fault]) -> list[tuple[float, str, Fault]]:
-    """Try boxes on one image.
+    """Compare the boxes of several scenes with one image.
 
     Returns:
-        list: clear matches: roundness above chance in standard deviations, scene id of the boxes, fault.
+        list: for each clear match, the roundness above chance in standard deviations, the scene id of the boxes, and
+            the fault.
     """
     pixels = read_pixels(scene.image, scene.reading)
     height, width = pixels.shape[:2]
