@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_source(parser)
     parser.add_argument("--strict", action="store_true", help="count repairs and warnings as errors")
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a report as a self-contained HTML page")
-    parser.add_argument("--config", type=Path, help="state how many boxes the anchors of a config match")
+    parser.add_argument("--config", type=Path, help="report how many boxes match the anchors of a config")
     parser.add_argument("--fix", type=folder, metavar="OUT", help="write the repaired data to a new folder")
     parser.add_argument("--to", choices=WRITABLE, default="airbus", help="format of OUT (default: %(default)s)")
     return parser

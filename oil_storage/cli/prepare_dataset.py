@@ -22,7 +22,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=number(0, kind=int), default=0, help="seed of the split (default: %(default)s)")
     add_judging(parser)
     splits = parser.add_argument_group("splits")
-    splits.add_argument("--folds", type=fold_count, metavar="K", help="split into K folds (default: 70, 15 and 15 %%)")
+    folds = "split into K folds (default: 70 %% train, 15 %% val, 15 %% test)"
+    splits.add_argument("--folds", type=fold_count, metavar="K", help=folds)
     fold = "number of the test fold, starting at 0; the next fold is the val split (default: 0)"
     splits.add_argument("--fold", type=number(0, kind=int), default=0, metavar="N", help=fold)
     split_file = 'JSON file with the scenes of each split: {"train": [scene ids], "val": [...], "test": [...]}'

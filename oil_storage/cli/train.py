@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser: the arguments of MMDetection's train.py and a few more."""
     parser = argparse.ArgumentParser(prog="tools/train.py", description=__doc__)
     add_run(parser)
-    resume = "resume from CKPT or, without a value, from the newest checkpoint in the work dir (none: a new training)"
+    resume = "resume from CKPT (without a value: from the newest checkpoint in the work dir, if there is one)"
     parser.add_argument("--resume", nargs="?", const="auto", metavar="CKPT", help=resume)
     seed = number(0, LARGEST_SEED, int)
     parser.add_argument("--seed", type=seed, help="random seed (default: the config's)")
