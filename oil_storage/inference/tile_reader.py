@@ -25,14 +25,24 @@ Source = Path | NDArray[np.uint8]
 
 
 class Batch(NamedTuple):
-    """Tiles of one scene: windows ``(4,)`` xyxy in pixels of the magnified scene, and outputs of the test pipeline."""
+    """Tiles of one scene.
+
+    Attributes:
+        windows: window of each tile, ``(4,)`` xyxy in pixels of the magnified scene.
+        inputs: output of the test pipeline for each tile.
+    """
 
     windows: list[NDArray[np.float64]]
     inputs: list[dict[str, Any]]
 
 
 class EndOfScene(NamedTuple):
-    """Marker after the batches of a scene: the source, and the image with its magnification or the reading error."""
+    """Marker that follows the batches of a scene.
+
+    Attributes:
+        source: path or array of the scene.
+        result: opened scene and its magnification, or the error if the scene cannot be read.
+    """
 
     source: Source
     result: tuple[SceneImage, Magnification] | UserError
@@ -64,7 +74,10 @@ class TileReader:
         return for_arrays(self.pipeline)
 
     def read(self, scenes: Iterable[Source]) -> Iterator[Batch | EndOfScene]:
-        """Yield the batches of all scenes in order, without tiles that have no data; read :data:`AHEAD` in advance."""
+        """Yield the batches of all scenes in order, without tiles that have no data, and a marker after each scene.
+
+        A thread reads :data:`AHEAD` batches in advance.
+        """
         batches = self._batches(scenes)
         reader = ThreadPoolExecutor(1)
         pending = deque(reader.submit(next, batches, None) for _ in range(AHEAD))
