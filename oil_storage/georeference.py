@@ -54,8 +54,8 @@ PIXELS = Georeference(None, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
 def georeference_of(raster: Any) -> Georeference | None:
     """Return the georeference of a raster that rasterio has opened; None if there is none.
 
-    The georeference is stored in the file or in a world file (``.tfw``). If only ground control points are stored, an
-    affine map is fitted to them. It is used if its error is at most :data:`LARGEST_MISS` pixels at each point.
+    The georeference is stored in the file or in a world file (``.tfw``). If the file has only ground control points, an
+    affine map is fitted to three or more of them. Its error must be at most :data:`LARGEST_MISS` pixels at each point.
     """
     crs, transform = raster.crs, raster.transform
     if transform.is_identity and len(raster.gcps[0]) >= 3:

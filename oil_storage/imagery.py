@@ -39,7 +39,7 @@ SAMPLE_SIDE = 1024
 ROWS = 256
 """Number of pixel rows that are stretched at a time."""
 ORIENTATION = 0x0112
-"""Number of the orientation tag in EXIF and TIFF; its value says how to turn the stored pixels upright."""
+"""Number of the orientation tag in EXIF and TIFF. The value of the tag gives the rotation of the stored pixels."""
 TRANSPOSED, FLIPPED_X, FLIPPED_Y = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 """Values of the orientation tag for which the stored pixels must be transposed, then flipped along x, then along y."""
 
@@ -127,8 +127,8 @@ class FileImage:
 
     Raises:
         UserError: the file is not an image, its compression is not supported, it contains several images, a band does
-            not exist, the bands must be given, the pixels are 1-bit or complex numbers, or a stretch is requested for
-            a palette image.
+            not exist, the file does not declare its red, green and blue bands, the pixels are 1-bit or complex numbers,
+            or a stretch is requested for a palette image.
     """
 
     def __init__(self, path: Path, reading: Reading = DEFAULT_READING) -> None:
@@ -191,10 +191,7 @@ class FileImage:
             raise UserError(f"{self.path}: {space} TIFF that is stored rotated or mirrored; save it upright")
 
     def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return a window as ``(H, W, 3)`` RGB.
-
-        Args:
-            window: ``(4,)`` xyxy in pixels, inside the scene.
+        """Return a window, ``(4,)`` xyxy in pixels of the scene, as ``(H, W, 3)`` RGB.
 
         Raises:
             UserError: the file is damaged in this window, or a band has too few different values for the stretch.

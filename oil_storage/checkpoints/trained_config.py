@@ -61,10 +61,7 @@ def _parse_python(text: str) -> Settings:
 
 
 class _AsLiterals(ast.NodeTransformer):
-    """Transformer that replaces ``dict(key=value)``, ``inf``, ``nan`` and names by literals.
-
-    In mmengine's lazy configs, a name is a type.
-    """
+    """Transformer that replaces ``dict(key=value)``, ``inf``, ``nan`` and other names by literals."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         names = [keyword.arg for keyword in node.keywords]

@@ -22,10 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def torchrun_arguments(processes: int) -> list[str]:
-    """Return flags for torchrun from the environment variables NNODES, NODE_RANK, MASTER_ADDR and PORT.
-
-    A run on one machine needs none of these variables.
-    """
+    """Return flags for torchrun from the optional variables NNODES, NODE_RANK, MASTER_ADDR and PORT."""
     given = {"NNODES": "1", "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "PORT": "29500"} | os.environ
     if given["NNODES"] == "1" and "PORT" not in os.environ:
         return ["--standalone", f"--nproc_per_node={processes}"]

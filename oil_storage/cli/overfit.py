@@ -47,7 +47,7 @@ def overfit(args: argparse.Namespace) -> int:
             logger.warning("%s: stopped; run the same command again to continue", path.stem)
             return stop.status
         enough = reached.ap50 >= reached.wanted
-        verdict = "learns" if enough else f"has not learnt; needs {reached.wanted}"
+        verdict = "learns" if enough else f"has not learnt; needs at least {reached.wanted}"
         print(f"{path.stem}: AP50 {reached.ap50:.3f} in {reached.iterations} iterations: {verdict}", flush=True)
         status = status if enough else 1
         if args.record:

@@ -21,9 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("configs", "configs", "folder whose README.md contains the table of configs"),
     ):
         parser.add_argument(f"--{name}", type=Path, default=Path(default), help=f"{content} (default: {default})")
-    parser.add_argument(
-        "--compare", type=Path, metavar="DIR", help="write a comparison of the runs to DIR, and record nothing"
-    )
+    parser.add_argument("--compare", type=Path, metavar="DIR", help="write a comparison to DIR, and record nothing")
     return parser
 
 

@@ -26,14 +26,7 @@ ASSUMED_GSD = 1.2
 
 
 class Tank(NamedTuple):
-    """Detected tank.
-
-    Attributes:
-        box: xyxy in pixels of the scene.
-        diameter: diameter in :attr:`SceneDetections.unit`.
-        site: number of the site that contains the tank.
-        centre: longitude and latitude, or x and y in pixels; see :meth:`SceneDetections.coordinates`.
-    """
+    """Detected tank. ``box`` is in pixels, and ``centre`` is converted by :meth:`SceneDetections.coordinates`."""
 
     box: list[float]
     score: float
@@ -238,12 +231,7 @@ class SceneSummary(BaseModel, frozen=True):
 
 
 class FinishedScene(SceneSummary, frozen=True):
-    """Summary of a scene whose output files are complete.
-
-    Attributes:
-        file: size and modification time of each input file, by file name.
-        made_by: detector and options.
-    """
+    """Summary of a scene whose output files are complete. ``file`` has the size and time of each input file."""
 
     file: dict[str, tuple[int, int]]
     made_by: MadeBy

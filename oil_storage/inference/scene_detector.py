@@ -36,7 +36,7 @@ from oil_storage.merging import Detections, merge_tiles
 from oil_storage.parallel import one_behind
 
 FAINT = 0.5
-"""Fraction of the score threshold. In the fast mode, detections with lower scores are dropped before NMS."""
+"""Fraction of the score threshold below which the fast mode drops detections before NMS."""
 
 SAMPLE = 6
 """Maximum number of scenes of a folder from which their common ground resolution is estimated."""

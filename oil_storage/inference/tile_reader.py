@@ -25,24 +25,14 @@ Source = Path | NDArray[np.uint8]
 
 
 class Batch(NamedTuple):
-    """Tiles of one scene.
-
-    Attributes:
-        windows: window of each tile, ``(4,)`` xyxy in pixels of the magnified scene.
-        inputs: output of the test pipeline for each tile.
-    """
+    """Tiles of one scene: their windows ``(4,)``, xyxy in pixels of the magnified scene, and their pipeline outputs."""
 
     windows: list[NDArray[np.float64]]
     inputs: list[dict[str, Any]]
 
 
 class EndOfScene(NamedTuple):
-    """Marker that follows the batches of a scene.
-
-    Attributes:
-        source: path or array of the scene.
-        result: opened scene and its magnification, or the error if the scene cannot be read.
-    """
+    """Marker after the batches of a scene. ``result`` is the error if the scene cannot be read."""
 
     source: Source
     result: tuple[SceneImage, Magnification] | UserError
