@@ -202,7 +202,7 @@ def check_apart(source: Path, out: Path) -> None:
 
 @contextmanager
 def locked(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Lock a folder; if another process holds the lock, wait or raise UserError."""
+    """Lock a folder. If another process holds the lock, wait for it if ``wait`` is set, or raise UserError."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:

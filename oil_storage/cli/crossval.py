@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser: the arguments of ``tools/train.py`` and ``--folds``."""
+    """Build the parser with the arguments of ``tools/train.py`` and ``--folds``."""
     parser = training.build_parser()
     parser.prog = "tools/crossval.py"
     parser.description = (

@@ -11,7 +11,7 @@ from oil_storage.errors import UserError
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser: the arguments of MMDetection's test.py, and ``--split``."""
+    """Build the parser with the arguments of MMDetection's test.py and a few more."""
     parser = argparse.ArgumentParser(prog="tools/test.py", description=__doc__)
     add_run(parser)
     parser.add_argument("checkpoint", type=Path, help="checkpoint of tools/train.py, or safetensors weights")

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser: the arguments of MMDetection's train.py and a few more."""
+    """Build the parser with the arguments of MMDetection's train.py and a few more."""
     parser = argparse.ArgumentParser(prog="tools/train.py", description=__doc__)
     add_run(parser)
     resume = "resume from CKPT (without a value: from the newest checkpoint in the work dir, if there is one)"
