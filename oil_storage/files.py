@@ -1,4 +1,4 @@
-"""Read text and JSON; write files and folders atomically."""
+"""Read text and JSON files; write files and folders atomically."""
 
 import fcntl
 import hashlib
@@ -24,19 +24,19 @@ _PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<host>[^.]+)\.(?P<process>\d+)\.parti
 
 
 def partial_path(path: Path) -> Path:
-    """Return the temporary name under which this process writes ``path``.
+    """Return the temporary path to which this process writes the content of ``path``.
 
-    The name keeps the suffix, because some libraries derive the format from it.
+    It has the same suffix, because some libraries derive the file format from the suffix.
     """
     return path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.partial{path.suffix}")
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name for a file, and move the file to ``path`` when the block ends.
+    """Yield a temporary path for writing a file, and move the file to ``path`` when the block ends.
 
-    The file and its folder are flushed to disk, so ``path`` contains either the old or the new content after a power
-    loss. If the block raises, the temporary file is removed and ``path`` does not change.
+    The file and its folder are flushed to disk. After a power failure, ``path`` therefore has either its old or its new
+    content. If the block raises an exception, the temporary file is removed and ``path`` does not change.
     """
     partial = partial_path(path)
     try:
@@ -75,12 +75,15 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 
 def is_partial(path: Path) -> bool:
-    """Return whether a path is a temporary name of :func:`partial_path`."""
+    """Return whether a path has a name that :func:`partial_path` makes."""
     return _PARTIAL.fullmatch(path.name) is not None
 
 
 def remove_partial(folder: Path, name: str | None = None) -> None:
-    """Remove temporary files that dead processes of this host left in a folder; ``name`` limits this to one file."""
+    """Remove temporary files and folders that processes of this host left in a folder when they were killed.
+
+    If ``name`` is given, only temporary files for this file name are removed.
+    """
     for path in folder.iterdir() if folder.is_dir() else ():
         match = _PARTIAL.fullmatch(path.name)
         if match is None or name not in (None, match["name"]) or match["host"] != _HOST:
@@ -123,9 +126,9 @@ def json_text(content: Any) -> str:
 
 
 def visible(folder: Path, *patterns: str) -> list[Path]:
-    """Return the files and folders that match glob patterns, sorted for each pattern, except hidden ones.
+    """Return the files and folders that match glob patterns, except hidden ones; sort the matches of each pattern.
 
-    Archives often contain hidden files that were added by other programs: ``._a.txt``, ``.ipynb_checkpoints``.
+    Hidden files in a data set, such as ``._a.txt``, were usually added by other programs.
     """
     return [
         path
@@ -186,7 +189,7 @@ def sha256(path: Path) -> str:
 
 
 def check_apart(source: Path, out: Path) -> None:
-    """Raise UserError if the output is not a folder, or if output and source are the same or nested."""
+    """Raise UserError if the output is not a folder, is the source, is inside the source, or contains the source."""
     if out.is_symlink() and not out.exists():
         raise UserError(f"{out}: broken link to {out.readlink()}; use another folder")
     if out.exists() and not out.is_dir():
@@ -199,7 +202,7 @@ def check_apart(source: Path, out: Path) -> None:
 
 @contextmanager
 def locked(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Lock a folder; if another process holds the lock, wait or raise UserError."""
+    """Lock a folder. If another process holds the lock, wait for it if ``wait`` is set, or raise UserError."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:

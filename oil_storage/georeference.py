@@ -1,4 +1,4 @@
-"""Read where an image lies on the ground."""
+"""Read the location and the ground resolution of an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 LARGEST_MISS = 1.0
-"""Largest error, in pixels, that an affine map through ground control points may have at any of them."""
+"""Largest accepted error, in pixels, of an affine map that is fitted to ground control points."""
 
 Resolution = tuple[float, float]
-"""Metres of ground per pixel, along a row and along a column."""
+"""Ground resolution in metres per pixel, along x (a row of pixels) and along y (a column)."""
 
 
 @dataclass(frozen=True)
 class Georeference:
-    """Affine map from pixels to the coordinates of a raster.
+    """Affine map from pixels of a raster to world coordinates.
 
-    Pixel coordinates start at the outer corner of the first pixel, as box coordinates do.
+    The origin of pixel coordinates is the outer corner of the first pixel, as for boxes.
 
     Attributes:
-        crs: authority code (``EPSG:32631``), or WKT for a system without a code; None if the raster has no
-            terrestrial coordinate system.
+        crs: coordinate system, as an authority code (``EPSG:32631``) or, if it has no code, as WKT; None if the raster
+            has no geographic or projected coordinate system.
         transform: ``(a, b, c, d, e, f)``, invertible: ``x = a * column + b * row + c, y = d * column + e * row + f``.
     """
 
@@ -32,14 +32,14 @@ class Georeference:
     transform: tuple[float, float, float, float, float, float]
 
     def to_world(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the coordinates ``(N, 2)`` of pixel positions ``(N, 2)``, column first."""
+        """Convert pixel positions ``(N, 2)``, column first, to world coordinates ``(N, 2)``."""
         linear, offset = self._parts()
         return points @ linear.T + offset
 
     def to_pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the pixel positions of coordinates; the inverse of :meth:`to_world`."""
+        """Convert world coordinates ``(N, 2)`` to pixel positions ``(N, 2)``, column first."""
         linear, offset = self._parts()
-        with np.errstate(invalid="ignore"):  # points that are not finite stay so
+        with np.errstate(invalid="ignore"):  # points can be infinite or NaN
             return (points - offset) @ np.linalg.inv(linear).T
 
     def _parts(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -48,14 +48,14 @@ class Georeference:
 
 
 PIXELS = Georeference(None, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
-"""Pixel coordinates, for an image that is not georeferenced."""
+"""Identity map, for an image that is not georeferenced."""
 
 
 def georeference_of(raster: Any) -> Georeference | None:
-    """Return the georeference of a raster that rasterio has opened; None if its file has none.
+    """Return the georeference of a raster that rasterio has opened; None if there is none.
 
-    The georeference comes from the file itself, from a world file (``.tfw``), or from at least three ground control
-    points if an affine map fits all of them within :data:`LARGEST_MISS` pixels.
+    The georeference is stored in the file or in a world file (``.tfw``). If the file has only ground control points, an
+    affine map is fitted to three or more of them. Its error must be at most :data:`LARGEST_MISS` pixels at each point.
     """
     crs, transform = raster.crs, raster.transform
     if transform.is_identity and len(raster.gcps[0]) >= 3:
@@ -79,10 +79,10 @@ def _affine_through(points: Sequence[Any]) -> Any:
 
 
 def resolution_of(georeference: Georeference | None, width: int, height: int) -> Resolution | None:
-    """Measure the ground that one pixel covers at the centre of a scene; return None if its location is unknown.
+    """Measure the ground resolution at the centre of a scene; return None if the scene is not georeferenced.
 
-    The result is in metres on the ground for every coordinate system, including systems in degrees and projections that
-    distort distances, such as Web Mercator.
+    The result is in metres on the ground, also for coordinates in degrees and for projections that distort distances,
+    such as Web Mercator.
     """
     if georeference is None or georeference.crs is None:
         return None
@@ -93,14 +93,14 @@ def resolution_of(georeference: Georeference | None, width: int, height: int) ->
     points = georeference.to_world(np.array([(x, y), (x + 1, y), (x, y + 1)]))
     try:
         geocentric = np.array(transform(georeference.crs, "EPSG:4978", *points.T, np.zeros(3)))  # metres
-    except CPLE_BaseError:  # the coordinates lie outside the system
+    except CPLE_BaseError:  # the coordinates are outside the valid area of the system
         return None
     metres = np.linalg.norm(geocentric[:, 1:] - geocentric[:, :1], axis=0)
     return (float(metres[0]), float(metres[1])) if np.isfinite(metres).all() else None
 
 
 def sidecars(path: Path) -> list[Path]:
-    """Return the files next to a TIFF that may hold its georeference."""
+    """Return the existing files next to a TIFF that can contain its georeference, such as world files."""
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return []
     world = [path.with_suffix(f".{ending}") for ending in ("tfw", "TFW", "tifw", "TIFW", "wld", "WLD")]

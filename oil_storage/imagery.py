@@ -33,19 +33,19 @@ WINDOWED = "GTiff"
 STRETCH = (2.0, 98.0)
 """Default percentiles that map to 0 and 255 in bands with more than 8 bits."""
 MOST_PIXELS = 2**40
-"""Maximum number of pixels, a million per side; a header with more is damaged."""
+"""Maximum number of pixels, about a million per side. A header that states more is damaged."""
 SAMPLE_SIDE = 1024
-"""Longest side, in pixels, of the downsampled scene that the percentiles are computed from."""
+"""Longest side, in pixels, of the downsampled scene from which the percentiles of a stretch are computed."""
 ROWS = 256
-"""Number of rows that are stretched at a time."""
+"""Number of pixel rows that are stretched at a time."""
 ORIENTATION = 0x0112
-"""Number of the orientation tag in EXIF and TIFF."""
+"""Number of the orientation tag in EXIF and TIFF. The value of the tag gives the rotation of the stored pixels."""
 TRANSPOSED, FLIPPED_X, FLIPPED_Y = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
-"""Orientations that require a transpose, then a flip along x or y, to display the image upright."""
+"""Values of the orientation tag for which the stored pixels must be transposed, then flipped along x, then along y."""
 
 # GDAL reads these variables when it decodes its first block. Values that the user has set take precedence.
-os.environ.setdefault("GDAL_CACHEMAX", "256")  # MiB; two rows of tiles at 60,000 px; default: 5 % of the memory
-os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")  # the fast path accepts truncated files
+os.environ.setdefault("GDAL_CACHEMAX", "256")  # in MiB; enough for two rows of tiles of a scene of 60,000 px
+os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")  # the optimised reader accepts truncated files
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,9 @@ class Reading:
     """Band selection and contrast stretch that convert a scene to 8-bit RGB.
 
     Attributes:
-        bands: numbers of the red, green and blue band, counted from 1; None uses the colours that the file declares.
-        stretch: percentiles of each band that map to 0 and 255; None stretches only bands with more than 8 bits, with
+        bands: numbers of the red, green and blue bands, starting at 1; None uses the bands that the file declares as
+            red, green and blue.
+        stretch: percentiles of each band that map to 0 and 255; None stretches only bands with more than 8 bits, by
             :data:`STRETCH`.
     """
 
@@ -62,7 +63,7 @@ class Reading:
     stretch: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a band number below 1, or for percentiles that are not increasing or not in [0, 100]."""
+        """Raise ValueError if a band number is below 1, or if the percentiles do not increase within [0, 100]."""
         if self.bands and min(self.bands) < 1:
             raise ValueError("bands must be three numbers, 1 or larger, such as 3,2,1")
         if self.stretch and not 0 <= self.stretch[0] < self.stretch[1] <= 100:
@@ -70,7 +71,7 @@ class Reading:
 
 
 DEFAULT_READING = Reading()
-"""Default reading: bands as the file declares them; only bands with more than 8 bits are stretched."""
+"""Reading that uses the bands that the file declares, and stretches only bands with more than 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ class ImageHeader:
     Attributes:
         width, height: size of the upright image, in pixels.
         bands: number of bands.
-        orientation: EXIF orientation, 1 to 8; 1 is upright.
-        georeference: location on the ground; None if the file has none.
+        orientation: value of the orientation tag, 1 to 8; 1 if the stored pixels are upright.
+        georeference: location on the ground; None if the file does not state it.
     """
 
     width: int
@@ -103,12 +104,12 @@ class ArrayImage:
         self.notes: dict[str, str] = {}
 
     def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return a window as ``(H, W, 3)`` RGB."""
+        """Return a window, xyxy in pixels of the scene, as ``(H, W, 3)`` RGB."""
         x1, y1, x2, y2 = window.tolist()
         return self.pixels[y1:y2, x1:x2]
 
     def shows(self, window: NDArray[np.int64]) -> bool:
-        """Return True: every pixel of an array has data."""
+        """Return True, because every pixel of an array has data."""
         return True
 
     def reduced(self, longest: int) -> NDArray[np.uint8]:
@@ -122,12 +123,12 @@ class FileImage:
     Attributes:
         file_name: file name without folders.
         width, height, georeference: see :class:`ImageHeader`.
-        notes: conversions applied to the stored pixels, keyed by the name of the audit check that reports them.
+        notes: descriptions of the conversions of the stored pixels, by the name of the audit check that reports them.
 
     Raises:
-        UserError: the file is not an image, its compression is not supported, it has several pages, a band does not
-            exist, the choice of bands is ambiguous, the pixels are 1-bit or complex numbers, or a stretch is requested
-            for a palette image.
+        UserError: the file is not an image, its compression is not supported, it contains several images, a band does
+            not exist, the file does not declare its red, green and blue bands, the pixels are 1-bit or complex numbers,
+            or a stretch is requested for a palette image.
     """
 
     def __init__(self, path: Path, reading: Reading = DEFAULT_READING) -> None:
@@ -177,23 +178,23 @@ class FileImage:
         return chosen
 
     def _check_supported(self) -> None:
-        """Raise UserError unless the pixels are the brightness values of a single image."""
+        """Raise UserError if the file contains several images, or pixels of an unsupported type or orientation."""
         frames = self._raster.count if self._raster.driver == "GIF" else 1
         if (pages := max(len(self._raster.subdatasets), frames)) > 1:
-            raise UserError(f"{self.path}: {pages} pages; save the page with the scene as a separate file")
+            raise UserError(f"{self.path}: contains {pages} images; save the image of the scene as a separate file")
         if any(self._raster.dtypes[band - 1].startswith("complex") for band in self._bands):
-            raise UserError(f"{self.path}: the pixels are complex numbers; save their amplitude")
+            raise UserError(f"{self.path}: the pixels are complex numbers; save their amplitude as an image")
         if self._bits == 1:
             raise UserError(f"{self.path}: 1 bit per pixel, probably a mask; use the image of the scene")
         space = self._structure.get("SOURCE_COLOR_SPACE")
         if self._orientation != 1 and self._raster.driver == WINDOWED and space:  # libtiff would rotate each strip
-            raise UserError(f"{self.path}: {space} TIFF with orientation {self._orientation}; save it upright")
+            raise UserError(f"{self.path}: {space} TIFF that is stored rotated or mirrored; save it upright")
 
     def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return a window ``(4,)``, xyxy inside the scene, as ``(H, W, 3)`` RGB.
+        """Return a window, ``(4,)`` xyxy in pixels of the scene, as ``(H, W, 3)`` RGB.
 
         Raises:
-            UserError: the file is damaged in this window, or a band to be stretched has too few different values.
+            UserError: the file is damaged in this window, or a band has too few different values for the stretch.
         """
         x1, y1, x2, y2 = self._stored(window)
         if self._raster.driver == WINDOWED:
@@ -205,7 +206,7 @@ class FileImage:
         return self.read(np.array([0, 0, self.width, self.height]))
 
     def reduced(self, longest: int) -> NDArray[np.uint8]:
-        """Return the scene downsampled to at most ``longest`` pixels per side; see :meth:`read` for the errors."""
+        """Return the scene downsampled to at most ``longest`` pixels per side; raise the errors of :meth:`read`."""
         if self._raster.driver != WINDOWED:
             return _shrunk(self.pixels(), longest)
         return self._to_rgb(self._decode(out_shape=(3, *_reduced_size(self._raster.shape, longest))))
@@ -242,7 +243,7 @@ class FileImage:
         return (y1, x1, y2, x2) if self._orientation in TRANSPOSED else (x1, y1, x2, y2)
 
     def _decode(self, **arguments: Any) -> Any:
-        """Decode the selected bands, ``(3, H, W)``, without changing their values or orientation."""
+        """Return the stored values of the selected bands, ``(3, H, W)``, in the stored orientation."""
         import simplejpeg
 
         is_inked = self._structure.get("SOURCE_COLOR_SPACE") in ("CMYK", "YCCK")
@@ -256,12 +257,12 @@ class FileImage:
 
     def _damaged(self, error: Exception) -> UserError:
         if isinstance(error, MemoryError):
-            return UserError(f"{self.path}: the pixels do not fit in memory; split the image, or fix its header")
+            return UserError(f"{self.path}: the pixels do not fit in memory; split the image, or replace it if damaged")
         reason = error.__cause__ or error  # rasterio raises the reason as the cause
         return UserError(f"{self.path}: cannot be decoded ({reason}); replace the damaged file")
 
     def _to_rgb(self, bands: NDArray[Any]) -> NDArray[np.uint8]:
-        """Convert stored bands ``(3, H, W)`` to upright 8-bit pixels ``(H, W, 3)``."""
+        """Convert stored values ``(3, H, W)`` to upright 8-bit RGB pixels ``(H, W, 3)``."""
         if self._palette is not None:
             pixels: NDArray[Any] = self._palette[bands[0]]
         else:
@@ -282,16 +283,16 @@ class FileImage:
 
     @cached_property
     def _limits(self) -> NDArray[np.float64]:
-        """Values ``(2, 3)`` that map to 0 and 255, computed from the downsampled scene."""
+        """Low and high values ``(2, 3)`` of the bands, which the stretch maps to 0 and 255."""
         sample = self._decode(out_shape=(3, *_reduced_size(self._raster.shape, SAMPLE_SIDE)), masked=True)
         return np.array([self._percentiles(band, number) for band, number in zip(sample, self._bands, strict=True)]).T
 
     def _percentiles(self, band: Any, number: int) -> NDArray[np.float64]:
-        """Return the two percentiles of a band; if they are equal, exclude that value and compute them once more."""
+        """Return the two percentiles of a band. If both are the same value, exclude this value and try once more."""
         assert self._stretch is not None
         values = band.compressed()
         values = values[np.isfinite(values)].astype(np.float64)
-        for _ in range(2):  # the second pass excludes a fill value that the file does not declare
+        for _ in range(2):  # such a value is usually a fill value that the file does not declare as nodata
             if values.size:
                 limits: NDArray[np.float64] = np.percentile(values, self._stretch)
                 if limits[0] < limits[1]:
@@ -304,11 +305,11 @@ class FileImage:
 
 
 SceneImage = ArrayImage | FileImage
-"""Open scene."""
+"""Scene that is open for reading."""
 
 
 def _palette(raster: Any) -> NDArray[np.uint8] | None:
-    """Return the palette ``(N, 3)`` of the first band; None if it has no palette."""
+    """Return the palette of the first band, ``(N, 3)`` RGB; None if the band has no palette."""
     from rasterio.enums import ColorInterp
 
     if raster.colorinterp[0] != ColorInterp.palette or raster.dtypes[0] not in ("uint8", "uint16"):
@@ -322,7 +323,7 @@ def _palette(raster: Any) -> NDArray[np.uint8] | None:
 def _stretched(bands: NDArray[Any], limits: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Scale bands ``(3, H, W)`` to 8-bit pixels ``(H, W, 3)``, :data:`ROWS` rows at a time to save memory.
 
-    ``limits`` ``(2, 3)`` map to 0 and 255. Values that are not finite map to 0.
+    The two rows of ``limits`` ``(2, 3)`` map to 0 and 255. NaN and infinity map to 0.
     """
     pixels = np.empty((*bands.shape[1:], 3), np.uint8)
     for band, low, high in zip(range(3), *limits, strict=True):
@@ -358,13 +359,13 @@ def _open(path: Path) -> Any:
         remedy = "replace it, or convert it: gdal_translate -co COMPRESS=DEFLATE IN.tif OUT.tif"
         raise UserError(f"{path}: cannot be opened as an image ({reason}); {remedy}") from error
     if raster.width * raster.height > MOST_PIXELS:
-        raise UserError(f"{path}: damaged header ({raster.width} x {raster.height} px); replace the file")
+        raise UserError(f"{path}: damaged header (states {raster.width} x {raster.height} px); replace the file")
     return raster
 
 
 def _header(path: Path, raster: Any) -> ImageHeader:
     georeference = georeference_of(raster) if raster.driver == WINDOWED else None
-    orientation = 1 if georeference else _orientation(path, raster)  # a georeference applies to the pixels as stored
+    orientation = 1 if georeference else _orientation(path, raster)  # a georeference is for the stored pixels
     height, width = raster.shape[::-1] if orientation in TRANSPOSED else raster.shape
     return ImageHeader(width, height, raster.count, orientation, georeference)
 
@@ -385,7 +386,7 @@ def _orientation(path: Path, raster: Any) -> int:
         else:
             with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
                 orientation = Image.Image.getexif(image).get(ORIENTATION, 1)  # PngImageFile.getexif decodes the pixels
-    except Exception:  # damaged tags raise many types of errors; GDAL has opened the image
+    except Exception:  # damaged tags raise many types of errors, but GDAL can read the pixels
         return 1
     return orientation if orientation in range(1, 9) else 1
 
@@ -404,11 +405,11 @@ def _shrunk(pixels: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
 
 
 def open_scene(scene: Path | NDArray[np.uint8], reading: Reading = DEFAULT_READING) -> SceneImage:
-    """Open an image file (see :class:`FileImage`), or wrap a uint8 array, RGB ``(H, W, 3)`` or grey ``(H, W)``."""
+    """Open a scene: an image file (see :class:`FileImage`), or a uint8 array, RGB ``(H, W, 3)`` or grey ``(H, W)``."""
     if isinstance(scene, np.ndarray):
         grey = scene.ndim == 2
         if scene.dtype != np.uint8 or not (grey or (scene.ndim == 3 and scene.shape[2] == 3)) or not scene.size:
-            raise UserError(f"array of shape {scene.shape} and type {scene.dtype}: must be (H, W, 3) uint8 RGB")
+            raise UserError(f"array of shape {scene.shape} and type {scene.dtype}: must be (H, W, 3) RGB of type uint8")
         return ArrayImage(np.repeat(scene[..., None], 3, axis=2) if grey else scene)
     return FileImage(scene, reading)
 
@@ -420,13 +421,13 @@ def read_header(path: Path) -> ImageHeader:
 
 
 def read_georeference(path: Path) -> Georeference | None:
-    """Read the georeference of a TIFF; return None for other images and for a TIFF without one."""
+    """Read the georeference of a TIFF; return None if the file has none or is not a TIFF."""
     return read_header(path).georeference if path.suffix.lower() in TIFF_SUFFIXES else None
 
 
 def read_pixels(path: Path, reading: Reading = DEFAULT_READING) -> NDArray[np.uint8]:
-    """Read a whole scene as ``(H, W, 3)`` RGB; see :class:`FileImage` and :meth:`FileImage.read`.
+    """Read a whole scene as ``(H, W, 3)`` RGB; raise the errors of :class:`FileImage` and :meth:`FileImage.read`.
 
-    JPEG has no checksum, so damage that leaves a valid stream of the right length goes undetected.
+    Damage in a JPEG file is not always detected, because JPEG has no checksum.
     """
     return FileImage(path, reading).pixels()

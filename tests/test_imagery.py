@@ -120,7 +120,7 @@ def test_complex_numbers_are_refused(tmp_path: Path) -> None:
 def test_pages_are_refused_and_overviews_are_not_pages(tmp_path: Path) -> None:
     first, second = (Image.fromarray(noise(400, 500, 3) // share) for share in (1, 2))
     first.save(tmp_path / "pages.tif", save_all=True, append_images=[second])
-    with pytest.raises(UserError, match="2 pages; save the page"):
+    with pytest.raises(UserError, match="contains 2 images; save the image"):
         open_scene(tmp_path / "pages.tif")
     write_tiff(tmp_path / "scene.tif", noise(3, 400, 500), tiled=True)
     with rasterio.open(tmp_path / "scene.tif", "r+") as raster:

@@ -1,4 +1,4 @@
-"""A checkpoint and its metadata, validated when it is read."""
+"""Checkpoints and their metadata, which are validated when a checkpoint is read."""
 
 import json
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class ChosenThreshold:
-    """The score threshold that maximises F1 on the val split.
+    """Score threshold that maximises F1 on the val split.
 
     Attributes:
         threshold: detections with lower scores are discarded.
         f1: F1 at the threshold.
         data: SHA-256 of the data on which the threshold was chosen.
-        false_alarms: thresholds for numbers of false alarms per 100 square kilometres; empty if the ground resolution
-            of the data is not known.
+        false_alarms: thresholds by the number of false alarms per 100 square kilometres; empty if the ground
+            resolution of the data is not known.
     """
 
     threshold: Share
@@ -45,12 +45,12 @@ class Trained:
         config: name of the config.
         initialised: initial weights: the file name of a checkpoint, ``ImageNet`` or ``from scratch``; None if unknown.
         data: identity of the training data; None if it is not a prepared folder.
-        images: sorted SHA-256 of all training scenes, including those of the initial weights.
-        processes: number of processes.
+        images: sorted SHA-256 of all training scenes, and of the scenes that the initial weights were trained on.
+        processes: number of training processes.
         hardware: name of the processor or the GPUs.
         commit: short hash of the repository's commit.
         seconds: duration of all iterations; None if unknown.
-        reading: bands and stretch that made the colours of the scenes.
+        reading: bands and stretch with which the training scenes were read.
         gsd: median ground resolution of the training scenes, in metres per pixel; None if unknown.
     """
 
@@ -68,7 +68,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Meta:
-    """Metadata of a checkpoint that this package uses.
+    """Part of the metadata of a checkpoint that this package uses.
 
     Attributes:
         cfg: config of the training, see :mod:`oil_storage.checkpoints.trained_config`.
@@ -100,8 +100,8 @@ class Checkpoint:
     Attributes:
         path: path of the file.
         meta: validated metadata.
-        content: content of the file in mmengine's layout, with logged histories as plain data. It has the keys
-            ``state_dict`` and ``meta``, and for resumption also ``optimizer``, ``message_hub`` and others.
+        content: content of the file in mmengine's layout, after :func:`oil_storage.checkpoints.serialization.plain`. It
+            has the keys ``state_dict`` and ``meta``, and for resumption also ``optimizer``, ``message_hub`` and others.
     """
 
     path: Path
@@ -130,7 +130,7 @@ class Checkpoint:
 
     @property
     def state_dict(self) -> Mapping[str, Tensor]:
-        """The weights by name; these are the averaged weights if the training averages them (EMA)."""
+        """Weights by name. If the training averages the weights (EMA), these are the averages."""
         weights: Mapping[str, Tensor] = self.content["state_dict"]
         return weights
 
@@ -140,7 +140,7 @@ class Checkpoint:
         return self.meta.trained.reading if self.meta.trained else DEFAULT_READING
 
     def threshold(self, tta: bool = False) -> float | None:
-        """Return the stored score threshold without or with test-time augmentation; None if there is none."""
+        """Return the stored score threshold, for test-time augmentation if ``tta`` is set; None if there is none."""
         chosen = self.meta.score_threshold_tta if tta else self.meta.score_threshold
         return None if chosen is None else chosen.threshold
 
@@ -156,9 +156,9 @@ class Checkpoint:
         return self.meta.cfg
 
     def check_unseen(self, data_root: Path, split: str) -> None:
-        """Check that the weights, and their initial weights, were not trained on the scenes of a split.
+        """Check that neither the weights nor their initial weights were trained on scenes of a split.
 
-        A checkpoint without a record of its training scenes passes.
+        A checkpoint that does not list its training scenes passes.
 
         Raises:
             UserError: a scene of the split was a training scene.
@@ -168,12 +168,14 @@ class Checkpoint:
         if overlap := [scene for scene, digest in scenes.items() if digest in trained_on]:
             raise UserError(
                 f"{self.path}: was trained on {len(overlap)} of {len(scenes)} {split} scenes of {data_root}, "
-                f"for example {overlap[0]};\nscores on training scenes are too high: use the split of the training"
+                f"for example {overlap[0]};\nscores on training scenes are too high: use the data of the training run"
             )
 
 
 def store_threshold(path: Path, chosen: ChosenThreshold, tta: bool = False) -> None:
-    """Store a score threshold, or that for test-time augmentation, unless the checkpoint already contains it.
+    """Store a score threshold in a checkpoint file, unless the file already contains it.
+
+    If ``tta`` is set, store it as the threshold for test-time augmentation.
 
     Raises:
         UserError: the checkpoint cannot be read or written.

@@ -50,14 +50,14 @@ NAMED: dict[str, Callable[[str], str]] = {
     **dict.fromkeys(("torchvision", "modelzoo"), lambda name: str(get_torchvision_models()[name])),
     **dict.fromkeys(("open-mmlab", "openmmlab"), lambda name: str(get_external_models()[name])),
 }
-"""Functions that return the URL of a model, by the scheme of its name."""
+"""Functions that return the URL of a named model, by the scheme (``mmdet`` in ``mmdet://NAME``)."""
 
 
 def resolve(load_from: str) -> Path:
-    """Return the local file of a config's ``load_from``.
+    """Return the local file for a path, a URL or a model name, such as ``mmdet://NAME``.
 
-    Files of model names, such as ``mmdet://NAME``, and of URLs are downloaded to ``checkpoints/`` if they are not there
-    yet. If the file name ends with 8 hex digits, as in MMDetection, these are checked against the SHA-256.
+    The file of a URL or model name is downloaded to ``checkpoints/`` if it is not there yet. If its name ends with 8
+    hex digits, as for MMDetection's files, its SHA-256 must start with these digits.
 
     Raises:
         UserError: the name or its scheme is unknown, the download fails, or the file is damaged.
@@ -82,7 +82,7 @@ def resolve(load_from: str) -> Path:
 
 
 def load_from_file_or_url(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Load a checkpoint to the CPU. mmengine calls this for ``load_from``, ``resume`` and ``init_cfg``.
+    """Load a checkpoint to the CPU. mmengine calls this function for ``load_from``, ``resume`` and ``init_cfg``.
 
     Raises:
         UserError: see :func:`resolve` and :meth:`oil_storage.checkpoints.checkpoint.Checkpoint.read`.
@@ -109,7 +109,7 @@ def _download(url: str, target: Path, digest: str) -> None:
     except (OSError, HTTPException, RuntimeError) as error:
         raise UserError(
             f"{url}: download failed ({error});\n"
-            f"save the file as {target}, use a file with --load-from FILE, or train without it: --from-scratch"
+            f"save the file as {target}, give another file with --load-from FILE, or give --from-scratch"
         ) from error
     finally:
         socket.setdefaulttimeout(before)

@@ -22,11 +22,11 @@ from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.errors import UserError
 
 LISTED = 12
-"""Number of modules that a log line names."""
+"""Maximum number of modules that a log line names."""
 QUERIES = re.compile(r"(^|\.)query_embedding\.weight$")
-"""Names of DETR's learnt queries, ``(N, C)``, which are adapted if their number differs."""
+"""Pattern for the name of DETR's learnt queries, ``(N, C)``, whose number N is adapted to the model."""
 JITTER = 0.1
-"""Standard deviation of the noise in repeated queries, relative to that of the queries."""
+"""Standard deviation of the noise that is added to repeated queries, as a fraction of that of the queries."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class LoadReport:
 
     Attributes:
         loaded: keys of the model that are loaded from the checkpoint.
-        renamed: subset of ``loaded`` that has another name in the checkpoint.
-        tiled: subset of ``loaded`` that consists of repeated queries.
+        renamed: keys in ``loaded`` that have another name in the checkpoint.
+        tiled: keys in ``loaded`` of queries that were truncated or repeated.
         reinitialised: keys of the model that are not loaded, except the step counters of batch norm.
         unused: keys of the checkpoint (after renaming) that are not loaded.
     """
@@ -62,8 +62,8 @@ def match_weights(
 ) -> tuple[dict[str, Tensor], LoadReport]:
     """Select the tensors of a checkpoint that fit a model.
 
-    If one tensor of a module has another shape, no tensor of the module is loaded, because a bias is meaningless
-    without its weight. DETR's queries are truncated, or repeated with noise, to match their number in the model.
+    If the shape of one tensor differs, no tensor of its module is loaded, because a bias is meaningless without its
+    weight. DETR's queries are truncated, or repeated with noise, to match their number in the model.
 
     Args:
         state_dict: tensors of the checkpoint.
@@ -71,7 +71,7 @@ def match_weights(
         renames: pairs of pattern and replacement for :func:`re.sub`. The first pattern that matches a key renames it.
 
     Returns:
-        tuple: the fitting tensors by the keys of the model, and the report.
+        tuple: tensors to load, by their keys in the model, and the report.
 
     Raises:
         UserError: ``renames`` give two tensors the same name.
@@ -110,7 +110,7 @@ def _tile(queries: Tensor, number: int) -> Tensor:
 
 
 def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str | Path) -> None:
-    """Check that weights match a model exactly; mmengine would only warn.
+    """Check that weights match a model exactly. mmengine only warns if they do not match.
 
     The model can be wrapped for distributed training or test-time augmentation. The step counters of batch norm can be
     missing, because old checkpoints lack them.
@@ -128,7 +128,7 @@ def check_matches(model: nn.Module, state_dict: Mapping[str, Tensor], name: str 
     }
     counts = [f"{len(keys)} {mismatch} ({modules(keys, same)})" for mismatch, keys in mismatches.items() if keys]
     if counts:
-        raise UserError(f"{name}: belongs to another model: {', '.join(counts)};\nuse the config of its training")
+        raise UserError(f"{name}: belongs to another model: {', '.join(counts)};\nuse the config of its training run")
 
 
 def build_model(cfg: Config, checkpoint: Checkpoint) -> nn.Module:
@@ -178,7 +178,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 def _bare(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Remove the prefix of distributed training from the names."""
+    """Remove the prefix ``module.`` of distributed training from the names."""
     return {key.removeprefix("module."): value for key, value in state_dict.items()}
 
 
@@ -201,5 +201,5 @@ def modules(keys: Iterable[str], others: Iterable[str]) -> str:
 
 
 def _parents(key: str) -> Iterable[str]:
-    """Return the names of the modules that contain a tensor, from the outermost, and its own name."""
+    """Return the names of the modules that contain a tensor, outermost first, and then the name of the tensor."""
     return accumulate(key.split("."), "{}.{}".format)

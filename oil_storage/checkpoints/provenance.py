@@ -1,4 +1,4 @@
-"""Record the provenance of trained weights, and check that a checkpoint and the training that resumes it agree.
+"""Record the provenance of trained weights, and check whether a training run can resume a checkpoint.
 
 A checkpoint contains the state of the optimiser, the schedules, the averaged weights and the position in the data.
 These are valid only for one data set and config. mmengine does not check this.
@@ -33,7 +33,7 @@ SETTINGS = (
 
 
 def describe(cfg: Config, before: Trained | None) -> Trained:
-    """Describe a training run at its start. ``before`` is the provenance of the loaded checkpoint; None if unknown."""
+    """Describe a training run when it starts. ``before`` is the provenance of the loaded checkpoint, if it is known."""
     root = data_root(cfg)
     prepared = Manifest.load(root) if root else None
     own = prepared.images_of(_dataset(cfg)["split"]).values() if prepared else ()
@@ -52,7 +52,7 @@ def describe(cfg: Config, before: Trained | None) -> Trained:
 
 
 def ground_resolution(root: Path) -> float | None:
-    """Return the median ground resolution of the training scenes, metres per pixel; None if one of them is unknown."""
+    """Return the median ground resolution of the train scenes, metres per pixel; None if one resolution is unknown."""
     scenes = [image.gsd for image in CocoFile.load(root / "scenes" / "train.json").images]
     known = [gsd for gsd in scenes if gsd]
     return median(known) if len(known) == len(scenes) else None
@@ -69,14 +69,14 @@ def initialised(cfg: Config) -> str:
 
 
 def data_root(cfg: Config) -> Path | None:
-    """Return the prepared folder that a config trains on; None if it uses another data set class."""
+    """Return the prepared folder of a config; None if the config does not use ``OilStorageDataset``."""
     dataset = _dataset(cfg)
     return Path(dataset["data_root"]) if dataset["type"] == "OilStorageDataset" else None
 
 
 def _dataset(cfg: Config) -> Mapping[str, Any]:
     dataset: Mapping[str, Any] = cfg.train_dataloader.dataset
-    while "dataset" in dataset:  # mmdet's wrappers
+    while "dataset" in dataset:  # mmdet's data set wrappers
         dataset = dataset["dataset"]
     return dataset
 
@@ -110,7 +110,7 @@ def check_resumable(cfg: Config, checkpoint: Checkpoint, processes: int) -> None
     path = checkpoint.path
     if not {"optimizer", "message_hub"} <= checkpoint.content.keys():
         raise UserError(
-            f"{path}: contains only weights (best_*.pth files do); resume from iter_*.pth, or use --load-from"
+            f"{path}: contains only weights, like all best_*.pth files; resume from iter_*.pth, or use --load-from"
         )
     if difference := next(_differences(cfg, checkpoint, processes), None):
         raise UserError(

@@ -1,7 +1,7 @@
-"""Read and write checkpoint files without executing code: ``.pth``, and safetensors for weights without training state.
+"""Read and write checkpoint files without executing code.
 
-A pickle can call any function. Here only tensors, containers and parts of NumPy arrays are allowed. Files of this
-project need only tensors and containers, because :func:`write_pth` converts the logs of mmengine to plain data.
+Complete checkpoints are ``.pth`` files, which contain a pickle. A pickle can call any function, so only tensors,
+containers and NumPy arrays are allowed. Weights without training state can also be safetensors files.
 """
 
 import json
@@ -25,16 +25,16 @@ from oil_storage.files import atomic_file
 SAFETENSORS = ".safetensors"
 """Suffix of files that contain only weights."""
 META = "oil_storage"
-"""Key of the metadata of safetensors: the ``meta`` of a checkpoint as JSON."""
+"""Key in the metadata of a safetensors file; its value is the ``meta`` of a checkpoint as JSON."""
 _multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]
 
 
 class _OldHistory:
-    """Stand-in for a pickled :class:`mmengine.logging.HistoryBuffer`, which only stores the attributes."""
+    """Replacement for :class:`mmengine.logging.HistoryBuffer` in a pickle. It only stores the attributes."""
 
 
 def _ignored_attribute(*_: Any) -> None:
-    """Stand-in for ``getattr``, which older checkpoints call to look up the methods of a history."""
+    """Replacement for ``getattr``, which older checkpoints call to look up methods of a history. It does nothing."""
 
 
 ALLOWED: list[Any] = [
@@ -48,11 +48,11 @@ ALLOWED: list[Any] = [
     (_OldHistory, "mmengine.logging.history_buffer.HistoryBuffer"),
     (_ignored_attribute, "builtins.getattr"),
 ]
-"""Types that a pickle may contain in addition to torch's own list. The last two entries are stand-ins."""
+"""Types and functions that a pickle may contain in addition to torch's list. The last two entries are replacements."""
 
 
 def read_pth(path: Path) -> Any:
-    """Read a file of :func:`torch.save` as :func:`plain` data, in the zip or the older pickle format.
+    """Read a file of :func:`torch.save`, in its zip or older pickle format, and convert the content by :func:`plain`.
 
     Raises:
         UserError: the file is damaged, is not a checkpoint, or contains a type that is not :data:`ALLOWED`.
@@ -68,19 +68,22 @@ def read_pth(path: Path) -> Any:
         match = re.search("(?:WeightsUnpickler error: |(?=Trying to load ))(.+)", str(error))
         reason = match[1].strip() if match else (str(error).splitlines() or [repr(error)])[0]
         raise UserError(
-            f"{path}: not a checkpoint of plain data ({reason}); replace it, or convert it to safetensors or to a file "
-            "of torch.save({'state_dict': model.state_dict()}, FILE)"
+            f"{path}: not a checkpoint that can be read safely ({reason}); replace it, or save only its weights: "
+            "torch.save({'state_dict': model.state_dict()}, FILE)"
         ) from error
 
 
 def write_pth(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a checkpoint as :func:`plain` data, atomically."""
+    """Convert a checkpoint by :func:`plain` and write it atomically."""
     with atomic_file(path) as partial:
         torch.save(plain(content), partial)
 
 
 def plain(content: Any) -> Any:
-    """Convert logged histories and NumPy scalars to dicts, tensors and numbers; return other values unchanged."""
+    """Convert mmengine's histories to dicts with tensors, and NumPy scalars to numbers, also inside containers.
+
+    Other values are not changed.
+    """
     if isinstance(content, HistoryBuffer | _OldHistory):
         log, count = vars(content)["_log_history"], vars(content)["_count_history"]
         stored = {"log_history": torch.tensor(log), "count_history": torch.tensor(count)}
@@ -98,7 +101,7 @@ def plain(content: Any) -> Any:
 
 
 def restore_message_hub(message_hub: Any, path: Path) -> dict[str, Any]:
-    """Undo the conversion of :func:`plain` in mmengine's ``MessageHub``; raise UserError if it is damaged."""
+    """Convert the histories in a ``message_hub`` of :func:`plain` back; raise UserError if it is damaged."""
     try:
         scalars = OrderedDict(
             (name, HistoryBuffer(stored["log_history"].numpy(), stored["count_history"].numpy(), stored["max_length"]))
@@ -138,7 +141,7 @@ def to_safetensors(state_dict: Mapping[str, torch.Tensor], meta: Mapping[str, An
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
-    """Read a file of :func:`to_safetensors`; return ``meta``, and ``state_dict`` in single precision."""
+    """Read a file of :func:`to_safetensors`; return a dict with ``meta``, and ``state_dict`` in single precision."""
     try:
         with safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {})[META])

@@ -29,7 +29,7 @@ def to_settings(cfg: Config) -> Settings:
 def parse(stored: Any) -> Settings:
     """Read the config in a checkpoint: JSON text, JSON data or, in older checkpoints, Python text of mmengine.
 
-    Python text is parsed and not executed. It may only assign literals and ``dict(key=literal)`` to names.
+    Python text is parsed, not executed. It must only assign literals and ``dict(key=literal)`` to names.
 
     Raises:
         ValueError: the text is damaged or contains code.
@@ -61,7 +61,7 @@ def _parse_python(text: str) -> Settings:
 
 
 class _AsLiterals(ast.NodeTransformer):
-    """Replace ``dict(key=value)``, ``inf``, ``nan`` and names (types in mmengine's lazy configs) by literals."""
+    """Transformer that replaces ``dict(key=value)``, ``inf``, ``nan`` and other names by literals."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         names = [keyword.arg for keyword in node.keywords]
@@ -78,7 +78,7 @@ class _AsLiterals(ast.NodeTransformer):
 
 
 def recipe_sha256(settings: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the :data:`RECIPE`, which does not depend on the seed, the fold or :data:`ELSEWHERE`."""
+    """Return the SHA-256 of the :data:`RECIPE`. The seed, the fold and the keys :data:`ELSEWHERE` do not affect it."""
     recipe = json.dumps([_portable(settings.get(key)) for key in RECIPE], sort_keys=True, default=str)
     return hashlib.sha256(recipe.encode()).hexdigest()
 
@@ -90,7 +90,7 @@ def _portable(node: Any) -> Any:
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """Yield the differences between two configs, such as ``train_cfg.max_iters: 4 -> 8``, except :data:`ELSEWHERE`."""
+    """Yield differences between two configs, such as ``train_cfg.max_iters: 4 -> 8``; ignore :data:`ELSEWHERE`."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in [*old, *(key for key in new if key not in old)]:
             if key not in ELSEWHERE:

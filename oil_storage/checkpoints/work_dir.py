@@ -20,10 +20,10 @@ from oil_storage.errors import UserError
 from oil_storage.files import write_bytes
 
 ATOMIC = {"backend": "atomic"}
-"""``backend_args`` of mmengine for atomic writing."""
+"""``backend_args`` with which mmengine writes files atomically."""
 
 INTERRUPTED = "interrupted.pth"
-"""Checkpoint that is written after a signal."""
+"""Name of the checkpoint that is written if a signal ends the training."""
 
 LAST = "last_checkpoint"
 """Name of mmengine's file that contains the path of the newest checkpoint."""
@@ -44,11 +44,11 @@ register_backend(ATOMIC["backend"], AtomicBackend, force=True)
 
 @HOOKS.register_module()
 class CheckpointAtValidationHook(CheckpointHook):
-    """Hook that saves checkpoints as plain data with their provenance.
+    """Hook that adds the provenance to checkpoints and saves them in a form that can be read without executing code.
 
     Args:
-        interval: iterations or epochs (the unit of the train loop) between checkpoints; by default, the interval of
-            validation.
+        interval: number of iterations, or of epochs if the train loop counts epochs, between checkpoints; -1 uses the
+            interval of validation.
         **kwargs: arguments of :class:`mmengine.hooks.CheckpointHook` and ``Runner.save_checkpoint``.
     """
 
@@ -72,7 +72,7 @@ class CheckpointAtValidationHook(CheckpointHook):
         self.before = read_meta(checkpoint["meta"], Path(str(runner._load_from))).trained
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Add the config, the provenance and the training time, and convert the checkpoint to plain data."""
+        """Add the config, the provenance and the training time, and convert the checkpoint by :func:`plain`."""
         timer = runner.message_hub.log_scalars.get("train/time")  # includes the time before a resumption
         seconds = None if timer is None else float(timer.data[0].sum())
         checkpoint["meta"]["cfg"] = json.dumps(to_settings(runner.cfg))
@@ -92,7 +92,7 @@ def find_last(work_dir: Path) -> Path | None:
     if pointer.is_file():
         candidates.insert(0, work_dir / Path(pointer.read_text(encoding="utf-8").strip()).name)
     for path in candidates:
-        with suppress(OSError, UserError):  # absent or damaged
+        with suppress(OSError, UserError):  # the file is missing or damaged
             check_complete(path)
             return path
     return None

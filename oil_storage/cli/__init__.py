@@ -1,1 +1,1 @@
-"""Command-line tools: ``main(argv=None)`` of each module parses the arguments and runs the tool."""
+"""Command-line tools. Each module has a function ``main(argv=None)`` that parses the arguments and runs the tool."""

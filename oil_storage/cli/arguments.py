@@ -1,4 +1,4 @@
-"""Arguments that several tools share, and argument types."""
+"""Command-line arguments that several tools share, and types of arguments."""
 
 import argparse
 import math
@@ -34,13 +34,13 @@ count = number(1, kind=int)
 share = number(0, 1)
 """Argument type for numbers from 0 to 1."""
 ground_resolution = number(0.001, 1000)
-"""Argument type for metres per pixel."""
+"""Argument type for ground resolutions in metres per pixel."""
 fold_count = number(3, kind=int)
-"""Argument type for a number of folds: at least one each for train, val and test."""
+"""Argument type for a number of folds, at least 3: one each for train, val and test."""
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """Add ``CONFIG``."""
+    """Add the positional argument ``CONFIG``."""
     parser.add_argument("config", type=Path, metavar="CONFIG", help="config file, e.g. configs/oil/ssd_lite0.py")
 
 
@@ -51,39 +51,38 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help='override config values, e.g. optim_wrapper.optimizer.lr=1e-3 or key="[1,2]"; +KEY=VALUE adds a key',
+        help='override config values, e.g. optim_wrapper.optimizer.lr=1e-3 or key="[1,2]"; +KEY=VALUE adds a new key',
     )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add ``--device``."""
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: CUDA if available")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if available")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that training and testing share."""
     add_config(parser)
     parser.add_argument("--work-dir", type=Path, help="output folder (default: work_dirs/<config name>)")
-    parser.add_argument("--amp", action="store_true", help="compute in bfloat16 on CPU and CUDA")
+    parser.add_argument("--amp", action="store_true", help="compute in bfloat16 if the device supports it")
     add_options(parser)
     add_device(parser)
     launchers = ("none", "pytorch", "slurm")
-    parser.add_argument(
-        "--launcher", choices=launchers, default="none", help="set by tools/dist_*.sh and tools/slurm_train.sh"
-    )
-    # torch.distributed.launch passes it; torchrun uses the environment
+    launcher = "how a distributed run was started; set by tools/dist_*.sh and tools/slurm_train.sh"
+    parser.add_argument("--launcher", choices=launchers, default="none", help=launcher)
+    # torch.distributed.launch passes the rank as an argument, torchrun in the environment
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
 def add_tta(parser: argparse.ArgumentParser) -> None:
     """Add ``--tta``."""
-    tta = "merge the detections in each tile and in its copy rotated by 180 degrees, or in the config's own views"
+    tta = "test-time augmentation: also detect in transformed copies of each tile (default: rotated by 180 degrees)"
     parser.add_argument("--tta", action="store_true", help=tta)
 
 
 def folder(text: str) -> Path:
-    """Parse the path of a folder; refuse an empty one (an unset shell variable), which means the current folder."""
-    if not text:
+    """Parse the path of a folder; reject an empty string."""
+    if not text:  # an unset shell variable; Path("") would be the current folder
         raise argparse.ArgumentTypeError("the name is empty; give the path of a folder")
     return Path(text)
 
@@ -115,22 +114,22 @@ def add_reading(parser: argparse.ArgumentParser, default: str = "") -> None:
 
     Args:
         parser: parser of the tool.
-        default: default in the help texts if it is not the file's bands and no stretch.
+        default: default to state in both help texts; if empty, they state ``file`` and ``none``.
     """
     reading = parser.add_argument_group("bands")
     reading.add_argument(
         "--bands",
         type=bands,
         metavar="R,G,B",
-        help=f"red, green and blue band, counted from 1; 'file' uses those that the file declares "
+        help="numbers of the red, green and blue bands, starting at 1, or 'file' for the bands that the file declares "
         f"(default: {default or 'file'})",
     )
     reading.add_argument(
         "--stretch",
         type=stretch,
         metavar="LOW,HIGH",
-        help="percentiles of each band that become black and white; 'none' stretches only bands of more than 8 bits, "
-        f"by 2,98 (default: {default or 'none'})",
+        help="contrast stretch: percentiles of each band that become black and white; 'none' stretches only bands with "
+        f"more than 8 bits, by 2,98 (default: {default or 'none'})",
     )
 
 
@@ -143,24 +142,25 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--class-map",
         metavar="NAME=CLASS,...",
-        help='classes of SOURCE that are tanks, or left out ("-"): "Storage Tank=oil-storage-tank,ship=-"',
+        help="replace class names of SOURCE by oil-storage-tank, or leave classes out with a hyphen, e.g. "
+        '"Storage Tank=oil-storage-tank,ship=-"',
     )
     add_reading(parser)
 
 
 def add_judging(parser: argparse.ArgumentParser) -> None:
-    """Add ``--allow`` and ``--strict``; see :func:`oil_storage.audit.records.check_usable`."""
+    """Add ``--allow`` and ``--strict``, see :func:`oil_storage.audit.records.check_usable`."""
     judging = parser.add_argument_group("errors")
     judging.add_argument(
         "--allow",
         action="store_true",
-        help="continue despite errors: leave out unusable images and keep boxes that seem misplaced",
+        help="continue if the data has errors; leave out unusable images and keep boxes that seem misplaced",
     )
-    judging.add_argument("--strict", action="store_true", help="stop at repairs and warnings too")
+    judging.add_argument("--strict", action="store_true", help="treat repairs and warnings as errors")
 
 
 def reading_of(args: argparse.Namespace) -> "Reading":
-    """Return the values of ``--bands`` and ``--stretch``."""
+    """Return the reading that ``--bands`` and ``--stretch`` define."""
     from oil_storage.imagery import Reading
 
     return Reading(args.bands or None, args.stretch or None)

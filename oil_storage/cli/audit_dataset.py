@@ -18,13 +18,13 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     from oil_storage.annotations.formats import WRITABLE
 
-    description = f"{__doc__} Exit status: 0 without errors, 1 with errors, 2 if the audit could not run."
+    description = f"{__doc__} Exit status: 0 if the data has no errors, 1 if it has errors, 2 if the audit fails."
     parser = argparse.ArgumentParser(prog="tools/audit_dataset.py", description=description)
     add_source(parser)
     parser.add_argument("--strict", action="store_true", help="count repairs and warnings as errors")
-    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a self-contained HTML page")
-    parser.add_argument("--config", type=Path, help="report how many boxes the anchors of CONFIG match")
-    parser.add_argument("--fix", type=folder, metavar="OUT", help="write repaired data to a new folder")
+    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a report as a self-contained HTML page")
+    parser.add_argument("--config", type=Path, help="report how many boxes match the anchors of a config")
+    parser.add_argument("--fix", type=folder, metavar="OUT", help="write the repaired data to a new folder")
     parser.add_argument("--to", choices=WRITABLE, default="airbus", help="format of OUT (default: %(default)s)")
     return parser
 
@@ -75,7 +75,7 @@ def audit_dataset(args: argparse.Namespace) -> int:
 
 
 def summary(inspected: "Inspected") -> str:
-    """Return a summary of an audit in a few lines."""
+    """Summarise an audit in a few lines."""
     counts = Counter((finding.severity, finding.check) for finding in inspected.findings)
     alignment = inspected.alignment
     answers = Counter(verdict.answer for verdict in alignment.scenes.values())
@@ -93,7 +93,7 @@ def summary(inspected: "Inspected") -> str:
             f"box size {alignment.size:.2f} relative to manual annotations"
         )
     if inspected.suspects:
-        lines.append(f"{len(inspected.suspects)} boxes are suspects; --report shows the least round ones")
+        lines.append(f"{len(inspected.suspects)} boxes have no round object; --report shows the least round ones")
     for overlap in inspected.same_ground:
         lines.append(f"same ground: {overlap.first} and {overlap.second} share {overlap.shared:.0%}")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from oil_storage.figures import Cost
 
 BUSY = 1.0
-"""Load average over one minute above which other processes distort the times."""
+"""One-minute load average above which the tool warns that other processes slow the measurement down."""
 logger = logging.getLogger(__name__)
 
 
@@ -28,14 +28,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="e.g. configs/oil/ssd_lite0.py")
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16")
     add_device(parser)
-    parser.add_argument("--seconds", type=number(0), default=15.0, help="duration of a measurement (default: 15)")
-    parser.add_argument("--batch", type=count, metavar="N", help="batch size in training (default: the config's)")
-    parser.add_argument("--record", type=Path, metavar="DIR", help="write the figures to DIR/<config>.json")
+    parser.add_argument("--seconds", type=number(0), default=15.0, help="duration of each measurement (default: 15)")
+    parser.add_argument("--batch", type=count, metavar="N", help="batch size in training (default: as in the config)")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write the results to DIR/<config>.json")
     return parser
 
 
 def benchmark(args: argparse.Namespace) -> None:
-    """Measure the configs one after another, each in its own process, so that its peak memory is separate."""
+    """Measure the configs one after another, each in a new process to obtain its own peak memory."""
     from oil_storage.reporting.results import record
 
     for path in args.configs:

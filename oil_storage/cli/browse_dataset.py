@@ -12,7 +12,7 @@ from oil_storage.cli.command import quieten_libraries, run
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
-    description = f"{__doc__} Tiles of the train split come in the order of a training run with the same seed."
+    description = f"{__doc__} Train tiles appear in the order in which a training run with the same seed reads them."
     parser = argparse.ArgumentParser(prog="tools/browse_dataset.py", description=description)
     add_config(parser)
     parser.add_argument("--split", choices=("train", "val", "test"), default="train", help="default: %(default)s")
@@ -21,14 +21,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--number", type=count, default=16, help="number of tiles (default: %(default)s)")
     parser.add_argument(
-        "--seed", type=number(0, kind=int), help="seed of order and augmentation (default: the config's)"
+        "--seed", type=number(0, kind=int), help="seed of the order and the augmentation (default: as in the config)"
     )
     add_options(parser)
     return parser
 
 
 def browse_dataset(args: argparse.Namespace) -> None:
-    """Draw samples, and save or show them."""
+    """Draw tiles with their boxes, and save or show the pictures."""
     config.check_files(args.config)
     if args.out is not None:
         from oil_storage.annotations.formats import check_is_free

@@ -15,7 +15,7 @@ from types import FrameType
 from oil_storage.errors import UserError
 
 HEAD_START = 5.0
-"""Delay in seconds before other processes than the first report an error; the launcher usually ends them earlier."""
+"""Seconds after which processes other than the first report an error. The launcher usually ends them earlier."""
 logger = logging.getLogger("oil_storage")
 
 
@@ -29,7 +29,8 @@ def run(
     Results go to stdout, messages of the logger ``oil_storage`` to stderr.
 
     Args:
-        build_parser: function that makes the tool's parser; ``--verbose``, ``--quiet`` and ``--debug`` are added here.
+        build_parser: function that builds the tool's parser, to which ``--verbose``, ``--quiet`` and ``--debug`` are
+            added.
         body: function that does the work and returns an exit status; ``None`` means 0.
         argv: arguments without the program name; ``None`` uses ``sys.argv``.
 
@@ -74,7 +75,7 @@ def _describe(error: Exception) -> str:
 
 
 def _without_traceback(text: str) -> str:
-    """Return the last line of a message that contains a traceback; errors of torch's data workers do."""
+    """Return only the last line of a message if it contains a traceback, as errors of torch's data workers do."""
     return text.strip().splitlines()[-1] if "Traceback (most recent call last)" in text else text
 
 
@@ -90,7 +91,7 @@ class _Handler(logging.Handler):
 
 @contextlib.contextmanager
 def _messages_on_stderr(level: int) -> Iterator[None]:
-    """Show the package's messages while a tool runs; in a distributed run, only those of the first process."""
+    """Show log messages of the package on stderr. In a distributed run, only the first process shows them."""
     handler = _Handler()
     handler.addFilter(lambda _: is_first_process())
     before = logger.level
@@ -123,19 +124,21 @@ def _sigterm_raises() -> Iterator[None]:
 
 
 def is_first_process() -> bool:
-    """Return whether this is the only process, or the first of those that a launcher started."""
+    """Return whether this process is the only one, or the first one in a distributed run."""
     return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
 
 
 def _report(text: str) -> None:
-    """Write to stderr, in processes other than the first after a delay, because all usually report the same error."""
-    if not is_first_process():
+    """Write to stderr. All processes except the first wait before they write."""
+    if not is_first_process():  # usually reports the same error as the first
         time.sleep(HEAD_START)
     sys.stderr.write(text)
 
 
 def choose_device(name: str) -> None:
-    """Hide CUDA for ``cpu``, require it for ``cuda``; call this before mmengine is imported, which selects the device.
+    """Hide CUDA for ``cpu``, and require it for ``cuda``.
+
+    Call this before mmengine is imported, because mmengine then selects the device.
 
     Raises:
         UserError: ``name`` is ``cuda`` and CUDA is not available.
@@ -147,7 +150,7 @@ def choose_device(name: str) -> None:
 
         if not torch.cuda.is_available():
             reason = "torch sees no GPU" if torch.version.cuda else "this torch is built without CUDA"
-            raise UserError(f"--device cuda: {reason}; give --device cpu, or install with CUDA as README.md describes")
+            raise UserError(f"--device cuda: {reason}; give --device cpu, or install CUDA (see docs/install.md)")
 
 
 def quieten_libraries() -> None:
@@ -160,7 +163,7 @@ def quieten_libraries() -> None:
 
 
 def hide_warnings() -> None:
-    """Hide warnings of libraries that users cannot act on."""
+    """Hide library warnings that the user cannot act on."""
     import warnings
 
     for message in (

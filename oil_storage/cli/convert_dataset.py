@@ -15,8 +15,8 @@ def build_parser() -> argparse.ArgumentParser:
     from oil_storage.annotations.formats import WRITABLE
 
     description = (
-        f"{__doc__} The tool lists repaired, left-out and odd annotations, and stops at errors. docs/formats.md "
-        "describes the formats; tools/audit_dataset.py checks whether boxes sit on the objects."
+        f"{__doc__} The tool lists annotations that are repaired, left out or unusual, and stops at errors. "
+        "docs/formats.md describes the formats. tools/audit_dataset.py checks whether the boxes sit on the objects."
     )
     parser = argparse.ArgumentParser(prog="tools/convert_dataset.py", description=description)
     add_source(parser)

@@ -21,23 +21,24 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser: the arguments of ``tools/train.py`` and ``--folds``."""
+    """Build the parser with the arguments of ``tools/train.py`` and ``--folds``."""
     parser = training.build_parser()
     parser.prog = "tools/crossval.py"
     parser.description = (
-        f"{__doc__} The next fold is the val split, and the others are the train split. The data of fold N is prepared "
-        "in <data>_K_folds/N and trained in <work dir>/N. Each test adds a line to results/test_log.csv."
+        f"{__doc__} The fold after the test fold is the val split, and the others are the train split. The data for "
+        "test fold N is in <data>_K_folds/N, and the results are in <work dir>/N. Each test adds a line to "
+        "results/test_log.csv."
     )
     parser.add_argument("--folds", type=fold_count, required=True, metavar="K", help="number of folds, at least 3")
     return parser
 
 
 def crossval(args: argparse.Namespace) -> None:
-    """Prepare, train and test all folds; write ``crossval.json`` and print its table."""
+    """Prepare, train and test all folds; write the scores to ``crossval.json`` and print them as a table."""
     if args.resume not in (None, "auto"):
         raise UserError(f"--resume {args.resume}: each fold has its own checkpoint; give --resume without a value")
     if args.launcher != "none":
-        raise UserError(f"--launcher {args.launcher}: folds are trained in a single process; leave it out")
+        raise UserError(f"--launcher {args.launcher}: folds are trained in a single process; leave this option out")
     dataset = training.configure(args).train_dataloader.dataset
 
     from oil_storage.files import write_json
@@ -57,7 +58,7 @@ def crossval(args: argparse.Namespace) -> None:
 
 
 def prepare_data(dataset: "Config", folds: int, fold: int) -> Path:
-    """Prepare a fold of a config's data set with the same tile geometry; return its folder.
+    """Prepare a fold with the tile size and overlap of a config's data set; return the folder of the fold.
 
     Raises:
         UserError: see :func:`oil_storage.preparation.prepare.prepare_fold`.
@@ -79,7 +80,7 @@ def read_from(prepared: Path, cfg: "Config") -> "Config":
 
 
 def train_and_test(args: argparse.Namespace, prepared: Path, work_dir: Path) -> "TestRecord":
-    """Train on a fold, choose the score threshold of the last checkpoint on val, and score it on test."""
+    """Train on a fold, choose a score threshold on its val split, and score the last checkpoint on its test split."""
     from oil_storage.checkpoints.work_dir import LAST
     from oil_storage.engine.testing import evaluate_checkpoint
     from oil_storage.engine.training import train
@@ -91,7 +92,7 @@ def train_and_test(args: argparse.Namespace, prepared: Path, work_dir: Path) -> 
     for split in ("val", "test"):
         cfg = config.load(args.config, args.cfg_options, work_dir=work_dir, bf16=args.amp)
         tested = evaluate_checkpoint(read_from(prepared, cfg), checkpoint, split=split, options=args.cfg_options)
-        assert tested is not None  # only other processes return None
+        assert tested is not None  # None only in further processes of a distributed run
         record = tested.record
         write_tested(work_dir / split, record, tested.scenes, tested.tile_detections, tested.tile_folder)
     log_test(args.config, record)
@@ -99,7 +100,7 @@ def train_and_test(args: argparse.Namespace, prepared: Path, work_dir: Path) -> 
 
 
 def table(folds: Sequence["TestRecord"]) -> str:
-    """Return a table with one line per fold, and the mean and standard deviation over the folds."""
+    """Return a table with a line for each fold and lines with the mean and standard deviation of all folds."""
     from oil_storage.figures import metric_key
     from oil_storage.reporting.formatting import TILE_FIGURES, shown
     from oil_storage.reporting.results import SCENE_COLUMNS

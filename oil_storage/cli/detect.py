@@ -1,4 +1,4 @@
-"""Detect tanks in whole scenes: their number, positions, diameters and sites."""
+"""Detect tanks in whole scenes, with the position, diameter and site (group of neighbouring tanks) of each tank."""
 
 import argparse
 import logging
@@ -31,32 +31,34 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("scenes", nargs="+", metavar="SCENE", help=scenes)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     threshold = parser.add_mutually_exclusive_group()
-    threshold.add_argument("--score-thr", type=share, metavar="SCORE", help="lowest score (default: the checkpoint's)")
+    threshold.add_argument(
+        "--score-thr", type=share, metavar="SCORE", help="lowest score (default: as stored in the checkpoint)"
+    )
     false_alarms = "use the threshold that gave at most this number of false alarms per 100 km2 on the val scenes"
     threshold.add_argument("--false-alarms", type=int, choices=(100, 10, 1), help=false_alarms)
     add_device(parser)
-    batch_size = "tiles in a batch (default: the config's on CUDA, one per two cores on a CPU)"
+    batch_size = "number of tiles in a batch (default: as in the config on CUDA, one for every two cores on a CPU)"
     parser.add_argument("--batch-size", type=count, metavar="N", help=batch_size)
-    parser.add_argument("--tile", type=count, metavar="PX", help="side of a tile (default: the config's)")
+    parser.add_argument("--tile", type=count, metavar="PX", help="side of a tile in pixels (default: as in the config)")
     overlap = "overlap of neighbouring tiles in pixels, after resampling (default: %(default)s)"
     parser.add_argument("--overlap", type=int, default=128, metavar="PX", help=overlap)
-    backend = "runtime of the checkpoint (default: by its suffix)"
+    backend = "inference runtime (default: onnx for .onnx files, torch for other checkpoints)"
     parser.add_argument("--backend", choices=("torch", "onnx"), default="torch", help=backend)
-    parser.add_argument("--html", action="store_true", help="write interactive HTML pages and an index.html")
+    parser.add_argument("--html", action="store_true", help="also write interactive HTML pages and an index.html")
     add_tta(parser)
     ground = parser.add_argument_group("ground resolution")
     source_gsd = "resolution of scenes that are not georeferenced, in metres per pixel"
     ground.add_argument("--source-gsd", type=ground_resolution, metavar="METRES", help=source_gsd)
     gsd = "resample scenes to this resolution, in metres per pixel (default: as in training)"
     ground.add_argument("--gsd", type=ground_resolution, metavar="METRES", help=gsd)
-    scale = "magnify all scenes S times instead, regardless of their resolution"
+    scale = "magnify all scenes by the factor S, regardless of their resolution"
     ground.add_argument("--scale", type=number(0.1, 10), metavar="S", help=scale)
     add_reading(parser, default="as in training")
     return parser
 
 
 def detect(args: argparse.Namespace) -> int:
-    """Detect in all scenes; return exit status 1 if a scene was left out."""
+    """Detect tanks in all scenes; return exit status 1 if a scene was left out, otherwise 0."""
     config.check_files(args.config, args.checkpoint)
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: is a file; use a folder")

@@ -1,4 +1,4 @@
-"""Score detections of any tool in whole scenes against ground truth; no model is needed."""
+"""Score the detections of any tool in whole scenes against the ground truth. No model is needed."""
 
 import argparse
 from functools import partial
@@ -19,28 +19,28 @@ def build_parser() -> argparse.ArgumentParser:
         "detections",
         type=Path,
         metavar="DETECTIONS",
-        help="COCO .json, .csv (scene, xmin, ymin, xmax, ymax, score), .geojson named after its scene, or a folder of "
-        "GeoJSON files",
+        help="COCO .json file, .csv file (scene, xmin, ymin, xmax, ymax, score), .geojson file named after its scene, "
+        "or folder of .geojson files",
     )
-    truth = "labelled folder, or COCO JSON, e.g. scenes/val.json of prepared data"
+    truth = "folder of labelled images, or COCO .json file, e.g. scenes/val.json in a prepared folder"
     parser.add_argument("truth", type=Path, metavar="GROUND_TRUTH", help=truth)
     out = "output folder; tools/report.py --compare reads it"
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
     parser.add_argument(
         "--format", choices=tuple(FORMATS), help="format of the GROUND_TRUTH folder (default: detected)"
     )
-    parser.add_argument("--class-map", metavar="NAME=CLASS,...", help="as in tools/prepare_dataset.py")
-    parser.add_argument("--allow", action="store_true", help="score despite errors in the GROUND_TRUTH folder")
-    threshold = "score threshold of F1 and counts (default: the one with the highest F1 on these scenes)"
+    parser.add_argument("--class-map", metavar="NAME=CLASS,...", help="see tools/prepare_dataset.py --help")
+    parser.add_argument("--allow", action="store_true", help="continue if the GROUND_TRUTH folder has errors")
+    threshold = "score threshold for F1 and counts (default: the threshold with the highest F1 on these scenes)"
     parser.add_argument("--score-thr", type=share, metavar="SCORE", help=threshold)
-    images = "folder with the images of the scenes, for the report (default: GROUND_TRUTH, if it is a folder)"
+    images = "folder of the images of the scenes, for the report (default: GROUND_TRUTH, if that is a folder)"
     parser.add_argument("--images", metavar="DIR", help=images)
     add_reading(parser)
     return parser
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    """Score the detections; print and write the figures."""
+    """Score the detections; print and write the scores."""
     _check_paths(args)
     quieten_libraries()
 
@@ -82,7 +82,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def _check_paths(args: argparse.Namespace) -> None:
-    """Refuse missing inputs, and an output folder that contains them or files of another tool."""
+    """Raise UserError if an input is missing, or if the output folder contains an input or files of another tool."""
     from oil_storage.files import check_apart
 
     for path in (args.detections, args.truth):
@@ -93,9 +93,9 @@ def _check_paths(args: argparse.Namespace) -> None:
         elif path.resolve().parent == args.out.resolve():
             raise UserError(f"--out {args.out}: contains {path}; use another folder")
     if args.truth.is_file() and (args.format or args.class_map or args.allow):
-        raise UserError(f"{args.truth}: --format, --class-map and --allow need a folder")
+        raise UserError(f"{args.truth}: --format, --class-map and --allow need a folder, not a file")
     if args.truth.is_file() and (args.bands or args.stretch) and not args.images:
-        raise UserError(f"{args.truth}: --bands and --stretch need a folder or --images")
+        raise UserError(f"{args.truth}: --bands and --stretch need images; add --images DIR")
     if (args.truth / "manifest.json").is_file():
         split = args.truth / "scenes" / "val.json"
         raise UserError(f"{args.truth}: is a prepared folder; use one of its splits, e.g. {split}")

@@ -16,14 +16,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools/export.py", description=__doc__)
     add_config(parser)
     parser.add_argument("checkpoint", type=Path, help="checkpoint of tools/train.py, or safetensors weights")
-    to = "onnx: detector without NMS; safetensors: weights in half precision (default: %(default)s)"
+    to = "onnx for the detector without NMS, safetensors for the weights in half precision (default: %(default)s)"
     parser.add_argument("--to", choices=("onnx", "safetensors"), default="onnx", help=to)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: the checkpoint's path with the new suffix")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: path of the checkpoint with the new suffix")
     return parser
 
 
 def export_checkpoint(args: argparse.Namespace) -> None:
-    """Export a checkpoint and print what was written."""
+    """Export a checkpoint; print the path and a description of the file."""
     config.check_files(args.config, args.checkpoint)
     out: Path = args.out or args.checkpoint.with_suffix(f".{args.to}")
     if out.suffix != f".{args.to}":

@@ -1,4 +1,4 @@
-"""Run a tool in several processes with torchrun, without its tracebacks and with the tool's exit status."""
+"""Run a tool in several processes with torchrun; hide torchrun's tracebacks and return the tool's exit status."""
 
 import argparse
 import logging
@@ -11,7 +11,7 @@ from oil_storage.cli.command import run
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of the arguments that tools/dist_train.sh and tools/dist_test.sh pass."""
+    """Build the parser for the arguments that tools/dist_train.sh and tools/dist_test.sh pass."""
     parser = argparse.ArgumentParser(prog="python -m oil_storage.cli.launch", description=__doc__)
     parser.add_argument(
         "processes", metavar="GPUS", type=count, help="number of processes on this machine, one per GPU"
@@ -22,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def torchrun_arguments(processes: int) -> list[str]:
-    """Make torchrun's flags from the variables NNODES, NODE_RANK, MASTER_ADDR and PORT; one machine needs none."""
+    """Return flags for torchrun from the optional variables NNODES, NODE_RANK, MASTER_ADDR and PORT."""
     given = {"NNODES": "1", "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "PORT": "29500"} | os.environ
     if given["NNODES"] == "1" and "PORT" not in os.environ:
         return ["--standalone", f"--nproc_per_node={processes}"]
@@ -31,9 +31,9 @@ def torchrun_arguments(processes: int) -> list[str]:
 
 
 def launch(args: argparse.Namespace) -> int:
-    """Run the processes and return their exit status; torchrun forwards signals to them."""
+    """Run the processes and return their exit status. torchrun forwards signals to the processes."""
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
-    logging.disable(logging.ERROR)  # torchrun logs failed processes, which report their error themselves
+    logging.disable(logging.ERROR)  # hide torchrun's messages; a failed process reports its own error
 
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException

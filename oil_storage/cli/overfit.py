@@ -1,4 +1,4 @@
-"""Check whether configs can learn: train a small version of each on eight synthetic tiles until it detects them."""
+"""Check whether configs can learn: train a small version of each until it detects the tanks in 8 synthetic tiles."""
 
 import argparse
 import logging
@@ -16,7 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/overfit.py", description=__doc__)
     parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="e.g. configs/oil/ssd_lite0.py")
-    minutes = "time limit of each config, checked when it is scored (default: %(default)s)"
+    minutes = "time limit for each config, checked at each validation (default: %(default)s)"
     parser.add_argument("--minutes", type=float, default=20.0, help=minutes)
     parser.add_argument(
         "--work-dir", type=Path, default=Path("work_dirs/overfit"), help="output folder (default: %(default)s)"
@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def overfit(args: argparse.Namespace) -> int:
-    """Train the configs that are not trained yet; return exit status 1 if one has not learnt."""
+    """Train the configs that have no result yet; return exit status 1 if one of them has not learnt."""
     if not args.minutes > 0:
         raise UserError(f"--minutes {args.minutes:g}: must be more than 0")
     for path in args.configs:
@@ -47,7 +47,7 @@ def overfit(args: argparse.Namespace) -> int:
             logger.warning("%s: stopped; run the same command again to continue", path.stem)
             return stop.status
         enough = reached.ap50 >= reached.wanted
-        verdict = "learns" if enough else f"has not learnt; needs {reached.wanted}"
+        verdict = "learns" if enough else f"has not learnt; needs at least {reached.wanted}"
         print(f"{path.stem}: AP50 {reached.ap50:.3f} in {reached.iterations} iterations: {verdict}", flush=True)
         status = status if enough else 1
         if args.record:

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
-    description = f"{__doc__} To add tiles of another size with the same split, run it again with the same OUT."
+    description = f"{__doc__} To add tiles of another size with the same split, run the tool again with the same OUT."
     parser = argparse.ArgumentParser(prog="tools/prepare_dataset.py", description=description)
     add_source(parser)
     parser.add_argument("out", type=folder, metavar="OUT", help="prepared folder, e.g. data/oil_storage")
@@ -22,15 +22,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=number(0, kind=int), default=0, help="seed of the split (default: %(default)s)")
     add_judging(parser)
     splits = parser.add_argument_group("splits")
-    splits.add_argument("--folds", type=fold_count, metavar="K", help="split into K folds instead of 70:15:15 %%")
-    fold = "fold to test on, from 0; the next one is val (default: 0)"
+    folds = "split into K folds (default: 70 %% train, 15 %% val, 15 %% test)"
+    splits.add_argument("--folds", type=fold_count, metavar="K", help=folds)
+    fold = "number of the test fold, starting at 0; the next fold is the val split (default: 0)"
     splits.add_argument("--fold", type=number(0, kind=int), default=0, metavar="N", help=fold)
-    split_file = 'json file: {"train": [scene ids], "val": [...], "test": [...]}'
+    split_file = 'JSON file with the scenes of each split: {"train": [scene ids], "val": [...], "test": [...]}'
     splits.add_argument("--split-file", type=Path, metavar="FILE", help=split_file)
     odd = parser.add_argument_group("odd boxes")
-    min_side = "leave out boxes with a shorter side, after resampling"
+    min_side = "leave out boxes with a side of less than PX pixels after resampling"
     odd.add_argument("--min-side", type=number(0), default=0.0, metavar="PX", help=min_side)
-    max_aspect = "leave out boxes whose longer side is more than R times the shorter one"
+    max_aspect = "leave out boxes whose longer side is more than R times as long as the shorter side"
     odd.add_argument("--max-aspect", type=number(0), default=0.0, metavar="R", help=max_aspect)
     ground = parser.add_argument_group("ground resolution")
     gsd = "resample scenes and boxes to this resolution, in metres per pixel"
@@ -58,7 +59,7 @@ def prepare_dataset(args: argparse.Namespace) -> None:
     for finding in gravest_last(prepared.findings):
         logger.info(str(finding))
     for pair in prepared.manifest.same_ground:
-        logger.info("same ground: %s share %.0f%%; they are in one split", " and ".join(pair.scenes), 100 * pair.shared)
+        logger.info("same ground: %s share %.0f%%; both are in one split", " and ".join(pair.scenes), 100 * pair.shared)
     if before := prepared.manifest.resampled_from:
         sides = [side for resolution in before.values() for side in resolution]
         logger.info(

@@ -1,4 +1,4 @@
-"""Record tested runs in results/ and update the tables of the pages, or compare runs."""
+"""Record tested runs in results/ and update the tables in the documentation, or compare runs."""
 
 import argparse
 from functools import partial
@@ -13,12 +13,12 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/report.py", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="work dir of a tested run")
-    parser.add_argument("--split", choices=("val", "test"), default="val", help="default: %(default)s")
+    parser.add_argument("--split", choices=("val", "test"), default="val", help="scored split (default: %(default)s)")
     for name, default, content in (
         ("results", "results", "folder of the recorded results"),
-        ("readme", "README.md", "page with the short table"),
-        ("page", "docs/results.md", "page with the full table"),
-        ("configs", "configs", "folder whose README.md has the table of configs"),
+        ("readme", "README.md", "page with the short table of results"),
+        ("page", "docs/results.md", "page with the full table of results"),
+        ("configs", "configs", "folder whose README.md contains the table of configs"),
     ):
         parser.add_argument(f"--{name}", type=Path, default=Path(default), help=f"{content} (default: {default})")
     parser.add_argument("--compare", type=Path, metavar="DIR", help="write a comparison to DIR, and record nothing")
@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def report(args: argparse.Namespace) -> None:
-    """Record the runs and rewrite the tables, after all inputs are checked."""
+    """Record the runs and update the tables. Check all inputs first, so that an error changes no file."""
     if args.compare is not None:
         return _compare(args)
     from oil_storage.figures import ConfigResults

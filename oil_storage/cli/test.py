@@ -11,7 +11,7 @@ from oil_storage.errors import UserError
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser: the arguments of MMDetection's test.py, and ``--split``."""
+    """Build the parser with the arguments of MMDetection's test.py and a few more."""
     parser = argparse.ArgumentParser(prog="tools/test.py", description=__doc__)
     add_run(parser)
     parser.add_argument("checkpoint", type=Path, help="checkpoint of tools/train.py, or safetensors weights")
@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def test(args: argparse.Namespace) -> None:
-    """Score the checkpoint; print and write the figures."""
+    """Score the checkpoint; print and write the scores."""
     if args.out is not None and (args.out.suffix not in (".pkl", ".pickle") or args.out.is_dir()):
         raise UserError(f"--out {args.out}: must be a file that ends in .pkl")
     config.check_files(args.config, args.checkpoint)
@@ -56,7 +56,7 @@ def test(args: argparse.Namespace) -> None:
     print(f"{args.split} split: {len(tested.tiles.images)} tiles, {len(tested.tiles.annotations)} boxes")
     print(tile_table(record.metrics))
     if published := record.published_protocol:
-        print(f"protocol of the published YOLOX-s: AP {shown(published['mAP'])}, AP50 {shown(published['mAP_50'])}")
+        print(f"by the rules of the published YOLOX-s: AP {shown(published['mAP'])}, AP50 {shown(published['mAP_50'])}")
     print(f"\n{len(tested.scenes)} whole scenes\n{scene_table(record.scenes)}")
     print(f"figures: {folder / METRICS}\npage: {folder / PAGE}")
     if args.show_dir is not None:

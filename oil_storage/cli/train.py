@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 LARGEST_SEED = 2**31 - 1
-"""Largest seed of mmengine, which adds worker numbers to it for generators with 32-bit seeds."""
+"""Largest seed. mmengine adds the number of a data worker to it, and the sum must fit in 32 bits."""
 logger = logging.getLogger(__name__)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser: the arguments of MMDetection's train.py and a few more."""
+    """Build the parser with the arguments of MMDetection's train.py and a few more."""
     parser = argparse.ArgumentParser(prog="tools/train.py", description=__doc__)
     add_run(parser)
-    resume = "resume CKPT, or the newest checkpoint in the work dir; if there is none, start from the beginning"
+    resume = "resume from CKPT (without a value: from the newest checkpoint in the work dir, if there is one)"
     parser.add_argument("--resume", nargs="?", const="auto", metavar="CKPT", help=resume)
     seed = number(0, LARGEST_SEED, int)
     parser.add_argument("--seed", type=seed, help="random seed (default: the config's)")
     parser.add_argument("--deterministic", action="store_true", help="use deterministic algorithms on CUDA; slower")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--load-from", metavar="CKPT", help="initial weights: file, URL or mmdet://NAME")
-    start.add_argument("--from-scratch", action="store_true", help="random initial weights, no frozen layers")
+    start.add_argument("--from-scratch", action="store_true", help="start with random weights and freeze no layers")
     return parser
 
 
 def configure(args: argparse.Namespace, work_dir: Path | None = None) -> "Config":
-    """Load the config with all overrides, and prepare the process for it.
+    """Load the config, apply the overrides in the arguments, and select the device.
 
     Args:
         args: arguments of :func:`build_parser`.
@@ -61,7 +61,7 @@ def configure(args: argparse.Namespace, work_dir: Path | None = None) -> "Config
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train, and return the exit status."""
+    """Train a detector; return exit status 0, or the status of an interruption."""
     cfg = configure(args)
 
     from oil_storage.engine.interruption import TrainingInterrupted

@@ -12,7 +12,7 @@ __all__ = ["SceneDetections", "SceneDetector", "detect_scenes"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``SceneDetector`` at its first use, because it imports torch."""
+    """Import ``SceneDetector`` only when it is used, because its module imports torch."""
     if name != "SceneDetector":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from oil_storage.inference.scene_detector import SceneDetector

@@ -28,14 +28,14 @@ from oil_storage.models.box_voting import voted
 
 OPSET = 17
 METADATA = "oil_storage"
-"""Key of the file's metadata; the value is :class:`Metadata` as JSON."""
+"""Key in the metadata of an ONNX file; its value is :class:`Metadata` as JSON."""
 WITH_NMS_INSIDE = ("DDQDETR",)
-"""Detectors that select their queries by NMS."""
+"""DETR-type detectors that run NMS inside the network, to select queries."""
 
 
 @dataclass(frozen=True)
 class Suppression:
-    """Arguments of :func:`mmcv.ops.batched_nms`, which evaluates ``type`` as Python code; hence the literal type."""
+    """Arguments of :func:`mmcv.ops.batched_nms`, which executes ``type`` as code, so only one value is allowed."""
 
     iou_threshold: Share
     type: Literal["nms"] = "nms"
@@ -47,10 +47,10 @@ class Rules:
 
     Attributes:
         score_thr: lowest score of a detection.
-        nms_pre: largest number of candidates of each level before NMS; -1 keeps all.
+        nms_pre: maximum number of candidates on each level of the feature pyramid before NMS; -1 keeps all.
         min_bbox_size: boxes with a side of at most this many pixels are dropped; -1 keeps all.
-        max_per_img: largest number of detections in a tile; None keeps all.
-        vote_iou: see :func:`oil_storage.models.box_voting.voted`.
+        max_per_img: maximum number of detections in a tile; None keeps all.
+        vote_iou: ``least_iou`` of :func:`oil_storage.models.box_voting.voted`; None for no box voting.
         nms: parameters of NMS; None for detectors without NMS.
     """
 
@@ -68,7 +68,7 @@ class Metadata:
 
     Attributes:
         size: height and width of tiles in pixels.
-        padding: RGB colour that pads smaller tiles.
+        padding: RGB colour with which smaller tiles are padded.
         clips: whether boxes are clipped to the tile.
         levels: number of candidates on each level of the feature pyramid; empty for detectors with queries.
         test_cfg: post-processing parameters.
@@ -77,8 +77,8 @@ class Metadata:
         score_threshold: threshold chosen on the val split; None if none was chosen.
         false_alarms: thresholds by false alarms per 100 square kilometres; see
             :class:`oil_storage.checkpoints.checkpoint.ChosenThreshold`.
-        reading: bands and stretch of the training.
-        gsd: ground resolution of the training, metres per pixel; None if it is not known.
+        reading: bands and stretch of the training scenes.
+        gsd: ground resolution of the training scenes, metres per pixel; None if it is not known.
         f1_by_gsd: see :class:`oil_storage.checkpoints.checkpoint.Meta`.
     """
 
@@ -97,7 +97,7 @@ class Metadata:
 
 
 class RawDetector(nn.Module):
-    """Exportable detector: a single function from pixels to boxes and scores before NMS.
+    """Detector in a form that can be exported: it converts pixels to boxes and scores, without NMS.
 
     Args:
         model: mmdet model in evaluation mode: a dense one-stage detector, or a detector of the DETR family.
@@ -105,7 +105,8 @@ class RawDetector(nn.Module):
 
     Attributes:
         clips: whether boxes are clipped to the tile; mmdet clips all boxes except YOLOX's.
-        levels: number of boxes of each pyramid level, set by a call; empty for detectors with queries.
+        levels: number of boxes from each level of the feature pyramid; empty until the first call, and for detectors
+            with queries.
 
     Raises:
         UserError: the detector runs NMS inside the network.
@@ -128,7 +129,7 @@ class RawDetector(nn.Module):
             self.mean, self.std = preprocessor.mean, preprocessor.std
 
     def padding(self) -> tuple[float, float, float]:
-        """Return the RGB colour with which mmdet pads tiles that are too small."""
+        """Return the RGB colour with which mmdet pads small tiles."""
         colour = (self.mean + self.model.data_preprocessor.pad_value * self.std).flatten()
         red, green, blue = (colour.flip(0) if self.wants_bgr else colour).tolist()
         return red, green, blue
@@ -179,19 +180,20 @@ def _scores(logits: Tensor, use_sigmoid: bool) -> Tensor:
 
 
 def _flat(levels: Sequence[Tensor], channels: int) -> Tensor:
-    """Concatenate levels ``(N, A * channels, H, W)`` to ``(N, positions * A, channels)``, ordered like the priors."""
+    """Concatenate levels ``(N, A * channels, H, W)`` to ``(N, M, channels)``, in the order of mmdet's priors."""
     return torch.cat([level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, channels) for level in levels], dim=1)
 
 
 def export(model: Any, size: tuple[int, int], about: Mapping[str, Any]) -> bytes:
     """Export a detector to ONNX.
 
-    The input is ``tiles``, of any number; the outputs are ``boxes`` and ``scores``; see :meth:`RawDetector.forward`.
+    The exported input ``tiles`` and the outputs ``boxes`` and ``scores`` are those of :meth:`RawDetector.forward`. The
+    number of tiles can vary.
 
     Args:
         model: mmdet model with its weights, in evaluation mode.
         size: height and width of tiles in pixels.
-        about: attributes of :class:`Metadata` that have a default.
+        about: values for the attributes of :class:`Metadata` that have a default.
 
     Returns:
         bytes: content of the ONNX file.
@@ -205,7 +207,7 @@ def export(model: Any, size: tuple[int, int], about: Mapping[str, Any]) -> bytes
     with (
         tempfile.TemporaryDirectory() as folder,
         torch.no_grad(),
-        warnings.catch_warnings(action="ignore"),  # that sizes become constants, as intended
+        warnings.catch_warnings(action="ignore"),  # torch warns that sizes become constants
     ):
         path = Path(folder, "model.onnx")
         torch.onnx.export(
@@ -230,12 +232,12 @@ class OnnxModel:
     """Exported detector in ONNX Runtime, with the ``test_step`` method of mmengine models.
 
     Args:
-        path: ONNX file of ``tools/export.py``.
+        path: ONNX file that ``tools/export.py`` wrote.
         device: ``cpu``, or ``cuda`` if ONNX Runtime is built with CUDA.
 
     Attributes:
         about: metadata of the file.
-        rules: :class:`Rules` as mmdet's ``test_cfg``.
+        rules: ``about.test_cfg`` as an mmengine config.
 
     Raises:
         UserError: ``tools/export.py`` did not write the file, or ONNX Runtime lacks CUDA.
@@ -250,7 +252,7 @@ class OnnxModel:
             raise UserError("--device cuda: this ONNX Runtime is built without CUDA; give --device cpu")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3  # errors only; it warns of unused initializers
+        options.log_severity_level = 3  # errors only; hides warnings about unused initializers
         try:
             self.session = onnxruntime.InferenceSession(path, options, providers=[provider])
             metadata = self.session.get_modelmeta().custom_metadata_map[METADATA]
@@ -261,10 +263,11 @@ class OnnxModel:
             raise UserError(f"{path}: not a detector that tools/export.py wrote ({reason}); export it again") from error
 
     def test_step(self, data: Mapping[str, Sequence[Any]]) -> list[DetDataSample]:
-        """Detect in tiles, as :meth:`mmengine.model.BaseModel.test_step` does.
+        """Detect tanks in tiles, as :meth:`mmengine.model.BaseModel.test_step` does.
 
         Args:
-            data: ``inputs``, each uint8 BGR ``(3, H, W)`` of at most the exported size, and ``data_samples``.
+            data: batch with the keys ``inputs`` (tiles, uint8 BGR ``(3, H, W)``, at most as large as the exported tile
+                size) and ``data_samples``.
         """
         height, width = self.about.size
         tiles = np.empty((len(data["inputs"]), 3, height, width), np.float32)
@@ -282,7 +285,7 @@ class OnnxModel:
         return samples
 
     def _select(self, boxes: Tensor, scores: Tensor, sample: DetDataSample) -> InstanceData:
-        """Apply mmdet's post-processing to the candidates of a tile."""
+        """Apply mmdet's post-processing to the boxes ``(M, 4)`` and scores ``(M,)`` of a tile."""
         rules = self.rules
         levels = torch.split(scores, self.about.levels or [len(scores)])
         starts = np.cumsum([0, *map(len, levels[:-1])]).tolist()

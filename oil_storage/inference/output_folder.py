@@ -1,6 +1,6 @@
-"""Detect tanks in many scenes and write the results to a folder; finished scenes are skipped on re-runs.
+"""Detect tanks in many scenes and write the results to a folder.
 
-Torch is imported only if a scene is not finished.
+If the command is repeated, finished scenes are skipped. torch is imported only if a scene is not finished.
 """
 
 import contextlib
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 RECORD, PAGE = ".summary.json", ".html"
-"""Endings of a scene's record and page; the record is written last."""
+"""Endings of the names of a scene's record and HTML page. The record is written last and marks a finished scene."""
 PICTURES, SUMMARY, INDEX = "pictures", "summary.json", "index.html"
-"""Names in the output folder; pictures have their own folder, so that they are not mistaken for scenes."""
+"""Names in the output folder. Pictures have a separate folder, so that they are not mistaken for input scenes."""
 OVERLAP = 128
-"""Overlap of neighbouring tiles in pixels; larger than nearly all tanks, so that some tile contains each of them."""
+"""Overlap of neighbouring tiles in pixels. Nearly all tanks are smaller, so at least one tile shows the whole tank."""
 LONGEST_RUN = timedelta(days=365)
-"""Timeout of a process that waits for the others."""
+"""Maximum time for which a process waits for the other processes."""
 
 
 def detect_scenes(
     config: Path, checkpoint: Path, scenes: Sequence[Path], out: Path, *, html: bool = False, **options: Any
 ) -> RunSummary:
-    """Detect the tanks of many scenes and write the results of each scene when it is finished.
+    """Detect the tanks of many scenes, and write the results of each scene as soon as it is finished.
 
-    Processes that torchrun starts share the scenes; the first one writes the summary.
+    If torchrun starts several processes, the scenes are distributed over them. The first process writes the summary.
 
     Args:
         config: config file of the detector.
@@ -130,7 +130,7 @@ class OutputFolder:
     request: MadeBy
 
     def finished(self, scene: Path) -> FinishedScene | None:
-        """Return the record of a scene if it was finished with the same request and has not changed since."""
+        """Return the record of a scene; None if the scene is not finished, or if it or the request has changed."""
         record = self._record(scene.stem)
         if record is None or record.made_by.request() != self.request or not scene.is_file():
             return None
@@ -144,12 +144,12 @@ class OutputFolder:
         siblings: Sequence[Path] = (),
         quiet: bool = False,
     ) -> dict[str, str]:
-        """Detect in scenes; write the files of a scene in a thread during the detection in the next one.
+        """Detect tanks in scenes, and write the files of each scene in a thread while the next scene is searched.
 
-        ``siblings`` are described in :meth:`SceneDetector.detect_all`.
+        For ``siblings``, see :meth:`SceneDetector.detect_all`.
 
         Returns:
-            dict: reasons why scenes were left out, by their paths.
+            dict: maps the path of each scene that was left out to the reason.
 
         Raises:
             UserError: the folder cannot be written to.
@@ -165,10 +165,10 @@ class OutputFolder:
     def _write(
         self, scene: Path, result: SceneDetections | UserError, detector: "SceneDetector", made_by: MadeBy
     ) -> str | None:
-        """Write all files of a scene, its record last.
+        """Write all files of a scene, and the record last. If the scene cannot be written, remove its files.
 
         Returns:
-            str | None: the reason if the scene is left out, which leaves no files of it; else None.
+            str | None: the reason if the scene is left out; None if all files were written.
 
         Raises:
             UserError: the folder cannot be written to.
@@ -205,7 +205,7 @@ class OutputFolder:
         return None
 
     def _record(self, name: str) -> FinishedScene | None:
-        """Return the record of a scene; None if it is missing or not valid."""
+        """Return the record of a scene; None if the record is missing or not valid."""
         try:
             return FinishedScene.model_validate_json((self.path / f"{name}{RECORD}").read_bytes())
         except (OSError, ValueError):
@@ -219,7 +219,10 @@ class OutputFolder:
     def write_summary(
         self, scenes: Sequence[Path], left_out: dict[str, str], made_by: MadeBy | None = None
     ) -> RunSummary:
-        """Return the summary of a run, and write it in the first process; ``made_by`` defaults to the first scene's."""
+        """Return the summary of a run. The first process also writes it to the folder.
+
+        If ``made_by`` is None, the summary states the detector and options of the first scene.
+        """
         records = [record for scene in scenes if (record := self.finished(scene)) is not None]
         summary = RunSummary(made_by=made_by or records[0].made_by, scenes=list(records), left_out=left_out)
         if os.environ.get("RANK", "0") == "0":
@@ -232,6 +235,6 @@ class OutputFolder:
 
 
 def _version(scene: Path) -> dict[str, tuple[int, int]]:
-    """Return size and modification time of an image and of its world files, by file name."""
+    """Return the size and modification time of an image and of each of its world files, by file name."""
     files = {file.name: file.stat() for file in (scene, *sidecars(scene))}
     return {name: (status.st_size, status.st_mtime_ns) for name, status in files.items()}

@@ -1,4 +1,4 @@
-"""Detections of a scene, with the position, diameter and site of each tank; summaries of scenes and runs."""
+"""Detections of a scene with the position, diameter and site of each tank, and summaries of scenes and runs."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,13 +20,13 @@ NOTE = "coordinates are pixels of the image (x right, y down), because the image
 BIN = 10.0
 """Bin width of the histogram of diameters, in metres or pixels."""
 APART = 150.0
-"""Largest gap between the roofs of neighbours in one site, in metres; dikes and roads are narrower."""
+"""Largest distance in metres between the roofs of neighbouring tanks of one site. Dikes and roads are narrower."""
 ASSUMED_GSD = 1.2
-"""Metres per pixel (SPOT's) that is assumed if the resolution is not known; used for sites, not for diameters."""
+"""Metres per pixel that are assumed to find sites if the resolution is not known. SPOT images have about this value."""
 
 
 class Tank(NamedTuple):
-    """Detected tank; ``box`` is in pixels, ``centre`` in :meth:`SceneDetections.coordinates`."""
+    """Detected tank. ``box`` is in pixels, and ``centre`` is converted by :meth:`SceneDetections.coordinates`."""
 
     box: list[float]
     score: float
@@ -39,7 +39,8 @@ class Tank(NamedTuple):
 class SceneDetections:
     """Detected tanks of a scene, highest scores first.
 
-    To use them in supervision: ``supervision.Detections(xyxy=detections.boxes, confidence=detections.scores)``.
+    Convert them for the package supervision with
+    ``supervision.Detections(xyxy=detections.boxes, confidence=detections.scores)``.
 
     Attributes:
         file_name: file name of the scene without folders; ``array`` if the scene is an array.
@@ -48,7 +49,7 @@ class SceneDetections:
         boxes: float32 ``(N, 4)`` xyxy in pixels of the scene.
         scores: float32 ``(N,)``.
         georeference: georeference of the scene; None if it has none.
-        notes: changes made to the stored pixels when they were read, by the name of the audit's check.
+        notes: descriptions of the conversions of the stored pixels, see :class:`oil_storage.imagery.FileImage`.
         magnification: ground resolution of the scene, and how it was resampled for the detector.
     """
 
@@ -73,13 +74,13 @@ class SceneDetections:
 
     @cached_property
     def resolution(self) -> Resolution | None:
-        """Metres per pixel along a row and along a column; None if they are not known."""
+        """Ground resolution in metres per pixel, along x and along y; None if it is not known or only estimated."""
         stated = self.magnification.resolution if self.magnification.origin == "stated" else None
         return resolution_of(self.georeference, self.width, self.height) or stated
 
     @property
     def gsd(self) -> float | None:
-        """Mean of :attr:`resolution`."""
+        """Mean of :attr:`resolution`; None if it is not known."""
         return None if self.resolution is None else float(np.mean(self.resolution))
 
     @property
@@ -95,7 +96,7 @@ class SceneDetections:
 
     @property
     def diameters(self) -> NDArray[np.float64]:
-        """Diameters ``(N,)`` in :attr:`unit`: the mean of each box's sides."""
+        """Diameters ``(N,)`` in :attr:`unit`. The diameter is the mean of the width and height of a box."""
         boxes = self.boxes.astype(np.float64)
         return np.asarray(((boxes[:, 2:] - boxes[:, :2]) * (self.resolution or 1.0)).mean(axis=1))
 
@@ -103,8 +104,9 @@ class SceneDetections:
     def sites(self) -> NDArray[np.int64]:
         """Site number of each tank, ``(N,)``; site 1 has the most tanks.
 
-        A site is a connected component of tanks whose roofs are at most :data:`APART` apart. This equals DBSCAN
-        (Ester et al., KDD 1996) with a minimum of one point, so a single tank is also a site.
+        Two tanks whose roofs are at most :data:`APART` metres apart are in the same site. Sites are the connected
+        components of this graph, as in DBSCAN (Ester et al., KDD 1996) with a minimum of one point. A single tank is
+        also a site.
         """
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
@@ -124,7 +126,7 @@ class SceneDetections:
         return sites
 
     def coordinates(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Convert pixels ``(N, 2)`` to longitude and latitude; unchanged if :attr:`crs` is None."""
+        """Convert pixel positions ``(N, 2)`` to longitude and latitude. If :attr:`crs` is None, only round them."""
         if self.georeference is None or self.georeference.crs is None:
             return points.round(2)
         world = self.georeference.to_world(points)
@@ -137,11 +139,11 @@ class SceneDetections:
 
 
 class MadeBy(BaseModel, frozen=True):
-    """Detector and options that results were made with.
+    """Detector and options that produced the results.
 
     Attributes:
-        asked: ``score_thr``, ``bands`` and ``stretch`` as requested; None stands for the checkpoint's value. The
-            fields ``score_threshold``, ``bands`` and ``stretch`` are the values used, None until it is read.
+        score_threshold, bands, stretch: values that were used; None until the checkpoint is read.
+        asked: requested ``score_thr``, ``bands`` and ``stretch``; None for a value that the checkpoint provides.
     """
 
     config: str
@@ -161,12 +163,12 @@ class MadeBy(BaseModel, frozen=True):
     asked: tuple[float | None, tuple[int, ...] | None, tuple[float, ...] | None]
 
     def request(self) -> "MadeBy":
-        """Return the part that is known before the checkpoint is read; equal requests give equal results."""
+        """Return a copy without the values that the checkpoint provides. Equal requests give equal results."""
         return self.model_copy(update={"score_threshold": None, "bands": None, "stretch": None})
 
 
 class Site(BaseModel, frozen=True):
-    """Group of neighbouring tanks; one of the areas is set, depending on the unit of the scene."""
+    """Group of neighbouring tanks. Only the area in the unit of the scene is set; the other area is None."""
 
     site: int
     tanks: int
@@ -176,15 +178,20 @@ class Site(BaseModel, frozen=True):
 
     @property
     def roof_area(self) -> float:
-        """Sum of the areas of all roofs."""
+        """Total area of the roofs in the unit of the scene; 0 if no area is set."""
         return self.roof_area_m2 or self.roof_area_px2 or 0.0
 
 
 class SceneSummary(BaseModel, frozen=True):
-    """Summary of a scene; ``diameters_m`` or ``diameters_px`` has the number of tanks in each bin of diameters.
+    """Summary of a scene.
 
-    ``gsd_from`` is the source of ``gsd``; ``gsd_evidence`` is the evidence for an estimate, roughly a number of
-    confident detections. ``magnification`` is along x and y. ``warning`` is why the detections may be wrong.
+    Attributes:
+        gsd: ground resolution in metres per pixel; None if it is not known.
+        gsd_from: source of ``gsd``.
+        gsd_evidence: strength of the evidence for an estimated ``gsd``, roughly a number of confident detections.
+        magnification: factors along x and along y by which the scene was magnified.
+        diameters_m, diameters_px: number of tanks in each range of diameters. One of the two attributes is None.
+        warning: reason why the detections may be wrong; None if there is none.
     """
 
     scene: str
@@ -210,7 +217,7 @@ class SceneSummary(BaseModel, frozen=True):
 
     @property
     def resampling(self) -> list[str]:
-        """Note on the ground resolution and the magnification; empty if the scene was not resampled."""
+        """Message about the magnification; empty if the scene was not resampled."""
         if self.magnification == (1, 1):
             return []
         factors = " x ".join(f"{factor:.3g}" for factor in dict.fromkeys(self.magnification))
@@ -219,19 +226,19 @@ class SceneSummary(BaseModel, frozen=True):
 
     @property
     def diameters(self) -> dict[str, int]:
-        """Number of tanks in each bin of diameters."""
+        """Number of tanks in each range of diameters."""
         return self.diameters_m or self.diameters_px or {}
 
 
 class FinishedScene(SceneSummary, frozen=True):
-    """Summary of a scene whose files are complete; ``file`` maps input files to size and modification time."""
+    """Summary of a scene whose output files are complete. ``file`` has the size and time of each input file."""
 
     file: dict[str, tuple[int, int]]
     made_by: MadeBy
 
 
 class RunSummary(BaseModel, frozen=True):
-    """Summary of a run; ``left_out`` maps the paths of failed scenes to the reasons."""
+    """Summary of a run. ``left_out`` maps the path of each scene that was left out to the reason."""
 
     made_by: MadeBy
     scenes: list[SceneSummary]
@@ -249,11 +256,11 @@ class RunSummary(BaseModel, frozen=True):
         return "\n".join(lines)
 
     def notes(self) -> list[str]:
-        """Return one line for each kind of change made to pixels, with the scenes that it concerns."""
+        """Return a message for each kind of conversion or magnification, with a scene name and a number of scenes."""
         return self._by_message(lambda summary: [*summary.notes.values(), *summary.resampling])
 
     def warnings(self) -> list[str]:
-        """Return one line for each warning, with the scenes that it concerns."""
+        """Return each warning once, with a scene name and a number of scenes."""
         return self._by_message(lambda summary: [summary.warning] if summary.warning else [])
 
     def _by_message(self, messages: Callable[[SceneSummary], Sequence[str]]) -> list[str]:

@@ -36,14 +36,14 @@ from oil_storage.merging import Detections, merge_tiles
 from oil_storage.parallel import one_behind
 
 FAINT = 0.5
-"""Fraction of the score threshold below which the fast mode drops a tile's detections before NMS and merging."""
+"""Fraction of the score threshold below which the fast mode drops detections before NMS."""
 
 SAMPLE = 6
-"""Number of scenes of a folder that are searched for evidence of their common ground resolution."""
-UNKNOWN = "unknown ground resolution, so the scene was not resampled; set it with --source-gsd METRES"
+"""Maximum number of scenes of a folder from which their common ground resolution is estimated."""
+UNKNOWN = "unknown ground resolution, so the scene was not resampled; set --source-gsd METRES"
 """Warning for scenes without evidence for a ground resolution."""
 SMALLEST = 0.1
-"""Shortest side of a box in pixels: clipping makes shorter ones, and in large scenes float32 rounds them to no area."""
+"""Minimum side of a box in pixels. In a large scene, float32 coordinates of smaller boxes would give an area of 0."""
 
 
 class SceneDetector:
@@ -57,22 +57,23 @@ class SceneDetector:
         false_alarms: 100, 10 or 1: use the threshold for this number of false alarms per 100 square kilometres of the
             val scenes.
         device: ``cpu`` or ``cuda``; None uses CUDA if it is available.
-        batch_size: number of tiles in a batch; None uses the config's on CUDA, and one tile for every two cores on a
-            CPU, where larger batches need more memory and save no time (docs/detection.md).
-        tile: side of a tile in pixels; None uses the config's.
+        batch_size: number of tiles in a batch; None uses the batch size of the config on CUDA, and one tile for every
+            two cores on a CPU, because larger batches save no time there (docs/detection.md).
+        tile: side of a tile in pixels; None uses the tile size of the config.
         overlap: overlap of neighbouring tiles in pixels, after magnification.
-        gsd: ground resolution to which scenes are resampled, metres per pixel; None uses that of the training.
+        gsd: ground resolution to which scenes are resampled, metres per pixel; None uses that of the training scenes.
         source_gsd: ground resolution of scenes that are not georeferenced, metres per pixel; None if it is not known.
-        scale: magnification of all scenes, whatever their ground resolution; None follows ``gsd``.
-        tta: detect in each tile and in a copy rotated by 180 degrees, or in the views of the config's
-            ``tta_pipeline``, and merge the detections; takes at least twice as long.
+        scale: factor by which all scenes are magnified, regardless of their ground resolution; None resamples to
+            ``gsd``.
+        tta: use test-time augmentation: detect in each tile and in a copy that is rotated by 180 degrees, and merge the
+            detections. A config can define other copies in ``tta_pipeline``. Detection takes at least twice as long.
         backend: ``torch`` or ``onnx``; a file with the suffix ``.onnx`` always runs in ONNX Runtime.
-        fast: fold batch norms into convolutions, and drop low scores before NMS; if False, the detections equal those
-            of ``tools/test.py`` to the last digit.
-        bands: see :class:`oil_storage.imagery.Reading`; None uses the bands of the training, and ``()`` uses
+        fast: fold batch norms into convolutions, and drop low scores before NMS; if False, the detections are exactly
+            the same as those of ``tools/test.py``.
+        bands: see :class:`oil_storage.imagery.Reading`; None uses the bands of the training scenes, and ``()`` uses
             the bands that each file declares.
-        stretch: see :class:`oil_storage.imagery.Reading`; None uses the stretch of the training, and ``()`` uses
-            the default.
+        stretch: see :class:`oil_storage.imagery.Reading`; None uses the stretch of the training scenes, and ``()``
+            stretches only bands with more than 8 bits.
 
     Attributes:
         threshold: lowest score of a detection.
@@ -144,7 +145,7 @@ class SceneDetector:
         if fast and not tta:  # TTA merges detections of all scores
             rules = (self.model.rules if is_onnx else cfg.model.get("test_cfg")) or {}
             for stage in (rules, rules.get("rcnn", {})):
-                if "score_thr" in stage:  # low scores do not change which higher ones NMS keeps
+                if "score_thr" in stage:  # in NMS, low scores do not affect higher scores
                     stage["score_thr"] = max(stage["score_thr"], FAINT * threshold)
         if not is_onnx:
             self.model = build_model(cfg, loaded).to(self.device)
@@ -193,20 +194,23 @@ class SceneDetector:
     def detect_all(
         self, scenes: Iterable[Source], siblings: Sequence[Path] = ()
     ) -> Iterator[tuple[Source, SceneDetections | UserError]]:
-        """Detect the tanks of many scenes; read tiles ahead, and merge in a thread during the next scene.
+        """Detect the tanks of many scenes, in the given order.
+
+        Tiles are read in advance in one thread. Another thread merges them while the next scene is searched.
 
         Args:
             scenes: image files or arrays.
-            siblings: image files; those in the folder of a scene help to estimate an unknown ground resolution.
+            siblings: image files. If the ground resolution of a scene is unknown, files in its folder are used to
+                estimate it.
 
         Yields:
-            tuple: each scene as given, and its detections or the error that stopped its reading; in order.
+            tuple: path or array of a scene, and its detections, or the error if the scene cannot be read.
         """
         self._siblings, self._samples = siblings, {}
         return one_behind(self._merge, self._predicted(scenes))
 
     def _magnify(self, source: Source, image: SceneImage) -> Magnification:
-        """Choose the magnification of a scene; estimate it if the ground resolution is not known."""
+        """Choose the magnification of a scene. If its ground resolution is unknown, estimate the resolution."""
         magnification = magnification_of(image, self.gsd, self._source_gsd, self._scale)
         if self.gsd is None or self._scale is not None:
             return magnification
@@ -229,7 +233,10 @@ class SceneDetector:
         return evidence(image, self._search, self.threshold, self.reader.tile)
 
     def _folder_evidence(self, source: Source) -> dict[Path, NDArray[np.float64]]:
-        """Return the evidence of a sample of the scenes in the same folder whose ground resolution is not known."""
+        """Compute the evidence (:func:`evidence`) of scenes with unknown resolution in the folder of ``source``.
+
+        At most :data:`SAMPLE` scenes are used, and the results for a folder are stored.
+        """
         if not isinstance(source, Path):
             return {}
         if source.parent not in self._samples:
@@ -237,14 +244,14 @@ class SceneDetector:
             sample = members[:: -(-len(members) // SAMPLE)] if len(members) > 1 else []
             values = self._samples[source.parent] = {}
             for path in sample:
-                with suppress(UserError, OSError):  # reported when its turn comes
+                with suppress(UserError, OSError):  # reported when this scene is searched
                     image = open_scene(path, self.reader.reading)
                     if magnification_of(image, None).resolution is None:
                         values[path] = self._evidence(image)
         return self._samples[source.parent]
 
     def _search(self, pixels: NDArray[np.uint8]) -> Detections:
-        """Detect in an array that is a tile; boxes are in its pixels."""
+        """Detect tanks in one tile, RGB ``(H, W, 3)``; return boxes in pixels of the tile."""
         height, width = pixels.shape[:2]
         inputs = self.reader.transform({"img": pixels[..., ::-1]})
         (detections,) = self._predict(Batch([np.array([0.0, 0.0, width, height])], [inputs]))
@@ -253,7 +260,7 @@ class SceneDetector:
     def _predicted(
         self, scenes: Iterable[Source]
     ) -> Iterator[tuple[EndOfScene, list[NDArray[np.float64]], list[Detections]]]:
-        """Yield the end of each scene with the windows of its tiles and their detections."""
+        """Yield the end marker of each scene, the windows of its tiles, and the detections in each tile."""
         windows: list[NDArray[np.float64]] = []
         tiles: list[Detections] = []
         for item in self.reader.read(scenes):
@@ -287,23 +294,24 @@ class SceneDetector:
         )
 
     def _predict(self, batch: Batch) -> list[Detections]:
-        """Detect in a batch; boxes are in pixels of the magnified scene, relative to the corner of their tile."""
-        with self._lock, torch.no_grad():  # tiles are read, and resolutions estimated, in another thread
+        """Detect tanks in the tiles of a batch; return boxes in pixels of the magnified tiles."""
+        with self._lock, torch.no_grad():  # the thread that reads tiles also calls this, to estimate resolutions
             samples = self.model.test_step(pseudo_collate(batch.inputs))
         detections = []
         for window, sample in zip(batch.windows, samples, strict=True):
             boxes, scores = (sample.pred_instances[key].float().cpu().numpy() for key in ("bboxes", "scores"))
             has_area = (boxes[:, 2:] - boxes[:, :2] >= SMALLEST).all(axis=1)
-            stretch = (window[2:] - window[:2]) / sample.ori_shape[::-1]  # 1 but for rounding to whole pixels
+            stretch = (window[2:] - window[:2]) / sample.ori_shape[::-1]  # nearly 1; sizes are rounded to whole pixels
             detections.append(Detections((boxes[has_area] * np.tile(stretch, 2)).astype(np.float32), scores[has_area]))
         return detections
 
 
 def fuse_batch_norms(model: nn.Module) -> int:
-    """Fold batch norms into the convolutions before them, in place; return their number.
+    """Fold batch norms into the convolutions before them, in place; return the number of batch norms.
 
-    A norm is folded into the convolution that its parent module lists immediately before it. If norms share a
-    convolution, as in RTMDet's head, each gets a copy of it; :func:`mmcv.cnn.fuse_conv_bn` makes no copies.
+    A norm is folded into the convolution that its parent module lists immediately before it. If several norms share a
+    convolution, as in RTMDet's head, the convolution is copied for each norm. :func:`mmcv.cnn.fuse_conv_bn` does not
+    copy it.
 
     Args:
         model: model in evaluation mode.

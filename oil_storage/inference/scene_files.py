@@ -20,12 +20,12 @@ from oil_storage.inference.scene_detections import NOTE, FinishedScene, SceneDet
 from oil_storage.reporting.pages import jpeg_uri, render
 
 LONGEST = 4096
-"""Largest length of a picture's longer side, in pixels."""
+"""Maximum length of the longer side of a picture, in pixels."""
 CSV_HEADER = ("scene", "xmin", "ymin", "xmax", "ymax", "score", "diameter", "unit", "site", "longitude", "latitude")
 
 
 def geojson(detections: SceneDetections) -> str:
-    """Return GeoJSON with a polygon per tank, in WGS 84; in pixels, with a note, if the scene is not georeferenced."""
+    """Return GeoJSON with a polygon for each tank, in WGS 84, or in pixels if the scene is not georeferenced."""
     from shapely import get_coordinates, orient_polygons, polygons
 
     points = detections.coordinates(rings(detections.boxes.astype(np.float64)))
@@ -40,13 +40,13 @@ def geojson(detections: SceneDetections) -> str:
     )
     if detections.crs is None:
         return feature_collection(points, properties, crs=None, note=NOTE)
-    # RFC 7946 requires counter-clockwise rings; rings are clockwise if the rows of a scene run north
+    # RFC 7946 requires counter-clockwise rings; rings are clockwise if the first row of a scene is the southernmost
     oriented = get_coordinates(orient_polygons(polygons(points.reshape(-1, 5, 2))))
     return feature_collection(oriented, properties)
 
 
 def geopackage(detections: SceneDetections) -> bytes:
-    """Return a GeoPackage with a polygon per tank, in the scene's coordinate system; in pixels if it has none."""
+    """Return a GeoPackage with a polygon for each tank, in the coordinate system of the scene, or else in pixels."""
     import pyogrio
     from shapely import polygons, to_wkb
 
@@ -72,7 +72,7 @@ def geopackage(detections: SceneDetections) -> bytes:
 
 
 def table(detections: SceneDetections) -> str:
-    """Return CSV with one line per tank; ``tools/evaluate.py`` reads it."""
+    """Return CSV text with a line for each tank, which ``tools/evaluate.py`` can read."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEADER)
@@ -85,7 +85,7 @@ def table(detections: SceneDetections) -> str:
 
 
 def coco_json(detections: SceneDetections) -> str:
-    """Return COCO JSON with a ``score`` in each annotation; ``tools/evaluate.py`` reads it."""
+    """Return COCO JSON with a ``score`` in each annotation, which ``tools/evaluate.py`` can read."""
     image = CocoImage(1, detections.file_name, detections.width, detections.height, detections.name, detections.gsd)
     content = CocoFile.of_boxes([image], [detections.boxes])
     scored = [
@@ -101,7 +101,7 @@ FORMATS: Mapping[str, Callable[[SceneDetections], str | bytes]] = {
     ".csv": table,
     ".coco.json": coco_json,
 }
-"""Function that makes the content of each file, by the file's ending."""
+"""Functions that return the content of an output file, by the ending of its name."""
 
 
 def write_formats(detections: SceneDetections, folder: Path) -> None:
@@ -112,7 +112,7 @@ def write_formats(detections: SceneDetections, folder: Path) -> None:
 
 
 def scene_picture(image: SceneImage, detections: SceneDetections) -> bytes:
-    """Draw detections on a scene; return a JPEG of at most :data:`LONGEST` pixels a side."""
+    """Draw detections on a scene; return a JPEG of at most :data:`LONGEST` pixels per side."""
     pixels = np.array(image.reduced(LONGEST))  # copy, because the caller may own the array
     zoom = np.tile(np.array(pixels.shape[1::-1]) / (detections.width, detections.height), 2)
     draw_boxes(pixels, (detections.boxes * zoom).astype(np.float32), PREDICTION)
@@ -125,7 +125,7 @@ def scene_page(image: SceneImage, detections: SceneDetections, summary: SceneSum
     The page includes its viewer, Leaflet (https://leafletjs.com, BSD-2-Clause).
 
     Args:
-        image: the scene; the page shows at most :data:`LONGEST` pixels a side.
+        image: scene, which is downsampled to at most :data:`LONGEST` pixels per side.
         detections: detections in the scene.
         summary: summary of the detections.
         threshold: lowest score of the detections.
@@ -155,11 +155,11 @@ def scene_page(image: SceneImage, detections: SceneDetections, summary: SceneSum
 
 
 def index_page(scenes: Sequence[FinishedScene], left_out: Mapping[str, str]) -> str:
-    """Return a self-contained HTML page that lists scenes, with links to their pages.
+    """Return a self-contained HTML page that lists scenes and links to their pages.
 
     Args:
         scenes: finished scenes of the output folder.
-        left_out: why scenes failed, by path.
+        left_out: reasons why scenes were left out, by path.
     """
     tanks = sum(scene.tanks for scene in scenes)
     return render("index.html", {"scenes": scenes, "tanks": tanks, "left_out": left_out})

@@ -25,14 +25,14 @@ Source = Path | NDArray[np.uint8]
 
 
 class Batch(NamedTuple):
-    """Tiles of one scene: windows ``(4,)`` xyxy in pixels of the magnified scene, and outputs of the test pipeline."""
+    """Tiles of one scene: their windows ``(4,)``, xyxy in pixels of the magnified scene, and their pipeline outputs."""
 
     windows: list[NDArray[np.float64]]
     inputs: list[dict[str, Any]]
 
 
 class EndOfScene(NamedTuple):
-    """Marker after the batches of a scene: the source, and the image with its magnification or the reading error."""
+    """Marker after the batches of a scene. ``result`` is the error if the scene cannot be read."""
 
     source: Source
     result: tuple[SceneImage, Magnification] | UserError
@@ -64,7 +64,10 @@ class TileReader:
         return for_arrays(self.pipeline)
 
     def read(self, scenes: Iterable[Source]) -> Iterator[Batch | EndOfScene]:
-        """Yield the batches of all scenes in order, without tiles that have no data; read :data:`AHEAD` in advance."""
+        """Yield the batches of all scenes in order, without tiles that have no data, and a marker after each scene.
+
+        A thread reads :data:`AHEAD` batches in advance.
+        """
         batches = self._batches(scenes)
         reader = ThreadPoolExecutor(1)
         pending = deque(reader.submit(next, batches, None) for _ in range(AHEAD))

@@ -26,7 +26,7 @@ NAMES = {"train": [f"tile_{number}" for number in range(COUNT)], "val": ["tile_8
 
 
 def write_overfit_tiles(folder: Path, seed: int = 0) -> Path:
-    """Render scenes, cut tiles from them and prepare each tile as a scene of its own.
+    """Render scenes, cut tiles from them, and prepare each tile as a separate scene.
 
     Args:
         folder: output folder; existing files are kept.
@@ -45,13 +45,13 @@ def write_overfit_tiles(folder: Path, seed: int = 0) -> Path:
         with (source / "annotations.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("image_id", "class", "bounds"), *rows])
         split_file.write_text(json.dumps(NAMES))
-    # allow errors: boxes of tanks that a tile border cuts may seem misplaced
+    # allow errors, because boxes of tanks at the border of a tile may seem misplaced
     prepare(source, prepared, TILE, 0, choices=Choices(split_file=split_file, allow=True))
     return prepared
 
 
 def _dense_tiles(seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-    """Yield RGB pixels ``(TILE, TILE, 3)`` and xyxy boxes ``(N, 4)`` of tiles, at most two of each scene."""
+    """Yield RGB pixels ``(TILE, TILE, 3)`` and xyxy boxes ``(N, 4)`` of tiles, at most two tiles from each scene."""
     for index in itertools.count():
         image, written = render_scene(seed, index, SCENE)
         boxes = np.array(written, np.float32).reshape(-1, 4)

@@ -1,4 +1,4 @@
-"""Write a prepared folder: manifest, scenes as COCO, and one tile set per tile geometry."""
+"""Write a prepared folder: a manifest, the scenes as COCO files, and tile sets of different sizes and overlaps."""
 
 import hashlib
 import shutil
@@ -27,7 +27,7 @@ from oil_storage.scene import Scene
 ENTRIES = (manifests.NAME, "scenes", "tiles")
 """Names of the entries of a prepared folder."""
 COMPARED = ("annotations_sha256", "seed", "choices", "images_sha256")
-"""Attributes of the source that must not change between calls."""
+"""Attributes of :class:`Source` that must be the same in all calls of :func:`prepare` with one output folder."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Prepared:
     Attributes:
         manifest: manifest after the call.
         findings: findings of the audit.
-        tiles: name of the tile set, ``640_64``.
-        is_new: whether the tile set was written; False if it already existed undamaged.
-        mended: missing or damaged files in ``out`` that were written again; of a tile set only the first is listed.
+        tiles: name of the tile set: tile side and overlap in pixels, ``640_64``.
+        is_new: whether the tile set was written; False if it existed and was not damaged.
+        mended: missing or damaged files in ``out`` that were written again; for a tile set, only the first such file.
         left_out: number of boxes that ``min_side`` and ``max_aspect`` excluded.
     """
 
@@ -54,7 +54,7 @@ class Prepared:
 def prepare(
     source: Path, out: Path, tile: int, overlap: int, seed: int = 0, choices: Choices | None = None
 ) -> Prepared:
-    """Prepare ``source`` in ``out``, or add a tile set to an existing prepared folder.
+    """Prepare a data set for training, or add a tile set to a prepared folder.
 
     The first call audits and splits the scenes. Later calls keep this split and replace damaged files. The manifest is
     written last and lists only complete tile sets, so an interrupted call can be repeated.
@@ -68,7 +68,7 @@ def prepare(
         choices: options of the preparation.
 
     Returns:
-        Prepared: the manifest and what was done.
+        Prepared: the manifest, the findings and the files that were written.
 
     Raises:
         UserError: the source is unusable or has errors; ``out`` contains other files or was prepared from another
@@ -80,7 +80,7 @@ def prepare(
     check_apart(source, out)
     entries = out.iterdir() if out.is_dir() else ()
     if foreign := [path for path in entries if path.name not in ENTRIES and not is_partial(path)]:
-        raise UserError(f"{foreign[0]}: does not belong to a prepared folder; choose another OUT, or an empty folder")
+        raise UserError(f"{foreign[0]}: does not belong to a prepared folder; choose a new or empty folder as OUT")
     annotations = formats.read(source, choices.format)
     name = f"{tile}_{overlap}"
     with _locked(out):
@@ -124,12 +124,12 @@ def prepare(
 
 
 def fold_folder(prepared: Path, folds: int, fold: int) -> Path:
-    """Return the folder of a fold: ``data/oil_storage_5_folds/0`` for ``data/oil_storage``."""
+    """Return the folder of a fold, such as ``data/oil_storage_5_folds/0`` for the data ``data/oil_storage``."""
     return prepared.with_name(f"{prepared.name}_{folds}_folds") / str(fold)
 
 
 def prepare_fold(prepared: Path, folds: int, fold: int, tile: int, overlap: int) -> Prepared:
-    """Prepare a fold in :func:`fold_folder` from the source of ``prepared``, with the same seed and options.
+    """Prepare one fold of a data set in :func:`fold_folder`, with the source, seed and options of a prepared folder.
 
     Args:
         prepared: prepared folder of the data set.
@@ -139,7 +139,7 @@ def prepare_fold(prepared: Path, folds: int, fold: int, tile: int, overlap: int)
         overlap: overlap of adjacent tiles in pixels.
 
     Returns:
-        Prepared: what was done; a fold that already exists is not changed.
+        Prepared: see :func:`prepare`. A fold that already exists is not changed.
 
     Raises:
         UserError: ``prepared`` is not a prepared folder, or its source is missing, has changed or has too few scenes.
@@ -148,7 +148,7 @@ def prepare_fold(prepared: Path, folds: int, fold: int, tile: int, overlap: int)
         raise UserError(f"{prepared}: not a prepared folder; run: python tools/prepare_dataset.py SOURCE {prepared}")
     whole = Manifest.load(prepared).source
     if not whole.path.exists():
-        raise UserError(f"{whole.path}: not found; the folds of {prepared} must be prepared from it")
+        raise UserError(f"{whole.path}: no such file or folder; restore it, because {prepared} was prepared from it")
     choices = whole.choices.model_copy(update={"split_file": None, "folds": folds, "fold": fold})
     done = prepare(whole.path, fold_folder(prepared, folds, fold), tile, overlap, whole.seed, choices)
     own = done.manifest.source
@@ -169,7 +169,7 @@ def _check_choices(choices: Choices) -> None:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Create and lock ``out``; on failure, remove everything unless a manifest exists."""
+    """Create and lock ``out``. If the block fails before a manifest exists, remove everything that was written."""
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         for folder in (out, out / "scenes", out / "tiles"):
@@ -194,7 +194,7 @@ def _source(path: Path, annotations: Annotations, seed: int, choices: Choices, s
 
 
 def _as_chosen(scenes: Sequence[Scene], choices: Choices) -> tuple[list[Scene], dict[str, Resolution], int]:
-    """Resample scenes and exclude boxes; return the original resolutions and the number of excluded boxes, too."""
+    """Resample scenes and exclude boxes. Also return the original resolutions and the number of excluded boxes."""
     resolutions: dict[str, Resolution] = {}
     if choices.gsd:
         scenes, resolutions = resample(scenes, choices.gsd, choices.source_gsd)
@@ -210,7 +210,7 @@ def _as_chosen(scenes: Sequence[Scene], choices: Choices) -> tuple[list[Scene], 
 
 
 def _write_scenes(out: Path, scenes: Sequence[Scene], split: Split, choices: Choices) -> list[str]:
-    """Write scenes as COCO unless the files are up to date; return the written files, relative to ``out``."""
+    """Write a COCO file for each split unless it is up to date; return the written files, relative to ``out``."""
     by_id = {scene.scene_id: scene for scene in scenes}
     (out / "scenes").mkdir(exist_ok=True)
     written = []

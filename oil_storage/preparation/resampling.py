@@ -13,17 +13,18 @@ from oil_storage.georeference import Georeference, Resolution
 from oil_storage.scene import Scene
 
 SAME = 0.01
-"""Relative difference below which two resolutions are equal. Map projections distort distances by as much."""
+"""Relative difference below which two resolutions are treated as equal. Map projections can cause this difference."""
 SIMILAR = 1.3
-"""Ratio up to which resolutions of a data set are similar; those of the Airbus scenes are 1.2 to 1.5 m."""
+"""Ratio up to which the resolutions of a data set are similar; those of the Airbus scenes are 1.2 to 1.5 m."""
 FACTORS = (1 / 32, 8)
 """Minimum and maximum scale factor. Other factors suggest a wrong unit."""
 
 
 def resample(scenes: Sequence[Scene], target: float, stated: float | None) -> tuple[list[Scene], dict[str, Resolution]]:
-    """Convert the size, boxes and georeference of scenes to another ground resolution; see :func:`resized` for pixels.
+    """Convert the size, boxes and georeference of scenes to another ground resolution.
 
-    A scene whose resolution differs from the target by less than :data:`SAME` is not changed.
+    The pixels are resampled later by :func:`resized`. A scene whose resolution differs from the target by less than
+    :data:`SAME` is not changed.
 
     Args:
         scenes: scenes to convert.
@@ -40,7 +41,7 @@ def resample(scenes: Sequence[Scene], target: float, stated: float | None) -> tu
     before = {scene.scene_id: resolution for scene in scenes if (resolution := scene.resolution or default)}
     if unknown := [scene for scene in scenes if scene.scene_id not in before]:
         raise UserError(
-            f"{unknown[0].image}: no ground resolution, like {len(unknown) - 1} other scenes; "
+            f"{unknown[0].image}: this scene and {len(unknown) - 1} others have no known ground resolution; "
             "--gsd requires it, so give --source-gsd METRES"
         )
     return [_at(scene, before[scene.scene_id], target) for scene in scenes], before
@@ -77,8 +78,9 @@ def _at(scene: Scene, resolution: Resolution, target: float) -> Scene:
     width, height = (max(1, round(side)) for side in (scene.width, scene.height) * factors)
     if not all(FACTORS[0] <= factor <= FACTORS[1] for factor in factors):
         raise UserError(
-            f"{scene.image}: {resolution[0]:g} m per pixel would become {width} x {height} px with --gsd {target:g}; "
-            f"the scale factor must be from 1/{1 / FACTORS[0]:g} to {FACTORS[1]:g}"
+            f"{scene.image}: resampling from {resolution[0]:g} m per pixel with --gsd {target:g} would give an image "
+            f"of {width} x {height} px;\nthe size may change by a factor of 1/{1 / FACTORS[0]:g} to {FACTORS[1]:g}, "
+            "so correct --gsd or --source-gsd"
         )
     x, y = width / scene.width, height / scene.height
     boxes = np.minimum(scene.boxes * (x, y, x, y), (width, height, width, height)).astype(np.float32)

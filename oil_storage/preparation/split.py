@@ -28,10 +28,10 @@ def split_scenes(
     folds: int | None = None,
     fold: int = 0,
 ) -> Split:
-    """Split scenes into train, val and test with similar densities.
+    """Split scenes into train, val and test, so that scenes with few and with many boxes occur in each split.
 
-    Scenes are sorted by their number of boxes and shuffled locally. Each scene goes to the split that is furthest below
-    its target size, so every split gets sparse and dense scenes. The same seed gives the same split.
+    Scenes are sorted by their number of boxes and shuffled locally. Each scene then goes to the split that is furthest
+    below its target size. The same seed gives the same split.
 
     Args:
         boxes_per_scene: number of boxes of each scene.
@@ -49,8 +49,8 @@ def split_scenes(
         scenes = f"{len(boxes_per_scene)} scenes"
         if len(groups) < len(boxes_per_scene):
             scenes += f" in {len(groups)} groups of shared ground"
-        parts = "folds" if folds else "splits"
-        raise UserError(f"{scenes} cannot make {len(fractions)} {parts}; each needs a group of its own")
+        parts = "folds; add scenes, or reduce --folds" if folds else "splits; add scenes"
+        raise UserError(f"{scenes} are too few for {len(fractions)} {parts}")
     dealt = _deal(groups, boxes_per_scene, fractions, seed)
     if folds:
         test, val, *others = dealt[fold:] + dealt[:fold]
@@ -77,7 +77,7 @@ def read_split_file(path: Path, groups: Sequence[Sequence[str]]) -> Split:
                 raise UserError(f"{path}: scene {scene!r} is listed twice ({split_of[scene]}, {name}); list it once")
             split_of[scene] = name
     if unknown := sorted(set(split_of).difference(*groups)):
-        raise UserError(f"{path}: {len(unknown)} scenes are not in the data set, the first is {unknown[0]!r}")
+        raise UserError(f"{path}: {len(unknown)} scenes are not in the data set, e.g. {unknown[0]!r}; remove them")
     check_no_leak(split_of, groups, path)
     return {name: sorted(members) for name, members in split.items()}
 
@@ -85,7 +85,7 @@ def read_split_file(path: Path, groups: Sequence[Sequence[str]]) -> Split:
 def _deal(
     groups: Sequence[Sequence[str]], boxes_per_scene: Mapping[str, int], fractions: Sequence[float], seed: int
 ) -> list[list[str]]:
-    """Distribute groups of scenes to non-empty parts of the given fractions."""
+    """Distribute groups of scenes over parts that have the given fractions of the scenes and are not empty."""
     # shuffling only within a window keeps the densities of the parts similar
     window = round(1 / min(fractions))
     rng = np.random.default_rng(seed)

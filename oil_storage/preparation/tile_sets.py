@@ -1,4 +1,4 @@
-"""Cut scenes into tile sets, one folder per tile geometry."""
+"""Cut scenes into tile sets: one folder for each combination of tile side and overlap."""
 
 import hashlib
 import shutil
@@ -22,7 +22,7 @@ from oil_storage.scene import Scene
 from oil_storage.tiling import MIN_VISIBLE, cut_boxes, tile_grid
 
 KEEP_EMPTY = 0.15
-"""Fraction of the empty tiles that train keeps; val and test keep all of them."""
+"""Fraction of the tiles without boxes that is kept in the train split. The other splits keep all tiles."""
 
 ENCODINGS = {
     ".jpg": [
@@ -41,9 +41,9 @@ ENCODINGS = {
 SUMS = "SHA256SUMS"
 """Checksum file of a tile set, in the format of ``sha256sum --check``."""
 SMALLEST = 32
-"""Minimum tile side in pixels. Smaller tiles show little more than a tank."""
+"""Minimum tile side in pixels. A smaller tile shows little more than one tank."""
 MOST_OVERLAP = 0.75
-"""Maximum overlap of adjacent tiles, as a fraction of a tile. Each pixel then occurs in 16 tiles."""
+"""Maximum overlap of adjacent tiles, as a fraction of the tile side. Each pixel is then in 16 tiles."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def check_geometry(tile: int, overlap: int) -> None:
 def first_damaged(folder: Path, digest: str | None) -> str | None:
     """Return the first missing or changed file of a tile set; None if all files are intact.
 
-    ``digest`` is the SHA-256 of :data:`SUMS` from the manifest.
+    ``digest`` is the SHA-256 of the file :data:`SUMS`, as stored in the manifest.
     """
     sums = folder / SUMS
     if not sums.is_file() or sha256(sums) != digest:
@@ -89,7 +89,7 @@ def first_damaged(folder: Path, digest: str | None) -> str | None:
 
 
 def write_tile_set(scenes: Sequence[Scene], split: Split, folder: Path, tile: int, overlap: int, seed: int) -> TileSet:
-    """Cut all scenes into tiles; ``folder`` appears only when it is complete.
+    """Cut all scenes into tiles. ``folder`` does not exist until all tiles are written.
 
     Returns:
         TileSet: entry of the manifest.
@@ -100,7 +100,7 @@ def write_tile_set(scenes: Sequence[Scene], split: Split, folder: Path, tile: in
     sides = np.concatenate([(scene.boxes[:, 2:] - scene.boxes[:, :2]).max(axis=1) for scene in scenes])
     if len(sides) and (median := float(np.median(sides))) > tile:
         raise UserError(
-            f"--tile {tile}: half of the boxes are larger (median of the longer side {median:.0f} px); use larger tiles"
+            f"--tile {tile}: half of the boxes are larger than a tile ({median:.0f} px or more); use larger tiles"
         )
     shutil.rmtree(folder, ignore_errors=True)
     by_id = {scene.scene_id: scene for scene in scenes}
@@ -151,7 +151,7 @@ def write_tile_set(scenes: Sequence[Scene], split: Split, folder: Path, tile: in
 
 
 def _thin_empty(tiles: list[Tile], seed: int) -> list[Tile]:
-    """Keep a random selection of :data:`KEEP_EMPTY` of the tiles without boxes."""
+    """Remove tiles without boxes at random until the fraction :data:`KEEP_EMPTY` of them is left."""
     empty = [index for index, tile in enumerate(tiles) if not len(tile.boxes)]
     selected = set(np.random.default_rng(seed).choice(empty, round(KEEP_EMPTY * len(empty)), replace=False).tolist())
     return [tile for index, tile in enumerate(tiles) if len(tile.boxes) or index in selected]

@@ -54,7 +54,7 @@ def test_resumed_crossval_trains_no_fold_twice(config: Path, tmp_path: Path) -> 
 
 def test_crossval_refuses_impossible_options(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for argv, words in {
-        (config, "--folds", "7"): "6 scenes cannot make 7 folds",
+        (config, "--folds", "7"): "6 scenes are too few for 7 folds",
         (config, "--folds", "3", "--resume", "some.pth"): "each fold has its own checkpoint",
     }.items():
         capsys.readouterr()

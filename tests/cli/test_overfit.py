@@ -45,7 +45,7 @@ def test_config_without_enough_time_is_reported_as_not_learnt(
     assert main(argv) == 1
     message = capsys.readouterr().out
     assert f"{config.stem}: AP50 0.0" in message
-    assert "in 2 iterations: has not learnt; needs 0.9" in message
+    assert "in 2 iterations: has not learnt; needs at least 0.9" in message
     learns = json.loads((tmp_path / "results" / f"{config.stem}.json").read_text())["learns"]
     assert (learns["iterations"], learns["wanted"]) == (2, 0.9)
     # finished configs are skipped on re-runs

@@ -120,7 +120,7 @@ def test_prepare_rejects_a_folder_with_other_files(raw: Path, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_prepare_rejects_tiles_without_boxes(tmp_path: Path, raw: Path) -> None:
-    with pytest.raises(UserError, match=r"half of the boxes are larger \(median of the longer side 4\d px"):
+    with pytest.raises(UserError, match=r"half of the boxes are larger than a tile \(4\d px or more"):
         prepare(write_raw_data(tmp_path / "large", 4, 512, 16), tmp_path / "out", tile=32, overlap=0)
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "images").symlink_to(raw / "images")
@@ -224,7 +224,7 @@ def test_unknown_resolution_is_reported_before_the_inspection(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr("oil_storage.preparation.prepare.inspect")
-    with pytest.raises(UserError, match="like 7 other scenes"):
+    with pytest.raises(UserError, match="this scene and 7 others have no known ground resolution"):
         prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=Choices(gsd=1.2))
     assert not (tmp_path / "out").exists()
 

@@ -73,7 +73,7 @@ def test_source_gsd_applies_to_scenes_without_georeference() -> None:
     after, resolutions = resample([scene(name="bare"), placed], 1.2, 0.6)
     assert [scene.width for scene in after] == [200, 400]
     assert resolutions["bare"] == (0.6, 0.6)
-    with pytest.raises(UserError, match=r"bare\.tif: no ground resolution, .*--source-gsd METRES"):
+    with pytest.raises(UserError, match=r"bare\.tif: .* no known ground resolution; .*--source-gsd METRES"):
         resample([scene(name="bare"), placed], 1.2, None)
 
 

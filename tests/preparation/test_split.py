@@ -60,9 +60,9 @@ def test_scenes_with_shared_ground_stay_together() -> None:
 
 def test_split_rejects_too_few_scenes() -> None:
     scenes = [*PAIR, "c"]
-    with pytest.raises(UserError, match="3 scenes in 2 groups of shared ground cannot make 3 splits"):
+    with pytest.raises(UserError, match="3 scenes in 2 groups of shared ground are too few for 3 splits"):
         split_scenes(dict.fromkeys(scenes, 5), groups_of(scenes, PAIR), 0)
-    with pytest.raises(UserError, match="4 scenes cannot make 5 folds"):
+    with pytest.raises(UserError, match="4 scenes are too few for 5 folds"):
         split_scenes(densities(4), groups_of(densities(4)), 0, folds=5)
 
 
@@ -99,7 +99,7 @@ def test_read_split_file_returns_the_sorted_split(tmp_path: Path) -> None:
         ({"train": ["a"], "val": ["b"]}, "test: Field required"),
         ({"train": ["a"], "val": ["b"], "test": []}, "test: List should have at least 1 item"),
         ({"train": ["a"], "val": ["b"], "test": ["a"]}, r"'a' is listed twice \(train, test\)"),
-        ({"train": ["a"], "val": ["b"], "test": ["x"]}, "1 scenes are not in the data set, the first is 'x'"),
+        ({"train": ["a"], "val": ["b"], "test": ["x"]}, "1 scenes are not in the data set, e.g. 'x'; remove"),
         ({"train": ["a"], "val": ["b"], "test": ["c"]}, "'b' \\(val\\) and 'c' \\(test\\) show the same ground"),
     ],
 )
