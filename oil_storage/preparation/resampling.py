@@ -61,8 +61,8 @@ def check_resolutions(scenes: Sequence[Scene], stated: float | None) -> list[Fin
     unknown = [scene.image for scene in scenes if scene.image not in known]
     if known and unknown:
         raise UserError(
-            f"{unknown[0]}: no ground resolution, like {len(unknown) - 1} other scenes, "
-            f"but that of {len(known)} scenes is known; give --source-gsd METRES for the others"
+            f"{unknown[0]}: this image and {len(unknown) - 1} others have no known ground resolution, "
+            f"but {len(known)} images have one; give --source-gsd METRES for the others"
         )
     if not known or max(known.values()) <= SIMILAR * min(known.values()):
         return []

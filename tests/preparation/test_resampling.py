@@ -83,7 +83,7 @@ def georeferenced(gsd: float, name: str) -> Scene:
 
 def test_check_rejects_unknown_resolutions_among_known_ones() -> None:
     scenes = [scene(name="bare"), georeferenced(1.2, "a")]
-    with pytest.raises(UserError, match=r"bare\.tif: .* but that of 1 scenes is known; give --source-gsd"):
+    with pytest.raises(UserError, match=r"bare\.tif: .* no known .*but 1 images have one; give --source-gsd"):
         check_resolutions(scenes, None)
     assert check_resolutions(scenes, 1.2) == []
     assert check_resolutions(scenes[:1], None) == []
