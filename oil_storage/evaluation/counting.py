@@ -12,7 +12,7 @@ def count_errors(scenes: Sequence[Matched], threshold: float) -> dict[str, float
 
     Returns:
         dict: ``count_mae`` is the mean absolute error. ``count_bias`` is the mean error, positive for too many
-        detections. ``count_r2`` is the coefficient of determination, or nan if all scenes have as many objects.
+        detections. ``count_r2`` is the coefficient of determination, or nan if the number of objects does not vary.
     """
     predicted = np.array([(scene.scores >= threshold).sum() for scene in scenes], float)
     true = np.array([len(scene.result.truth) for scene in scenes], float)
@@ -28,7 +28,7 @@ def geometry_errors(scenes: Sequence[Matched], threshold: float) -> dict[str, fl
     A box is correct if its IoU with its object is at least 0.5. The diameter is the mean of width and height.
 
     Returns:
-        dict: ``iou`` is the mean IoU. ``centre_px`` is the mean distance of the centres. ``diameter_px`` is the mean
+        dict: ``iou`` is the mean IoU. ``centre_px`` is the mean distance between centres. ``diameter_px`` is the mean
         absolute error of the diameter. ``diameter_bias_px`` is its mean error, positive for boxes that are too large.
         ``centre_m`` and ``diameter_m`` are errors in metres; they are nan if the ground resolution is not known. All
         values are nan if no box is correct.

@@ -40,7 +40,7 @@ def read_detections(path: Path, names: Mapping[int | str, str], images: Mapping[
         images: image files by scene name. They are needed to read GeoJSON in geographic coordinates.
 
     Returns:
-        dict: detections by scene name. The name of a scene is that of its image file, without folder and suffix.
+        dict: detections by scene name. A scene has the name of its image file, without folder and suffix.
 
     Raises:
         UserError: the file has another format, or a box or a score is not valid.

@@ -131,7 +131,7 @@ def lost_ap50(scenes: Sequence[Matched]) -> dict[Kind, float]:
 
 
 def count_by_size(scenes: Sequence[Matched], errors: Sequence[Errors]) -> dict[str, dict[str, int]]:
-    """Count the errors by size bin and kind. The bin is that of the incorrect detection or missed object."""
+    """Count the errors by size bin and kind. The size is the area of the incorrect detection or missed object."""
     counts = {name: dict.fromkeys(map(str, Kind), 0) for name in BINS}
     for scene, scene_errors in zip(scenes, errors, strict=True):
         boxes = np.concatenate([scene.boxes, scene.result.truth])

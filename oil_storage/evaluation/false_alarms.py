@@ -35,7 +35,7 @@ def false_alarm_rate(scenes: Sequence[Matched], threshold: float) -> float | Non
 
 
 def operating_points(scenes: Sequence[Matched]) -> dict[str, OperatingPoint]:
-    """Find the lowest score threshold that does not exceed a false alarm rate, for each of ``FALSE_ALARM_RATES``.
+    """Find the lowest score threshold with at most this many false alarms, for each of ``FALSE_ALARM_RATES``.
 
     Returns:
         dict: operating points by rate; empty if the ground area is not known. A rate is left out if even a threshold

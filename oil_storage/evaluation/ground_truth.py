@@ -69,7 +69,7 @@ def read_folder(
 
 
 def read_coco(path: Path) -> GroundTruth:
-    """Read the scenes of a COCO JSON file. The name of a scene is that of its image file without folder and suffix.
+    """Read the scenes of a COCO JSON file. A scene has the name of its image file, without folder and suffix.
 
     Raises:
         UserError: the file is not COCO JSON, has several categories, repeats an image name or id, or contains an
@@ -88,7 +88,7 @@ def read_coco(path: Path) -> GroundTruth:
         elif min(annotation.bbox[2:]) <= 0:
             problem = f"bbox {annotation.bbox} has no area"
         elif annotation.iscrowd:
-            problem = "iscrowd is set, so the box is not that of a single object"
+            problem = "iscrowd is set, so the box is not around a single object"
         if problem:
             raise UserError(f"{path}: annotations[{index}]: {problem}; correct or remove it")
         boxes[annotation.image_id].append(annotation.box)

@@ -106,7 +106,7 @@ def match_scenes(results: Sequence[SceneResult]) -> list[Matched]:
 
 
 def truth_sha256(scenes: Iterable[SceneResult]) -> str:
-    """Return the SHA-256 of the ground truth. Boxes are rounded to 0.1 px, so that file formats do not matter."""
+    """Return the SHA-256 of the ground truth. Boxes are rounded to 0.1 px, so all file formats give the same hash."""
     content = sorted((scene.scene_id, scene.width, scene.height, _rounded(scene.truth)) for scene in scenes)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
