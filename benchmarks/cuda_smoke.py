@@ -68,7 +68,7 @@ def smoke(path: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Smoke-test the configs, each in its own process; return exit status 1 if one failed."""
+    """Train each config in its own process. Return exit status 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", type=Path, nargs="*", help="default: all, the most important first")
     parser.add_argument("--minutes", type=float, default=25.0, help="time limit (default: %(default)s)")

@@ -1,4 +1,4 @@
-"""Compare the time and the figures of our scoring of dense tiles with those of pycocotools.
+"""Compare our scoring of dense tiles with pycocotools, in time and in all figures.
 
     python benchmarks/dense_coco.py --tiles 325 --detections 1000
 

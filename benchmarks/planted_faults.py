@@ -16,7 +16,7 @@ OPPOSITE = {
 
 
 def plant(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    """Return correct boxes ``(N, 4)`` as a data set with the fault has them. This is the inverse of :func:`undo`."""
+    """Add a fault to correct boxes ``(N, 4)``, xyxy. This is the inverse of :func:`undo`."""
     if fault.kind == "xywh read as xyxy":  # undo() would put the corners in order
         return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     if fault.kind == "xxyy read as xyxy":

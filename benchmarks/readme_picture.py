@@ -3,7 +3,7 @@
     python tools/make_synthetic.py data/readme_picture --scenes 2 --size 640 --seed 3
     python benchmarks/readme_picture.py data/readme_picture docs/demo.jpg
 
-README shows the picture at half its width, so its lines and titles are drawn large enough for this size.
+README shows the picture at half its width, so lines and titles are large enough for this size.
 """
 
 import argparse

@@ -34,7 +34,7 @@ Floats = NDArray[np.float32]
 
 
 def network() -> nn.Sequential:
-    """Make a network: patches ``(N, 1, SIDE, SIDE)`` to four errors and the logarithms of their spreads, ``(N, 8)``."""
+    """Make a network from patches ``(N, 1, SIDE, SIDE)`` to four errors and four logarithms of spreads, ``(N, 8)``."""
     layers: list[nn.Module] = []
     before = 1
     for width, stride in ((12, 1), (16, 2), (24, 1), (32, 2), (48, 1), (48, 2)):

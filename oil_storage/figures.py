@@ -76,7 +76,7 @@ class Figures(Stored):
     Attributes:
         voc_ap: Pascal VOC average precision (area under the curve).
         voc_ap_11: Pascal VOC average precision (11 points).
-        lost_ap50: gain in AP50 if one kind of error were corrected, by kind.
+        lost_ap50: gain in AP50 if all errors of a kind were corrected, by kind.
         count_mae: mean absolute error of the number of detections per scene.
         count_bias: mean error of the number of detections per scene; positive if there are too many.
         count_r2: coefficient of determination of the number of detections per scene.
@@ -233,7 +233,7 @@ class Cost(Stored):
 
 
 class Learnt(Stored):
-    """Result of overfitting a few tiles, a check that passes if ``ap50`` is at least ``wanted``."""
+    """Result of overfitting a few tiles. The check passes if ``ap50`` is at least ``wanted``."""
 
     ap50: float
     wanted: float

@@ -44,7 +44,7 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """Name of the config; several experiments can share it."""
+        """Name of the config. Several experiments can have the same name."""
         return self.runs[0].config
 
     @property

@@ -123,7 +123,7 @@ def replaced(runs: Sequence[RecordedRun], run: RecordedRun) -> list[RecordedRun]
     """Add a run to earlier runs, and sort them. The run replaces any run with the same seed, data, split and ``tta``.
 
     Raises:
-        UserError: the earlier run has another number of iterations.
+        UserError: the run to replace has another number of iterations.
     """
     others = []
     for other in runs:
@@ -191,7 +191,7 @@ def _with_interval(figures: Figures | None, name: str) -> str:
 def log_test(config: Path, tested: TestRecord) -> None:
     """Append a test to :data:`LOG` if the config is in the ``configs`` folder of the working directory.
 
-    If the log cannot be written, log a warning instead of an error, so that the figures of the test are not lost.
+    If the log cannot be written, this is only a warning, so that the figures are not lost.
     """
     if Path("configs").resolve() not in config.resolve().parents or not LOG.parent.is_dir():
         return

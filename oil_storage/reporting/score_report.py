@@ -51,9 +51,9 @@ GALLERY_BOXES = 48
 """Maximum number of boxes in a gallery."""
 
 PictureOf = Callable[[str, Sequence[float]], tuple[Path, tuple[int, int]] | None]
-"""Function that finds an image for a box, given as scene name and xyxy in pixels of the scene.
+"""Function that finds an image of a box. Its arguments are the scene name and the box, xyxy in pixels of the scene.
 
-It returns the image file and the position of the upper left corner of the image in the scene, or None.
+It returns the image file and the position of the image's upper left corner in the scene, or None.
 """
 
 

@@ -34,7 +34,7 @@ def write_tested(
     tile_detections: Sequence[dict[str, Any]],
     tile_folder: Path,
 ) -> None:
-    """Write the files of ``tools/test.py`` into a folder; see :class:`oil_storage.engine.testing.Tested`."""
+    """Write the results of ``tools/test.py`` into a folder; see :class:`oil_storage.engine.testing.Tested`."""
     (folder / METRICS).unlink(missing_ok=True)  # this marks the files of an earlier test as incomplete
     coco_detections([scene.result for scene in scenes]).save(folder / DETECTIONS)
     write_text(folder / TILE_DETECTIONS, json.dumps(tile_detections))
@@ -66,7 +66,7 @@ def write_evaluated(
     picture_of: PictureOf,
     reading: Reading = DEFAULT_READING,
 ) -> None:
-    """Create a folder, and write the files of ``tools/evaluate.py`` into it; see :func:`write_report`."""
+    """Create a folder, and write the results of ``tools/evaluate.py``; see :func:`write_report`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / METRICS).unlink(missing_ok=True)
     results = [scene.result for scene in scenes]
