@@ -1,7 +1,7 @@
 """MkDocs hooks: build pages of the site from files that live elsewhere in the repository.
 
-The links in docs/ lead to these files, so that they work on the web page of the repository. The site gets a page for
-each file, and its links are rewritten to lead to this page.
+The links in docs/ lead to these files, so that they work on the repository's web page. The site gets a page for each
+file, and the links on the site lead to this page.
 """
 
 import json

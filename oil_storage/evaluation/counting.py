@@ -30,8 +30,8 @@ def geometry_errors(scenes: Sequence[Matched], threshold: float) -> dict[str, fl
     Returns:
         dict: ``iou`` is the mean IoU. ``centre_px`` is the mean distance between centres. ``diameter_px`` is the mean
         absolute error of the diameter. ``diameter_bias_px`` is its mean error, positive for boxes that are too large.
-        ``centre_m`` and ``diameter_m`` are errors in metres; they are nan if the ground resolution is not known. All
-        values are nan if no box is correct.
+        ``centre_m`` and ``diameter_m`` are the same errors in metres, or nan if the ground resolution is not known.
+        All values are nan if no box is correct.
     """
     columns = [np.zeros((6, 0))]
     for scene in scenes:

@@ -24,7 +24,7 @@ MAX_DETECTIONS = 2000
 """Maximum number of detections that count in each image. Those with the highest scores count."""
 
 LARGEST = 1e30
-"""Upper limit of the box area in square pixels. It is above any area, because COCO ignores larger false positives."""
+"""Upper limit of the box area in square pixels, above any box, because COCO ignores larger false positives."""
 
 SHOWN = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l", "AR")
 """Metrics in the log line of a validation. The log file contains all metrics."""
@@ -89,11 +89,11 @@ def score(
 
 
 PUBLISHED_TILES = "640_64"
-"""Tile size and overlap of the published YOLOX-s, in pixels; see :func:`published_score`."""
+"""Tile size and overlap that the published YOLOX-s used, in pixels; see :func:`published_score`."""
 
 
 def published_score(truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Score tiles by the rules under which the AP of a YOLOX-s on the Airbus scenes was published.
+    """Score tiles by the rules of a published YOLOX-s on the Airbus scenes, to compare with its AP.
 
     Boxes with a side under 5 px or an aspect ratio over 2.5 are removed from the ground truth. Detections of these
     boxes count as false positives. At most 100 detections per tile count.

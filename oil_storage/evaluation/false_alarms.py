@@ -35,7 +35,7 @@ def false_alarm_rate(scenes: Sequence[Matched], threshold: float) -> float | Non
 
 
 def operating_points(scenes: Sequence[Matched]) -> dict[str, OperatingPoint]:
-    """Find the lowest score threshold with at most this many false alarms, for each of ``FALSE_ALARM_RATES``.
+    """Find the lowest score threshold that keeps each of ``FALSE_ALARM_RATES``, the upper limits of false alarms.
 
     Returns:
         dict: operating points by rate; empty if the ground area is not known. A rate is left out if even a threshold
@@ -58,8 +58,8 @@ def free_response(scenes: Sequence[Matched]) -> tuple[NDArray[np.float64], NDArr
     """Compute the free-response curve.
 
     Returns:
-        tuple: false alarms per 100 square kilometres and recall, each ``(K,)``, for thresholds that keep 1 to K
-        detections. None if the ground area is not known or there are no objects.
+        tuple: false alarms per 100 square kilometres and recall, each ``(K,)``. Element i is for the i + 1 detections
+        with the highest scores. None if the ground area is not known or there are no objects.
     """
     area, objects = ground_area(scenes), sum(len(scene.result.truth) for scene in scenes)
     if area is None or not objects:

@@ -24,7 +24,7 @@ Scored = tuple[Sequence[Matched], float]
 def resampled(scenes: Sequence[Matched], threshold: float) -> Callable[[NDArray[np.int64]], Figures]:
     """Return a function that computes ``ap``, ``ap50`` and ``f1`` of weighted scenes.
 
-    Its argument, ``(S,)``, is the number of times that each of the S scenes counts.
+    The argument of this function, ``(S,)``, is the number of times that each of the S scenes counts.
     """
     average_precision = AveragePrecision(scenes)
     counting = [scene.scores >= threshold for scene in scenes]
