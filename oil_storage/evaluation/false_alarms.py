@@ -35,7 +35,7 @@ def false_alarm_rate(scenes: Sequence[Matched], threshold: float) -> float | Non
 
 
 def operating_points(scenes: Sequence[Matched]) -> dict[str, OperatingPoint]:
-    """Find the lowest score threshold that keeps each of ``FALSE_ALARM_RATES``, the upper limits of false alarms.
+    """Find the lowest score threshold for each limit of false alarms in ``FALSE_ALARM_RATES``.
 
     Returns:
         dict: operating points by rate; empty if the ground area is not known. A rate is left out if even a threshold
