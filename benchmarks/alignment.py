@@ -1,10 +1,10 @@
-"""Measure how well the audit recognises faults of boxes: plant each in every scene of a half, and print the tables.
+"""Measure how well the audit recognises faults of boxes, and print tables.
 
     python benchmarks/alignment.py SOURCE --half 1 --evidence work_dirs/alignment
 
-Each image is read once for all faults. The evidence of each scene is stored in --evidence, and later runs reuse it.
-Delete this folder if the code that examines scenes has changed. The thresholds were chosen on the scenes of half 0. The
-tables in docs/alignment.md are for half 1.
+Each fault is planted in each scene of one half of the scenes. The measurements of each scene are stored in the folder
+--evidence, and later runs reuse them. Delete this folder if the code that examines scenes has changed. The thresholds
+were chosen on the scenes of half 0. The tables in docs/alignment.md are for half 1.
 """
 
 import argparse
@@ -40,7 +40,7 @@ PLANTED = [
 ]
 HABITS = [str(Fault(faults.RESIZED, (size, size))) for size in (0.97, 1.03)]
 HABITS += [str(Fault(faults.SHIFTED, shift)) for shift in ((2.0, 0.0), (0.0, -2.0))]
-"""Small faults that can be an annotator's habit in one scene; only the verdict on the whole data set names them."""
+"""Faults so small that they can be an annotator's habit in one scene. Only a whole data set reveals them."""
 HALF_A_BOX = {"half a box to the right": (0.5, 0.0), "half a box up": (0.0, -0.5), "half a box aside": (-0.5, 0.5)}
 EXCHANGED = "boxes of the next scene"
 Pixels = NDArray[np.uint8]
@@ -50,7 +50,7 @@ Job = tuple[Scene, Scene, Path]
 
 
 def noisy(pixels: Pixels, boxes: Boxes) -> tuple[Pixels, Boxes]:
-    """Add noise of 30 grey levels."""
+    """Add noise with a standard deviation of 30 grey levels."""
     noise = np.random.default_rng(0).normal(0, 30, pixels.shape)
     return (pixels + noise).clip(0, 255).astype(np.uint8), boxes
 
@@ -94,7 +94,7 @@ WORSE = {
 
 
 def see(job: Job) -> Seen:
-    """Return the evidence of a scene with each planted fault, by the name of the fault."""
+    """Examine a scene with each planted fault. Return the fault and the evidence, by the name of the fault."""
     scene, following, kept = job
     path = kept / f"{scene.scene_id}.pickle"
     if path.exists():
@@ -120,8 +120,8 @@ def see(job: Job) -> Seen:
 
 
 def single(scenes: Sequence[Scene], seen: Mapping[str, Seen]) -> Iterator[str]:
-    """Yield a row for each fault: planted in one scene among correct ones, then in all scenes."""
-    yield "| planted | scenes: right | unknown | wrong | what wrong ones were called | all scenes were called |"
+    """Yield a table: the verdicts on each fault if it is planted in a single scene, and if it is in all scenes."""
+    yield "| planted fault | correct | not enough evidence | wrong | wrong answers | answer for all scenes |"
     yield "| --- | --- | --- | --- | --- | --- |"
     right = {name: of[str(Fault())][1] for name, of in seen.items()}
     usual = float(np.median([np.sqrt(np.prod(one.size)) for one in right.values()]))
@@ -147,11 +147,11 @@ def single(scenes: Sequence[Scene], seen: Mapping[str, Seen]) -> Iterator[str]:
         silent = len(verdicts) - len(called)
         yield f"| {planted} | {correct} | {silent} | {sum(counts.values())} | {wrong} | {whole} |"
     yield ""
-    yield f"{named} of {planted_in} faults are named rightly ({named / planted_in:.1%}), without {', '.join(HABITS)}"
+    yield f"{named} of {planted_in} faults are named correctly ({named / planted_in:.1%}), without {', '.join(HABITS)}"
 
 
 def common(seen: Mapping[str, Seen]) -> Iterator[str]:
-    """Yield a row for each small fault that all scenes have: the measured fault minus that of the correct boxes."""
+    """Yield a table: the size of each small fault that all scenes have, as measured relative to the correct boxes."""
     yield "| planted in all scenes | shift, px | size | error |"
     yield "| --- | --- | --- | --- |"
     before = judge_dataset([of[str(Fault())][1] for of in seen.values()])
@@ -175,7 +175,7 @@ def common(seen: Mapping[str, Seen]) -> Iterator[str]:
 
 
 def five_wrong(scenes: Sequence[Scene], seen: Mapping[str, Seen], draws: int = 100) -> str:
-    """Return how often the audit names exactly the wrong scenes if five scenes have faults of different kinds."""
+    """Return how often the audit finds exactly the faulty scenes if five scenes have different faults."""
     rng = np.random.default_rng(0)
     exact = rightly = 0
     kinds = [str(Fault("transposed")), str(Fault("mirrored top-bottom")), str(Fault("xywh read as xyxy"))]
@@ -186,11 +186,11 @@ def five_wrong(scenes: Sequence[Scene], seen: Mapping[str, Seen], draws: int = 1
         named = {name for name, verdict in verdicts.items() if verdict.answer != Answer.YES}
         exact += named == set(wrong)
         rightly += all(verdicts[name].fault.kind == seen[name][fault][0].kind for name, fault in wrong.items())
-    return f"{draws} draws of five wrong scenes: exactly these named in {exact}, their faults right in {rightly}"
+    return f"{draws} draws of five faulty scenes: exactly these are found in {exact}, all faults correct in {rightly}"
 
 
 def few_right(seen: Mapping[str, Seen], draws: int = 400) -> str:
-    """Return how often a data set of a few correct scenes, or one of its scenes, is called wrong."""
+    """Return how often the audit reports a fault in a data set of a few correct scenes."""
     rng = np.random.default_rng(0)
     right = [of[str(Fault())][1] for of in seen.values()]
     called = []
@@ -200,16 +200,16 @@ def few_right(seen: Mapping[str, Seen], draws: int = 400) -> str:
             verdict = judge_dataset([right[i] for i in rng.choice(len(right), number, replace=False)])
             wrong += Answer.NO in {verdict.answer, *(one.answer for one in verdict.scenes.values())}
         called.append(f"{number}: {wrong}")
-    return f"{draws} draws of a few right scenes, and how many have a false alarm: {', '.join(called)}"
+    return f"{draws} draws of a few correct scenes; number of scenes and of false alarms: {', '.join(called)}"
 
 
 def main() -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="scenes with correct labels")
-    parser.add_argument("--half", type=int, choices=(0, 1), default=1, help="the thresholds were chosen on half 0")
+    parser.add_argument("--half", type=int, choices=(0, 1), default=1, help="half of the scenes to use (default: 1)")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="use every N-th scene of the half")
-    parser.add_argument("--evidence", type=Path, required=True, metavar="DIR", help="folder for evidence of each scene")
+    parser.add_argument("--evidence", type=Path, required=True, metavar="DIR", help="folder for the measurements")
     args = parser.parse_args()
     scenes, _ = audit(formats.read(args.source), {CLASS_NAME: CLASS_NAME})
     half = [scene for scene in scenes if len(scene.boxes) >= FEWEST][args.half :: 2][:: args.every]

@@ -1,10 +1,10 @@
-"""Train each config for 100 iterations in bfloat16 on CUDA, the most important first, within a time limit.
+"""Train each config for 100 iterations in bfloat16 on CUDA, within a time limit.
 
     python benchmarks/cuda_smoke.py --minutes 25 --record results
 
-The benchmark needs no data and no weights. The tiles are noise with boxes, and the batch size is that of the config.
-The results file of each config gets the first and last loss, the images per second and the peak memory. If a config
-fails, the reason is printed.
+The benchmark needs no data and no weights. The tiles are noise with boxes, and the config sets the batch size. The
+most important configs come first. The results file of each config gets the first and last loss, the images per second
+and the peak memory. If a config fails, the reason is printed.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def smoke(path: Path) -> dict[str, Any]:
     tiles = noise_tiles(batch, size, torch.device("cuda"))
     losses = []
     for iteration in range(ITERATIONS):
-        if iteration == ITERATIONS // 10:  # warm by then
+        if iteration == ITERATIONS // 10:  # warmed up by then
             torch.cuda.synchronize()
             start = time.perf_counter()
         losses.append(float(model.train_step(tiles, optimizer)["loss"]))
@@ -68,11 +68,11 @@ def smoke(path: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Smoke-test the configs, each in its own process; return exit status 1 if one failed."""
+    """Train each config in its own process. Return exit status 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", type=Path, nargs="*", help="default: all, the most important first")
-    parser.add_argument("--minutes", type=float, default=25.0, help="no config is begun or goes on after that")
-    parser.add_argument("--record", type=Path, metavar="DIR", help="write into DIR/<config>.json, e.g. results")
+    parser.add_argument("--minutes", type=float, default=25.0, help="time limit (default: %(default)s)")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write results into DIR/<config>.json")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.alone:
@@ -84,17 +84,17 @@ def main() -> int:
     for path in args.configs or all_configs:
         left = end - time.monotonic()
         if left <= 0:
-            print(f"{path.stem}: not run, time was up", flush=True)
+            print(f"{path.stem}: not run, the time limit was reached", flush=True)
             continue
         command = [sys.executable, __file__, str(path), "--alone"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=left, check=False)
         except subprocess.TimeoutExpired:
-            print(f"{path.stem}: not run to its end, time was up", flush=True)
+            print(f"{path.stem}: stopped, the time limit was reached", flush=True)
             continue
         if done.returncode:
             failed = True
-            print(f"{path.stem}: failed: {(done.stderr.strip().splitlines() or ['no word'])[-1]}", flush=True)
+            print(f"{path.stem}: failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}", flush=True)
             continue
         trained = json.loads(done.stdout.splitlines()[-1])
         if args.record:

@@ -1,4 +1,4 @@
-"""Compare the scoring of dense tiles with plain pycocotools: time and all figures.
+"""Compare our scoring of dense tiles with pycocotools, in time and in all figures.
 
     python benchmarks/dense_coco.py --tiles 325 --detections 1000
 
@@ -52,7 +52,7 @@ def by_pycocotools(truth: dict[str, Any], found: list[dict[str, Any]]) -> dict[s
         coco = COCO()
         coco.dataset = truth
         coco.createIndex()
-        # its matching depends on the order of equal scores: ours is by place
+        # matching depends on the order of equal scores, so sort them by position as our scoring does
         ordered = sorted(found, key=lambda one: (one["image_id"], -one["score"], one["bbox"]))
         evaluation = COCOeval(coco, coco.loadRes([dict(one) for one in ordered]), "bbox")
         evaluation.params.maxDets = [MAX_DETECTIONS]
@@ -76,10 +76,10 @@ def by_pycocotools(truth: dict[str, Any], found: list[dict[str, Any]]) -> dict[s
 
 
 def main() -> int:
-    """Compare; return exit status 1 if a figure differs by more than 1e-6."""
+    """Run the comparison. Return exit status 1 if a figure differs by more than 1e-6."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tiles", type=int, default=325, help="default: %(default)s")
-    parser.add_argument("--detections", type=int, default=1000, help="in each tile (default: %(default)s)")
+    parser.add_argument("--tiles", type=int, default=325, help="number of tiles (default: %(default)s)")
+    parser.add_argument("--detections", type=int, default=1000, help="detections per tile (default: %(default)s)")
     args = parser.parse_args()
     from oil_storage.evaluation.dense_coco import score
 

@@ -2,8 +2,8 @@
 
     python benchmarks/large_scene.py configs/oil/ssd_lite0_x15.py weights/ssd_lite0_x15.safetensors
 
-A synthetic scene is repeated until the raster is full. `tools/detect.py` runs on each raster in its own process. The
-peak resident memory of this process is printed, and its time from the start to the last output file.
+Each raster consists of copies of one synthetic scene. `tools/detect.py` runs on each raster in a new process. The table
+shows the peak resident memory of this process, and its time from the start to the last output file.
 """
 
 import argparse
@@ -28,7 +28,7 @@ GSD = 1.5
 
 
 def write_raster(path: Path, scene: Path, times: int) -> None:
-    """Repeat a scene ``times`` x ``times`` in a tiled GeoTIFF, without holding it in memory."""
+    """Fill a tiled GeoTIFF with ``times`` x ``times`` copies of a scene, without holding the raster in memory."""
     pixels = np.ascontiguousarray(cv2.imread(str(scene))[..., ::-1].transpose(2, 0, 1))
     side = times * SIDE
     place = {"crs": "EPSG:32631", "transform": from_origin(500_000, 5_000_000, GSD, GSD)}
@@ -44,9 +44,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--times", type=int, nargs="+", default=[2, 4, 8], help="scenes a side (default: 2 4 8)")
+    parser.add_argument("--times", type=int, nargs="+", default=[2, 4, 8], help="copies per side (default: 2 4 8)")
     args = parser.parse_args()
-    print("| side, px | tanks | seconds | seconds a megapixel | memory, GiB |\n| --- | --- | --- | --- | --- |")
+    print("| side, px | tanks | seconds | seconds per megapixel | memory, GiB |\n| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_synthetic(folder / "synthetic", 1, SIDE, 0)

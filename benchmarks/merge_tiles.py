@@ -1,4 +1,4 @@
-"""Compare the time to merge the detections of tiles with SAHI's default post-processing.
+"""Compare the time of ``merge_tiles`` with the time of SAHI's default post-processing.
 
     python -m venv /tmp/sahi
     echo "$PWD/.venv/lib/python3.11/site-packages" > /tmp/sahi/lib/python3.11/site-packages/ours.pth
@@ -8,8 +8,8 @@
 The scene has a side of 20,480 px and tanks of 5 to 40 px, as dense as in the densest real scene. The tiles have 640 px
 and overlap by 128 px. The boxes have a noise of 1 px. This makes about 100,000 detections. Both programs get their
 input in memory. SAHI gets a list of ``ObjectPrediction``, and the time to create it is not counted. SAHI's default is
-GREEDYNMM with intersection over the smaller area, threshold 0.5. Each of its backends first runs on a few detections,
-so that compilation is not timed. The shortest of ``--repeat`` times counts.
+GREEDYNMM with intersection over the smaller area, threshold 0.5. Each SAHI backend first runs on a few detections, so
+that compilation is not timed. The shortest of ``--repeat`` times counts.
 """
 
 import argparse
@@ -51,7 +51,7 @@ for backend in ("numpy", "numba"):
 
 
 def detections() -> tuple[np.ndarray, list[Detections]]:
-    """Return the windows of the tiles and the detections in each."""
+    """Return the windows of the tiles, ``(T, 4)`` xyxy, and the detections in each tile."""
     random = np.random.default_rng(0)
     centres, sides = random.uniform(0, SIDE, (TANKS, 2)), random.uniform(5, 40, (TANKS, 1))
     boxes = np.clip(np.concatenate([centres - sides / 2, centres + sides / 2], axis=1), 0, SIDE).astype(np.float32)
@@ -68,8 +68,8 @@ def detections() -> tuple[np.ndarray, list[Detections]]:
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sahi-python", type=Path, required=True, help="python of an environment that has sahi")
-    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--sahi-python", type=Path, required=True, help="Python of an environment with SAHI")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="number of runs (default: %(default)s)")
     args = parser.parse_args()
     windows, tiles = detections()
     number = sum(len(tile.boxes) for tile in tiles)

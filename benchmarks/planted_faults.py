@@ -1,4 +1,4 @@
-"""Faults planted in correct boxes, for benchmarks and tests."""
+"""Plant faults in correct boxes, for benchmarks and tests."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,12 @@ OPPOSITE = {
     "corner read as centre": "centre read as corner",
     "xyxy read as xywh": "xywh read as xyxy",
 }
-"""Faults whose inverse is another fault; each other fault is its own inverse."""
+"""Inverses of faults. Each fault that is not listed is its own inverse."""
 
 
 def plant(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    """Return correct boxes ``(N, 4)`` as they are written with the fault: the inverse of :func:`undo`."""
-    if fault.kind == "xywh read as xyxy":  # leaves corners in the wrong order
+    """Add a fault to correct boxes ``(N, 4)``, xyxy. This is the inverse of :func:`undo`."""
+    if fault.kind == "xywh read as xyxy":  # undo() would put the corners in order
         return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     if fault.kind == "xxyy read as xyxy":
         return boxes[:, [0, 2, 1, 3]]
@@ -27,6 +27,6 @@ def plant(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> 
         opposite = Fault(fault.kind, tuple(-value for value in fault.parameters))
     else:
         opposite = Fault(OPPOSITE.get(fault.kind, fault.kind))
-    if "90" in fault.kind:  # the turned image has the other sides
+    if "90" in fault.kind:  # the rotated image has width and height exchanged
         width, height = height, width
     return undo(opposite, boxes, width, height)

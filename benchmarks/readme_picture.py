@@ -3,7 +3,7 @@
     python tools/make_synthetic.py data/readme_picture --scenes 2 --size 640 --seed 3
     python benchmarks/readme_picture.py data/readme_picture docs/demo.jpg
 
-README shows the picture at half its width, so its lines and titles are drawn large enough for this size.
+README shows the picture at half its width, so lines and titles are large enough for this size.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from oil_storage.inference import SceneDetector
 CONFIG, WEIGHTS = Path("configs/oil/ssd_lite0_x15.py"), Path("weights/ssd_lite0_x15.safetensors")
 SCENE = "synthetic-3-00001"
 WIDTH, HEIGHT = 480, 470
-"""Size of the part of the scene that is shown, from its upper left corner; it has one false positive."""
+"""Size of the upper left part of the scene that is shown. It contains one false positive."""
 MAGNIFIED, LINE_WIDTH, TITLE_SCALE = 2, 4, 3
 
 
 def half(pixels: np.ndarray, boxes: np.ndarray, colour: tuple[int, int, int], name: str) -> np.ndarray:
-    """Draw the boxes in the window, below a title with their number."""
+    """Draw the boxes in the shown part, below a title with the number of boxes."""
     inside = boxes[(boxes[:, 0] < WIDTH) & (boxes[:, 1] < HEIGHT)]
     size = MAGNIFIED * WIDTH, MAGNIFIED * HEIGHT
     canvas = cv2.resize(pixels[:HEIGHT, :WIDTH], size, interpolation=cv2.INTER_CUBIC)

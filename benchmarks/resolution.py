@@ -2,11 +2,12 @@
 
     python benchmarks/resolution.py CONFIG CHECKPOINT IMAGES data/oil_storage/scenes/val.json
 
-IMAGES is the folder of the scenes, whose ground resolution is about ``NATIVE``. Each is resampled, written as a GeoTIFF
-and as a PNG without a georeference, and searched with default options. The reference is the scene as it is, at a
-magnification of 1. The figures are written to ``results/resolution/<checkpoint>.json``, and plotted in
-``docs/resolution.svg``. F1 of the GeoTIFFs is also stored in the checkpoint, so that detection can warn of other
-resolutions. ``--gsd`` selects resolutions; their figures replace or extend those in the file.
+IMAGES is the folder of the scenes, whose ground resolution is about ``NATIVE``. Each scene is resampled and written
+twice, as a GeoTIFF and as a PNG without a georeference. The detector searches both with default options. For reference,
+it also searches the original scenes at a magnification of 1. The figures are written to
+``results/resolution/<checkpoint>.json``, and plotted in ``docs/resolution.svg``. ``--gsd`` selects resolutions. The
+figures of other resolutions remain in the file. F1 of the GeoTIFFs is also stored in a ``.pth`` checkpoint, so that
+detection warns of scenes with other resolutions.
 """
 
 import argparse
@@ -35,18 +36,18 @@ NATIVE = 1.35
 RESOLUTIONS = (0.3, 0.5, 0.8, 1.2, 1.5, 2.0, 3.0)
 RESULTS, PLOT = Path("results/resolution"), Path("docs/resolution.svg")
 CLOSE = 0.25
-"""Relative error up to which an estimate counts as close."""
+"""Relative error up to which an estimated resolution counts as close."""
 
 
 def resampled(pixels: NDArray[np.uint8], gsd: float) -> NDArray[np.uint8]:
-    """Resample a scene ``(H, W, 3)`` of :data:`NATIVE` to another ground resolution."""
+    """Resample a scene ``(H, W, 3)`` from :data:`NATIVE` to ``gsd`` metres per pixel."""
     size = tuple(round(side * NATIVE / gsd) for side in pixels.shape[1::-1])
     interpolation = cv2.INTER_AREA if gsd > NATIVE else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)
 
 
 def write(path: Path, pixels: NDArray[np.uint8], gsd: float) -> None:
-    """Write a PNG, or a GeoTIFF with a georeference, by the suffix of ``path``."""
+    """Write a GeoTIFF with a georeference, or a PNG if ``path`` has the suffix ``.png``."""
     if path.suffix == ".png":
         cv2.imwrite(str(path), pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
         return
@@ -58,7 +59,7 @@ def write(path: Path, pixels: NDArray[np.uint8], gsd: float) -> None:
 
 
 def f1(detector: SceneDetector, truth: dict[str, SceneResult], paths: list[Path]) -> tuple[float, list[float | None]]:
-    """Detect in scenes; return F1 at IoU 0.5 over all of them, and their ground resolutions as used."""
+    """Detect tanks in scenes. Return F1 at IoU 0.5 over all scenes, and the ground resolution used for each scene."""
     results, resolutions = [], []
     for path, detections in detector.detect_all(paths, paths):
         if isinstance(detections, UserError):
@@ -72,7 +73,7 @@ def f1(detector: SceneDetector, truth: dict[str, SceneResult], paths: list[Path]
 
 
 def measure(detector: SceneDetector, truth: dict[str, SceneResult], images: list[Path], gsd: float) -> dict[str, float]:
-    """Measure F1 at a ground resolution, and the share of scenes whose estimate is close."""
+    """Measure F1 at a ground resolution, and the share of scenes whose estimated resolution is close."""
     with tempfile.TemporaryDirectory() as folder:
         figures = {}
         for suffix, name in ((".tif", "f1_georeferenced"), (".png", "f1_estimated")):
@@ -88,7 +89,7 @@ def measure(detector: SceneDetector, truth: dict[str, SceneResult], images: list
 
 
 def plot(figures: dict[str, dict[str, float]], native: float, path: Path) -> None:
-    """Plot F1 against the ground resolution."""
+    """Plot F1 over the ground resolution."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
     gsds = sorted(figures, key=float)

@@ -1,12 +1,12 @@
-"""Measure how well the audit finds common ground: paste a part of each scene into another, and print the scores.
+"""Measure how well the audit finds scenes that show the same ground, and print a table.
 
     python benchmarks/same_ground.py SOURCE --half 1 > docs/same_ground_table.md
 
-A strip along a side of the first scene, or a rectangle in its corner, is pasted over the opposite side of a second
-scene. Both are then whole scenes with one common part. The second scene is changed as the table states. Its brightness
-and contrast are changed too, and it is compressed as JPEG of quality 50 to 95. Each pair is searched among all others.
-Bare ground is counted separately, because open water has no features to compare. The thresholds were chosen on the
-scenes of half 0. The table in docs/same_ground.md is for half 1.
+A strip along a side of a scene, or a rectangle in its corner, is pasted over the opposite side of a second scene. Both
+are then whole scenes with one common part. The second scene is changed as the table states. Its brightness and contrast
+are changed too, and it is compressed as JPEG of quality 50 to 95. The audit then searches all scenes together. Bare
+ground is counted separately, because open water has no features to compare. The thresholds were chosen on the scenes of
+half 0. The table in docs/same_ground.md is for half 1.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from oil_storage.parallel import in_processes
 
 Image = NDArray[np.uint8]
 Change = Callable[[Image, np.random.Generator], tuple[Image, NDArray[np.float64]]]
-"""Function that changes a window; it also returns the ``(3, 3)`` matrix from new positions to original positions."""
+"""Function that changes a window. It also returns the ``(3, 3)`` matrix from new positions to original positions."""
 
 
 def unchanged(window: Image, _: np.random.Generator) -> tuple[Image, NDArray[np.float64]]:
@@ -43,7 +43,7 @@ def resampled(window: Image, rng: np.random.Generator) -> tuple[Image, NDArray[n
 
 
 def turned(window: Image, rng: np.random.Generator) -> tuple[Image, NDArray[np.float64]]:
-    """Rotate or mirror the window in one of the seven other ways."""
+    """Rotate the window by a multiple of 90 degrees, mirror it, or both, in one of seven ways."""
     way, side = int(rng.integers(1, 8)), len(window)
     mirror = np.array([[-1, 0, side], [0, 1, 0], [0, 0, 1.0]])
     quarter = np.array([[0, -1, side], [1, 0, 0], [0, 0, 1.0]])
@@ -83,9 +83,9 @@ CASES: list[tuple[Change, float]] = [
 Job = tuple[int, Path, Path, Change, float]
 
 BARE_CONTRAST = 4.0
-"""Standard deviation in grey levels below which a cell of the common part is bare, such as water or sand."""
+"""A cell of the common part is bare, such as water, if its standard deviation is below this many grey levels."""
 BARE_CELL = 80
-"""Side of these cells in pixels."""
+"""Side of a cell in pixels."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ class Pair:
     """Two scenes with a common part.
 
     Attributes:
-        first: fingerprint of the first.
-        second: fingerprint of the second.
+        first: fingerprint of the first scene.
+        second: fingerprint of the second scene.
         matrix: ``(3, 3)``, maps positions in the second scene to the first.
-        is_bare: at least nine tenths of the common part are bare.
+        is_bare: whether at least nine tenths of the common part are bare.
     """
 
     first: Fingerprint
@@ -117,7 +117,7 @@ def make_pair(job: Job) -> Pair:
     first, second = read_pixels(path), read_pixels(other_path).copy()
     side = min(first.shape[:2] + second.shape[:2])
     first, second = first[:side, :side], second[:side, :side]
-    # half of them strips along a whole side, half of them corners of any shape
+    # half of the parts are strips along a whole side, the others are corners of any shape
     long = 1.0 if rng.random() < 0.5 else share ** rng.uniform(0, 1)
     size = np.round(side * rng.permutation([long, share / long])).astype(int)  # x, y
     is_far = rng.random(2) < 0.5  # right, bottom
@@ -144,7 +144,7 @@ def is_bare(ground: Image) -> bool:
 
 
 def row(paths: Sequence[Path], change: Change, share: float) -> str:
-    """Return a row of the table; each scene is once the first and once the second of a pair."""
+    """Return a row of the table. Each scene is the first of one pair and the second of another."""
     half = len(paths) // 2
     pairs: list[Pair] = []
     overlaps: list[Overlap] = []
@@ -178,10 +178,10 @@ def whole(path: Path) -> Fingerprint:
 
 
 def main() -> int:
-    """Print the common ground of the scenes, and the table."""
+    """Print the scenes that show the same ground, and the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="folder of images")
-    parser.add_argument("--half", type=int, choices=(0, 1), default=1, help="the thresholds were chosen on half 0")
+    parser.add_argument("--half", type=int, choices=(0, 1), default=1, help="half of the scenes to use (default: 1)")
     args = parser.parse_args()
     paths = {path.stem: path for path in sorted(args.source.iterdir()) if path.suffix.lower() in SUFFIXES}
     candidates = find_overlaps(list(in_processes(whole, list(paths.values()), "scenes", "scene")), min_score=-1)
@@ -190,7 +190,7 @@ def main() -> int:
     print(f"{max(overlap.score for overlap in candidates if overlap not in overlaps):.3f}. Same ground:\n")
     for one in overlaps:
         print(f"- {one.first} and {one.second}: offset {one.offset}, shared {one.shared:.1%}, score {one.score:.3f}")
-    # of scenes that show the same ground, one
+    # keep one scene of each group that shows the same ground
     apart = [paths[group[0]] for group in connected_groups(overlaps, paths)][args.half :: 2]
     print("\n| second scene | shared | found | found of bare | lowest score | median | false pairs ", end="")
     print("| highest score of others | error at corners, px |")

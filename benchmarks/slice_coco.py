@@ -4,12 +4,14 @@
     python benchmarks/slice_coco.py SOURCE --sahi-python /tmp/sahi/bin/python
 
 The tiles have 640 px and overlap by 64 px. A tile keeps the boxes of which at least 30 % are inside it. Each program
-runs alone on all cores. The programs run in turn ``--repeat`` times, and the shortest time counts. SAHI only decodes
-and cuts. "prepare" also audits the data, compares boxes and scenes with pixels, and splits. "tiles alone" is a second
-call on a folder whose tiles were deleted. ``prepare_dataset.py`` keeps 15 % of the empty train tiles. It writes train
-tiles as JPEG of quality 95, 4:4:4, and val and test tiles as PNG. SAHI does the same in the row "the same kinds", but
-keeps all empty tiles. By default, SAHI writes PNG, or JPEG of quality 75, 4:2:0. For the row "JPEG 95", Pillow's
-default is set to quality 95, 4:4:4. Memory is the peak of the proportional set size of all processes of a run together.
+runs alone on all cores. The programs run in turn ``--repeat`` times, and the shortest time counts.
+
+SAHI only decodes images and cuts tiles. In the row "prepare", ``prepare_dataset.py`` also audits the data, compares
+boxes and scenes with pixels, and splits the scenes. In the row "tiles alone", it runs again after its tiles were
+deleted. It keeps 15 % of the empty train tiles. It writes train tiles as JPEG of quality 95, 4:4:4, and val and test
+tiles as PNG. In the row "the same kinds", SAHI writes the same file types, but keeps all empty tiles. By default, SAHI
+writes PNG, or JPEG of quality 75, 4:2:0. For the row "JPEG 95", Pillow's default is set to quality 95, 4:4:4. Memory is
+the peak of the proportional set size, summed over all processes of a run.
 """
 
 import argparse
@@ -60,7 +62,7 @@ class Run:
 
 
 def measured(command: Sequence[object]) -> Run:
-    """Run a command and measure it; if it fails, print its output and exit."""
+    """Run a command and measure it. If the command fails, print its output and exit."""
     with tempfile.TemporaryFile("w+") as output:
         begin = time.perf_counter()
         process = subprocess.Popen([*map(str, command)], stdout=output, stderr=subprocess.STDOUT)
@@ -82,14 +84,14 @@ def memory_of(pid: int) -> float:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         threads = [path for path in Path(f"/proc/{pid}/task").iterdir() if path.name != str(pid)]
         children += [child for path in threads for child in (path / "children").read_text().split()]
-    except OSError:  # it has just ended
+    except OSError:  # the process has just ended
         return 0.0
     own = next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
     return own / 1024 + sum(memory_of(int(child)) for child in children)
 
 
 def some(source: Path, number: int, folder: Path) -> Path:
-    """Make a data set of the first scenes of ``source``."""
+    """Make a data set of the first ``number`` scenes of ``source``."""
     images = sorted((source / "images").iterdir())[:number]
     (folder / "images").mkdir(parents=True)
     for image in images:
@@ -104,7 +106,7 @@ def some(source: Path, number: int, folder: Path) -> Path:
 
 
 def write_coco(scenes: Sequence[Scene], path: Path) -> Path:
-    """Write the COCO file that SAHI reads."""
+    """Write a COCO file for SAHI."""
     images = [CocoImage(number, scene.image.name, scene.width, scene.height) for number, scene in enumerate(scenes, 1)]
     CocoFile.of_boxes(images, [scene.boxes for scene in scenes]).save(path)
     return path
@@ -117,7 +119,7 @@ def tiles_in(folder: Path) -> str:
 
 
 def ours(source: Path, out: Path) -> tuple[Run, Run]:
-    """Measure the whole preparation, then only the cutting of tiles."""
+    """Measure the whole preparation, and a second call that only cuts tiles."""
     command = [sys.executable, PREPARE, source, out, "--tile", TILE, "--overlap", OVERLAP]
     shutil.rmtree(out, ignore_errors=True)
     whole = measured(command)
@@ -129,8 +131,8 @@ def main() -> int:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="folder in the Airbus format")
-    parser.add_argument("--sahi-python", type=Path, required=True, help="python of an environment that has sahi")
-    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--sahi-python", type=Path, required=True, help="Python of an environment with SAHI")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="number of runs (default: %(default)s)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)

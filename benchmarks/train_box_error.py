@@ -3,9 +3,9 @@
     python tools/make_synthetic.py synthetic --scenes 240 --seed 100
     python benchmarks/train_box_error.py synthetic --out oil_storage/audit/alignment/box_error.onnx
 
-Boxes are shifted and resized at random, and the network learns to predict by how much. It is trained on rendered scenes
-only, because their boxes are exact, and because it later judges the boxes of real scenes. This takes five minutes on
-one core.
+Boxes are shifted and resized at random, and the network learns to predict by how much. Only rendered scenes are used.
+Their boxes are exact, and the network can then judge the boxes of real scenes independently. The training takes five
+minutes on one core.
 """
 
 import argparse
@@ -34,7 +34,7 @@ Floats = NDArray[np.float32]
 
 
 def network() -> nn.Sequential:
-    """Make a network from patches ``(N, 1, SIDE, SIDE)`` to errors and the logarithms of their spreads ``(N, 8)``."""
+    """Make a network from patches ``(N, 1, SIDE, SIDE)`` to four errors and four logarithms of spreads, ``(N, 8)``."""
     layers: list[nn.Module] = []
     before = 1
     for width, stride in ((12, 1), (16, 2), (24, 1), (32, 2), (48, 1), (48, 2)):
@@ -46,7 +46,10 @@ def network() -> nn.Sequential:
 
 
 def misplaced(boxes: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Shift and resize boxes; return also the shift divided by the side, and the logarithm of the size, in x and y."""
+    """Shift and resize boxes at random. Return the new boxes and their errors, each ``(N, 4)``.
+
+    An error is the shift in x and y divided by the new side, and the logarithm of the size factor in x and y.
+    """
     sides, centre = boxes[:, 2:] - boxes[:, :2], (boxes[:, 2:] + boxes[:, :2]) / 2
     size = rng.normal(0, 0.45, (len(boxes), 1)).clip(-1, 1) + rng.normal(0, 0.1, (len(boxes), 2))
     shift = rng.normal(0, 0.22, (len(boxes), 2)).clip(-0.6, 0.6)
@@ -57,7 +60,7 @@ def misplaced(boxes: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
 
 
 def flipped(seen: Floats, errors: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Rotate or mirror each patch at random, and invert about every seventh."""
+    """Mirror and transpose patches at random, and invert the grey levels of 15 % of them."""
     x, y, turn, negative = rng.random((4, len(seen))) < np.array([0.5, 0.5, 0.5, 0.15])[:, None]
     seen, errors = seen.copy(), errors.copy()
     seen[x], errors[x, 0] = seen[x][:, :, ::-1], -errors[x, 0]
@@ -109,7 +112,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="scenes with exact boxes")
     parser.add_argument("--out", type=Path, required=True, help="ONNX file")
-    parser.add_argument("--epochs", type=int, default=50, help="(default 50)")
+    parser.add_argument("--epochs", type=int, default=50, help="default: 50")
     args = parser.parse_args()
     scenes, _ = audit(formats.read(args.source), {CLASS_NAME: CLASS_NAME})
     pictures = [(cv2.cvtColor(read_pixels(scene.image), cv2.COLOR_RGB2GRAY), scene.boxes) for scene in scenes]

@@ -1,12 +1,12 @@
-"""Compare the time of detection in whole scenes with SAHI, with the same weights, tiles, overlap and threshold.
+"""Compare the time for detection in whole scenes with SAHI, with the same weights, tiles, overlap and threshold.
 
     python benchmarks/whole_scenes.py CONFIG CHECKPOINT SCENE... --sahi-python /tmp/sahi/bin/python
 
 ``benchmarks/merge_tiles.py`` describes how to create the environment of SAHI. SAHI runs its mmdet model on slices,
 without a pass over the whole image, and with its default post-processing. Each program first loads its model and
-detects in the first scene to warm up, which is not timed. It then detects in all scenes, from the file to the merged
-boxes. The shortest of ``--repeat`` times counts. ``SceneDetector`` runs in three modes: float32 without the fast mode,
-the default settings, and ONNX Runtime with the model of ``tools/export.py``.
+detects in the first scene to warm up, which is not timed. It then detects in all scenes. The time includes all steps
+from reading the file to merging the boxes. The shortest of ``--repeat`` times counts. ``SceneDetector`` runs in three
+modes: float32 without the fast mode, the default settings, and ONNX Runtime with the model of ``tools/export.py``.
 """
 
 import argparse
@@ -53,13 +53,13 @@ print("of these: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in pa
 
 
 def shortest(work: Callable[[], int], repeat: int) -> tuple[int, float]:
-    """Return the result of a function, and the shortest of its times in seconds."""
-    taken, said = [], 0
+    """Call a function ``repeat`` times. Return its last result, and its shortest time in seconds."""
+    taken, result = [], 0
     for _ in range(repeat):
         begin = time.perf_counter()
-        said = work()
+        result = work()
         taken.append(time.perf_counter() - begin)
-    return said, min(taken)
+    return result, min(taken)
 
 
 def main() -> int:
@@ -68,12 +68,12 @@ def main() -> int:
     parser.add_argument("config", type=Path)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("scenes", type=Path, nargs="+")
-    parser.add_argument("--sahi-python", type=Path, required=True, help="python of an environment that has sahi")
-    parser.add_argument("--repeat", type=int, default=2, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--sahi-python", type=Path, required=True, help="Python of an environment with SAHI")
+    parser.add_argument("--repeat", type=int, default=2, metavar="N", help="number of runs (default: %(default)s)")
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     threshold = Checkpoint.read(args.checkpoint).threshold() or 0.3
-    print(f"{len(args.scenes)} scenes, {device}, {hardware()}, score from {threshold:.3f}\n")
+    print(f"{len(args.scenes)} scenes, {device}, {hardware()}, score threshold {threshold:.3f}\n")
     print("| | tanks | seconds | a scene |\n| --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder, "exported.onnx")
@@ -84,7 +84,7 @@ def main() -> int:
                 cfg.optim_wrapper.type = "OptimWrapper"
             if name == "ONNX Runtime":
                 if export([str(args.config), str(args.checkpoint), "--out", str(exported)]):
-                    continue  # it has said why
+                    continue  # export has logged the reason
                 weights = exported
             detector = SceneDetector(cfg, weights, score_thr=threshold, tile=TILE, overlap=OVERLAP, **mode)
             detector.detect(args.scenes[0])

@@ -1,7 +1,7 @@
 """MkDocs hooks: build pages of the site from files that live elsewhere in the repository.
 
-Links in docs/ lead to these files, so that they work where the repository is browsed. The site gets a page for each
-file, and the links are rewritten to that page.
+The links in docs/ lead to these files, so that they work on the repository's web page. The site gets a page for each
+file, and the links on the site lead to this page.
 """
 
 import json
@@ -19,11 +19,11 @@ SOURCES = {
 }
 """Source of each page, relative to docs/."""
 WIDE = ("configs.md", "results.md")
-"""Pages with wide tables, which get the space of the table of contents."""
+"""Pages with wide tables. Their table of contents is hidden to make room."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages."""
+    """Add a page for each file in :data:`SOURCES`."""
     for page, source in SOURCES.items():
         text = Path(config.docs_dir, source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=from_notebook(text) if source.endswith(".ipynb") else text))

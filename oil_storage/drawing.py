@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from oil_storage.imagery import DEFAULT_READING, Reading, read_pixels
 
 TRUTH, PREDICTION = (80, 220, 100), (255, 64, 64)
-"""Colours, RGB."""
+"""RGB colours of ground truth and predictions."""
 MAGNIFIED = 2
-"""Magnification of tiles; it keeps a tank of 5 px visible inside its box."""
+"""Magnification of tiles, so that a tank of 5 px stays visible inside its box."""
 LINE = 16
 """Height of a line of text, in pixels."""
 CELL = 120
@@ -22,9 +22,9 @@ CELL = 120
 GAP = 4
 """White space between two crops, in pixels."""
 COLUMNS = 8
-"""Number of crops in a row."""
+"""Number of crops in a row of a contact sheet."""
 CONTEXT = 2.2
-"""Side of a crop in relation to the longer side of its box; a crop shows at least 24 px."""
+"""Ratio of the side of a crop to the longer side of its box. A crop shows at least 24 px."""
 
 
 class Crop(NamedTuple):
@@ -48,11 +48,11 @@ def jpeg(pixels: NDArray[np.uint8], quality: int = 88) -> bytes:
 
 
 def draw_boxes(canvas: NDArray[np.uint8], boxes: NDArray[np.float32], colour: Sequence[int]) -> None:
-    """Draw the outlines of boxes, 1 px wide, inside the boxes.
+    """Draw the outline of each box, 1 px wide and inside the box.
 
     Args:
         canvas: ``(H, W, 3)``, changed in place.
-        boxes: ``(N, 4)`` xyxy, in pixels; boxes that are not finite, as from an untrained detector, are skipped.
+        boxes: ``(N, 4)`` xyxy, in pixels; boxes with infinite or nan coordinates are skipped.
         colour: colour in the channel order of the canvas.
     """
     limits = np.tile(canvas.shape[1::-1], 2) + 1  # OpenCV fails for very large coordinates
@@ -61,7 +61,7 @@ def draw_boxes(canvas: NDArray[np.uint8], boxes: NDArray[np.float32], colour: Se
 
 
 def title(text: str, width: int) -> NDArray[np.uint8]:
-    """Draw white text on a black band ``(16, width, 3)``; a long text is scaled to fit."""
+    """Draw white text on a black band ``(16, width, 3)``. A long text is scaled to fit."""
     band = np.zeros((LINE, width, 3), np.uint8)
     (length, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_PLAIN, 1, 1)
     font_scale = min(1.0, (width - 8) / length)
@@ -72,7 +72,7 @@ def title(text: str, width: int) -> NDArray[np.uint8]:
 def side_by_side(
     image: NDArray[np.uint8], truth: NDArray[np.float32], predictions: NDArray[np.float32], score_threshold: float
 ) -> NDArray[np.uint8]:
-    """Draw ground truth (left) and predictions (right), magnified and with titles that give the number of boxes.
+    """Draw ground truth (left) and predictions (right), magnified and with the number of boxes as title.
 
     Args:
         image: ``(H, W, 3)`` RGB.
@@ -114,7 +114,7 @@ def contact_sheet(crops: Sequence[Crop], reading: Reading = DEFAULT_READING) -> 
 
 
 def grid(pictures: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
-    """Arrange pictures ``(H, W, 3)`` in rows of ``columns``, with white space to the right of and below each."""
+    """Arrange pictures ``(H, W, 3)`` in rows of ``columns``, with white space to the right of each and below it."""
     if not pictures:
         return np.zeros((0, 0, 3), np.uint8)
     height, width = (max(picture.shape[axis] for picture in pictures) + GAP for axis in (0, 1))
@@ -131,11 +131,11 @@ def _cell(pixels: NDArray[np.uint8], crop: Crop, number: str) -> NDArray[np.uint
     side = max(24.0, CONTEXT * max(abs(x2 - x1), abs(y2 - y1)))
     scale = CELL / side
     corner = (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
-    # the shown part with a margin for interpolation, because cv2.warpAffine rejects images with a side of 2 ** 15
+    # cut out the part to show, with a margin for interpolation, because cv2.warpAffine rejects sides of 2 ** 15 px
     left, top = (int(min(max(0, value - 4), pixels.shape[1 - axis])) for axis, value in enumerate(corner))
     right, bottom = (int(max(0, value + side + 4)) for value in corner)
     window = pixels[top:bottom, left:right]
-    # pixel centres have an offset of half a pixel
+    # the centre of a pixel is half a pixel from its edge
     shift = [scale * (start + 0.5 - value) - 0.5 for start, value in zip((left, top), corner, strict=True)]
     cell = np.zeros((CELL, CELL, 3), np.uint8)
     if window.size:
@@ -150,7 +150,7 @@ def _cell(pixels: NDArray[np.uint8], crop: Crop, number: str) -> NDArray[np.uint
 
 
 def _draw_corners(cell: NDArray[np.uint8], box: Sequence[int], colour: tuple[int, int, int]) -> None:
-    """Draw the four corners of a box; complete sides would hide the edge of the object."""
+    """Draw the four corners of a box, because complete sides would hide the edge of the object."""
     left, top, right, bottom = box
     for x, other_x in ((left, right), (right, left)):
         for y, other_y in ((top, bottom), (bottom, top)):

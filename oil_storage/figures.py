@@ -15,13 +15,13 @@ def _nan_to_none(value: Any) -> Any:
 
 
 Figure = Annotated[float | None, BeforeValidator(_nan_to_none)]
-"""Number; None if it is undefined, such as the AP of large objects without any large object."""
+"""Number, or None if it is undefined, such as the AP of large objects if there are no large objects."""
 Interval = Annotated[list[Figure], Field(min_length=2, max_length=2)]
 """Lower and upper bound of a 95 % confidence interval."""
 
 
 def metric_key(name: str) -> str:
-    """Return the key of a tile metric in the output of a Runner: ``coco/bbox_mAP_50`` for ``mAP_50``."""
+    """Return the key of a tile metric in the results of mmengine's Runner: ``coco/bbox_mAP_50`` for ``mAP_50``."""
     return f"coco/bbox_{name}"
 
 
@@ -45,7 +45,7 @@ class Stored(BaseModel):
 
 
 class SceneFigures(Stored):
-    """Results for one scene at the score threshold: labelled tanks, detections, metrics, errors by type."""
+    """Results of one scene at the score threshold: ``tanks`` labels, ``found`` detections, metrics, errors by kind."""
 
     tanks: int
     found: int
@@ -56,11 +56,11 @@ class SceneFigures(Stored):
 
 
 FALSE_ALARM_RATES = (100, 10, 1)
-"""False alarms per 100 square kilometres for which a score threshold is chosen."""
+"""Numbers of false alarms per 100 square kilometres. A score threshold is chosen for each."""
 
 
 class OperatingPoint(Stored):
-    """Score threshold for a number of false alarms per area, and the recall at this threshold."""
+    """Score threshold that limits the false alarms per area, and the recall at this threshold."""
 
     threshold: float
     recall: Figure
@@ -69,21 +69,21 @@ class OperatingPoint(Stored):
 class Figures(Stored):
     """Metrics of detections in whole scenes.
 
-    ``ap`` to ``ar`` are COCO metrics; ``ap_under_8`` to ``ap_from_64`` group objects by mean side in pixels. The fields
-    from ``precision`` onwards apply at the score threshold and IoU 0.5, and are not set without a threshold. The IoU
-    and the errors of centre and diameter are computed for true positives.
+    ``ap`` to ``ar`` are COCO metrics. ``ap_under_8`` to ``ap_from_64`` are for objects of this size: the square root of
+    the area, in pixels. The fields from ``precision`` onwards are computed at the score threshold and IoU 0.5. They are
+    not set if there is no threshold. ``iou`` and the errors of centre and diameter are means over true positives.
 
     Attributes:
         voc_ap: Pascal VOC average precision (area under the curve).
         voc_ap_11: Pascal VOC average precision (11 points).
-        lost_ap50: gain in AP50 from removing one type of error, keyed by the type.
+        lost_ap50: gain in AP50 if all errors of a kind were corrected, by kind.
         count_mae: mean absolute error of the number of detections per scene.
         count_bias: mean error of the number of detections per scene; positive if there are too many.
         count_r2: coefficient of determination of the number of detections per scene.
         false_alarm_rate: false alarms per 100 square kilometres; None if the ground resolution is not known.
         false_alarms: operating points by false alarms per 100 square kilometres; they do not depend on ``threshold``.
         intervals: 95 % confidence intervals of ``ap``, ``ap50`` and ``f1``.
-        errors_by_size: number of errors by size bin and type.
+        errors_by_size: number of errors by size bin and kind.
     """
 
     ap: Figure
@@ -144,13 +144,13 @@ class TestRecord(Stored):
 
     Attributes:
         config_sha256: hash of the config after all overrides.
-        trained: training of the checkpoint; None if the checkpoint does not contain it.
+        trained: training of the checkpoint; None if the checkpoint has no record of it.
         changes: differences from the training config, one sentence each.
         tiles: size and overlap of the tiles (``640_64``).
         tta: whether test-time augmentation was used.
         precision: ``float32`` or ``bfloat16``.
         metrics: tile and scene metrics that the Runner reports.
-        published_protocol: tile metrics under the published protocol; empty for other tile sets.
+        published_protocol: tile metrics by the rules of a published score; empty for other tile sets.
         scenes: metrics of whole scenes.
     """
 
@@ -178,7 +178,7 @@ class TestRecord(Stored):
 
 
 class EvaluationRecord(Figures):
-    """``metrics.json`` of ``tools/evaluate.py``; ``threshold_is`` describes the choice of the score threshold."""
+    """``metrics.json`` of ``tools/evaluate.py``. ``threshold_is`` states how the score threshold was chosen."""
 
     detections: str
     ground_truth: str
@@ -218,7 +218,7 @@ class Times(Stored):
 class Cost(Stored):
     """Cost of a detector for tiles of ``input`` (height, width) pixels.
 
-    ``gflops`` counts the operations of convolutions and matrix products per tile, in 1e9; a multiply-add counts as two.
+    ``gflops`` counts the operations of convolutions and matrix products per tile, in 1e9. A multiply-add counts as two.
     Inference includes pre- and postprocessing. ``memory_gb`` is the peak memory.
     """
 
@@ -233,7 +233,7 @@ class Cost(Stored):
 
 
 class Learnt(Stored):
-    """Result of an overfit check on a few tiles; the check passes if ``ap50`` is at least ``wanted``."""
+    """Result of overfitting a few tiles. The check passes if ``ap50`` is at least ``wanted``."""
 
     ap50: float
     wanted: float

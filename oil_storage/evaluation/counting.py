@@ -8,11 +8,11 @@ from oil_storage.evaluation.matching import Matched
 
 
 def count_errors(scenes: Sequence[Matched], threshold: float) -> dict[str, float]:
-    """Compare the number of detections that reach ``threshold`` with the number of objects, scene by scene.
+    """Compare the numbers of detections and objects per scene. Detections with scores below ``threshold`` are ignored.
 
     Returns:
-        dict: ``count_mae``, the mean absolute error; ``count_bias``, the mean error, positive for too many detections;
-        and ``count_r2``, the coefficient of determination, nan if all scenes have the same number of objects.
+        dict: ``count_mae`` is the mean absolute error. ``count_bias`` is the mean error, positive for too many
+        detections. ``count_r2`` is the coefficient of determination, or nan if the number of objects does not vary.
     """
     predicted = np.array([(scene.scores >= threshold).sum() for scene in scenes], float)
     true = np.array([len(scene.result.truth) for scene in scenes], float)
@@ -23,13 +23,15 @@ def count_errors(scenes: Sequence[Matched], threshold: float) -> dict[str, float
 
 
 def geometry_errors(scenes: Sequence[Matched], threshold: float) -> dict[str, float]:
-    """Compare the correct boxes that reach ``threshold`` with their objects. A box is correct at IoU 0.5.
+    """Compute the mean position and size errors of correct boxes. Boxes with scores below ``threshold`` are ignored.
+
+    A box is correct if its IoU with its object is at least 0.5. The diameter is the mean of width and height.
 
     Returns:
-        dict: means over all correct boxes: ``iou``; ``centre_px``, the distance between centres; ``diameter_px``, the
-        absolute error of the diameter (the mean of width and height); ``diameter_bias_px``, its signed error, positive
-        for boxes that are too large; ``centre_m`` and ``diameter_m``, the same in metres. A value is nan if there is no
-        correct box, and a value in metres is nan if the ground sampling distance is not known.
+        dict: ``iou`` is the mean IoU. ``centre_px`` is the mean distance between centres. ``diameter_px`` is the mean
+        absolute error of the diameter. ``diameter_bias_px`` is its mean error, positive for boxes that are too large.
+        ``centre_m`` and ``diameter_m`` are the same errors in metres, or nan if the ground resolution is not known.
+        All values are nan if no box is correct.
     """
     columns = [np.zeros((6, 0))]
     for scene in scenes:

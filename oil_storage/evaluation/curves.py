@@ -10,17 +10,17 @@ from oil_storage.evaluation.dense_coco import MAX_DETECTIONS
 from oil_storage.evaluation.matching import IOUS, Matched
 
 RECALLS = np.linspace(0, 1, 101)
-"""Recalls at which COCO samples the precision."""
+"""Recall values at which COCO samples the precision."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Precision and recall at IoU 0.5 for every score threshold that makes a difference.
+    """Precision and recall at IoU 0.5, with each distinct score as the score threshold.
 
     Attributes:
-        thresholds: ``(K,)``, the distinct scores, in descending order. Detections at or above a threshold count.
-        precision: ``(K,)``.
-        recall: ``(K,)``; nan if there are no objects.
+        thresholds: ``(K,)``, the distinct scores, in descending order. A threshold drops detections with lower scores.
+        precision: ``(K,)``, precision at each threshold.
+        recall: ``(K,)``, recall at each threshold; nan if there are no objects.
     """
 
     thresholds: NDArray[np.float64]
@@ -29,7 +29,7 @@ class Curve:
 
     @property
     def f1(self) -> NDArray[np.float64]:
-        """Harmonic mean of precision and recall, ``(K,)``; 0 where both are 0."""
+        """Harmonic mean of precision and recall, ``(K,)``, or 0 where both are 0."""
         total = self.precision + self.recall
         f1: NDArray[np.float64] = np.divide(
             2 * self.precision * self.recall, total, out=np.zeros_like(total), where=total > 0
@@ -37,12 +37,12 @@ class Curve:
         return f1
 
     def best_threshold(self) -> float | None:
-        """Return the highest threshold that maximises F1; None if there are no detections."""
+        """Return the threshold with the highest F1, or None without detections. Among several, return the largest."""
         return float(self.thresholds[np.argmax(self.f1)]) if len(self.thresholds) else None
 
 
 def curve(scenes: Sequence[Matched]) -> Curve:
-    """Compute precision and recall, over all scenes together, for every score threshold that makes a difference."""
+    """Compute precision and recall over all scenes together, with each distinct score as the threshold."""
     scores = np.concatenate([np.zeros(0), *(scene.scores for scene in scenes)])
     right = np.concatenate([np.zeros(0, bool), *(scene.right for scene in scenes)])
     objects = sum(len(scene.result.truth) for scene in scenes)
@@ -63,7 +63,7 @@ class At:
         threshold: score threshold.
         precision: fraction of the detections that are correct; nan if there are no detections.
         recall: fraction of the objects that are detected; nan if there are no objects.
-        f1: harmonic mean of both; nan if there are neither detections nor objects.
+        f1: harmonic mean of precision and recall; nan if there are neither detections nor objects.
     """
 
     threshold: float
@@ -73,7 +73,7 @@ class At:
 
 
 def at_threshold(scenes: Sequence[Matched], threshold: float) -> At:
-    """Compute precision, recall and F1 of the detections whose scores reach ``threshold``."""
+    """Compute precision, recall and F1 of the detections with scores of at least ``threshold``."""
     right = sum(int(scene.right[scene.scores >= threshold].sum()) for scene in scenes)
     detections = sum(int((scene.scores >= threshold).sum()) for scene in scenes)
     objects = sum(len(scene.result.truth) for scene in scenes)
@@ -87,13 +87,13 @@ def at_threshold(scenes: Sequence[Matched], threshold: float) -> At:
 def voc_ap(scenes: Sequence[Matched]) -> tuple[float, float]:
     """Compute Pascal VOC's average precision at IoU 0.5.
 
-    Detections are matched by COCO's rules, and detections with equal scores enter the curve together.
+    Detections are matched by COCO's rules. Detections with equal scores form one point of the curve.
 
     Source: Everingham et al., "The Pascal Visual Object Classes Challenge", https://doi.org/10.1007/s11263-009-0275-4.
 
     Returns:
-        tuple: the 11-point average (the metric until 2009), and the area under the curve. Both are nan if there are no
-        objects.
+        tuple: the 11-point average (the metric until 2009), and the area under the precision-recall curve. Both are nan
+        if there are no objects.
     """
     points = curve(scenes)
     if not any(len(scene.result.truth) for scene in scenes):
@@ -109,19 +109,19 @@ def average_precision(scores: NDArray[np.float32], right: NDArray[np.bool_], obj
     Args:
         scores: ``(M,)``, in any order.
         right: ``(M,)``, True for correct detections.
-        objects: number of objects; the result is nan if it is 0.
+        objects: number of objects; the result is nan if there are none.
     """
     order = np.argsort(-scores, kind="stable")
     return float(_interpolated(np.cumsum(right[order], dtype=np.int64)[None], np.arange(1, len(order) + 1), objects)[0])
 
 
 def _interpolated(true_positives: NDArray[np.int64], total: NDArray[np.int64], objects: int) -> NDArray[np.float64]:
-    """Average the precision over 101 recall values, ``(K,)``.
+    """Average the precision over COCO's 101 recall values. Return ``(K,)``, the average at each IoU threshold.
 
     Args:
-        true_positives: ``(K, M)``, cumulative number of correct detections.
+        true_positives: ``(K, M)``, cumulative number of correct detections by descending score.
         total: ``(M,)``, cumulative number of all detections.
-        objects: number of objects; the result is nan if it is 0.
+        objects: number of objects; the result is nan if there are none.
     """
     if not objects:
         return np.full(len(true_positives), np.nan)
@@ -135,10 +135,10 @@ def _interpolated(true_positives: NDArray[np.int64], total: NDArray[np.int64], o
 
 
 class AveragePrecision:
-    """COCO's average precision of weighted scenes, for the bootstrap.
+    """COCO's average precision if each scene counts zero or more times, as in a bootstrap sample.
 
-    If all weights are 1, the result equals that of :func:`oil_storage.evaluation.dense_coco.score`, including its limit
-    of detections per image.
+    If each scene counts once, the result is the AP of :func:`oil_storage.evaluation.dense_coco.score`. The limit of
+    detections per image is the same.
 
     Args:
         scenes: all scenes.
@@ -157,7 +157,7 @@ class AveragePrecision:
         """Compute the average precision at each of :data:`~oil_storage.evaluation.matching.IOUS`, ``(10,)``.
 
         Args:
-            weights: ``(S,)``, number of times that each scene counts.
+            weights: ``(S,)``, number of times that each of the S scenes counts.
         """
         weight = weights[self.scene]
         true_positives = np.cumsum(self.right * weight, axis=1, dtype=np.int64)

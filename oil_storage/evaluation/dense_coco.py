@@ -1,7 +1,7 @@
 """COCO average precision for images with hundreds of objects.
 
-The summary of pycocotools counts 100 detections per image, even if ``maxDets`` is larger, so that perfect predictions
-of 300 tanks score 0.34. Here up to :data:`MAX_DETECTIONS` detections per image count.
+The summary of pycocotools counts at most 100 detections per image, even if ``maxDets`` is larger. Perfect detections
+of 300 tanks in an image therefore score only 0.34. Here, up to :data:`MAX_DETECTIONS` detections per image count.
 """
 
 import math
@@ -21,19 +21,19 @@ from oil_storage.coco import CocoFile
 from oil_storage.merging import Detections
 
 MAX_DETECTIONS = 2000
-"""Number of detections per image that count, highest scores first."""
+"""Maximum number of detections that count in each image. Those with the highest scores count."""
 
 LARGEST = 1e30
-"""Finite upper limit of the box area in square pixels, because COCO ignores false positives outside the limits."""
+"""Upper limit of the box area in square pixels, above any box, because COCO ignores larger false positives."""
 
 SHOWN = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l", "AR")
-"""Metrics in a log line; the log file contains all of them."""
+"""Metrics in the log line of a validation. The log file contains all metrics."""
 
 AREAS = {"s": (0.0, 32.0**2), "m": (32.0**2, 96.0**2), "l": (96.0**2, math.inf)}
-"""COCO's size bins: box area in square pixels."""
+"""COCO's size bins: lower and upper limit of the box area in square pixels."""
 
 SIDES = (8, 16, 32, 64)
-"""Limits of the additional size bins: square root of the box area in pixels. Half of the tanks are under 18 px."""
+"""Limits between the additional size bins: square root of the box area in pixels. Half of the tanks are under 18 px."""
 
 BINS = {
     name: (lower**2, upper**2)
@@ -49,21 +49,21 @@ def score(
     image_ids: Sequence[int] | None = None,
     most: int = MAX_DETECTIONS,
 ) -> dict[str, float]:
-    """Score detections by COCO's rules, with another limit on the number of detections.
+    """Compute COCO's metrics with a chosen limit on the number of detections per image.
 
     Args:
         truth: COCO JSON with ``images``, ``annotations`` and ``categories``.
         detections: COCO results, each with ``image_id``, ``category_id``, ``bbox`` (xywh, pixels) and ``score``.
-        image_ids: images to score; None scores all.
-        most: number of detections per image that count, highest scores first.
+        image_ids: images to score; None scores all images.
+        most: maximum number of detections that count in each image. Those with the highest scores count.
 
     Returns:
         dict: ``mAP`` (IoU 0.50:0.95), ``mAP_50``, ``mAP_75``, COCO's size bins ``mAP_s``, ``mAP_m`` and ``mAP_l``, the
-        additional bins from ``mAP_under_8`` to ``mAP_from_64``, and ``AR`` (maximum recall, averaged over IoU). Each is
-        in [0, 1], or nan if the ground truth has no box of that size.
+        additional bins from ``mAP_under_8`` to ``mAP_from_64``, and ``AR`` (maximum recall, averaged over IoU). Values
+        are in [0, 1]. A value is nan if the ground truth has no box of that size.
     """
     areas = {"all": (0.0, math.inf), **AREAS, **BINS}
-    # equal scores are ordered by position, so that the result does not depend on the order of the input
+    # equal scores are sorted by position, so that the result does not depend on the order of the input
     ordered = sorted(detections, key=lambda result: (result["image_id"], -result["score"], result["bbox"]))
     ground_truth = _indexed(truth, truth["annotations"])
     results = ground_truth.loadRes([dict(result) for result in ordered]) if ordered else _indexed(truth, [])
@@ -89,14 +89,14 @@ def score(
 
 
 PUBLISHED_TILES = "640_64"
-"""Tile set (size and overlap) of the published AP of YOLOX-s on these scenes."""
+"""Tile size and overlap that the published YOLOX-s used, in pixels; see :func:`published_score`."""
 
 
 def published_score(truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Score tiles by the rules of the published AP of YOLOX-s on these scenes, for comparison with it.
+    """Score tiles by the rules of a published YOLOX-s on the Airbus scenes, to compare with its AP.
 
-    The ground truth excludes boxes with a side under 5 px or an aspect ratio over 2.5, so that their detections count
-    as false positives. The limit is 100 detections per tile.
+    Boxes with a side under 5 px or an aspect ratio over 2.5 are removed from the ground truth. Detections of these
+    boxes count as false positives. At most 100 detections per tile count.
 
     Source: J. Audi, deeplearning.earth, 2022-06-15.
 
@@ -125,7 +125,7 @@ def _indexed(dataset: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]
 
 
 def _print_nothing(*_: Any, **__: Any) -> None:
-    """Replace the evaluation's print function."""
+    """Discard the output of the evaluation."""
 
 
 def _mean(values: NDArray[np.float64]) -> float:
@@ -135,9 +135,9 @@ def _mean(values: NDArray[np.float64]) -> float:
 
 @METRICS.register_module()
 class DenseCocoMetric(BaseMetric):
-    """Metric of :func:`score` for tiles; keys are ``coco/bbox_mAP``, ``coco/bbox_mAP_50`` and so on.
+    """COCO's metrics of tiles; see :func:`score`. The keys are ``coco/bbox_mAP``, ``coco/bbox_mAP_50`` and so on.
 
-    The ground truth is the COCO JSON in ``metainfo["ground_truth"]["tiles"]`` of the data set.
+    ``metainfo["ground_truth"]["tiles"]`` of the data set is the path of the ground truth, a COCO JSON file.
     """
 
     default_prefix = "coco"
@@ -149,7 +149,11 @@ class DenseCocoMetric(BaseMetric):
             self.results.append((sample["img_id"], boxes, scores))
 
     def compute_metrics(self, results: list[tuple[int, NDArray[np.float32], NDArray[np.float32]]]) -> dict[str, float]:
-        """Score the detections of all ranks, given as image id, boxes and scores; see :func:`score`."""
+        """Score the tiles; see :func:`score`.
+
+        Args:
+            results: image id, boxes and scores of each tile, from all processes.
+        """
         truth = CocoFile.load(Path(self.dataset_meta["ground_truth"]["tiles"])).to_dict()
         detections = [
             detection for image_id, *found in results for detection in results_of(image_id, Detections(*found))

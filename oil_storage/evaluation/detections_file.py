@@ -17,13 +17,13 @@ from oil_storage.files import read_json, read_text, validated, visible
 from oil_storage.merging import Detections
 
 CSV_COLUMNS = ("scene", "xmin", "ymin", "xmax", "ymax", "score")
-"""Required columns; boxes are in pixels of the scene. Other columns are ignored."""
+"""Required columns of a CSV file, with boxes in pixels of the scene. Other columns are ignored."""
 
 LARGEST = 1e6
-"""Largest coordinate that is accepted, pixels."""
+"""Largest accepted coordinate, in pixels."""
 
 Row = tuple[str, str, list[float], float]
-"""A detection: its place in the file (for messages), its scene, its box (xyxy) and its score."""
+"""A detection: its place in the file (for messages), scene name, box (xyxy) and score."""
 
 
 def read_detections(path: Path, names: Mapping[int | str, str], images: Mapping[str, Path]) -> dict[str, Detections]:
@@ -32,15 +32,15 @@ def read_detections(path: Path, names: Mapping[int | str, str], images: Mapping[
     Args:
         path: one of:
 
-            * ``.csv`` with the columns :data:`CSV_COLUMNS`;
-            * ``.json``: COCO JSON whose annotations have a ``score``, or a list of COCO results, whose image ids are
-              those of the ground truth;
-            * ``.geojson`` with the name of its scene, whose features have a ``score``; or a folder of such files.
-        names: name of the scene of each image id in the ground truth; empty if the ground truth has no image ids.
-        images: known image files of the scenes, which GeoJSON in geographic coordinates needs.
+            * a ``.csv`` file with the columns :data:`CSV_COLUMNS`;
+            * a ``.json`` file: COCO JSON whose annotations have a ``score``, or a list of COCO results with the image
+              ids of the ground truth;
+            * a ``.geojson`` file with the name of its scene and a ``score`` in each feature, or a folder of them.
+        names: scene name of each image id in the ground truth; empty if the ground truth has no image ids.
+        images: image files by scene name. They are needed to read GeoJSON in geographic coordinates.
 
     Returns:
-        dict: detections by the name of the scene, which is the name of its image file without folder and suffix.
+        dict: detections by scene name. A scene has the name of its image file, without folder and suffix.
 
     Raises:
         UserError: the file has another format, or a box or a score is not valid.
@@ -73,7 +73,7 @@ def _from_csv(path: Path) -> Iterator[Row]:
     reader = csv.DictReader(io.StringIO(read_text(path)), restval="")
     if absent := [name for name in CSV_COLUMNS if name not in (reader.fieldnames or ())]:
         raise UserError(
-            f"{path}: has no column {', '.join(absent)}; needs {', '.join(CSV_COLUMNS)}, separated by commas"
+            f"{path}: has no column {', '.join(absent)}; give {', '.join(CSV_COLUMNS)}, separated by commas"
         )
     try:
         for row in reader:
@@ -97,7 +97,7 @@ def _from_json(path: Path, names: Mapping[int | str, str]) -> Iterator[Row]:
     if isinstance(content, list):
         results = validated(content, list[CocoAnnotation], path)
         if results and not names:
-            raise UserError(f"{path}: COCO results refer to image ids; give a COCO JSON file as the ground truth")
+            raise UserError(f"{path}: these results name images by id only; give a COCO JSON file as the ground truth")
     else:
         coco_file = validated(content, CocoFile, path)
         results, names = coco_file.annotations, scene_names(coco_file, path)

@@ -1,8 +1,8 @@
 """Classify detection errors, and compute the average precision that each kind of error costs.
 
 Source: Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", https://arxiv.org/abs/2008.08115.
-There is one class, so there are no classification errors. Errors at the borders of tiles and scenes are an additional
-kind.
+Classification errors cannot occur, because there is only one class. Errors at the borders of tiles and scenes are an
+additional kind.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from oil_storage.merging import BORDER
 
 FOREGROUND = 0.5
 BACKGROUND = 0.1
-"""IoU limits of misplaced detections. A detection below the lower limit matches no object."""
+"""A detection is misplaced if its highest IoU with an object is between these limits."""
 
 
 class Kind(StrEnum):
@@ -32,7 +32,7 @@ class Kind(StrEnum):
     BACKGROUND = "background"
     """A detection whose IoU with every object is below 0.1."""
     MISSED = "missed"
-    """An object that no detection matches, and that no localisation error explains."""
+    """An object without a matching or misplaced detection."""
     BORDER = "cut by the border"
     """A localisation error or a missed object at the border of a tile or the scene."""
 
@@ -42,8 +42,8 @@ class Errors:
     """Errors in one scene.
 
     Attributes:
-        false: kind of error of each detection; None if it is correct or below the score threshold.
-        missed: kind of error of each object; None if it is matched, or if a localisation error explains it.
+        false: kind of error of each detection; None if the detection is correct or below the score threshold.
+        missed: kind of error of each object; None if the object has a matching or misplaced detection.
     """
 
     false: list[Kind | None]
@@ -54,8 +54,8 @@ def classify(scene: Matched, threshold: float = 0.0) -> Errors:
     """Classify the incorrect detections and the missed objects of a scene.
 
     Args:
-        scene: the scene.
-        threshold: score threshold; detections below it are ignored.
+        scene: detections, matched to the objects of the scene.
+        threshold: score threshold; detections with lower scores are ignored.
     """
     counts = scene.scores >= threshold
     matched = np.where(counts, scene.at[0], -1)
@@ -85,7 +85,7 @@ def classify(scene: Matched, threshold: float = 0.0) -> Errors:
 
 
 def cut_by_border(result: SceneResult) -> NDArray[np.bool_]:
-    """Return which objects touch the border of the scene or are not complete in any tile, ``(N,)``."""
+    """Return ``(N,)``, True for objects that touch the border of the scene or that no tile contains completely."""
     edges = np.array([[0, 0, result.width, result.height]])
     truth, windows = result.truth[:, None].astype(float), edges if result.windows is None else result.windows
     overhang = np.concatenate([windows[None, :, :2] - truth[..., :2], truth[..., 2:] - windows[None, :, 2:]], axis=-1)
@@ -95,11 +95,10 @@ def cut_by_border(result: SceneResult) -> NDArray[np.bool_]:
 
 
 def lost_ap50(scenes: Sequence[Matched]) -> dict[Kind, float]:
-    """Compute how much AP50 would rise if all errors of one kind were corrected.
+    """Compute how much AP50 would rise if all errors of one kind were corrected, for each kind separately.
 
-    To correct errors, the highest-scoring misplaced detection of an object becomes correct, and other misplaced
-    detections, duplicates, background detections or missed objects are removed. The gains do not add up to the total
-    loss.
+    For each unmatched object, the misplaced detection with the highest score becomes correct. All other incorrect
+    detections and missed objects of the kind are removed. The gains do not add up to the total loss.
 
     Returns:
         dict: gain of each kind; nan if there are no objects.
@@ -125,14 +124,14 @@ def lost_ap50(scenes: Sequence[Matched]) -> dict[Kind, float]:
             scores.append(scene.scores[remains])
             corrected.append(is_right[remains])
             objects -= scene_errors.missed.count(kind)
-        # without objects AP is not defined, and no error remains
+        # if all objects were missed and are removed, AP is undefined and counts as 1
         after = average_precision(np.concatenate(scores), np.concatenate(corrected), objects)
         gains[kind] = (1.0 if total and not objects else after) - before
     return gains
 
 
 def count_by_size(scenes: Sequence[Matched], errors: Sequence[Errors]) -> dict[str, dict[str, int]]:
-    """Count the errors by size bin and kind. The size is that of the incorrect detection or the missed object."""
+    """Count the errors by size bin and kind. The size is the area of the incorrect detection or missed object."""
     counts = {name: dict.fromkeys(map(str, Kind), 0) for name in BINS}
     for scene, scene_errors in zip(scenes, errors, strict=True):
         boxes = np.concatenate([scene.boxes, scene.result.truth])

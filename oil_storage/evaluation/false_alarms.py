@@ -1,7 +1,7 @@
 """Recall against false alarms per ground area (free-response curve, FROC).
 
-Precision depends on how many tanks a scene has. The number of false alarms per area does not, so it is the better guide
-to a search over large areas with few tanks.
+Precision depends on how many tanks the scenes have. The number of false alarms per area does not. It therefore predicts
+better how many false alarms a search over a large area with few tanks gives.
 """
 
 import math
@@ -18,7 +18,7 @@ AREA = 100.0
 
 
 def ground_area(scenes: Sequence[Matched]) -> float | None:
-    """Return the ground area of scenes in square kilometres; None if the resolution of one is not known."""
+    """Return the total ground area in square kilometres, or None if the resolution of any scene is not known."""
     areas = [
         result.width * result.height * result.gsd**2 / 1e6
         for result in (scene.result for scene in scenes)
@@ -28,17 +28,18 @@ def ground_area(scenes: Sequence[Matched]) -> float | None:
 
 
 def false_alarm_rate(scenes: Sequence[Matched], threshold: float) -> float | None:
-    """Return the false alarms per :data:`AREA` at a score threshold; None if the area is not known."""
+    """Return the number of false alarms per 100 square kilometres, or None if the ground area is not known."""
     area = ground_area(scenes)
     alarms = sum(int((~scene.right & (scene.scores >= threshold)).sum()) for scene in scenes)
     return None if area is None else alarms * AREA / area
 
 
 def operating_points(scenes: Sequence[Matched]) -> dict[str, OperatingPoint]:
-    """Find the lowest score threshold for each of ``FALSE_ALARM_RATES``; empty if the area is not known.
+    """Find the lowest score threshold for each limit of false alarms in ``FALSE_ALARM_RATES``.
 
     Returns:
-        dict: operating points by rate. A rate is left out if even detections of score 1 give more false alarms.
+        dict: operating points by rate; empty if the ground area is not known. A rate is left out if even a threshold
+        of 1 gives more false alarms.
     """
     area = ground_area(scenes)
     if area is None:
@@ -54,7 +55,12 @@ def operating_points(scenes: Sequence[Matched]) -> dict[str, OperatingPoint]:
 
 
 def free_response(scenes: Sequence[Matched]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return false alarms per :data:`AREA` and recall, each ``(K,)``, at all thresholds; None without an area."""
+    """Compute the free-response curve.
+
+    Returns:
+        tuple: false alarms per 100 square kilometres and recall, each ``(K,)``. Element i is for the i + 1 detections
+        with the highest scores. None if the ground area is not known or there are no objects.
+    """
     area, objects = ground_area(scenes), sum(len(scene.result.truth) for scene in scenes)
     if area is None or not objects:
         return None

@@ -19,7 +19,7 @@ from oil_storage.imagery import DEFAULT_READING, Reading
 from oil_storage.merging import Detections
 
 LISTED = 5
-"""Number of scenes that a message names."""
+"""Maximum number of scenes that a message names."""
 logger = logging.getLogger(__name__)
 
 
@@ -51,8 +51,8 @@ def read_folder(
         folder: images and boxes in any format of :mod:`oil_storage.annotations.formats`.
         format_name: name of the format; None detects it.
         class_map: see :func:`oil_storage.annotations.record.parse_class_map`.
-        allow: accept scenes with errors.
-        reading: bands and stretch that make the colours of the images.
+        allow: ignore errors that the audit found.
+        reading: how the bands of the images are converted to RGB.
 
     Raises:
         UserError: the audit found errors, and ``allow`` is False.
@@ -69,11 +69,11 @@ def read_folder(
 
 
 def read_coco(path: Path) -> GroundTruth:
-    """Read the scenes of a COCO JSON file. The name of a scene is that of its image file without folder and suffix.
+    """Read the scenes of a COCO JSON file. A scene has the name of its image file, without folder and suffix.
 
     Raises:
-        UserError: the file is not COCO JSON, has several categories, repeats an image name or id, or has a box that
-            does not outline a single object.
+        UserError: the file is not COCO JSON, has several categories, repeats an image name or id, or contains an
+            invalid box or a box around several objects.
     """
     content = CocoFile.load(path)
     names = scene_names(content, path)
@@ -88,7 +88,7 @@ def read_coco(path: Path) -> GroundTruth:
         elif min(annotation.bbox[2:]) <= 0:
             problem = f"bbox {annotation.bbox} has no area"
         elif annotation.iscrowd:
-            problem = "iscrowd is set, so that the box does not outline a single object"
+            problem = "iscrowd is set, so the box is not around a single object"
         if problem:
             raise UserError(f"{path}: annotations[{index}]: {problem}; correct or remove it")
         boxes[annotation.image_id].append(annotation.box)
@@ -102,7 +102,7 @@ def read_coco(path: Path) -> GroundTruth:
 
 
 def scene_names(content: CocoFile, path: Path) -> dict[int | str, str]:
-    """Return the name of the scene of each image id; raise UserError if an id or a name is repeated."""
+    """Return scene names by image id; raise UserError if an id or a name is repeated."""
     names = {image.id: scene_name(image.file_name) for image in content.images}
     if len(set(names.values())) < len(content.images):
         raise UserError(
@@ -120,13 +120,13 @@ def check_category(annotations: Sequence[CocoAnnotation], path: Path) -> None:
 def with_detections(
     truth: Mapping[str, SceneResult], detections: Mapping[str, Detections], path: Path
 ) -> list[SceneResult]:
-    """Add detections to the scenes that they belong to.
+    """Add detections to their scenes.
 
-    Scenes that appear only in the ground truth, or only in the detections, are logged.
+    Log the scenes that are only in the ground truth or only in the detections.
 
     Args:
         truth: labelled scenes by name.
-        detections: detections by the name of their scene.
+        detections: detections by scene name.
         path: file of the detections, for messages.
 
     Raises:
@@ -135,7 +135,7 @@ def with_detections(
     if detections and not truth.keys() & detections.keys():
         raise UserError(
             f"{path}: none of its scenes ({_listed(list(detections))}) is in the ground truth, which contains "
-            f"{_listed(list(truth))};\nscenes must have the names of their image files, without suffix"
+            f"{_listed(list(truth))};\nname each scene like its image file, without suffix"
         )
     if unknown := [name for name in detections if name not in truth]:
         number = sum(len(detections[name].scores) for name in unknown)

@@ -18,8 +18,8 @@ class SceneResult:
 
     Attributes:
         scene_id: name of the scene.
-        width: width of the scene, pixels.
-        height: height of the scene, pixels.
+        width: width of the scene, in pixels.
+        height: height of the scene, in pixels.
         truth: ground-truth boxes, ``(N, 4)`` float32.
         boxes: detected boxes, ``(M, 4)`` float32.
         scores: scores of the detections, ``(M,)`` float32.
@@ -38,7 +38,7 @@ class SceneResult:
 
 
 def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Compute the IoU of each pair of boxes ``a``, ``(N, 4)`` xyxy, and ``b``, ``(M, 4)`` xyxy. Return ``(N, M)``."""
+    """Compute the IoU of each box in ``a``, ``(N, 4)`` xyxy, with each in ``b``, ``(M, 4)`` xyxy. Return ``(N, M)``."""
     first, second = a[:, None].astype(np.float64), b[None].astype(np.float64)
     sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
     common = np.clip(sides, 0, None).prod(axis=-1)
@@ -51,8 +51,8 @@ def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.flo
 def match(ious: NDArray[np.float64], scores: NDArray[np.float32], threshold: float = 0.5) -> NDArray[np.int64]:
     """Match detections to objects by COCO's rules.
 
-    Detections are processed by descending score. Each is matched to the free object with the highest IoU. A match does
-    not depend on detections with lower scores, so one matching serves all score thresholds.
+    Detections are processed by descending score. Each detection is matched to the object with the highest IoU that is
+    still unmatched. Detections with lower scores do not change a match, so one matching is valid for all thresholds.
 
     Args:
         ious: IoU of detections and objects, ``(M, N)``.
@@ -60,14 +60,14 @@ def match(ious: NDArray[np.float64], scores: NDArray[np.float32], threshold: flo
         threshold: minimum IoU of a match.
 
     Returns:
-        Index of the matched object or -1, ``(M,)``.
+        Index of the object that each detection matches, or -1, ``(M,)``.
     """
     matched = np.full(len(scores), -1, np.int64)
     free = np.ones(ious.shape[1], bool)
     reaching = np.flatnonzero((ious >= threshold).any(axis=1))
     for index in reaching[np.argsort(-scores[reaching], kind="stable")]:
         candidates = np.where(free, ious[index], -1.0)
-        # of equal IoUs, COCO takes the last
+        # among objects with equal IoU, COCO takes the last
         best = ious.shape[1] - 1 - int(np.argmax(candidates[::-1]))
         if candidates[best] >= threshold:
             matched[index] = best
@@ -76,14 +76,14 @@ def match(ious: NDArray[np.float64], scores: NDArray[np.float32], threshold: flo
 
 
 class Matched:
-    """Detections of a scene in the order of descending scores, with the objects that they match.
+    """Detections of a scene, sorted by descending score and matched to the objects.
 
     Args:
         result: detections and ground truth of the scene.
 
     Attributes:
         result: the argument.
-        boxes: ``(M, 4)``.
+        boxes: ``(M, 4)`` xyxy, in pixels of the scene.
         scores: ``(M,)``, descending.
         ious: IoU with the objects of the scene, ``(M, N)``.
         at: result of :func:`match` for each of :data:`IOUS`, ``(10, M)``.
@@ -91,7 +91,7 @@ class Matched:
     """
 
     def __init__(self, result: SceneResult) -> None:
-        # equal scores are ordered by position, so that the result does not depend on the order of the input
+        # equal scores are sorted by position, so that the result does not depend on the order of the input
         order = np.lexsort((*result.boxes.T[::-1], -result.scores))
         self.result = result
         self.boxes, self.scores = result.boxes[order], result.scores[order]
@@ -101,12 +101,12 @@ class Matched:
 
 
 def match_scenes(results: Sequence[SceneResult]) -> list[Matched]:
-    """Match every scene, sorted by name, so that no metric depends on the order of the input."""
+    """Match every scene. Sort the scenes by name, so that no metric depends on the order of the input."""
     return [Matched(result) for result in sorted(results, key=lambda result: result.scene_id)]
 
 
 def truth_sha256(scenes: Iterable[SceneResult]) -> str:
-    """Return the SHA-256 of the ground truth, rounded to 0.1 px, which does not depend on the file format."""
+    """Return the SHA-256 of the ground truth. Boxes are rounded to 0.1 px, so all file formats give the same hash."""
     content = sorted((scene.scene_id, scene.width, scene.height, _rounded(scene.truth)) for scene in scenes)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

@@ -19,13 +19,13 @@ from oil_storage.merging import Detections, merge_tiles
 
 @METRICS.register_module()
 class SceneMetric(BaseMetric):
-    """Metric of whole scenes, merged from tiles; keys are ``scene/ap``, ``scene/ap50`` and so on.
+    """COCO's metrics of whole scenes, after tiles are merged. The keys are ``scene/ap``, ``scene/ap50`` and so on.
 
-    The COCO JSON files of tiles and scenes are those in ``metainfo["ground_truth"]`` of the data set.
+    ``metainfo["ground_truth"]`` of the data set has the paths of two COCO JSON files, ``tiles`` and ``scenes``.
 
     Attributes:
-        merged: merged scenes; set by :meth:`compute_metrics`.
-        tile_detections: detections of each tile by its image id, pixels of the tile; set by :meth:`compute_metrics`.
+        merged: scenes with merged detections; set by :meth:`compute_metrics`.
+        tile_detections: detections by image id of the tile, in pixels of the tile; set by :meth:`compute_metrics`.
     """
 
     default_prefix = "scene"
@@ -41,7 +41,11 @@ class SceneMetric(BaseMetric):
             self.results.append((sample["img_id"], boxes[has_area], scores[has_area]))
 
     def compute_metrics(self, results: list[tuple[int, NDArray[np.float32], NDArray[np.float32]]]) -> dict[str, float]:
-        """Merge the detections of all ranks and score the scenes; each result is an image id, boxes and scores."""
+        """Merge the detections of tiles into scenes, and score the scenes.
+
+        Args:
+            results: image id, boxes and scores of each tile, from all processes.
+        """
         self.tile_detections = {image_id: Detections(boxes, scores) for image_id, boxes, scores in results}
         scenes = read_coco(Path(self.dataset_meta["ground_truth"]["scenes"])).scenes
         tiles_of = defaultdict(list)
@@ -53,13 +57,13 @@ class SceneMetric(BaseMetric):
 
 
 def merge(scene: SceneResult, tiles: Sequence[tuple[NDArray[np.int64], Detections]]) -> SceneResult:
-    """Merge the detections of a scene's tiles, given as pairs of window and detections."""
+    """Merge the detections of tiles and add them to a scene. A tile is a pair of its window ``(4,)`` and detections."""
     windows = np.stack([window for window, _ in tiles])
     boxes, scores = merge_tiles(windows, [detections for _, detections in tiles], scene.width, scene.height)
     return SceneResult(scene.scene_id, scene.width, scene.height, scene.truth, boxes, scores, windows, scene.gsd)
 
 
 def window_of(tile: CocoImage) -> NDArray[np.int64]:
-    """Return the window of a tile, ``(4,)`` xyxy, pixels of the scene. The name of its file ends in ``_<x>_<y>``."""
+    """Return the window of a tile, ``(4,)`` xyxy, in pixels of the scene. Its file name ends in ``_<x>_<y>``."""
     _, x, y = Path(tile.file_name).stem.rsplit("_", 2)
     return np.array([int(x), int(y), int(x) + (tile.width or 0), int(y) + (tile.height or 0)])

@@ -34,13 +34,13 @@ def _key(name: str) -> str:
 
 
 def coco_results(scenes: Sequence[SceneResult]) -> list[dict[str, Any]]:
-    """Convert detections to COCO results; image ids count from 1 in the given order."""
+    """Convert detections to COCO results. The image ids are 1, 2 and so on, in the order of the scenes."""
     by_number = enumerate((Detections(scene.boxes, scene.scores) for scene in scenes), start=1)
     return [result for image_id, detections in by_number for result in results_of(image_id, detections)]
 
 
 def coco_detections(scenes: Sequence[SceneResult]) -> CocoFile:
-    """Convert detections to COCO JSON with images, which ``tools/evaluate.py`` reads."""
+    """Convert detections to COCO JSON with a list of images. ``tools/evaluate.py`` can read it."""
     detections = [CocoAnnotation(**result) for result in coco_results(scenes)]
     return replace(coco_truth(scenes), annotations=detections)
 

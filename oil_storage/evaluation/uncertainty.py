@@ -13,7 +13,7 @@ from oil_storage.evaluation.matching import Matched
 RESAMPLED = 1000
 """Number of bootstrap samples."""
 INTERVAL = (2.5, 97.5)
-"""Percentiles of the ends of an interval."""
+"""Percentiles at the two ends of an interval."""
 SEED = 0
 
 Figures = dict[str, float]
@@ -22,7 +22,10 @@ Scored = tuple[Sequence[Matched], float]
 
 
 def resampled(scenes: Sequence[Matched], threshold: float) -> Callable[[NDArray[np.int64]], Figures]:
-    """Return a function that computes ``ap``, ``ap50`` and ``f1`` from weights ``(S,)``, the multiplicity of scenes."""
+    """Return a function that computes ``ap``, ``ap50`` and ``f1`` of weighted scenes.
+
+    The argument of this function, ``(S,)``, is the number of times that each of the S scenes counts.
+    """
     average_precision = AveragePrecision(scenes)
     counting = [scene.scores >= threshold for scene in scenes]
     right = np.array([(scene.right & counts).sum() for scene, counts in zip(scenes, counting, strict=True)])
@@ -41,14 +44,14 @@ def resampled(scenes: Sequence[Matched], threshold: float) -> Callable[[NDArray[
 
 
 def draws(scenes: int, seed: int = SEED) -> NDArray[np.int64]:
-    """Draw bootstrap samples of S scenes; return how often each sample contains each scene, ``(1000, S)``."""
+    """Draw bootstrap samples of S scenes. Return how often each sample contains each scene, ``(1000, S)``."""
     rng = np.random.default_rng(seed)
     drawn: NDArray[np.int64] = rng.multinomial(scenes, np.full(scenes, 1 / scenes), size=RESAMPLED)
     return drawn
 
 
 def intervals(runs: Sequence[Scored]) -> dict[str, list[float]]:
-    """Compute 95 % intervals of ``ap``, ``ap50`` and ``f1``, averaged over runs, by the percentile bootstrap.
+    """Compute 95 % intervals of the mean ``ap``, ``ap50`` and ``f1`` of runs by the percentile bootstrap.
 
     Runs on the same scenes (several seeds) share their bootstrap samples. Runs on different scenes (folds) are sampled
     independently.
@@ -67,10 +70,10 @@ def intervals(runs: Sequence[Scored]) -> dict[str, list[float]]:
 def differences(first: Sequence[Scored], second: Sequence[Scored]) -> dict[str, list[float]]:
     """Compute 95 % intervals of the difference (second minus first) between two detectors on the same scenes.
 
-    Both share their bootstrap samples (paired bootstrap), which cancels the difficulty of the scenes.
+    Both detectors use the same bootstrap samples (paired bootstrap), so the difficulty of the scenes cancels out.
 
     Raises:
-        ValueError: the scenes differ.
+        ValueError: the detectors were not tested on the same scenes.
     """
     if {_names(run) for run in first} != {_names(run) for run in second}:
         raise ValueError("the detectors were not tested on the same scenes")
@@ -83,7 +86,7 @@ def _names(run: Scored) -> tuple[str, ...]:
 
 
 def _drawn(runs: Sequence[Scored]) -> list[Figures]:
-    """Compute the mean over the runs for each bootstrap sample."""
+    """Compute the mean figures of the runs for each bootstrap sample."""
     sets = sorted({_names(run) for run in runs})
     weights = {names: draws(len(names), SEED + index) for index, names in enumerate(sets)}
     figures = []

@@ -18,20 +18,20 @@ from oil_storage.reporting.pages import jpeg_uri, png_uri, render
 RANDOM_BOXES = 96
 SUSPECTS = 64
 FAULTY = 8
-"""Maximum number of scenes with a fault that are shown as written and corrected."""
+"""Maximum number of faulty scenes whose boxes are shown before and after the correction."""
 FINDINGS = 500
-"""Maximum number of listed findings; the others are only counted."""
+"""Maximum number of findings in the list. Further findings are only counted."""
 SIZE_BINS = range(0, 129, 4)
 
 
 def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "") -> None:
-    """Write the page.
+    """Write the page of an audit.
 
     Args:
         path: HTML file to write.
         source: audited folder.
         inspected: result of the audit.
-        coverage: text on how many boxes the anchors of a config can match.
+        coverage: text that states how many boxes the anchors of a config can match.
     """
     images = {scene.scene_id: scene.image for scene in inspected.scenes}
     suspects = [suspect for suspect in inspected.suspects if suspect.scene_id in images][:SUSPECTS]
@@ -64,12 +64,12 @@ def write_page(path: Path, source: Path, inspected: Inspected, coverage: str = "
 
 
 def _undone(inspected: Inspected) -> list[tuple[str, Fault, str, str]]:
-    """Draw boxes of some scenes with a fault, as written and with the fault corrected.
+    """Draw boxes of some faulty scenes, as written and with the fault corrected.
 
-    Boxes that lie outside the image after the correction are left out.
+    Boxes that are outside the image after the correction are left out.
 
     Returns:
-        list: Scene, fault and both pictures.
+        list: name and fault of each scene, and the data URIs of its two pictures.
     """
     scenes = {scene.scene_id: scene for scene in inspected.scenes}
     faults = {name: fault_of(name, inspected.alignment) for name in scenes if name in inspected.written}
@@ -95,7 +95,7 @@ def _random_boxes(inspected: Inspected) -> list[Crop]:
 
 
 def _plots(inspected: Inspected) -> list[tuple[str, str]]:
-    """Plot sizes, densities and positions; return titles and pictures."""
+    """Plot sizes, densities and positions of boxes. Return the title and the data URI of each plot."""
     from matplotlib.figure import Figure
 
     scenes = [scene for scene in inspected.scenes if len(scene.boxes)]

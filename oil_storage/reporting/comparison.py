@@ -1,4 +1,4 @@
-"""Compare experiments: rank them by scene F1, and state how large and how certain the differences are."""
+"""Compare experiments: rank them by scene F1, and give the differences with 95 % intervals."""
 
 import csv
 import io
@@ -25,13 +25,13 @@ SCORES = (
     *("experiment", "F1", "F1, 95 %", "F1 below the best", "AP", "AP, 95 %", "AP below the best", "AP50", "AP50, 95 %"),
     "score threshold",
 )
-"""Columns of the figures of whole scenes."""
+"""Columns with figures of whole scenes."""
 RUNS = (
     *("false alarms per 100 km²", "recall at 10 of them"),
     *("runs", "seeds", "first weights", "tiles", "tile AP", "iterations", "training, min", "M parameters"),
     *("s per tile", "hardware"),
 )
-"""Columns of what was trained and what it costs."""
+"""Columns with false alarms, training and cost."""
 HEADER = SCORES + RUNS
 DASH = "-"
 
@@ -44,7 +44,7 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """Name of the config; several experiments can share it."""
+        """Name of the config. Several experiments can have the same name."""
         return self.runs[0].config
 
     @property
@@ -53,17 +53,17 @@ class Experiment:
         return [(run.scenes, run.figures.threshold or 0.0) for run in self.runs]
 
     def values(self, figure: str) -> list[float]:
-        """Return the values of a figure; runs without it are left out."""
+        """Return the values of a figure. Runs without this figure are left out."""
         values = (getattr(run.figures, figure) for run in self.runs)
         return [float(value) for value in values if value is not None]
 
     def mean(self, figure: str) -> float:
-        """Return the mean of a figure over the runs; 0 if none has it."""
+        """Return the mean of a figure over the runs, or 0 if no run has this figure."""
         return mean(self.values(figure) or [0.0])
 
 
 def experiments(runs: Sequence[ScoredRun]) -> list[Experiment]:
-    """Group runs by experiment, the best scene F1 first.
+    """Group runs by experiment, and sort the experiments by scene F1, the best first.
 
     Raises:
         UserError: a run is given twice, or the experiments were scored on different scenes or boxes.
@@ -87,7 +87,7 @@ def rows(compared: Sequence[Experiment], known: Mapping[str, ConfigResults]) -> 
     """Make a row for each experiment, with the columns of :data:`HEADER`.
 
     Args:
-        compared: Experiments, the best first; see :func:`experiments`.
+        compared: experiments, the best first; see :func:`experiments`.
         known: recorded results of each config; see :func:`oil_storage.reporting.results.read`.
     """
     return [_row(experiment, compared[0], known) for experiment in compared]
@@ -139,16 +139,16 @@ def _each(values: Iterable[object]) -> str:
 
 
 def _difference(less: float, low: float, high: float) -> str:
-    """Format the difference to the best experiment, its interval, and whether it may be chance."""
+    """Format the difference from the best experiment with its interval, and state whether it may be chance."""
     if math.isnan(low):
         return f"{less:.3f}, may be chance"
     return f"{less:.3f} ({low:.3f} to {high:.3f}){', may be chance' if low <= 0 <= high else ''}"
 
 
 def write_comparison(out: Path, runs: Sequence[ScoredRun], known: Mapping[str, ConfigResults], split: str) -> str:
-    """Write ``comparison.md``, ``.csv`` and ``.html``, and the plot of the curves.
+    """Write ``comparison.md``, ``comparison.csv``, ``comparison.html`` and a plot of the precision-recall curves.
 
-    The Markdown and the page leave out columns without values.
+    The Markdown table and the page leave out columns without values.
 
     Returns:
         str: the Markdown table.
@@ -179,7 +179,7 @@ def write_comparison(out: Path, runs: Sequence[ScoredRun], known: Mapping[str, C
 
 
 def _curves(compared: Sequence[Experiment]) -> "Figure":
-    """Plot precision over recall, a line for each run, a colour for each experiment."""
+    """Plot precision over recall, with a line for each run and a colour for each experiment."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5), layout="constrained")

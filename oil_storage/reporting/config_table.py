@@ -12,7 +12,7 @@ from oil_storage.reporting.formatting import brief, markdown_table
 
 DASH = "-"
 MARK = r"\*"
-"""Mark of times measured on the second hardware; repeated for the third, and so on."""
+"""Mark of times on the second most common hardware. Times on the third have two marks, and so on."""
 HEADER = (
     *("config", "what", "M parameters", "GFLOPs", "s, training", "s, inference", "CUDA, images/s", "learns"),
     *("val AP", "val AP50"),
@@ -20,7 +20,7 @@ HEADER = (
 
 
 def config_table(configs: Path, known: Mapping[str, ConfigResults]) -> str:
-    """Make a Markdown table with a row for each config; a dash marks what was not measured.
+    """Make a Markdown table with a row for each config. A dash marks a missing value.
 
     Args:
         configs: folder of config files; the first line of a file's docstring describes the config.
@@ -66,7 +66,7 @@ def _learnt(content: ConfigResults) -> str:
 
 
 def _ap(content: ConfigResults) -> list[str]:
-    """Average AP and AP50 over seeds on the val split of the first recorded data set, without TTA."""
+    """Return the mean AP and AP50 over seeds, on the val split of the first recorded data set and without TTA."""
     runs = [run for run in content.runs if run.split == "val" and not run.tta]
     runs = [run for run in runs if run.data.annotations_sha256 == runs[0].data.annotations_sha256]
     cells = []

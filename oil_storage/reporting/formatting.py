@@ -27,7 +27,7 @@ def brief(value: float) -> str:
 
 
 def span(ends: Sequence[float | None] | None) -> str:
-    """Format an interval; a missing end gives an empty text."""
+    """Format an interval, or return an empty text if an end is missing."""
     return "" if not ends or None in ends else f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 
@@ -64,7 +64,7 @@ def scene_table(figures: Figures) -> str:
 
 
 def _false_alarms(figures: Figures) -> list[str]:
-    """Describe false alarms per area in one line; no line if the ground resolution is not known."""
+    """Return a line on false alarms per area, or no line if the ground resolution is not known."""
     if figures.false_alarm_rate is None:
         return []
     points = ", ".join(

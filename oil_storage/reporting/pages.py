@@ -24,12 +24,12 @@ def render(template: str, content: Mapping[str, Any]) -> str:
 
 
 def jpeg_uri(pixels: NDArray[np.uint8]) -> str:
-    """Return RGB pixels ``(H, W, 3)`` as a data URI; empty if there are no pixels."""
+    """Encode RGB pixels ``(H, W, 3)`` as the data URI of a JPEG file, or an empty text if there are no pixels."""
     return _uri(jpeg(pixels), "jpeg") if pixels.size else ""
 
 
 def png_uri(figure: "Figure") -> str:
-    """Return a figure as a data URI."""
+    """Encode a figure as the data URI of a PNG file."""
     return _uri(png(figure), "png")
 
 

@@ -14,11 +14,11 @@ from oil_storage.files import sha256
 from oil_storage.reporting.formatting import TILE_FIGURES, markdown_table, shown, span
 
 COLUMNS = ("AP", "AP50", "AP75", "AP small", "AP medium")
-"""Columns of figures of tiles; see :data:`oil_storage.reporting.formatting.TILE_FIGURES`."""
+"""Columns with figures of tiles; see :data:`oil_storage.reporting.formatting.TILE_FIGURES`."""
 PUBLISHED_COLUMNS = {"AP, published rules": "mAP", "AP50, published rules": "mAP_50"}
-"""Columns of figures of tiles by the published rules; see :mod:`oil_storage.evaluation.dense_coco`."""
+"""Columns with figures of tiles; see :func:`oil_storage.evaluation.dense_coco.published_score`."""
 SCENE_COLUMNS = {"scene AP": "ap", "scene AP50": "ap50", "F1": "f1"}
-"""Columns of figures of whole scenes with 95 % intervals; see :class:`oil_storage.figures.Figures`."""
+"""Columns with figures of whole scenes and 95 % intervals; see :class:`oil_storage.figures.Figures`."""
 HEADER = (
     *("config", "first weights", "data", "split", "seed", *COLUMNS, *PUBLISHED_COLUMNS, *SCENE_COLUMNS),
     *("training", "hardware", "commit"),
@@ -33,23 +33,23 @@ RECORDED = {
 """Figures of whole scenes that results files contain."""
 
 LOG = Path("results/test_log.csv")
-"""Log of every test on a test split: choices after many tests overfit the split."""
+"""Log of every test on a test split. If a split is tested often, choices can overfit it."""
 logger = logging.getLogger(__name__)
 
 
 def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
-    """Read the score of a trained and tested run.
+    """Read the training and the test figures of a run.
 
     Args:
-        work_dir: work dir of ``tools/train.py`` with ``<split>/metrics.json`` of ``tools/test.py``.
+        work_dir: work dir of ``tools/train.py``, in which ``tools/test.py`` has written ``<split>/metrics.json``.
         split: ``val`` or ``test``.
 
     Returns:
         tuple: name of the config, and the run.
 
     Raises:
-        UserError: the run was not tested on this split, or the test used another checkpoint, other data than the
-            training, or a config changed with ``--cfg-options``.
+        UserError: the run was not tested on this split, or its test used a checkpoint of another run, other data than
+            the training, or settings that were changed with ``--cfg-options``.
     """
     path = work_dir / split / "metrics.json"
     again = f"run tools/test.py with --split {split} --work-dir {work_dir}"
@@ -63,7 +63,7 @@ def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
         raise UserError(f"{path}: has the score of {checkpoint}, which was replaced or deleted since; {again}")
     if not trained or not trained.data:
         raise UserError(f"{checkpoint}: has no record of its training data; train again to record the run")
-    if record.changes and record.cfg_options:  # a changed config file is visible to everyone
+    if record.changes and record.cfg_options:  # changes in the config file itself are documented by git
         raise UserError(
             f"{path}: the settings of the test differ from those of the training ({record.changes[0]}); {again} "
             "without --cfg-options"
@@ -92,7 +92,7 @@ def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
 
 
 def read(results: Path) -> dict[str, ConfigResults]:
-    """Read the recorded results of each config, by its name.
+    """Read the recorded results of all configs. Return them by the name of the config.
 
     Raises:
         UserError: a file is damaged.
@@ -120,10 +120,10 @@ def record(results: Path, config: str, **parts: Stored | Sequence[Stored]) -> Pa
 
 
 def replaced(runs: Sequence[RecordedRun], run: RecordedRun) -> list[RecordedRun]:
-    """Add a run to sorted runs; it replaces a run with the same seed, data, split and views.
+    """Add a run to earlier runs, and sort them. The run replaces any run with the same seed, data, split and ``tta``.
 
     Raises:
-        UserError: the run to replace was trained for another number of iterations.
+        UserError: the run to replace has another number of iterations.
     """
     others = []
     for other in runs:
@@ -133,17 +133,19 @@ def replaced(runs: Sequence[RecordedRun], run: RecordedRun) -> list[RecordedRun]
         elif other.iterations != run.iterations:
             raise UserError(
                 f"seed {run.seed}: is recorded with {other.iterations} iterations, but this run has {run.iterations};\n"
-                "record it in another folder with --results, or remove the other run first"
+                "record this run in another folder with --results, or remove the earlier run first"
             )
     return sorted([*others, run], key=lambda run: (run.data.name, run.split, run.seed or 0, run.tta))
 
 
 def markdown(known: Mapping[str, ConfigResults], columns: Sequence[str] = HEADER) -> str:
-    """Make a Markdown table for each data set, with a row for each run.
+    """Make a Markdown table for each data set and split seed, with a row for each run.
+
+    With all columns, notes follow on runs that were tested with other settings than in training.
 
     Args:
         known: recorded results of each config; see :func:`read`.
-        columns: columns of the tables; with all columns, notes on changed configs follow.
+        columns: columns of the tables, from :data:`HEADER`.
 
     Raises:
         UserError: no run is recorded.
@@ -189,7 +191,7 @@ def _with_interval(figures: Figures | None, name: str) -> str:
 def log_test(config: Path, tested: TestRecord) -> None:
     """Append a test to :data:`LOG` if the config is in the ``configs`` folder of the working directory.
 
-    An unwritable log causes only a warning, so that the figures are not lost.
+    If the log cannot be written, this is only a warning, so that the figures are not lost.
     """
     if Path("configs").resolve() not in config.resolve().parents or not LOG.parent.is_dir():
         return

@@ -1,4 +1,4 @@
-"""Plots of a score: curves, AP and errors by size, and counts."""
+"""Plots of the figures of whole scenes: curves, AP and errors by size, and counts."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -36,11 +36,11 @@ def plots(curve: Curve, figures: Figures, response: Response | None = None) -> "
     Args:
         curve: precision and recall at all thresholds.
         figures: figures of whole scenes.
-        response: result of :func:`oil_storage.evaluation.false_alarms.free_response`.
+        response: result of :func:`oil_storage.evaluation.false_alarms.free_response`, or None.
 
     Returns:
-        dict: plots by name. Without a score threshold there are no plots of errors and counts, without a response there
-        is no plot of false alarms.
+        dict: plots by name. Errors and counts are plotted only if there is a score threshold. False alarms are plotted
+        only if there is a response.
     """
     from matplotlib.figure import Figure
 

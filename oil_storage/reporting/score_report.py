@@ -1,4 +1,4 @@
-"""Report of a score: curves, galleries of the worst boxes, and a self-contained page."""
+"""Report of scored scenes: curves, galleries of the worst boxes, and a self-contained page."""
 
 import csv
 import io
@@ -51,18 +51,21 @@ GALLERY_BOXES = 48
 """Maximum number of boxes in a gallery."""
 
 PictureOf = Callable[[str, Sequence[float]], tuple[Path, tuple[int, int]] | None]
-"""Find an image that shows a box of a scene, and the image's origin in the scene; None if there is no image."""
+"""Function that finds an image of a box. Its arguments are the scene name and the box, xyxy in pixels of the scene.
+
+It returns the image file and the position of the image's upper left corner in the scene, or None.
+"""
 
 
 @dataclass(frozen=True)
 class GalleryBox:
-    """A box that a person should look at.
+    """Box in a gallery, where a person can check it.
 
     Attributes:
         scene_id: name of the scene.
         box: box as xyxy, in pixels of the scene.
-        value: score of a false positive, side of a missed object in pixels, or IoU of a right detection.
-        truth: labelled box that the detection matches; None without a match.
+        value: score of a false positive, side of a missed tank in pixels, or IoU of a correct detection.
+        truth: labelled box that a correct detection matches; None for other boxes.
     """
 
     scene_id: str
@@ -72,7 +75,7 @@ class GalleryBox:
 
 
 def false_positives(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
-    """List detections that overlap no label, best scores first: errors, or tanks without a label."""
+    """List detections with an IoU below 0.1 with every label, highest scores first. Some may be unlabelled tanks."""
     boxes = [
         GalleryBox(scene.result.scene_id, scene.boxes[index].tolist(), float(scene.scores[index]))
         for scene in scenes
@@ -83,7 +86,7 @@ def false_positives(scenes: Iterable[Matched], threshold: float) -> list[Gallery
 
 
 def misses(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
-    """List the objects that no detection at the score threshold matches, the largest first."""
+    """List the objects without a matching detection at the score threshold, the largest first."""
     boxes = []
     for scene in scenes:
         matched = scene.at[0][scene.right & (scene.scores >= threshold)]
@@ -94,7 +97,7 @@ def misses(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
 
 
 def loosest(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
-    """List right detections, the lowest IoU first."""
+    """List the correct detections at the score threshold, the lowest IoU first."""
     boxes = []
     for scene in scenes:
         for index in np.flatnonzero(scene.right & (scene.scores >= threshold)):
@@ -105,7 +108,7 @@ def loosest(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
 
 
 def suspect_labels(boxes: Iterable[GalleryBox]) -> str:
-    """Format false positives as CSV; a person judges which are tanks without a label."""
+    """Format false positives as CSV, so that a person can judge which of them are tanks without a label."""
     text = io.StringIO()
     rows = ((box.scene_id, *(round(value, 1) for value in box.box), round(box.value, 4)) for box in boxes)
     csv.writer(text, lineterminator="\n").writerows([CSV_COLUMNS, *rows])
@@ -113,7 +116,7 @@ def suspect_labels(boxes: Iterable[GalleryBox]) -> str:
 
 
 def from_tiles(folder: Path, scenes: Sequence[Matched]) -> PictureOf:
-    """Take pictures from a folder of tiles; each box gets the tile with the widest margin around it."""
+    """Return a function that finds the tile in ``folder`` with the widest margin around a box."""
     windows_by_scene = {scene.result.scene_id: scene.result.windows for scene in scenes}
 
     def picture_of(scene_id: str, box: Sequence[float]) -> tuple[Path, tuple[int, int]] | None:
@@ -129,7 +132,7 @@ def from_tiles(folder: Path, scenes: Sequence[Matched]) -> PictureOf:
 
 
 def from_scenes(images: Mapping[str, Path]) -> PictureOf:
-    """Take pictures from whole scenes; ``images`` maps a scene's name to its file."""
+    """Return a function that finds the image of a whole scene. ``images`` maps scene names to image files."""
     return lambda scene_id, _: (images[scene_id], (0, 0)) if scene_id in images else None
 
 
@@ -147,11 +150,11 @@ def write_report(
     Args:
         folder: existing folder.
         title: title of the page.
-        facts: data and detector that were scored, in the order of the page.
+        facts: names and values that describe the data and the detector, in the order of the page.
         scenes: matched scenes; see :func:`oil_storage.evaluation.matching.match_scenes`.
         figures: figures of these scenes; see :func:`oil_storage.evaluation.scene_score.score_scenes`.
         picture_of: function that finds pictures for the galleries.
-        reading: how the bands of these pictures are converted to RGB.
+        reading: how the bands of the pictures are converted to RGB.
     """
     threshold = figures.threshold or 0.0
     plots = score_plots.plots(curve(scenes), figures, free_response(scenes))
@@ -189,7 +192,7 @@ def write_report(
 
 
 def _write_sheet(path: Path, boxes: Sequence[GalleryBox], picture_of: PictureOf, reading: Reading) -> dict[str, Any]:
-    """Write the contact sheet of a gallery; return the sheet and its boxes for the page."""
+    """Write the contact sheet of a gallery. Return the sheet and its boxes for the page."""
     pictures = [(box, picture) for box in boxes if (picture := picture_of(box.scene_id, box.box)) is not None]
     crops = [
         Crop(image, _moved(box.box, origin), None if box.truth is None else _moved(box.truth, origin))
@@ -199,7 +202,7 @@ def _write_sheet(path: Path, boxes: Sequence[GalleryBox], picture_of: PictureOf,
     if sheet.size:
         write_bytes(path, jpeg(sheet))
     else:
-        path.unlink(missing_ok=True)  # left by an earlier score
+        path.unlink(missing_ok=True)  # of an earlier report
     return {"sheet": jpeg_uri(sheet), "boxes": [box for box, _ in pictures] or boxes}
 
 

@@ -1,4 +1,4 @@
-"""Write the folder of a score, and read it back to compare runs."""
+"""Write the files of a scored run, and read them to compare runs."""
 
 import json
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ from oil_storage.reporting.formatting import shown
 from oil_storage.reporting.score_report import PictureOf, from_tiles, write_report
 
 METRICS, DETECTIONS, TRUTH = "metrics.json", "detections.json", "ground_truth.json"
-"""Files of a score. Only ``tools/evaluate.py`` writes the ground truth; ``tools/test.py`` has it in its data."""
+"""Files of a scored run. Only ``tools/evaluate.py`` writes ``TRUTH``. The data of ``tools/test.py`` contains it."""
 TILE_DETECTIONS = "tile_detections.json"
-"""COCO results of ``tools/test.py``; their image ids are in the split's json of tiles."""
+"""COCO results of tiles, written by ``tools/test.py``. The COCO JSON file of the tiles defines the image ids."""
 ROUNDING = 2e-3
-"""Tolerance for F1: rounding in the files can move a box near IoU 0.5 to the other side."""
+"""Tolerance for F1. Boxes are rounded in the files, which can move an IoU across the limit of 0.5."""
 
 
 def write_tested(
@@ -34,13 +34,13 @@ def write_tested(
     tile_detections: Sequence[dict[str, Any]],
     tile_folder: Path,
 ) -> None:
-    """Write the score of ``tools/test.py`` into the split's folder; see :class:`oil_storage.engine.testing.Tested`."""
-    (folder / METRICS).unlink(missing_ok=True)  # the other files of an earlier test are replaced next
+    """Write the results of ``tools/test.py`` into a folder; see :class:`oil_storage.engine.testing.Tested`."""
+    (folder / METRICS).unlink(missing_ok=True)  # this marks the files of an earlier test as incomplete
     coco_detections([scene.result for scene in scenes]).save(folder / DETECTIONS)
     write_text(folder / TILE_DETECTIONS, json.dumps(tile_detections))
     title = f"{Path(record.config).stem}, {record.split} split"
     write_report(folder, title, _facts(record), scenes, record.scenes, from_tiles(tile_folder, scenes))
-    record.save(folder / METRICS)  # last, so that its presence means a complete score
+    record.save(folder / METRICS)  # last, so that its presence means that all files are complete
 
 
 def _facts(record: TestRecord) -> dict[str, str]:
@@ -66,7 +66,7 @@ def write_evaluated(
     picture_of: PictureOf,
     reading: Reading = DEFAULT_READING,
 ) -> None:
-    """Write the score of ``tools/evaluate.py`` into a folder, and make the folder; see :func:`write_report`."""
+    """Create a folder, and write the results of ``tools/evaluate.py``; see :func:`write_report`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / METRICS).unlink(missing_ok=True)
     results = [scene.result for scene in scenes]
@@ -83,14 +83,14 @@ def write_evaluated(
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """A score that was read back.
+    """Scored run, read from its files.
 
     Attributes:
         folder: folder as the user named it.
         scenes: detections matched to the ground truth.
         figures: figures of the scenes, with a score threshold.
         config: name of the config, or of the folder for another tool's detections.
-        experiment: key that is equal for runs that differ only in seed or fold.
+        experiment: key of the experiment. It is equal for runs that differ only in seed or fold.
         chosen_here: whether the score threshold was chosen on these scenes.
         tiles: tile size and overlap, as ``640_64``; None for another tool's detections.
         tile_ap: AP of tiles; None for another tool's detections.
@@ -114,15 +114,15 @@ class ScoredRun:
 
 
 def read_run(folder: Path, split: str) -> ScoredRun:
-    """Read a score.
+    """Read a scored run.
 
     Args:
         folder: work dir of a tested run, or ``--out`` of ``tools/evaluate.py``.
         split: ``val`` or ``test``.
 
     Raises:
-        UserError: the run was not tested on this split, was tested with several views, or has its threshold chosen
-            on the test split; or its data is missing or does not fit its figures and detections.
+        UserError: the run was not tested on this split, was tested with two views, or has a threshold that was chosen
+            on the test split. Files that are missing or do not fit together also raise this error.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; use the work dir of a tested run, or --out of tools/evaluate.py")
@@ -142,7 +142,7 @@ def read_run(folder: Path, split: str) -> ScoredRun:
     recipe = (trained.recipe_sha256, str(trained.initialised)) if trained else (str(folder.resolve()),)
     experiment = (config, record.tiles, *recipe, *record.changes, record.precision)
     tile_ap = record.metrics[metric_key("mAP")]
-    chosen_here = split == "val"  # tools/test.py chooses it there
+    chosen_here = split == "val"  # tools/test.py chooses the threshold on val
     return ScoredRun(folder, scenes, record.scenes, config, experiment, chosen_here, record.tiles, tile_ap, trained)
 
 
@@ -165,7 +165,7 @@ def _check_complete(path: Path, again: str) -> None:
 
 
 def _read_scenes(path: Path, figures: Figures, truth: Path, again: str) -> list[Matched]:
-    """Read detections and ground truth, and check that they give the stored F1."""
+    """Read detections and ground truth, and check that their F1 is the stored F1."""
     if figures.threshold is None or figures.f1 is None:
         raise UserError(f"{path}: has no F1; choose a score threshold on val, then {again}")
     detections = read_detections(path.with_name(DETECTIONS), {}, {})
