@@ -120,7 +120,7 @@ class TileSet(BaseModel, frozen=True):
 
 
 def check_no_leak(split_of: Mapping[str, str], same_ground: Sequence[Sequence[str]], path: Path) -> None:
-    """Check that all scenes of a group that show the same ground are in the same split.
+    """Check that each group of scenes that show the same ground is in one split.
 
     Raises:
         UserError: two scenes of a group are in different splits.

@@ -10,13 +10,12 @@ Training starts from MMDetection's RetinaNet-R101 for COCO. Backbone and FPN are
 the input of P6 is P5, but in RetinaNet it is the backbone. MMDetection's modules cause these differences to TensorFlow:
 
 - ReLU instead of ReLU6.
-- TF smooths P4 before it is added to P3, does not smooth P5, and applies BN and ReLU6 after smoothing and after P6 and
-  P7. Here the outputs P3 to P5 are smoothed by convolutions only.
+- TF adds the smoothed P4 to P3, and does not smooth P5. Here the unsmoothed P4 is added, and P3 to P5 are smoothed.
+- TF applies BN and ReLU6 after smoothing, and in P6 and P7. Here these convolutions have neither.
 - Mean and std are those of the checkpoint's backbone. TF only subtracts the mean.
 - A tile without boxes counts as one match in the normaliser of the losses. TF uses at least one match per batch.
-- TF's NMS stops at 100 boxes. MMDetection's NMS processes all 131,000 anchors, except the anchor with the lowest score
-  of each level, which ``[:-1]`` drops. On a CPU this takes two minutes per image. To avoid it, use
-  ``--cfg-options model.test_cfg.nms_pre=1000``.
+- TF's NMS stops at 100 boxes. MMDetection's NMS processes all 131,000 anchors, except the one with the lowest score of
+  each level. On a CPU this takes two minutes per image. ``--cfg-options model.test_cfg.nms_pre=1000`` avoids it.
 - ``--amp`` uses bfloat16 on CUDA. TF supports bfloat16 only on TPUs.
 """
 

@@ -121,7 +121,7 @@ def _flatten(grey: NDArray[np.uint8], ground: NDArray[np.uint8]) -> NDArray[np.u
 
 
 def _points(flat: NDArray[np.uint8], ground: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Detect points ``(N, 4)`` in reduced pixels and compute their descriptors ``(N, 128)``."""
+    """Detect SIFT keypoints ``(N, 4)`` (x, y, diameter, angle in radians) and compute descriptors ``(N, 128)``."""
     sift = cv2.SIFT.create(contrastThreshold=MIN_CONTRAST, enable_precise_upscale=True)
     keypoints = sorted(sift.detect(flat, ground), key=lambda point: -point.response)
     if not keypoints:

@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     false_alarms = "use the threshold that gave at most this number of false alarms per 100 km2 on the val scenes"
     threshold.add_argument("--false-alarms", type=int, choices=(100, 10, 1), help=false_alarms)
     add_device(parser)
-    batch_size = "number of tiles in a batch (default: as in the config on CUDA, one for every two cores on a CPU)"
+    batch_size = "tiles in a batch (default: on CUDA as in the config, on a CPU one tile for every two cores)"
     parser.add_argument("--batch-size", type=count, metavar="N", help=batch_size)
     parser.add_argument("--tile", type=count, metavar="PX", help="side of a tile in pixels (default: as in the config)")
     overlap = "overlap of neighbouring tiles in pixels, after resampling (default: %(default)s)"

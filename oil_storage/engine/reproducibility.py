@@ -51,7 +51,7 @@ class SampleIndex(int):
 
 
 class _SeededFetch:
-    """Function ``__getitems__`` of a data set, which loads a batch; it seeds the generators before each sample."""
+    """Replacement for ``__getitems__`` of a data set: load a batch, and seed the generators before each sample."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset

@@ -96,7 +96,7 @@ def published_score(truth: Mapping[str, Any], detections: Sequence[Mapping[str, 
     """Score tiles by the rules of a published YOLOX-s on the Airbus scenes, to compare with its AP.
 
     Boxes with a side under 5 px or an aspect ratio over 2.5 are removed from the ground truth. Detections of these
-    boxes count as false positives. At most 100 detections per tile count.
+    boxes count as false positives. Only the 100 highest-scoring detections of a tile count.
 
     Source: J. Audi, deeplearning.earth, 2022-06-15.
 

@@ -122,7 +122,7 @@ class SceneDetector:
             trained_gsd, f1_by_gsd = about.gsd, about.f1_by_gsd
             name = Path(cfg.filename or "").stem
             if name not in ("", self.made_with):  # another config may prepare tiles differently
-                raise UserError(f"{checkpoint}: was exported with {self.made_with}, not {name}; give that config")
+                raise UserError(f"{checkpoint}: was exported with {self.made_with}, not {name}; give {self.made_with}")
         else:
             loaded = Checkpoint.read(checkpoint)
             trained, thresholds = loaded.meta.trained, loaded.false_alarm_thresholds(tta)

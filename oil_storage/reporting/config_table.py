@@ -1,4 +1,4 @@
-"""Make the table of all configs: descriptions, costs, learning checks and validation scores."""
+"""Make the table of all configs: description, costs, result of the overfit check, and val AP."""
 
 import ast
 from collections import Counter

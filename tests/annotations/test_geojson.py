@@ -228,7 +228,7 @@ def test_coordinates_without_position_are_rejected(tmp_path: Path) -> None:
     write(tmp_path / "oil.geojson", feature(rectangle(BOXES[0], NORTH_UP)), crs=None)
     assert len(read(tmp_path).records) == 1
     scene(tmp_path / "b.tif", NORTH_UP, "EPSG:32632")
-    with pytest.raises(UserError, match=r"oil\.geojson: raster coordinates are ambiguous, the images have 2"):
+    with pytest.raises(UserError, match=r"oil\.geojson: the coordinates are ambiguous, because the images have 2"):
         read(tmp_path)
 
 

@@ -64,7 +64,8 @@ class Fault:
 def undo(fault: Fault, boxes: Floats, width: int, height: int) -> Floats:
     """Undo a fault of boxes ``(N, 4)``; return the corrected boxes as float32 xyxy with ordered corners.
 
-    The given corners may have any order and may lie outside the image. :data:`ELSEWHERE` does not move boxes.
+    The given corners may have any order and may lie outside the image. Boxes with the fault
+    :data:`ELSEWHERE` are not moved.
     """
     a, b, c, d = boxes.T.astype(np.float32)
     if fault.kind in _UNDO:

@@ -134,7 +134,7 @@ def settled(field: GradientField, boxes: Floats) -> float:
 
 
 def chance_of(field: GradientField, sides: Floats, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the mean and standard deviation of the roundness of boxes with sides ``(N, 2)`` at random places."""
+    """Place boxes with sides ``(N, 2)`` at random; return the mean and standard deviation of their roundness."""
     many = np.tile(sides, (max(1, PLACES // len(sides)), 1))
     corner = rng.uniform(0, 1, many.shape) * np.maximum(field.grey.shape[::-1] - many, 1)
     anywhere = roundness(field, tightened(np.concatenate([corner, corner + many], axis=1).astype(np.float32)))
