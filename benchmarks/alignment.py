@@ -151,7 +151,10 @@ def single(scenes: Sequence[Scene], seen: Mapping[str, Seen]) -> Iterator[str]:
 
 
 def common(seen: Mapping[str, Seen]) -> Iterator[str]:
-    """Yield a table: the size of each small fault that all scenes have, as measured relative to the correct boxes."""
+    """Yield a table: each shift, box size or scale planted in all scenes, its measured value, and the error.
+
+    Shifts and box sizes are relative to those of the correct boxes.
+    """
     yield "| planted in all scenes | shift, px | size | error |"
     yield "| --- | --- | --- | --- |"
     before = judge_dataset([of[str(Fault())][1] for of in seen.values()])

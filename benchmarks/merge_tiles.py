@@ -6,10 +6,10 @@
     python benchmarks/merge_tiles.py --sahi-python /tmp/sahi/bin/python
 
 The scene has a side of 20,480 px and tanks of 5 to 40 px, as dense as in the densest real scene. The tiles have 640 px
-and overlap by 128 px. The boxes have a noise of 1 px. This makes about 100,000 detections. Both programs get their
-input in memory. SAHI gets a list of ``ObjectPrediction``, and the time to create it is not counted. SAHI's default is
-GREEDYNMM with intersection over the smaller area, threshold 0.5. Each SAHI backend first runs on a few detections, so
-that compilation is not timed. The shortest of ``--repeat`` times counts.
+and overlap by 128 px. The boxes have a noise of 1 px. There are about 100,000 detections in all. Both programs get
+their input in memory. SAHI gets a list of ``ObjectPrediction``, and the time to create it is not counted. SAHI's
+default is GREEDYNMM with intersection over the smaller area, threshold 0.5. Each SAHI backend first runs on a few
+detections, so that compilation is not timed. The shortest of ``--repeat`` times counts.
 """
 
 import argparse

@@ -12,7 +12,10 @@ OPPOSITE = {
     "corner read as centre": "centre read as corner",
     "xyxy read as xywh": "xywh read as xyxy",
 }
-"""Inverses of faults. Each fault that is not listed is its own inverse."""
+"""Kinds of faults and their inverses.
+
+Kinds that are not listed are their own inverse, except those for which :func:`plant` computes the inverse.
+"""
 
 
 def plant(fault: Fault, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:

@@ -3,8 +3,8 @@
     python -m venv /tmp/sahi && /tmp/sahi/bin/pip install sahi
     python benchmarks/slice_coco.py SOURCE --sahi-python /tmp/sahi/bin/python
 
-The tiles have 640 px and overlap by 64 px. A tile keeps the boxes of which at least 30 % are inside it. Each program
-runs alone on all cores. The programs run in turn ``--repeat`` times, and the shortest time counts.
+The tiles have 640 px and overlap by 64 px. A tile keeps a box if at least 30 % of the box's area is inside the tile.
+Each program runs alone on all cores. The programs run in turn ``--repeat`` times, and the shortest time counts.
 
 SAHI only decodes images and cuts tiles. In the row "prepare", ``prepare_dataset.py`` also audits the data, compares
 boxes and scenes with pixels, and splits the scenes. In the row "tiles alone", it runs again after its tiles were

@@ -3,9 +3,9 @@
     python tools/make_synthetic.py synthetic --scenes 240 --seed 100
     python benchmarks/train_box_error.py synthetic --out oil_storage/audit/alignment/box_error.onnx
 
-Boxes are shifted and resized at random, and the network learns to predict by how much. Only rendered scenes are used.
-Their boxes are exact, and the network can then judge the boxes of real scenes independently. The training takes five
-minutes on one core.
+Boxes are shifted and resized at random, and the network learns to predict by how much. Only rendered scenes are used,
+because their boxes are exact. The network does not learn from the boxes of real scenes, so it can judge them
+independently. The training takes five minutes on one core.
 """
 
 import argparse
@@ -34,7 +34,10 @@ Floats = NDArray[np.float32]
 
 
 def network() -> nn.Sequential:
-    """Make a network from patches ``(N, 1, SIDE, SIDE)`` to four errors and four logarithms of spreads, ``(N, 8)``."""
+    """Make the network. It maps patches ``(N, 1, SIDE, SIDE)`` to predictions ``(N, 8)``.
+
+    A prediction has four errors, see :func:`misplaced`, and then the logarithms of their four spreads.
+    """
     layers: list[nn.Module] = []
     before = 1
     for width, stride in ((12, 1), (16, 2), (24, 1), (32, 2), (48, 1), (48, 2)):
@@ -48,7 +51,8 @@ def network() -> nn.Sequential:
 def misplaced(boxes: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Shift and resize boxes at random. Return the new boxes and their errors, each ``(N, 4)``.
 
-    An error is the shift in x and y divided by the new side, and the logarithm of the size factor in x and y.
+    The columns of the errors are shift x / new width, shift y / new height, log(new width / width) and
+    log(new height / height).
     """
     sides, centre = boxes[:, 2:] - boxes[:, :2], (boxes[:, 2:] + boxes[:, :2]) / 2
     size = rng.normal(0, 0.45, (len(boxes), 1)).clip(-1, 1) + rng.normal(0, 0.1, (len(boxes), 2))

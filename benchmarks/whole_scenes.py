@@ -1,4 +1,6 @@
-"""Compare the time for detection in whole scenes with SAHI, with the same weights, tiles, overlap and threshold.
+"""Compare the detection times of ``SceneDetector`` and SAHI in whole scenes.
+
+Both use the same weights, tiles, overlap and threshold.
 
     python benchmarks/whole_scenes.py CONFIG CHECKPOINT SCENE... --sahi-python /tmp/sahi/bin/python
 

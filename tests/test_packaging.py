@@ -142,7 +142,9 @@ def test_ci_runs_lint_and_all_tests() -> None:
 
 
 @pytest.mark.parametrize(("version", "good"), [("3.10.9", False), ("3.11.7", True), ("3.12.0", False)])
-def test_python_check(installer: ModuleType, monkeypatch: pytest.MonkeyPatch, version: str, good: bool) -> None:
+def test_only_python_3_11_is_accepted(
+    installer: ModuleType, monkeypatch: pytest.MonkeyPatch, version: str, good: bool
+) -> None:
     monkeypatch.setattr(installer.platform, "python_version", lambda: version)
     if good:
         installer.check_python()

@@ -17,7 +17,7 @@ FOREIGN = {
 
 
 def quoted(page: str) -> set[str]:
-    """Return the messages in the first column of the tables of a page: the code that contains a space."""
+    """Return the messages that a page quotes: code spans with a space, in the first column of a table."""
     rows = re.findall(r"^\| (.+?) \|", Path("docs", page).read_text(encoding="utf-8"), flags=re.M)
     return {code for row in rows for code in re.findall(r"`([^`]+)`", row) if " " in code}
 

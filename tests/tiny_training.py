@@ -76,7 +76,8 @@ def write_data(folder: Path) -> Path:
 def write_config(folder: Path, data: Path, **changes: Any) -> Path:
     """Write a config with ``changes``, whose keys have ``__`` in place of dots.
 
-    Each config has a unique name, because mmengine identifies experiments by the config's name and the second.
+    Each config has a unique name, because mmengine identifies an experiment by the config's name and the start time in
+    seconds.
     """
     path = folder / f"tiny_{next(NUMBERS)}.py"
     path.write_text(CONFIG.format(runtime=RUNTIME, data=data))

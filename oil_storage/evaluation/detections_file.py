@@ -35,7 +35,8 @@ def read_detections(path: Path, names: Mapping[int | str, str], images: Mapping[
             * a ``.csv`` file with the columns :data:`CSV_COLUMNS`;
             * a ``.json`` file: COCO JSON whose annotations have a ``score``, or a list of COCO results with the image
               ids of the ground truth;
-            * a ``.geojson`` file with the name of its scene and a ``score`` in each feature, or a folder of them.
+            * a ``.geojson`` file that is named after its scene and has a ``score`` in each feature, or a folder of such
+              files.
         names: scene name of each image id in the ground truth; empty if the ground truth has no image ids.
         images: image files by scene name. They are needed to read GeoJSON in geographic coordinates.
 

@@ -26,7 +26,7 @@ class Kind(StrEnum):
     """Kind of error."""
 
     LOCALISATION = "localisation"
-    """A detection whose IoU with an object is between 0.1 and 0.5."""
+    """A detection whose highest IoU with an object is between 0.1 and 0.5."""
     DUPLICATE = "duplicate"
     """A detection of an object that is already matched to a detection with a higher score."""
     BACKGROUND = "background"

@@ -52,7 +52,8 @@ def match(ious: NDArray[np.float64], scores: NDArray[np.float32], threshold: flo
     """Match detections to objects by COCO's rules.
 
     Detections are processed by descending score. Each detection is matched to the object with the highest IoU that is
-    still unmatched. Detections with lower scores do not change a match, so one matching is valid for all thresholds.
+    still unmatched. Detections with lower scores do not change a match, so one matching is valid for all score
+    thresholds.
 
     Args:
         ious: IoU of detections and objects, ``(M, N)``.

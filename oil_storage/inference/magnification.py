@@ -13,7 +13,10 @@ from oil_storage.imagery import SceneImage
 from oil_storage.tiling import tile_grid
 
 TOLERANCE = 0.15
-"""Scenes within this relative distance of the wanted resolution are not resampled; training varies it by more."""
+"""A scene is not resampled if its resolution differs from the wanted one by at most this fraction.
+
+Training varies the resolution of its images by more.
+"""
 
 Origin = Literal["scene", "stated", "estimated", "unknown"]
 
@@ -26,8 +29,8 @@ class Magnification:
         zoom: pixels of the magnified scene per pixel of the scene, along x and along y.
         resolution: metres per pixel of the scene, along x and along y; None if they are not known.
         origin: source of ``resolution``: the georeference of the scene, a statement of the user, an estimate, or none.
-        evidence: evidence for an estimate, roughly a number of confident detections; 0 if it did not suffice for an
-            estimate, None if none was needed.
+        evidence: evidence in the scene for an estimated resolution, roughly the number of confident detections; 0 if
+            the evidence was not sufficient for an estimate; None if no estimate was needed.
         warning: reason why the detections may be wrong; None if there is none.
     """
 
@@ -61,7 +64,7 @@ class Magnification:
         return tile_grid(width, height, (sides[0], sides[1]), (overlaps[0], overlaps[1]))
 
     def resize(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Magnify ``(H, W, 3)``; where it shrinks, a pixel is the mean of those that it covers (no aliasing)."""
+        """Magnify an image ``(H, W, 3)``. A side that becomes shorter is resampled by averaging, to avoid aliasing."""
         height, width = pixels.shape[:2]
         size = max(1, round(width * self.zoom[0])), max(1, round(height * self.zoom[1]))
         shrunk = min(width, size[0]), min(height, size[1])
@@ -81,7 +84,7 @@ def magnification_of(
         image: opened scene.
         wanted: ground resolution that the detector needs, metres per pixel; None magnifies by 1.
         stated: ground resolution of scenes that are not georeferenced; None if it is not known.
-        scale: magnification that overrides all others.
+        scale: magnification to use instead, whatever the resolutions are; None computes the magnification.
     """
     resolution = resolution_of(image.georeference, image.width, image.height)
     origin: Origin = "scene"
@@ -113,6 +116,9 @@ def accuracy_warning(gsd: float, f1_by_gsd: Mapping[str, float]) -> str | None:
 
 
 def zoom_of(resolution: Resolution, wanted: float) -> tuple[float, float]:
-    """Return the magnification, along x and y, from a ground resolution to the wanted one; 1 within the tolerance."""
+    """Return the factors, along x and y, that magnify a scene to the wanted ground resolution.
+
+    Both factors are 1 if ``resolution`` is within :data:`TOLERANCE` of ``wanted``.
+    """
     zoom = resolution[0] / wanted, resolution[1] / wanted
     return zoom if max(abs(factor - 1) for factor in zoom) > TOLERANCE else (1.0, 1.0)

@@ -35,7 +35,7 @@ WITH_NMS_INSIDE = ("DDQDETR",)
 
 @dataclass(frozen=True)
 class Suppression:
-    """Arguments of :func:`mmcv.ops.batched_nms`, which executes ``type`` as code, so only one value is allowed."""
+    """Arguments of :func:`mmcv.ops.batched_nms`. It executes ``type`` as code, so ``type`` can only be ``nms``."""
 
     iou_threshold: Share
     type: Literal["nms"] = "nms"

@@ -22,11 +22,22 @@ BIN = 10.0
 APART = 150.0
 """Largest distance in metres between the roofs of neighbouring tanks of one site. Dikes and roads are narrower."""
 ASSUMED_GSD = 1.2
-"""Metres per pixel that are assumed to find sites if the resolution is not known. SPOT images have about this value."""
+"""Ground resolution in metres per pixel, assumed for scenes with unknown resolution, only to find sites.
+
+SPOT images have about this resolution.
+"""
 
 
 class Tank(NamedTuple):
-    """Detected tank. ``box`` is in pixels, and ``centre`` is converted by :meth:`SceneDetections.coordinates`."""
+    """Detected tank.
+
+    Attributes:
+        box: xyxy in pixels of the scene.
+        score: score of the detection.
+        diameter: diameter in :attr:`SceneDetections.unit`.
+        site: number of the site.
+        centre: centre of the box, in the coordinates of :meth:`SceneDetections.coordinates`.
+    """
 
     box: list[float]
     score: float
@@ -188,7 +199,7 @@ class SceneSummary(BaseModel, frozen=True):
     Attributes:
         gsd: ground resolution in metres per pixel; None if it is not known.
         gsd_from: source of ``gsd``.
-        gsd_evidence: strength of the evidence for an estimated ``gsd``, roughly a number of confident detections.
+        gsd_evidence: evidence for an estimated ``gsd``; see :attr:`Magnification.evidence`.
         magnification: factors along x and along y by which the scene was magnified.
         diameters_m, diameters_px: number of tanks in each range of diameters. One of the two attributes is None.
         warning: reason why the detections may be wrong; None if there is none.
@@ -256,11 +267,11 @@ class RunSummary(BaseModel, frozen=True):
         return "\n".join(lines)
 
     def notes(self) -> list[str]:
-        """Return a message for each kind of conversion or magnification, with a scene name and a number of scenes."""
+        """Return each message on a conversion or magnification once, with its first scene and the number of others."""
         return self._by_message(lambda summary: [*summary.notes.values(), *summary.resampling])
 
     def warnings(self) -> list[str]:
-        """Return each warning once, with a scene name and a number of scenes."""
+        """Return each warning once, with its first scene and the number of others."""
         return self._by_message(lambda summary: [summary.warning] if summary.warning else [])
 
     def _by_message(self, messages: Callable[[SceneSummary], Sequence[str]]) -> list[str]:

@@ -36,7 +36,7 @@ from oil_storage.merging import Detections, merge_tiles
 from oil_storage.parallel import one_behind
 
 FAINT = 0.5
-"""Fraction of the score threshold below which the fast mode drops detections before NMS."""
+"""The fast mode drops detections before NMS if their score is below this fraction of the score threshold."""
 
 SAMPLE = 6
 """Maximum number of scenes of a folder from which their common ground resolution is estimated."""
@@ -80,8 +80,8 @@ class SceneDetector:
         made_with: name of the config that the checkpoint was trained with; None if the checkpoint does not state it.
 
     Raises:
-        UserError: the checkpoint is missing, is damaged, has no threshold or belongs to another model; or
-            ``overlap`` is not smaller than ``tile``.
+        UserError: the checkpoint is missing, is damaged, has no threshold or belongs to another model; ``overlap`` is
+            not smaller than ``tile``; or ``tta`` is set for ONNX Runtime.
     """
 
     def __init__(
@@ -196,12 +196,13 @@ class SceneDetector:
     ) -> Iterator[tuple[Source, SceneDetections | UserError]]:
         """Detect the tanks of many scenes, in the given order.
 
-        Tiles are read in advance in one thread. Another thread merges them while the next scene is searched.
+        One thread reads tiles in advance. Another thread merges the detections of a scene while the next scene is
+        searched.
 
         Args:
             scenes: image files or arrays.
-            siblings: image files. If the ground resolution of a scene is unknown, files in its folder are used to
-                estimate it.
+            siblings: image files, usually all scenes of a run. If the ground resolution of a scene is unknown, the
+                siblings in the same folder help to estimate it.
 
         Yields:
             tuple: path or array of a scene, and its detections, or the error if the scene cannot be read.

@@ -32,7 +32,10 @@ class Batch(NamedTuple):
 
 
 class EndOfScene(NamedTuple):
-    """Marker after the batches of a scene. ``result`` is the error if the scene cannot be read."""
+    """Marker after the batches of a scene.
+
+    ``result`` is the opened scene and its magnification, or the error if the scene cannot be read.
+    """
 
     source: Source
     result: tuple[SceneImage, Magnification] | UserError
@@ -64,7 +67,7 @@ class TileReader:
         return for_arrays(self.pipeline)
 
     def read(self, scenes: Iterable[Source]) -> Iterator[Batch | EndOfScene]:
-        """Yield the batches of all scenes in order, without tiles that have no data, and a marker after each scene.
+        """Yield the batches of each scene and then its :class:`EndOfScene`. Skip tiles without data.
 
         A thread reads :data:`AHEAD` batches in advance.
         """
@@ -90,7 +93,7 @@ class TileReader:
                 yield EndOfScene(source, (image, magnification))
 
     def batches(self, image: SceneImage, magnification: Magnification) -> Iterator[Batch]:
-        """Yield the batches of a scene, without tiles that have no data."""
+        """Yield the batches of a scene. Skip tiles without data."""
         windows = magnification.windows(image.width, image.height, self.tile, self.overlap)
         with_data = (window for window in windows if image.shows(window))
         while batch := list(islice(with_data, self.batch_size)):

@@ -71,7 +71,7 @@ def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
     if record.data.sha256 != trained.data.sha256:
         raise UserError(
             f"{path}: the test used other prepared data (split seed {record.data.split_seed}) than the training "
-            f"(split seed {trained.data.split_seed});\nprepare the data of the training and test again, or train again"
+            f"(split seed {trained.data.split_seed});\nprepare the training's data and test again, or train again"
         )
     return trained.config, RecordedRun(
         data=record.data,
@@ -141,7 +141,7 @@ def replaced(runs: Sequence[RecordedRun], run: RecordedRun) -> list[RecordedRun]
 def markdown(known: Mapping[str, ConfigResults], columns: Sequence[str] = HEADER) -> str:
     """Make a Markdown table for each data set and split seed, with a row for each run.
 
-    With all columns, notes follow on runs that were tested with other settings than in training.
+    If all columns are given, notes after the tables name the runs whose test settings differ from their training.
 
     Args:
         known: recorded results of each config; see :func:`read`.

@@ -20,7 +20,10 @@ from oil_storage.reporting.formatting import shown
 from oil_storage.reporting.score_report import PictureOf, from_tiles, write_report
 
 METRICS, DETECTIONS, TRUTH = "metrics.json", "detections.json", "ground_truth.json"
-"""Files of a scored run. Only ``tools/evaluate.py`` writes ``TRUTH``. The data of ``tools/test.py`` contains it."""
+"""Files of a scored run. Only ``tools/evaluate.py`` writes ``TRUTH``.
+
+The ground truth of ``tools/test.py`` is in the prepared data.
+"""
 TILE_DETECTIONS = "tile_detections.json"
 """COCO results of tiles, written by ``tools/test.py``. The COCO JSON file of the tiles defines the image ids."""
 ROUNDING = 2e-3

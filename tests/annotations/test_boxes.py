@@ -17,7 +17,7 @@ def test_bounds_contain_all_points() -> None:
 
 
 @pytest.mark.parametrize(("degrees", "upright"), [(0, True), (1, True), (90, True), (5, False), (45, False)])
-def test_rotated_square_is_upright_within_half_a_pixel(degrees: float, upright: bool) -> None:
+def test_rotated_square_is_upright_if_the_angle_is_small_or_90_degrees(degrees: float, upright: bool) -> None:
     assert is_upright_box(turned(SQUARE, degrees)) == upright
 
 

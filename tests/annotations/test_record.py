@@ -47,7 +47,7 @@ def test_class_map_maps_names_to_tanks_or_none(text: str | None, expected: dict[
     assert parse_class_map(text) == {CLASS_NAME: CLASS_NAME, **expected}
 
 
-def test_class_map_may_leave_out_the_own_class() -> None:
+def test_class_map_may_drop_the_tank_class() -> None:
     assert parse_class_map(f"{CLASS_NAME}=-") == {CLASS_NAME: None}
 
 

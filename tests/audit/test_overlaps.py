@@ -194,7 +194,7 @@ def test_footprints_overlap_if_their_areas_do() -> None:
     assert overlaps_from_coordinates({}) == []
 
 
-def test_groups_join_through_others_and_hold_every_scene_once() -> None:
+def test_connected_groups_include_indirect_overlaps_and_each_scene_once() -> None:
     overlaps = [Overlap("c", "a", 0.1), Overlap("c", "e", 0.1), Overlap("b", "f", 1.0), Overlap("a", "e", 0.1)]
     assert connected_groups(overlaps, "fedcba") == [["a", "c", "e"], ["b", "f"], ["d"]]
     assert connected_groups([], ["b", "a"]) == [["a"], ["b"]]

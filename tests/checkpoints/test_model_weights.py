@@ -123,7 +123,7 @@ def test_check_matches_refuses_each_fault(fault):
 
 
 def runner(net, folder, **kwargs):
-    """Return a Runner with two constant images, whose name is that of its folder."""
+    """Return a Runner for two constant images. The experiment is named after ``folder``."""
     loader = {
         "batch_size": 2,
         "sampler": {"type": "DefaultSampler", "shuffle": False},

@@ -309,7 +309,7 @@ def test_detections_are_limited_as_in_the_recipe(head):
 
 
 @pytest.mark.slow
-def test_training_step_and_validation_at_reduced_size(cfg):
+def test_smaller_model_trains_one_step_and_predicts_boxes_inside_the_image(cfg):
     small = copy.deepcopy(cfg.model)
     small.backbone.depth = 50
     torch.manual_seed(0)

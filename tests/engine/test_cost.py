@@ -7,7 +7,7 @@ from oil_storage.engine.cost import cost_of, input_size
 from tests.tiny_training import write_config, write_data
 
 
-def test_cost_of_a_tiny_detector(tmp_path: Path) -> None:
+def test_cost_of_a_tiny_detector_is_plausible(tmp_path: Path) -> None:
     cfg = Config.fromfile(write_config(tmp_path, write_data(tmp_path)))
     cost = cost_of(cfg, seconds=0.0)
     assert cost.input == [64, 64]

@@ -48,7 +48,7 @@ def test_f1_equals_brute_force_at_every_threshold(seed: int) -> None:
     assert at_threshold(match_scenes(scenes), best).f1 == pytest.approx(computed.f1.max())
 
 
-def test_perfect_empty_shifted_and_doubled_predictions() -> None:
+def test_perfect_missing_shifted_and_doubled_detections_get_the_expected_scores() -> None:
     scenes = scored_scenes()
     right = match_scenes(perfect(scenes))
     assert (at_threshold(right, 0.5).f1, *voc_ap(right)) == pytest.approx((1, 1, 1))
@@ -65,7 +65,7 @@ def test_perfect_empty_shifted_and_doubled_predictions() -> None:
     assert (doubled.precision, doubled.recall) == pytest.approx((0.5, 1.0))
 
 
-def test_metrics_without_ground_truth_and_of_one_scene() -> None:
+def test_recall_and_ap_are_nan_without_objects_and_one_scene_has_an_f1() -> None:
     bare = match_scenes(scored_scenes((0, 0)))
     assert all(np.isnan(value) for value in voc_ap(bare))
     assert at_threshold(bare, 0.0).f1 == 0

@@ -35,7 +35,7 @@ def test_objects_at_the_border_or_in_no_complete_tile_are_cut() -> None:
     assert cut_by_border(scene([], tile_grid(500, 500, 210, 30))).tolist() == [False, False, False, True]
 
 
-def test_gain_of_correcting_one_kind_of_error() -> None:
+def test_lost_ap50_is_the_gain_of_correcting_one_kind_of_error() -> None:
     nothing = [Matched(scene([]))]
     gained = lost_ap50(nothing)
     # three objects are missed, and one is cut by the border

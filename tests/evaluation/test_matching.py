@@ -5,7 +5,7 @@ from oil_storage.evaluation.matching import IOUS, Matched, iou_matrix, match, ma
 from tests.scored_scenes import scored_scenes, with_detections
 
 
-def test_iou_of_equal_halved_disjoint_and_empty_boxes() -> None:
+def test_iou_is_correct_for_equal_halved_disjoint_and_empty_boxes() -> None:
     a = np.array([[0, 0, 10, 10]], np.float32)
     b = np.array([[0, 0, 10, 10], [0, 0, 10, 5], [20, 0, 30, 10], [5, 5, 5, 5]], np.float32)
     assert iou_matrix(a, b).tolist() == [[1.0, 0.5, 0.0, 0.0]]

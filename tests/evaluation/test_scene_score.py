@@ -27,7 +27,7 @@ def test_figures_can_be_saved_and_loaded(tmp_path: Path) -> None:
     assert figures.scenes["scene_01"].recall is None
 
 
-def test_metrics_of_perfect_and_of_no_detections() -> None:
+def test_perfect_detections_score_one_and_no_detections_score_zero() -> None:
     scenes = scored_scenes()
     right = score_scenes(match_scenes(perfect(scenes)), 0.4)
     assert (right.ap, right.ap50, right.f1, right.count_r2, right.iou, right.voc_ap) == pytest.approx((1,) * 6)
@@ -38,14 +38,14 @@ def test_metrics_of_perfect_and_of_no_detections() -> None:
     assert nothing.count_bias == pytest.approx(-(40 + 7 + 120) / 4)
 
 
-def test_metrics_without_threshold() -> None:
+def test_metrics_that_need_a_threshold_are_omitted_without_one() -> None:
     figures = score_scenes(match_scenes(scored_scenes()), None)
     assert {"ap", "voc_ap", "lost_ap50"} <= figures.model_fields_set
     assert not {"f1", "count_mae", "iou", "scenes"} & figures.model_fields_set
 
 
 @pytest.mark.parametrize("numbers", [(0, 0), (25,)])
-def test_metrics_of_scenes_without_tanks_and_of_one_scene(numbers: tuple[int, ...]) -> None:
+def test_metrics_exist_for_scenes_without_tanks_and_for_one_scene(numbers: tuple[int, ...]) -> None:
     figures = score_scenes(match_scenes(scored_scenes(numbers)), 0.4)
     assert json.dumps(figures.model_dump(), allow_nan=False)
     assert (figures.ap is None) == (sum(numbers) == 0)

@@ -32,7 +32,7 @@ def test_draws_are_with_replacement() -> None:
     assert drawn.mean(axis=0) == pytest.approx(np.ones(12), abs=0.15)
 
 
-def test_differences_to_itself_and_to_a_worse_detector() -> None:
+def test_difference_is_zero_to_itself_and_positive_to_a_worse_detector() -> None:
     scenes = scored_scenes(MANY)
     good = match_scenes(scenes)
     assert differences([(good, 0.4)], [(good, 0.4)]) == {"ap": [0, 0], "ap50": [0, 0], "f1": [0, 0]}

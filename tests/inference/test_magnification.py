@@ -46,7 +46,7 @@ def test_stated_resolution_counts_only_where_the_scene_has_none(tmp_path: Path) 
     assert scene.origin == "scene"
 
 
-def test_given_scale_overrides_the_resolution_and_unknown_training_magnifies_by_one(tmp_path: Path) -> None:
+def test_given_scale_overrides_the_resolution_and_no_wanted_resolution_magnifies_by_one(tmp_path: Path) -> None:
     write_geotiff(tmp_path / "a.tif", 40, 40, "EPSG:32631", Affine(0.6, 0, 5e5, 0, -0.6, 5e6))
     scene = open_scene(tmp_path / "a.tif")
     assert magnification_of(scene, wanted=1.2, scale=3.0).zoom == (3, 3)

@@ -16,7 +16,10 @@ REFUSED = {"faster_rcnn_r50", "faster_rcnn_r101", "cascade_rcnn_r50", "ddq_detr_
 
 
 def detector_with_spread_scores(path: Path) -> tuple[nn.Module, int]:
-    """Return a small detector whose scores differ like a trained one's, so that NMS is stable, and its tile size."""
+    """Return a small detector and its tile size.
+
+    The scores differ as those of a trained detector do, so that NMS is stable.
+    """
     model, side = small_detector(path)
     with_statistics(model)
     layers = [
@@ -41,7 +44,7 @@ def detector_with_spread_scores(path: Path) -> tuple[nn.Module, int]:
 
 
 def agreement(sample: DetDataSample, other: DetDataSample) -> float:
-    """Return the share of detections whose box and score another sample has, within 0.5 px and 0.001."""
+    """Return the share of detections that the other sample also has: box within 0.5 px, score within 0.001."""
     first, second = sample.pred_instances, other.pred_instances
     boxes = (first.bboxes[:, None] - second.bboxes[None]).abs().amax(dim=2) <= 0.5
     scores = (first.scores[:, None] - second.scores[None]).abs() <= 1e-3
