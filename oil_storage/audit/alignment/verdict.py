@@ -21,7 +21,10 @@ NO_FAULT = Fault()
 FEWEST = 5
 """Minimum number of boxes for a verdict."""
 DEVIATIONS = 6.0
-"""Minimum roundness above chance, in standard deviations of the mean. If :data:`SEARCHED` is larger, it applies."""
+"""Minimum roundness above chance, in standard deviations of the mean.
+
+:data:`ABOVE_CHANCE` or :data:`SEARCHED` applies instead if it is larger.
+"""
 SEARCHED = {faults.SHIFTED: 0.27, faults.RESIZED: 0.24, faults.SCALED: 0.28}
 """Minimum roundness above chance for each kind of fault whose parameters were searched or fitted."""
 SETTLED = 0.75
@@ -179,9 +182,9 @@ COMMON_SIZE = 0.12
 COMMON_SCENES = 5
 """Minimum number of scenes that must agree on a common shift or size error."""
 USUAL_SCENES = 20
-"""Number of scenes at which both sizes have equal weight in the usual size of the boxes of a data set.
+"""Number of scenes at which the measured size has the same weight as :data:`NATURAL_SIZE`.
 
-The usual size is a weighted mean of the measured size and :data:`NATURAL_SIZE`.
+The usual box size in a data set is a weighted mean of the two.
 """
 COMMON_RATIO = 1.06
 """Maximum ratio of the larger to the smaller of the common sizes in x and y of all scenes."""
