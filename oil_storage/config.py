@@ -39,7 +39,7 @@ def check_files(config: Path, *checkpoints: str | Path | None) -> None:
         *checkpoints: paths of checkpoints; None and URLs are not checked.
 
     Raises:
-        UserError: the config or a checkpoint does not exist.
+        UserError: the config or a checkpoint does not exist, or the config is not a ``*.py`` file.
     """
     if not config.is_file():
         raise UserError(f"{config}: no such config; see configs/oil/")
@@ -54,7 +54,7 @@ def load(path: Path, options: Sequence[str] = (), *, work_dir: Path | None = Non
     """Read a config and override it.
 
     The function does not import the modules in ``custom_imports``;
-    :func:`oil_storage.engine.registries.use_scope` does.
+    :func:`oil_storage.engine.runner.use_scope` does.
 
     Args:
         path: config file.
@@ -92,7 +92,7 @@ def load(path: Path, options: Sequence[str] = (), *, work_dir: Path | None = Non
 
 
 def _override(cfg: "Config", options: dict[str, Any]) -> None:
-    """Merge options into a config; if they change only the length of the schedule, rescale the whole schedule."""
+    """Merge options into a config. If they set the length of the schedule but no scheduler, rescale the schedulers."""
     if not any(key.startswith("param_scheduler") for key in options):
         for key, change in (("max_iters", stretch), ("max_epochs", stretch_epochs)):
             length, before = options.get(f"train_cfg.{key}"), (cfg.get("train_cfg") or {}).get(key)
@@ -112,7 +112,8 @@ def parse_options(options: Sequence[str], cfg: "Config") -> dict[str, Any]:
         cfg: config that the options override.
 
     Raises:
-        UserError: an option has no ``=``, an unknown key, unbalanced brackets, or a string in place of a number.
+        UserError: an option has no ``=``, an unknown key or unbalanced brackets, or it replaces a number by a string or
+            a dict by a value.
     """
     from mmengine.config import DictAction
 

@@ -45,7 +45,10 @@ class Stored(BaseModel):
 
 
 class SceneFigures(Stored):
-    """Results of one scene at the score threshold: ``tanks`` labels, ``found`` detections, metrics, errors by kind."""
+    """Results of one scene at the score threshold.
+
+    ``tanks`` is the number of labels, and ``found`` is the number of detections. ``errors`` counts the errors by kind.
+    """
 
     tanks: int
     found: int
@@ -70,8 +73,9 @@ class Figures(Stored):
     """Metrics of detections in whole scenes.
 
     ``ap`` to ``ar`` are COCO metrics. ``ap_under_8`` to ``ap_from_64`` are for objects of this size: the square root of
-    the area, in pixels. The fields from ``precision`` onwards are computed at the score threshold and IoU 0.5. They are
-    not set if there is no threshold. ``iou`` and the errors of centre and diameter are means over true positives.
+    the area, in pixels. The fields from ``precision`` onwards, except ``false_alarms``, are computed at the score
+    threshold and IoU 0.5. They are not set if there is no threshold. ``iou`` and the errors of centre and diameter are
+    means over true positives.
 
     Attributes:
         voc_ap: Pascal VOC average precision (area under the curve).

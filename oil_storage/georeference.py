@@ -55,7 +55,8 @@ def georeference_of(raster: Any) -> Georeference | None:
     """Return the georeference of a raster that rasterio has opened; None if there is none.
 
     The georeference is stored in the file or in a world file (``.tfw``). If the file has only ground control points, an
-    affine map is fitted to three or more of them. Its error must be at most :data:`LARGEST_MISS` pixels at each point.
+    affine map is fitted to them. The result is None if there are fewer than three points, or if the error at a point is
+    larger than :data:`LARGEST_MISS` pixels.
     """
     crs, transform = raster.crs, raster.transform
     if transform.is_identity and len(raster.gcps[0]) >= 3:
@@ -79,7 +80,7 @@ def _affine_through(points: Sequence[Any]) -> Any:
 
 
 def resolution_of(georeference: Georeference | None, width: int, height: int) -> Resolution | None:
-    """Measure the ground resolution at the centre of a scene; return None if the scene is not georeferenced.
+    """Measure the ground resolution at the centre of a scene; return None without a valid georeference.
 
     The result is in metres on the ground, also for coordinates in degrees and for projections that distort distances,
     such as Web Mercator.

@@ -36,8 +36,9 @@ def merge_tiles(
     """Merge the detections of overlapping tiles into detections of the scene.
 
     Boxes from two tiles are clipped to the overlap of the tiles and then compared. If both boxes are complete, their
-    agreement is the IoU. If a tile border cuts one of them, it is the intersection divided by the area of the smaller.
-    Two fragments are also merged if they touch at a tile border and have similar extents along the border.
+    agreement is the IoU. If a tile border cuts at least one box, their agreement is the intersection divided by the
+    area of the smaller box. Two cut boxes (fragments) are also merged if they touch at a tile border and have similar
+    extents along the border.
 
     The pairs with the highest agreement are merged first. Two boxes from the same tile are never merged. The result for
     an object is its complete box with the highest score. If all boxes of the object are fragments, each side of the

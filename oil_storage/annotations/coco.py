@@ -33,8 +33,8 @@ def read(source: Path, files: list[Path]) -> Annotations:
     """Read COCO files in ``source``, in ``annotations/``, or as ``{train,valid,test}/_annotations.coco.json``.
 
     Boxes of crowds (``iscrowd``) are left out. Images that no file lists are also left out, because they may contain
-    unlabelled tanks. The path ``file_name`` is searched relative to the folder of the JSON file, then to ``source``,
-    ``source/images`` and their subfolders.
+    unlabelled tanks. The path ``file_name`` is searched relative to the folder of the JSON file, ``source``,
+    ``source/images`` and their subfolders. If it is not found, only its last part is searched there.
     """
     annotations = Annotations([], [], files)
     for file in files:
@@ -109,7 +109,11 @@ def _report_outline(annotation: CocoAnnotation, file: Path, place: str, annotati
 
 
 def _image_folders(file: Path, source: Path) -> list[Path]:
-    """Return the image folders to search; folders whose name is part of the file name (``train2017``) come first."""
+    """Return the folders to search for images, in this order.
+
+    The folder of the JSON file comes first. Next are subfolders whose name is part of the name of the JSON file:
+    ``train2017`` for ``instances_train2017.json``. Then come ``source``, ``source/images`` and other subfolders.
+    """
     roots = [root for root in (source, source / IMAGES) if root.is_dir()]
     inside = [folder for root in roots for folder in visible(root, "*") if folder.is_dir()]
     named = [folder for folder in inside if folder.name in file.stem]

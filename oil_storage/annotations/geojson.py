@@ -1,9 +1,9 @@
 """GeoTIFF scenes with boxes in GeoJSON.
 
 Raster coordinates are in the coordinate system of the image, or in pixels if the image is not georeferenced. Without a
-``crs`` member, coordinates are WGS 84 longitude and latitude (RFC 7946), or raster coordinates if a value is out of
-range. A ``crs`` member, as in GDAL and in the GeoJSON specification of 2008, names the coordinate system. The member
-``"crs": null`` means raster coordinates.
+``crs`` member, coordinates are WGS 84 longitude and latitude (RFC 7946). They are raster coordinates if a value cannot
+be a longitude or latitude, or if the image has a world file but no coordinate system. A ``crs`` member, as in GDAL and
+in the GeoJSON specification of 2008, names the coordinate system. The member ``"crs": null`` means raster coordinates.
 
 Source: https://www.rfc-editor.org/rfc/rfc7946, https://geojson.org/geojson-spec.html#coordinate-reference-system-objects
 """
@@ -37,7 +37,7 @@ CLASS_KEYS = ("class", "class_name", "label", "category")
 NO_CLASS = "unnamed"
 """Class of a feature without such a property."""
 OWN = ""
-"""Value that stands for raster coordinates in place of the name of a coordinate system."""
+"""Stands for raster coordinates where the name of a coordinate system is expected."""
 WGS84 = "OGC:CRS84"
 
 Position = Annotated[list[StrictFloat], Field(min_length=2)]
@@ -45,7 +45,7 @@ Rings = Annotated[list[Annotated[list[Position], Field(min_length=4)]], Field(mi
 
 
 def _polygons(geometry: Any) -> Any:
-    """Return the unvalidated coordinates of each polygon of a geometry; an empty list for other geometries."""
+    """Return the unvalidated coordinates of each polygon of a Polygon or MultiPolygon; otherwise an empty list."""
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if kind == "Polygon":
         return [geometry.get("coordinates")]
@@ -138,7 +138,11 @@ class _Layer:
         return raster.georeference.to_pixels(self.points if is_own else self._transformed(source, target))
 
     def shown(self, points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
-        """Return a mask of the polygons that an image of ``size`` shows; polygons without area must be inside."""
+        """Return which of the ``S`` polygons an image of ``size`` shows, ``(S,)`` bool.
+
+        A polygon is shown if at least :data:`~oil_storage.tiling.MIN_VISIBLE` of its bounding box is inside the image.
+        A polygon without area is shown if it touches the image.
+        """
         starts = [shape.ring.start for shape in self.shapes]
         low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
         sides = np.minimum(high, size) - np.maximum(low, 0)
@@ -154,9 +158,9 @@ def annotation_files(source: Path) -> list[Path]:
 def read(source: Path, files: list[Path]) -> Annotations:
     """Read the GeoJSON files of ``source`` and ``source/images``; convert each polygon to its bounding box in pixels.
 
-    A GeoJSON file with the name of an image (``a.geojson`` for ``a.tif``) belongs to this image. The polygons of other
-    files belong to each image that shows at least :data:`~oil_storage.tiling.MIN_VISIBLE` of their area. Polygons that
-    no image shows are left out.
+    A GeoJSON file with the name of an image (``a.geojson`` for ``a.tif``) belongs to this image. A polygon of another
+    file belongs to each image that shows at least :data:`~oil_storage.tiling.MIN_VISIBLE` of its bounding box. Polygons
+    that no image shows are left out.
     """
     annotations = Annotations([], [], files)
     rasters: dict[str, _Raster] = {}

@@ -35,7 +35,7 @@ class ImageRecord:
         name: name by which records refer to the image.
         path: image file; None if it does not exist.
         size: width and height in pixels according to the annotations; None if they state no size.
-        place: file and line, or entry, that mentions the image first; the image path if no annotation file does.
+        place: location for messages: the file and line or entry that mentions the image, or the path of the image.
     """
 
     name: str
@@ -76,11 +76,11 @@ class Annotations:
         return unique
 
     def report(self, check: str, place: str, problem: str, action: str, severity: Severity = Severity.WARNING) -> None:
-        """Add a finding about a box that is left out, or about an invalid entry."""
+        """Add a finding that is always listed, for example about a box that is left out or an invalid entry."""
         self.findings.append(Finding(severity, check, place, problem, action))
 
     def report_once(self, file: Path, check: str, place: str, problem: str, action: str) -> None:
-        """Add a warning about a box that is kept. Further warnings of this check in the file are only counted."""
+        """Add a warning. Further warnings of this check in this file or folder are only counted."""
         finding = Finding(Severity.WARNING, check, place, problem, action)
         index, first, count = self._cases.get((file, check), (len(self.findings), finding, 0))
         self._cases[file, check] = index, first, count + 1

@@ -115,7 +115,7 @@ def _label_map(folder: Path, source: Path) -> tuple[list[Path], dict[int, str]]:
         for number, name in items.items():
             if classes.setdefault(number, name) != name:
                 raise UserError(
-                    f"{file}: id {number} is {name!r} but {classes[number]!r} in {files[0].name}; remove one"
+                    f"{file}: id {number} is {name!r} but {classes[number]!r} in {files[0].name}; correct one"
                 )
     return files, classes
 
@@ -124,7 +124,7 @@ def read_records(file: Path) -> Iterator[bytes]:
     """Yield the records of a TFRecord file, with or without gzip compression.
 
     Raises:
-        UserError: the file is not a TFRecord, truncated or damaged; the message contains the record number, from 1.
+        UserError: the file is truncated, damaged or not a TFRecord; the message contains the record number, from 1.
     """
     with file.open("rb") as plain:
         is_gzip = plain.read(len(GZIP_MAGIC)) == GZIP_MAGIC

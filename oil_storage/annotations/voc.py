@@ -45,8 +45,9 @@ def read(source: Path, files: list[Path]) -> Annotations:
     """Read the XML files of ``source`` and its subfolders.
 
     An XML file belongs to the image with the same name, or else to the image in its ``filename``. The image is searched
-    in ``JPEGImages`` and ``images`` next to the folder of the XML file, in the folder itself, and in the same places of
-    ``source``. Images without an XML file have no boxes and come last.
+    in the subfolders ``JPEGImages`` and ``images`` of three folders: the parent of the folder of the XML file, this
+    folder, and ``source``. Then it is searched in the last two folders themselves. Other images in a folder where an
+    image was found have no boxes and come last.
     """
     annotations = Annotations([], [], files)
     folders: dict[Path, dict[str, Path]] = {}

@@ -38,9 +38,9 @@ def read(source: Path, files: list[Path]) -> Annotations:
     from ``data.yaml`` (or another ``*.yaml`` with ``names``), ``classes.txt`` or ``obj.names``. If a class has no name,
     its number is used.
 
-    An image without a label file, or with an empty one, has no boxes. If an image folder has no label
-    folder, its images are left out, because their tanks may not be labelled. Outlines and rotated boxes are converted
-    to bounding boxes. Boxes stay normalized if their image is missing or broken.
+    An image without a label file, or with an empty one, has no boxes. If an image folder has no label folder, its
+    images are left out, because their tanks may not be labelled. Outlines and rotated boxes are converted to bounding
+    boxes. Boxes stay normalized if their image is missing or broken.
     """
     folders = _folders(source)
     names_file, classes = _class_names(source, folders)

@@ -30,7 +30,7 @@ SCALING = ("Resize", "FixScaleResize", "FixShapeResize", "ResizeShortestEdge")
 
 
 class Priors(StrEnum):
-    """Kind of the priors of a detection head, and how the report describes their coverage."""
+    """Kind of the priors of a detection head. The value is the line that the report prints."""
 
     ANCHORS = f"anchors: share of the boxes that overlap an anchor with IoU {MATCH_IOU} or more"
     POINTS = "points: share of the boxes that contain a point of any level"
@@ -112,7 +112,7 @@ def anchor_coverage(cfg: "Config", scenes: Iterable[Scene]) -> Coverage:
 
 
 def read_priors(model: Any) -> tuple[Priors, list[Level]]:
-    """Build the head that proposes boxes from the model config and read its priors.
+    """Build the first detection head (RPN or bbox head) of a model config and read its priors.
 
     Returns:
         tuple: kind of the priors, and the feature maps, finest first; no feature maps for heads without priors.

@@ -49,7 +49,7 @@ class Inspected:
     """Result of :func:`inspect`.
 
     Attributes:
-        scenes: scenes with usable images, sorted by id, including scenes with misplaced boxes.
+        scenes: scenes with usable images, including scenes with misplaced boxes.
         findings: findings about the annotations, then about the pixels.
         alignment: verdict on whether the boxes match the objects.
         same_ground: pairs of scenes that overlap.
@@ -132,8 +132,8 @@ def _same_ground(scenes: list[Scene], fingerprints: list[Fingerprint]) -> tuple[
     if not unknown or len(scenes) == 1:
         return same_ground, []
     others = f"; {len(unknown) - 1} more" if len(unknown) > 1 else ""
-    problem = f"a side is shorter than {SMALLEST} px, too small to find out whether others show the same ground{others}"
-    action = "kept; group scenes that show the same ground with --split-file"
+    problem = f"a side is shorter than {SMALLEST} px, too small to compare the pixels with other scenes{others}"
+    action = "kept; use --split-file to put scenes that show the same ground in one split"
     return same_ground, [warning("same-ground-unknown", unknown[0], problem, action)]
 
 
@@ -182,7 +182,7 @@ def _misaligned(alignment: DatasetVerdict, scenes: list[Scene]) -> list[Finding]
 def _suspects(
     alignment: DatasetVerdict, evidence: list[SceneEvidence], records: Mapping[str, list[Record]]
 ) -> list[Suspect]:
-    """List the boxes without a round object, least round first, in scenes for which the answer is yes."""
+    """List the boxes without a round object, least round first, in scenes whose boxes match as a whole."""
     suspects = [
         Suspect(scene.scene_id, record, float(roundness))
         for scene in evidence

@@ -55,7 +55,8 @@ def audit(
         reading: how the bands of the images are converted to RGB.
 
     Returns:
-        tuple: scenes sorted by id, and the findings about images, then about boxes, in the order of the source.
+        tuple: scenes, sorted by the image names in the annotations; and findings of the reader, then about images,
+            classes and boxes.
 
     Raises:
         UserError: no image has a usable box, or nearly all boxes have another unit than the format requires.

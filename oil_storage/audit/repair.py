@@ -29,8 +29,8 @@ def mend(
         leave: ids of scenes to leave unchanged. Scenes that would exchange boxes with these scenes also stay unchanged.
 
     Returns:
-        tuple: the annotations with corrected boxes, without the images of :func:`without_boxes`, and the fault that was
-            undone in each changed scene, by scene id.
+        tuple: the corrected annotations, and the faults that were undone, by scene id. The annotations lack the images
+            of the scenes that :func:`without_boxes` returns.
     """
     scene_ids = {image.name: image.path.stem for image in annotations.images if image.path}
     names = {scene_id: name for name, scene_id in scene_ids.items()}

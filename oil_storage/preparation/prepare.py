@@ -129,7 +129,7 @@ def fold_folder(prepared: Path, folds: int, fold: int) -> Path:
 
 
 def prepare_fold(prepared: Path, folds: int, fold: int, tile: int, overlap: int) -> Prepared:
-    """Prepare one fold of a data set in :func:`fold_folder`, with the source, seed and options of a prepared folder.
+    """Prepare one fold in :func:`fold_folder`; take the source, seed and options from a prepared folder.
 
     Args:
         prepared: prepared folder of the data set.
@@ -139,7 +139,7 @@ def prepare_fold(prepared: Path, folds: int, fold: int, tile: int, overlap: int)
         overlap: overlap of adjacent tiles in pixels.
 
     Returns:
-        Prepared: see :func:`prepare`. A fold that already exists is not changed.
+        Prepared: see :func:`prepare`. A fold that already exists keeps its split.
 
     Raises:
         UserError: ``prepared`` is not a prepared folder, or its source is missing, has changed or has too few scenes.

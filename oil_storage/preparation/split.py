@@ -30,8 +30,8 @@ def split_scenes(
 ) -> Split:
     """Split scenes into train, val and test, so that scenes with few and with many boxes occur in each split.
 
-    Scenes are sorted by their number of boxes and shuffled locally. Each scene then goes to the split that is furthest
-    below its target size. The same seed gives the same split.
+    Groups are sorted by their number of boxes and shuffled locally. Each group then goes to the split that is furthest
+    below its target number of groups. The same seed gives the same split.
 
     Args:
         boxes_per_scene: number of boxes of each scene.
@@ -85,7 +85,7 @@ def read_split_file(path: Path, groups: Sequence[Sequence[str]]) -> Split:
 def _deal(
     groups: Sequence[Sequence[str]], boxes_per_scene: Mapping[str, int], fractions: Sequence[float], seed: int
 ) -> list[list[str]]:
-    """Distribute groups of scenes over parts that have the given fractions of the scenes and are not empty."""
+    """Distribute groups of scenes over parts; each part gets its fraction of the groups, and at least one group."""
     # shuffling only within a window keeps the densities of the parts similar
     window = round(1 / min(fractions))
     rng = np.random.default_rng(seed)

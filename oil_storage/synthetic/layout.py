@@ -23,7 +23,7 @@ class Occupancy:
         self._taken = np.zeros((side, side), np.uint8)
 
     def _stencil(self, outline: Array) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-        """Return a view of the map around ``outline`` and its mask; None if the outline extends beyond the map."""
+        """Return a view of the map around ``outline``, and a mask of the outline; None if it extends beyond the map."""
         points = np.round(outline / _CELL + _BORDER).astype(np.int32)
         low, high = points.min(axis=0), points.max(axis=0) + 1
         if (low < 0).any() or (high > len(self._taken)).any():

@@ -51,7 +51,7 @@ def cast_tank_shadow(canvas: Canvas, tank: Tank) -> None:
 def draw_tank(canvas: Canvas, tank: Tank, style: TankStyle, rng: Generator) -> None:
     """Paint the wall and the roof of a tank.
 
-    The roof is exactly the disc of the label. The disc covers its edge pixels only partly.
+    The roof is exactly the disc from which :meth:`Tank.box` computes the label. Pixels at its edge are partly covered.
     """
     radius = tank.diameter / 2
     paint = tint(style.paint, rng, 4)

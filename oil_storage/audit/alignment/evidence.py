@@ -28,7 +28,10 @@ REACH = 48
 SHIFT_SAMPLE = 40
 SCALE_SAMPLE = 30
 NEAR = ((0.04, 3, 5), (0.013, 2, 2), (0.004, 2, 2))
-"""Rounds of the local search: step in box sides and log size, maximum steps in position, maximum steps in size."""
+"""Rounds of the local search: step, maximum number of steps in position, and in size.
+
+The step is in box sides for the position, and in the natural logarithm of the size.
+"""
 SCALES = (0.2, 5.0)
 """Minimum and maximum scale that is tried."""
 OBJECT_SIDES = (6.0, 100.0)
@@ -77,8 +80,8 @@ def _mean_roundness(field: GradientField, boxes: NDArray[np.floating], sparse: i
 def roundest_near(field: GradientField, boxes: Floats, error: BoxError) -> BoxError:
     """Refine an error: find the error nearby that, once undone, maximizes the mean roundness of boxes.
 
-    The shift changes by at most 0.16 box sides in x and in y. The sizes in x and y change by the same factor, at most
-    1.27 or 1 / 1.27.
+    The shift changes by at most 0.16 box sides in x and in y. The sizes in x and y change by the same factor, from
+    1 / 1.27 to 1.27.
     """
     few = _sample(error.undone(boxes), SHIFT_SAMPLE)
     side = float(np.median(few[:, 2:] - few[:, :2]))
@@ -186,7 +189,11 @@ CLEAR = 0.28
 MUCH = 0.15
 """Minimum gain in roundness from undoing a nearby error (:func:`roundest_near`), compared with boxes as written."""
 CLEARER = 0.42
-"""Minimum roundness above chance after undoing a nearby error, because slightly scaled boxes seem shifted."""
+"""Minimum roundness above chance after undoing a nearby error.
+
+It is large because boxes with slightly scaled coordinates also seem shifted. If one scale for x and y reaches it,
+separate scales are not searched.
+"""
 
 
 @dataclass(frozen=True)

@@ -79,9 +79,10 @@ class GradientField:
 
 
 def roundness(field: GradientField, boxes: Floats, sparse: int = 1) -> Floats:
-    """Measure how much of the image gradient along the ellipse inscribed in each box is perpendicular to the ellipse.
+    """Measure the roundness of the object in each box from the image gradient along the ellipse inscribed in the box.
 
-    The gradient is sampled at every ``sparse``-th of :data:`ANGLES` points.
+    The roundness is ``abs(mean(normal)) / (mean(magnitude) + FLAT)``, where ``normal`` is the component of the gradient
+    perpendicular to the ellipse. The gradient is sampled at every ``sparse``-th of :data:`ANGLES` points.
 
     Returns:
         ``(N,)`` in [0, 1]: 1 for a perfect disc, about 0.2 for random places, 0 outside the image.

@@ -21,7 +21,10 @@ NO_FAULT = Fault()
 FEWEST = 5
 """Minimum number of boxes for a verdict."""
 DEVIATIONS = 6.0
-"""Minimum roundness above chance, in standard deviations of the mean, in addition to :data:`ABOVE_CHANCE`."""
+"""Minimum roundness above chance, in standard deviations of the mean.
+
+:data:`ABOVE_CHANCE` or :data:`SEARCHED` applies instead if it is larger.
+"""
 SEARCHED = {faults.SHIFTED: 0.27, faults.RESIZED: 0.24, faults.SCALED: 0.28}
 """Minimum roundness above chance for each kind of fault whose parameters were searched or fitted."""
 SETTLED = 0.75
@@ -29,7 +32,7 @@ SETTLED = 0.75
 SITTING = 0.5
 """Minimum share for boxes as written. It is low because single boxes without an object are no fault of the scene."""
 SURELY_SETTLED = 0.9
-"""Share of boxes with a round object from which :data:`ABOVE_CHANCE` replaces the limits in :data:`SEARCHED`."""
+"""If at least this share of the boxes has a round object, :data:`ABOVE_CHANCE` replaces :data:`SEARCHED`."""
 BETTER = 0.08
 """Minimum gain in roundness from undoing a fault, compared with boxes as written."""
 ASIDE = 0.2
@@ -43,13 +46,14 @@ UNEQUAL = 0.1
 THAN_FITTED = 0.12
 """Minimum gain in roundness from undoing a searched fault, compared with fitted boxes (corrected by the network)."""
 THAN_SEEN = {faults.SHIFTED: 0.31, faults.SCALED: 0.2}
-"""Minimum gain over fitted boxes that are round. It is large because the network can tell tanks from shadows."""
+"""Like :data:`THAN_FITTED`, if the fitted boxes are round. It is larger, as the network can tell tanks from shadows."""
 SIMPLER = 0.04
 """Tolerated loss in roundness, compared with fitted boxes, for a fault without parameters."""
 HALF_A_SIDE = {"centre read as corner": 0.5, "corner read as centre": -0.5}
 """Faults that shift boxes in x and in y, and the shift in box sides."""
 NEARLY, MUCH_SIMPLER = 0.1, 0.2
-"""Tolerance of the measured shift for these faults, in box sides, and tolerated loss in roundness within it."""
+"""Limits for :data:`HALF_A_SIDE`. If the measured shift is within ``NEARLY`` box sides of the shift of the fault, the
+tolerated loss in roundness is ``MUCH_SIMPLER`` instead of :data:`SIMPLER`."""
 NATURAL_SIZE = 1.09
 """Size of boxes drawn by hand, as multiples of boxes that end at the edge of the object."""
 FAR = 2.8
@@ -57,7 +61,10 @@ FAR = 2.8
 TOO_LARGE, TOO_SMALL = 1.11, 0.89
 """Limits of the common size of the boxes in a scene, as multiples of the usual size in the data set."""
 CLEARER, CLEARLY = 0.08, 0.3
-"""Limits for boxes that are too large: minimum gain in roundness from fitting, and minimum of this gain + size - 1."""
+"""Large boxes are a fault only if ``gain > CLEARER`` and ``gain + size - 1 > CLEARLY``.
+
+``gain`` is the gain in roundness from fitting.
+"""
 TOO_WIDE = 1.14
 """Maximum ratio of the larger to the smaller of the sizes in x and y in a scene."""
 SURE = 30
@@ -175,7 +182,10 @@ COMMON_SIZE = 0.12
 COMMON_SCENES = 5
 """Minimum number of scenes that must agree on a common shift or size error."""
 USUAL_SCENES = 20
-"""Number of scenes at which their measured size and :data:`NATURAL_SIZE` have equal weight."""
+"""Number of scenes at which the measured size has the same weight as :data:`NATURAL_SIZE`.
+
+The usual box size in a data set is a weighted mean of the two.
+"""
 COMMON_RATIO = 1.06
 """Maximum ratio of the larger to the smaller of the common sizes in x and y of all scenes."""
 SAME_SCALE = 0.01
