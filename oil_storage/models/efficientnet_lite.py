@@ -31,7 +31,7 @@ STEM_CHANNELS = 32
 class SamePadConv2d(nn.Conv2d):
     """Convolution with the SAME padding of TensorFlow, which the ImageNet weights require.
 
-    The output size is ``ceil(input size / stride)``. An odd pixel of padding goes to the right and the bottom.
+    The output size is ``ceil(input size / stride)``. If the padding is odd, the right or bottom side gets one pixel more.
     """
 
     def forward(self, x: Tensor) -> Tensor:
