@@ -31,7 +31,7 @@ STEM_CHANNELS = 32
 class SamePadConv2d(nn.Conv2d):
     """Convolution with the SAME padding of TensorFlow, which the ImageNet weights require.
 
-    The output size is ``ceil(input size / stride)``. If the padding is odd, the right or bottom side gets one pixel more.
+    The output size is ``ceil(input size / stride)``. An odd padding has one pixel more at the right or bottom side.
     """
 
     def forward(self, x: Tensor) -> Tensor:
