@@ -68,7 +68,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Meta:
-    """Part of the metadata of a checkpoint that this package uses.
+    """Metadata of a checkpoint; keys that this package does not use are left out.
 
     Attributes:
         cfg: config of the training, see :mod:`oil_storage.checkpoints.trained_config`.

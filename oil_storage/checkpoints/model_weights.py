@@ -1,4 +1,4 @@
-"""Load checkpoints into models: exactly matching weights, or the part that fits, for fine-tuning."""
+"""Load checkpoints into models. Fine-tuning loads the weights that fit; otherwise, all weights must match."""
 
 import re
 from collections import Counter
@@ -26,7 +26,7 @@ LISTED = 12
 QUERIES = re.compile(r"(^|\.)query_embedding\.weight$")
 """Pattern for the name of DETR's learnt queries, ``(N, C)``, whose number N is adapted to the model."""
 JITTER = 0.1
-"""Standard deviation of the noise that is added to repeated queries, as a fraction of that of the queries."""
+"""Standard deviation of the noise added to repeated queries, divided by the standard deviation of the queries."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class LoadReport:
         return (
             f"{len(self.loaded)} tensors loaded, {len(self.renamed)} of them renamed\n"
             f"  renamed to: {modules(self.renamed, set(self.loaded) - set(self.renamed))}\n"
-            f"  repeated with noise: {', '.join(self.tiled) or 'none'}\n"
+            f"  truncated, or repeated with noise: {', '.join(self.tiled) or 'none'}\n"
             f"  {len(self.reinitialised)} re-initialised: {modules(self.reinitialised, self.loaded)}\n"
             f"  {len(self.unused)} unused in the checkpoint: {modules(self.unused, self.loaded)}"
         )

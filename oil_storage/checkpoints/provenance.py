@@ -93,7 +93,7 @@ def commit() -> str:
 
 
 def hardware() -> str:
-    """Return the name of the GPUs, or the name, usable cores and instruction set of the processor."""
+    """Return the number and name of the GPUs; without CUDA, the cores, name and instruction set of the processor."""
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     match = re.search(r"^model name\s*: (.+)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)

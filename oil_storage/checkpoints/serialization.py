@@ -101,7 +101,7 @@ def plain(content: Any) -> Any:
 
 
 def restore_message_hub(message_hub: Any, path: Path) -> dict[str, Any]:
-    """Convert the histories in a ``message_hub`` of :func:`plain` back; raise UserError if it is damaged."""
+    """Restore the histories in a ``message_hub`` from the dicts of :func:`plain`; raise UserError if it is damaged."""
     try:
         scalars = OrderedDict(
             (name, HistoryBuffer(stored["log_history"].numpy(), stored["count_history"].numpy(), stored["max_length"]))
@@ -128,7 +128,7 @@ def check_complete(path: Path) -> None:
     if damaged is not None:
         raise UserError(f"{path}: damaged checkpoint ({damaged} is corrupt); replace it")
     if not any(name.endswith("/data.pkl") for name in names):
-        raise UserError(f"{path}: not a checkpoint but another zip archive; use a checkpoint")
+        raise UserError(f"{path}: not a checkpoint but another zip archive; use a file from tools/train.py")
 
 
 def to_safetensors(state_dict: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> bytes:

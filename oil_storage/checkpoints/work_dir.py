@@ -47,8 +47,8 @@ class CheckpointAtValidationHook(CheckpointHook):
     """Hook that adds the provenance to checkpoints and saves them in a form that can be read without executing code.
 
     Args:
-        interval: number of iterations, or of epochs if the train loop counts epochs, between checkpoints; -1 uses the
-            interval of validation.
+        interval: iterations between checkpoints, or epochs with an epoch-based train loop; -1 uses the validation
+            interval.
         **kwargs: arguments of :class:`mmengine.hooks.CheckpointHook` and ``Runner.save_checkpoint``.
     """
 

@@ -55,7 +55,7 @@ def benchmark(args: argparse.Namespace) -> None:
         print(
             f"{path.stem}: {cost.parameters / 1e6:.1f} M parameters, {cost.gflops:.1f} GFLOPs at "
             f"{'x'.join(map(str, cost.input))} px; {cost.inference.p50:.3g} s per tile (p95 {cost.inference.p95:.3g}), "
-            f"in training {cost.training.p50:.3g} s in batches of {cost.training.batch}; "
+            f"in training {cost.training.p50:.3g} s per tile in batches of {cost.training.batch}; "
             f"memory {cost.memory_gb:.1f} GB; {cost.hardware}, {cost.precision}",
             flush=True,
         )

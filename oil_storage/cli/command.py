@@ -138,7 +138,7 @@ def _report(text: str) -> None:
 def choose_device(name: str) -> None:
     """Hide CUDA for ``cpu``, and require it for ``cuda``.
 
-    Call this before mmengine is imported, because mmengine then selects the device.
+    Call this before mmengine is imported, because mmengine selects the device on import.
 
     Raises:
         UserError: ``name`` is ``cuda`` and CUDA is not available.

@@ -31,7 +31,7 @@ def torchrun_arguments(processes: int) -> list[str]:
 
 
 def launch(args: argparse.Namespace) -> int:
-    """Run the processes and return their exit status. torchrun forwards signals to the processes."""
+    """Run the processes; return 0, or the exit status of the first that failed. torchrun forwards signals to them."""
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.processes)))
     logging.disable(logging.ERROR)  # hide torchrun's messages; a failed process reports its own error
 

@@ -7,7 +7,8 @@ run in float32:
 * losses, assignment, decoding and NMS (mmcv has no bfloat16 kernels for focal loss on CUDA and NMS on CPU),
 * RoI feature extraction (mmcv has no bfloat16 kernel on CUDA),
 * multi-scale deformable attention (for bfloat16, mmcv uses a slow fallback instead of its CUDA kernel),
-* the last layers of DETR-type heads, which add their output to box coordinates in place.
+* the linear layers of DETR-type heads (mmdet adds box coordinates to their output in place, so the sum has the
+  precision of the output).
 
 On devices without fast bfloat16, such as many CPUs, everything runs in float32. bfloat16 would take ten times as long
 there.

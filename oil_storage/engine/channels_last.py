@@ -5,7 +5,8 @@ every call. Only the weights of convolutions are converted. Activations then get
 model (EMA) and loaded checkpoints keep it.
 
 MMCV's operators do not support this format. For example, RoIAlign interprets all memory as NCHW and silently pools from
-wrong positions (https://github.com/open-mmlab/mmcv/issues/2203). Therefore these operators and their inputs keep NCHW.
+wrong positions (https://github.com/open-mmlab/mmcv/issues/2203). Therefore these operators keep NCHW, and their inputs
+are converted to NCHW.
 
 Do not use this format for models with few channels: oneDNN of torch 2.13 corrupts the heap in the float32 backward pass
 of a strided 1x1 convolution whose input has fewer than 16 channels.
@@ -50,7 +51,7 @@ class ChannelsLastHook(Hook):
 class ChannelsLastDDP(MMDistributedDataParallel):
     """Distributed wrapper of a model in channels last, with or without CUDA.
 
-    The model is converted before DDP is created, because its strides determine the layout of the gradient buckets.
+    The model is converted before DDP is created, because DDP takes the memory layout of its gradients from the weights.
 
     Args:
         module: model, which is converted in place.

@@ -33,7 +33,8 @@ def prepare(cfg: Config, launcher: str) -> None:
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
     if absent := [name for name in names if name not in os.environ]:
         raise UserError(
-            f"--launcher {launcher}: environment variable {absent[0]} is not set; use tools/dist_train.sh CONFIG GPUS"
+            f"--launcher {launcher}: environment variable {absent[0]} is not set; start the tool with "
+            "tools/dist_train.sh, tools/dist_test.sh or tools/slurm_train.sh"
         )
     cfg.model_wrapper_cfg = {
         "type": "ChannelsLastDDP",

@@ -34,9 +34,10 @@ class FiniteLossHook(Hook):
 
 @HOOKS.register_module()
 class StopWhenLearntHook(Hook):
-    """Hook that stops training at a given AP50, or after ``most_seconds`` of the config.
+    """Hook that stops training after a validation if the AP50 is reached or the time limit has passed.
 
-    The time limit is not an argument of the hook, because a training run may be resumed with another limit.
+    The time limit is the key ``most_seconds`` of the config. It is not an argument of the hook, because a resumed run
+    must have the same hooks, but may have another time limit.
 
     Args:
         ap50: AP50 to reach.

@@ -51,7 +51,7 @@ def _without_pretrained(init_cfg: Any) -> Any:
 
 
 def default(node: Mapping[str, Any], argument: str) -> Any:
-    """Return the default value of a constructor argument of the class in ``node``, or None without such an argument."""
+    """Return the default of an argument in the constructor of ``node["type"]``; None if there is no such argument."""
     kind = node.get("type")
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
     for base in kind.__mro__ if inspect.isclass(kind) else ():

@@ -59,8 +59,8 @@ def _kill_workers() -> None:
 class InterruptionHook(Hook):
     """Hook that saves ``interrupted.pth`` after the iteration in which SIGINT or SIGTERM arrives, and stops training.
 
-    A second signal has its default effect, except under a launcher, because launchers repeat signals. A signal during
-    validation stops it, and the resumed training starts with this validation.
+    A second signal ends the process at once, without a checkpoint. A distributed run ignores it, because launchers
+    repeat signals. A signal during validation stops the validation, and the resumed training repeats it first.
 
     Raises:
         TrainingInterrupted: a signal arrived; raised on all ranks after the same iteration.

@@ -1,8 +1,8 @@
 """Train small versions of detectors on a few tiles, to check that a config learns.
 
-Head, losses, assigner, box coder, anchors and denoising are not changed. Backbone, neck and transformer get narrower
-and shallower, and there are fewer queries, proposals and sampled proposals. SSD512 has no neck, so its head gets
-narrower too.
+Head, losses, assigner, box coder, anchors and denoising are not changed. ResNet, CSP and VGG backbones get narrower and
+shallower. Encoders and decoders get two layers. There are fewer queries, proposals and sampled proposals. The neck
+accepts the narrower maps of the backbone. In SSD512, the neck and the input of the head get narrower too.
 """
 
 import json
@@ -49,7 +49,9 @@ VGG_NARROWING = 4
 
 
 def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
-    """Train a small version of the detector of a config. Resume a stopped training run, and skip a finished run.
+    """Train a small version of the detector of a config.
+
+    Resume a stopped training run, skip a finished one, and delete one whose config has changed.
 
     Args:
         path: config file.

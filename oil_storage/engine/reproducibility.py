@@ -91,7 +91,7 @@ class SeededSampler(Sampler[int]):
         dataset.__getitems__ = _SeededFetch(dataset)  # type: ignore[attr-defined]
 
     def __len__(self) -> int:
-        """Return the samples per epoch: on this rank or, for an endless stream, on all ranks as in mmengine."""
+        """Return the samples per epoch on this rank or, if ``infinite``, the size of the data set, like mmengine."""
         return self.size if self.infinite else -(-self.size // self.world_size)
 
     def set_epoch(self, epoch: int) -> None:

@@ -71,6 +71,8 @@ def evaluate_checkpoint(
 ) -> Tested | None:
     """Test a checkpoint on a split. On ``val``, also choose the score threshold and store it in the checkpoint.
 
+    The threshold is not stored in safetensors files, nor if the config differs from the config of the training.
+
     Args:
         cfg: see :func:`oil_storage.config.load`; changed in place.
         path: checkpoint, or weights in safetensors format.

@@ -14,7 +14,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 ROWS = 512
-"""Number of boxes that are compared with all boxes at a time; a limit saves memory."""
+"""Number of boxes per matrix of IoUs ``(ROWS, N)``. Smaller matrices need less memory."""
 
 
 def voted(boxes: Tensor, scores: Tensor, least_iou: float | None) -> Tensor:

@@ -31,7 +31,7 @@ STEM_CHANNELS = 32
 class SamePadConv2d(nn.Conv2d):
     """Convolution with the SAME padding of TensorFlow, which the ImageNet weights require.
 
-    The output size is ``ceil(input size / stride)``. An odd pixel of padding goes to the right and the bottom.
+    The output size is ``ceil(input size / stride)``. An odd padding has one pixel more at the right or bottom side.
     """
 
     def forward(self, x: Tensor) -> Tensor:

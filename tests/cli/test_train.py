@@ -116,7 +116,7 @@ def test_bad_input_is_reported_in_one_line(
     if not torch.cuda.is_available():
         assert "--device cuda: " in error_of(capsys, [config, *work, "--device", "cuda"])
     assert "absent.pth: no such checkpoint file" in error_of(capsys, [config, *work, "--resume", "absent.pth"])
-    assert "RANK is not set; use tools/dist_train.sh" in error_of(capsys, [config, *work, "--launcher", "pytorch"])
+    assert "RANK is not set; start the tool with" in error_of(capsys, [config, *work, "--launcher", "pytorch"])
     (best,) = whole.glob("best_*.pth")
     assert "resume from iter_*.pth" in error_of(capsys, [config, *work, "--resume", str(best)])
     half = tmp_path / "half.pth"

@@ -95,7 +95,7 @@ def test_variables_of_slurm_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "")  # makes monkeypatch restore it
         monkeypatch.delenv(name)
-    with pytest.raises(UserError, match="--launcher slurm: MASTER_ADDR is not set"):
+    with pytest.raises(UserError, match="--launcher slurm: environment variable MASTER_ADDR is not set"):
         prepare(cfg, "slurm")
     assert (os.environ["RANK"], os.environ["WORLD_SIZE"], os.environ["LOCAL_RANK"]) == ("1", "2", "1")
 

@@ -1,6 +1,6 @@
 """mmdet's SSD512 with VGG-16, for one class, with anchors for tiles of 256 px that are enlarged to 512 px.
 
-At this scale, the paper's smallest anchor of 20 px covers 10 px of the scene. The stride of 8 px covers 4 px.
+Enlarged, the smallest stride of 8 px covers 4 px of the tile. The smallest anchor of 16 px (paper: 20 px) covers 8 px.
 """
 
 _base_ = ["mmdet::ssd/ssd512_coco.py"]

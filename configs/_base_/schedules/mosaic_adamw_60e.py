@@ -1,4 +1,4 @@
-"""RTMDet's schedule, 60 epochs with batch size 8: AdamW, cosine decay, EMA, and 10 epochs without mosaics."""
+"""RTMDet's schedule, 60 epochs with batch size 8: AdamW, cosine decay, EMA, no mosaics in the last 10 epochs."""
 
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=60, val_interval=10)
 val_cfg = dict(type="ValLoop")
