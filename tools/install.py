@@ -137,7 +137,9 @@ def install_packages() -> None:
     options = ["--no-deps", "--force-reinstall", "--no-cache-dir", "--no-binary=onedl-mmcv", "--no-build-isolation"]
     pip("install", *options, requirement("onedl-mmcv"))
     if error := error_of(CHECK_MMCV):
-        raise InstallError(f"mmcv cannot be imported after compiling it: {error}")
+        raise InstallError(
+            f"mmcv cannot be imported after compiling it: {error}; delete .venv and run make install again"
+        )
 
 
 def digest() -> str:

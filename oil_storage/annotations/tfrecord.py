@@ -107,15 +107,17 @@ def _report_missing_shards(files: list[Path], annotations: Annotations) -> None:
 def _label_map(folder: Path, source: Path) -> tuple[list[Path], dict[int, str]]:
     files = next((maps for at in (folder, source) for layout in LABEL_MAPS if (maps := visible(at, layout))), [])
     classes: dict[int, str] = {}
+    named_in: dict[int, Path] = {}
     for file in files:
         try:
             items = parse_label_map(read_text(file))
         except text_format.ParseError as error:
             raise UserError(f"{file}: not a label map ({error}); expected: item {{ id: 1 name: '...' }}") from error
         for number, name in items.items():
+            first = named_in.setdefault(number, file)
             if classes.setdefault(number, name) != name:
                 raise UserError(
-                    f"{file}: id {number} is {name!r} but {classes[number]!r} in {files[0].name}; correct one"
+                    f"{file}: id {number} is {name!r}, but {classes[number]!r} in {first.name}; correct one"
                 )
     return files, classes
 
