@@ -170,7 +170,7 @@ def _agreeing(pairs: Indices, limits: Floats, boxes: Floats, cut: Flags, same: f
 
 
 def _meeting(axis: int, facing: Indices, boxes: Floats, same: float) -> tuple[Indices, Floats]:
-    """Return the facing pairs ``(2, P)`` of fragments that touch and have similar extents along the border, and ranks.
+    """Select facing pairs of fragments that touch and have similar extents; return indices ``(2, P)`` and ranks ``(P,)``.
 
     The fragments are adjacent in x (``axis`` 0) or in y (``axis`` 1). The first of a pair is on the left or on top.
     """

@@ -131,7 +131,7 @@ def _same_ground(scenes: list[Scene], fingerprints: list[Fingerprint]) -> tuple[
     same_ground = [pairs[pair] for pair in sorted(pairs)]
     if not unknown or len(scenes) == 1:
         return same_ground, []
-    others = f"; {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    others = f" (one of {len(unknown)} such images)" if len(unknown) > 1 else ""
     problem = f"a side is shorter than {SMALLEST} px, too small to compare the pixels with other scenes{others}"
     action = "kept; use --split-file to put scenes that show the same ground in one split"
     return same_ground, [warning("same-ground-unknown", unknown[0], problem, action)]

@@ -128,8 +128,8 @@ def add_reading(parser: argparse.ArgumentParser, default: str = "") -> None:
         "--stretch",
         type=stretch,
         metavar="LOW,HIGH",
-        help="contrast stretch: percentiles of each band that become black and white; 'none' stretches only bands with "
-        f"more than 8 bits, by 2,98 (default: {default or 'none'})",
+        help="contrast stretch: percentiles of each band that become black and white; with 'none', only bands with "
+        f"more than 8 bits are stretched, by 2,98 (default: {default or 'none'})",
     )
 
 

@@ -71,7 +71,7 @@ class RandomBackground(BaseTransform):
         return np.vstack(rows)[:height]
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Replace image and boxes, or leave both unchanged."""
+        """With probability ``prob``, replace the image by a mosaic, and remove all boxes."""
         if self._is_replaced():
             results["img"] = self._mosaic(*results["img"].shape[:2])
             results["gt_bboxes"] = HorizontalBoxes(np.zeros((0, 4), np.float32))

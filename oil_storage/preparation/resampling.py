@@ -62,7 +62,7 @@ def check_resolutions(scenes: Sequence[Scene], stated: float | None) -> list[Fin
     if known and unknown:
         raise UserError(
             f"{unknown[0]}: this image and {len(unknown) - 1} others have no known ground resolution, "
-            f"but {len(known)} images have one; give --source-gsd METRES for the others"
+            f"but {len(known)} images have one; give --source-gsd METRES for the images without one"
         )
     if not known or max(known.values()) <= SIMILAR * min(known.values()):
         return []

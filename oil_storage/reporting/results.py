@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
-    """Read the training and the test figures of a run.
+    """Read the recorded data of a run: how it was trained, and its scores on a split.
 
     Args:
         work_dir: work dir of ``tools/train.py``, in which ``tools/test.py`` has written ``<split>/metrics.json``.

@@ -1,4 +1,4 @@
-"""Plots of the figures of whole scenes: curves, AP and errors by size, and counts."""
+"""Plots of the results of whole scenes: curves, AP and errors by size, and counts."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,11 +31,11 @@ BIN_LABELS = ("< 8", "8-16", "16-32", "32-64", "64 +")
 
 
 def plots(curve: Curve, figures: Figures, response: Response | None = None) -> "dict[str, Figure]":
-    """Plot the precision-recall curve and the figures of whole scenes.
+    """Plot the precision-recall curve and the metrics of whole scenes.
 
     Args:
         curve: precision and recall at all thresholds.
-        figures: figures of whole scenes.
+        figures: metrics of whole scenes.
         response: result of :func:`oil_storage.evaluation.false_alarms.free_response`, or None.
 
     Returns:

@@ -137,7 +137,7 @@ def read_run(folder: Path, split: str) -> ScoredRun:
     truth = Path(record.data_root, "scenes", f"{split}.json")
     if record.split != split or record.tta:
         views = " with two views of each tile" if record.tta else ""
-        raise UserError(f"{path}: has the score of the {record.split} split{views}; {again}")
+        raise UserError(f"{path}: the test used the {record.split} split{views}; {again}, without --tta")
     if not truth.is_file():
         raise UserError(f"{truth}: no such file, but {path} was scored on it; prepare the data again")
     scenes = _read_scenes(path, record.scenes, truth, again)

@@ -175,6 +175,6 @@ def test_scenes_too_small_to_compare_are_reported(tmp_path: Path) -> None:
     source = write_raw_data(tmp_path / "small", scenes=3, size=128, tanks=2)
     unknown = [finding for finding in inspected(source).findings if finding.check == "same-ground-unknown"]
     assert [Path(finding.place).name for finding in unknown] == ["scene_0.jpg"]
-    assert "; 2 more" in unknown[0].problem
+    assert "(one of 3 such images)" in unknown[0].problem
     source = write_raw_data(tmp_path / "large", scenes=3, size=256)
     assert "same-ground-unknown" not in [finding.check for finding in inspected(source).findings]

@@ -195,9 +195,9 @@ def test_row_shows_costs_if_they_are_measured(tmp_path: Path) -> None:
         (lambda run: (run / "val" / "detections.json").unlink(), "detections.json: no such file"),
         (
             lambda run: change(run, tta=True),
-            "has the score of the val split with two views of each tile; run tools/test.py",
+            "the test used the val split with two views of each tile; run tools/test.py",
         ),
-        (lambda run: change(run, split="test"), "has the score of the test split; run tools/test.py"),
+        (lambda run: change(run, split="test"), "the test used the test split; run tools/test.py"),
         (lambda run: change(run, scenes={"threshold": 0.4, "f1": 0.9}), "metrics.json: scenes.ap: Field required"),
         (lambda run: change(run, scenes={**SCENES, "ap": "x"}), "metrics.json: scenes.ap: "),
         (lambda run: change(run, scenes={**SCENES, "intervals": {"ap": [1]}}), "metrics.json: scenes.intervals.ap: "),

@@ -1,4 +1,4 @@
-"""``tiles_640_64_x15.py`` for images of 0.3 to 3 m per pixel: random magnification, coarsening and tank-free images.
+"""Variant of ``tiles_640_64_x15.py`` for 0.3 to 3 m per pixel: varied magnification, coarsening and tank-free images.
 
 The tank-free images are from the UC Merced land-use data set, https://doi.org/10.1145/1869790.1869829. The class
 ``storagetanks`` is left out. Training uses the images 00 to 14 of each class; the others are for testing.
