@@ -48,8 +48,7 @@ def common_error(grey: NDArray[np.uint8], boxes: Floats) -> BoxError:
     """Measure the common shift and size of boxes ``(N, 4)`` xyxy, ``N > 0``, in an image ``(H, W)``.
 
     The boxes must be within half a side of their objects and have 1/3 to 3 times the size of the objects. Otherwise the
-    result is meaningless. In that case, the boxes that :meth:`BoxError.undone`
-    corrects have a low roundness.
+    result is meaningless, and the boxes that :meth:`BoxError.undone` returns have a low roundness.
     """
     if len(boxes) > SAMPLE:
         boxes = np.random.default_rng(0).choice(boxes, SAMPLE, replace=False)

@@ -150,7 +150,7 @@ def _nearest(boxes: Floats, reach: float) -> Floats:
 
 
 def _plausible(boxes: Floats, step: float) -> NDArray[np.float64]:
-    """Return the plausible scales, with logarithms ``step`` apart; there is at least one."""
+    """Return at least one plausible scale, in increasing order; each is ``exp(step)`` times the previous one."""
     side = float(np.median(boxes[:, 2:] - boxes[:, :2]))
     lowest = max(SCALES[0], side / OBJECT_SIDES[1])
     highest = max(min(SCALES[1], side / OBJECT_SIDES[0]), lowest * 1.001)
@@ -191,8 +191,8 @@ MUCH = 0.15
 CLEARER = 0.42
 """Minimum roundness above chance after undoing a nearby error.
 
-It is large because boxes with slightly scaled coordinates also seem shifted. If one scale for x and y reaches it,
-separate scales are not searched.
+It is large because boxes with slightly scaled coordinates also seem shifted. Separate scales of x and y
+are not searched if a common scale reaches this value.
 """
 
 

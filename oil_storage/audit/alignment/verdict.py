@@ -68,7 +68,7 @@ CLEARER, CLEARLY = 0.08, 0.3
 TOO_WIDE = 1.14
 """Maximum ratio of the larger to the smaller of the sizes in x and y in a scene."""
 SURE = 30
-"""Number of boxes below which the limits of shift and size widen by the square root of ``SURE / boxes``."""
+"""Number of boxes below which the limits of shift and size widen; see :func:`_doubt`."""
 
 
 class Answer(StrEnum):
@@ -147,19 +147,19 @@ def _is_fitted(evidence: SceneEvidence) -> bool:
 
 
 def _is_believed(evidence: SceneEvidence) -> bool:
-    """Return whether boxes are about as round after fitting as before, or rounder; in noisy images they may not be."""
+    """Return whether fitted boxes are at least about as round as the boxes as written; False in some noisy images."""
     return evidence.fitted > evidence.roundness[NO_FAULT] - BETTER
 
 
 def _enough(evidence: SceneEvidence, kind: str, settled: float = 0.0) -> float:
-    """Return the roundness that boxes must exceed after undoing a kind of fault for the fault to be likely."""
+    """Return the minimum roundness of boxes after a fault of ``kind`` was undone; below it, the fault is rejected."""
     mean, deviation = evidence.chance
     above = ABOVE_CHANCE if settled >= SURELY_SETTLED else SEARCHED.get(kind, ABOVE_CHANCE)
     return float(mean + max(above, DEVIATIONS * deviation / evidence.boxes**0.5))
 
 
 def _doubt(evidence: SceneEvidence) -> float:
-    """Return the factor by which the limits widen for a scene with few boxes."""
+    """Return ``max(1, sqrt(SURE / boxes))``: the factor of the shift limit, and the exponent of the size limits."""
     return math.sqrt(max(1.0, SURE / evidence.boxes))
 
 
@@ -285,8 +285,8 @@ def _sits(verdict: Verdict) -> bool:
 TRIED_BOXES = 60
 """Maximum number of boxes per scene that are compared with other images."""
 ON_ALL_IMAGES = 20
-"""Maximum number of scenes without a verdict whose boxes are compared with all images. If there are more, their boxes
-are compared only with the images of these scenes."""
+"""Maximum number of scenes without a verdict whose boxes are compared with all images. If more scenes have no verdict,
+their boxes are compared only with each other's images."""
 CLEAR_DEVIATIONS = 9.0
 """Minimum roundness above chance, in standard deviations of the mean, of boxes that match another image."""
 
@@ -317,7 +317,7 @@ def reexamine(scenes: Mapping[str, Scene], boxes: Mapping[str, Floats], scales: 
 
 
 def _try_on(scene: Scene, boxes: Mapping[str, Floats], scales: Sequence[Fault]) -> list[tuple[float, str, Fault]]:
-    """Compare the boxes of several scenes with one image.
+    """Compare the boxes of other scenes with the image of a scene, and try ``scales`` on the boxes of the scene itself.
 
     Returns:
         list: for each clear match, the roundness above chance in standard deviations, the scene id of the boxes, and
