@@ -170,7 +170,8 @@ def _cells(indices: Tensor, level: Level, size: Tensor) -> Tensor:
 def _resized(transforms: Iterable[Any], width: int, height: int) -> tuple[Tensor, Tensor]:
     """Return the scale factors ``(2,)`` and the size ``(2,)`` of a resized tile, both for x and y.
 
-    Padding is ignored, because an anchor centred in it has at most half of its area inside the image.
+    Padding is ignored: an anchor centred in the padding has at most half of its area inside the image, so its
+    IoU with a box is at most 0.5.
     """
     results: dict[str, Any] = {"img": np.zeros((height, width, 3), np.uint8), "scale_factor": (1.0, 1.0)}
     for transform in transforms:

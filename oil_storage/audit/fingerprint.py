@@ -19,8 +19,8 @@ POINTS = 1200
 """Maximum number of points. A strip of 5 % of the scene then has about 60 points, and a third of these are found again
 after JPEG compression."""
 COARSE_POINTS = 250
-"""Maximum number of coarse points. A small crop is downsampled less than its scene, so only its coarse points match
-points of the scene."""
+"""Maximum number of coarse points. If one scene is a small crop of another, it is downsampled less. Only its coarse
+points then match points of the larger scene."""
 COARSE_SIZE = 8.0
 """Minimum diameter of coarse points, in reduced pixels."""
 SPREAD = 32
@@ -33,7 +33,7 @@ FLATTEN_SIGMA = 8.0
 FLATTEN_FLOOR = 4.0
 """Grey levels added to the local standard deviation, so that noise on water stays faint."""
 CONTRAST = 40
-"""Number of grey levels of the picture that represent one local standard deviation."""
+"""Contrast of the picture: number of grey levels per local standard deviation."""
 EMPTY_SIDE = 9
 """Minimum side, in reduced pixels, of black or white areas that count as raster margin or cloud, not as ground."""
 RINGING = 5

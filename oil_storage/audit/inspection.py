@@ -150,7 +150,7 @@ def _records_by_scene(annotations: Annotations, class_map: Mapping[str, str | No
 def _reexamined(
     alignment: DatasetVerdict, evidence: list[SceneEvidence], scenes: list[Scene], written: Mapping[str, Boxes]
 ) -> DatasetVerdict:
-    """Judge scenes without a verdict again, with the images and the scale faults of other scenes."""
+    """Judge scenes without a verdict again: try their boxes on other images, and the scale faults of other scenes."""
     verdicts = alignment.scenes
     enough = [scene.scene_id for scene in evidence if scene.boxes >= FEWEST]
     unknown = {name: written[name] for name in enough if verdicts[name].answer == Answer.UNKNOWN}

@@ -43,11 +43,11 @@ MIN_AGREEING = 4
 """Minimum number of matches that must agree on a similarity transform before the pictures are compared."""
 MAX_SCALE = 5.0
 MAX_TRIED = 200
-"""Maximum number of matches of two scenes whose similarity transforms are tested on all other matches."""
+"""Maximum number of similarity transforms per pair of scenes. Each comes from one match and is tested on all others."""
 LINEAR_TOLERANCE = 0.4
 """Maximum relative difference of two complex factors (scale and rotation). SIFT measures both only coarsely."""
 DRIFT = 0.15
-"""Tolerance of a position that another match predicts, as a fraction of the distance between the two matches."""
+"""Tolerance of a position that is predicted from another match, as a fraction of the distance to that match."""
 MATCH_RADIUS = 3
 """Tolerance of a position in addition to :data:`DRIFT`, in pixels of the coarser of the two downsampled scenes."""
 MIN_UPRIGHT = 2

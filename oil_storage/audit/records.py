@@ -55,8 +55,8 @@ def audit(
         reading: how the bands of the images are converted to RGB.
 
     Returns:
-        tuple: scenes, sorted by the image names in the annotations; and findings of the reader, then about images,
-            classes and boxes.
+        tuple: the scenes, sorted by the image names in the annotations, and the findings. The findings of the reader
+            come first.
 
     Raises:
         UserError: no image has a usable box, or nearly all boxes have another unit than the format requires.
@@ -140,7 +140,7 @@ def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRec
     firsts: dict[str, ImageRecord] = {}
     for image in images:
         if image.path and (first := firsts.setdefault(image.path.stem, image)) != image:
-            problem = f"image {image.name!r} has the same name as another image ({first.place})"
+            problem = f"image {image.name!r} has the same file name (without suffix) as {first.name!r} ({first.place})"
             findings.append(error("duplicate-image", image.place, problem, LEFT))
     return [image for image in images if not image.path or firsts[image.path.stem] == image]
 
@@ -230,7 +230,7 @@ def _judge_box(record: Record, width: int, height: int, findings: list[Finding])
         x1, y1, x2, y2 = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
     short, long = sorted((x2 - x1, y2 - y1))
     if short < MIN_SIDE:
-        report(warning, "tiny", f"has a side of {short:g} px; the minimum is {MIN_SIDE:g} px", KEPT)
+        report(warning, "tiny", f"has a side of {short:g} px, less than {MIN_SIDE:g} px", KEPT)
     elif long > MAX_ASPECT * short and x1 > 0 and y1 > 0 and x2 < width and y2 < height:  # not cut by the border
         report(warning, "aspect", f"has an aspect ratio of {long / short:.1f}", KEPT)
     return x1, y1, x2, y2
