@@ -164,7 +164,7 @@ def _check_choices(choices: Choices) -> None:
     if choices.split_file and choices.folds:
         raise UserError("--split-file cannot be combined with --folds and --fold; give one or the other")
     if choices.fold >= (choices.folds or 1):
-        raise UserError(f"--fold {choices.fold} must be less than --folds; give both options")
+        raise UserError(f"--fold {choices.fold} requires --folds with a larger number")
 
 
 @contextmanager

@@ -296,8 +296,8 @@ def test_strict_applies_to_an_existing_prepared_folder(tmp_path: Path) -> None:
     ("choices", "words"),
     [
         (Choices(split_file=Path("split.json"), folds=3), "cannot be combined with --folds"),
-        (Choices(fold=2), "--fold 2 must be less than --folds"),
-        (Choices(folds=5, fold=5), "--fold 5 must be less than --folds"),
+        (Choices(fold=2), "--fold 2 requires --folds"),
+        (Choices(folds=5, fold=5), "--fold 5 requires --folds"),
     ],
 )
 def test_prepare_rejects_contradictory_options(raw: Path, tmp_path: Path, choices: Choices, words: str) -> None:
