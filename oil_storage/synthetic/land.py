@@ -46,7 +46,7 @@ class Parcel(Rectangle):
         return Rectangle(self.at(offset), size, float(np.arctan2(step[1], step[0])))
 
     def strip(self, low: Array, high: Array) -> Array:
-        """Return the outline ``(n, 2)`` of a part of the parcel; its corners have the offsets ``low`` and ``high``."""
+        """Return the outline ``(n, 2)`` of a part of the parcel; two opposite corners are at ``low`` and ``high``."""
         corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]], low])
         sides = []
         for start, end in pairwise(corners):
