@@ -63,7 +63,8 @@ def load(path: Path, options: Sequence[str] = (), *, work_dir: Path | None = Non
         bf16: compute in bfloat16, regardless of the config.
 
     Raises:
-        UserError: the config or one of its bases cannot be read, a key is misspelt, or an option is invalid.
+        UserError: the config or one of its bases cannot be read, a key is misspelt, a key of :data:`REQUIRED` is
+            missing, or an option is invalid.
     """
     from mmengine.config import Config
 
@@ -92,7 +93,7 @@ def load(path: Path, options: Sequence[str] = (), *, work_dir: Path | None = Non
 
 
 def _override(cfg: "Config", options: dict[str, Any]) -> None:
-    """Merge options into a config. If they set the length of the schedule but no scheduler, rescale the schedulers."""
+    """Merge options into a config. If the options set the schedule length but no scheduler, rescale the schedulers."""
     if not any(key.startswith("param_scheduler") for key in options):
         for key, change in (("max_iters", stretch), ("max_epochs", stretch_epochs)):
             length, before = options.get(f"train_cfg.{key}"), (cfg.get("train_cfg") or {}).get(key)
@@ -112,8 +113,8 @@ def parse_options(options: Sequence[str], cfg: "Config") -> dict[str, Any]:
         cfg: config that the options override.
 
     Raises:
-        UserError: an option has no ``=``, an unknown key or unbalanced brackets, or it replaces a number by a string or
-            a dict by a value.
+        UserError: an option has no ``=``, an unknown key or unbalanced brackets; or it replaces a number by anything
+            but a finite number or None, or a whole dict by anything but None.
     """
     from mmengine.config import DictAction
 
@@ -134,7 +135,7 @@ def parse_options(options: Sequence[str], cfg: "Config") -> dict[str, Any]:
 
 
 def _check_option(key: str, value: Any, cfg: "Config") -> None:
-    """Raise ValueError if the config has no such key, or if its value has a different type."""
+    """Raise ValueError if the config has no such key, or if ``value`` cannot replace the number or dict there."""
     first, *rest = key.split(".")
     if first in TOP_LEVEL and first not in cfg:
         return

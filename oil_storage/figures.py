@@ -72,10 +72,10 @@ class OperatingPoint(Stored):
 class Figures(Stored):
     """Metrics of detections in whole scenes.
 
-    ``ap`` to ``ar`` are COCO metrics. ``ap_under_8`` to ``ap_from_64`` are for objects of this size: the square root of
-    the area, in pixels. The fields from ``precision`` onwards, except ``false_alarms``, are computed at the score
-    threshold and IoU 0.5. They are not set if there is no threshold. ``iou`` and the errors of centre and diameter are
-    means over true positives.
+    ``ap`` to ``ar`` are COCO metrics. ``ap_under_8`` to ``ap_from_64`` are the AP of objects by size. The size of an
+    object is the square root of its box area, in pixels. The fields from ``precision`` onwards, except
+    ``false_alarms``, are computed at the score threshold and IoU 0.5. They are not set if there is no threshold.
+    ``iou`` and the errors of centre and diameter are means over true positives.
 
     Attributes:
         voc_ap: Pascal VOC average precision (area under the curve).
@@ -85,7 +85,7 @@ class Figures(Stored):
         count_bias: mean error of the number of detections per scene; positive if there are too many.
         count_r2: coefficient of determination of the number of detections per scene.
         false_alarm_rate: false alarms per 100 square kilometres; None if the ground resolution is not known.
-        false_alarms: operating points by false alarms per 100 square kilometres; they do not depend on ``threshold``.
+        false_alarms: operating point for each of :data:`FALSE_ALARM_RATES`; does not depend on ``threshold``.
         intervals: 95 % confidence intervals of ``ap``, ``ap50`` and ``f1``.
         errors_by_size: number of errors by size bin and kind.
     """
@@ -154,7 +154,8 @@ class TestRecord(Stored):
         tta: whether test-time augmentation was used.
         precision: ``float32`` or ``bfloat16``.
         metrics: tile and scene metrics that the Runner reports.
-        published_protocol: tile metrics by the rules of a published score; empty for other tile sets.
+        published_protocol: result of :func:`oil_storage.evaluation.dense_coco.published_score`; empty if the tile set
+            is not the published one (``640_64``).
         scenes: metrics of whole scenes.
     """
 

@@ -123,7 +123,8 @@ class FileImage:
     Attributes:
         file_name: file name without folders.
         width, height, georeference: see :class:`ImageHeader`.
-        notes: descriptions of the conversions of the stored pixels, by the name of the audit check that reports them.
+        notes: conversions of the stored pixels, described in words. The keys are the names of the audit checks that
+            report the conversions.
 
     Raises:
         UserError: the file is not an image, its compression is not supported, it contains several images, a band does
@@ -409,7 +410,7 @@ def open_scene(scene: Path | NDArray[np.uint8], reading: Reading = DEFAULT_READI
     if isinstance(scene, np.ndarray):
         grey = scene.ndim == 2
         if scene.dtype != np.uint8 or not (grey or (scene.ndim == 3 and scene.shape[2] == 3)) or not scene.size:
-            raise UserError(f"array of shape {scene.shape} and type {scene.dtype}: must be (H, W, 3) RGB of type uint8")
+            raise UserError(f"array of shape {scene.shape} and type {scene.dtype}: must be uint8, (H, W, 3) or (H, W)")
         return ArrayImage(np.repeat(scene[..., None], 3, axis=2) if grey else scene)
     return FileImage(scene, reading)
 

@@ -154,7 +154,7 @@ class Manifest(BaseModel, frozen=True):
         version: version of this package that prepared the folder.
         source: source of the scenes and options of the preparation.
         class_name: name of the only class.
-        alignment: ``answer`` and ``fault`` of the audit's verdict on whether the boxes match the objects.
+        alignment: verdict of the audit on whether the boxes match the objects, as ``answer`` and ``fault``.
         same_ground: pairs of overlapping scenes.
         split: scene ids of each split.
         counts: number of scenes and boxes of each split.
@@ -175,7 +175,7 @@ class Manifest(BaseModel, frozen=True):
     @model_validator(mode="after")
     def _check_splits(self) -> "Manifest":
         if missing := [split for split in SPLITS if split not in self.split or split not in self.counts]:
-            raise ValueError(f"split and counts have no {missing[0]!r}")
+            raise ValueError(f"split or counts has no {missing[0]!r}")
         images = self.source.images_sha256
         if unknown := [scene for split in SPLITS for scene in self.split[split] if scene not in images]:
             raise ValueError(f"source.images_sha256 has no {unknown[0]!r}")

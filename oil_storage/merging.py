@@ -40,9 +40,9 @@ def merge_tiles(
     area of the smaller box. Two cut boxes (fragments) are also merged if they touch at a tile border and have similar
     extents along the border.
 
-    The pairs with the highest agreement are merged first. Two boxes from the same tile are never merged. The result for
-    an object is its complete box with the highest score. If all boxes of the object are fragments, each side of the
-    result comes from the fragment with the highest score that shows this side.
+    The pairs with the highest IoU are merged first, and touching fragments last. Two boxes from the same tile are never
+    merged. The result for an object is its complete box with the highest score. If all boxes of the object are
+    fragments, each side of the result comes from the fragment with the highest score that shows this side.
 
     Args:
         windows: ``(T, 4)`` xyxy, in pixels of the scene, from :func:`tile_grid`.
@@ -98,8 +98,8 @@ def _inside(boxes: Floats, limits: Floats) -> Flags:
 def _pairs(limits: Floats, tile_of: Indices, boxes: Floats, cut: Flags, same: float) -> tuple[Indices, Floats]:
     """Return index pairs ``(2, P)`` of boxes that may show the same object, and the rank ``(P,)`` of each pair.
 
-    The rank of two overlapping boxes is their IoU. The rank of two fragments that touch at a tile border is the IoU of
-    their extents along the border, minus 2, so these pairs come last.
+    The rank of two overlapping boxes is their IoU in the overlap of their tiles. The rank of two fragments that touch
+    at a tile border is the IoU of their extents along the border, minus 2, so these pairs come last.
     """
     pairs = _near(boxes, tile_of)
     kinds = [_agreeing(pairs, limits, boxes, cut, same)]
@@ -170,7 +170,7 @@ def _agreeing(pairs: Indices, limits: Floats, boxes: Floats, cut: Flags, same: f
 
 
 def _meeting(axis: int, facing: Indices, boxes: Floats, same: float) -> tuple[Indices, Floats]:
-    """Select facing pairs of fragments that touch and have similar extents; return indices ``(2, P)`` and ranks ``(P,)``.
+    """Select pairs of fragments that touch and have similar extents; return indices ``(2, P)`` and ranks ``(P,)``.
 
     The fragments are adjacent in x (``axis`` 0) or in y (``axis`` 1). The first of a pair is on the left or on top.
     """

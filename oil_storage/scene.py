@@ -39,7 +39,7 @@ class Scene:
 
     @property
     def resolution(self) -> Resolution | None:
-        """Metres per pixel along rows and along columns; None without a georeference."""
+        """Ground resolution in metres per pixel, along x and along y; None without a valid georeference."""
         return resolution_of(self.georeference, self.width, self.height)
 
     @property
