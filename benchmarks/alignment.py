@@ -203,7 +203,7 @@ def few_right(seen: Mapping[str, Seen], draws: int = 400) -> str:
             verdict = judge_dataset([right[i] for i in rng.choice(len(right), number, replace=False)])
             wrong += Answer.NO in {verdict.answer, *(one.answer for one in verdict.scenes.values())}
         called.append(f"{number}: {wrong}")
-    return f"{draws} draws of a few correct scenes; number of scenes and of false alarms: {', '.join(called)}"
+    return f"{draws} draws of N correct scenes; number of false alarms for each N: {', '.join(called)}"
 
 
 def main() -> int:

@@ -2,9 +2,9 @@
 
     python benchmarks/resolution.py CONFIG CHECKPOINT IMAGES data/oil_storage/scenes/val.json
 
-IMAGES is the folder of the scenes, whose ground resolution is about ``NATIVE``. Each scene is resampled and written
-twice, as a GeoTIFF and as a PNG without a georeference. The detector searches both with default options. For reference,
-it also searches the original scenes at a magnification of 1. The figures are written to
+IMAGES is the folder of the scenes, whose ground resolution is about 1.35 m per pixel. Each scene is resampled and
+written twice, as a GeoTIFF and as a PNG without a georeference. The detector searches both with default options. For
+reference, it also searches the original scenes at a magnification of 1. The figures are written to
 ``results/resolution/<checkpoint>.json``, and plotted in ``docs/resolution.svg``. ``--gsd`` selects resolutions. The
 figures of other resolutions remain in the file. F1 of the GeoTIFFs is also stored in a ``.pth`` checkpoint, so that
 detection warns of scenes with other resolutions.

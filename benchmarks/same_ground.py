@@ -2,11 +2,12 @@
 
     python benchmarks/same_ground.py SOURCE --half 1 > docs/same_ground_table.md
 
-A strip along a side of a scene is pasted over the opposite side of a second scene, or a rectangle in a corner over the
-opposite corner. Both are then whole scenes with one common part. The second scene is changed as the table states. Its
-brightness and contrast are changed too, and it is compressed as JPEG of quality 50 to 95. The audit then searches all
-scenes together. Bare ground is counted separately, because open water has no features to compare. The thresholds were
-chosen on the scenes of half 0. The table in docs/same_ground.md is for half 1.
+The scenes form pairs. In half of the pairs, a strip along one side of the first scene is pasted over the opposite side
+of the second. In the others, a rectangle from a corner is pasted over the opposite corner. Both scenes then share one
+part. The second scene is changed as the table states. Its brightness and contrast are changed too, and it is compressed
+as JPEG of quality 50 to 95. The audit then searches all scenes together. Bare ground is counted separately, because
+open water has no features to compare. The thresholds were chosen on the scenes of half 0. The table in
+docs/same_ground.md is for half 1.
 """
 
 import argparse

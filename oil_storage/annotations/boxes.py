@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 UPRIGHT_TOLERANCE = 0.5
-"""Tolerance of the corners of an axis-aligned box, in pixels."""
+"""Maximum distance in pixels, along x and along y, from a corner of an axis-aligned box to the nearest point."""
 PLACES = 2
 """Decimal places of pixel coordinates that were converted from normalized or geographic coordinates."""
 

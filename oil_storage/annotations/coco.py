@@ -33,8 +33,8 @@ def read(source: Path, files: list[Path]) -> Annotations:
     """Read COCO files in ``source``, in ``annotations/``, or as ``{train,valid,test}/_annotations.coco.json``.
 
     Boxes of crowds (``iscrowd``) are left out. Images that no file lists are also left out, because they may contain
-    unlabelled tanks. The path ``file_name`` is searched relative to the folder of the JSON file, ``source``,
-    ``source/images`` and their subfolders. If it is not found, only its last part is searched there.
+    unlabelled tanks. The path ``file_name`` is searched in the folder of the JSON file, in ``source`` and
+    ``source/images``, and in the subfolders of these two. If it is not found, only its last part is searched there.
     """
     annotations = Annotations([], [], files)
     for file in files:

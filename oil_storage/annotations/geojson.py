@@ -1,9 +1,10 @@
 """GeoTIFF scenes with boxes in GeoJSON.
 
 Raster coordinates are in the coordinate system of the image, or in pixels if the image is not georeferenced. Without a
-``crs`` member, coordinates are WGS 84 longitude and latitude (RFC 7946). They are raster coordinates if a value cannot
-be a longitude or latitude, or if the image has a world file but no coordinate system. A ``crs`` member, as in GDAL and
-in the GeoJSON specification of 2008, names the coordinate system. The member ``"crs": null`` means raster coordinates.
+``crs`` member, coordinates are WGS 84 longitude and latitude (RFC 7946), with two exceptions. They are raster
+coordinates if a value is out of range for longitude or latitude, or if the image has a world file but no coordinate
+system. A ``crs`` member, as in GDAL and in the GeoJSON specification of 2008, names the coordinate system. The member
+``"crs": null`` means raster coordinates.
 
 Source: https://www.rfc-editor.org/rfc/rfc7946, https://geojson.org/geojson-spec.html#coordinate-reference-system-objects
 """
@@ -286,5 +287,5 @@ def _add_boxes(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annot
     for index in np.flatnonzero(~shown_once):
         shape = layer.shapes[index]
         x, y = layer.points[shape.ring.start].tolist()
-        problem = f"no image shows {MIN_VISIBLE:.0%} of the polygon at ({x:g}, {y:g})"
+        problem = f"no image shows at least {MIN_VISIBLE:.0%} of the polygon at ({x:g}, {y:g})"
         annotations.report("in-no-scene", shape.place, problem, "left out")

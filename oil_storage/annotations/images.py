@@ -80,7 +80,8 @@ def find_scenes(named: Sequence[str]) -> list[Path]:
         other = scenes.setdefault(path.stem, path)
         if os.path.realpath(other) != os.path.realpath(path):  # two links to one file are allowed
             raise UserError(
-                f"{path}: same scene name as {other}, so their results would overwrite each other; run them separately"
+                f"{path}: same scene name as {other}, so their results would overwrite each other; rename one, or run "
+                "them separately with different --out"
             )
     return list(scenes.values())
 
@@ -96,7 +97,7 @@ def _matches(name: str) -> list[Path]:
         return [path.parent / line for line in lines if line]
     paths = [path] if path.exists() else sorted(map(Path, glob.glob(name)))
     if not paths:
-        raise UserError(f"{name}: no file, folder or pattern matches; check the path")
+        raise UserError(f"{name}: matches no file or folder; check the path")
     return paths
 
 

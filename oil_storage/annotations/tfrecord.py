@@ -101,7 +101,7 @@ def _report_missing_shards(files: list[Path], annotations: Annotations) -> None:
     for (path, total), numbers in shards.items():
         if absent := set(range(total)) - numbers:
             problem = f"only {len(numbers)} of {total} shards exist; the first missing shard is {min(absent):05d}"
-            annotations.report("missing-shard", str(path), problem, "the others are read", Severity.ERROR)
+            annotations.report("missing-shard", str(path), problem, "the existing shards are read", Severity.ERROR)
 
 
 def _label_map(folder: Path, source: Path) -> tuple[list[Path], dict[int, str]]:

@@ -44,10 +44,10 @@ def annotation_files(source: Path) -> list[Path]:
 def read(source: Path, files: list[Path]) -> Annotations:
     """Read the XML files of ``source`` and its subfolders.
 
-    An XML file belongs to the image with the same name, or else to the image in its ``filename``. The image is searched
-    in the subfolders ``JPEGImages`` and ``images`` of three folders: the parent of the folder of the XML file, this
-    folder, and ``source``. Then it is searched in the last two folders themselves. Other images in a folder where an
-    image was found have no boxes and come last.
+    An XML file belongs to the image with the same name, or else to the image in its ``filename``. For
+    ``a/b/c.xml``, the image is searched in the subfolders ``JPEGImages`` and ``images`` of ``a``, ``a/b`` and
+    ``source``, and then directly in ``a/b`` and ``source``. Other images in a folder where an image was found have no
+    boxes and come last.
     """
     annotations = Annotations([], [], files)
     folders: dict[Path, dict[str, Path]] = {}

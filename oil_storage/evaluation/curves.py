@@ -37,7 +37,7 @@ class Curve:
         return f1
 
     def best_threshold(self) -> float | None:
-        """Return the threshold with the highest F1, or None without detections. Among several, return the largest."""
+        """Return the threshold with the highest F1, the largest if several have it; None without detections."""
         return float(self.thresholds[np.argmax(self.f1)]) if len(self.thresholds) else None
 
 
@@ -135,7 +135,7 @@ def _interpolated(true_positives: NDArray[np.int64], total: NDArray[np.int64], o
 
 
 class AveragePrecision:
-    """COCO's average precision if each scene counts zero or more times, as in a bootstrap sample.
+    """COCO's average precision of weighted scenes. Each scene counts zero or more times, as in a bootstrap sample.
 
     If each scene counts once, the result is the AP of :func:`oil_storage.evaluation.dense_coco.score`. The limit of
     detections per image is the same.

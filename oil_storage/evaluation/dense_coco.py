@@ -24,7 +24,7 @@ MAX_DETECTIONS = 2000
 """Maximum number of detections that count in each image. Those with the highest scores count."""
 
 LARGEST = 1e30
-"""Upper limit of the box area in square pixels. COCO ignores larger false positives, so the limit exceeds any box."""
+"""Upper limit of the box area in square pixels. No box is larger, so no false positive is ignored for its size."""
 
 SHOWN = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l", "AR")
 """Metrics in the log line of a validation. The log file contains all metrics."""

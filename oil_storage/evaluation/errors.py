@@ -34,7 +34,7 @@ class Kind(StrEnum):
     MISSED = "missed"
     """An object without a matching or misplaced detection."""
     BORDER = "cut by the border"
-    """A localisation error or a missed object at the border of a tile or the scene."""
+    """A localisation error or a missed object, if the object is cut by a border; see :func:`cut_by_border`."""
 
 
 @dataclass(frozen=True)

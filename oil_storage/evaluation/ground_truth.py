@@ -72,8 +72,8 @@ def read_coco(path: Path) -> GroundTruth:
     """Read the scenes of a COCO JSON file. A scene has the name of its image file, without folder and suffix.
 
     Raises:
-        UserError: the file is not COCO JSON, has several categories, repeats an image name or id, or contains an
-            invalid box or a box around several objects.
+        UserError: the file is not COCO JSON, has several categories, repeats an image name or id, lacks the size of an
+            image, or contains an invalid box or a box around several objects.
     """
     content = CocoFile.load(path)
     names = scene_names(content, path)

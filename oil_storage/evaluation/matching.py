@@ -23,7 +23,7 @@ class SceneResult:
         truth: ground-truth boxes, ``(N, 4)`` float32.
         boxes: detected boxes, ``(M, 4)`` float32.
         scores: scores of the detections, ``(M,)`` float32.
-        windows: windows of the tiles, ``(T, 4)`` int64; None if the scene was not tiled.
+        windows: windows of the tiles, ``(T, 4)`` xyxy int64; None if the scene was not tiled.
         gsd: ground sampling distance in metres per pixel; None if it is not known.
     """
 
@@ -51,9 +51,9 @@ def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.flo
 def match(ious: NDArray[np.float64], scores: NDArray[np.float32], threshold: float = 0.5) -> NDArray[np.int64]:
     """Match detections to objects by COCO's rules.
 
-    Detections are processed by descending score. Each detection is matched to the object with the highest IoU that is
-    still unmatched. Detections with lower scores do not change a match, so one matching is valid for all score
-    thresholds.
+    Detections are processed by descending score. Of the objects that are still unmatched, each detection takes the one
+    with the highest IoU, if this is at least ``threshold``. Detections with lower scores do not change a match, so one
+    matching is valid for all score thresholds.
 
     Args:
         ious: IoU of detections and objects, ``(M, N)``.

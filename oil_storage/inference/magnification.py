@@ -15,7 +15,7 @@ from oil_storage.tiling import tile_grid
 TOLERANCE = 0.15
 """A scene is not resampled if its resolution differs from the wanted one by at most this fraction.
 
-Training varies the resolution of its images by more.
+In training, augmentation varies the resolution by more than this fraction.
 """
 
 Origin = Literal["scene", "stated", "estimated", "unknown"]
@@ -30,7 +30,7 @@ class Magnification:
         resolution: metres per pixel of the scene, along x and along y; None if they are not known.
         origin: source of ``resolution``: the georeference of the scene, a statement of the user, an estimate, or none.
         evidence: evidence in the scene for an estimated resolution, roughly the number of confident detections; 0 if
-            the evidence was not sufficient for an estimate; None if no estimate was needed.
+            the evidence was not sufficient for an estimate; None if no estimate was attempted.
         warning: reason why the detections may be wrong; None if there is none.
     """
 
@@ -84,7 +84,8 @@ def magnification_of(
         image: opened scene.
         wanted: ground resolution that the detector needs, metres per pixel; None magnifies by 1.
         stated: ground resolution of scenes that are not georeferenced; None if it is not known.
-        scale: magnification to use instead, whatever the resolutions are; None computes the magnification.
+        scale: factor by which to magnify, whatever the resolution of the scene is; None computes it from the other
+            arguments.
     """
     resolution = resolution_of(image.georeference, image.width, image.height)
     origin: Origin = "scene"

@@ -35,7 +35,7 @@ WITH_NMS_INSIDE = ("DDQDETR",)
 
 @dataclass(frozen=True)
 class Suppression:
-    """Arguments of :func:`mmcv.ops.batched_nms`. It executes ``type`` as code, so ``type`` can only be ``nms``."""
+    """Arguments of :func:`mmcv.ops.batched_nms`. It passes ``type`` to ``eval``, so only ``nms`` is allowed."""
 
     iou_threshold: Share
     type: Literal["nms"] = "nms"

@@ -132,7 +132,7 @@ class OutputFolder:
     def finished(self, scene: Path) -> FinishedScene | None:
         """Return the record of a finished scene.
 
-        Return None if the scene is not finished, or if its files or the request have changed since then.
+        Return None if the scene is not finished, or if its input files or the request have changed since then.
         """
         record = self._record(scene.stem)
         if record is None or record.made_by.request() != self.request or not scene.is_file():

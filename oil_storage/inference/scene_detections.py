@@ -20,7 +20,10 @@ NOTE = "coordinates are pixels of the image (x right, y down), because the image
 BIN = 10.0
 """Bin width of the histogram of diameters, in metres or pixels."""
 APART = 150.0
-"""Largest distance in metres between the roofs of neighbouring tanks of one site. Dikes and roads are narrower."""
+"""Largest distance in metres between the roofs of neighbouring tanks of one site.
+
+It exceeds the width of dikes and roads, so these do not divide a site.
+"""
 ASSUMED_GSD = 1.2
 """Ground resolution in metres per pixel, assumed for scenes with unknown resolution, only to find sites.
 
@@ -60,7 +63,7 @@ class SceneDetections:
         boxes: float32 ``(N, 4)`` xyxy in pixels of the scene.
         scores: float32 ``(N,)``.
         georeference: georeference of the scene; None if it has none.
-        notes: descriptions of the conversions of the stored pixels, see :class:`oil_storage.imagery.FileImage`.
+        notes: messages on how the stored pixels were converted, see :class:`oil_storage.imagery.FileImage`.
         magnification: ground resolution of the scene, and how it was resampled for the detector.
     """
 
@@ -91,12 +94,12 @@ class SceneDetections:
 
     @property
     def gsd(self) -> float | None:
-        """Mean of :attr:`resolution`; None if it is not known."""
+        """Mean of :attr:`resolution`; None if that is None."""
         return None if self.resolution is None else float(np.mean(self.resolution))
 
     @property
     def unit(self) -> str:
-        """Unit of lengths: ``m``, or ``px`` if the resolution is not known."""
+        """Unit of lengths: ``m``, or ``px`` if :attr:`resolution` is None."""
         return "px" if self.resolution is None else "m"
 
     @property
@@ -232,7 +235,7 @@ class SceneSummary(BaseModel, frozen=True):
         if self.magnification == (1, 1):
             return []
         factors = " x ".join(f"{factor:.3g}" for factor in dict.fromkeys(self.magnification))
-        known = f"{self.gsd:.3g} m per pixel ({self.gsd_from})" if self.gsd else "unknown ground resolution"
+        known = f"{self.gsd:.3g} m per pixel (source: {self.gsd_from})" if self.gsd else "unknown ground resolution"
         return [f"{known}, magnified {factors} times"]
 
     @property
@@ -267,11 +270,11 @@ class RunSummary(BaseModel, frozen=True):
         return "\n".join(lines)
 
     def notes(self) -> list[str]:
-        """Return each message on a conversion or magnification once, with its first scene and the number of others."""
+        """Return each message on a conversion or magnification once, with its first scene and how many more have it."""
         return self._by_message(lambda summary: [*summary.notes.values(), *summary.resampling])
 
     def warnings(self) -> list[str]:
-        """Return each warning once, with its first scene and the number of others."""
+        """Return each warning once, with its first scene and how many more have it."""
         return self._by_message(lambda summary: [summary.warning] if summary.warning else [])
 
     def _by_message(self, messages: Callable[[SceneSummary], Sequence[str]]) -> list[str]:

@@ -39,7 +39,7 @@ FAINT = 0.5
 """The fast mode drops detections before NMS if their score is below this fraction of the score threshold."""
 
 SAMPLE = 6
-"""Maximum number of scenes of a folder from which their common ground resolution is estimated."""
+"""Maximum number of scenes of a folder that are searched to estimate the folder's ground resolution."""
 UNKNOWN = "unknown ground resolution, so the scene was not resampled; set --source-gsd METRES"
 """Warning for scenes without evidence for a ground resolution."""
 SMALLEST = 0.1
@@ -122,7 +122,9 @@ class SceneDetector:
             trained_gsd, f1_by_gsd = about.gsd, about.f1_by_gsd
             name = Path(cfg.filename or "").stem
             if name not in ("", self.made_with):  # another config may prepare tiles differently
-                raise UserError(f"{checkpoint}: was exported with {self.made_with}, not {name}; give {self.made_with}")
+                raise UserError(
+                    f"{checkpoint}: was exported with config {self.made_with}, not {name}; give {self.made_with}"
+                )
         else:
             loaded = Checkpoint.read(checkpoint)
             trained, thresholds = loaded.meta.trained, loaded.false_alarm_thresholds(tta)

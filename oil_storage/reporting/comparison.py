@@ -69,7 +69,7 @@ def experiments(runs: Sequence[ScoredRun]) -> list[Experiment]:
         UserError: a run is given twice, or the experiments were scored on different scenes or boxes.
     """
     if len({run.folder.resolve() for run in runs}) < len(runs):
-        raise UserError("a run is given twice; give each run once")
+        raise UserError("two of the given runs are the same folder; remove one")
     grouped: dict[tuple[str, ...], list[ScoredRun]] = {}
     for run in runs:
         grouped.setdefault(run.experiment, []).append(run)

@@ -56,7 +56,7 @@ def _facts(record: TestRecord) -> dict[str, str]:
         if by
         else "not recorded in the checkpoint",
         "data": f"{data.name}, {record.split} split of seed {data.split_seed} (SHA-256 {data.sha256[:12]})",
-        "AP of tiles": f"{shown(record.metrics[metric_key('mAP')])}; minus AP of scenes: "
+        "AP of tiles": f"{shown(record.metrics[metric_key('mAP')])}; AP of tiles minus AP of scenes: "
         f"{shown(record.tiles_ap_minus_scenes_ap)}",
         "inference": f"{record.precision}{', two views of each tile merged' if record.tta else ''}",
     }

@@ -356,8 +356,8 @@ def test_scenes_can_be_files_folders_patterns_and_lists(tmp_path: Path) -> None:
         ([str(tmp_path), str(tmp_path / "other")], "so their results would overwrite each other"),
         ([str(tmp_path / "empty.txt")], r"empty\.txt: the list is empty"),
         ([str(tmp_path / "latin.txt")], r"latin\.txt: not UTF-8 text"),
-        ([str(tmp_path / "*.gif")], "no file, folder or pattern matches; check the path"),
-        ([str(tmp_path / "nothing")], "no file, folder or pattern matches"),
+        ([str(tmp_path / "*.gif")], "matches no file or folder; check the path"),
+        ([str(tmp_path / "nothing")], "matches no file or folder"),
     ):
         with pytest.raises(UserError, match=message):
             find_scenes(named)

@@ -86,7 +86,7 @@ def test_checkpoint_or_backend_that_does_not_fit_is_refused(
     assert main([str(config), str(checkpoint), "--out", str(exported)]) == 0
     other = shutil.copy(config, tmp_path / "other.py")
     assert detect([str(other), str(exported), *argv[2:]]) == 2
-    assert f"a.onnx: was exported with {config.stem}, not other; give {config.stem}" in capsys.readouterr().err
+    assert f"a.onnx: was exported with config {config.stem}, not other; give {config.stem}" in capsys.readouterr().err
     assert detect([*argv, "--backend", "onnx", "--tta"]) == 2
     assert "--tta: is not available in ONNX Runtime" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -172,7 +172,7 @@ def test_comparison_includes_detections_of_other_tools(tmp_path: Path, capsys: p
 def test_comparison_refuses_a_run_that_is_named_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path, "a", scored_scenes((9, 5)))
     assert main([str(run), str(run), "--compare", str(tmp_path / "out")]) == 2
-    assert "given twice" in capsys.readouterr().err
+    assert "two of the given runs are the same folder" in capsys.readouterr().err
 
 
 def test_row_shows_costs_if_they_are_measured(tmp_path: Path) -> None:
