@@ -27,7 +27,7 @@ SCORES = (
 )
 """Columns with figures of whole scenes."""
 RUNS = (
-    *("false alarms per 100 km²", "recall at 10 of them"),
+    *("false alarms per 100 km²", "recall at 10 false alarms per 100 km²"),
     *("runs", "seeds", "first weights", "tiles", "tile AP", "iterations", "training, min", "M parameters"),
     *("s per tile", "hardware"),
 )

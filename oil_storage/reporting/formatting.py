@@ -71,4 +71,5 @@ def _false_alarms(figures: Figures) -> list[str]:
         f"{rate} (threshold {point.threshold:.3f}, recall {shown(point.recall)})"
         for rate, point in figures.false_alarms.items()
     )
-    return [f"false alarms per 100 km2: {figures.false_alarm_rate:.1f}; at other thresholds: {points}"]
+    others = f"; at other thresholds: {points}" if points else ""
+    return [f"false alarms per 100 km2: {figures.false_alarm_rate:.1f}{others}"]
