@@ -1,7 +1,7 @@
-"""SSD for training on CPUs, on magnified tiles of varied resolution and on tank-free images; not yet run.
+"""SSD for training on CPUs: ``ssd_lite0_x15`` fine-tuned on images of varied resolution and without tanks.
 
     python tools/train.py configs/oil/ssd_lite0_multires.py
-    python tools/test.py configs/oil/ssd_lite0_multires.py work_dirs/ssd_lite0_multires/iter_3000.pth --split val
+    python tools/test.py configs/oil/ssd_lite0_multires.py work_dirs/ssd_lite0_multires/iter_600.pth --split val
 
 The tank-free images are in data/usgs-land-use, or in the folder set by OIL_STORAGE_BACKGROUNDS.
 """
@@ -9,8 +9,10 @@ The tank-free images are in data/usgs-land-use, or in the folder set by OIL_STOR
 _base_ = [
     "../_base_/datasets/tiles_640_64_multires.py",
     "../_base_/models/ssd_lite0.py",
-    "../_base_/schedules/cpu_3k.py",
+    "../_base_/schedules/cpu_600.py",
     "../_base_/default_runtime.py",
 ]
+
+load_from = "weights/ssd_lite0_x15.safetensors"
 
 model = dict(bbox_head=dict(type="VotingRetinaSepBNHead"), test_cfg=dict(vote_iou=0.6))

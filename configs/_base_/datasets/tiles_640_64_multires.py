@@ -24,7 +24,7 @@ train_dataloader = dict(
                 type="RandomBackground",
                 data_root="{{$OIL_STORAGE_BACKGROUNDS:data/usgs-land-use}}",
                 patterns=[f"{name}/*{number}.*" for name in classes for number in ("0[0-9]", "1[0-4]")],
-                prob=0.1,
+                prob=0.2,
                 scale=(0.2, 1.2),
             ),
             dict(type="RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
