@@ -27,8 +27,8 @@ class ChosenThreshold:
         threshold: detections with lower scores are discarded.
         f1: F1 at the threshold.
         data: SHA-256 of the data on which the threshold was chosen.
-        false_alarms: thresholds by the number of false alarms per 100 square kilometres; empty if the ground
-            resolution of the data is not known.
+        false_alarms: lowest threshold for each limit on the false alarms per 100 square kilometres. The keys are the
+            limits. Empty if the ground resolution of the data is not known.
     """
 
     threshold: Share
@@ -113,7 +113,7 @@ class Checkpoint:
         """Read a checkpoint of a training run, or weights in safetensors.
 
         Raises:
-            UserError: the file is missing, damaged or malformed, or contains code or values that are not finite.
+            UserError: the file is missing, damaged or malformed, or contains code, infinity or NaN.
         """
         if not path.is_file():
             raise UserError(f"{path}: no such checkpoint file; check the path")
@@ -145,7 +145,7 @@ class Checkpoint:
         return None if chosen is None else chosen.threshold
 
     def false_alarm_thresholds(self, tta: bool = False) -> dict[str, float]:
-        """Return the stored score thresholds by false alarms per 100 square kilometres."""
+        """Return the stored score threshold for each limit on the false alarms per 100 square kilometres."""
         chosen = self.meta.score_threshold_tta if tta else self.meta.score_threshold
         return {} if chosen is None else chosen.false_alarms
 

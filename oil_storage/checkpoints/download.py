@@ -56,8 +56,8 @@ NAMED: dict[str, Callable[[str], str]] = {
 def resolve(load_from: str) -> Path:
     """Return the local file for a path, a URL or a model name, such as ``mmdet://NAME``.
 
-    The file of a URL or model name is downloaded to ``checkpoints/`` if it is not there yet. If its name ends with 8
-    hex digits, as for MMDetection's files, its SHA-256 must start with these digits.
+    The file of a URL or model name is downloaded to ``checkpoints/`` if it is not there yet. If the file name ends
+    with ``-XXXXXXXX.pth``, where X is a hex digit, as in MMDetection's files, the SHA-256 must start with these digits.
 
     Raises:
         UserError: the name or its scheme is unknown, the download fails, or the file is damaged.

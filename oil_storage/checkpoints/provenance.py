@@ -52,7 +52,10 @@ def describe(cfg: Config, before: Trained | None) -> Trained:
 
 
 def ground_resolution(root: Path) -> float | None:
-    """Return the median ground resolution of the train scenes, metres per pixel; None if one resolution is unknown."""
+    """Return the median ground resolution of the train scenes, in metres per pixel.
+
+    Return None if the resolution of any train scene is unknown.
+    """
     scenes = [image.gsd for image in CocoFile.load(root / "scenes" / "train.json").images]
     known = [gsd for gsd in scenes if gsd]
     return median(known) if len(known) == len(scenes) else None

@@ -90,10 +90,10 @@ def summary(inspected: "Inspected") -> str:
     if alignment.shift and alignment.size:
         lines.append(
             f"measured: common shift ({alignment.shift[0]:+.1f}, {alignment.shift[1]:+.1f}) px, "
-            f"box size {alignment.size:.2f} relative to manual annotations"
+            f"box size {alignment.size:.2f} (1 is the usual size of manual annotations)"
         )
     if inspected.suspects:
-        lines.append(f"{len(inspected.suspects)} boxes have no round object; --report shows the least round ones")
+        lines.append(f"{len(inspected.suspects)} boxes contain no round object; --report shows the least round ones")
     for overlap in inspected.same_ground:
         lines.append(f"same ground: {overlap.first} and {overlap.second} share {overlap.shared:.0%}")
     return "\n".join(lines)

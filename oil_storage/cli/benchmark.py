@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def benchmark(args: argparse.Namespace) -> None:
-    """Measure the configs one after another, each in a new process to obtain its own peak memory."""
+    """Measure the configs one after another. Each gets a new process, to measure its peak memory separately."""
     from oil_storage.reporting.results import record
 
     for path in args.configs:
@@ -54,8 +54,9 @@ def benchmark(args: argparse.Namespace) -> None:
                 ) from error
         print(
             f"{path.stem}: {cost.parameters / 1e6:.1f} M parameters, {cost.gflops:.1f} GFLOPs at "
-            f"{'x'.join(map(str, cost.input))} px; {cost.inference.p50:.3g} s per tile (p95 {cost.inference.p95:.3g}), "
-            f"in training {cost.training.p50:.3g} s per tile in batches of {cost.training.batch}; "
+            f"{'x'.join(map(str, cost.input))} px; "
+            f"inference {cost.inference.p50:.3g} s per tile (p95 {cost.inference.p95:.3g}), "
+            f"training {cost.training.p50:.3g} s per tile in batches of {cost.training.batch}; "
             f"memory {cost.memory_gb:.1f} GB; {cost.hardware}, {cost.precision}",
             flush=True,
         )

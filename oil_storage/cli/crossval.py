@@ -25,9 +25,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = training.build_parser()
     parser.prog = "tools/crossval.py"
     parser.description = (
-        f"{__doc__} The fold after the test fold is the val split, and the others are the train split. The data for "
-        "test fold N is in <data>_K_folds/N, and the results are in <work dir>/N. Each test adds a line to "
-        "results/test_log.csv."
+        f"{__doc__} Of the other folds, the next one is the val split, and the rest are the train split. If fold N is "
+        "the test split, its prepared data is in <data>_K_folds/N, and its results are in <work dir>/N. Each test adds "
+        "a line to results/test_log.csv."
     )
     parser.add_argument("--folds", type=fold_count, required=True, metavar="K", help="number of folds, at least 3")
     return parser

@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument(
-        "--score-thr", type=share, metavar="SCORE", help="lowest score (default: as stored in the checkpoint)"
+        "--score-thr", type=share, metavar="SCORE", help="score threshold (default: as stored in the checkpoint)"
     )
     false_alarms = "use the threshold that gave at most this number of false alarms per 100 km2 on the val scenes"
     threshold.add_argument("--false-alarms", type=int, choices=(100, 10, 1), help=false_alarms)

@@ -91,7 +91,7 @@ def _check_paths(args: argparse.Namespace) -> None:
         if path.is_dir():
             check_apart(path, args.out)
         elif path.resolve().parent == args.out.resolve():
-            raise UserError(f"--out {args.out}: contains {path}; use another folder")
+            raise UserError(f"--out {args.out}: contains the input {path}; use another folder")
     if args.truth.is_file() and (args.format or args.class_map or args.allow):
         raise UserError(f"{args.truth}: --format, --class-map and --allow need a folder, not a file")
     if args.truth.is_file() and (args.bands or args.stretch) and not args.images:

@@ -66,7 +66,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
         "f1_by_gsd": checkpoint.meta.f1_by_gsd,
     }
     write_bytes(out, export(model, (height, width), about))
-    print(f"{out}: RGB tiles (N, 3, {height}, {width}), 0 to 255 -> boxes (N, M, 4) and scores (N, M) before NMS")
+    print(f"{out}: RGB tiles (N, 3, {height}, {width}), 0 to 255 -> boxes (N, M, 4) xyxy and scores (N, M), before NMS")
 
 
 main = partial(run, build_parser, export_checkpoint)

@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def overfit(args: argparse.Namespace) -> int:
-    """Train the configs that have no result yet; return exit status 1 if any config has not learnt."""
+    """Train each config, or reuse its earlier result; return exit status 1 if any config has not learnt."""
     if not args.minutes > 0:
         raise UserError(f"--minutes {args.minutes:g}: must be more than 0")
     for path in args.configs:

@@ -56,7 +56,10 @@ def test(args: argparse.Namespace) -> None:
     print(f"{args.split} split: {len(tested.tiles.images)} tiles, {len(tested.tiles.annotations)} boxes")
     print(tile_table(record.metrics))
     if published := record.published_protocol:
-        print(f"by the rules of the published YOLOX-s: AP {shown(published['mAP'])}, AP50 {shown(published['mAP_50'])}")
+        print(
+            "scored by the rules of a published YOLOX-s: "
+            f"AP {shown(published['mAP'])}, AP50 {shown(published['mAP_50'])}"
+        )
     print(f"\n{len(tested.scenes)} whole scenes\n{scene_table(record.scenes)}")
     print(f"figures: {folder / METRICS}\npage: {folder / PAGE}")
     if args.show_dir is not None:

@@ -33,7 +33,8 @@ def cost_of(cfg: Config, seconds: float) -> Cost:
 
     Args:
         cfg: config of the detector; the input size follows from its test pipeline and tile size.
-        seconds: duration of a measurement. Training and inference are each measured at least :data:`LEAST` times.
+        seconds: time for which inference is repeated, and then training. Each is repeated at least :data:`LEAST` and at
+            most :data:`MOST` times.
     """
     use_scope(cfg)
     cfg.model.data_preprocessor.batch_augments = None  # these would change the input size

@@ -91,7 +91,10 @@ class SeededSampler(Sampler[int]):
         dataset.__getitems__ = _SeededFetch(dataset)  # type: ignore[attr-defined]
 
     def __len__(self) -> int:
-        """Return the samples per epoch on this rank or, if ``infinite``, the size of the data set, like mmengine."""
+        """Return the number of samples per epoch on this rank.
+
+        If ``infinite``, return the size of the data set, as mmengine's ``InfiniteSampler`` does.
+        """
         return self.size if self.infinite else -(-self.size // self.world_size)
 
     def set_epoch(self, epoch: int) -> None:
@@ -130,7 +133,7 @@ class IterationSeedHook(Hook):
     priority = "VERY_HIGH"
 
     def before_train(self, runner: Runner) -> None:
-        """Set the seed of the sampler to the seed of the runner. For epoch-based training, also set its position."""
+        """Set the sampler's seed to the runner's seed. For epoch-based training, also set the sampler's position."""
         sampler = runner.train_dataloader.sampler
         if not isinstance(sampler, SeededSampler):
             runner.logger.warning(f"{type(sampler).__name__}: resumption is not reproducible; use SeededSampler")

@@ -52,7 +52,7 @@ def read_samples(cfg: Config, split: str, seed: int) -> Iterator[Sample]:
         seed: random seed of the training.
 
     Yields:
-        Sample: tile with the training boxes or, in evaluation, the ground truth.
+        Sample: tile with its boxes: those after augmentation or, in ``test_mode``, the ground truth.
 
     Raises:
         UserError: the config has no loader of this split.

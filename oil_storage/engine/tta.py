@@ -7,7 +7,7 @@ from oil_storage.errors import UserError
 TURN = {"type": "RandomFlip", "prob": 1.0, "direction": "diagonal"}
 """The additional view. Mirrored views did not improve the results on val (docs/experiments.md)."""
 META_KEYS = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
-"""Metadata of a view that merging and scoring need."""
+"""Metadata that merging and scoring need from each view."""
 
 
 def use_tta(cfg: Config) -> None:

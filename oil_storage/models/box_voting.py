@@ -14,7 +14,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 ROWS = 512
-"""Number of boxes per matrix of IoUs ``(ROWS, N)``. Smaller matrices need less memory."""
+"""Number of rows of the IoU matrix ``(ROWS, N)`` that is computed at once. Fewer rows need less memory."""
 
 
 def voted(boxes: Tensor, scores: Tensor, least_iou: float | None) -> Tensor:

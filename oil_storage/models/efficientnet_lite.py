@@ -74,7 +74,7 @@ class InvertedResidual(nn.Module):
         self.is_residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convert a map ``(B, C, H, W)`` to ``(B, C', H / stride, W / stride)``."""
+        """Convert a map ``(B, C, H, W)`` to ``(B, C', ceil(H / stride), ceil(W / stride))``."""
         out: Tensor = self.project(self.depthwise(self.expand(x)))
         return x + out if self.is_residual else out
 
@@ -123,7 +123,7 @@ class EfficientNetLite(BaseModule):
         print_log(f"backbone: loaded the ImageNet weights of {self.arch} ({len(state)} tensors)", logger="current")
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Convert images ``(B, 3, H, W)`` to maps ``(B, C_i, H / s_i, W / s_i)`` with strides 4, 8, 16 and 32."""
+        """Convert images ``(B, 3, H, W)`` to maps ``(B, C_i, ceil(H / s), ceil(W / s))``, strides s = 4, 8, 16, 32."""
         x = self.stem(x)
         features = []
         for index, stage in enumerate(self.stages):

@@ -161,7 +161,7 @@ def test_output_folder_must_not_contain_the_inputs(
     detections = results(tmp_path, coco_results(scored_scenes()))
     before = sorted(path.name for path in tmp_path.iterdir())
     assert main([str(detections), str(truth), "--out", str(tmp_path)]) == 2
-    assert f"--out {tmp_path}: contains {detections}; use another folder" in capsys.readouterr().err
+    assert f"--out {tmp_path}: contains the input {detections}; use another folder" in capsys.readouterr().err
     source = write_raw_data(tmp_path / "raw")
     assert main([str(detections), str(source), "--out", str(source / "images")]) == 2
     assert "use a folder elsewhere" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """mmdet's SSD512 with VGG-16, for one class, with anchors for tiles of 256 px that are enlarged to 512 px.
 
-Enlarged, the smallest stride of 8 px covers 4 px of the tile. The smallest anchor of 16 px (paper: 20 px) covers 8 px.
+In the enlarged image, the smallest stride is 8 px, and the smallest anchor is 16 px (paper: 20 px). In the tile, these
+are 4 px and 8 px.
 """
 
 _base_ = ["mmdet::ssd/ssd512_coco.py"]

@@ -1,8 +1,8 @@
 """Head, box coder and losses of SSD on EfficientNet-Lite0 and an FPN with strides 4 to 32.
 
 One anchor ratio is enough for round tanks. Three scales per octave, starting at twice the stride, give sides of 8 to
-102 px. They match 97 % of the boxes in the Airbus scenes at IoU 0.5. Most of the other boxes are under 8 px. They are
-matched to the anchor with the highest IoU.
+102 px. They match 97 % of the boxes in the Airbus scenes at IoU 0.5. Each remaining box is matched to the anchor with
+the highest IoU. Most of the remaining boxes are under 8 px.
 """
 
 _base_ = ["lite0_fpn.py"]
