@@ -189,7 +189,7 @@ def sha256(path: Path) -> str:
 
 
 def check_apart(source: Path, out: Path) -> None:
-    """Raise UserError if ``out`` is a file or a broken link, is or contains the source, or is inside it."""
+    """Raise UserError if ``out`` is a file or a broken link, equals ``source``, contains it, or is inside it."""
     if out.is_symlink() and not out.exists():
         raise UserError(f"{out}: broken link to {out.readlink()}; use another folder")
     if out.exists() and not out.is_dir():

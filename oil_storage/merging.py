@@ -40,9 +40,9 @@ def merge_tiles(
     area of the smaller box. Two cut boxes (fragments) are also merged if they touch at a tile border and have similar
     extents along the border.
 
-    The pairs with the highest IoU are merged first, and touching fragments last. Two boxes from the same tile are never
-    merged. The result for an object is its complete box with the highest score. If all boxes of the object are
-    fragments, each side of the result comes from the fragment with the highest score that shows this side.
+    Pairs that agree are merged in order of decreasing IoU, and touching fragments last. Two boxes from the same tile
+    are never merged. The result for an object is its complete box with the highest score. If all boxes of the object
+    are fragments, each side of the result comes from the fragment with the highest score that shows this side.
 
     Args:
         windows: ``(T, 4)`` xyxy, in pixels of the scene, from :func:`tile_grid`.

@@ -241,7 +241,7 @@ def _named_crs(crs: Any, file: Path) -> str:
         return OWN if crs is None else str(CRS.from_user_input(crs["properties"]["name"]).to_string())
     except (KeyError, TypeError, CRSError) as error:
         raise UserError(
-            f"{file}: unknown crs {crs!r}; use WGS 84 without crs, or a name such as "
+            f"{file}: unknown crs {crs!r}; leave it out for WGS 84, or use a name such as "
             '{"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32631"}}'
         ) from error
 

@@ -1,4 +1,4 @@
-"""Derive random numbers from seed and position, to make a resumed training equal to an uninterrupted training.
+"""Derive random numbers from the number of the sample or iteration, so that a resumed training equals any other.
 
 Random numbers are drawn in the worker processes (augmentation) and in the training process (dropout, sampling of
 proposals, denoising queries). The state of these generators is lost when training stops. Therefore they are seeded

@@ -71,7 +71,7 @@ def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
     if record.data.sha256 != trained.data.sha256:
         raise UserError(
             f"{path}: the test used other prepared data (split seed {record.data.split_seed}) than the training "
-            f"(split seed {trained.data.split_seed});\nprepare the training's data and test again, or train again"
+            f"(split seed {trained.data.split_seed});\ntest again on the prepared data of the training, or train again"
         )
     return trained.config, RecordedRun(
         data=record.data,

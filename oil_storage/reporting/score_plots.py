@@ -111,7 +111,7 @@ def _errors_by_size(axes: Any, curve: Curve, figures: Figures) -> None:
 
 
 def _counts(axes: Any, curve: Curve, figures: Figures) -> None:
-    """Plot the number of detections over the number of tanks of each scene."""
+    """Plot a point for each scene: x is the number of tanks, y the number of detections."""
     tanks = [scene.tanks for scene in figures.scenes.values()]
     detections = [scene.found for scene in figures.scenes.values()]
     limit = max([*tanks, *detections, 1]) * 1.05

@@ -138,7 +138,7 @@ class Canvas:
         self.layers = (self.albedo, self.grain, self.bump, self.shadow)
 
     def sees(self, centre: Array, reach: float) -> bool:
-        """Return whether the square within ``reach`` px of ``centre`` ``(2,)`` along x and y overlaps the scene."""
+        """Return whether the square around ``centre`` ``(2,)`` with half side ``reach`` px overlaps the scene."""
         return bool(-reach < centre[0] < self.size + reach and -reach < centre[1] < self.size + reach)
 
     def polygon(self, points: Array, colour: Colour, grain: int = 20, bump: int = 0) -> None:

@@ -67,7 +67,7 @@ def best_shift(field: GradientField, boxes: Floats) -> Fault:
 
 
 def _best_of(field: GradientField, boxes: Floats, shifts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the best of the shifts ``(S, 2)``: once undone, it maximizes the mean roundness of boxes."""
+    """Return the shift ``(S, 2)`` that gives the highest mean roundness when it is subtracted from the boxes."""
     return np.asarray(shifts[_mean_roundness(field, boxes - np.tile(shifts, 2)[:, None]).argmax()])
 
 

@@ -159,7 +159,7 @@ def _enough(evidence: SceneEvidence, kind: str, settled: float = 0.0) -> float:
 
 
 def _doubt(evidence: SceneEvidence) -> float:
-    """Return ``max(1, sqrt(SURE / boxes))``: the factor of the shift limit, and the exponent of the size limits."""
+    """Return ``max(1, sqrt(SURE / boxes))``, which widens the limits if there are few boxes."""
     return math.sqrt(max(1.0, SURE / evidence.boxes))
 
 
