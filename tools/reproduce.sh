@@ -9,7 +9,8 @@
 #
 # OIL_STORAGE_SCENES is the folder of the scenes (default: airbus). The recorded runs used the split in
 # configs/_base_/datasets/airbus_split.json. To use another split, set OIL_STORAGE_SPLIT to its file, and
-# OIL_STORAGE_DATA to a new folder. Paths are relative to the repository.
+# OIL_STORAGE_DATA to a new folder. OIL_STORAGE_GSD is the ground resolution of scenes without a georeference
+# (default: 1.35 metres per pixel). Paths are relative to the repository.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,7 +35,7 @@ print("--tile", tiles.tile, "--overlap", tiles.overlap)' "configs/oil/$name.py" 
 
 # shellcheck disable=SC2086  # geometry contains four words
 $python tools/prepare_dataset.py "${OIL_STORAGE_SCENES:-airbus}" "$OIL_STORAGE_DATA" $geometry \
-    --split-file "${OIL_STORAGE_SPLIT:-configs/_base_/datasets/airbus_split.json}"
+    --split-file "${OIL_STORAGE_SPLIT:-configs/_base_/datasets/airbus_split.json}" --source-gsd "${OIL_STORAGE_GSD:-1.35}"
 $python tools/train.py "configs/oil/$name.py" --seed "$seed" --work-dir "$work_dir" --resume ${training[@]+"${training[@]}"}
 checkpoint="$work_dir/$(basename "$(cat "$work_dir/last_checkpoint")")"
 for part in $(printf '%s\n' val "$split" | uniq); do  # the score threshold is selected on val

@@ -4,6 +4,8 @@
     python tools/test.py configs/oil/ssd_lite0_multires.py work_dirs/ssd_lite0_multires/iter_600.pth --split val
 
 The tank-free images are in data/usgs-land-use, or in the folder set by OIL_STORAGE_BACKGROUNDS.
+
+Hardware, time, result: not yet run.
 """
 
 _base_ = [

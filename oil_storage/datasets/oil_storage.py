@@ -76,7 +76,7 @@ class OilStorageDataset(CocoDataset):
         if not any(info["instances"] for info in data_list):
             raise UserError(
                 f"{self.ann_file}: no boxes of class {', '.join(self.metainfo['classes'])} in {len(data_list)} tiles; "
-                "every split needs scenes with boxes"
+                "prepare the data again so that each split has scenes with boxes"
             )
         if damaged := [info["img_path"] for info in data_list if not _is_whole(info["img_path"])]:
             fault = "damaged" if os.path.isfile(damaged[0]) else "missing"

@@ -218,7 +218,7 @@ def test_invalid_examples_and_label_maps_are_reported(tmp_path: Path) -> None:
         read(tmp_path)
     (tmp_path / "label_map.pbtxt").write_text("item { id: 1 name: 'a' }")
     (tmp_path / "z_label_map.pbtxt").write_text("item { id: 1 name: 'b' }")
-    with pytest.raises(UserError, match=r"z_label_map\.pbtxt: id 1 is 'b' but 'a' in label_map\.pbtxt"):
+    with pytest.raises(UserError, match=r"z_label_map\.pbtxt: id 1 is 'b', but 'a' in label_map\.pbtxt"):
         read(tmp_path)
 
 
