@@ -1,3 +1,4 @@
+import argparse
 import json
 from pathlib import Path
 from statistics import mean, stdev
@@ -5,8 +6,11 @@ from statistics import mean, stdev
 import pytest
 
 from oil_storage.cli.crossval import main
+from oil_storage.figures import TestRecord, metric_key
 from oil_storage.preparation.prepare import prepare
+from oil_storage.reporting.formatting import TILE_FIGURES
 from tests.raw_data import write_raw_data
+from tests.reporting.test_results import write_run
 from tests.tiny_training import CONFIG, RUNTIME, losses
 
 SHORT = ["--cfg-options", "train_cfg.max_iters=2", "train_cfg.val_interval=2"]
@@ -20,6 +24,28 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "tiny.py"
     path.write_text(CONFIG.format(runtime=RUNTIME, data=folder / "prepared"))
     return path
+
+
+def test_crossval_prepares_all_folds_and_averages_their_scores(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+
+    def scored(_: argparse.Namespace, prepared: Path, work_dir: Path) -> TestRecord:
+        used.append(json.loads((prepared / "scenes" / "test.json").read_text())["images"][0]["file_name"])
+        ap = 0.2 * (int(work_dir.name) + 1)
+        write_run(work_dir, data_root=str(prepared), metrics=dict.fromkeys(map(metric_key, TILE_FIGURES.values()), ap))
+        return TestRecord.load(work_dir / "val" / "metrics.json")
+
+    monkeypatch.setattr("oil_storage.cli.crossval.train_and_test", scored)
+    assert main([str(config), "--folds", "3", "--work-dir", str(tmp_path)]) == 0
+    assert len(set(used)) == 3
+    folds = json.loads((tmp_path / "crossval.json").read_text())["folds"]
+    assert [fold["data_root"] for fold in folds] == [
+        f"{config.parent / 'prepared_3_folds'}/{fold}" for fold in range(3)
+    ]
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert [rows[name][1] for name in ("0", "1", "2", "mean", "sd")] == ["0.200", "0.400", "0.600", "0.400", "0.200"]
 
 
 @pytest.mark.slow

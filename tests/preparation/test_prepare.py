@@ -333,5 +333,5 @@ def test_prepare_fold_rejects_a_missing_or_changed_source(tmp_path: Path) -> Non
     with pytest.raises(UserError, match=r"raw: has changed since .*whole was prepared"):
         prepare_fold(tmp_path / "whole", 3, 0, 64, 16)
     raw.rename(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match=r"raw: no such file or folder; restore it, because .*whole was prepared from it"):
+    with pytest.raises(UserError, match=r"raw: no such file or folder; restore it, because .*whole was prepared"):
         prepare_fold(tmp_path / "whole", 3, 1, 64, 16)
