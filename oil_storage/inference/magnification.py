@@ -31,6 +31,7 @@ class Magnification:
         origin: source of ``resolution``: the georeference of the scene, a statement of the user, an estimate, or none.
         evidence: evidence in the scene for an estimated resolution, roughly the number of confident detections; 0 if
             the evidence was not sufficient for an estimate; None if no estimate was attempted.
+        is_searched: whether tanks are detected in the scene; False without evidence for any resolution.
         warning: reason why the detections may be wrong; None if there is none.
     """
 
@@ -38,6 +39,7 @@ class Magnification:
     resolution: Resolution | None = None
     origin: Origin = "unknown"
     evidence: float | None = None
+    is_searched: bool = True
     warning: str | None = None
 
     @property

@@ -40,7 +40,10 @@ FAINT = 0.5
 
 SAMPLE = 6
 """Maximum number of scenes of a folder that are searched to estimate the folder's ground resolution."""
-UNKNOWN = "unknown ground resolution, so the scene was not resampled; set --source-gsd METRES"
+UNKNOWN = (
+    "no tanks reported, because no ground resolution gives clear detections; "
+    "if the scene has tanks, set --source-gsd METRES"
+)
 """Warning for scenes without evidence for a ground resolution."""
 SMALLEST = 0.1
 """Minimum side of a box in pixels. In a large scene, float32 coordinates of smaller boxes would give an area of 0."""
@@ -228,7 +231,7 @@ class SceneDetector:
         own = folder.get(source) if isinstance(source, Path) else None
         estimate = choose(self._evidence(image) if own is None else own, list(folder.values()))
         if estimate is None:
-            return Magnification(evidence=0.0, warning=UNKNOWN)
+            return Magnification(evidence=0.0, is_searched=False, warning=UNKNOWN)
         resolution = (gsd * estimate.zoom,) * 2
         return Magnification(zoom_of(resolution, gsd), resolution, "estimated", estimate.evidence)
 

@@ -86,7 +86,8 @@ class TileReader:
             try:
                 image = open_scene(source, self.reading)
                 magnification = self.magnify(source, image)
-                yield from self.batches(image, magnification)
+                if magnification.is_searched:
+                    yield from self.batches(image, magnification)
             except (UserError, OSError) as error:
                 yield EndOfScene(source, UserError(str(error)))
             else:

@@ -76,11 +76,14 @@ def test_longer_time_limit_resumes_the_training(
 
 
 def test_interrupted_training_can_be_continued(
-    tmp_path: Path, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = write_config(tmp_path, write_data(tmp_path))
+    data = write_data(tmp_path)
+    config = write_config(tmp_path, data)
+    (tmp_path / "work").mkdir()
+    monkeypatch.setattr("oil_storage.preparation.overfit_tiles.write_overfit_tiles", lambda _: data)
     monkeypatch.setattr("oil_storage.engine.overfitting.train", interrupt)
-    assert main([str(config), "--work-dir", str(work)]) == 130
+    assert main([str(config), "--work-dir", str(tmp_path / "work")]) == 130
     assert f"{config.stem}: stopped; run the same command again to continue" in capsys.readouterr().err
 
 
