@@ -31,6 +31,7 @@ def smoke(path: Path) -> dict[str, Any]:
 
     from oil_storage import config
     from oil_storage.engine.bf16 import compute_in_bf16
+    from oil_storage.engine.channels_last import to_channels_last
     from oil_storage.engine.cost import input_size, noise_tiles
     from oil_storage.engine.from_scratch import from_scratch
     from oil_storage.engine.runner import use_scope
@@ -42,7 +43,8 @@ def smoke(path: Path) -> dict[str, Any]:
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     model.init_weights()
-    model = model.cuda().to(memory_format=torch.channels_last).train()
+    model = model.cuda().train()
+    to_channels_last(model)
     compute_in_bf16(model)
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     batch, size = cfg.train_dataloader.batch_size, input_size(cfg)

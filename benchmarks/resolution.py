@@ -12,6 +12,7 @@ detection warns of scenes with other resolutions.
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -46,15 +47,15 @@ def resampled(pixels: NDArray[np.uint8], gsd: float) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)
 
 
-def write(path: Path, pixels: NDArray[np.uint8], gsd: float) -> None:
+def write_scene(path: Path, pixels: NDArray[np.uint8], gsd: float) -> None:
     """Write a GeoTIFF with a georeference, or a PNG if ``path`` has the suffix ``.png``."""
     if path.suffix == ".png":
         cv2.imwrite(str(path), pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
         return
     height, width = pixels.shape[:2]
     profile = {"width": width, "height": height, "count": 3, "dtype": "uint8", "tiled": True, "compress": "deflate"}
-    place = {"crs": "EPSG:32631", "transform": from_origin(500_000, 5_500_000, gsd, gsd)}
-    with rasterio.open(path, "w", driver="GTiff", **profile, **place) as raster:
+    georeference = {"crs": "EPSG:32631", "transform": from_origin(500_000, 5_500_000, gsd, gsd)}
+    with rasterio.open(path, "w", driver="GTiff", **profile, **georeference) as raster:
         raster.write(pixels.transpose(2, 0, 1))
 
 
@@ -67,7 +68,7 @@ def f1(detector: SceneDetector, truth: dict[str, SceneResult], paths: list[Path]
         scene = truth[path.stem]
         factor = np.tile((detections.width / scene.width, detections.height / scene.height), 2)
         boxes = (detections.boxes / factor).astype(np.float32)
-        results.append(SceneResult(path.stem, scene.width, scene.height, scene.truth, boxes, detections.scores))
+        results.append(replace(scene, boxes=boxes, scores=detections.scores))
         resolutions.append(detections.magnification.gsd)
     return at_threshold(match_scenes(results), detector.threshold).f1, resolutions
 
@@ -79,7 +80,7 @@ def measure(detector: SceneDetector, truth: dict[str, SceneResult], images: list
         for suffix, name in ((".tif", "f1_georeferenced"), (".png", "f1_estimated")):
             paths = [Path(folder, f"{image.stem}{suffix}") for image in images]
             for image, path in zip(images, paths, strict=True):
-                write(path, resampled(read_pixels(image), gsd), gsd)
+                write_scene(path, resampled(read_pixels(image), gsd), gsd)
             figures[name], resolutions = f1(detector, truth, paths)
             for path in paths:
                 path.unlink()

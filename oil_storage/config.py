@@ -50,6 +50,14 @@ def check_files(config: Path, *checkpoints: str | Path | None) -> None:
             raise UserError(f"{checkpoint}: no such checkpoint file; check the path")
 
 
+def dataset_of(cfg: "Config", loader: str) -> Any:
+    """Return the data set of a loader, without MMDetection's wrappers such as ``MultiImageMixDataset``."""
+    dataset = cfg[loader].dataset
+    while "dataset" in dataset:
+        dataset = dataset.dataset
+    return dataset
+
+
 def load(path: Path, options: Sequence[str] = (), *, work_dir: Path | None = None, bf16: bool = False) -> "Config":
     """Read a config and override it.
 

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from oil_storage import config
-from oil_storage.config import TOP_LEVEL, load
+from oil_storage.config import TOP_LEVEL, dataset_of, load
 from oil_storage.errors import UserError
 
 CONFIG: dict[str, Any] = {
@@ -161,3 +161,12 @@ def test_a_missing_file_is_reported_before_torch_is_imported(command: str, messa
     run = subprocess.run(script, capture_output=True, text=True, check=False)
     assert run.returncode == 2, run.stderr
     assert message in run.stderr
+
+
+def test_dataset_of_unwraps_mosaic_data_sets() -> None:
+    cfg = load(Path("configs/oil/yolox_s.py"))
+    assert cfg.train_dataloader.dataset.type == "MultiImageMixDataset"
+    datasets = [dataset_of(cfg, f"{name}_dataloader") for name in ("train", "val")]
+    assert [dataset.type for dataset in datasets] == ["OilStorageDataset"] * 2
+    datasets[0].data_root = "elsewhere"
+    assert cfg.train_dataloader.dataset.dataset.data_root == "elsewhere"

@@ -8,11 +8,10 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -21,6 +20,7 @@ from mmengine.dist import get_world_size
 from oil_storage.checkpoints.checkpoint import Checkpoint, Trained
 from oil_storage.checkpoints.trained_config import differences, to_settings
 from oil_storage.coco import CocoFile
+from oil_storage.config import dataset_of
 from oil_storage.errors import UserError
 from oil_storage.imagery import DEFAULT_READING
 from oil_storage.manifest import Manifest
@@ -36,7 +36,7 @@ def describe(cfg: Config, before: Trained | None) -> Trained:
     """Describe a training run when it starts. ``before`` is the provenance of the loaded checkpoint, if it is known."""
     root = data_root(cfg)
     prepared = Manifest.load(root) if root else None
-    own = prepared.images_of(_dataset(cfg)["split"]).values() if prepared else ()
+    own = prepared.images_of(dataset_of(cfg, "train_dataloader")["split"]).values() if prepared else ()
     resumed = before.initialised if before else None
     return Trained(
         config=Path(cfg.filename or "unnamed").stem,
@@ -73,15 +73,8 @@ def initialised(cfg: Config) -> str:
 
 def data_root(cfg: Config) -> Path | None:
     """Return the prepared folder of a config; None if the config does not use ``OilStorageDataset``."""
-    dataset = _dataset(cfg)
+    dataset = dataset_of(cfg, "train_dataloader")
     return Path(dataset["data_root"]) if dataset["type"] == "OilStorageDataset" else None
-
-
-def _dataset(cfg: Config) -> Mapping[str, Any]:
-    dataset: Mapping[str, Any] = cfg.train_dataloader.dataset
-    while "dataset" in dataset:  # mmdet's data set wrappers
-        dataset = dataset["dataset"]
-    return dataset
 
 
 def commit() -> str:

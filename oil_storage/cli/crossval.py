@@ -39,7 +39,7 @@ def crossval(args: argparse.Namespace) -> None:
         raise UserError(f"--resume {args.resume}: each fold has its own checkpoint; give --resume without a value")
     if args.launcher != "none":
         raise UserError(f"--launcher {args.launcher}: folds are trained in a single process; leave this option out")
-    dataset = training.configure(args).train_dataloader.dataset
+    dataset = config.dataset_of(training.configure(args), "train_dataloader")
 
     from oil_storage.files import write_json
 
@@ -72,10 +72,10 @@ def prepare_data(dataset: "Config", folds: int, fold: int) -> Path:
     return out
 
 
-def read_from(prepared: Path, cfg: "Config") -> "Config":
+def set_data_root(prepared: Path, cfg: "Config") -> "Config":
     """Set the data folder of all loaders of a config; return the config."""
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        cfg[loader].dataset.data_root = str(prepared)
+        config.dataset_of(cfg, loader).data_root = str(prepared)
     return cfg
 
 
@@ -87,11 +87,11 @@ def train_and_test(args: argparse.Namespace, prepared: Path, work_dir: Path) -> 
     from oil_storage.reporting.results import log_test
     from oil_storage.reporting.scored_run import write_tested
 
-    train(read_from(prepared, training.configure(args, work_dir)), resume=args.resume, scratch=args.from_scratch)
+    train(set_data_root(prepared, training.configure(args, work_dir)), resume=args.resume, scratch=args.from_scratch)
     checkpoint = Path((work_dir / LAST).read_text(encoding="utf-8"))
     for split in ("val", "test"):
         cfg = config.load(args.config, args.cfg_options, work_dir=work_dir, bf16=args.amp)
-        tested = evaluate_checkpoint(read_from(prepared, cfg), checkpoint, split=split, options=args.cfg_options)
+        tested = evaluate_checkpoint(set_data_root(prepared, cfg), checkpoint, split=split, options=args.cfg_options)
         assert tested is not None  # None only in further processes of a distributed run
         record = tested.record
         write_tested(work_dir / split, record, tested.scenes, tested.tile_detections, tested.tile_folder)

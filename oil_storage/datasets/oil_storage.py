@@ -11,6 +11,7 @@ from mmdet.registry import DATASETS
 
 from oil_storage.errors import UserError
 from oil_storage.manifest import NAME, Manifest, check_no_leak
+from oil_storage.scene import CLASS_NAME
 
 ENDINGS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
 """Last bytes of an intact image file, for each file suffix."""
@@ -48,7 +49,7 @@ class OilStorageDataset(CocoDataset):
     """
 
     METAINFO = {
-        "classes": ("oil-storage-tank",),
+        "classes": (CLASS_NAME,),
         "palette": [(255, 64, 64)],
         # maximum number of boxes per tile of this size (overlap 64) in the Airbus scenes; detectors must return as many
         "densest": {640: 213, 1024: 283},

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from mmdet.structures import DetDataSample
 from mmengine.dist import get_world_size
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 
 from oil_storage.coco import CocoFile
 from oil_storage.drawing import jpeg, side_by_side
+from oil_storage.files import write_bytes
+from oil_storage.imagery import read_pixels
 
 MIN_SCORE = 0.3
 """Score threshold of pictures if the detector has no threshold yet."""
@@ -42,12 +43,8 @@ def write_pictures(
             boxes[result["image_id"]][1].append((x, y, x + width, y + height))
     for tile in tiles.images:
         truth, predictions = (np.array(side, np.float32).reshape(-1, 4) for side in boxes[tile.id])
-        picture = side_by_side(_read(tile_folder / tile.file_name), truth, predictions, threshold)
-        (folder / f"{Path(tile.file_name).stem}.jpg").write_bytes(jpeg(picture, quality=92))
-
-
-def _read(path: Path | str) -> NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), np.uint8)
+        picture = side_by_side(read_pixels(tile_folder / tile.file_name), truth, predictions, threshold)
+        write_bytes(folder / f"{Path(tile.file_name).stem}.jpg", jpeg(picture, quality=92))
 
 
 @HOOKS.register_module()
@@ -87,5 +84,7 @@ class ValidationPictureHook(Hook):
             if sample.img_id in self.truth:
                 predictions = sample.pred_instances[sample.pred_instances.scores >= MIN_SCORE]
                 detections = predictions.bboxes.float().cpu().numpy()
-                picture = side_by_side(_read(sample.img_path), self.truth[sample.img_id], detections, MIN_SCORE)
+                picture = side_by_side(
+                    read_pixels(Path(sample.img_path)), self.truth[sample.img_id], detections, MIN_SCORE
+                )
                 runner.visualizer.add_image(f"val_{Path(sample.img_path).stem}", picture, runner.iter)

@@ -12,6 +12,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
+from oil_storage.config import dataset_of
 from oil_storage.datasets.oil_storage import check_prepared
 from oil_storage.manifest import Manifest
 
@@ -40,7 +41,7 @@ def check_tiles(cfg: Config, loader: str) -> None:
     Raises:
         UserError: see :func:`oil_storage.datasets.oil_storage.check_prepared`.
     """
-    dataset: Any = (cfg.get(loader) or {}).get("dataset") or {}
+    dataset: Any = dataset_of(cfg, loader) if cfg.get(loader) else {}
     if dataset.get("type") != "OilStorageDataset":
         return
     tiles = f"{dataset.tile}_{dataset.overlap}"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from oil_storage.evaluation.curves import at_threshold
 from oil_storage.evaluation.matching import Matched
 from oil_storage.figures import FALSE_ALARM_RATES, OperatingPoint
 
@@ -50,7 +51,7 @@ def operating_points(scenes: Sequence[Matched]) -> dict[str, OperatingPoint]:
         allowed = math.floor(rate * area / AREA)
         threshold = float(np.nextafter(alarms[allowed], np.float32(2))) if allowed < len(alarms) else 0.0
         if threshold <= 1:
-            points[str(rate)] = OperatingPoint(threshold=threshold, recall=_recall(scenes, threshold))
+            points[str(rate)] = OperatingPoint(threshold=threshold, recall=at_threshold(scenes, threshold).recall)
     return points
 
 
@@ -67,9 +68,3 @@ def free_response(scenes: Sequence[Matched]) -> tuple[NDArray[np.float64], NDArr
     scores = np.concatenate([scene.scores for scene in scenes])
     right = np.concatenate([scene.right for scene in scenes])[np.argsort(-scores, kind="stable")]
     return np.cumsum(~right) * AREA / area, np.cumsum(right) / objects
-
-
-def _recall(scenes: Sequence[Matched], threshold: float) -> float:
-    objects = sum(len(scene.result.truth) for scene in scenes)
-    found = sum(int((scene.right & (scene.scores >= threshold)).sum()) for scene in scenes)
-    return found / objects if objects else float("nan")

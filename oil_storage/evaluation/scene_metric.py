@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def merge(scene: SceneResult, tiles: Sequence[tuple[NDArray[np.int64], Detection
     """Merge the detections of tiles and add them to a scene. A tile is a pair of its window ``(4,)`` and detections."""
     windows = np.stack([window for window, _ in tiles])
     boxes, scores = merge_tiles(windows, [detections for _, detections in tiles], scene.width, scene.height)
-    return SceneResult(scene.scene_id, scene.width, scene.height, scene.truth, boxes, scores, windows, scene.gsd)
+    return replace(scene, boxes=boxes, scores=scores, windows=windows)
 
 
 def window_of(tile: CocoImage) -> NDArray[np.int64]:

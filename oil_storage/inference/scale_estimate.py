@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from oil_storage.evaluation.matching import iou_matrix
 from oil_storage.imagery import SceneImage
 from oil_storage.merging import Detections
 
@@ -76,7 +77,7 @@ def evidence(image: SceneImage, search: Search, threshold: float, side: int) -> 
     longest = int(region[2:].max())
     small = [zoom for zoom in ZOOMS if longest * zoom <= SMALL * side]
     patches = [Patch(region, _resized(overview, region, zoom, side)) for zoom in small]
-    levels = [_above(level, FAINT * threshold) for level in _search_all(patches, search, side)]
+    levels = _search_all(patches, search, side, threshold)
     values = np.zeros(len(ZOOMS))
     for step in range(len(small), len(ZOOMS)):
         zoom = ZOOMS[step]
@@ -84,7 +85,7 @@ def evidence(image: SceneImage, search: Search, threshold: float, side: int) -> 
             region = _densest(region, round(side / zoom), levels[-1] if levels else None)
         is_whole = longest * zoom <= side
         patch = Patch(region, _resized(overview if is_whole else image.read(region), region, zoom, side))
-        levels += [_above(level, FAINT * threshold) for level in _search_all([patch], search, side)]
+        levels += _search_all([patch], search, side, threshold)
         values[: step + 1] = list(_support([_inside(level, region) for level in levels]))
         best = int(values[: step + 1].argmax())
         if values[best] >= CLEAR and step >= best + 2:
@@ -99,8 +100,11 @@ def _resized(pixels: NDArray[np.uint8], region: NDArray[np.int64], zoom: float, 
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
 
 
-def _search_all(patches: Sequence[Patch], search: Search, side: int) -> list[Detections]:
-    """Detect in patches that fit into one image together; boxes are in pixels of the scene."""
+def _search_all(patches: Sequence[Patch], search: Search, side: int, threshold: float) -> list[Detections]:
+    """Detect in patches that fit into one image together; boxes are in pixels of the scene.
+
+    Detections with scores below ``FAINT * threshold`` are dropped.
+    """
     if not patches:
         return []
     canvas = np.zeros((side, side, 3), np.uint8)
@@ -119,16 +123,11 @@ def _search_all(patches: Sequence[Patch], search: Search, side: int) -> list[Det
     for patch, corner in zip(patches, reversed(corners), strict=True):
         size = np.array(patch.pixels.shape[1::-1])
         own = boxes - np.tile(corner, 2)
-        is_own = (own[:, :2] >= -1).all(axis=1) & (own[:, 2:] <= size + 1).all(axis=1)
+        is_own = (own[:, :2] >= -1).all(axis=1) & (own[:, 2:] <= size + 1).all(axis=1) & (scores >= FAINT * threshold)
         scale = (patch.region[2:] - patch.region[:2]) / size
         scene = own[is_own] * np.tile(scale, 2) + np.tile(patch.region[:2], 2)
         detections.append(Detections(scene.astype(np.float32), scores[is_own]))
     return detections
-
-
-def _above(detections: Detections, threshold: float) -> Detections:
-    is_kept = detections.scores >= threshold
-    return Detections(detections.boxes[is_kept], detections.scores[is_kept])
 
 
 def choose(own: NDArray[np.float64], folder: Sequence[NDArray[np.float64]]) -> Estimate | None:
@@ -187,14 +186,5 @@ def _support(levels: Sequence[Detections]) -> Iterator[float]:
         if not len(boxes) or not neighbours:
             yield 0.0
             continue
-        agreement = np.mean([_best_iou(boxes, others) for others in neighbours], axis=0)
+        agreement = np.mean([iou_matrix(boxes, others).max(axis=1, initial=0) for others in neighbours], axis=0)
         yield float(np.maximum(scores * agreement - REQUIRED, -MOST_AGAINST).sum())
-
-
-def _best_iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
-    if not len(others):
-        return np.zeros(len(boxes))
-    corner = np.maximum(boxes[:, None, :2], others[None, :, :2]), np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.clip(corner[1] - corner[0], 0, None).prod(axis=2)
-    areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (boxes, others)]
-    return np.asarray((shared / (areas[0][:, None] + areas[1][None] - shared)).max(axis=1), np.float64)

@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from oil_storage.files import write_json
 from oil_storage.manifest import Choices
 from oil_storage.preparation.prepare import prepare
 from oil_storage.scene import CLASS_NAME
@@ -25,12 +25,11 @@ NAMES = {"train": [f"tile_{number}" for number in range(COUNT)], "val": ["tile_8
 """Scenes of each split; val and test have one scene each, because a split must not be empty."""
 
 
-def write_overfit_tiles(folder: Path, seed: int = 0) -> Path:
+def write_overfit_tiles(folder: Path) -> Path:
     """Render scenes, cut tiles from them, and prepare each tile as a separate scene.
 
     Args:
         folder: output folder; existing files are kept.
-        seed: seed of the scenes.
 
     Returns:
         Path: prepared folder whose train split contains :data:`COUNT` tiles of :data:`TILE` px.
@@ -39,21 +38,21 @@ def write_overfit_tiles(folder: Path, seed: int = 0) -> Path:
     if not split_file.is_file():
         (source / "images").mkdir(parents=True, exist_ok=True)
         rows = []
-        for name, (image, boxes) in zip(itertools.chain(*NAMES.values()), _dense_tiles(seed), strict=False):
+        for name, (image, boxes) in zip(itertools.chain(*NAMES.values()), _dense_tiles(), strict=False):
             Image.fromarray(image).save(source / "images" / f"{name}.jpg", quality=95, subsampling=0)
             rows += [(name, CLASS_NAME, str(tuple(box))) for box in boxes.round().astype(int).tolist()]
         with (source / "annotations.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("image_id", "class", "bounds"), *rows])
-        split_file.write_text(json.dumps(NAMES))
+        write_json(split_file, NAMES)
     # allow errors, because boxes of tanks at the border of a tile may seem misplaced
     prepare(source, prepared, TILE, 0, choices=Choices(split_file=split_file, allow=True))
     return prepared
 
 
-def _dense_tiles(seed: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+def _dense_tiles() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
     """Yield RGB pixels ``(TILE, TILE, 3)`` and xyxy boxes ``(N, 4)`` of tiles, at most two tiles from each scene."""
     for index in itertools.count():
-        image, written = render_scene(seed, index, SCENE)
+        image, written = render_scene(0, index, SCENE)
         boxes = np.array(written, np.float32).reshape(-1, 4)
         taken = 0
         for window in tile_grid(SCENE, SCENE, TILE, 0):
