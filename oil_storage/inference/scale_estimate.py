@@ -1,8 +1,11 @@
 """Estimate the ground resolution of a scene from the detections at several magnifications.
 
-At the correct magnification, a detector is confident, and magnifications half an octave apart give the same boxes. If
-the magnification is too small, the detector finds few boxes. If it is too large, the detector finds many boxes with low
-scores. Tank-free scenes give no evidence for any magnification.
+At the correct magnification, scores are high, and magnifications half an octave apart give the same boxes. If the
+magnification is too small, the detector finds few boxes. If it is too large, the detector finds many boxes with low
+scores. In tank-free scenes, no magnification gives high scores and the same boxes as its neighbours.
+
+The agreement of a box is its largest IoU with the boxes of a neighbouring magnification, averaged over both neighbours.
+The evidence for a magnification is the sum of ``max(score * agreement - REQUIRED, -MOST_AGAINST)`` over its boxes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,19 +24,19 @@ ZOOMS = tuple(2.0 ** (step / 2) for step in range(-8, 4))
 SMALL, GAP = 0.475, 0.05
 """Longest side of magnified scenes that share an image, and the distance between them, as shares of its side."""
 FAINT = 0.7
-"""Share of the score threshold below which detections are ignored."""
+"""Fraction of the score threshold below which detections are ignored."""
 REQUIRED = 0.6
-"""Score times agreement at which a detection is neither for nor against a magnification."""
+"""Product of score and agreement at which a box contributes no evidence."""
 MOST_AGAINST = 0.3
-"""Largest evidence of one detection against a magnification."""
-CLEAR = 2.0
-"""Least evidence for an estimate, of a scene or of the scenes of a folder together."""
+"""Maximum evidence of one box against a magnification."""
+LEAST, CLEAR = 0.2, 2.0
+"""Minimum evidence for an estimate, which tank-free images rarely reach, and for a reliable estimate."""
 BOUNDS, BOUNDS_TOGETHER = (-5.0, 8.0), (-3.0, 5.0)
-"""Limits of the evidence of one scene, alone and as a member of its folder."""
+"""Limits to which the evidence of a scene is clipped: for its own estimate, and in the sum over a folder."""
 NEIGHBOURS = 1.0
-"""Weight of the mean evidence of the folder beside a scene's own."""
+"""Weight of the mean evidence of the folder, relative to the scene's own evidence."""
 LEAN = 0.35
-"""Octaves by which the evidence prefers magnifications that are too large."""
+"""Bias of the magnification with the most evidence, in octaves; it is subtracted from the estimate."""
 
 Search = Callable[[NDArray[np.uint8]], Detections]
 """Function that detects in an RGB array ``(side, side, 3)``; boxes are in pixels of the array."""
@@ -41,10 +44,17 @@ Search = Callable[[NDArray[np.uint8]], Detections]
 
 @dataclass(frozen=True)
 class Estimate:
-    """Estimated magnification, and the evidence for it: roughly a number of confident detections."""
+    """Estimated magnification of a scene.
+
+    Attributes:
+        zoom: magnification.
+        evidence: evidence in the scene, roughly the number of confident detections.
+        is_reliable: whether the evidence in the scene, or in its folder, is at least :data:`CLEAR`.
+    """
 
     zoom: float
     evidence: float
+    is_reliable: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,16 +71,17 @@ class Patch:
 
 
 def evidence(image: SceneImage, search: Search, threshold: float, side: int) -> NDArray[np.float64]:
-    """Measure the evidence for each of :data:`ZOOMS`; 0 for those that need not be searched.
+    """Measure the evidence for each of :data:`ZOOMS`; return 0 for magnifications that are not searched.
 
-    The search begins with the smallest magnification. A scene that becomes too large is replaced by the window with the
-    highest sum of scores; evidence is counted in the last window. The search ends an octave after the best one.
+    The search begins with the smallest magnification. When the magnified scene exceeds ``side``, only the window with
+    the highest sum of scores is searched further, and only boxes in it count. The search ends an octave after the
+    magnification with the most evidence.
 
     Args:
         image: opened scene.
         search: detector.
         threshold: score threshold of the detector.
-        side: side of the arrays that are searched. All have this size, because a new size is slow at first.
+        side: side of all arrays that are searched, in pixels. The first search with another size would be slow.
     """
     overview = image.reduced(side)
     region = np.array([0, 0, image.width, image.height])
@@ -131,7 +142,7 @@ def _search_all(patches: Sequence[Patch], search: Search, side: int, threshold: 
 
 
 def choose(own: NDArray[np.float64], folder: Sequence[NDArray[np.float64]]) -> Estimate | None:
-    """Choose the magnification of a scene; None if there is no evidence for any.
+    """Choose the magnification of a scene; return None if there is too little evidence.
 
     Args:
         own: evidence of the scene, see :func:`evidence`.
@@ -144,11 +155,13 @@ def choose(own: NDArray[np.float64], folder: Sequence[NDArray[np.float64]]) -> E
         total = np.clip(own, *BOUNDS) + NEIGHBOURS * together / max(1, len(folder))
     elif together.max() >= CLEAR:
         total = together
+    elif own.max() >= LEAST:
+        total = own
     else:
         return None
     best = int(total.argmax())
     octaves = np.log2(ZOOMS[best]) + _vertex(total, best) / 2 - LEAN
-    return Estimate(float(2.0**octaves), float(own.max()))
+    return Estimate(float(2.0**octaves), float(own.max()), bool(max(own.max(), together.max()) >= CLEAR))
 
 
 def _vertex(values: NDArray[np.float64], best: int) -> float:
@@ -180,7 +193,7 @@ def _inside(level: Detections, region: NDArray[np.int64]) -> Detections:
 
 
 def _support(levels: Sequence[Detections]) -> Iterator[float]:
-    """Yield the evidence for each level: scores times the mean IoU with the best boxes of the neighbouring levels."""
+    """Yield the evidence for each level; a level has the boxes of one magnification."""
     for step, (boxes, scores) in enumerate(levels):
         neighbours = [levels[other].boxes for other in (step - 1, step + 1) if 0 <= other < len(levels)]
         if not len(boxes) or not neighbours:

@@ -44,7 +44,11 @@ UNKNOWN = (
     "no tanks reported, because no ground resolution gives clear detections; "
     "if the scene has tanks, set --source-gsd METRES"
 )
-"""Warning for scenes without evidence for a ground resolution."""
+UNRELIABLE = (
+    "few detections support the estimated ground resolution, so it may be wrong; "
+    "if you know the resolution, set --source-gsd METRES"
+)
+"""Warnings for scenes without evidence for a ground resolution, and with little evidence."""
 SMALLEST = 0.1
 """Minimum side of a box in pixels. In a large scene, float32 coordinates of smaller boxes would give an area of 0."""
 
@@ -224,7 +228,8 @@ class SceneDetector:
             magnification = self._estimated(source, image, self.gsd)
         if magnification.gsd is None:
             return magnification
-        return replace(magnification, warning=accuracy_warning(magnification.gsd, self._f1_by_gsd))
+        warning = accuracy_warning(magnification.gsd, self._f1_by_gsd) or magnification.warning
+        return replace(magnification, warning=warning)
 
     def _estimated(self, source: Source, image: SceneImage, gsd: float) -> Magnification:
         folder = self._folder_evidence(source)
@@ -233,7 +238,8 @@ class SceneDetector:
         if estimate is None:
             return Magnification(evidence=0.0, is_searched=False, warning=UNKNOWN)
         resolution = (gsd * estimate.zoom,) * 2
-        return Magnification(zoom_of(resolution, gsd), resolution, "estimated", estimate.evidence)
+        warning = None if estimate.is_reliable else UNRELIABLE
+        return Magnification(zoom_of(resolution, gsd), resolution, "estimated", estimate.evidence, warning=warning)
 
     def _evidence(self, image: SceneImage) -> NDArray[np.float64]:
         return evidence(image, self._search, self.threshold, self.reader.tile)
