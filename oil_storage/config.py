@@ -2,7 +2,9 @@
 
 import difflib
 import math
+import sys
 from collections.abc import Collection, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +44,8 @@ def check_files(config: Path, *checkpoints: str | Path | None) -> None:
         UserError: the config or a checkpoint does not exist, or the config is not a ``*.py`` file.
     """
     if not config.is_file():
-        raise UserError(f"{config}: no such config; see configs/oil/")
+        names = [file.name for file in config.parent.glob("*.py")]
+        raise UserError(f"{config}: no such config{_did_you_mean(config.name, names) or '; see configs/oil/'}")
     if config.suffix != ".py":
         raise UserError(f"{config}: not a config (*.py); give CONFIG before CHECKPOINT")
     for checkpoint in checkpoints:
@@ -78,10 +81,11 @@ def load(path: Path, options: Sequence[str] = (), *, work_dir: Path | None = Non
 
     check_files(path)
     try:
-        cfg = Config.fromfile(path, import_custom_modules=False)
+        with redirect_stdout(sys.stderr):  # mmengine logs the use of environment variables
+            cfg = Config.fromfile(path, import_custom_modules=False)
     except Exception as error:  # mmengine does not state whether the file or a base config has the error
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(f"{path}: this config or one of its bases cannot be read ({reason})") from error
+        raise UserError(f"{path}: this config or one of its bases cannot be read ({reason}); correct it") from error
     for key in cfg.keys() - TOP_LEVEL:
         if suggestion := _did_you_mean(key, TOP_LEVEL & cfg.keys(), cutoff=0.8):
             raise UserError(f"{path}: unknown key {key!r} in this config or one of its bases{suggestion}")

@@ -88,6 +88,8 @@ def find_scenes(named: Sequence[str]) -> list[Path]:
 
 def _matches(name: str) -> list[Path]:
     path = Path(name)
+    if not name:  # Path("") would be the current folder
+        raise UserError("SCENE: the name is empty; give a file or folder")
     if path.is_dir():
         return image_files(path)
     if path.suffix.lower() == LIST and path.is_file():

@@ -41,7 +41,7 @@ fold_count = number(3, kind=int)
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add the positional argument ``CONFIG``."""
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="config file, e.g. configs/oil/ssd_lite0.py")
+    parser.add_argument("config", type=file_path, metavar="CONFIG", help="config file, e.g. configs/oil/ssd_lite0.py")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +63,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that training and testing share."""
     add_config(parser)
-    parser.add_argument("--work-dir", type=Path, help="output folder (default: work_dirs/<config name>)")
+    parser.add_argument("--work-dir", type=file_path, help="output folder (default: work_dirs/<config name>)")
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16 if the device supports it")
     add_options(parser)
     add_device(parser)
@@ -80,10 +80,10 @@ def add_tta(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tta", action="store_true", help=tta)
 
 
-def folder(text: str) -> Path:
-    """Parse the path of a folder; reject an empty string."""
+def file_path(text: str) -> Path:
+    """Parse the path of a file or folder; reject an empty string."""
     if not text:  # an unset shell variable; Path("") would be the current folder
-        raise argparse.ArgumentTypeError("the name is empty; give the path of a folder")
+        raise argparse.ArgumentTypeError("the name is empty; give a path")
     return Path(text)
 
 
@@ -137,7 +137,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     """Add ``SOURCE``, ``--format``, ``--class-map``, ``--bands`` and ``--stretch``."""
     from oil_storage.annotations.formats import FORMATS
 
-    parser.add_argument("source", type=folder, metavar="SOURCE", help="folder of labelled images")
+    parser.add_argument("source", type=file_path, metavar="SOURCE", help="folder of labelled images")
     parser.add_argument("--format", choices=tuple(FORMATS), help="format of SOURCE (default: detected)")
     parser.add_argument(
         "--class-map",

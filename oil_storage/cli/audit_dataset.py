@@ -3,10 +3,9 @@
 import argparse
 from collections import Counter
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oil_storage.cli.arguments import add_source, folder, reading_of
+from oil_storage.cli.arguments import add_source, file_path, reading_of
 from oil_storage.cli.command import quieten_libraries, run
 from oil_storage.errors import UserError
 
@@ -22,9 +21,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools/audit_dataset.py", description=description)
     add_source(parser)
     parser.add_argument("--strict", action="store_true", help="count repairs and warnings as errors")
-    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a report as a self-contained HTML page")
-    parser.add_argument("--config", type=Path, help="report how many boxes match the anchors of a config")
-    parser.add_argument("--fix", type=folder, metavar="OUT", help="write the repaired data to a new folder")
+    parser.add_argument(
+        "--report", type=file_path, metavar="FILE.html", help="write a report as a self-contained HTML page"
+    )
+    parser.add_argument("--config", type=file_path, help="report how many boxes match the anchors of a config")
+    parser.add_argument("--fix", type=file_path, metavar="OUT", help="write the repaired data to a new folder")
     parser.add_argument("--to", choices=WRITABLE, default="airbus", help="format of OUT (default: %(default)s)")
     return parser
 

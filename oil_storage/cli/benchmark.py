@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oil_storage import config
-from oil_storage.cli.arguments import add_device, count, number
+from oil_storage.cli.arguments import add_device, count, file_path, number
 from oil_storage.cli.command import choose_device, quieten_libraries, run
 from oil_storage.errors import UserError
 
@@ -25,12 +25,12 @@ logger = logging.getLogger(__name__)
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/benchmark.py", description=__doc__)
-    parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="e.g. configs/oil/ssd_lite0.py")
+    parser.add_argument("configs", type=file_path, nargs="+", metavar="CONFIG", help="e.g. configs/oil/ssd_lite0.py")
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16")
     add_device(parser)
     parser.add_argument("--seconds", type=number(0), default=15.0, help="duration of each measurement (default: 15)")
     parser.add_argument("--batch", type=count, metavar="N", help="batch size in training (default: as in the config)")
-    parser.add_argument("--record", type=Path, metavar="DIR", help="write the results to DIR/<config>.json")
+    parser.add_argument("--record", type=file_path, metavar="DIR", help="write the results to DIR/<config>.json")
     return parser
 
 

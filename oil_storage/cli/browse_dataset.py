@@ -3,10 +3,9 @@
 import argparse
 import itertools
 from functools import partial
-from pathlib import Path
 
 from oil_storage import config
-from oil_storage.cli.arguments import add_config, add_options, count, number
+from oil_storage.cli.arguments import add_config, add_options, count, file_path, number
 from oil_storage.cli.command import quieten_libraries, run
 
 
@@ -17,7 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_config(parser)
     parser.add_argument("--split", choices=("train", "val", "test"), default="train", help="default: %(default)s")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="new or empty folder for the pictures (default: show them)"
+        "--out", type=file_path, metavar="DIR", help="new or empty folder for the pictures (default: show them)"
     )
     parser.add_argument("--number", type=count, default=16, help="number of tiles (default: %(default)s)")
     parser.add_argument(

@@ -4,7 +4,7 @@ import argparse
 import logging
 from functools import partial
 
-from oil_storage.cli.arguments import add_judging, add_source, folder, reading_of
+from oil_storage.cli.arguments import add_judging, add_source, file_path, reading_of
 from oil_storage.cli.command import run
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser = argparse.ArgumentParser(prog="tools/convert_dataset.py", description=description)
     add_source(parser)
-    parser.add_argument("out", type=folder, metavar="OUT", help="new or empty folder")
+    parser.add_argument("out", type=file_path, metavar="OUT", help="new or empty folder")
     parser.add_argument("--to", required=True, choices=WRITABLE, help="format of OUT")
     add_judging(parser)
     return parser

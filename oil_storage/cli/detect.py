@@ -3,7 +3,6 @@
 import argparse
 import logging
 from functools import partial
-from pathlib import Path
 
 from oil_storage import config
 from oil_storage.cli.arguments import (
@@ -12,6 +11,7 @@ from oil_storage.cli.arguments import (
     add_reading,
     add_tta,
     count,
+    file_path,
     ground_resolution,
     number,
     share,
@@ -26,10 +26,10 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/detect.py", description=__doc__)
     add_config(parser)
-    parser.add_argument("checkpoint", type=Path, help="checkpoint that tools/train.py or tools/export.py wrote")
+    parser.add_argument("checkpoint", type=file_path, help="checkpoint that tools/train.py or tools/export.py wrote")
     scenes = "image file, folder of images, quoted glob pattern, or .txt file with one path per line"
     parser.add_argument("scenes", nargs="+", metavar="SCENE", help=scenes)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
+    parser.add_argument("--out", type=file_path, required=True, metavar="DIR", help="output folder")
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument(
         "--score-thr", type=share, metavar="SCORE", help="score threshold (default: as stored in the checkpoint)"
@@ -39,7 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_device(parser)
     batch_size = "tiles in a batch (default: on CUDA as in the config, on a CPU one tile for every two cores)"
     parser.add_argument("--batch-size", type=count, metavar="N", help=batch_size)
-    parser.add_argument("--tile", type=count, metavar="PX", help="side of a tile in pixels (default: as in the config)")
+    parser.add_argument(
+        "--tile", type=number(64, 8192, int), metavar="PX", help="side of a tile in pixels (default: as in the config)"
+    )
     overlap = "overlap of neighbouring tiles in pixels, after resampling (default: %(default)s)"
     parser.add_argument("--overlap", type=int, default=128, metavar="PX", help=overlap)
     backend = "inference runtime (default: onnx for .onnx files, torch for other checkpoints)"
@@ -50,9 +52,10 @@ def build_parser() -> argparse.ArgumentParser:
     source_gsd = "resolution of scenes that are not georeferenced, in metres per pixel"
     ground.add_argument("--source-gsd", type=ground_resolution, metavar="METRES", help=source_gsd)
     gsd = "resample scenes to this resolution, in metres per pixel (default: as in training)"
-    ground.add_argument("--gsd", type=ground_resolution, metavar="METRES", help=gsd)
+    target = ground.add_mutually_exclusive_group()
+    target.add_argument("--gsd", type=ground_resolution, metavar="METRES", help=gsd)
     scale = "magnify all scenes by the factor S, regardless of their resolution"
-    ground.add_argument("--scale", type=number(0.1, 10), metavar="S", help=scale)
+    target.add_argument("--scale", type=number(0.1, 10), metavar="S", help=scale)
     add_reading(parser, default="as in training")
     return parser
 
@@ -90,7 +93,7 @@ def detect(args: argparse.Namespace) -> int:
         print(f"wrote to {args.out}: {f'{INDEX}, ' if args.html else ''}{SUMMARY}{files}")
         if summary.left_out:
             print(f"{len(summary.left_out)} of {len(scenes)} scenes were left out")
-    return 1 if summary.left_out else 0
+    return (1 if summary.scenes else 2) if summary.left_out else 0
 
 
 main = partial(run, build_parser, detect)

@@ -2,10 +2,9 @@
 
 import argparse
 from functools import partial
-from pathlib import Path
 
 from oil_storage import __version__
-from oil_storage.cli.arguments import add_reading, reading_of, share
+from oil_storage.cli.arguments import add_reading, file_path, reading_of, share
 from oil_storage.cli.command import quieten_libraries, run
 from oil_storage.errors import UserError
 
@@ -17,15 +16,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools/evaluate.py", description=__doc__)
     parser.add_argument(
         "detections",
-        type=Path,
+        type=file_path,
         metavar="DETECTIONS",
         help="COCO .json file, .csv file (scene, xmin, ymin, xmax, ymax, score), .geojson file named after its scene, "
         "or folder of .geojson files",
     )
     truth = "folder of labelled images, or COCO .json file, e.g. scenes/val.json in a prepared folder"
-    parser.add_argument("truth", type=Path, metavar="GROUND_TRUTH", help=truth)
+    parser.add_argument("truth", type=file_path, metavar="GROUND_TRUTH", help=truth)
     out = "output folder; tools/report.py --compare reads it"
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=out)
+    parser.add_argument("--out", type=file_path, required=True, metavar="DIR", help=out)
     parser.add_argument(
         "--format", choices=tuple(FORMATS), help="format of the GROUND_TRUTH folder (default: detected)"
     )

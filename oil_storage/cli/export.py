@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from oil_storage import config
-from oil_storage.cli.arguments import add_config
+from oil_storage.cli.arguments import add_config, file_path
 from oil_storage.cli.command import choose_device, quieten_libraries, run
 from oil_storage.errors import UserError
 
@@ -15,10 +15,12 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/export.py", description=__doc__)
     add_config(parser)
-    parser.add_argument("checkpoint", type=Path, help="checkpoint of tools/train.py, or safetensors weights")
+    parser.add_argument("checkpoint", type=file_path, help="checkpoint of tools/train.py, or safetensors weights")
     to = "onnx for the detector without NMS, safetensors for the weights in half precision (default: %(default)s)"
     parser.add_argument("--to", choices=("onnx", "safetensors"), default="onnx", help=to)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: path of the checkpoint with the new suffix")
+    parser.add_argument(
+        "--out", type=file_path, metavar="FILE", help="default: path of the checkpoint with the new suffix"
+    )
     return parser
 
 

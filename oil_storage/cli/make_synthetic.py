@@ -3,14 +3,14 @@
 import argparse
 from functools import partial
 
-from oil_storage.cli.arguments import folder, ground_resolution
+from oil_storage.cli.arguments import file_path, ground_resolution
 from oil_storage.cli.command import run
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/make_synthetic.py", description=__doc__)
-    parser.add_argument("out", type=folder, help="new folder for images/*.jpg and annotations.csv")
+    parser.add_argument("out", type=file_path, help="new folder for images/*.jpg and annotations.csv")
     parser.add_argument("--scenes", type=int, default=24, help="number of scenes (default: %(default)s)")
     parser.add_argument("--size", type=int, default=1280, help="side in pixels, 256 to 8192 (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")

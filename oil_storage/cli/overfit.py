@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from oil_storage import config
+from oil_storage.cli.arguments import file_path
 from oil_storage.cli.command import quieten_libraries, run
 from oil_storage.errors import UserError
 
@@ -15,13 +16,13 @@ logger = logging.getLogger(__name__)
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/overfit.py", description=__doc__)
-    parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="e.g. configs/oil/ssd_lite0.py")
+    parser.add_argument("configs", type=file_path, nargs="+", metavar="CONFIG", help="e.g. configs/oil/ssd_lite0.py")
     minutes = "time limit for each config, checked at each validation (default: %(default)s)"
     parser.add_argument("--minutes", type=float, default=20.0, help=minutes)
     parser.add_argument(
-        "--work-dir", type=Path, default=Path("work_dirs/overfit"), help="output folder (default: %(default)s)"
+        "--work-dir", type=file_path, default=Path("work_dirs/overfit"), help="output folder (default: %(default)s)"
     )
-    parser.add_argument("--record", type=Path, metavar="DIR", help="write the results to DIR/<config>.json")
+    parser.add_argument("--record", type=file_path, metavar="DIR", help="write the results to DIR/<config>.json")
     return parser
 
 

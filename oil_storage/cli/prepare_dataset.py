@@ -3,9 +3,8 @@
 import argparse
 import logging
 from functools import partial
-from pathlib import Path
 
-from oil_storage.cli.arguments import add_judging, add_source, fold_count, folder, ground_resolution, number
+from oil_storage.cli.arguments import add_judging, add_source, file_path, fold_count, ground_resolution, number
 from oil_storage.cli.command import run
 
 logger = logging.getLogger(__name__)
@@ -16,7 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
     description = f"{__doc__} To add tiles of another size with the same split, run the tool again with the same OUT."
     parser = argparse.ArgumentParser(prog="tools/prepare_dataset.py", description=description)
     add_source(parser)
-    parser.add_argument("out", type=folder, metavar="OUT", help="prepared folder, e.g. data/oil_storage")
+    parser.add_argument("out", type=file_path, metavar="OUT", help="prepared folder, e.g. data/oil_storage")
     parser.add_argument("--tile", type=int, default=640, help="tile side in pixels (default: %(default)s)")
     parser.add_argument("--overlap", type=int, default=64, help="overlap of tiles in pixels (default: %(default)s)")
     parser.add_argument("--seed", type=number(0, kind=int), default=0, help="seed of the split (default: %(default)s)")
@@ -27,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     fold = "number of the test fold, starting at 0; the next fold is the val split (default: 0)"
     splits.add_argument("--fold", type=number(0, kind=int), default=0, metavar="N", help=fold)
     split_file = 'JSON file with the scenes of each split: {"train": [scene ids], "val": [...], "test": [...]}'
-    splits.add_argument("--split-file", type=Path, metavar="FILE", help=split_file)
+    splits.add_argument("--split-file", type=file_path, metavar="FILE", help=split_file)
     odd = parser.add_argument_group("odd boxes")
     min_side = "leave out boxes with a side of less than PX pixels after resampling"
     odd.add_argument("--min-side", type=number(0), default=0.0, metavar="PX", help=min_side)

@@ -4,6 +4,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from oil_storage.cli.arguments import file_path
 from oil_storage.cli.command import quieten_libraries, run
 from oil_storage.errors import UserError
 from oil_storage.files import write_text
@@ -12,7 +13,7 @@ from oil_storage.files import write_text
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser."""
     parser = argparse.ArgumentParser(prog="tools/report.py", description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="work dir of a tested run")
+    parser.add_argument("runs", type=file_path, nargs="*", metavar="RUN", help="work dir of a tested run")
     parser.add_argument("--split", choices=("val", "test"), default="val", help="scored split (default: %(default)s)")
     for name, default, content in (
         ("results", "results", "folder of the recorded results"),
@@ -20,8 +21,10 @@ def build_parser() -> argparse.ArgumentParser:
         ("page", "docs/results.md", "page with the full table of results"),
         ("configs", "configs", "folder whose README.md contains the table of configs"),
     ):
-        parser.add_argument(f"--{name}", type=Path, default=Path(default), help=f"{content} (default: {default})")
-    parser.add_argument("--compare", type=Path, metavar="DIR", help="write a comparison to DIR, and record nothing")
+        parser.add_argument(f"--{name}", type=file_path, default=Path(default), help=f"{content} (default: {default})")
+    parser.add_argument(
+        "--compare", type=file_path, metavar="DIR", help="write a comparison to DIR, and record nothing"
+    )
     return parser
 
 

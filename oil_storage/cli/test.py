@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from oil_storage import config
-from oil_storage.cli.arguments import add_run, add_tta
+from oil_storage.cli.arguments import add_run, add_tta, file_path
 from oil_storage.cli.command import choose_device, quieten_libraries, run
 from oil_storage.errors import UserError
 
@@ -14,10 +14,10 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser with the arguments of MMDetection's test.py and a few more."""
     parser = argparse.ArgumentParser(prog="tools/test.py", description=__doc__)
     add_run(parser)
-    parser.add_argument("checkpoint", type=Path, help="checkpoint of tools/train.py, or safetensors weights")
+    parser.add_argument("checkpoint", type=file_path, help="checkpoint of tools/train.py, or safetensors weights")
     parser.add_argument("--split", choices=("val", "test"), default="test", help="split to score (default: test)")
-    parser.add_argument("--out", type=Path, metavar="FILE.pkl", help="write the predictions to a pickle file")
-    parser.add_argument("--show-dir", type=Path, metavar="DIR", help="draw predictions and ground truth to DIR")
+    parser.add_argument("--out", type=file_path, metavar="FILE.pkl", help="write the predictions to a pickle file")
+    parser.add_argument("--show-dir", type=file_path, metavar="DIR", help="draw predictions and ground truth to DIR")
     add_tta(parser)
     return parser
 

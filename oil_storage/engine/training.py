@@ -35,6 +35,9 @@ def train(cfg: Config, *, launcher: str = "none", resume: str | None = None, scr
         UserError: data, checkpoint or config are not valid for this training run, or the loss is not finite.
         TrainingInterrupted: see :class:`oil_storage.engine.interruption.InterruptionHook`.
     """
+    for key in ("max_iters", "max_epochs"):
+        if cfg.train_cfg.get(key) is not None and cfg.train_cfg[key] < 1:
+            raise UserError(f"train_cfg.{key}={cfg.train_cfg[key]}: must be at least 1")
     use_scope(cfg)
     if scratch:
         from_scratch(cfg)

@@ -8,10 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from oil_storage.errors import UserError
 from oil_storage.georeference import Resolution, resolution_of
 from oil_storage.imagery import SceneImage
 from oil_storage.tiling import tile_grid
 
+LIMITS = (1 / 32, 10.0)
+"""Minimum and maximum magnification. Other values suggest a wrong unit in the georeference."""
 TOLERANCE = 0.15
 """A scene is not resampled if its resolution differs from the wanted one by at most this fraction.
 
@@ -88,6 +91,9 @@ def magnification_of(
         stated: ground resolution of scenes that are not georeferenced; None if it is not known.
         scale: factor by which to magnify, whatever the resolution of the scene is; None computes it from the other
             arguments.
+
+    Raises:
+        UserError: the magnification is outside :data:`LIMITS`.
     """
     resolution = resolution_of(image.georeference, image.width, image.height)
     origin: Origin = "scene"
@@ -98,6 +104,11 @@ def magnification_of(
         zoom = (scale, scale)
     elif resolution is not None and wanted is not None:
         zoom = zoom_of(resolution, wanted)
+        if not all(LIMITS[0] <= factor <= LIMITS[1] for factor in zoom):
+            raise UserError(
+                f"{image.file_name}: {resolution[0]:g} m per pixel ({origin}) needs a magnification of {zoom[0]:.3g}, "
+                f"and 1/{1 / LIMITS[0]:g} to {LIMITS[1]:g} is possible;\ncheck the georeference, or set --scale"
+            )
     return Magnification(zoom, resolution, origin)
 
 

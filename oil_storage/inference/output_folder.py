@@ -160,6 +160,7 @@ class OutputFolder:
         for folder in (self.path, self.path / PICTURES):
             folder.mkdir(parents=True, exist_ok=True)
             remove_partial(folder)  # left by killed runs
+        quiet = quiet or not logger.isEnabledFor(logging.INFO)
         results = tqdm(detector.detect_all(scenes, siblings), total=len(scenes), unit="scene", delay=2, disable=quiet)
         write = partial(self._write, detector=detector, made_by=made_by)
         reasons = zip(scenes, one_behind(write, results), strict=True)

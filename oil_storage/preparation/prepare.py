@@ -97,8 +97,11 @@ def prepare(
         if manifest and (
             differing := [key for key in COMPARED if getattr(identity, key) != getattr(manifest.source, key)]
         ):
+            before, now = manifest.source.choices, identity.choices
+            options = [name for name in Choices.model_fields if getattr(before, name) != getattr(now, name)]
             raise UserError(
-                f"{out}: was prepared from another source or with other options ({', '.join(differing)} differ); "
+                f"{out}: was prepared from another source or with other options "
+                f"({', '.join([*options, *(key for key in differing if key != 'choices')])} differ); "
                 "choose another OUT, or delete this one"
             )
         findings += [] if choices.gsd else check_resolutions(scenes, choices.source_gsd)

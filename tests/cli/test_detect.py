@@ -169,7 +169,7 @@ def test_damaged_scene_is_left_out_and_the_others_are_detected(
     assert [entry["scene"] for entry in summary["scenes"]] == ["scene_1"]
     assert summary["left_out"].keys() == {str(bad)}
     assert "cannot be decoded" in summary["left_out"][str(bad)]
-    assert main([*model, str(bad), "--out", str(tmp_path / "none"), *FLAGS]) == 1
+    assert main([*model, str(bad), "--out", str(tmp_path / "none"), *FLAGS]) == 2
     assert "summary.json\n1 of 1 scenes" in capsys.readouterr().out
 
 

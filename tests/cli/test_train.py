@@ -99,7 +99,7 @@ def test_bad_input_is_reported_in_one_line(
 ) -> None:
     config = str(write_config(tmp_path, data))
     work = ["--work-dir", str(tmp_path / "work")]
-    assert "see configs/oil/" in error_of(capsys, ["configs/oil/ssd_r110.py"])
+    assert "did you mean 'ssd_r101.py'?" in error_of(capsys, ["configs/oil/ssd_r110.py"])
     assert "no 'model'; use a config" in error_of(capsys, ["configs/_base_/default_runtime.py"])
     (tmp_path / "typo.py").write_text("model = dict(\ntype='SSD'\n")
     assert "cannot be read (SyntaxError: '(' was never closed" in error_of(capsys, [str(tmp_path / "typo.py")])
@@ -107,6 +107,7 @@ def test_bad_input_is_reported_in_one_line(
     assert "absent.py" in error_of(capsys, [str(tmp_path / "base.py")])
     for option, words in {
         "optim_wraper.optimizer.lr=1": "unknown key 'optim_wraper'; did you mean 'optim_wrapper'?",
+        "train_cfg.max_iters=0": "train_cfg.max_iters=0: must be at least 1",
         "train_cfg.maxiters=3": "unknown key 'maxiters' in train_cfg; did you mean 'max_iters'?",
         "+model.bbox_head.foo=1": "unexpected keyword argument 'foo'",
         "model.type=RetinaNeet": "RetinaNeet is not in the ",

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from rasterio.transform import Affine
 
+from oil_storage.errors import UserError
 from oil_storage.imagery import ArrayImage, open_scene
 from oil_storage.inference.magnification import Magnification, accuracy_warning, magnification_of
 from tests.labelled_scenes import write_geotiff
@@ -84,3 +85,9 @@ def test_resolution_outside_the_measured_range_gives_a_warning() -> None:
     assert "F1 is 0.86 at 3 m" in str(accuracy_warning(8, f1_by_gsd))
     assert "F1 is 0.89 at 0.3 m" in str(accuracy_warning(0.1, f1_by_gsd))
     assert accuracy_warning(8, {}) is None
+
+
+@pytest.mark.parametrize("side", [500.0, 1e-9])
+def test_absurd_resolution_is_refused(side: float, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"(?s)a\.tif: .* needs a magnification of .*check the georeference, or set --scale"):
+        at(tmp_path / "a.tif", "EPSG:32631", 5e5, 5e6, (side, side))

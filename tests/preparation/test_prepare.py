@@ -151,7 +151,7 @@ def test_invalid_manifest_is_reported(raw: Path, tmp_path: Path, content: str) -
 
 
 def test_prepare_rejects_other_options(raw: Path, out: Path) -> None:
-    with pytest.raises(UserError, match="choices differ"):
+    with pytest.raises(UserError, match=r"other options \(min_side differ\)"):
         prepare(raw, out, tile=64, overlap=16, choices=Choices(min_side=5))
 
 
@@ -216,7 +216,7 @@ def test_boxes_match_the_tanks_of_resampled_scenes(raw: Path, tmp_path: Path) ->
     before = contents(tmp_path / "out")
     assert not prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=choices).is_new
     assert contents(tmp_path / "out") == before
-    with pytest.raises(UserError, match="choices differ"):
+    with pytest.raises(UserError, match=r"other options \(gsd differ\)"):
         prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=Choices(gsd=1.4, source_gsd=1.2))
 
 
