@@ -212,6 +212,7 @@ def check_known_pair(overlaps: list[Overlap]) -> None:
     assert overlaps[0].score > 0.98
 
 
+@pytest.mark.slow
 def test_the_known_pair_is_found(airbus: Path) -> None:
     some = sorted(path.stem for path in (airbus / "images").iterdir())[:4]
     check_known_pair(find_overlaps(airbus_fingerprints(airbus, sorted({*some, *KNOWN_PAIR}))))

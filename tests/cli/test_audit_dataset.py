@@ -74,6 +74,7 @@ def test_missing_source_returns_2(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_audit_page_is_self_contained(right: Path, tmp_path: Path) -> None:
     page = tmp_path / "audit.html"
     assert main([str(right), "--report", str(page)]) == 0

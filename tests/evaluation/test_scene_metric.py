@@ -69,6 +69,7 @@ def test_scenes_do_not_depend_on_the_order_of_tiles(prepared: tuple[Path, Path, 
     assert merged[0] == merged[1]
 
 
+@pytest.mark.slow
 def test_merging_and_scoring_use_little_memory(tmp_path: Path) -> None:
     side, tile, number = 2560, 640, 20
     windows = tile_grid(side, side, tile, 64)

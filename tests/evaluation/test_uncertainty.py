@@ -55,6 +55,7 @@ def test_one_scene_gives_no_interval() -> None:
         assert np.isnan(list(spans.values())).all()
 
 
+@pytest.mark.slow
 def test_seeds_share_samples_and_folds_do_not() -> None:
     scenes = scored_scenes(MANY)
     good = match_scenes(scenes), 0.4

@@ -134,6 +134,7 @@ def test_prepare_rejects_tiles_without_boxes(tmp_path: Path, raw: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_prepare_rejects_a_second_process(raw: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with locked(tmp_path / "out"), pytest.raises(UserError, match="another process is writing"):
