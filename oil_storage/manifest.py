@@ -33,7 +33,7 @@ class Choices(BaseModel, frozen=True):
         fold: index of the test fold.
         split_file: file with a predefined split; the manifest records its SHA-256.
         min_side: minimum side of a box, in pixels; smaller boxes are dropped.
-        max_aspect: maximum aspect ratio of a box; longer boxes are dropped. 0 keeps all boxes.
+        max_aspect: maximum aspect ratio of a box; more elongated boxes are dropped. 0 keeps all boxes.
         gsd: ground resolution to resample scenes to, in metres per pixel; None keeps their resolution. Lengths in
             pixels, such as ``min_side`` and the tile size, refer to the resampled scenes.
         source_gsd: ground resolution of scenes without a georeference, in metres per pixel; None if unknown.

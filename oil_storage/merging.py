@@ -79,7 +79,7 @@ def merge_tiles(
 
 
 def _shown_alone(windows: Floats) -> Floats:
-    """Return the part ``(4, T)`` of each tile that no other tile shows, less a margin; x2 < x1 or y2 < y1 if empty."""
+    """Return the area ``(4, T)`` of each tile that no other tile shows, with a margin; x2 < x1 or y2 < y1 if none."""
     ground = np.empty_like(windows)
     for axis in (0, 1):
         starts, which = np.unique(windows[axis], return_inverse=True)

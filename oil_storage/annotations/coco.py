@@ -34,7 +34,8 @@ def read(source: Path, files: list[Path]) -> Annotations:
 
     Boxes of crowds (``iscrowd``) are left out. Images that no file lists are also left out, because they may contain
     unlabelled tanks. The path ``file_name`` is searched in the folder of the JSON file, in ``source`` and
-    ``source/images``, and in the subfolders of these two. If it is not found, only its last part is searched there.
+    ``source/images``, and in the subfolders of these two. If it is not found, its bare file name is searched in the
+    same folders.
     """
     annotations = Annotations([], [], files)
     for file in files:

@@ -264,7 +264,7 @@ def _add_boxes(layer: _Layer, rasters: Mapping[str, _Raster], annotations: Annot
     if len(systems) > 1 and any(layer.crs_for(raster) == OWN for raster in rasters.values()):
         raise UserError(
             f"{layer.file}: the coordinates are ambiguous, because the images have {len(systems)} coordinate systems;\n"
-            'write a GeoJSON file for each image, with the name of the image, or state the system as "crs"'
+            'write a GeoJSON file for each image, with the name of the image, or name the system in its "crs"'
         )
     shown_once = np.full(len(layer.shapes), is_of_one_image)
     for name, raster in rasters.items():

@@ -249,7 +249,7 @@ def _read_record(
 def _numbers(
     lists: Mapping[str, list[Any]], key: str, place: str, count: int, default: float | None = None
 ) -> list[float]:
-    """Return the ``count`` numbers of a key; if the key is missing, ``count`` times the default."""
+    """Return the ``count`` numbers of a key; if the key is missing, repeat the default ``count`` times."""
     values = lists.get(key) or ([] if default is None else [default] * count)
     if len(values) != count or bytes in map(type, values):
         raise UserError(f"{place}: {key} has {len(values)} values ({values!r:.80}); it must have {count} numbers")

@@ -58,7 +58,11 @@ def prepare_dataset(args: argparse.Namespace) -> None:
     for finding in gravest_last(prepared.findings):
         logger.info(str(finding))
     for pair in prepared.manifest.same_ground:
-        logger.info("same ground: %s share %.0f%%; both are in one split", " and ".join(pair.scenes), 100 * pair.shared)
+        logger.info(
+            "same ground: %s share %.0f%% of the smaller one; both are in one split",
+            " and ".join(pair.scenes),
+            100 * pair.shared,
+        )
     if before := prepared.manifest.resampled_from:
         sides = [side for resolution in before.values() for side in resolution]
         logger.info(

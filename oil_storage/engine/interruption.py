@@ -49,7 +49,7 @@ def ignore_signals(worker_id: int) -> None:
 
 @atexit.register
 def _kill_workers() -> None:
-    """Kill the data workers at exit. multiprocessing would send SIGTERM, which they ignore, and wait forever."""
+    """Kill the data workers at exit. Otherwise, multiprocessing would wait forever, because they ignore SIGTERM."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise for a killed worker
     for worker in multiprocessing.active_children():
         worker.kill()

@@ -51,8 +51,8 @@ VGG_NARROWING = 4
 def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
     """Train a small version of the detector of a config.
 
-    If an earlier run in ``work_dir`` has learnt or used up the time limit, return its result. If it was stopped early,
-    resume it. If its config has changed, delete it and start again.
+    If an earlier run in ``work_dir`` reached the required AP50 or used up the time limit, return its result. If it was
+    stopped early, resume it. If its config has changed, delete it and start again.
 
     Args:
         path: config file.

@@ -92,10 +92,11 @@ def _leaning(seed: int, index: int) -> float:
 
 
 def tank_diameters(seed: int, index: int, size: int, rng: Generator) -> Array:
-    """Draw the diameters ``(n,)`` of the tanks of a scene in pixels, largest first; ``n`` is at least 1.
+    """Sample the diameters ``(n,)`` of the tanks of a scene in pixels, largest first; ``n`` is at least 1.
 
     The index of the scene determines its density and its bias towards small or large tanks. The integer box around a
-    disc is on average one pixel wider than the disc. The diameters are therefore one pixel less than ``BOX_SIDE``.
+    disc is on average one pixel wider than the disc. A diameter is therefore a side sampled from ``BOX_SIDE``, minus one
+    pixel.
     """
     expected = float(_density(np.array(index))) * size**2 / REFERENCE_AREA
     count = max(1, int(expected + rng.random()))

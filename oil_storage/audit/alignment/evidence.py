@@ -150,7 +150,7 @@ def _nearest(boxes: Floats, reach: float) -> Floats:
 
 
 def _plausible(boxes: Floats, step: float) -> NDArray[np.float64]:
-    """Return at least one plausible scale, in increasing order; each is ``exp(step)`` times the previous one."""
+    """Return the plausible scales, at least one, in increasing order; each is ``exp(step)`` times the previous one."""
     side = float(np.median(boxes[:, 2:] - boxes[:, :2]))
     lowest = max(SCALES[0], side / OBJECT_SIDES[1])
     highest = max(min(SCALES[1], side / OBJECT_SIDES[0]), lowest * 1.001)

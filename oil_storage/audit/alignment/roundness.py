@@ -105,7 +105,7 @@ def roundness(field: GradientField, boxes: Floats, sparse: int = 1) -> Floats:
 def tightened(boxes: Floats, size: float = 1.0) -> Floats:
     """Shrink boxes to the edge of the object: divide by ``size``, then move each side in by :data:`EDGE_MARGIN`.
 
-    The second step reduces a box at most to 0.4 of its size.
+    The second step leaves at least 0.4 of the width and height.
     """
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 / size
     half = np.maximum(half - EDGE_MARGIN, 0.4 * half)
