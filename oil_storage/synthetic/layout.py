@@ -95,8 +95,8 @@ def tank_diameters(seed: int, index: int, size: int, rng: Generator) -> Array:
     """Sample the diameters ``(n,)`` of the tanks of a scene in pixels, largest first; ``n`` is at least 1.
 
     The index of the scene determines its density and its bias towards small or large tanks. The integer box around a
-    disc is on average one pixel wider than the disc. A diameter is therefore a side sampled from ``BOX_SIDE``, minus one
-    pixel.
+    disc is on average one pixel wider than the disc. A diameter is therefore a side sampled from ``BOX_SIDE``, minus
+    one pixel.
     """
     expected = float(_density(np.array(index))) * size**2 / REFERENCE_AREA
     count = max(1, int(expected + rng.random()))
