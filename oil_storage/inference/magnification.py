@@ -32,8 +32,8 @@ class Magnification:
         zoom: pixels of the magnified scene per pixel of the scene, along x and along y.
         resolution: metres per pixel of the scene, along x and along y; None if they are not known.
         origin: source of ``resolution``: the georeference of the scene, a statement of the user, an estimate, or none.
-        evidence: evidence in the scene for an estimated resolution, roughly the number of confident detections; 0 if
-            the evidence was not sufficient for an estimate; None if no estimate was attempted.
+        evidence: evidence in the scene for an estimated resolution, roughly the number of confident detections; None
+            if no estimate was attempted.
         is_searched: whether tanks are detected in the scene; False without evidence for any resolution.
         warning: reason why the detections may be wrong; None if there is none.
     """

@@ -30,7 +30,7 @@ REQUIRED = 0.6
 MOST_AGAINST = 0.3
 """Maximum evidence of one box against a magnification."""
 LEAST, CLEAR = 0.2, 2.0
-"""Minimum evidence for an estimate, which tank-free images rarely reach, and for a reliable estimate."""
+"""Minimum evidence for tanks, which tank-free images rarely reach, and for an estimate."""
 BOUNDS, BOUNDS_TOGETHER = (-5.0, 8.0), (-3.0, 5.0)
 """Limits to which the evidence of a scene is clipped: for its own estimate, and in the sum over a folder."""
 NEIGHBOURS = 1.0
@@ -49,12 +49,10 @@ class Estimate:
     Attributes:
         zoom: magnification.
         evidence: evidence in the scene, roughly the number of confident detections.
-        is_reliable: whether the evidence in the scene, or in its folder, is at least :data:`CLEAR`.
     """
 
     zoom: float
     evidence: float
-    is_reliable: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,13 +153,11 @@ def choose(own: NDArray[np.float64], folder: Sequence[NDArray[np.float64]]) -> E
         total = np.clip(own, *BOUNDS) + NEIGHBOURS * together / max(1, len(folder))
     elif together.max() >= CLEAR:
         total = together
-    elif own.max() >= LEAST:
-        total = own
     else:
         return None
     best = int(total.argmax())
     octaves = np.log2(ZOOMS[best]) + _vertex(total, best) / 2 - LEAN
-    return Estimate(float(2.0**octaves), float(own.max()), bool(max(own.max(), together.max()) >= CLEAR))
+    return Estimate(float(2.0**octaves), float(own.max()))
 
 
 def _vertex(values: NDArray[np.float64], best: int) -> float:

@@ -29,7 +29,7 @@ from oil_storage.imagery import Reading, SceneImage, open_scene
 from oil_storage.inference.magnification import Magnification, accuracy_warning, magnification_of, zoom_of
 from oil_storage.inference.onnx_detector import OnnxModel
 from oil_storage.inference.output_folder import OVERLAP
-from oil_storage.inference.scale_estimate import choose, evidence
+from oil_storage.inference.scale_estimate import LEAST, choose, evidence
 from oil_storage.inference.scene_detections import SceneDetections
 from oil_storage.inference.tile_reader import Batch, EndOfScene, Source, TileReader
 from oil_storage.merging import Detections, merge_tiles
@@ -40,15 +40,12 @@ FAINT = 0.5
 
 SAMPLE = 6
 """Maximum number of scenes of a folder that are searched to estimate the folder's ground resolution."""
-UNKNOWN = (
+UNKNOWN = "unknown ground resolution, so the scene was not resampled; set --source-gsd METRES"
+NO_TANKS = (
     "no tanks reported, because no ground resolution gives clear detections; "
     "if the scene has tanks, set --source-gsd METRES"
 )
-UNRELIABLE = (
-    "few detections support the estimated ground resolution, so it may be wrong; "
-    "if you know the resolution, set --source-gsd METRES"
-)
-"""Warnings for scenes without evidence for a ground resolution, and with little evidence."""
+"""Warnings for scenes with too little evidence for a ground resolution, and without any."""
 SMALLEST = 0.1
 """Minimum side of a box in pixels. In a large scene, float32 coordinates of smaller boxes would give an area of 0."""
 
@@ -228,18 +225,20 @@ class SceneDetector:
             magnification = self._estimated(source, image, self.gsd)
         if magnification.gsd is None:
             return magnification
-        warning = accuracy_warning(magnification.gsd, self._f1_by_gsd) or magnification.warning
-        return replace(magnification, warning=warning)
+        return replace(magnification, warning=accuracy_warning(magnification.gsd, self._f1_by_gsd))
 
     def _estimated(self, source: Source, image: SceneImage, gsd: float) -> Magnification:
         folder = self._folder_evidence(source)
         own = folder.get(source) if isinstance(source, Path) else None
-        estimate = choose(self._evidence(image) if own is None else own, list(folder.values()))
+        if own is None:
+            own = self._evidence(image)
+        estimate = choose(own, list(folder.values()))
         if estimate is None:
-            return Magnification(evidence=0.0, is_searched=False, warning=UNKNOWN)
+            is_searched = bool(own.max() >= LEAST)
+            warning = UNKNOWN if is_searched else NO_TANKS
+            return Magnification(evidence=float(own.max()), is_searched=is_searched, warning=warning)
         resolution = (gsd * estimate.zoom,) * 2
-        warning = None if estimate.is_reliable else UNRELIABLE
-        return Magnification(zoom_of(resolution, gsd), resolution, "estimated", estimate.evidence, warning=warning)
+        return Magnification(zoom_of(resolution, gsd), resolution, "estimated", estimate.evidence)
 
     def _evidence(self, image: SceneImage) -> NDArray[np.float64]:
         return evidence(image, self._search, self.threshold, self.reader.tile)

@@ -79,18 +79,3 @@ def test_scene_with_clear_evidence_is_not_overruled_by_its_folder() -> None:
     estimate = choose(own, [folder] * 6)
     assert estimate is not None
     assert abs(np.log2(estimate.zoom / ZOOMS[8])) < 0.5
-
-
-def test_little_evidence_gives_an_unreliable_estimate() -> None:
-    own, nothing = np.zeros(len(ZOOMS)), np.zeros(len(ZOOMS))
-    own[6] = 0.1
-    assert choose(own, []) is None
-    own[6] = 0.9
-    estimate = choose(own, [own, nothing])
-    assert estimate is not None
-    assert not estimate.is_reliable
-    assert abs(np.log2(estimate.zoom / ZOOMS[6])) < 0.5
-    own[6] = 2.5
-    estimate = choose(own, [])
-    assert estimate is not None
-    assert estimate.is_reliable

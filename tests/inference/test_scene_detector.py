@@ -142,6 +142,16 @@ def test_finer_geotiff_gives_the_boxes_of_the_scene_at_the_resolution_of_the_tra
     store_accuracy(checkpoint, {})
 
 
+def test_scene_without_evidence_for_a_resolution_is_not_searched(trained: tuple[Path, Path, Path]) -> None:
+    config, checkpoint, _ = trained
+    blank = np.full((128, 128, 3), 90, np.uint8)
+    detected = SceneDetector(config, checkpoint, score_thr=0.99, gsd=1.2, **GRID).detect(blank)
+    assert not detected.magnification.is_searched
+    assert len(detected.boxes) == 0
+    assert "no tanks reported" in str(detected.magnification.warning)
+    assert SceneDetector(config, checkpoint, score_thr=0.99, scale=1, **GRID).detect(blank).magnification.is_searched
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("scale", [0.1, 0.3, 8.0])
 def test_extreme_magnification_gives_valid_boxes_without_warnings(
