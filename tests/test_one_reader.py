@@ -259,6 +259,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[np.ndarray
     return results
 
 
+@pytest.mark.slow
 def test_training_and_detection_read_the_same_pixels(seen: dict[str, tuple[Any, Any]]) -> None:
     for name in (*READ, *BY_NUMBER):
         training, detection = seen[name]

@@ -139,6 +139,7 @@ def test_truncated_image_is_an_error(tmp_path: Path) -> None:
     assert [finding.check for finding in result.findings if finding.severity == Severity.ERROR] == ["damaged-image"]
 
 
+@pytest.mark.slow
 def test_box_without_a_tank_is_a_suspect(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 3, {})
     with (source / "annotations.csv").open("a") as file:

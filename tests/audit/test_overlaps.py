@@ -143,6 +143,7 @@ def test_overlaps_do_not_depend_on_the_order_of_scenes(others: list[Fingerprint]
     assert (once[0].matrix == again[0].matrix).all()
 
 
+@pytest.mark.slow
 def test_synthetic_scenes_do_not_overlap() -> None:
     scenes = [render_scene(0, index, SIDE)[0] for index in range(6)]
     assert find_overlaps(fingerprints({str(index): image for index, image in enumerate(scenes)})) == []

@@ -131,6 +131,7 @@ def with_payload(folder: Path, kind: str, created: Path) -> tuple[dict[str, Any]
 
 @pytest.mark.parametrize("entry", PICKLES)
 @pytest.mark.parametrize("kind", ["system", pytest.param("config text", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_no_tool_executes_a_payload(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], entry: str, kind: str
 ) -> None:

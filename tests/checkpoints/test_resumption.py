@@ -83,6 +83,7 @@ def test_reprepared_data_with_another_split_are_refused(
     assert f"iter_4.pth: belongs to another training run: {data}: data.split_seed: 0 -> 1" in message
 
 
+@pytest.mark.slow
 def test_same_training_resumes_without_last_checkpoint_file(
     resume: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,7 @@ def test_seed_determines_the_samples(config: Path) -> None:
     assert [sample.tile for sample in first] != [sample.tile for sample in other]
 
 
+@pytest.mark.slow
 def test_boxes_sit_on_discs_after_every_augmentation(config: Path) -> None:
     samples = read(config, "train", 60)
     distances = misfits(samples)
@@ -95,6 +96,7 @@ def test_boxes_sit_on_discs_after_every_augmentation(config: Path) -> None:
     assert np.abs(misfits(transposed)).max() > 1
 
 
+@pytest.mark.slow
 def test_boxes_of_a_test_pipeline_are_resized_with_the_image(data: Path, tmp_path: Path) -> None:
     for order in ([0, 1, 2, 3], [0, 2, 1, 3]):  # boxes are loaded before and after resizing
         path = write_config(tmp_path, data)
@@ -145,6 +147,7 @@ def test_browse_without_a_display_recommends_out(config: Path, capsys: pytest.Ca
     ]
 
 
+@pytest.mark.slow
 def test_browse_with_a_display_shows_the_overview(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plt, "get_backend", lambda: "TkAgg")
     shown = []

@@ -95,6 +95,7 @@ def test_ground_truth_may_be_a_folder_of_any_format(tmp_path: Path, capsys: pyte
     assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN
 
 
+@pytest.mark.slow
 def test_report_shows_pictures_from_the_folder_of_images(truth: Path, tmp_path: Path) -> None:
     argv = [str(results(tmp_path, coco_results(scored_scenes()))), str(truth), "--out", str(tmp_path / "out")]
     assert main(argv) == 0

@@ -49,6 +49,7 @@ def test_scores_pictures_and_predictions_are_written(
     assert {path.stem for path in (tmp_path / "pictures").iterdir()} == {Path(p["img_path"]).stem for p in predictions}
 
 
+@pytest.mark.slow
 def test_threshold_chosen_on_val_is_applied_to_test(
     trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from oil_storage.preparation.prepare import prepare
 from tests.tiny_training import WITH_WORKERS, losses, same_training, write_config
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_training(data: Path, whole: Path, tmp_path: Path) -> None:
     assert main([str(write_config(tmp_path, data)), "--work-dir", str(tmp_path / "same")]) == 0
     assert same_training(tmp_path / "same", whole)
@@ -28,6 +29,7 @@ def test_another_seed_gives_a_different_training(data: Path, whole: Path, tmp_pa
     assert losses(tmp_path / "other") != losses(whole)
 
 
+@pytest.mark.slow
 def test_diverging_training_ends_without_a_checkpoint(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,6 +227,7 @@ def test_missing_or_broken_image_is_named(data: Path, tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.slow
 def test_split_without_boxes_is_refused_before_training(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str
 ) -> None:

@@ -163,6 +163,7 @@ def test_runner_uses_bfloat16_before_the_first_iteration() -> None:
     assert "forward" in vars(model)
 
 
+@pytest.mark.slow
 def test_device_without_bfloat16_uses_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = Config({"optim_wrapper": {"type": "Bf16OptimWrapper"}})
     assert compute_as_configured(detector("retinanet"), cfg) == "bfloat16"

@@ -9,6 +9,7 @@ from tests.scored_scenes import perfect, scored_scenes, with_detections
 MANY = (40, 3, 7, 120, 15, 60, 30, 22, 9, 80)
 
 
+@pytest.mark.slow
 def test_interval_contains_the_metric_and_narrows_with_more_scenes() -> None:
     few, many = scored_scenes(MANY * 2), scored_scenes(MANY * 8)
     spans = [intervals([(match_scenes(scenes), 0.4)]) for scenes in (few, many)]
@@ -32,6 +33,7 @@ def test_draws_are_with_replacement() -> None:
     assert drawn.mean(axis=0) == pytest.approx(np.ones(12), abs=0.15)
 
 
+@pytest.mark.slow
 def test_difference_is_zero_to_itself_and_positive_to_a_worse_detector() -> None:
     scenes = scored_scenes(MANY)
     good = match_scenes(scenes)

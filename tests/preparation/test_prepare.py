@@ -156,6 +156,7 @@ def test_prepare_rejects_other_options(raw: Path, out: Path) -> None:
         prepare(raw, out, tile=64, overlap=16, choices=Choices(min_side=5))
 
 
+@pytest.mark.slow
 def test_prepare_uses_the_split_file(raw: Path, tmp_path: Path) -> None:
     given = {"train": ["scene_1", "scene_4"], "val": ["scene_0"], "test": ["scene_7"]}
     (tmp_path / "split.json").write_text(json.dumps(given))
@@ -201,6 +202,7 @@ def test_min_side_and_max_aspect_exclude_boxes(raw: Path, tmp_path: Path) -> Non
         assert sum(prepared.manifest.counts[split].boxes for split in ("train", "val", "test")) == 34 - left_out
 
 
+@pytest.mark.slow
 def test_boxes_match_the_tanks_of_resampled_scenes(raw: Path, tmp_path: Path) -> None:
     choices = Choices(gsd=1.5, source_gsd=1.2)
     prepared = prepare(raw, tmp_path / "out", tile=64, overlap=16, choices=choices)
@@ -307,6 +309,7 @@ def test_prepare_rejects_contradictory_options(raw: Path, tmp_path: Path, choice
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_prepare_fold_keeps_seed_and_options_and_tests_each_scene_once(tmp_path: Path) -> None:
     raw = write_raw_data(tmp_path / "raw", scenes=6, size=128, tanks=4)
     whole = prepare(raw, tmp_path / "whole", 64, 16, seed=3, choices=Choices(min_side=13.0)).manifest

@@ -111,6 +111,7 @@ def test_runs_on_different_boxes_are_not_compared(tmp_path: Path) -> None:
         experiments([read_run(run, "val") for run in runs])
 
 
+@pytest.mark.slow
 def test_runs_with_different_seeds_form_one_experiment(tmp_path: Path) -> None:
     scenes = scored_scenes(NUMBERS)
     first, second = (write_run(tmp_path, f"a_{seed}", thinned(scenes, 1 + seed), seed, "a") for seed in (0, 1))
@@ -129,6 +130,7 @@ def test_runs_with_different_seeds_form_one_experiment(tmp_path: Path) -> None:
         assert len(experiments([read_run(run, "val") for run in (first, second)])) == 2
 
 
+@pytest.mark.slow
 def test_folds_form_one_experiment_on_all_their_scenes(tmp_path: Path) -> None:
     halves = [scored_scenes((9, 15, 4, 8)), scored_scenes((30, 22, 11, 5), seed=1)]
     folds = [write_run(tmp_path, f"a/{index}", half, config="a") for index, half in enumerate(halves)]
