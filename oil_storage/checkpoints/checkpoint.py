@@ -17,6 +17,8 @@ from oil_storage.imagery import DEFAULT_READING, Reading
 from oil_storage.manifest import DataIdentity, Manifest
 
 Share = Annotated[float, Field(ge=0, le=1)]
+F1ByGsd = dict[Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")], Share]
+"""F1 by ground resolution in metres per pixel."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Meta:
     trained: Trained | None = None
     score_threshold: ChosenThreshold | None = None
     score_threshold_tta: ChosenThreshold | None = None
-    f1_by_gsd: dict[str, Share] = field(default_factory=dict)
+    f1_by_gsd: F1ByGsd = field(default_factory=dict)
 
 
 _META = TypeAdapter(Meta)

@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def detect(args: argparse.Namespace) -> int:
-    """Detect tanks in all scenes; return exit status 1 if a scene was left out, otherwise 0."""
+    """Detect tanks in all scenes; return exit status 0, 1 if a scene was left out, or 2 if all were."""
     config.check_files(args.config, args.checkpoint)
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: is a file; use a folder")

@@ -21,7 +21,7 @@ from mmengine.structures import InstanceData
 from pydantic import FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter
 from torch import Tensor, nn
 
-from oil_storage.checkpoints.checkpoint import Share
+from oil_storage.checkpoints.checkpoint import F1ByGsd, Share
 from oil_storage.errors import UserError
 from oil_storage.imagery import DEFAULT_READING, Reading
 from oil_storage.models.box_voting import voted
@@ -93,7 +93,7 @@ class Metadata:
     false_alarms: dict[str, Share] = field(default_factory=dict)
     reading: Reading = DEFAULT_READING
     gsd: PositiveFloat | None = None
-    f1_by_gsd: dict[str, Share] = field(default_factory=dict)
+    f1_by_gsd: F1ByGsd = field(default_factory=dict)
 
 
 class RawDetector(nn.Module):

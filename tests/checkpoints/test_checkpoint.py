@@ -52,6 +52,9 @@ def test_accuracy_by_resolution_is_stored_next_to_the_threshold(tmp_path: Path) 
     meta = Checkpoint.read(path).meta
     assert meta.f1_by_gsd == {"0.3": 0.9, "3": 0.86}
     assert meta.score_threshold == CHOSEN
+    store_accuracy(path, {"fine": 0.9})
+    with pytest.raises(UserError, match=r"iter_2\.pth: meta.*f1_by_gsd"):
+        Checkpoint.read(path)
 
 
 def test_checkpoint_is_unchanged_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
