@@ -8,7 +8,7 @@ The agreement of a box is its largest IoU with the boxes of a neighbouring magni
 The evidence for a magnification is the sum of ``max(score * agreement - REQUIRED, -MOST_AGAINST)`` over its boxes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from oil_storage.evaluation.matching import iou_matrix
 from oil_storage.imagery import SceneImage
+from oil_storage.inference.patches import Search, search_patches
 from oil_storage.merging import Detections
 
 ZOOMS = tuple(2.0 ** (step / 2) for step in range(-8, 4))
@@ -37,9 +38,6 @@ NEIGHBOURS = 1.0
 """Weight of the mean evidence of the folder, relative to the scene's own evidence."""
 LEAN = 0.35
 """Bias of the magnification with the most evidence, in octaves; it is subtracted from the estimate."""
-
-Search = Callable[[NDArray[np.uint8]], Detections]
-"""Function that detects in an RGB array ``(side, side, 3)``; boxes are in pixels of the array."""
 
 
 @dataclass(frozen=True)
@@ -114,28 +112,13 @@ def _search_all(patches: Sequence[Patch], search: Search, side: int, threshold: 
 
     Detections with scores below ``FAINT * threshold`` are dropped.
     """
-    if not patches:
-        return []
-    canvas = np.zeros((side, side, 3), np.uint8)
-    x = y = row = 0
-    gap = round(GAP * side)
-    corners = []
-    for patch in reversed(patches):  # the largest first
-        height, width = patch.pixels.shape[:2]
-        if x + width > side:
-            x, y, row = 0, y + row + gap, 0
-        canvas[y : y + height, x : x + width] = patch.pixels
-        corners.append((x, y))
-        x, row = x + width + gap, max(row, height)
-    boxes, scores = search(canvas)
+    found = search_patches([patch.pixels for patch in patches], search, side, round(GAP * side))
     detections = []
-    for patch, corner in zip(patches, reversed(corners), strict=True):
-        size = np.array(patch.pixels.shape[1::-1])
-        own = boxes - np.tile(corner, 2)
-        is_own = (own[:, :2] >= -1).all(axis=1) & (own[:, 2:] <= size + 1).all(axis=1) & (scores >= FAINT * threshold)
-        scale = (patch.region[2:] - patch.region[:2]) / size
-        scene = own[is_own] * np.tile(scale, 2) + np.tile(patch.region[:2], 2)
-        detections.append(Detections(scene.astype(np.float32), scores[is_own]))
+    for patch, (boxes, scores) in zip(patches, found, strict=True):
+        scale = (patch.region[2:] - patch.region[:2]) / np.array(patch.pixels.shape[1::-1])
+        is_clear = scores >= FAINT * threshold
+        scene = boxes[is_clear] * np.tile(scale, 2) + np.tile(patch.region[:2], 2)
+        detections.append(Detections(scene.astype(np.float32), scores[is_clear]))
     return detections
 
 

@@ -31,6 +31,7 @@ from oil_storage.inference.onnx_detector import OnnxModel
 from oil_storage.inference.output_folder import OVERLAP
 from oil_storage.inference.scale_estimate import LEAST, choose, evidence
 from oil_storage.inference.scene_detections import SceneDetections
+from oil_storage.inference.second_look import look_again
 from oil_storage.inference.tile_reader import Batch, EndOfScene, Source, TileReader
 from oil_storage.merging import Detections, merge_tiles
 from oil_storage.parallel import one_behind
@@ -170,6 +171,7 @@ class SceneDetector:
         self._source_gsd, self._scale, self._f1_by_gsd = source_gsd, scale, f1_by_gsd
         self._samples: dict[Path, dict[Path, NDArray[np.float64]]] = {}
         self._siblings: Sequence[Path] = ()
+        self._looks_again = fast and not tta
         self._lock = Lock()
         self.reader = TileReader(
             loader.dataset.pipeline,
@@ -291,6 +293,10 @@ class SceneDetector:
         image, magnification = result
         size = np.array([image.width, image.height])
         boxes, scores = merge_tiles(np.reshape(windows, (-1, 4)), tiles, *(size * magnification.zoom))
+        if self._looks_again:
+            boxes, scores = look_again(
+                image, magnification.corners, Detections(boxes, scores), self._search, self.threshold, self.reader.tile
+            )
         is_kept = scores >= self.threshold
         boxes = (boxes[is_kept] / magnification.corners).astype(np.float32)
         return source, SceneDetections(

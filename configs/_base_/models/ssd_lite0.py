@@ -38,7 +38,7 @@ model = dict(
             gt_max_assign_all=False,
             ignore_iof_thr=-1,
         ),
-        sampler=dict(type="PseudoSampler"),
+        sampler=dict(type="AllPriorsSampler"),
         allowed_border=-1,
         pos_weight=-1,
         debug=False,

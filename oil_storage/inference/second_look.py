@@ -1,0 +1,113 @@
+"""Search uncertain detections again, in small magnified crops.
+
+The score of a detection varies by about 0.1 if the image is rotated or magnified a little. Near the score threshold,
+this decides whether a tank is reported. So detections near the threshold are searched in further views, and their
+scores and boxes are averaged. On the val scenes, this raises F1 by 0.010 (docs/experiments.md).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oil_storage.evaluation.matching import iou_matrix
+from oil_storage.imagery import SceneImage
+from oil_storage.inference.patches import Search, search_patches
+from oil_storage.merging import Detections
+
+NEAR = (0.7, 1.4)
+"""Lowest and highest score of detections that are searched again, as multiples of the score threshold."""
+SAME = 0.4
+"""Minimum IoU of two boxes of the same object in two views."""
+CONTEXT = 2.0
+"""Minimum side of a crop, as a multiple of the longest side of the box."""
+GAP = 8
+"""Distance between crops that are searched together, in pixels."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Further view of a detection.
+
+    Attributes:
+        side: side of the crop, in pixels of the magnified scene.
+        zoom: further magnification.
+        flips: axes of the crop that are mirrored, 0 for rows and 1 for columns.
+    """
+
+    side: int
+    zoom: float
+    flips: tuple[int, ...]
+
+
+VIEWS = (View(100, 1.2, (0, 1)), View(86, 1.4, (1,)))
+
+
+def look_again(
+    image: SceneImage, corners: NDArray[np.float64], found: Detections, search: Search, threshold: float, side: int
+) -> Detections:
+    """Average the scores and boxes of uncertain detections over :data:`VIEWS`.
+
+    A view in which the object is not found has a score of 0.
+
+    Args:
+        image: opened scene.
+        corners: magnification ``(4,)`` of the scene, see :attr:`Magnification.corners`.
+        found: detections, in pixels of the magnified scene.
+        search: detector.
+        threshold: score threshold of the detector.
+        side: side of the arrays that are searched.
+
+    Returns:
+        Detections: all detections, in the same order.
+    """
+    low, high = (factor * threshold for factor in NEAR)
+    uncertain = np.flatnonzero((found.scores > 0) & (found.scores >= low) & (found.scores <= high)).tolist()
+    sums = found.scores.copy()
+    weighted = sums[:, None] * found.boxes
+    views = np.ones(len(sums), np.float32)
+    for view in VIEWS:
+        regions = {index: _region(found.boxes[index], view, corners, image) for index in uncertain}
+        crops = {index: _crop(image.read(region), region, view, corners) for index, region in regions.items()}
+        crops = {index: crop for index, crop in crops.items() if max(crop.shape) <= side}
+        for index, (boxes, scores) in zip(crops, search_patches(list(crops.values()), search, side, GAP), strict=True):
+            views[index] += 1
+            boxes = _in_scene(boxes, crops[index].shape, regions[index] * corners, view)
+            overlaps = iou_matrix(found.boxes[index : index + 1], boxes)[0]
+            if overlaps.max(initial=0) >= SAME:
+                best = overlaps.argmax()
+                sums[index] += scores[best]
+                weighted[index] += scores[best] * boxes[best]
+    boxes = found.boxes.copy()
+    boxes[uncertain] = weighted[uncertain] / sums[uncertain, None]
+    return Detections(boxes, sums / views)
+
+
+def _region(box: NDArray[np.float32], view: View, corners: NDArray[np.float64], image: SceneImage) -> NDArray[np.int64]:
+    """Return the region of a crop around a box, ``(4,)`` xyxy in pixels of the scene."""
+    side = max(view.side, CONTEXT * float((box[2:] - box[:2]).max()))
+    size = np.minimum((side / corners[:2]).round(), [image.width, image.height])
+    centre = (box[:2] + box[2:]) / 2 / corners[:2]
+    corner = np.clip((centre - size / 2).round(), 0, [image.width, image.height] - size)
+    return np.asarray(np.concatenate([corner, corner + np.maximum(size, 1)]), np.int64)
+
+
+def _crop(
+    pixels: NDArray[np.uint8], region: NDArray[np.int64], view: View, corners: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    width, height = ((region[2:] - region[:2]) * corners[:2] * view.zoom).round().clip(1).astype(int).tolist()
+    interpolation = cv2.INTER_AREA if width < pixels.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(np.flip(cv2.resize(pixels, (width, height), interpolation=interpolation), view.flips), np.uint8)
+
+
+def _in_scene(
+    boxes: NDArray[np.float32], shape: tuple[int, ...], region: NDArray[np.float64], view: View
+) -> NDArray[np.float32]:
+    """Convert boxes from pixels of a crop to pixels of the magnified scene."""
+    boxes = boxes.copy()
+    for axis in view.flips:
+        low, high = 1 - axis, 3 - axis
+        boxes[:, [low, high]] = shape[axis] - boxes[:, [high, low]]
+    scale = (region[2:] - region[:2]) / np.array([shape[1], shape[0]])
+    return np.asarray(boxes * np.tile(scale, 2) + np.tile(region[:2], 2), np.float32)
