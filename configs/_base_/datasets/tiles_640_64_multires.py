@@ -1,8 +1,8 @@
 """Variant of ``tiles_640_64_x15.py`` for 0.3 to 3 m per pixel: varied magnification, coarsening and tank-free images.
 
 The tank-free images are from the UC Merced land-use data set, https://doi.org/10.1145/1869790.1869829. The class
-``storagetanks`` is left out. Training uses the images 00 to 14 of each class; the others are for testing. In addition, a
-tenth of the samples show objects of the Airbus train scenes that resemble tanks (``airbus_hard_negatives.json``).
+``storagetanks`` is left out. Training uses the images 00 to 14 of each class; the others are for testing. In addition,
+a tenth of the samples show objects of the Airbus train scenes that resemble tanks (``airbus_hard_negatives.json``).
 """
 
 _base_ = ["tiles_640_64_x15.py"]
