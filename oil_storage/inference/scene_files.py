@@ -17,6 +17,7 @@ from oil_storage.drawing import PREDICTION, draw_boxes, jpeg
 from oil_storage.files import write_bytes
 from oil_storage.georeference import PIXELS
 from oil_storage.imagery import SceneImage
+from oil_storage.inference.qgis_style import with_style
 from oil_storage.inference.scene_detections import FinishedScene, SceneDetections, SceneSummary
 from oil_storage.reporting.pages import jpeg_uri, render
 
@@ -70,7 +71,8 @@ def geopackage(detections: SceneDetections) -> bytes:
         geometry_type="Polygon",
         crs=georeference.crs,
     )
-    return content.getvalue()
+    label = f"""format_number("score", 2) || '\\n' || round("diameter_{detections.unit}") || ' {detections.unit}'"""
+    return with_style(content.getvalue(), "tanks", label)
 
 
 def table(detections: SceneDetections) -> str:

@@ -1,9 +1,13 @@
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Sequence
+from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import geopandas
 import numpy as np
@@ -111,6 +115,31 @@ def test_tank_at_the_antimeridian_is_one_cut_feature_and_lies_on_the_scene(tmp_p
     assert stored.total_bounds == pytest.approx([longitude + 4e-4, 64.9996, longitude + 9e-4, 64.9998])
     (site,) = summarise(detections, "a.tif").sites
     assert np.ptp([x for x, _ in site.outline]) == pytest.approx(5e-4)
+
+
+def test_geopackage_has_a_qgis_style_that_colours_by_score_and_labels(tmp_path: Path) -> None:
+    path = written(two_tanks(TURNED), tmp_path)[1]
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        ((layer, schema, column, is_default, qml),) = database.execute(
+            "SELECT f_table_name, f_table_schema, f_geometry_column, useAsDefault, styleQML FROM layer_styles"
+        ).fetchall()
+    assert (layer, schema, column, is_default) == (
+        "tanks",
+        "",
+        geopandas.read_file(path, layer="tanks").active_geometry_name[:4],
+        1,
+    )
+    style = ElementTree.fromstring(qml)
+    renderer, text = style.find("renderer-v2"), style.find("labeling/settings/text-style")
+    assert (style.get("labelsEnabled"), renderer.get("type"), renderer.get("attr")) == ("1", "graduatedSymbol", "score")
+    assert '"diameter_m"' in text.get("fieldName")
+    bounds = [(float(part.get("lower")), float(part.get("upper"))) for part in renderer.find("ranges")]
+    assert (bounds[0][0], bounds[-1][1]) == (0, 1)
+    assert all(high == low for (_, high), (low, _) in pairwise(bounds))
+    names = {symbol.get("name") for symbol in renderer.find("symbols")}
+    assert {part.get("symbol") for part in renderer.find("ranges")} == names
+    assert set(geopandas.list_layers(path)["name"]) == {"tanks", "layer_styles"}
 
 
 def test_geopackage_is_in_pixels_without_a_georeference(tmp_path: Path) -> None:
