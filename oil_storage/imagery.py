@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.errors import UserError
-from oil_storage.georeference import TIFF_SUFFIXES, Georeference, georeference_of
+from oil_storage.georeference import Georeference, georeference_of
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"),
+    *(".jp2", ".j2k", ".img", ".ntf", ".nitf", ".vrt"),
+)
 DRIVERS = {
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "GTiff"),
     b"\xff\xd8\xff": "JPEG",
@@ -26,10 +29,17 @@ DRIVERS = {
     b"RIFF": "WEBP",
     b"BM": "BMP",
     b"GIF8": "GIF",
+    b"\0\0\0\x0cjP  ": "JP2OpenJPEG",
+    b"\xff\x4f\xff\x51": "JP2OpenJPEG",
+    b"EHFA_HEADER_TAG": "HFA",
+    b"NITF": "NITF",
+    b"NSIF": "NITF",
 }
 """GDAL driver for each file signature; file name suffixes are often wrong."""
-WINDOWED = "GTiff"
-"""Driver that reads single windows of a file; the other drivers decode the whole file once."""
+VRT_ROOT = b"<VRTDataset"
+"""Root element of a VRT file, which lists other rasters."""
+WHOLE = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+"""Drivers that decode the whole file once; the others read single windows of it."""
 STRETCH = (2.0, 98.0)
 """Default percentiles that map to 0 and 255 in bands with more than 8 bits."""
 MOST_PIXELS = 2**40
@@ -188,7 +198,7 @@ class FileImage:
         if self._bits == 1:
             raise UserError(f"{self.path}: 1 bit per pixel, probably a mask; use the image of the scene")
         space = self._structure.get("SOURCE_COLOR_SPACE")
-        if self._orientation != 1 and self._raster.driver == WINDOWED and space:  # libtiff would rotate each strip
+        if self._orientation != 1 and self._raster.driver == "GTiff" and space:  # libtiff would rotate each strip
             raise UserError(f"{self.path}: {space} TIFF that is stored rotated or mirrored; save it upright")
 
     def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -198,7 +208,7 @@ class FileImage:
             UserError: the file is damaged in this window, or a band has too few different values for the stretch.
         """
         x1, y1, x2, y2 = self._stored(window)
-        if self._raster.driver == WINDOWED:
+        if self._raster.driver not in WHOLE:
             return self._to_rgb(self._decode(window=((y1, y2), (x1, x2))))
         return self._to_rgb(self._decoded[:, y1:y2, x1:x2])
 
@@ -208,7 +218,7 @@ class FileImage:
 
     def reduced(self, longest: int) -> NDArray[np.uint8]:
         """Return the scene downsampled to at most ``longest`` pixels per side; raise the errors of :meth:`read`."""
-        if self._raster.driver != WINDOWED:
+        if self._raster.driver in WHOLE:
             return _shrunk(self.pixels(), longest)
         return self._to_rgb(self._decode(out_shape=(3, *_reduced_size(self._raster.shape, longest))))
 
@@ -220,7 +230,7 @@ class FileImage:
             return True
         x1, y1, x2, y2 = self._stored(window)
         try:
-            if self._raster.driver == WINDOWED:
+            if self._raster.driver not in WHOLE:
                 return bool(self._raster.dataset_mask(window=((y1, y2), (x1, x2))).any())
             return bool(self._mask[y1:y2, x1:x2].any())
         except Exception as error:  # see _decode
@@ -345,8 +355,9 @@ def _open(path: Path) -> Any:
         raise UserError(f"{path}: {'not a regular file' if path.exists() else 'no such image file'}")
     try:
         with path.open("rb") as file:
-            start = file.read(4)
+            start = file.read(1024)
         driver = next((driver for magic, driver in DRIVERS.items() if start.startswith(magic)), None)
+        driver = "VRT" if driver is None and VRT_ROOT in start else driver
         if driver is None:
             raise ValueError("unknown format")
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
@@ -365,7 +376,7 @@ def _open(path: Path) -> Any:
 
 
 def _header(path: Path, raster: Any) -> ImageHeader:
-    georeference = georeference_of(raster) if raster.driver == WINDOWED else None
+    georeference = georeference_of(raster)
     orientation = 1 if georeference else _orientation(path, raster)  # a georeference is for the stored pixels
     height, width = raster.shape[::-1] if orientation in TRANSPOSED else raster.shape
     return ImageHeader(width, height, raster.count, orientation, georeference)
@@ -377,7 +388,7 @@ def _orientation(path: Path, raster: Any) -> int:
 
     Image.MAX_IMAGE_PIXELS = None  # Pillow rejects large scenes by default
     try:
-        if raster.driver == WINDOWED:  # Pillow can read the tags of TIFFs that it cannot open
+        if raster.driver == "GTiff":  # Pillow can read the tags of TIFFs that it cannot open
             with path.open("rb") as file:
                 start = file.read(8)
                 tags = ImageFileDirectory_v2(start + file.read(8) if b"+" in start[:4] else start)  # BigTIFF
@@ -422,8 +433,19 @@ def read_header(path: Path) -> ImageHeader:
 
 
 def read_georeference(path: Path) -> Georeference | None:
-    """Read the georeference of a TIFF; return None if the file has none or is not a TIFF."""
-    return read_header(path).georeference if path.suffix.lower() in TIFF_SUFFIXES else None
+    """Read the georeference of an image; return None if it has none."""
+    return read_header(path).georeference
+
+
+def vrt_sources(path: Path) -> list[Path]:
+    """Return the existing files that a VRT lists; empty for other images.
+
+    Raises:
+        UserError: the file cannot be opened as an image.
+    """
+    with _open(path) as raster:
+        files = [Path(file) for file in raster.files] if raster.driver == "VRT" else []
+    return [file for file in files if file.is_file() and file != path]
 
 
 def read_pixels(path: Path, reading: Reading = DEFAULT_READING) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from PIL import Image
 from rasterio.transform import Affine, from_origin
 
 from oil_storage.errors import UserError
+from oil_storage.georeference import Georeference
 from oil_storage.imagery import (
     ArrayImage,
     FileImage,
@@ -21,6 +22,7 @@ from oil_storage.imagery import (
     open_scene,
     read_header,
     read_pixels,
+    vrt_sources,
 )
 
 CACHE = 256
@@ -157,6 +159,60 @@ def test_a_constant_band_is_refused(tmp_path: Path) -> None:
     write_tiff(tmp_path / "scene.tif", stored)
     with pytest.raises(UserError, match=r"scene\.tif: band 2 has too few different values to be stretched; declare"):
         read_pixels(tmp_path / "scene.tif")
+
+
+@pytest.mark.parametrize(
+    ("name", "profile"),
+    [
+        ("scene.jp2", {"driver": "JP2OpenJPEG", "REVERSIBLE": "YES", "QUALITY": "100"}),
+        ("scene.img", {"driver": "HFA"}),
+        ("scene.ntf", {"driver": "NITF", "ICORDS": "N"}),
+    ],
+)
+def test_gis_formats_are_read_in_windows_with_their_place(tmp_path: Path, name: str, profile: dict[str, str]) -> None:
+    stored, to_world = noise(3, 300, 400), Affine(2, 0, 595_000, 0, -2, 5_750_000)
+    shape = {"count": 3, "height": 300, "width": 400, "dtype": "uint8", "crs": "EPSG:32631", "transform": to_world}
+    with rasterio.open(tmp_path / name, "w", **shape, **profile) as raster:
+        raster.write(stored)
+    scene, expected = open_scene(tmp_path / name), np.moveaxis(stored, 0, 2)
+    assert np.array_equal(scene.read(np.array([50, 100, 370, 290])), expected[100:290, 50:370])
+    assert np.array_equal(read_pixels(tmp_path / name), expected)
+    assert scene.reduced(100).shape == (75, 100, 3)
+    assert scene.shows(np.array([0, 0, 10, 10]))
+    assert scene.georeference is not None
+    assert scene.georeference.crs in ("EPSG:32631", "EPSG:4326")
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-20_000])
+    with pytest.raises(UserError, match=f"{name}: cannot be"):
+        read_pixels(tmp_path / name)
+
+
+VRT = """<?xml version="1.0"?>
+<VRTDataset rasterXSize="50" rasterYSize="40"><SRS>EPSG:32631</SRS><GeoTransform>0,2,0,0,0,-2</GeoTransform>
+<VRTRasterBand dataType="Byte" band="1"><SimpleSource><SourceFilename relativeToVRT="1">parts/a.tif</SourceFilename>
+<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"""
+
+
+def test_a_vrt_is_read_through_its_sources(tmp_path: Path) -> None:
+    path, source = tmp_path / "scene.vrt", tmp_path / "parts" / "a.tif"
+    source.parent.mkdir()
+    write_tiff(source, noise(1, 40, 50))
+    path.write_text(VRT)
+    assert np.array_equal(read_pixels(path)[..., 0], noise(1, 40, 50)[0])
+    assert read_header(path).georeference == Georeference("EPSG:32631", (2, 0, 0, 0, -2, 0))
+    assert vrt_sources(path) == [source]
+    assert vrt_sources(source) == []
+    source.unlink()
+    with pytest.raises(UserError, match=r"scene\.vrt: cannot be decoded .*a\.tif"):
+        read_pixels(path)
+
+
+def test_the_orientation_of_a_jpeg_with_a_world_file_is_ignored(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 40)).save(tmp_path / "scene.jpg", exif=exif)
+    assert read_header(tmp_path / "scene.jpg").width == 40
+    (tmp_path / "scene.jgw").write_text("2\n0\n0\n-2\n1001\n1999\n")
+    assert read_header(tmp_path / "scene.jpg").width == 60
 
 
 def turned(stored: np.ndarray, orientation: int) -> np.ndarray:

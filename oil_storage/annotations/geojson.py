@@ -22,6 +22,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform
 
+from oil_storage.annotations.antimeridian import cut, joined, nearest
 from oil_storage.annotations.boxes import bounds, is_upright_box, rings, rounded, shortest
 from oil_storage.annotations.images import image_files, image_size
 from oil_storage.annotations.record import Annotations, Record
@@ -105,10 +106,11 @@ class _Layer:
             names = [str(properties[key]) for key in CLASS_KEYS if properties.get(key) is not None]
             if not feature.polygons:
                 annotations.report("no-polygon", place, "has no polygon", "left out")
-            if len(feature.polygons) > 1:
-                problem = f"has {len(feature.polygons)} polygons"
+            outer_rings = joined([outer_ring for outer_ring, *_ in feature.polygons])
+            if len(outer_rings) > 1:
+                problem = f"has {len(outer_rings)} polygons"
                 annotations.report_once(file, "several-polygons", place, problem, "each becomes a box")
-            for outer_ring, *_ in feature.polygons:
+            for outer_ring in outer_rings:
                 ring = slice(len(points), len(points) + len(outer_ring))
                 points += [position[:2] for position in outer_ring]
                 self.shapes.append(_Shape(place, (names or [NO_CLASS])[0], properties.get("score"), ring))
@@ -134,9 +136,13 @@ class _Layer:
 
     def in_pixels(self, raster: _Raster) -> NDArray[np.float64]:
         """Return all points, ``(M, 2)``, in pixels of an image."""
-        source, target = self.crs_for(raster), raster.georeference.crs
-        is_own = source == OWN or target is None
-        return raster.georeference.to_pixels(self.points if is_own else self._transformed(source, target))
+        source, georeference = self.crs_for(raster), raster.georeference
+        is_own = source == OWN or georeference.crs is None
+        points = self.points if is_own else self._transformed(source, georeference.crs)
+        if georeference.is_geographic:  # the image can extend beyond 180 degrees
+            centre = georeference.to_world(np.array([raster.size]) / 2)[0, 0]
+            points = np.column_stack([nearest(points[:, 0], centre), points[:, 1]])
+        return georeference.to_pixels(points)
 
     def shown(self, points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
         """Return which of the ``S`` polygons an image of ``size`` shows, ``(S,)`` bool.
@@ -169,6 +175,9 @@ def read(source: Path, files: list[Path]) -> Annotations:
         annotations.add_image(path.stem, path, None, str(path))
         if size := image_size(path):
             rasters[path.stem] = _Raster(path, read_georeference(path) or PIXELS, size)
+            if not rasters[path.stem].georeference.is_exact:
+                problem = "only has a camera model (RPC) or rounded corners"
+                annotations.report("not-exact", str(path), problem, "boxes may be shifted")
     broken = {image.name for image in annotations.images} - rasters.keys()  # the audit reports them
     for file in files:
         layer = _Layer(file, annotations)
@@ -210,27 +219,33 @@ def read_scored(file: Path, image: Path | None) -> Iterator[tuple[str, list[floa
 
 def write(scenes: Sequence[Scene], out: Path) -> None:
     """Write a GeoJSON file for each image, in WGS 84 or, without a coordinate system, in raster coordinates."""
+    from shapely import polygons
+
     for scene in scenes:
         georeference = scene.georeference or PIXELS
         points = georeference.to_world(rings(np.array(shortest(scene.boxes)).reshape(-1, 4)))
         if georeference.crs:
             points = transformed(points, georeference.crs, WGS84).round(10)  # 0.01 mm
-        own = {} if georeference.crs else {"crs": None}
-        text = feature_collection(points, [{"class": CLASS_NAME}] * len(scene.boxes), **own)
+            points[:, 0] = nearest(points[:, 0], 0)
+        corners = points.reshape(-1, 5, 2)
+        geometries, own = (cut(corners), {}) if georeference.crs else (polygons(corners), {"crs": None})
+        text = feature_collection(geometries, [{"class": CLASS_NAME}] * len(scene.boxes), **own)
         (out / IMAGES / f"{scene.scene_id}.geojson").write_text(text, encoding="utf-8")
 
 
-def feature_collection(points: NDArray[np.float64], properties: Iterable[Mapping[str, Any]], **members: Any) -> str:
-    """Return a GeoJSON text with one polygon per box.
+def feature_collection(geometries: Iterable[Any], properties: Iterable[Mapping[str, Any]], **members: Any) -> str:
+    """Return a GeoJSON text with a feature for each box.
 
     Args:
-        points: corners of the boxes; see :func:`oil_storage.annotations.boxes.rings`.
-        properties: properties of each polygon.
+        geometries: shapely geometries of the boxes.
+        properties: properties of each box.
         members: additional members of the feature collection.
     """
+    from shapely.geometry import mapping
+
     features = [
-        {"type": "Feature", "properties": values, "geometry": {"type": "Polygon", "coordinates": [ring]}}
-        for ring, values in zip(points.reshape(-1, 5, 2).tolist(), properties, strict=True)
+        {"type": "Feature", "properties": values, "geometry": mapping(geometry)}
+        for geometry, values in zip(geometries, properties, strict=True)
     ]
     return json_text({"type": "FeatureCollection", **members, "features": features})
 

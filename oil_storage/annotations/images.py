@@ -1,8 +1,10 @@
 """Image files of a data set."""
 
 import glob
+import logging
 import os
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +12,15 @@ from tqdm import tqdm
 
 from oil_storage.errors import UserError
 from oil_storage.files import read_text, visible
-from oil_storage.georeference import sidecars
+from oil_storage.georeference import APPENDED, sidecar_endings, sidecars
 from oil_storage.imagery import SUFFIXES, read_header
 from oil_storage.scene import Scene
 
+logger = logging.getLogger(__name__)
+SIDECARS = (*APPENDED, *{ending for suffix in SUFFIXES for ending in sidecar_endings(suffix)})
+"""Endings of the names of files that belong to an image, in lower case."""
+SHOWN = 5
+"""Maximum number of subfolders that a message names."""
 LIST = ".txt"
 """Suffix of files that list scenes."""
 
@@ -91,6 +98,8 @@ def _matches(name: str) -> list[Path]:
     if not name:  # Path("") would be the current folder
         raise UserError("SCENE: the name is empty; give a file or folder")
     if path.is_dir():
+        if skipped := _skipped(path):
+            logger.info("%s: not read: %s; convert images to GeoTIFF, and name subfolders to read them", path, skipped)
         return image_files(path)
     if path.suffix.lower() == LIST and path.is_file():
         lines = [line.strip() for line in read_text(path).splitlines()]
@@ -103,6 +112,21 @@ def _matches(name: str) -> list[Path]:
     return paths
 
 
+def _skipped(folder: Path) -> str:
+    """Count the files of each type and the subfolders of a folder that are not read; return an empty text if none are.
+
+    Hidden files and files that belong to an image are not counted.
+    """
+    others = [path for path in visible(folder, "*") if not path.name.lower().endswith((*SUFFIXES, *SIDECARS))]
+    types = Counter(path.suffix.lower() or "without suffix" for path in others if path.is_file())
+    counts = [f"{number} {suffix}" for suffix, number in types.most_common()]
+    folders = [f"{path.name}/" for path in others if path.is_dir()]
+    if folders:
+        names = ", ".join([*folders[:SHOWN], *(["..."] if len(folders) > SHOWN else [])])
+        counts.append(f"{len(folders)} {'subfolder' if len(folders) == 1 else 'subfolders'} ({names})")
+    return ", ".join(counts)
+
+
 def scene_name(file_name: str) -> str:
     """Return a file name without its image suffix: ``a`` for ``a.tif``. Other suffixes remain: ``a.v2``."""
     path = Path(file_name)
@@ -110,7 +134,14 @@ def scene_name(file_name: str) -> str:
 
 
 def copy_images(scenes: Sequence[Scene], folder: Path) -> None:
-    """Copy the images of scenes and their sidecar files to a new folder, with a progress bar."""
+    """Copy the images of scenes and their sidecar files to a new folder, with a progress bar.
+
+    Raises:
+        UserError: an image is a VRT, which would not find its sources in the new folder.
+    """
+    for scene in scenes:
+        if scene.image.suffix.lower() == ".vrt":
+            raise UserError(f"{scene.image}: a VRT has no pixels to copy; convert it: gdal_translate IN.vrt OUT.tif")
     folder.mkdir(parents=True, exist_ok=True)
     for scene in tqdm(scenes, desc="copying images", unit="scene", delay=2):
         for file in (scene.image, *sidecars(scene.image)):

@@ -22,7 +22,7 @@ from oil_storage.config import load as load_config
 from oil_storage.errors import UserError
 from oil_storage.files import remove_partial, sha256, write_bytes, write_json, write_text
 from oil_storage.georeference import sidecars
-from oil_storage.imagery import open_scene
+from oil_storage.imagery import open_scene, vrt_sources
 from oil_storage.inference.scene_detections import FinishedScene, MadeBy, RunSummary, SceneDetections, summarise
 from oil_storage.inference.scene_files import FORMATS, index_page, scene_page, scene_picture, write_formats
 from oil_storage.parallel import one_behind
@@ -239,6 +239,7 @@ class OutputFolder:
 
 
 def _version(scene: Path) -> dict[str, tuple[int, int]]:
-    """Return the size and modification time of an image and of each of its world files, by file name."""
-    files = {file.name: file.stat() for file in (scene, *sidecars(scene))}
+    """Return the size and modification time of an image, its sidecars and the sources of a VRT, by relative path."""
+    sources = vrt_sources(scene) if scene.suffix.lower() == ".vrt" else []
+    files = {os.path.relpath(file, scene.parent): file.stat() for file in (scene, *sidecars(scene), *sources)}
     return {name: (status.st_size, status.st_mtime_ns) for name, status in files.items()}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from oil_storage.annotations.antimeridian import continuous, nearest
 from oil_storage.annotations.boxes import rings
 from oil_storage.annotations.geojson import WGS84, transformed
 from oil_storage.annotations.images import scene_name
@@ -17,6 +18,15 @@ from oil_storage.georeference import Georeference, Resolution, resolution_of
 from oil_storage.inference.magnification import Magnification, Origin
 
 NOTE = "coordinates are pixels of the image (x right, y down), because the image has no georeference"
+NO_CRS = (
+    "coordinates are pixels of the image (x right, y down), because its georeference has no coordinate system; "
+    "put a .prj file beside the image"
+)
+NOT_EXACT = (
+    "WGS 84, but not exact, because the image only has a camera model (RPC) or rounded corners; "
+    "orthorectify it with gdalwarp -rpc and a terrain model"
+)
+"""Descriptions of the coordinates of scenes whose place is not known, or not exactly."""
 BIN = 10.0
 """Bin width of the histogram of diameters, in metres or pixels."""
 APART = 150.0
@@ -86,6 +96,15 @@ class SceneDetections:
         """Coordinate system of the scene; None if it is not georeferenced."""
         return None if self.georeference is None else self.georeference.crs
 
+    @property
+    def place(self) -> str:
+        """Description of the coordinates of :meth:`coordinates`."""
+        if self.georeference is None:
+            return NOTE
+        if self.georeference.crs is None:
+            return NO_CRS
+        return "WGS 84" if self.georeference.is_exact else NOT_EXACT
+
     @cached_property
     def resolution(self) -> Resolution | None:
         """Ground resolution in metres per pixel, along x and along y; None if it is not known or only estimated."""
@@ -140,11 +159,15 @@ class SceneDetections:
         return sites
 
     def coordinates(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Convert pixel positions ``(N, 2)`` to longitude and latitude. If :attr:`crs` is None, only round them."""
+        """Convert pixel positions ``(N, 2)`` to longitude, -180 to 180, and latitude.
+
+        If :attr:`crs` is None, only round them.
+        """
         if self.georeference is None or self.georeference.crs is None:
             return points.round(2)
-        world = self.georeference.to_world(points)
-        return transformed(world, self.georeference.crs, WGS84).round(9)  # 0.1 mm
+        places = transformed(self.georeference.to_world(points), self.georeference.crs, WGS84)
+        places[:, 0] = nearest(places[:, 0], 0)
+        return places.round(9)  # 0.1 mm
 
     def tanks(self) -> Iterator[Tank]:
         """Iterate over the tanks, highest scores first."""
@@ -182,7 +205,12 @@ class MadeBy(BaseModel, frozen=True):
 
 
 class Site(BaseModel, frozen=True):
-    """Group of neighbouring tanks. Only the area in the unit of the scene is set; the other area is None."""
+    """Group of neighbouring tanks.
+
+    Attributes:
+        roof_area_m2, roof_area_px2: total area of the roofs. Only the area in the unit of the scene is set.
+        outline: convex hull of the tanks. Longitudes are beyond 180 if it crosses the antimeridian.
+    """
 
     site: int
     tanks: int
@@ -293,13 +321,17 @@ def summarise(detections: SceneDetections, source: Path | str) -> SceneSummary:
     from shapely import MultiPoint
 
     unit, diameters = detections.unit, detections.diameters
+    notes = dict(detections.notes)
+    if detections.place in (NO_CRS, NOT_EXACT):
+        notes["place"] = detections.place
     sites = []
     for number in range(1, int(detections.sites.max(initial=0)) + 1):
         members = detections.sites == number
         corners = MultiPoint(rings(detections.boxes[members].astype(np.float64)))
         outline = np.array(corners.convex_hull.exterior.coords)
         area = round(float((np.pi / 4 * diameters[members] ** 2).sum()), 1)
-        ring = detections.coordinates(outline).tolist()
+        ring = detections.coordinates(outline)
+        ring = (ring if detections.crs is None else continuous(ring)).tolist()
         sites.append(Site(site=number, tanks=int(members.sum()), outline=ring, **{f"roof_area_{unit}2": area}))
     edges = BIN * np.arange(int(diameters.max(initial=0.0) // BIN) + 2)
     numbers = np.histogram(diameters, bins=edges)[0].tolist()
@@ -313,9 +345,9 @@ def summarise(detections: SceneDetections, source: Path | str) -> SceneSummary:
         gsd_evidence=detections.magnification.evidence,
         magnification=detections.magnification.zoom,
         tanks=len(detections.boxes),
-        notes=dict(detections.notes),
+        notes=notes,
         warning=detections.magnification.warning,
-        coordinates=NOTE if detections.crs is None else "WGS 84",
+        coordinates=detections.place,
         sites=sites,
         source=str(source),
         **{f"diameters_{unit}": bins},

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from oil_storage.annotations.antimeridian import cut
 from oil_storage.annotations.boxes import rings
 from oil_storage.annotations.geojson import feature_collection
 from oil_storage.coco import CocoFile, CocoImage
@@ -16,7 +17,8 @@ from oil_storage.drawing import PREDICTION, draw_boxes, jpeg
 from oil_storage.files import write_bytes
 from oil_storage.georeference import PIXELS
 from oil_storage.imagery import SceneImage
-from oil_storage.inference.scene_detections import NOTE, FinishedScene, SceneDetections, SceneSummary
+from oil_storage.inference.qgis_style import with_style
+from oil_storage.inference.scene_detections import FinishedScene, SceneDetections, SceneSummary
 from oil_storage.reporting.pages import jpeg_uri, render
 
 LONGEST = 4096
@@ -26,9 +28,9 @@ CSV_HEADER = ("scene", "xmin", "ymin", "xmax", "ymax", "score", "diameter", "uni
 
 def geojson(detections: SceneDetections) -> str:
     """Return GeoJSON with a polygon for each tank, in WGS 84, or in pixels if the scene is not georeferenced."""
-    from shapely import get_coordinates, orient_polygons, polygons
+    from shapely import polygons
 
-    points = detections.coordinates(rings(detections.boxes.astype(np.float64)))
+    corners = detections.coordinates(rings(detections.boxes.astype(np.float64))).reshape(-1, 5, 2)
     properties = (
         {
             "score": round(tank.score, 4),
@@ -39,14 +41,15 @@ def geojson(detections: SceneDetections) -> str:
         for tank in detections.tanks()
     )
     if detections.crs is None:
-        return feature_collection(points, properties, crs=None, note=NOTE)
-    # RFC 7946 requires counter-clockwise rings; rings are clockwise if the first row of a scene is the southernmost
-    oriented = get_coordinates(orient_polygons(polygons(points.reshape(-1, 5, 2))))
-    return feature_collection(oriented, properties)
+        return feature_collection(polygons(corners), properties, crs=None, note=detections.place)
+    return feature_collection(cut(corners), properties)
 
 
 def geopackage(detections: SceneDetections) -> bytes:
-    """Return a GeoPackage with a polygon for each tank, in the coordinate system of the scene, or else in pixels."""
+    """Return a GeoPackage with a polygon for each tank, in the coordinates of the scene, or else in pixels.
+
+    Polygons are not cut at the antimeridian, so that they lie on the scene.
+    """
     import pyogrio
     from shapely import polygons, to_wkb
 
@@ -68,7 +71,8 @@ def geopackage(detections: SceneDetections) -> bytes:
         geometry_type="Polygon",
         crs=georeference.crs,
     )
-    return content.getvalue()
+    label = f"""format_number("score", 2) || '\\n' || round("diameter_{detections.unit}") || ' {detections.unit}'"""
+    return with_style(content.getvalue(), "tanks", label)
 
 
 def table(detections: SceneDetections) -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from oil_storage.errors import UserError
 from oil_storage.findings import Finding, warning
-from oil_storage.georeference import Georeference, Resolution
+from oil_storage.georeference import Resolution
 from oil_storage.scene import Scene
 
 SAME = 0.01
@@ -87,7 +87,7 @@ def _at(scene: Scene, resolution: Resolution, target: float) -> Scene:
     georeference = scene.georeference
     if georeference:
         a, b, c, d, e, f = georeference.transform
-        georeference = Georeference(georeference.crs, (a / x, b / y, c, d / x, e / y, f))
+        georeference = replace(georeference, transform=(a / x, b / y, c, d / x, e / y, f))
     return replace(scene, width=width, height=height, boxes=boxes, georeference=georeference)
 
 

@@ -4,12 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 from rasterio.transform import Affine
 from rasterio.warp import transform
 
-from oil_storage.annotations import Annotations, ImageRecord, formats
+from oil_storage.annotations import Annotations, ImageRecord, formats, geojson
 from oil_storage.errors import UserError
+from oil_storage.imagery import read_georeference
+from oil_storage.scene import Scene
 from tests.labelled_scenes import write_geotiff
 
 UTM = "EPSG:32631"
@@ -138,6 +141,43 @@ def test_world_file_georeferences_an_image(tmp_path: Path) -> None:
     (tmp_path / "a.tfw").write_text(f"2\n0\n0\n-2\n{centre[0]}\n{centre[1]}\n")
     write(tmp_path / "a.geojson", feature(rectangle(BOXES[0], NORTH_UP)))
     assert [record.box for record in read(tmp_path).records] == [BOXES[0]]
+
+
+ACROSS = {"degrees": ("EPSG:4326", Affine(1e-5, 0, 179.9995, 0, -1e-5, 65)), "utm": ("EPSG:32660", None)}
+
+
+@pytest.mark.parametrize("system", ["degrees", "utm"])
+@pytest.mark.parametrize("name", ["a.geojson", "all.geojson"])
+def test_boxes_at_the_antimeridian_are_written_and_read_back(tmp_path: Path, system: str, name: str) -> None:
+    crs, placed = ACROSS[system]
+    if placed is None:
+        (easting,), (northing,) = transform("OGC:CRS84", crs, [179.9995], [65])
+        placed = Affine(0.5, 0, easting, 0, -0.5, northing)
+    image = scene(tmp_path / "a.tif", placed, crs)
+    boxes: list[Box] = [(10, 20, 30.5, 41.25), (40, 20, 60, 40), (70, 20, 90, 40)]
+    (tmp_path / "out" / "images").mkdir(parents=True)
+    labelled = Scene("a", image, 100, 80, np.array(boxes, np.float32), read_georeference(image))
+    geojson.write([labelled], tmp_path / "out")
+    text = (tmp_path / "out" / "images" / "a.geojson").read_text()
+    assert [feature["geometry"]["type"] for feature in json.loads(text)["features"]] == [
+        "Polygon",
+        "MultiPolygon",
+        "Polygon",
+    ]
+    (tmp_path / name).write_text(text)
+    annotations = read(tmp_path)
+    np.testing.assert_allclose([record.box for record in annotations.records], boxes, atol=0.02)
+    assert not [finding for finding in annotations.findings if finding.check != "outline"]
+
+
+def test_boxes_on_an_image_that_is_not_orthorectified_are_reported(tmp_path: Path) -> None:
+    profile = {"driver": "NITF", "width": 100, "height": 80, "count": 1, "dtype": "uint8", "ICORDS": "G"}
+    with rasterio.open(tmp_path / "a.ntf", "w", crs="EPSG:4326", transform=Affine(1e-3, 0, 4, 0, -1e-3, 52), **profile):
+        pass
+    write(
+        tmp_path / "a.geojson", feature([[[4.01, 51.99], [4.02, 51.99], [4.02, 51.98], [4.01, 51.98], [4.01, 51.99]]])
+    )
+    assert [finding.check for finding in read(tmp_path).findings if finding.check != "outline"] == ["not-exact"]
 
 
 def test_polygon_becomes_its_bounding_box_with_a_warning(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Sequence
+from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import geopandas
 import numpy as np
@@ -95,13 +99,56 @@ def test_gis_files_have_correct_positions_scores_and_diameters(
     np.testing.assert_allclose(frame["diameter_m"], detections.diameters, atol=0.01)
 
 
+@pytest.mark.parametrize("longitude", [179.9995, -180.0005])
+def test_tank_at_the_antimeridian_is_one_cut_feature_and_lies_on_the_scene(tmp_path: Path, longitude: float) -> None:
+    georeference = Georeference("EPSG:4326", (1e-5, 0.0, longitude, 0.0, -1e-5, 65.0))
+    detections = two_tanks(georeference, [(40, 20, 60, 40), (70, 20, 90, 40)])
+    paths = written(detections, tmp_path)
+    crossing, beyond = json.loads(paths[0].read_text())["features"]
+    assert [crossing["geometry"]["type"], beyond["geometry"]["type"]] == ["MultiPolygon", "Polygon"]
+    assert [part.bounds for part in shape(crossing["geometry"]).geoms] == [
+        pytest.approx((179.9999, 64.9996, 180, 64.9998)),
+        pytest.approx((-180, 64.9996, -179.9999, 64.9998)),
+    ]
+    assert beyond["properties"]["centre"] == pytest.approx([-179.9997, 64.9997])
+    stored = geopandas.read_file(paths[1], layer="tanks")
+    assert stored.total_bounds == pytest.approx([longitude + 4e-4, 64.9996, longitude + 9e-4, 64.9998])
+    (site,) = summarise(detections, "a.tif").sites
+    assert np.ptp([x for x, _ in site.outline]) == pytest.approx(5e-4)
+
+
+def test_geopackage_has_a_qgis_style_that_colours_by_score_and_labels(tmp_path: Path) -> None:
+    path = written(two_tanks(TURNED), tmp_path)[1]
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        ((layer, schema, column, is_default, qml),) = database.execute(
+            "SELECT f_table_name, f_table_schema, f_geometry_column, useAsDefault, styleQML FROM layer_styles"
+        ).fetchall()
+    assert (layer, schema, column, is_default) == (
+        "tanks",
+        "",
+        geopandas.read_file(path, layer="tanks").active_geometry_name[:4],
+        1,
+    )
+    style = ElementTree.fromstring(qml)
+    renderer, text = style.find("renderer-v2"), style.find("labeling/settings/text-style")
+    assert (style.get("labelsEnabled"), renderer.get("type"), renderer.get("attr")) == ("1", "graduatedSymbol", "score")
+    assert '"diameter_m"' in text.get("fieldName")
+    bounds = [(float(part.get("lower")), float(part.get("upper"))) for part in renderer.find("ranges")]
+    assert (bounds[0][0], bounds[-1][1]) == (0, 1)
+    assert all(high == low for (_, high), (low, _) in pairwise(bounds))
+    names = {symbol.get("name") for symbol in renderer.find("symbols")}
+    assert {part.get("symbol") for part in renderer.find("ranges")} == names
+    assert set(geopandas.list_layers(path)["name"]) == {"tanks", "layer_styles"}
+
+
 def test_geopackage_is_in_pixels_without_a_georeference(tmp_path: Path) -> None:
     detections = two_tanks(None)
-    frame = geopandas.read_file(written(detections, tmp_path)[1])
+    frame = geopandas.read_file(written(detections, tmp_path)[1], layer="tanks")
     assert frame.geometry[0].bounds == (10, 20, 40, 52)
     assert "diameter_px" in frame
     nothing = two_tanks(TURNED, [])
-    assert len(geopandas.read_file(written(nothing, tmp_path)[1])) == 0
+    assert len(geopandas.read_file(written(nothing, tmp_path)[1], layer="tanks")) == 0
 
 
 def test_geojson_is_in_pixels_with_a_note_without_a_georeference(tmp_path: Path) -> None:
