@@ -3,8 +3,9 @@
 import glob
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -16,6 +17,16 @@ from oil_storage.scene import Scene
 
 LIST = ".txt"
 """Suffix of files that list scenes."""
+
+
+class _Named(Protocol):
+    @property
+    def stem(self) -> str: ...
+    def __fspath__(self) -> str: ...
+
+
+Named = TypeVar("Named", bound=_Named)
+"""Type of scenes with a name."""
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -75,8 +86,13 @@ def find_scenes(named: Sequence[str]) -> list[Path]:
     Raises:
         UserError: a name matches no file, or two scenes have the same name.
     """
-    scenes: dict[str, Path] = {}
-    for path in (path for name in named for path in _matches(name)):
+    return distinct(path for name in named for path in matches(name))
+
+
+def distinct(paths: Iterable[Named]) -> list[Named]:
+    """Return scenes without repeated ones; raise UserError if two scenes have the same name."""
+    scenes: dict[str, Named] = {}
+    for path in paths:
         other = scenes.setdefault(path.stem, path)
         if os.path.realpath(other) != os.path.realpath(path):  # two links to one file are allowed
             raise UserError(
@@ -86,21 +102,27 @@ def find_scenes(named: Sequence[str]) -> list[Path]:
     return list(scenes.values())
 
 
-def _matches(name: str) -> list[Path]:
+def matches(name: str) -> list[Path]:
+    """Return the scenes that a file name, folder, pattern or list names; raise UserError if there are none."""
     path = Path(name)
     if not name:  # Path("") would be the current folder
         raise UserError("SCENE: the name is empty; give a file or folder")
     if path.is_dir():
         return image_files(path)
     if path.suffix.lower() == LIST and path.is_file():
-        lines = [line.strip() for line in read_text(path).splitlines()]
-        if not any(lines):
-            raise UserError(f"{path}: the list is empty; write one scene per line")
-        return [path.parent / line for line in lines if line]
+        return [path.parent / line for line in listed(path)]
     paths = [path] if path.exists() else sorted(map(Path, glob.glob(name)))
     if not paths:
         raise UserError(f"{name}: matches no file or folder; check the path")
     return paths
+
+
+def listed(path: Path) -> list[str]:
+    """Return the lines of a list of scenes; raise UserError if there are none."""
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    if not any(lines):
+        raise UserError(f"{path}: the list is empty; write one scene per line")
+    return [line for line in lines if line]
 
 
 def scene_name(file_name: str) -> str:
