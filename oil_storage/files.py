@@ -170,7 +170,7 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read as JSON ({error}); save it as UTF-8, or use the right file") from error
 
 
-def validated(content: Any, kind: type[T], path: Path) -> T:
+def validated(content: Any, kind: type[T], path: Path | str) -> T:
     """Validate the content of ``path`` and convert it to a type that pydantic supports.
 
     Raises:

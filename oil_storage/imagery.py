@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -102,8 +102,62 @@ class ImageHeader:
     georeference: Georeference | None
 
 
+class ImagePath(Protocol):
+    """Path of an image, or an object with those attributes of a path that reading an image needs."""
+
+    @property
+    def name(self) -> str:
+        """File name without folders."""
+
+    def __fspath__(self) -> str:
+        """Return the name by which GDAL opens the file."""
+
+    def exists(self) -> bool:
+        """Return whether there is a file or folder."""
+
+    def is_file(self) -> bool:
+        """Return whether there is a file."""
+
+    def open(self, mode: Literal["rb"], /) -> BinaryIO:
+        """Open the file for reading; a remote file may end after its first bytes."""
+
+    def read_bytes(self) -> bytes:
+        """Read the whole file."""
+
+
+class SceneImage(Protocol):
+    """Scene that is open for reading.
+
+    Attributes:
+        file_name: file name without folders.
+        width, height, georeference: see :class:`ImageHeader`.
+        notes: see :class:`FileImage`.
+    """
+
+    file_name: str
+    width: int
+    height: int
+    georeference: Georeference | None
+    notes: dict[str, str]
+
+    def read(self, window: NDArray[np.int64], least: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """Return a window, ``(4,)`` xyxy in pixels of the scene, as RGB ``(H, W, 3)``.
+
+        Args:
+            window: window of the scene.
+            least: width and height to which the caller will downsample the window. Where pixels are costly to read, the
+                result has this size already; otherwise it has the size of the window.
+        """
+
+    def shows(self, window: NDArray[np.int64], least: tuple[int, int] | None = None) -> bool:
+        """Return whether any pixel of a window has data; for ``least``, see :meth:`read`."""
+
+    def reduced(self, longest: int) -> NDArray[np.uint8]:
+        """Return the scene downsampled to at most ``longest`` pixels per side."""
+
+
 class ArrayImage:
-    """Scene in memory, ``(H, W, 3)`` uint8 RGB, with the interface of :class:`FileImage`."""
+    """Scene in memory, ``(H, W, 3)`` uint8 RGB, with the interface of :class:`SceneImage`."""
 
     file_name = "array"
     georeference: Georeference | None = None
@@ -113,12 +167,12 @@ class ArrayImage:
         self.height, self.width = pixels.shape[:2]
         self.notes: dict[str, str] = {}
 
-    def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def read(self, window: NDArray[np.int64], least: tuple[int, int] | None = None) -> NDArray[np.uint8]:
         """Return a window, xyxy in pixels of the scene, as ``(H, W, 3)`` RGB."""
         x1, y1, x2, y2 = window.tolist()
         return self.pixels[y1:y2, x1:x2]
 
-    def shows(self, window: NDArray[np.int64]) -> bool:
+    def shows(self, window: NDArray[np.int64], least: tuple[int, int] | None = None) -> bool:
         """Return True, because every pixel of an array has data."""
         return True
 
@@ -135,6 +189,7 @@ class FileImage:
         width, height, georeference: see :class:`ImageHeader`.
         notes: conversions of the stored pixels, described in words. The keys are the names of the audit checks that
             report the conversions.
+        sampled: window from which the percentiles of the stretch are computed, xyxy; None uses the whole scene.
 
     Raises:
         UserError: the file is not an image, its compression is not supported, it contains several images, a band does
@@ -142,10 +197,11 @@ class FileImage:
             or a stretch is requested for a palette image.
     """
 
-    def __init__(self, path: Path, reading: Reading = DEFAULT_READING) -> None:
+    def __init__(self, path: ImagePath, reading: Reading = DEFAULT_READING) -> None:
         self.file_name, self.path = path.name, path
         self.notes: dict[str, str] = {}
-        self._raster = _open(path)
+        self.sampled: NDArray[np.int64] | None = None
+        self._raster = self._opened()
         self._structure = self._raster.tags(ns="IMAGE_STRUCTURE")
         header = _header(path, self._raster)
         self.width, self.height, self.georeference = header.width, header.height, header.georeference
@@ -164,6 +220,14 @@ class FileImage:
             self.notes["stretched"] = "percentiles {:g} and {:g} of each band map to 0 and 255".format(*self._stretch)
         if self._orientation != 1:
             self.notes["exif-rotated"] = f"EXIF orientation {self._orientation}: turned upright"
+
+    def _opened(self) -> Any:
+        return _open(self.path)
+
+    @property
+    def has_overviews(self) -> bool:
+        """Whether the file also contains the scene at lower resolutions."""
+        return bool(self._raster.overviews(self._bands[0]))
 
     def _select_bands(self, bands: tuple[int, int, int] | None, has_palette: bool) -> list[int]:
         from rasterio.enums import ColorInterp
@@ -201,29 +265,48 @@ class FileImage:
         if self._orientation != 1 and self._raster.driver == "GTiff" and space:  # libtiff would rotate each strip
             raise UserError(f"{self.path}: {space} TIFF that is stored rotated or mirrored; save it upright")
 
-    def read(self, window: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return a window, ``(4,)`` xyxy in pixels of the scene, as ``(H, W, 3)`` RGB.
+    def read(self, window: NDArray[np.int64], least: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """Return a window, ``(4,)`` xyxy in pixels of the scene, as ``(H, W, 3)`` RGB; see :meth:`SceneImage.read`.
 
         Raises:
             UserError: the file is damaged in this window, or a band has too few different values for the stretch.
         """
-        x1, y1, x2, y2 = self._stored(window)
         if self._raster.driver not in WHOLE:
-            return self._to_rgb(self._decode(window=((y1, y2), (x1, x2))))
+            return self._to_rgb(self._decode(**self._part(window, least)))
+        x1, y1, x2, y2 = self._stored(window)
         return self._to_rgb(self._decoded[:, y1:y2, x1:x2])
+
+    def _part(self, window: NDArray[np.int64], least: tuple[int, int] | None) -> dict[str, Any]:
+        """Return the arguments with which rasterio reads a window; see :meth:`SceneImage.read`."""
+        x1, y1, x2, y2 = self._stored(window)
+        return {"window": ((y1, y2), (x1, x2))}
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return the whole scene as ``(H, W, 3)`` RGB; see :meth:`read`."""
         return self.read(np.array([0, 0, self.width, self.height]))
 
-    def reduced(self, longest: int) -> NDArray[np.uint8]:
-        """Return the scene downsampled to at most ``longest`` pixels per side; raise the errors of :meth:`read`."""
-        if self._raster.driver in WHOLE:
-            return _shrunk(self.pixels(), longest)
-        return self._to_rgb(self._decode(out_shape=(3, *_reduced_size(self._raster.shape, longest))))
+    def reduced(self, longest: int, window: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
+        """Return the scene, or a window, downsampled to at most ``longest`` pixels per side.
 
-    def shows(self, window: NDArray[np.int64]) -> bool:
-        """Return whether any pixel of a window has data; raise UserError if the file is damaged in this window."""
+        Raises:
+            UserError: see :meth:`read`.
+        """
+        if self._raster.driver in WHOLE:
+            return _shrunk(self.pixels() if window is None else self.read(window), longest)
+        return self._to_rgb(self._decode(**self._sample(longest, window)))
+
+    def _sample(self, longest: int, window: NDArray[np.int64] | None) -> dict[str, Any]:
+        """Return the arguments with which rasterio reads the scene, or a window, at a lower resolution."""
+        part = self._part(np.array([0, 0, self.width, self.height]) if window is None else window, None)
+        (y1, y2), (x1, x2) = part["window"]
+        return {**part, "out_shape": _reduced_size((y2 - y1, x2 - x1), longest)}
+
+    def shows(self, window: NDArray[np.int64], least: tuple[int, int] | None = None) -> bool:
+        """Return whether any pixel of a window has data; see :meth:`SceneImage.shows`.
+
+        Raises:
+            UserError: the file is damaged in this window.
+        """
         from rasterio.enums import MaskFlags
 
         if all(MaskFlags.all_valid in self._raster.mask_flag_enums[band - 1] for band in self._bands):
@@ -231,7 +314,7 @@ class FileImage:
         x1, y1, x2, y2 = self._stored(window)
         try:
             if self._raster.driver not in WHOLE:
-                return bool(self._raster.dataset_mask(window=((y1, y2), (x1, x2))).any())
+                return bool(self._raster.dataset_mask(**self._part(window, least)).any())
             return bool(self._mask[y1:y2, x1:x2].any())
         except Exception as error:  # see _decode
             raise self._damaged(error) from error
@@ -253,6 +336,10 @@ class FileImage:
             y1, y2 = self.height - y2, self.height - y1
         return (y1, x1, y2, x2) if self._orientation in TRANSPOSED else (x1, y1, x2, y2)
 
+    def _stored_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Convert the width and height of upright pixels to those of the stored pixels."""
+        return size[::-1] if self._orientation in TRANSPOSED else size
+
     def _decode(self, **arguments: Any) -> Any:
         """Return the stored values of the selected bands, ``(3, H, W)``, in the stored orientation."""
         import simplejpeg
@@ -262,6 +349,8 @@ class FileImage:
             if self._raster.driver == "JPEG" and not is_inked and not arguments:
                 decoded = simplejpeg.decode_jpeg(self.path.read_bytes(), "RGB", strict=True)
                 return np.moveaxis(decoded, 2, 0)[[band - 1 for band in self._bands]]
+            if size := arguments.pop("out_shape", None):
+                arguments["out_shape"] = (len(self._bands), *size)
             return self._raster.read(self._bands, **arguments)
         except Exception as error:  # GDAL's errors have no public base class
             raise self._damaged(error) from error
@@ -295,7 +384,7 @@ class FileImage:
     @cached_property
     def _limits(self) -> NDArray[np.float64]:
         """Low and high values ``(2, 3)`` of the bands, which the stretch maps to 0 and 255."""
-        sample = self._decode(out_shape=(3, *_reduced_size(self._raster.shape, SAMPLE_SIDE)), masked=True)
+        sample = self._decode(**self._sample(SAMPLE_SIDE, self.sampled), masked=True)
         return np.array([self._percentiles(band, number) for band, number in zip(sample, self._bands, strict=True)]).T
 
     def _percentiles(self, band: Any, number: int) -> NDArray[np.float64]:
@@ -313,10 +402,6 @@ class FileImage:
             f"{self.path}: band {number} has too few different values to be stretched; declare the nodata value "
             "(gdal_edit.py -a_nodata VALUE FILE), or use --stretch 0,100"
         )
-
-
-SceneImage = ArrayImage | FileImage
-"""Scene that is open for reading."""
 
 
 def _palette(raster: Any) -> NDArray[np.uint8] | None:
@@ -346,7 +431,7 @@ def _stretched(bands: NDArray[Any], limits: NDArray[np.float64]) -> NDArray[np.u
     return pixels
 
 
-def _open(path: Path) -> Any:
+def _open(path: ImagePath) -> Any:
     import rasterio
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import NotGeoreferencedWarning
@@ -361,11 +446,13 @@ def _open(path: Path) -> Any:
         if driver is None:
             raise ValueError("unknown format")
         with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
-            raster = rasterio.open(path, driver=driver)
+            raster = rasterio.open(os.fspath(path), driver=driver)
             with suppress(CPLE_BaseError):  # damaged EXIF raises once; the pixels are intact
                 raster.tags()
             with suppress(CPLE_BaseError):
                 raster.colorinterp  # noqa: B018
+    except UserError:
+        raise
     except Exception as error:  # GDAL's errors have no public base class
         reason = str(error).removeprefix(f"{path}: ").removeprefix(f"{path.name}: ")
         remedy = "replace it, or convert it: gdal_translate -co COMPRESS=DEFLATE IN.tif OUT.tif"
@@ -375,14 +462,14 @@ def _open(path: Path) -> Any:
     return raster
 
 
-def _header(path: Path, raster: Any) -> ImageHeader:
+def _header(path: ImagePath, raster: Any) -> ImageHeader:
     georeference = georeference_of(raster)
     orientation = 1 if georeference else _orientation(path, raster)  # a georeference is for the stored pixels
     height, width = raster.shape[::-1] if orientation in TRANSPOSED else raster.shape
     return ImageHeader(width, height, raster.count, orientation, georeference)
 
 
-def _orientation(path: Path, raster: Any) -> int:
+def _orientation(path: ImagePath, raster: Any) -> int:
     from PIL import Image
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -416,7 +503,7 @@ def _shrunk(pixels: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def open_scene(scene: Path | NDArray[np.uint8], reading: Reading = DEFAULT_READING) -> SceneImage:
+def open_scene(scene: Path | NDArray[np.uint8], reading: Reading = DEFAULT_READING) -> ArrayImage | FileImage:
     """Open a scene: an image file (see :class:`FileImage`), or a uint8 array, RGB ``(H, W, 3)`` or grey ``(H, W)``."""
     if isinstance(scene, np.ndarray):
         grey = scene.ndim == 2
@@ -426,7 +513,7 @@ def open_scene(scene: Path | NDArray[np.uint8], reading: Reading = DEFAULT_READI
     return FileImage(scene, reading)
 
 
-def read_header(path: Path) -> ImageHeader:
+def read_header(path: ImagePath) -> ImageHeader:
     """Read the header of an image; raise UserError if the file cannot be opened as an image."""
     with _open(path) as raster:
         return _header(path, raster)

@@ -5,8 +5,9 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -23,6 +24,16 @@ SHOWN = 5
 """Maximum number of subfolders that a message names."""
 LIST = ".txt"
 """Suffix of files that list scenes."""
+
+
+class _Named(Protocol):
+    @property
+    def stem(self) -> str: ...
+    def __fspath__(self) -> str: ...
+
+
+Named = TypeVar("Named", bound=_Named)
+"""Type of scenes with a name."""
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -82,8 +93,13 @@ def find_scenes(named: Sequence[str]) -> list[Path]:
     Raises:
         UserError: a name matches no file, or two scenes have the same name.
     """
-    scenes: dict[str, Path] = {}
-    for path in (path for name in named for path in _matches(name)):
+    return distinct(path for name in named for path in matches(name))
+
+
+def distinct(paths: Iterable[Named]) -> list[Named]:
+    """Return scenes without repeated ones; raise UserError if two scenes have the same name."""
+    scenes: dict[str, Named] = {}
+    for path in paths:
         other = scenes.setdefault(path.stem, path)
         if os.path.realpath(other) != os.path.realpath(path):  # two links to one file are allowed
             raise UserError(
@@ -93,7 +109,8 @@ def find_scenes(named: Sequence[str]) -> list[Path]:
     return list(scenes.values())
 
 
-def _matches(name: str) -> list[Path]:
+def matches(name: str) -> list[Path]:
+    """Return the scenes that a file name, folder, pattern or list names; raise UserError if there are none."""
     path = Path(name)
     if not name:  # Path("") would be the current folder
         raise UserError("SCENE: the name is empty; give a file or folder")
@@ -102,14 +119,19 @@ def _matches(name: str) -> list[Path]:
             logger.info("%s: not read: %s; convert images to GeoTIFF, and name subfolders to read them", path, skipped)
         return image_files(path)
     if path.suffix.lower() == LIST and path.is_file():
-        lines = [line.strip() for line in read_text(path).splitlines()]
-        if not any(lines):
-            raise UserError(f"{path}: the list is empty; write one scene per line")
-        return [path.parent / line for line in lines if line]
+        return [path.parent / line for line in listed(path)]
     paths = [path] if path.exists() else sorted(map(Path, glob.glob(name)))
     if not paths:
         raise UserError(f"{name}: matches no file or folder; check the path")
     return paths
+
+
+def listed(path: Path) -> list[str]:
+    """Return the lines of a list of scenes; raise UserError if there are none."""
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    if not any(lines):
+        raise UserError(f"{path}: the list is empty; write one scene per line")
+    return [line for line in lines if line]
 
 
 def _skipped(folder: Path) -> str:

@@ -109,6 +109,27 @@ def stretch(text: str) -> tuple[float, float] | tuple[()]:
     return low, high
 
 
+def bounding_box(text: str) -> tuple[float, float, float, float]:
+    """Parse the value of ``--bbox``."""
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError:
+        west = south = east = north = math.nan
+    if not (-180 <= west <= 180 and -180 <= east <= 180 and west != east and -90 <= south < north <= 90):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: must be west, south, east and north in degrees, e.g. 4.1,51.8,4.3,51.9"
+        )
+    return west, south, east, north
+
+
+def add_bbox(parser: argparse.ArgumentParser) -> None:
+    """Add ``--bbox``."""
+    bbox = "search only this box: west, south, east and north in degrees, WGS 84; if W > E, it crosses the antimeridian"
+    parser.add_argument("--bbox", type=bounding_box, metavar="W,S,E,N", help=bbox)
+    # argparse would take a value that starts with a minus for an option
+    parser._negative_number_matcher = re.compile(r"-\d*\.?\d+(,|$)")
+
+
 def add_reading(parser: argparse.ArgumentParser, default: str = "") -> None:
     """Add ``--bands`` and ``--stretch``, see :class:`oil_storage.imagery.Reading`.
 

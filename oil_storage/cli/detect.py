@@ -6,6 +6,7 @@ from functools import partial
 
 from oil_storage import config
 from oil_storage.cli.arguments import (
+    add_bbox,
     add_config,
     add_device,
     add_reading,
@@ -27,8 +28,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools/detect.py", description=__doc__)
     add_config(parser)
     parser.add_argument("checkpoint", type=file_path, help="checkpoint that tools/train.py or tools/export.py wrote")
-    scenes = "image file, folder of images, quoted glob pattern, or .txt file with one path per line"
+    scenes = (
+        "image file, folder of images, quoted glob pattern, URL of a GeoTIFF, file or URL of a STAC item, or .txt file "
+        "with one of these per line"
+    )
     parser.add_argument("scenes", nargs="+", metavar="SCENE", help=scenes)
+    asset = "asset of STAC items to read (default: visual, or else the only GeoTIFF)"
+    parser.add_argument("--asset", metavar="NAME", help=asset)
+    add_bbox(parser)
     parser.add_argument("--out", type=file_path, required=True, metavar="DIR", help="output folder")
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument(
@@ -66,17 +73,17 @@ def detect(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: is a file; use a folder")
 
-    from oil_storage.annotations.images import find_scenes
     from oil_storage.inference.output_folder import INDEX, PAGE, PICTURES, SUMMARY, detect_scenes
     from oil_storage.inference.scene_files import FORMATS
+    from oil_storage.inference.scene_sources import find_sources
 
-    scenes = find_scenes(args.scenes)
+    scenes = find_sources(args.scenes, args.asset)
 
     choose_device(args.device)
     hide_warnings()
     names = (
         *("score_thr", "false_alarms", "batch_size", "tile", "overlap", "gsd", "source_gsd", "scale"),
-        *("tta", "backend", "bands", "stretch"),
+        *("tta", "backend", "bands", "stretch", "bbox"),
     )
     options = {name: getattr(args, name) for name in names}
     summary = detect_scenes(args.config, args.checkpoint, scenes, args.out, html=args.html, **options)
@@ -84,12 +91,16 @@ def detect(args: argparse.Namespace) -> int:
         logger.info(note)
     for warning in summary.warnings():
         logger.warning(warning)
+    for path in summary.outside:
+        logger.warning("%s: outside --bbox, not searched", path)
     for reason in summary.left_out.values():
         logger.warning("left out: %s", reason)
     if is_first_process():
         print(summary.table())
         endings = ", ".join([*FORMATS, PAGE] if args.html else FORMATS)
         files = f", {PICTURES}/, and for each scene {endings}" if summary.scenes else ""
+        if traffic := summary.traffic():
+            print(traffic)
         print(f"wrote to {args.out}: {f'{INDEX}, ' if args.html else ''}{SUMMARY}{files}")
         if summary.left_out:
             print(f"{len(summary.left_out)} of {len(scenes)} scenes were left out")

@@ -68,12 +68,32 @@ class Magnification:
         overlaps = tuple(min(round(overlap / zoom), side - 1) for zoom, side in zip(self.zoom, sides, strict=True))
         return tile_grid(width, height, (sides[0], sides[1]), (overlaps[0], overlaps[1]))
 
-    def resize(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Magnify an image ``(H, W, 3)``. A side that becomes shorter is resampled by averaging, to avoid aliasing."""
-        height, width = pixels.shape[:2]
-        size = max(1, round(width * self.zoom[0])), max(1, round(height * self.zoom[1]))
-        shrunk = min(width, size[0]), min(height, size[1])
-        if shrunk != (width, height):
+    def size(self, window: NDArray[np.int64]) -> tuple[int, int]:
+        """Return the width and height of a window ``(4,)``, xyxy in pixels of the scene, after magnification."""
+        width, height = (window[2:] - window[:2]).tolist()
+        return max(1, round(width * self.zoom[0])), max(1, round(height * self.zoom[1]))
+
+    def shrunk(self, window: NDArray[np.int64]) -> tuple[int, int]:
+        """Return the width and height of a window after its downsampling; sides that become longer do not change."""
+        width, height = (window[2:] - window[:2]).tolist()
+        size = self.size(window)
+        return min(width, size[0]), min(height, size[1])
+
+    def tile(self, image: SceneImage, window: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Read a window of a scene and magnify it.
+
+        A side that becomes shorter is resampled by averaging, to avoid aliasing.
+
+        Args:
+            image: opened scene.
+            window: ``(4,)`` xyxy in pixels of the scene.
+
+        Returns:
+            NDArray: RGB ``(H, W, 3)``.
+        """
+        size, shrunk = self.size(window), self.shrunk(window)
+        pixels = image.read(window, shrunk)
+        if shrunk != pixels.shape[1::-1]:
             pixels = np.asarray(cv2.resize(pixels, shrunk, interpolation=cv2.INTER_AREA), np.uint8)
         if size != shrunk:
             pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -22,9 +22,13 @@ from oil_storage.config import load as load_config
 from oil_storage.errors import UserError
 from oil_storage.files import remove_partial, sha256, write_bytes, write_json, write_text
 from oil_storage.georeference import sidecars
-from oil_storage.imagery import open_scene, vrt_sources
+from oil_storage.imagery import SceneImage, vrt_sources
+from oil_storage.inference.bounding_box import BoundingBox
+from oil_storage.inference.remote_file import first_bytes
+from oil_storage.inference.scene_asset import SceneAsset
 from oil_storage.inference.scene_detections import FinishedScene, MadeBy, RunSummary, SceneDetections, summarise
 from oil_storage.inference.scene_files import FORMATS, index_page, scene_page, scene_picture, write_formats
+from oil_storage.inference.scene_sources import SceneFile, is_outside
 from oil_storage.parallel import one_behind
 
 if TYPE_CHECKING:
@@ -44,7 +48,7 @@ LONGEST_RUN = timedelta(days=365)
 
 
 def detect_scenes(
-    config: Path, checkpoint: Path, scenes: Sequence[Path], out: Path, *, html: bool = False, **options: Any
+    config: Path, checkpoint: Path, scenes: Sequence[SceneFile], out: Path, *, html: bool = False, **options: Any
 ) -> RunSummary:
     """Detect the tanks of many scenes, and write the results of each scene as soon as it is finished.
 
@@ -53,13 +57,14 @@ def detect_scenes(
     Args:
         config: config file of the detector.
         checkpoint: see :class:`oil_storage.inference.scene_detector.SceneDetector`.
-        scenes: image files; their names without suffix must be unique.
+        scenes: image files, or URLs and STAC items from
+            :func:`oil_storage.inference.scene_sources.find_sources`; their names without suffix must be unique.
         out: output folder; created if it does not exist.
         html: write an HTML page for each scene, and ``index.html`` with links to them.
         **options: keyword arguments of ``SceneDetector``.
 
     Raises:
-        UserError: the detector cannot be built, or the results cannot be written.
+        UserError: the detector cannot be built, no scene meets ``bbox``, or the results cannot be written.
     """
     if html and (named := [scene for scene in scenes if scene.stem == Path(INDEX).stem]):
         raise UserError(f"{named[0]}: its page would overwrite {INDEX}, the list of scenes; rename the scene")
@@ -67,11 +72,12 @@ def detect_scenes(
     cfg = load_config(config)
     request = _request(cfg, checkpoint, html, options)
     folder = OutputFolder(out, request)
+    scenes, outside = _parted(scenes, request.bbox)
     unfinished = [scene for scene in scenes if folder.finished(scene) is None]
     if len(unfinished) < len(scenes):
         logger.info("%d of %d scenes are finished and skipped", len(scenes) - len(unfinished), len(scenes))
     if not unfinished:
-        return folder.write_summary(scenes, {})
+        return folder.write_summary(scenes, {}, outside=outside)
     with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints missing optional packages
         from oil_storage.inference.scene_detector import SceneDetector
     import torch
@@ -95,7 +101,23 @@ def detect_scenes(
         distributed.all_gather_object(shares, left_out)  # waits for all processes
         distributed.destroy_process_group()
         left_out = {path: reason for share in shares for path, reason in share.items()}
-    return folder.write_summary(scenes, left_out, made_by)
+    return folder.write_summary(scenes, left_out, made_by, outside)
+
+
+def _parted(
+    scenes: Sequence[SceneFile], bbox: tuple[float, float, float, float] | None
+) -> tuple[list[SceneFile], list[str]]:
+    """Return the scenes that meet a bounding box, and the paths of the others; raise UserError if none meets it."""
+    if bbox is None:
+        return list(scenes), []
+    box = BoundingBox(*bbox)
+    outside = [scene for scene in scenes if is_outside(scene, box)]
+    if len(outside) == len(scenes):
+        raise UserError(
+            f"--bbox {box}: meets none of the {len(scenes)} scenes (the first is {scenes[0]}); give west, south, east "
+            "and north in degrees"
+        )
+    return [scene for scene in scenes if scene not in outside], list(map(str, outside))
 
 
 def _request(cfg: "Config", checkpoint: Path, html: bool, options: Mapping[str, Any]) -> MadeBy:
@@ -113,6 +135,7 @@ def _request(cfg: "Config", checkpoint: Path, html: bool, options: Mapping[str, 
         scale=options.get("scale"),
         tta=options.get("tta", False),
         html=html,
+        bbox=options.get("bbox"),
         asked=(options.get("score_thr"), options.get("bands"), options.get("stretch")),
     )
 
@@ -129,7 +152,7 @@ class OutputFolder:
     path: Path
     request: MadeBy
 
-    def finished(self, scene: Path) -> FinishedScene | None:
+    def finished(self, scene: SceneFile) -> FinishedScene | None:
         """Return the record of a finished scene.
 
         Return None if the scene is not finished, or if its input files or the request have changed since then.
@@ -137,14 +160,17 @@ class OutputFolder:
         record = self._record(scene.stem)
         if record is None or record.made_by.request() != self.request or not scene.is_file():
             return None
-        return record if record.file == _version(scene) else None
+        try:
+            return record if record.file == _version(scene) else None
+        except UserError:  # reported when the scene is searched
+            return None
 
     def detect(
         self,
         detector: "SceneDetector",
         made_by: MadeBy,
-        scenes: Sequence[Path],
-        siblings: Sequence[Path] = (),
+        scenes: Sequence[SceneFile],
+        siblings: Sequence[SceneFile] = (),
         quiet: bool = False,
     ) -> dict[str, str]:
         """Detect tanks in scenes, and write the files of each scene in a thread while the next scene is searched.
@@ -161,13 +187,19 @@ class OutputFolder:
             folder.mkdir(parents=True, exist_ok=True)
             remove_partial(folder)  # left by killed runs
         quiet = quiet or not logger.isEnabledFor(logging.INFO)
-        results = tqdm(detector.detect_all(scenes, siblings), total=len(scenes), unit="scene", delay=2, disable=quiet)
+        results = tqdm(
+            detector.detect_opened(scenes, siblings), total=len(scenes), unit="scene", delay=2, disable=quiet
+        )
         write = partial(self._write, detector=detector, made_by=made_by)
         reasons = zip(scenes, one_behind(write, results), strict=True)
         return {str(scene): reason for scene, reason in reasons if reason is not None}
 
     def _write(
-        self, scene: Path, result: SceneDetections | UserError, detector: "SceneDetector", made_by: MadeBy
+        self,
+        scene: SceneFile,
+        result: tuple[SceneImage, SceneDetections] | UserError,
+        detector: "SceneDetector",
+        made_by: MadeBy,
     ) -> str | None:
         """Write all files of a scene, and the record last. If the scene cannot be written, remove its files.
 
@@ -177,7 +209,7 @@ class OutputFolder:
         Raises:
             UserError: the folder cannot be written to.
         """
-        name, source = scene.stem, os.path.realpath(scene)
+        name, source = scene.stem, _place(scene)
         previous = self._record(name)
         if isinstance(result, UserError):
             if previous is not None and previous.source == source:
@@ -187,16 +219,18 @@ class OutputFolder:
             logger.warning(
                 "%s: replaces the results of %s in %s; both have the same name", scene, previous.source, self.path
             )
+        image, detections = result
         try:
             self._remove(name)
             version = _version(scene)
-            summary = summarise(result, source)
-            write_formats(result, self.path)
-            image = open_scene(scene, detector.reader.reading)
+            summary = summarise(detections, source)
+            write_formats(detections, self.path)
             if made_by.html:
-                write_text(self.path / f"{name}{PAGE}", scene_page(image, result, summary, detector.threshold))
-            write_bytes(self.path / PICTURES / f"{name}.jpg", scene_picture(image, result))
+                write_text(self.path / f"{name}{PAGE}", scene_page(image, detections, summary, detector.threshold))
+            write_bytes(self.path / PICTURES / f"{name}.jpg", scene_picture(image, detections))
             record = FinishedScene(**summary.model_dump(exclude_unset=True), file=version, made_by=made_by)
+            if isinstance(scene, SceneAsset) and scene.is_remote:
+                record = record.model_copy(update={"bytes_read": scene.bytes_read(), "bytes_total": scene.size})
             write_json(self.path / f"{name}{RECORD}", record.model_dump(mode="json", exclude_unset=True))
         except Exception as error:
             self._remove(name)
@@ -221,14 +255,23 @@ class OutputFolder:
         (self.path / PICTURES / f"{name}.jpg").unlink(missing_ok=True)
 
     def write_summary(
-        self, scenes: Sequence[Path], left_out: dict[str, str], made_by: MadeBy | None = None
+        self,
+        scenes: Sequence[SceneFile],
+        left_out: dict[str, str],
+        made_by: MadeBy | None = None,
+        outside: Sequence[str] = (),
     ) -> RunSummary:
         """Return the summary of a run. The first process also writes it to the folder.
 
         If ``made_by`` is None, the summary states the detector and options of the first scene.
         """
         records = [record for scene in scenes if (record := self.finished(scene)) is not None]
-        summary = RunSummary(made_by=made_by or records[0].made_by, scenes=list(records), left_out=left_out)
+        summary = RunSummary(
+            made_by=made_by or records[0].made_by,
+            scenes=list(records),
+            left_out=left_out,
+            outside=list(outside),
+        )
         if os.environ.get("RANK", "0") == "0":
             write_json(self.path / SUMMARY, summary.model_dump(mode="json", exclude_unset=True))
             if self.request.html or (self.path / INDEX).exists():
@@ -238,8 +281,19 @@ class OutputFolder:
         return summary
 
 
-def _version(scene: Path) -> dict[str, tuple[int, int]]:
+def _place(scene: SceneFile) -> str:
+    """Return the real path of a local scene, or the URL of a remote one."""
+    is_remote = isinstance(scene, SceneAsset) and scene.is_remote
+    return str(scene) if is_remote else os.path.realpath(scene)
+
+
+def _version(scene: SceneFile) -> dict[str, tuple[int, int]]:
     """Return the size and modification time of an image, its sidecars and the sources of a VRT, by relative path."""
+    if isinstance(scene, SceneAsset):
+        if scene.is_remote:
+            start = first_bytes(scene.location)
+            return {scene.name: (start.size or 0, start.version)}
+        scene = Path(scene)
     sources = vrt_sources(scene) if scene.suffix.lower() == ".vrt" else []
     files = {os.path.relpath(file, scene.parent): file.stat() for file in (scene, *sidecars(scene), *sources)}
     return {name: (status.st_size, status.st_mtime_ns) for name, status in files.items()}

@@ -91,7 +91,8 @@ def evidence(image: SceneImage, search: Search, threshold: float, side: int) -> 
         if (region[2:] - region[:2]).max() * zoom > side:
             region = _densest(region, round(side / zoom), levels[-1] if levels else None)
         is_whole = longest * zoom <= side
-        patch = Patch(region, _resized(overview if is_whole else image.read(region), region, zoom, side))
+        pixels = overview if is_whole else image.read(region, _size(region, zoom, side) if zoom < 1 else None)
+        patch = Patch(region, _resized(pixels, region, zoom, side))
         levels += _search_all([patch], search, side, threshold)
         values[: step + 1] = list(_support([_inside(level, region) for level in levels]))
         best = int(values[: step + 1].argmax())
@@ -102,9 +103,15 @@ def evidence(image: SceneImage, search: Search, threshold: float, side: int) -> 
 
 def _resized(pixels: NDArray[np.uint8], region: NDArray[np.int64], zoom: float, most: int) -> NDArray[np.uint8]:
     """Resize the pixels of a region to its size at a magnification, at most ``most``."""
-    width, height = np.clip(((region[2:] - region[:2]) * zoom).round(), 1, most).astype(int).tolist()
+    width, height = _size(region, zoom, most)
     interpolation = cv2.INTER_AREA if width < pixels.shape[1] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
+
+
+def _size(region: NDArray[np.int64], zoom: float, most: int) -> tuple[int, int]:
+    """Return the width and height of a region at a magnification, at most ``most``."""
+    width, height = np.clip(((region[2:] - region[:2]) * zoom).round(), 1, most).astype(int).tolist()
+    return width, height
 
 
 def _search_all(patches: Sequence[Patch], search: Search, side: int, threshold: float) -> list[Detections]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,7 @@ class SceneDetections:
         georeference: georeference of the scene; None if it has none.
         notes: messages on how the stored pixels were converted, see :class:`oil_storage.imagery.FileImage`.
         magnification: ground resolution of the scene, and how it was resampled for the detector.
+        window: part of the scene that was searched, xyxy in pixels of the scene; None if all of it was searched.
     """
 
     file_name: str
@@ -85,6 +86,12 @@ class SceneDetections:
     georeference: Georeference | None
     notes: Mapping[str, str] = field(default_factory=dict)
     magnification: Magnification = field(default_factory=Magnification)
+    window: tuple[int, int, int, int] | None = None
+
+    @property
+    def searched(self) -> tuple[int, int, int, int]:
+        """The window, or the whole scene: xyxy in pixels of the scene."""
+        return self.window or (0, 0, self.width, self.height)
 
     @property
     def name(self) -> str:
@@ -109,7 +116,8 @@ class SceneDetections:
     def resolution(self) -> Resolution | None:
         """Ground resolution in metres per pixel, along x and along y; None if it is not known or only estimated."""
         stated = self.magnification.resolution if self.magnification.origin == "stated" else None
-        return resolution_of(self.georeference, self.width, self.height) or stated
+        x1, y1, x2, y2 = self.searched
+        return resolution_of(self.georeference, x1 + x2, y1 + y2) or stated  # at the centre of the window
 
     @property
     def gsd(self) -> float | None:
@@ -198,6 +206,7 @@ class MadeBy(BaseModel, frozen=True):
     stretch: tuple[float, ...] | None = None
     html: bool
     asked: tuple[float | None, tuple[int, ...] | None, tuple[float, ...] | None]
+    bbox: tuple[float, float, float, float] | None = None
 
     def request(self) -> "MadeBy":
         """Return a copy without the values that the checkpoint provides. Equal requests give equal results."""
@@ -234,11 +243,15 @@ class SceneSummary(BaseModel, frozen=True):
         magnification: factors along x and along y by which the scene was magnified.
         diameters_m, diameters_px: number of tanks in each range of diameters. One of the two attributes is None.
         warning: reason why the detections may be wrong; None if there is none.
+        window: part of the scene that was searched, xyxy in pixels of the scene; None if all of it was searched.
+        bytes_read: bytes that were read from the server; None for a local scene.
+        bytes_total: size of the file on the server in bytes; None for a local scene, or if it is not known.
     """
 
     scene: str
     width: int
     height: int
+    window: tuple[int, int, int, int] | None = None
     gsd: float | None
     gsd_from: Origin
     gsd_evidence: float | None = None
@@ -251,6 +264,8 @@ class SceneSummary(BaseModel, frozen=True):
     diameters_px: dict[str, int] | None = None
     sites: list[Site]
     source: str
+    bytes_read: int | None = None
+    bytes_total: int | None = None
 
     @property
     def unit(self) -> str:
@@ -273,18 +288,28 @@ class SceneSummary(BaseModel, frozen=True):
 
 
 class FinishedScene(SceneSummary, frozen=True):
-    """Summary of a scene whose output files are complete. ``file`` has the size and time of each input file."""
+    """Summary of a scene whose output files are complete.
+
+    Attributes:
+        file: size and time of each input file; for a URL, a number that changes with the file instead of the time.
+    """
 
     file: dict[str, tuple[int, int]]
     made_by: MadeBy
 
 
 class RunSummary(BaseModel, frozen=True):
-    """Summary of a run. ``left_out`` maps the path of each scene that was left out to the reason."""
+    """Summary of a run.
+
+    Attributes:
+        left_out: reason why a scene was left out, by path.
+        outside: paths of the scenes that the bounding box does not meet.
+    """
 
     made_by: MadeBy
     scenes: list[SceneSummary]
     left_out: dict[str, str]
+    outside: list[str] = []
 
     def table(self) -> str:
         """Return a table with one line per scene and a line with the total."""
@@ -296,6 +321,15 @@ class RunSummary(BaseModel, frozen=True):
         if len(self.scenes) > 1:
             lines.append(f"{'all':<{width}}{sum(summary.tanks for summary in self.scenes):>8}")
         return "\n".join(lines)
+
+    def traffic(self) -> str:
+        """Return how many bytes of remote scenes were read; an empty string if all scenes are local."""
+        remote = [scene for scene in self.scenes if scene.bytes_read is not None]
+        if not remote:
+            return ""
+        read, total = (sum(getattr(scene, name) or 0 for scene in remote) for name in ("bytes_read", "bytes_total"))
+        share = f" of {total / 1e6:,.1f} MB ({read / total:.1%})" if all(scene.bytes_total for scene in remote) else ""
+        return f"remote scenes: {read / 1e6:,.1f} MB{share} were read"
 
     def notes(self) -> list[str]:
         """Return each message on a conversion or magnification once, with its first scene and how many more have it."""
@@ -336,10 +370,12 @@ def summarise(detections: SceneDetections, source: Path | str) -> SceneSummary:
     edges = BIN * np.arange(int(diameters.max(initial=0.0) // BIN) + 2)
     numbers = np.histogram(diameters, bins=edges)[0].tolist()
     bins = {f"{low:g}-{low + BIN:g}": number for low, number in zip(edges, numbers, strict=False)}
+    sizes: dict[str, Any] = {f"diameters_{unit}": bins}
     return SceneSummary(
         scene=detections.name,
         width=detections.width,
         height=detections.height,
+        window=detections.window,
         gsd=detections.magnification.gsd or detections.gsd,
         gsd_from=detections.magnification.origin,
         gsd_evidence=detections.magnification.evidence,
@@ -350,5 +386,5 @@ def summarise(detections: SceneDetections, source: Path | str) -> SceneSummary:
         coordinates=detections.place,
         sites=sites,
         source=str(source),
-        **{f"diameters_{unit}": bins},
+        **sizes,
     )

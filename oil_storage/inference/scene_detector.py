@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePath
 from threading import Lock
 from typing import Any
 
@@ -25,14 +25,17 @@ from oil_storage.engine.channels_last import to_channels_last
 from oil_storage.engine.runner import use_scope
 from oil_storage.engine.tta import use_tta
 from oil_storage.errors import UserError
-from oil_storage.imagery import Reading, SceneImage, open_scene
+from oil_storage.imagery import Reading, SceneImage
+from oil_storage.inference.bounding_box import BoundingBox
 from oil_storage.inference.magnification import Magnification, accuracy_warning, magnification_of, zoom_of
 from oil_storage.inference.onnx_detector import OnnxModel
 from oil_storage.inference.output_folder import OVERLAP
 from oil_storage.inference.scale_estimate import LEAST, choose, evidence
 from oil_storage.inference.scene_detections import SceneDetections
+from oil_storage.inference.scene_sources import SceneFile, Source, source_of
+from oil_storage.inference.scene_window import SceneWindow
 from oil_storage.inference.second_look import look_again
-from oil_storage.inference.tile_reader import Batch, EndOfScene, Source, TileReader
+from oil_storage.inference.tile_reader import Batch, EndOfScene, TileReader
 from oil_storage.merging import Detections, merge_tiles
 from oil_storage.parallel import one_behind
 
@@ -79,6 +82,8 @@ class SceneDetector:
             the bands that each file declares.
         stretch: see :class:`oil_storage.imagery.Reading`; None uses the stretch of the training scenes, and ``()``
             stretches only bands with more than 8 bits.
+        bbox: west, south, east and north in degrees, WGS 84: only the part of each scene in this box is searched, see
+            :class:`oil_storage.inference.bounding_box.BoundingBox`; None searches whole scenes.
 
     Attributes:
         threshold: lowest score of a detection.
@@ -108,6 +113,7 @@ class SceneDetector:
         fast: bool = True,
         bands: tuple[int, int, int] | tuple[()] | None = None,
         stretch: tuple[float, float] | tuple[()] | None = None,
+        bbox: tuple[float, float, float, float] | None = None,
     ) -> None:
         cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(Path(config))
         checkpoint = Path(checkpoint)
@@ -169,8 +175,8 @@ class SceneDetector:
             raise UserError(f"--overlap {overlap}: must be 0 to {tile - 1}, less than --tile {tile}")
         self.gsd: float | None = gsd or trained_gsd
         self._source_gsd, self._scale, self._f1_by_gsd = source_gsd, scale, f1_by_gsd
-        self._samples: dict[Path, dict[Path, NDArray[np.float64]]] = {}
-        self._siblings: Sequence[Path] = ()
+        self._samples: dict[PurePath, dict[SceneFile, NDArray[np.float64]]] = {}
+        self._siblings: Sequence[SceneFile] = ()
         self._looks_again = fast and not tta
         self._lock = Lock()
         self.reader = TileReader(
@@ -183,24 +189,25 @@ class SceneDetector:
                 trained_reading.bands if bands is None else (bands or None),
                 trained_reading.stretch if stretch is None else (stretch or None),
             ),
+            None if bbox is None else BoundingBox(*bbox),
         )
 
     def detect(self, scene: str | Source) -> SceneDetections:
         """Detect the tanks of one scene.
 
         Args:
-            scene: path of an image file, or RGB array ``(H, W, 3)`` of uint8.
+            scene: path or URL of an image or of a STAC item, or RGB array ``(H, W, 3)`` of uint8.
 
         Raises:
-            UserError: the file is missing, damaged or not an image.
+            UserError: the file is missing, damaged or not an image, or does not meet the bounding box.
         """
-        ((_, detections),) = self.detect_all([Path(scene) if isinstance(scene, str) else scene])
+        ((_, detections),) = self.detect_all([source_of(scene) if isinstance(scene, str) else scene])
         if isinstance(detections, UserError):
             raise detections
         return detections
 
     def detect_all(
-        self, scenes: Iterable[Source], siblings: Sequence[Path] = ()
+        self, scenes: Iterable[Source], siblings: Sequence[SceneFile] = ()
     ) -> Iterator[tuple[Source, SceneDetections | UserError]]:
         """Detect the tanks of many scenes, in the given order.
 
@@ -215,6 +222,13 @@ class SceneDetector:
         Yields:
             tuple: path or array of a scene, and its detections, or the error if the scene cannot be read.
         """
+        for source, result in self.detect_opened(scenes, siblings):
+            yield source, result if isinstance(result, UserError) else result[1]
+
+    def detect_opened(
+        self, scenes: Iterable[Source], siblings: Sequence[SceneFile] = ()
+    ) -> Iterator[tuple[Source, tuple[SceneImage, SceneDetections] | UserError]]:
+        """Detect as :meth:`detect_all` does, and also yield the opened scenes, or the opened windows of them."""
         self._siblings, self._samples = siblings, {}
         return one_behind(self._merge, self._predicted(scenes))
 
@@ -231,7 +245,7 @@ class SceneDetector:
 
     def _estimated(self, source: Source, image: SceneImage, gsd: float) -> Magnification:
         folder = self._folder_evidence(source)
-        own = folder.get(source) if isinstance(source, Path) else None
+        own = None if isinstance(source, np.ndarray) else folder.get(source)
         if own is None:
             own = self._evidence(image)
         estimate = choose(own, list(folder.values()))
@@ -245,12 +259,12 @@ class SceneDetector:
     def _evidence(self, image: SceneImage) -> NDArray[np.float64]:
         return evidence(image, self._search, self.threshold, self.reader.tile)
 
-    def _folder_evidence(self, source: Source) -> dict[Path, NDArray[np.float64]]:
+    def _folder_evidence(self, source: Source) -> dict[SceneFile, NDArray[np.float64]]:
         """Compute the evidence (:func:`evidence`) of scenes with unknown resolution in the folder of ``source``.
 
         At most :data:`SAMPLE` scenes are used, and the results for a folder are stored.
         """
-        if not isinstance(source, Path):
+        if isinstance(source, np.ndarray):
             return {}
         if source.parent not in self._samples:
             members = [path for path in self._siblings if path.parent == source.parent]
@@ -258,7 +272,7 @@ class SceneDetector:
             values = self._samples[source.parent] = {}
             for path in sample:
                 with suppress(UserError, OSError):  # reported when this scene is searched
-                    image = open_scene(path, self.reader.reading)
+                    image = self.reader.open(path)
                     if magnification_of(image, None).resolution is None:
                         values[path] = self._evidence(image)
         return self._samples[source.parent]
@@ -286,7 +300,7 @@ class SceneDetector:
 
     def _merge(
         self, end: EndOfScene, windows: Sequence[NDArray[np.float64]], tiles: Sequence[Detections]
-    ) -> tuple[Source, SceneDetections | UserError]:
+    ) -> tuple[Source, tuple[SceneImage, SceneDetections] | UserError]:
         source, result = end
         if isinstance(result, UserError):
             return source, result
@@ -298,17 +312,22 @@ class SceneDetector:
                 image, magnification.corners, Detections(boxes, scores), self._search, self.threshold, self.reader.tile
             )
         is_kept = scores >= self.threshold
-        boxes = (boxes[is_kept] / magnification.corners).astype(np.float32)
-        return source, SceneDetections(
-            image.file_name,
-            image.width,
-            image.height,
+        whole, window = (
+            (image.whole, image.window) if isinstance(image, SceneWindow) else (image, np.zeros(4, np.int64))
+        )
+        boxes = (boxes[is_kept] / magnification.corners + np.tile(window[:2], 2)).astype(np.float32)
+        detections = SceneDetections(
+            whole.file_name,
+            whole.width,
+            whole.height,
             boxes,
             scores[is_kept],
-            image.georeference,
-            image.notes,
+            whole.georeference,
+            whole.notes,
             magnification,
+            tuple(window.tolist()) if window.any() else None,
         )
+        return source, (image, detections)
 
     def _predict(self, batch: Batch) -> list[Detections]:
         """Detect tanks in the tiles of a batch; return boxes in pixels of the magnified tiles."""

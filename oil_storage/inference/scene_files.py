@@ -116,10 +116,16 @@ def write_formats(detections: SceneDetections, folder: Path) -> None:
 
 
 def scene_picture(image: SceneImage, detections: SceneDetections) -> bytes:
-    """Draw detections on a scene; return a JPEG of at most :data:`LONGEST` pixels per side."""
+    """Draw detections on a scene, or on the searched window; return a JPEG of at most :data:`LONGEST` pixels per side.
+
+    Args:
+        image: scene or window.
+        detections: detections in it, in pixels of the scene.
+    """
     pixels = np.array(image.reduced(LONGEST))  # copy, because the caller may own the array
-    zoom = np.tile(np.array(pixels.shape[1::-1]) / (detections.width, detections.height), 2)
-    draw_boxes(pixels, (detections.boxes * zoom).astype(np.float32), PREDICTION)
+    zoom = np.tile(np.array(pixels.shape[1::-1]) / (image.width, image.height), 2)
+    corner = np.tile(detections.searched[:2], 2)
+    draw_boxes(pixels, ((detections.boxes - corner) * zoom).astype(np.float32), PREDICTION)
     return jpeg(pixels)
 
 
@@ -129,7 +135,7 @@ def scene_page(image: SceneImage, detections: SceneDetections, summary: SceneSum
     The page includes its viewer, Leaflet (https://leafletjs.com, BSD-2-Clause).
 
     Args:
-        image: scene, which is downsampled to at most :data:`LONGEST` pixels per side.
+        image: scene or searched window, which is downsampled to at most :data:`LONGEST` pixels per side.
         detections: detections in the scene.
         summary: summary of the detections.
         threshold: lowest score of the detections.
@@ -149,7 +155,8 @@ def scene_page(image: SceneImage, detections: SceneDetections, summary: SceneSum
     content = {
         "summary": summary,
         "threshold": threshold,
-        "reduction": max(detections.width, detections.height) / max(pixels.shape),
+        "searched": detections.searched,
+        "reduction": max(image.width, image.height) / max(pixels.shape),
         "image": jpeg_uri(np.ascontiguousarray(pixels)),
         "tanks": tanks,
         "leaflet_js": (leaflet / "leaflet.js").read_text(encoding="utf-8"),

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,13 +14,13 @@ from mmdet.registry import TRANSFORMS
 from numpy.typing import NDArray
 
 from oil_storage.errors import UserError
-from oil_storage.imagery import Reading, SceneImage, open_scene
+from oil_storage.imagery import Reading, SceneImage
+from oil_storage.inference.bounding_box import BoundingBox
 from oil_storage.inference.magnification import Magnification
+from oil_storage.inference.scene_sources import Source, open_source
 
 AHEAD = 4
 """Number of batches that are read in advance."""
-
-Source = Path | NDArray[np.uint8]
 
 
 class Batch(NamedTuple):
@@ -52,6 +51,7 @@ class TileReader:
         magnify: function that chooses the magnification of a scene.
         batch_size: number of tiles in a batch.
         reading: bands and stretch of the scenes.
+        bbox: bounding box in which scenes are read; None reads whole scenes.
     """
 
     pipeline: Sequence[dict[str, Any]]
@@ -60,11 +60,16 @@ class TileReader:
     magnify: Callable[[Source, SceneImage], Magnification]
     batch_size: int
     reading: Reading
+    bbox: BoundingBox | None = None
 
     @cached_property
     def transform(self) -> Compose:
         """Test pipeline whose input is a BGR array."""
         return for_arrays(self.pipeline)
+
+    def open(self, source: Source) -> SceneImage:
+        """Open a scene, or the part of it in the bounding box; see :func:`open_source`."""
+        return open_source(source, self.reading, self.bbox)
 
     def read(self, scenes: Iterable[Source]) -> Iterator[Batch | EndOfScene]:
         """Yield the batches of each scene and then its :class:`EndOfScene`. Skip tiles without data.
@@ -84,7 +89,7 @@ class TileReader:
     def _batches(self, scenes: Iterable[Source]) -> Iterator[Batch | EndOfScene]:
         for source in scenes:
             try:
-                image = open_scene(source, self.reading)
+                image = self.open(source)
                 magnification = self.magnify(source, image)
                 if magnification.is_searched:
                     yield from self.batches(image, magnification)
@@ -96,9 +101,9 @@ class TileReader:
     def batches(self, image: SceneImage, magnification: Magnification) -> Iterator[Batch]:
         """Yield the batches of a scene. Skip tiles without data."""
         windows = magnification.windows(image.width, image.height, self.tile, self.overlap)
-        with_data = (window for window in windows if image.shows(window))
+        with_data = (window for window in windows if image.shows(window, magnification.shrunk(window)))
         while batch := list(islice(with_data, self.batch_size)):
-            tiles = (magnification.resize(image.read(window))[..., ::-1] for window in batch)
+            tiles = (magnification.tile(image, window)[..., ::-1] for window in batch)
             inputs = [self.transform({"img": tile}) for tile in tiles]
             yield Batch([window * magnification.corners for window in batch], inputs)
 

@@ -64,16 +64,16 @@ def test_windows_cover_the_scene_and_become_tiles_of_the_wanted_size(zoom: tuple
     for x1, y1, x2, y2 in windows:
         covered[y1:y2, x1:x2] = True
     assert covered.all()
-    x1, y1, x2, y2 = windows[0]
-    tile = magnification.resize(np.zeros((y2 - y1, x2 - x1, 3), np.uint8))
+    tile = magnification.tile(ArrayImage(np.zeros((2000, 3000, 3), np.uint8)), windows[0])
     assert tile.shape == pytest.approx((64, 64, 3), abs=5)
     assert max(tile.shape[:2]) <= 69
 
 
 def test_shrinking_averages_and_enlarging_interpolates() -> None:
-    stripes = np.tile(np.array([0, 200], np.uint8), (8, 8))[..., None].repeat(3, axis=2)
-    assert set(np.unique(Magnification((0.5, 0.5)).resize(stripes))) == {100}
-    mixed = Magnification((0.5, 2.0)).resize(stripes)
+    stripes = ArrayImage(np.tile(np.array([0, 200], np.uint8), (8, 8))[..., None].repeat(3, axis=2))
+    whole = np.array([0, 0, 16, 8])
+    assert set(np.unique(Magnification((0.5, 0.5)).tile(stripes, whole))) == {100}
+    mixed = Magnification((0.5, 2.0)).tile(stripes, whole)
     assert mixed.shape == (16, 8, 3)
     assert set(np.unique(mixed)) == {100}
 
