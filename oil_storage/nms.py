@@ -29,7 +29,7 @@ def nms(boxes: Floats, scores: Floats, iou_threshold: float) -> Indices:
     """
     order: Indices = np.argsort(-scores, kind="stable")
     threshold = np.float32(iou_threshold)
-    pairs = [np.empty((2, 0), np.intp)]
+    pairs: list[Indices] = [np.empty((2, 0), np.intp)]
     for pair, common, union in _overlapping(boxes[order]):
         pairs.append(np.sort(pair[:, common / union > threshold], axis=0))
     better, worse = np.concatenate(pairs, axis=1)
