@@ -67,18 +67,20 @@ def detect(args: argparse.Namespace) -> int:
         raise UserError(f"--out {args.out}: is a file; use a folder")
 
     from oil_storage.annotations.images import find_scenes
-    from oil_storage.inference.output_folder import INDEX, PAGE, PICTURES, SUMMARY, detect_scenes
+    from oil_storage.inference.output_folder import INDEX, ONNX, PAGE, PICTURES, SUMMARY, detect_scenes
     from oil_storage.inference.scene_files import FORMATS
 
     scenes = find_scenes(args.scenes)
 
-    choose_device(args.device)
+    if args.backend == "torch" and args.checkpoint.suffix.lower() != ONNX:
+        choose_device(args.device)
     hide_warnings()
     names = (
         *("score_thr", "false_alarms", "batch_size", "tile", "overlap", "gsd", "source_gsd", "scale"),
         *("tta", "backend", "bands", "stretch"),
     )
     options = {name: getattr(args, name) for name in names}
+    options["device"] = None if args.device == "auto" else args.device
     summary = detect_scenes(args.config, args.checkpoint, scenes, args.out, html=args.html, **options)
     for note in summary.notes():
         logger.info(note)
