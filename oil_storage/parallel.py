@@ -47,6 +47,12 @@ def one_behind(function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]])
             yield pending.result()
 
 
+def threads() -> int:
+    """Return the number of threads for computing: ``OMP_NUM_THREADS``, or else the number of available cores."""
+    stated = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(stated) if stated.isdecimal() and int(stated) else len(os.sched_getaffinity(0))
+
+
 def _initialise() -> None:
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C signals all processes; only the main process handles it

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
@@ -62,3 +63,15 @@ def with_statistics(model: nn.Module) -> nn.Module:
                 tensor.add_(0.1 * torch.randn(tensor.shape, generator=generator))
             module.running_var.mul_(0.5 + torch.rand(module.running_var.shape, generator=generator))
     return model.eval()
+
+
+def share_found(boxes: np.ndarray, scores: np.ndarray, other_boxes: np.ndarray, other_scores: np.ndarray) -> float:
+    """Return the share of candidates that are also among the others: box within 1e-3 px, score within 1e-4.
+
+    The order does not matter, because candidates with nearly equal scores may swap.
+    """
+    found = [
+        ((np.abs(box - other_boxes).max(axis=1) <= 1e-3) & (np.abs(score - other_scores) <= 1e-4)).any()
+        for box, score in zip(boxes, scores, strict=True)
+    ]
+    return float(np.mean(found))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from oil_storage.evaluation.matching import iou_matrix
+from oil_storage.iou import iou_matrix
 from oil_storage.merging import Detections, merge_tiles
 from oil_storage.tiling import cut_boxes, tile_grid
 from tests.test_tiling import random_boxes

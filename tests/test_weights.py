@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from oil_storage.checkpoints.checkpoint import Checkpoint
-from oil_storage.evaluation.matching import iou_matrix
 from oil_storage.inference import SceneDetector
+from oil_storage.iou import iou_matrix
 from oil_storage.reporting.results import read
 from oil_storage.synthetic import make_synthetic
 

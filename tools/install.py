@@ -66,11 +66,12 @@ def requirements(section: str, key: str) -> list[str]:
 
 def requirement(name: str) -> str:
     """Return the requirement ``name==version`` from setup.cfg."""
-    return next(line for line in requirements("options", "install_requires") if line.startswith(f"{name}=="))
+    lines = requirements("options", "install_requires") + requirements("options.extras_require", "train")
+    return next(line for line in lines if line.startswith(f"{name}=="))
 
 
 def check_python() -> None:
-    """Raise InstallError if this Python does not satisfy ``python_requires`` (``>=3.11,<3.12``)."""
+    """Raise InstallError unless this Python has the lowest version of ``python_requires``, the one of the tests."""
     needed = requirements("options", "python_requires")[0].removeprefix(">=").partition(",")[0]
     version = platform.python_version()
     if not version.startswith(f"{needed}."):
@@ -129,7 +130,7 @@ def install_empty_opencv() -> None:
 
 def install_packages() -> None:
     """Install the packages in setup.cfg; compile mmcv again if its wheel is incompatible with torch."""
-    pip("install", "--no-build-isolation", "--editable", ".[dev]")
+    pip("install", "--no-build-isolation", "--editable", ".[train,dev]")
     if not (error := error_of(CHECK_MMCV)):
         return
     print(f"  mmcv is incompatible with this torch ({error}); compiling it again takes about 18 CPU minutes")

@@ -4,39 +4,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from torch import Tensor
 
 from oil_storage.checkpoints import serialization, trained_config
+from oil_storage.checkpoints.accuracy import ChosenThreshold, F1ByGsd
 from oil_storage.checkpoints.trained_config import Settings
 from oil_storage.errors import UserError, first_problem
 from oil_storage.imagery import DEFAULT_READING, Reading
 from oil_storage.manifest import DataIdentity, Manifest
-
-Share = Annotated[float, Field(ge=0, le=1)]
-F1ByGsd = dict[Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")], Share]
-"""F1 by ground resolution in metres per pixel."""
-
-
-@dataclass(frozen=True)
-class ChosenThreshold:
-    """Score threshold that maximises F1 on the val split.
-
-    Attributes:
-        threshold: detections with lower scores are discarded.
-        f1: F1 at the threshold.
-        data: SHA-256 of the data on which the threshold was chosen.
-        false_alarms: lowest threshold for each limit on the false alarms per 100 square kilometres. The keys are the
-            limits. Empty if the ground resolution of the data is not known.
-    """
-
-    threshold: Share
-    f1: Share
-    data: str
-    false_alarms: dict[str, Share] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -73,19 +73,21 @@ def detect(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: is a file; use a folder")
 
-    from oil_storage.inference.output_folder import INDEX, PAGE, PICTURES, SUMMARY, detect_scenes
+    from oil_storage.inference.output_folder import INDEX, ONNX, PAGE, PICTURES, SUMMARY, detect_scenes
     from oil_storage.inference.scene_files import FORMATS
     from oil_storage.inference.scene_sources import find_sources
 
     scenes = find_sources(args.scenes, args.asset)
 
-    choose_device(args.device)
+    if args.backend == "torch" and args.checkpoint.suffix.lower() != ONNX:
+        choose_device(args.device)
     hide_warnings()
     names = (
         *("score_thr", "false_alarms", "batch_size", "tile", "overlap", "gsd", "source_gsd", "scale"),
         *("tta", "backend", "bands", "stretch", "bbox"),
     )
     options = {name: getattr(args, name) for name in names}
+    options["device"] = None if args.device == "auto" else args.device
     summary = detect_scenes(args.config, args.checkpoint, scenes, args.out, html=args.html, **options)
     for note in summary.notes():
         logger.info(note)

@@ -1,7 +1,7 @@
 """Export a trained detector to ONNX, or its weights to safetensors."""
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools/export.py", description=__doc__)
     add_config(parser)
     parser.add_argument("checkpoint", type=file_path, help="checkpoint of tools/train.py, or safetensors weights")
-    to = "onnx for the detector without NMS, safetensors for the weights in half precision (default: %(default)s)"
+    to = "onnx for the detector without final NMS, safetensors for the weights in half precision (default: %(default)s)"
     parser.add_argument("--to", choices=("onnx", "safetensors"), default="onnx", help=to)
     parser.add_argument(
         "--out", type=file_path, metavar="FILE", help="default: path of the checkpoint with the new suffix"
@@ -36,15 +36,13 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     choose_device("cpu")
     quieten_libraries()
 
-    import numpy as np
-
     from oil_storage.checkpoints.checkpoint import Checkpoint
     from oil_storage.checkpoints.model_weights import build_model
     from oil_storage.checkpoints.serialization import to_safetensors
     from oil_storage.engine.runner import use_scope
     from oil_storage.files import sha256, write_bytes
-    from oil_storage.inference.onnx_detector import export
-    from oil_storage.inference.tile_reader import for_arrays
+    from oil_storage.inference.onnx_export import export, resize_of
+    from oil_storage.inference.torch_detector import describe
 
     use_scope(cfg)
     checkpoint = Checkpoint.read(args.checkpoint)
@@ -55,20 +53,15 @@ def export_checkpoint(args: argparse.Namespace) -> None:
         write_bytes(out, to_safetensors(checkpoint.state_dict, meta))
         print(f"{out}: {out.stat().st_size / 1e6:.1f} MB; tools/detect.py, tools/test.py and --load-from read it")
         return
-    dataset = cfg.test_dataloader.dataset
-    blank = for_arrays(dataset.pipeline)({"img": np.zeros((dataset.tile, dataset.tile, 3), np.uint8)})
-    height, width = blank["inputs"].shape[-2:]
-    about = {
-        "config": args.config.stem,
-        "checkpoint_sha256": sha256(args.checkpoint),
-        "score_threshold": checkpoint.threshold(),
-        "false_alarms": checkpoint.false_alarm_thresholds(),
-        "reading": checkpoint.reading,
-        "gsd": checkpoint.meta.trained.gsd if checkpoint.meta.trained else None,
-        "f1_by_gsd": checkpoint.meta.f1_by_gsd,
-    }
-    write_bytes(out, export(model, (height, width), about))
-    print(f"{out}: RGB tiles (N, 3, {height}, {width}), 0 to 255 -> boxes (N, M, 4) xyxy and scores (N, M), before NMS")
+    about = replace(describe(cfg, checkpoint), config=args.config.stem)
+    resize = resize_of(cfg.test_dataloader.dataset.pipeline)
+    content, metadata = export(model, about, resize, sha256(args.checkpoint))
+    write_bytes(out, content)
+    height, width = metadata.size
+    print(
+        f"{out}: {len(content) / 1e6:.1f} MB; RGB tiles (N, 3, {height}, {width}), 0 to 255 -> boxes (N, M, 4) xyxy "
+        "and scores (N, M), before NMS"
+    )
 
 
 main = partial(run, build_parser, export_checkpoint)

@@ -110,6 +110,12 @@ def compute_in_bf16(model: nn.Module) -> None:
         _shadow(detector, "forward", _in_bf16)
 
 
+def precision_of(detector: nn.Module) -> AbstractContextManager[None]:
+    """Return the context in which the forward method of a detector computes, to call parts of the detector in it."""
+    device = next(detector.parameters()).device.type
+    return torch.autocast(device, dtype=torch.bfloat16, enabled="forward" in vars(detector))
+
+
 def _float32_methods(detector: nn.Module) -> Iterator[tuple[nn.Module, str]]:
     for module in detector.modules():
         for classes, names in FLOAT32_METHODS:

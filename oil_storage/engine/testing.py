@@ -14,7 +14,8 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from oil_storage.checkpoints.checkpoint import Checkpoint, ChosenThreshold, store_threshold
+from oil_storage.checkpoints.accuracy import ChosenThreshold
+from oil_storage.checkpoints.checkpoint import Checkpoint, store_threshold
 from oil_storage.checkpoints.serialization import SAFETENSORS
 from oil_storage.checkpoints.trained_config import differences, recipe_sha256
 from oil_storage.coco import CocoFile

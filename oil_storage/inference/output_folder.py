@@ -41,6 +41,8 @@ RECORD, PAGE = ".summary.json", ".html"
 """Endings of the names of a scene's record and HTML page. The record is written last and marks a finished scene."""
 PICTURES, SUMMARY, INDEX = "pictures", "summary.json", "index.html"
 """Names in the output folder. Pictures have a separate folder, so that they are not mistaken for input scenes."""
+ONNX = ".onnx"
+"""Suffix of exported detectors."""
 OVERLAP = 128
 """Overlap of neighbouring tiles in pixels. Nearly all tanks are smaller, so at least one tile shows the whole tank."""
 LONGEST_RUN = timedelta(days=365)
@@ -69,8 +71,9 @@ def detect_scenes(
     if html and (named := [scene for scene in scenes if scene.stem == Path(INDEX).stem]):
         raise UserError(f"{named[0]}: its page would overwrite {INDEX}, the list of scenes; rename the scene")
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    cfg = load_config(config)
-    request = _request(cfg, checkpoint, html, options)
+    is_onnx = options.get("backend") == "onnx" or checkpoint.suffix.lower() == ONNX
+    cfg = None if is_onnx else load_config(config)
+    request = _request(config, cfg, checkpoint, html, options)
     folder = OutputFolder(out, request)
     scenes, outside = _parted(scenes, request.bbox)
     unfinished = [scene for scene in scenes if folder.finished(scene) is None]
@@ -78,25 +81,24 @@ def detect_scenes(
         logger.info("%d of %d scenes are finished and skipped", len(scenes) - len(unfinished), len(scenes))
     if not unfinished:
         return folder.write_summary(scenes, {}, outside=outside)
+    if processes > 1:
+        _join()
     with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints missing optional packages
         from oil_storage.inference.scene_detector import SceneDetector
-    import torch
-    from torch import distributed
 
-    if processes > 1:
-        distributed.init_process_group("gloo", timeout=LONGEST_RUN)
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-    detector = SceneDetector(cfg, checkpoint, **options)
+        detector = SceneDetector(cfg or config, checkpoint, **options)
     if detector.made_with not in (None, config.stem):
         logger.warning(
             "%s: was trained with the config %s; %s may prepare scenes differently and detect fewer tanks",
             *(checkpoint, detector.made_with, config.stem),
         )
-    used = {"score_threshold": detector.threshold, **asdict(detector.reader.reading)}
+    reader = detector.reader
+    used = {"score_threshold": detector.threshold, "tile": reader.tile, **asdict(reader.reading)}
     made_by = request.model_copy(update=used)
     left_out = folder.detect(detector, made_by, unfinished[rank::processes], scenes, quiet=rank > 0)
     if processes > 1:
+        from torch import distributed
+
         shares: list[dict[str, str]] = [{}] * processes
         distributed.all_gather_object(shares, left_out)  # waits for all processes
         distributed.destroy_process_group()
@@ -120,15 +122,28 @@ def _parted(
     return [scene for scene in scenes if scene not in outside], list(map(str, outside))
 
 
-def _request(cfg: "Config", checkpoint: Path, html: bool, options: Mapping[str, Any]) -> MadeBy:
-    dataset = cfg.test_dataloader.dataset
-    parts = cfg.model.to_dict(), [dict(step) for step in dataset.pipeline]
+def _join() -> None:
+    """Wait for the other processes that torchrun started, and select the GPU of this process."""
+    import torch
+    from torch import distributed
+
+    distributed.init_process_group("gloo", timeout=LONGEST_RUN)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+
+
+def _request(config: Path, cfg: "Config | None", checkpoint: Path, html: bool, options: Mapping[str, Any]) -> MadeBy:
+    """Describe a run. ``cfg`` is None for an ONNX file, which contains all settings."""
+    digest = ""
+    if cfg is not None:
+        dataset = cfg.test_dataloader.dataset
+        parts = cfg.model.to_dict(), [dict(step) for step in dataset.pipeline], int(dataset.tile)
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
     return MadeBy(
-        config=Path(cfg.filename).stem,
-        config_sha256=hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest(),
+        config=config.stem,
+        config_sha256=digest,
         checkpoint_sha256=sha256(checkpoint),
         false_alarms=options.get("false_alarms"),
-        tile=options.get("tile") or int(dataset.tile),
         overlap=options.get("overlap", OVERLAP),
         gsd=options.get("gsd"),
         source_gsd=options.get("source_gsd"),
@@ -136,7 +151,7 @@ def _request(cfg: "Config", checkpoint: Path, html: bool, options: Mapping[str, 
         tta=options.get("tta", False),
         html=html,
         bbox=options.get("bbox"),
-        asked=(options.get("score_thr"), options.get("bands"), options.get("stretch")),
+        asked=(options.get("score_thr"), options.get("tile"), options.get("bands"), options.get("stretch")),
     )
 
 

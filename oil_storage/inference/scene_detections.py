@@ -187,8 +187,10 @@ class MadeBy(BaseModel, frozen=True):
     """Detector and options that produced the results.
 
     Attributes:
-        score_threshold, bands, stretch: values that were used; None until the checkpoint is read.
-        asked: requested ``score_thr``, ``bands`` and ``stretch``; None for a value that the checkpoint provides.
+        config_sha256: SHA-256 of the settings in the config; empty for an ONNX file, which contains them.
+        score_threshold, tile, bands, stretch: values that were used; None until the checkpoint is read.
+        asked: requested ``score_thr``, ``tile``, ``bands`` and ``stretch``; None for a value that the config or the
+            checkpoint provides.
     """
 
     config: str
@@ -196,7 +198,7 @@ class MadeBy(BaseModel, frozen=True):
     checkpoint_sha256: str
     score_threshold: float | None = None
     false_alarms: int | None = None
-    tile: int
+    tile: int | None = None
     overlap: int
     gsd: float | None = None
     source_gsd: float | None = None
@@ -205,12 +207,12 @@ class MadeBy(BaseModel, frozen=True):
     bands: tuple[int, ...] | None = None
     stretch: tuple[float, ...] | None = None
     html: bool
-    asked: tuple[float | None, tuple[int, ...] | None, tuple[float, ...] | None]
+    asked: tuple[float | None, int | None, tuple[int, ...] | None, tuple[float, ...] | None]
     bbox: tuple[float, float, float, float] | None = None
 
     def request(self) -> "MadeBy":
-        """Return a copy without the values that the checkpoint provides. Equal requests give equal results."""
-        return self.model_copy(update={"score_threshold": None, "bands": None, "stretch": None})
+        """Return a copy without the values that are known only after reading. Equal requests give equal results."""
+        return self.model_copy(update=dict.fromkeys(("score_threshold", "tile", "bands", "stretch")))
 
 
 class Site(BaseModel, frozen=True):

@@ -4,40 +4,32 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path, PurePath
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
 from numpy.typing import NDArray
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from oil_storage.checkpoints.checkpoint import Checkpoint
-from oil_storage.checkpoints.model_weights import build_model
 from oil_storage.config import load as load_config
-from oil_storage.engine.bf16 import compute_as_configured
-from oil_storage.engine.channels_last import to_channels_last
-from oil_storage.engine.runner import use_scope
-from oil_storage.engine.tta import use_tta
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading, SceneImage
 from oil_storage.inference.bounding_box import BoundingBox
 from oil_storage.inference.magnification import Magnification, accuracy_warning, magnification_of, zoom_of
-from oil_storage.inference.onnx_detector import OnnxModel
-from oil_storage.inference.output_folder import OVERLAP
+from oil_storage.inference.onnx_detector import OnnxDetector
+from oil_storage.inference.output_folder import ONNX, OVERLAP
 from oil_storage.inference.scale_estimate import LEAST, choose, evidence
 from oil_storage.inference.scene_detections import SceneDetections
 from oil_storage.inference.scene_sources import SceneFile, Source, source_of
 from oil_storage.inference.scene_window import SceneWindow
 from oil_storage.inference.second_look import look_again
+from oil_storage.inference.tile_detector import TileDetector
 from oil_storage.inference.tile_reader import Batch, EndOfScene, TileReader
 from oil_storage.merging import Detections, merge_tiles
 from oil_storage.parallel import one_behind
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 FAINT = 0.5
 """The fast mode drops detections before NMS if their score is below this fraction of the score threshold."""
@@ -58,7 +50,8 @@ class SceneDetector:
     """Trained detector for scenes of any size.
 
     Args:
-        config: config of the detector.
+        config: config of the detector. An ONNX file contains all that is needed, so only the name of its config is
+            compared, and None is allowed.
         checkpoint: checkpoint of ``tools/train.py``, safetensors weights, or ONNX file of ``tools/export.py``.
         score_thr: lowest score of a detection; None uses the threshold in the checkpoint, which
             ``tools/test.py --split val`` chose.
@@ -90,13 +83,13 @@ class SceneDetector:
         made_with: name of the config that the checkpoint was trained with; None if the checkpoint does not state it.
 
     Raises:
-        UserError: the checkpoint is missing, is damaged, has no threshold or belongs to another model; ``overlap`` is
-            not smaller than ``tile``; or ``tta`` is set for ONNX Runtime.
+        UserError: the checkpoint is missing, is damaged, has no threshold or belongs to another model or config;
+            ``overlap`` is not smaller than ``tile``; or ``tta`` is set for ONNX Runtime.
     """
 
     def __init__(
         self,
-        config: str | Path | Config,
+        config: "str | Path | Config | None",
         checkpoint: str | Path,
         *,
         score_thr: float | None = None,
@@ -115,34 +108,31 @@ class SceneDetector:
         stretch: tuple[float, float] | tuple[()] | None = None,
         bbox: tuple[float, float, float, float] | None = None,
     ) -> None:
-        cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(Path(config))
         checkpoint = Path(checkpoint)
-        is_onnx = backend == "onnx" or checkpoint.suffix.lower() == ".onnx"
-        if tta and is_onnx:
-            raise UserError("--tta: is not available in ONNX Runtime; give a PyTorch checkpoint")
-        use_scope(cfg)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.made_with: str | None
-        if tta:
-            use_tta(cfg)
-        if is_onnx:
-            self.model: Any = OnnxModel(checkpoint, self.device)
-            about = self.model.about
-            thresholds = about.false_alarms
-            self.made_with, stored_threshold, trained_reading = about.config, about.score_threshold, about.reading
-            trained_gsd, f1_by_gsd = about.gsd, about.f1_by_gsd
-            name = Path(cfg.filename or "").stem
-            if name not in ("", self.made_with):  # another config may prepare tiles differently
+        self.detector: TileDetector
+        if backend == "onnx" or checkpoint.suffix.lower() == ONNX:
+            if tta:
+                raise UserError("--tta: is not available in ONNX Runtime; give a PyTorch checkpoint")
+            self.detector = OnnxDetector(checkpoint, device)
+            name = (
+                "" if config is None else Path(config if isinstance(config, str | Path) else config.filename or "").stem
+            )
+            if name not in ("", self.detector.about.config):  # another config may prepare tiles differently
                 raise UserError(
-                    f"{checkpoint}: was exported with config {self.made_with}, not {name}; give {self.made_with}"
+                    f"{checkpoint}: was exported with config {self.detector.about.config}, not {name}; "
+                    f"give {self.detector.about.config}"
                 )
         else:
-            loaded = Checkpoint.read(checkpoint)
-            trained, thresholds = loaded.meta.trained, loaded.false_alarm_thresholds(tta)
-            self.made_with, trained_gsd = (trained.config, trained.gsd) if trained else (None, None)
-            f1_by_gsd = loaded.meta.f1_by_gsd
-            stored_threshold, trained_reading = loaded.threshold(tta), loaded.reading
-        if false_alarms is not None and (stored_threshold := thresholds.get(str(false_alarms))) is None:
+            from oil_storage.inference.torch_detector import TorchDetector
+
+            if config is None:
+                raise UserError(f"{checkpoint}: needs the config of its training; only {ONNX} files do not")
+            cfg = load_config(Path(config)) if isinstance(config, str | Path) else copy.deepcopy(config)
+            self.detector = TorchDetector(cfg, checkpoint, device, tta=tta, fast=fast)
+        about, rules = self.detector.about, self.detector.rules
+        self.made_with = about.config
+        stored_threshold = about.score_threshold
+        if false_alarms is not None and (stored_threshold := about.false_alarms.get(str(false_alarms))) is None:
             raise UserError(
                 f"{checkpoint}: has no threshold for {false_alarms} false alarms per 100 km2; give --score-thr, or run "
                 "tools/test.py --split val on data whose ground resolution is known"
@@ -155,39 +145,26 @@ class SceneDetector:
                 f"give --score-thr, or run tools/test.py --split val{flag}, which chooses one"
             )
         self.threshold: float = threshold
-        if fast and not tta:  # TTA merges detections of all scores
-            rules = (self.model.rules if is_onnx else cfg.model.get("test_cfg")) or {}
-            for stage in (rules, rules.get("rcnn", {})):
-                if "score_thr" in stage:  # in NMS, low scores do not affect higher scores
-                    stage["score_thr"] = max(stage["score_thr"], FAINT * threshold)
-        if not is_onnx:
-            self.model = build_model(cfg, loaded).to(self.device)
-            if fast:
-                fuse_batch_norms(self.model)
-            to_channels_last(self.model)
-            compute_as_configured(self.model, cfg)
-        loader = cfg.test_dataloader
-        usual_batch = int(loader.batch_size)
-        if self.device.type == "cpu":
-            usual_batch = min(max(torch.get_num_threads() // 2, 1), usual_batch)
-        tile = tile or int(loader.dataset.tile)
+        if fast and not tta:  # TTA merges detections of all scores; in NMS, low scores do not affect higher scores
+            self.detector.rules = replace(rules, score_thr=max(rules.score_thr, FAINT * threshold))
+        tile = tile or about.tile
         if not 0 <= overlap < tile:
             raise UserError(f"--overlap {overlap}: must be 0 to {tile - 1}, less than --tile {tile}")
-        self.gsd: float | None = gsd or trained_gsd
-        self._source_gsd, self._scale, self._f1_by_gsd = source_gsd, scale, f1_by_gsd
+        self.gsd: float | None = gsd or about.gsd
+        self._source_gsd, self._scale, self._f1_by_gsd = source_gsd, scale, about.f1_by_gsd
         self._samples: dict[PurePath, dict[SceneFile, NDArray[np.float64]]] = {}
         self._siblings: Sequence[SceneFile] = ()
         self._looks_again = fast and not tta
         self._lock = Lock()
         self.reader = TileReader(
-            loader.dataset.pipeline,
+            self.detector.prepare,
             tile,
             overlap,
             self._magnify,
-            batch_size or usual_batch,
+            batch_size or self.detector.batch_size,
             Reading(
-                trained_reading.bands if bands is None else (bands or None),
-                trained_reading.stretch if stretch is None else (stretch or None),
+                about.reading.bands if bands is None else (bands or None),
+                about.reading.stretch if stretch is None else (stretch or None),
             ),
             None if bbox is None else BoundingBox(*bbox),
         )
@@ -280,8 +257,7 @@ class SceneDetector:
     def _search(self, pixels: NDArray[np.uint8]) -> Detections:
         """Detect tanks in one tile, RGB ``(H, W, 3)``; return boxes in pixels of the tile."""
         height, width = pixels.shape[:2]
-        inputs = self.reader.transform({"img": pixels[..., ::-1]})
-        (detections,) = self._predict(Batch([np.array([0.0, 0.0, width, height])], [inputs]))
+        (detections,) = self._predict(Batch([np.array([0.0, 0.0, width, height])], [self.reader.prepare(pixels)]))
         return detections
 
     def _predicted(
@@ -331,37 +307,11 @@ class SceneDetector:
 
     def _predict(self, batch: Batch) -> list[Detections]:
         """Detect tanks in the tiles of a batch; return boxes in pixels of the magnified tiles."""
-        with self._lock, torch.no_grad():  # the thread that reads tiles also calls this, to estimate resolutions
-            samples = self.model.test_step(pseudo_collate(batch.inputs))
+        with self._lock:  # the thread that reads tiles also calls this, to estimate resolutions
+            found = self.detector.detect(batch.tiles)
         detections = []
-        for window, sample in zip(batch.windows, samples, strict=True):
-            boxes, scores = (sample.pred_instances[key].float().cpu().numpy() for key in ("bboxes", "scores"))
+        for window, tile, (boxes, scores) in zip(batch.windows, batch.tiles, found, strict=True):
             has_area = (boxes[:, 2:] - boxes[:, :2] >= SMALLEST).all(axis=1)
-            stretch = (window[2:] - window[:2]) / sample.ori_shape[::-1]  # nearly 1; sizes are rounded to whole pixels
+            stretch = (window[2:] - window[:2]) / tile.size  # nearly 1; sizes are rounded to whole pixels
             detections.append(Detections((boxes[has_area] * np.tile(stretch, 2)).astype(np.float32), scores[has_area]))
         return detections
-
-
-def fuse_batch_norms(model: nn.Module) -> int:
-    """Fold batch norms into the convolutions before them, in place; return the number of batch norms.
-
-    A norm is folded into the convolution that its parent module lists immediately before it. If several norms share a
-    convolution, as in RTMDet's head, the convolution is copied for each norm. :func:`mmcv.cnn.fuse_conv_bn` does not
-    copy it.
-
-    Args:
-        model: model in evaluation mode.
-    """
-    number = 0
-    for module in model.modules():
-        children = [(name, child) for name, child in module._modules.items() if child is not None]
-        for (first, convolution), (second, norm) in pairwise(children):
-            if (
-                isinstance(norm, nn.BatchNorm2d)
-                and isinstance(convolution, nn.Conv2d)
-                and convolution.out_channels == norm.num_features
-            ):
-                module._modules[first] = fuse_conv_bn_eval(convolution, norm)
-                module._modules[second] = nn.Identity()
-                number += 1
-    return number

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.evaluation.matching import iou_matrix
 from oil_storage.imagery import SceneImage
 from oil_storage.inference.patches import Search, search_patches
+from oil_storage.iou import iou_matrix
 from oil_storage.merging import Detections
 
 NEAR = (0.7, 1.4)

@@ -1,16 +1,13 @@
 """Read scenes tile by tile in a background thread."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from mmcv.transforms import Compose
-from mmdet.registry import TRANSFORMS
 from numpy.typing import NDArray
 
 from oil_storage.errors import UserError
@@ -18,16 +15,17 @@ from oil_storage.imagery import Reading, SceneImage
 from oil_storage.inference.bounding_box import BoundingBox
 from oil_storage.inference.magnification import Magnification
 from oil_storage.inference.scene_sources import Source, open_source
+from oil_storage.inference.tile_detector import Prepared
 
 AHEAD = 4
 """Number of batches that are read in advance."""
 
 
 class Batch(NamedTuple):
-    """Tiles of one scene: their windows ``(4,)``, xyxy in pixels of the magnified scene, and their pipeline outputs."""
+    """Tiles of one scene: their windows ``(4,)``, xyxy in pixels of the magnified scene, and their content."""
 
     windows: list[NDArray[np.float64]]
-    inputs: list[dict[str, Any]]
+    tiles: list[Prepared]
 
 
 class EndOfScene(NamedTuple):
@@ -42,10 +40,10 @@ class EndOfScene(NamedTuple):
 
 @dataclass(frozen=True)
 class TileReader:
-    """Reader that cuts scenes into tiles and applies the test pipeline.
+    """Reader that cuts scenes into tiles and prepares them for the network.
 
     Attributes:
-        pipeline: test pipeline of a config; its first step loads an image file.
+        prepare: function that converts a tile, RGB ``(H, W, 3)``, for the network.
         tile: side of a tile in pixels, after magnification.
         overlap: overlap of neighbouring tiles in pixels, after magnification.
         magnify: function that chooses the magnification of a scene.
@@ -54,18 +52,13 @@ class TileReader:
         bbox: bounding box in which scenes are read; None reads whole scenes.
     """
 
-    pipeline: Sequence[dict[str, Any]]
+    prepare: Callable[[NDArray[np.uint8]], Prepared]
     tile: int
     overlap: int
     magnify: Callable[[Source, SceneImage], Magnification]
     batch_size: int
     reading: Reading
     bbox: BoundingBox | None = None
-
-    @cached_property
-    def transform(self) -> Compose:
-        """Test pipeline whose input is a BGR array."""
-        return for_arrays(self.pipeline)
 
     def open(self, source: Source) -> SceneImage:
         """Open a scene, or the part of it in the bounding box; see :func:`open_source`."""
@@ -103,11 +96,5 @@ class TileReader:
         windows = magnification.windows(image.width, image.height, self.tile, self.overlap)
         with_data = (window for window in windows if image.shows(window, magnification.shrunk(window)))
         while batch := list(islice(with_data, self.batch_size)):
-            tiles = (magnification.tile(image, window)[..., ::-1] for window in batch)
-            inputs = [self.transform({"img": tile}) for tile in tiles]
-            yield Batch([window * magnification.corners for window in batch], inputs)
-
-
-def for_arrays(pipeline: Sequence[dict[str, Any]]) -> Compose:
-    """Build a test pipeline whose input is a BGR array instead of an image file."""
-    return Compose([TRANSFORMS.build(step) for step in ({"type": "LoadImageFromNDArray"}, *pipeline[1:])])
+            tiles = [self.prepare(magnification.tile(image, window)) for window in batch]
+            yield Batch([window * magnification.corners for window in batch], tiles)

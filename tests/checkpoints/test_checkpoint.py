@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from oil_storage.checkpoints.checkpoint import Checkpoint, ChosenThreshold, store_accuracy, store_threshold
+from oil_storage.checkpoints.accuracy import ChosenThreshold
+from oil_storage.checkpoints.checkpoint import Checkpoint, store_accuracy, store_threshold
 from oil_storage.errors import UserError
 
 CHOSEN = ChosenThreshold(0.375, 0.8, "abc")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from oil_storage.annotations.images import find_scenes
 from oil_storage.cli.detect import main
+from oil_storage.cli.export import main as export
 from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
 from oil_storage.imagery import SceneImage, read_pixels
@@ -77,6 +78,27 @@ def test_finished_scenes_are_skipped_without_torch(trained: tuple[list[str], Pat
     assert "4 of 4 scenes are finished and skipped" in done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
     assert (tmp_path / "out" / "summary.json").read_text() == summary
+
+
+def test_detection_with_an_exported_detector_imports_no_training_package(
+    trained: tuple[list[str], Path], tmp_path: Path
+) -> None:
+    (config, checkpoint), images = trained
+    exported = tmp_path / "detector.onnx"
+    assert export([config, checkpoint, "--out", str(exported)]) == 0
+    packages = ("torch", "mmengine", "mmcv", "mmdet", "pycocotools", "onnx", "matplotlib")
+    script = (
+        "import sys; from oil_storage.cli.detect import main; import oil_storage.inference as inference; "
+        f"inference.SceneDetector; status = main(sys.argv[1:]); print([name for name in {packages} if name in "
+        "sys.modules]); sys.exit(status)"
+    )
+    argv = [config, str(exported), str(images / "scene_0.jpg"), "--out", str(tmp_path / "out"), *FLAGS, "--html"]
+    done = subprocess.run([sys.executable, "-c", script, *argv], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["scenes"][0]["tanks"] > 0
+    assert summary["made_by"]["tile"] == 64
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from torch import nn
 
 from oil_storage.engine.bf16 import compute_in_bf16
 from oil_storage.engine.channels_last import to_channels_last
-from oil_storage.inference.scene_detector import fuse_batch_norms
+from oil_storage.inference.torch_detector import fuse_batch_norms
 from tests.small_detectors import CONFIGS, batch, small_detector, with_statistics
 
 FAST = ("ssd_lite0",)

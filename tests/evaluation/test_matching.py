@@ -1,16 +1,8 @@
 import numpy as np
 import pytest
 
-from oil_storage.evaluation.matching import IOUS, Matched, iou_matrix, match, match_scenes
+from oil_storage.evaluation.matching import IOUS, Matched, match, match_scenes
 from tests.scored_scenes import scored_scenes, with_detections
-
-
-def test_iou_is_correct_for_equal_halved_disjoint_and_empty_boxes() -> None:
-    a = np.array([[0, 0, 10, 10]], np.float32)
-    b = np.array([[0, 0, 10, 10], [0, 0, 10, 5], [20, 0, 30, 10], [5, 5, 5, 5]], np.float32)
-    assert iou_matrix(a, b).tolist() == [[1.0, 0.5, 0.0, 0.0]]
-    assert iou_matrix(np.zeros((0, 4), np.float32), b).shape == (0, 4)
-    assert iou_matrix(b[3:], b[3:]).tolist() == [[0.0]]
 
 
 def test_highest_score_is_matched_first_and_each_object_once() -> None:

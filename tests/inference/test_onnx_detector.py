@@ -1,129 +1,91 @@
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from mmdet.models.detectors.base_detr import DetectionTransformer
-from mmdet.structures import DetDataSample
-from torch import nn
 
 from oil_storage.errors import UserError
-from oil_storage.inference.onnx_detector import OnnxModel, RawDetector, export
-from tests.small_detectors import CONFIGS, batch, small_detector, with_statistics
+from oil_storage.inference.candidates import Rules
+from oil_storage.inference.onnx_detector import OnnxDetector, resized_size
+from oil_storage.inference.onnx_export import export
+from oil_storage.inference.tile_detector import Description
+from oil_storage.inference.torch_detector import for_arrays
+from tests.small_detectors import batch, small_detector, with_statistics
 
-REFUSED = {"faster_rcnn_r50", "faster_rcnn_r101", "cascade_rcnn_r50", "ddq_detr_r50"}
+RULES = Rules(max_per_img=30)
 
 
-def detector_with_spread_scores(path: Path) -> tuple[nn.Module, int]:
-    """Return a small detector and its tile size.
-
-    The scores differ as those of a trained detector do, so that NMS is stable.
-    """
-    model, side = small_detector(path)
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[OnnxDetector, torch.nn.Module]:
+    """Return a small detector for tiles of 64 px, which are magnified twice, in ONNX Runtime and in PyTorch."""
+    model, _ = small_detector(Path("configs/oil/ssd_lite0.py"))
     with_statistics(model)
-    layers = [
-        module
-        for name, module in model.bbox_head.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
-        and re.search("cls|obj", name)
-        and module.weight.shape[0] < 64  # the last layers
-    ]
-    if isinstance(model, DetectionTransformer):
-        return model, side  # it runs no NMS
-    raw = RawDetector(model, (side, side))
-    pixels = torch.stack(batch((3,), side)["inputs"]).float()
-    for _ in range(8):
-        with torch.no_grad():
-            scores = raw(pixels)[1].double().clamp(1e-9, 1 - 1e-6)
-            logits = (scores / (1 - scores)).log()
-            for layer in layers:
-                layer.weight *= float((2 / logits.std()).clamp(0.01, 100))
-                layer.bias -= float(logits.median()) / 2  # YOLOX multiplies two scores
-    return model, side
+    content, _ = export(model, Description(tile=64, batch_size=2, test_cfg=RULES), resize=2.0)
+    path = tmp_path_factory.mktemp("onnx") / "a.onnx"
+    path.write_bytes(content)
+    return OnnxDetector(path, "cpu"), model
 
 
-def agreement(sample: DetDataSample, other: DetDataSample) -> float:
-    """Return the share of detections that the other sample also has: box within 0.5 px, score within 0.001."""
-    first, second = sample.pred_instances, other.pred_instances
-    boxes = (first.bboxes[:, None] - second.bboxes[None]).abs().amax(dim=2) <= 0.5
-    scores = (first.scores[:, None] - second.scores[None]).abs() <= 1e-3
-    return float((boxes & scores).any(dim=1).float().mean())
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, id=path.stem, marks=[] if path.stem == "ssd_lite0" else pytest.mark.slow)
-        for path in CONFIGS
-        if path.stem not in REFUSED
-    ],
-)
-def test_exported_detector_equals_pytorch_for_any_number_of_tiles(path: Path, tmp_path: Path) -> None:
-    model, side = small_detector(path)
-    with_statistics(model)
-    (tmp_path / "a.onnx").write_bytes(export(model, (side, side), {"score_threshold": 0.25}))
-    exported = OnnxModel(tmp_path / "a.onnx", torch.device("cpu"))
-    assert exported.about.score_threshold == 0.25
-    raw = RawDetector(model, (side, side))
-    for objects in ((3,), (3, 0, 7)):
-        tiles = torch.stack(batch(objects, side)["inputs"]).float()
-        with torch.no_grad():
-            boxes, scores = raw(tiles)
-        exported_output = exported.session.run(None, {"tiles": tiles.numpy()})
-        assert len(boxes) == len(objects)
-        assert boxes.std() > 1
-        same = (np.abs(exported_output[0] - boxes.numpy()).max(axis=2) <= 0.5) & (
-            np.abs(exported_output[1] - scores.numpy()) <= 1e-3
-        )
-        assert same.mean() >= 0.99  # equal proposals of the first stage may swap
-
-
-# one config for each kind of head
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["ssd_lite0", "ssd_lite0_x15", "ssd512_vgg16", "rtmdet_lite0", "yolox_s", "dino_r50", "detr_r50"]
-)
-def test_exported_detector_selects_the_same_boxes_as_mmdet(name: str, tmp_path: Path) -> None:
-    model, side = detector_with_spread_scores(Path(f"configs/oil/{name}.py"))
-    (tmp_path / "a.onnx").write_bytes(export(model, (side, side), {}))
-    with torch.no_grad():
-        (expected,) = model.test_step(batch((3,), side))
-    (sample,) = OnnxModel(tmp_path / "a.onnx", torch.device("cpu")).test_step(batch((3,), side))
-    assert len(expected.pred_instances) > 20
-    assert agreement(expected, sample) >= 0.99
-    assert agreement(sample, expected) >= 0.99
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(REFUSED))
-def test_export_refuses_a_detector_with_nms_inside_the_network(name: str) -> None:
-    (path,) = (path for path in CONFIGS if path.stem == name)
-    model, side = small_detector(path)
-    with pytest.raises(UserError, match="runs NMS inside the network"):
-        export(model.eval(), (side, side), {})
-
-
-def test_onnx_model_refuses_a_file_that_was_not_exported_here(tmp_path: Path) -> None:
+def test_file_that_was_not_exported_here_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     path.write_bytes(b"no graph")
     with pytest.raises(UserError, match=r"a\.onnx: not a detector that tools/export\.py wrote"):
-        OnnxModel(path, torch.device("cpu"))
+        OnnxDetector(path)
 
 
-@pytest.mark.slow
-def test_smaller_tile_is_padded_as_mmdet_pads_it(tmp_path: Path) -> None:
-    (path,) = (path for path in CONFIGS if path.stem == "ssd_lite0")
-    model, side = detector_with_spread_scores(path)
-    (tmp_path / "a.onnx").write_bytes(export(model, (side, side), {}))
-    small, padded = batch((1,), side // 2), batch((1,), side)
-    fill = OnnxModel(tmp_path / "a.onnx", torch.device("cpu")).about.padding
-    padded["inputs"][0][:] = torch.tensor(fill).round().to(torch.uint8).flip(0)[:, None, None]
-    padded["inputs"][0][:, : side // 2, : side // 2] = small["inputs"][0]
-    with torch.no_grad():
-        (expected,) = model.test_step(padded)
-    (sample,) = OnnxModel(tmp_path / "a.onnx", torch.device("cpu")).test_step(small)
-    inside = (expected.pred_instances.bboxes < side / 2 - 1).all(dim=1)
+def test_cuda_is_refused_where_onnx_runtime_lacks_it(exported: tuple[OnnxDetector, torch.nn.Module]) -> None:
+    with pytest.raises(UserError, match="built without CUDA; give --device cpu"):
+        OnnxDetector(exported[0].path, "cuda")
+
+
+@pytest.mark.parametrize("resize", [1.0, 1.5, 1.8, (96, 80)])
+def test_tiles_are_resized_as_in_the_test_pipeline(
+    resize: float | tuple[int, int], exported: tuple[OnnxDetector, torch.nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = {"scale": resize} if isinstance(resize, tuple) else {"scale_factor": resize, "keep_ratio": True}
+    transform = for_arrays([{}, {"type": "Resize", **step}])
+    about = type("About", (), {"resize": resize, "size": (400, 400), "tile": 200})
+    monkeypatch.setattr(exported[0], "about", about)
+    random = np.random.default_rng(0)
+    for width, height in ((64, 64), (37, 200), (200, 3), (1, 1)):
+        pixels = random.integers(0, 256, (height, width, 3), np.uint8)
+        expected = transform({"img": pixels[..., ::-1]})["img"]
+        np.testing.assert_array_equal(exported[0].prepare(pixels).content, expected[..., ::-1])
+
+
+def test_resized_size_rounds_like_mmdet() -> None:
+    resize = for_arrays([{}, {"type": "Resize", "scale_factor": 1.5, "keep_ratio": True}])
+    for width in range(1, 60):
+        expected = resize({"img": np.zeros((31, width, 3), np.uint8)})["img"].shape[1::-1]
+        assert resized_size((width, 31), 1.5) == expected
+
+
+def test_smaller_tile_is_padded_and_boxes_are_clipped_to_it(exported: tuple[OnnxDetector, torch.nn.Module]) -> None:
+    detector, _ = exported
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
+    whole = np.empty((64, 64, 3), np.uint8)
+    whole[:] = np.round(detector.about.padding)
+    whole[:, :48] = pixels
+    small, padded = detector.detect([detector.prepare(pixels), detector.prepare(whole)])
+    assert len(small.boxes) == 30
+    assert small.boxes[:, 2].max() <= 48
+    inside = padded.boxes[:, 2] < 40  # resizing mixes the pixels at the border of the padding
+    near = np.abs(padded.boxes[inside][:, None] - small.boxes[None]).max(axis=2).min(axis=1)
     assert inside.sum() > 5
-    best = expected.pred_instances.scores[inside][:5].numpy()
-    assert np.isin(best.round(3), sample.pred_instances.scores.numpy().round(3)).mean() >= 0.8
+    assert np.median(near) < 0.5
+
+
+def test_tile_that_is_larger_than_the_exported_size_is_refused(
+    exported: tuple[OnnxDetector, torch.nn.Module],
+) -> None:
+    with pytest.raises(UserError, match="takes tiles of at most 64 px; give a smaller --tile"):
+        exported[0].prepare(np.zeros((64, 65, 3), np.uint8))
+
+
+def test_padding_has_the_colour_with_which_mmdet_pads(exported: tuple[OnnxDetector, torch.nn.Module]) -> None:
+    detector, model = exported
+    data = batch((1, 1), 64)
+    data["inputs"][0] = data["inputs"][0][:, :32]
+    mean, std = (model.data_preprocessor.mean, model.data_preprocessor.std)
+    pixels = model.data_preprocessor(data, False)["inputs"][0] * std + mean
+    np.testing.assert_allclose(pixels[:, 40:].mean(dim=(1, 2)), detector.about.padding, atol=1e-3)

@@ -18,7 +18,7 @@ MADE_BY = MadeBy(
     bands=None,
     stretch=None,
     html=False,
-    asked=(None, None, None),
+    asked=(None, None, None, None),
 )
 
 

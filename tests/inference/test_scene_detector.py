@@ -16,7 +16,7 @@ from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading, read_pixels
 from oil_storage.inference import SceneDetector
-from oil_storage.inference.scene_detector import fuse_batch_norms
+from oil_storage.inference.torch_detector import fuse_batch_norms
 from tests.small_detectors import with_statistics
 from tests.test_imagery import noise, write_raster
 from tests.tiny_training import write_config, write_data
@@ -68,7 +68,7 @@ def test_detections_do_not_change_when_low_scores_are_dropped_early(trained: tup
     (path,) = raw.glob(f"images/{name}.*")
     threshold = float(np.quantile(scores, 0.8))
     exact, fast = (SceneDetector(config, checkpoint, score_thr=threshold, fast=mode, **GRID) for mode in (False, True))
-    assert exact.model.test_cfg.score_thr < fast.model.test_cfg.score_thr == threshold / 2
+    assert exact.detector.rules.score_thr < fast.detector.rules.score_thr == threshold / 2
     expected, detected = exact.detect(path), fast.detect(path)
     assert 10 < len(expected.scores) < len(scores)
     assert len(detected.scores) == pytest.approx(len(expected.scores), abs=1)

@@ -19,7 +19,7 @@ MADE_BY = MadeBy(
     scale=1,
     tta=False,
     html=True,
-    asked=(None, None, None),
+    asked=(None, None, None, None),
 )
 UTM = Georeference("EPSG:32631", (1.5, 0.0, 500_000.0, 0.0, -1.5, 5_700_000.0))
 

@@ -7,7 +7,8 @@ from scipy.fft import dctn, idctn
 from scipy.ndimage import maximum_filter
 
 from oil_storage.evaluation.curves import average_precision
-from oil_storage.evaluation.matching import iou_matrix, match
+from oil_storage.evaluation.matching import match
+from oil_storage.iou import iou_matrix
 from oil_storage.synthetic.rendering import render_scene
 
 SIGMAS = np.geomspace(1.4, 34.0, 16)  # a disc of radius r answers most at sigma = r / sqrt(2)
