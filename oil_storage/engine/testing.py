@@ -4,15 +4,17 @@ import copy
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from numpy.typing import NDArray
 
 from oil_storage.checkpoints.accuracy import ChosenThreshold
 from oil_storage.checkpoints.checkpoint import Checkpoint, store_threshold
@@ -27,12 +29,17 @@ from oil_storage.engine.tta import use_tta
 from oil_storage.errors import UserError
 from oil_storage.evaluation.curves import curve
 from oil_storage.evaluation.dense_coco import PUBLISHED_TILES, published_score, results_of
-from oil_storage.evaluation.matching import Matched, match_scenes, truth_sha256
-from oil_storage.evaluation.scene_metric import SceneMetric
-from oil_storage.evaluation.scene_score import score_scenes
+from oil_storage.evaluation.matching import Matched, SceneResult, match_scenes, truth_sha256
+from oil_storage.evaluation.scene_metric import SceneMetric, window_of
+from oil_storage.evaluation.scene_score import average_precisions, score_scenes
 from oil_storage.figures import TestRecord, TrainedBy, metric_key
 from oil_storage.files import remove_partial, sha256
+from oil_storage.imagery import ArrayImage, read_pixels
+from oil_storage.inference.second_look import look_again
+from oil_storage.inference.tile_detector import TileDetector
+from oil_storage.inference.torch_detector import TorchDetector
 from oil_storage.manifest import Manifest
+from oil_storage.merging import Detections
 
 PACKAGES = ("oil-storage", "torch", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "faster-coco-eval", "numpy")
 """Packages whose versions are stored in a :class:`oil_storage.figures.TestRecord`."""
@@ -124,6 +131,12 @@ def evaluate_checkpoint(
     metrics = runner.test()
     if not is_main_process():
         return None
+    ann_file = Path(scene_metric.dataset_meta["ground_truth"]["tiles"])
+    tiles = CocoFile.load(ann_file)
+    if not tta:
+        detector = TorchDetector(copy.deepcopy(cfg), path, fast=False)
+        scene_metric.merged = _looked_again(scene_metric.merged, tiles, ann_file.with_suffix(""), detector)
+        metrics |= {f"scene/{name}": value for name, value in average_precisions(scene_metric.merged).items()}
     scenes = match_scenes(scene_metric.merged)
     threshold = curve(scenes).best_threshold() if split == "val" else checkpoint.threshold(tta)
     figures = score_scenes(scenes, threshold)
@@ -134,8 +147,7 @@ def evaluate_checkpoint(
             store_threshold(path, ChosenThreshold(threshold, figures.f1 or 0.0, data.sha256, rates), tta)
         except UserError as error:  # the metrics are still valid
             logger.warning(str(error))
-    ann_file = Path(scene_metric.dataset_meta["ground_truth"]["tiles"])
-    tiles, tile_set = CocoFile.load(ann_file), f"{dataset.tile}_{dataset.overlap}"
+    tile_set = f"{dataset.tile}_{dataset.overlap}"
     tile_detections = [
         result
         for tile, detections in sorted(scene_metric.tile_detections.items())
@@ -164,6 +176,27 @@ def evaluate_checkpoint(
         tiles_ap_minus_scenes_ap=metrics[metric_key("mAP")] - metrics["scene/ap"],
     )
     return Tested(record, scenes, tile_detections, tiles, ann_file.with_suffix(""))
+
+
+def _looked_again(
+    scenes: Sequence[SceneResult], tiles: CocoFile, folder: Path, detector: TileDetector
+) -> list[SceneResult]:
+    """Search uncertain detections again, as detection in scenes does; see :mod:`oil_storage.inference.second_look`."""
+
+    def search(pixels: NDArray[np.uint8]) -> Detections:
+        return detector.detect([detector.prepare(pixels)])[0]
+
+    results = []
+    for scene in scenes:
+        image = np.zeros((scene.height, scene.width, 3), np.uint8)
+        for tile in tiles.images:
+            if tile.scene_id == scene.scene_id:
+                x1, y1, x2, y2 = window_of(tile)
+                image[y1:y2, x1:x2] = read_pixels(folder / tile.file_name)
+        found = Detections(scene.boxes, scene.scores)
+        boxes, scores = look_again(ArrayImage(image), np.ones(4), found, search, detector.about.tile)
+        results.append(replace(scene, boxes=boxes, scores=scores))
+    return results
 
 
 def compare_with_training(cfg: Config, checkpoint: Checkpoint) -> tuple[TrainedBy | None, list[str]]:

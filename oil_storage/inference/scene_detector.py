@@ -71,6 +71,7 @@ class SceneDetector:
         backend: ``torch`` or ``onnx``; a file with the suffix ``.onnx`` always runs in ONNX Runtime.
         fast: fold batch norms into convolutions, and drop low scores before NMS; if False, the detections are exactly
             the same as those of ``tools/test.py``.
+        second_look: search uncertain detections again, see :mod:`oil_storage.inference.second_look`; not with ``tta``.
         bands: see :class:`oil_storage.imagery.Reading`; None uses the bands of the training scenes, and ``()`` uses
             the bands that each file declares.
         stretch: see :class:`oil_storage.imagery.Reading`; None uses the stretch of the training scenes, and ``()``
@@ -104,6 +105,7 @@ class SceneDetector:
         tta: bool = False,
         backend: str = "torch",
         fast: bool = True,
+        second_look: bool = True,
         bands: tuple[int, int, int] | tuple[()] | None = None,
         stretch: tuple[float, float] | tuple[()] | None = None,
         bbox: tuple[float, float, float, float] | None = None,
@@ -154,7 +156,7 @@ class SceneDetector:
         self._source_gsd, self._scale, self._f1_by_gsd = source_gsd, scale, about.f1_by_gsd
         self._samples: dict[PurePath, dict[SceneFile, NDArray[np.float64]]] = {}
         self._siblings: Sequence[SceneFile] = ()
-        self._looks_again = fast and not tta
+        self._looks_again = second_look and not tta
         self._lock = Lock()
         self.reader = TileReader(
             self.detector.prepare,
@@ -282,11 +284,13 @@ class SceneDetector:
             return source, result
         image, magnification = result
         size = np.array([image.width, image.height])
-        boxes, scores = merge_tiles(np.reshape(windows, (-1, 4)), tiles, *(size * magnification.zoom))
+        found = merge_tiles(np.reshape(windows, (-1, 4)), tiles, *(size * magnification.zoom))
         if self._looks_again:
-            boxes, scores = look_again(
-                image, magnification.corners, Detections(boxes, scores), self._search, self.threshold, self.reader.tile
-            )
+            try:
+                found = look_again(image, magnification.corners, found, self._search, self.reader.tile)
+            except (UserError, OSError) as error:
+                return source, UserError(str(error))
+        boxes, scores = found
         is_kept = scores >= self.threshold
         whole, window = (
             (image.whole, image.window) if isinstance(image, SceneWindow) else (image, np.zeros(4, np.int64))

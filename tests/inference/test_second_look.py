@@ -6,7 +6,7 @@ from oil_storage.imagery import open_scene
 from oil_storage.inference.second_look import VIEWS, look_again
 from oil_storage.merging import Detections
 
-SIDE, THRESHOLD = 640, 0.5
+SIDE = 640
 BOX = (300.0, 200.0, 320.0, 212.0)
 
 
@@ -42,14 +42,14 @@ def test_scores_and_boxes_are_averaged(box: tuple[float, ...], zoom: float) -> N
     _, search = rectangles(0.8)
     image = open_scene(scene(box))
     found = one(tuple(np.array(box) * zoom), 0.5)
-    boxes, scores = look_again(image, np.full(4, zoom), found, search, THRESHOLD, SIDE)
+    boxes, scores = look_again(image, np.full(4, zoom), found, search, SIDE)
     assert scores.tolist() == pytest.approx([(0.5 + 0.8 * len(VIEWS)) / (1 + len(VIEWS))])
     np.testing.assert_allclose(boxes[0], np.array(box) * zoom, atol=1.5 * max(zoom, 1))
 
 
 def test_a_detection_that_no_view_confirms_loses_its_score() -> None:
     _, search = rectangles(0.8)
-    boxes, scores = look_again(open_scene(scene()), np.ones(4), one((50, 50, 70, 70), 0.6), search, THRESHOLD, SIDE)
+    boxes, scores = look_again(open_scene(scene()), np.ones(4), one((50, 50, 70, 70), 0.6), search, SIDE)
     assert scores.tolist() == pytest.approx([0.6 / (1 + len(VIEWS))])
     assert boxes.tolist() == [[50, 50, 70, 70]]
 
@@ -58,7 +58,7 @@ def test_a_detection_that_no_view_confirms_loses_its_score() -> None:
 def test_clear_detections_are_not_searched_again(score: float) -> None:
     arrays, search = rectangles(0.8)
     found = one(BOX, score)
-    boxes, scores = look_again(open_scene(scene()), np.ones(4), found, search, THRESHOLD, SIDE)
+    boxes, scores = look_again(open_scene(scene()), np.ones(4), found, search, SIDE)
     assert not arrays
     np.testing.assert_allclose(boxes, found.boxes)
     np.testing.assert_allclose(scores, found.scores)
@@ -67,7 +67,7 @@ def test_clear_detections_are_not_searched_again(score: float) -> None:
 def test_a_detection_too_large_for_a_crop_keeps_its_score() -> None:
     arrays, search = rectangles(0.8)
     box = (10.0, 10.0, 590.0, 390.0)
-    _, scores = look_again(open_scene(scene(box)), np.ones(4), one(box, 0.5), search, THRESHOLD, SIDE)
+    _, scores = look_again(open_scene(scene(box)), np.ones(4), one(box, 0.5), search, SIDE)
     assert not arrays
     assert scores.tolist() == [0.5]
 
@@ -75,6 +75,6 @@ def test_a_detection_too_large_for_a_crop_keeps_its_score() -> None:
 def test_a_scene_without_detections() -> None:
     _, search = rectangles(0.8)
     none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
-    boxes, scores = look_again(open_scene(scene()), np.ones(4), none, search, THRESHOLD, SIDE)
+    boxes, scores = look_again(open_scene(scene()), np.ones(4), none, search, SIDE)
     assert boxes.shape == (0, 4)
     assert scores.shape == (0,)
