@@ -1,6 +1,7 @@
 """Detect tanks in many scenes and write the results to a folder.
 
-If the command is repeated, finished scenes are skipped. torch is imported only if a scene is not finished.
+If the command is repeated, finished scenes are skipped. torch is imported only if a scene is not finished and the
+detector runs in PyTorch.
 """
 
 import contextlib
