@@ -58,6 +58,8 @@ NEARLY, MUCH_SIMPLER = 0.1, 0.2
 tolerated loss in roundness is ``MUCH_SIMPLER`` instead of :data:`SIMPLER`."""
 FAR = 2.8
 """Minimum shift, in pixels of the reduced image, that is a fault. Shorter shifts come from drawing by hand."""
+LIKE_A_SHIFT = 0.025
+"""Logarithm of a scale below which boxes that are close together seem shifted. Then the limits of a shift apply too."""
 HURTS = 0.12
 """Minimum loss of IoU that is a fault, if the boxes are compared with boxes of the usual size on their objects."""
 NOTICED = 0.05
@@ -77,7 +79,7 @@ ODD = 0.05
 """Share of correct boxes without a round object, and of round objects at random places."""
 SUPPORT = 4.0
 """Minimum logarithm of the likelihood ratio that decides whether the boxes of a scene are on round objects."""
-SEEN_WALL = 1.5
+SEEN_WALL = 2.0
 """Exponent by which the limits of size widen in reduced scenes. Their tanks are so large that wall and lean are seen,
 and annotators differ in whether they include them."""
 SURE = 30
@@ -160,6 +162,11 @@ def _is_far(evidence: SceneEvidence, shift: tuple[float, ...], doubt: float = 1.
     return loss(in_sides) > HURTS and not is_loose(in_sides, evidence.size)
 
 
+def _is_like_a_shift(fault: Fault) -> bool:
+    """Return whether scales are so close to 1 that boxes close together seem shifted."""
+    return max(abs(math.log(scale)) for scale in fault.parameters) < LIKE_A_SHIFT
+
+
 def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
     """Return the faults that, once undone, make boxes clearly rounder, with ranks; the highest rank is the best."""
     ranks = {}
@@ -168,6 +175,9 @@ def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
         if fault == NO_FAULT or settled < SETTLED or score < _enough(evidence, fault.kind, settled):
             continue
         if fault.kind == faults.SHIFTED and not _is_far(evidence, fault.parameters):
+            continue
+        is_like_a_shift = fault.kind == faults.SCALED and _is_like_a_shift(fault) and _is_fitted(evidence)
+        if is_like_a_shift and not _is_far(evidence, evidence.shift):
             continue
         doubt, than_fitted = BETTER, -SIMPLER
         if fault.kind in HALF_A_SIDE:
@@ -207,9 +217,14 @@ def _doubt(evidence: SceneEvidence) -> float:
     return math.sqrt(max(1.0, SURE / evidence.boxes))
 
 
+def _habit(evidence: Sequence[SceneEvidence]) -> float:
+    """Return the exponent by which the limits of size widen for the habits of annotators; see :data:`SEEN_WALL`."""
+    return SEEN_WALL if np.median([scene.reduction for scene in evidence]) > 1 else 1.0
+
+
 def _wrong_size(evidence: SceneEvidence, x: float, y: float) -> Fault | None:
     """Return the fault if the relative sizes ``x`` and ``y`` of boxes are too large, too small or too unequal."""
-    doubt = _doubt(evidence) * (SEEN_WALL if evidence.reduction > 1 else 1.0)
+    doubt = _doubt(evidence) * _habit([evidence])
     smallest, largest, widest = TOO_SMALL**doubt, TOO_LARGE**doubt, TOO_WIDE**doubt
     if min(x, y) > smallest and evidence.side:  # without the growth towards one side, which is a habit
         in_sides = (2 * abs(offset) / evidence.side for offset in evidence.shift)
@@ -289,8 +304,11 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
     error = SetError.of(placed) if placed else None
     size = math.sqrt(math.prod(error.size)) if error else 1.0
     ratio = error.size[0] / error.size[1] if error else 1.0
-    many = len(placed) >= COMMON_SCENES
-    resized = many and (abs(size - 1) > COMMON_SIZE or max(ratio, 1 / ratio) > COMMON_RATIO)
+    resized = False
+    if len(placed) >= COMMON_SCENES:
+        habit = _habit(placed)
+        differs = abs(math.log(size)) > habit * math.log1p(COMMON_SIZE)
+        resized = differs or max(ratio, 1 / ratio) > COMMON_RATIO**habit
     own = 0.0 if resized else len(placed) / (len(placed) + USUAL_SCENES)
     scenes = {scene.scene_id: judge_scene(scene, NATURAL_SIZE * size**own) for scene in evidence}
     sitting = [scene for scene in evidence if _sits(scenes[scene.scene_id])]
@@ -312,7 +330,11 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
 
 
 def common_fault(scene_faults: Sequence[Fault], judged: int) -> Fault:
-    """Return the fault that more than half of the judged scenes share, with median parameters; otherwise no fault."""
+    """Return the fault that more than half of the judged scenes share, with median parameters; otherwise no fault.
+
+    Scenes with an unnamed fault do not count, because they may have any fault.
+    """
+    judged -= sum(fault.kind == faults.UNNAMED for fault in scene_faults)
     for kind in {fault.kind for fault in scene_faults} - {faults.UNNAMED}:
         alike = [fault for fault in scene_faults if fault.kind == kind]
         middle = tuple(float(value) for value in np.median([fault.parameters for fault in alike], axis=0))
