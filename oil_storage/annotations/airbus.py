@@ -15,6 +15,7 @@ from pathlib import Path
 from oil_storage.annotations.boxes import plain_text, shortest
 from oil_storage.annotations.images import image_files, scene_name
 from oil_storage.annotations.record import Annotations, ImageRecord, Record
+from oil_storage.annotations.table import is_table
 from oil_storage.errors import UserError
 from oil_storage.files import read_text, visible
 from oil_storage.scene import CLASS_NAME, Scene
@@ -26,8 +27,8 @@ BOUNDS = re.compile(rf"\s*\({NUMBER},{NUMBER},{NUMBER},{NUMBER}\)\s*")
 
 
 def annotation_files(source: Path) -> list[Path]:
-    """Return the CSV file of ``source``."""
-    return visible(source, "annotations.csv")
+    """Return the CSV file of ``source``, unless it has the columns of :mod:`.table`."""
+    return [file for file in visible(source, "annotations.csv") if not is_table(file)]
 
 
 def read(source: Path, files: list[Path]) -> Annotations:

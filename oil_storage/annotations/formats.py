@@ -20,15 +20,17 @@ FORMATS = {
     "yolo": "labels/, */labels/, classes.txt",
     "tfrecord": "*.record, *.tfrecord",
     "geojson": "*.geojson, images/*.geojson",
+    "table": "*.csv, */*.csv",
 }
 """Files by which each format is detected. The module with the name of the format implements it.
 
-Each module has three functions. ``annotation_files(source)`` returns the annotation files of a folder, or an empty list
-if the folder has another format. ``read(source, files)`` returns the content of these files in order. If it cannot read
-something, it raises :class:`~oil_storage.errors.UserError` with the file and the line or entry. ``write(scenes, out)``
-writes the boxes to a folder whose subfolder ``IMAGES`` already contains the images.
+Each module has three functions, or two if its format is read only. ``annotation_files(source)`` returns the annotation
+files of a folder, or an empty list if the folder has another format. ``read(source, files)`` returns the content of
+these files in order. If it cannot read something, it raises :class:`~oil_storage.errors.UserError` with the file and
+the line or entry. ``write(scenes, out)`` writes the boxes to a folder whose subfolder ``IMAGES`` already contains the
+images.
 """
-WRITABLE = tuple(name for name in FORMATS if name != "tfrecord")
+WRITABLE = tuple(name for name in FORMATS if name not in ("tfrecord", "table"))
 
 
 def detect(source: Path) -> str:

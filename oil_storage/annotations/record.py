@@ -1,6 +1,8 @@
 """Content of annotation files as written, before the audit."""
 
 import csv
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -8,6 +10,8 @@ from oil_storage.errors import UserError
 from oil_storage.findings import Finding, Severity
 
 LEFT_OUT = "-"
+SPELLINGS = ("oiltank", "storagetank", "oilstoragetank")
+"""Usual names of the class in public data sets, in lower case and without other characters than letters."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,17 @@ class Annotations:
         self._cases[file, check] = index, first, count + 1
         shown = replace(first, problem=f"{first.problem}; {count} more") if count else first
         self.findings[index : index + 1] = [shown]
+
+
+def with_usual_spellings(class_map: Mapping[str, str | None], names: Iterable[str]) -> dict[str, str | None]:
+    """Add to a class map the usual spellings of the class among ``names``, such as ``Oil_Tanks``.
+
+    Names that the class map contains keep their meaning.
+    """
+    from oil_storage.scene import CLASS_NAME
+
+    letters = {name: re.sub("[^a-z]", "", name.lower()).removesuffix("s") for name in names if name not in class_map}
+    return {**class_map, **{name: CLASS_NAME for name, spelled in letters.items() if spelled in SPELLINGS}}
 
 
 def parse_class_map(text: str | None) -> dict[str, str | None]:

@@ -22,9 +22,11 @@ from oil_storage.errors import UserError
 from oil_storage.files import starts_with, visible
 from oil_storage.scene import CLASS_NAME, Scene
 
-LAYOUTS = ("*.xml", "*/*.xml")
+LAYOUTS = ("*.xml", "*/*.xml", "*/Horizontal Bounding Boxes/*.xml")
 IMAGES = "JPEGImages"
 IMAGE_FOLDERS = (IMAGES, "images")
+PARTS = f"{IMAGES}-*"
+"""Pattern of the folders of a data set whose parts are apart: ``JPEGImages-trainval``, ``JPEGImages-test``."""
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 HEAD = 4096
 """Number of bytes at the start of a file that are searched for the root element."""
@@ -45,14 +47,15 @@ def read(source: Path, files: list[Path]) -> Annotations:
     """Read the XML files of ``source`` and its subfolders.
 
     An XML file belongs to the image with the same name, or else to the image in its ``filename``. For
-    ``a/b/c.xml``, the image is searched in the subfolders ``JPEGImages`` and ``images`` of ``a``, ``a/b`` and
-    ``source``, and then directly in ``a/b`` and ``source``. Other images in a folder where an image was found have no
-    boxes and come last.
+    ``a/b/c.xml``, the image is searched in the subfolders ``JPEGImages``, ``images`` and ``JPEGImages-*`` of ``a``,
+    ``a/b`` and ``source``, and then directly in ``a/b`` and ``source``. Other images in a folder where an image was
+    found have no boxes and come last.
     """
     annotations = Annotations([], [], files)
     folders: dict[Path, dict[str, Path]] = {}
+    near = {parent: _image_folders(parent, source) for parent in {file.parent for file in files}}
     for file in files:
-        _read_file(file, source, annotations, folders)
+        _read_file(file, near[file.parent], annotations, folders)
     used = {image.path for image in annotations.images}
     for images in folders.values():
         if not used.isdisjoint(images.values()):
@@ -83,10 +86,10 @@ def _add(parent: ET.Element, **texts: str) -> None:
         ET.SubElement(parent, tag).text = content
 
 
-def _read_file(file: Path, source: Path, annotations: Annotations, folders: dict[Path, dict[str, Path]]) -> None:
+def _read_file(file: Path, near: list[Path], annotations: Annotations, folders: dict[Path, dict[str, Path]]) -> None:
     root = _parse(file)
     file_name = root.findtext("filename", "").strip()
-    path = _image_path(file, file_name, source, folders)
+    path = _image_path(file, file_name, near, folders)
     if path and file_name and path.stem not in (scene_name(file_name), file_name):
         problem = f"filename is {file_name!r}, but {path.name} has the name of the XML file"
         annotations.report_once(file, "other-file-name", str(file), problem, f"{path.name} is used")
@@ -113,10 +116,16 @@ def _parse(file: Path) -> ET.Element:
     return root
 
 
-def _image_path(file: Path, file_name: str, source: Path, folders: dict[Path, dict[str, Path]]) -> Path | None:
-    near = [parent / name for parent in (file.parent.parent, file.parent, source) for name in IMAGE_FOLDERS]
+def _image_folders(parent: Path, source: Path) -> list[Path]:
+    """Return the folders to search for the images of XML files in ``parent``, in this order."""
+    above = dict.fromkeys((parent.parent, parent, source))
+    inside = [folder for root in above for folder in (*(root / name for name in IMAGE_FOLDERS), *visible(root, PARTS))]
+    return list(dict.fromkeys((*inside, parent, source)))
+
+
+def _image_path(file: Path, file_name: str, near: list[Path], folders: dict[Path, dict[str, Path]]) -> Path | None:
     for stem in dict.fromkeys((file.stem, scene_name(file_name), file_name)):
-        for folder in dict.fromkeys((*near, file.parent, source)):
+        for folder in near:
             if folder not in folders:
                 folders[folder] = images_by_stem(folder)
             if stem in folders[folder]:

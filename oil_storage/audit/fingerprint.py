@@ -54,8 +54,8 @@ class Fingerprint:
 
     Attributes:
         scene_id: id of the scene.
-        width: width of the scene in pixels, rounded down to a multiple of ``2 * reduction``.
-        height: height of the scene in pixels, rounded down to a multiple of ``2 * reduction``.
+        width: width of the scene in pixels, reduced to a multiple of ``2 * reduction``, and then rounded.
+        height: height of the scene in pixels, likewise.
         reduction: factor by which the scene was downsampled to detect the points.
         picture: ``(height / reduction / 2, width / reduction / 2)`` uint8 image of the scene with normalized brightness
             (mean 128) and contrast. It is 0 where there is no ground.
@@ -66,7 +66,7 @@ class Fingerprint:
     scene_id: str
     width: int
     height: int
-    reduction: int
+    reduction: float
     picture: NDArray[np.uint8]
     points: NDArray[np.float32]
     descriptors: NDArray[np.uint8]
@@ -81,21 +81,21 @@ class Fingerprint:
 def fingerprint(scene_id: str, pixels: NDArray[np.uint8]) -> Fingerprint:
     """Compute the fingerprint of a scene from RGB pixels ``(H, W, 3)`` with at least 2 px per side."""
     short, long = sorted(pixels.shape[:2])
-    reduction = max(round(short / REDUCED_SIDE), -(-long // LONGEST_SIDE), 1)
-    height, width = (side // (2 * reduction) * 2 * reduction for side in pixels.shape[:2])
-    grey = _reduce(cv2.cvtColor(pixels[:height, :width], cv2.COLOR_RGB2GRAY), reduction)
+    reduction = max(short / REDUCED_SIDE, long / LONGEST_SIDE, 1.0)
+    halves = [int(round(side / reduction, 6)) // 2 for side in pixels.shape[:2]]
+    height, width = (round(2 * half * reduction) for half in halves)
+    grey = _resized(cv2.cvtColor(pixels[:height, :width], cv2.COLOR_RGB2GRAY), 2 * halves[0], 2 * halves[1])
     ground = _ground(grey)
     flat = _flatten(grey, ground)
     points, descriptors = _points(flat, ground)
-    picture = _reduce(flat, 2)
-    picture[_reduce(ground, 2) < 255] = 0
+    picture = _resized(flat, *halves)
+    picture[_resized(ground, *halves) < 255] = 0
     points[:, :3] *= reduction
     return Fingerprint(scene_id, width, height, reduction, picture, points, descriptors)
 
 
-def _reduce(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    size = (image.shape[1] // factor, image.shape[0] // factor)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+def _resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def _ground(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.annotations import Annotations, Record
+from oil_storage.annotations.record import with_usual_spellings
 from oil_storage.audit.alignment import GradientField, SceneEvidence, examine, faults
 from oil_storage.audit.alignment.roundness import SUSPECT
-from oil_storage.audit.alignment.verdict import FEWEST, Answer, DatasetVerdict, judge_dataset, reexamine
+from oil_storage.audit.alignment.verdict import FEWEST, NOTICED, Answer, DatasetVerdict, judge_dataset, reexamine
 from oil_storage.audit.fingerprint import Fingerprint, fingerprint
 from oil_storage.audit.overlaps import Overlap, find_overlaps, footprints, overlaps_from_coordinates
-from oil_storage.audit.records import MISALIGNED, NOT_CORNERS, audit
+from oil_storage.audit.records import ALL_SCENES, MISALIGNED, NOT_CORNERS, audit
 from oil_storage.errors import UserError
 from oil_storage.findings import Finding, error, warning
 from oil_storage.imagery import DEFAULT_READING, Reading, read_pixels
@@ -55,6 +56,7 @@ class Inspected:
         same_ground: pairs of scenes that overlap.
         suspects: individual boxes for a person to check, least round first.
         written: ``(N, 4)`` boxes as written, by scene id.
+        roundness: roundness of the box of each record exactly as written; 0 if it was not examined.
     """
 
     scenes: list[Scene]
@@ -63,6 +65,7 @@ class Inspected:
     same_ground: list[Overlap]
     suspects: list[Suspect]
     written: Mapping[str, Boxes]
+    roundness: NDArray[np.float32]
 
     @property
     def reading(self) -> Reading:
@@ -71,10 +74,8 @@ class Inspected:
 
     @property
     def fit(self) -> list[Scene]:
-        """Scenes without a detected fault of their boxes; empty if the whole data set has a fault."""
-        if self.alignment.answer == Answer.NO:
-            return []
-        return [scene for scene in self.scenes if self.alignment.scenes[scene.scene_id].answer != Answer.NO]
+        """Scenes without a detected fault of their boxes; see :meth:`DatasetVerdict.is_fit`."""
+        return [scene for scene in self.scenes if self.alignment.is_fit(scene.scene_id)]
 
 
 def inspect(
@@ -82,7 +83,9 @@ def inspect(
 ) -> Inspected:
     """Audit annotations and pixels; see :func:`~oil_storage.audit.records.audit` for the arguments and errors."""
     scenes, findings = audit(annotations, class_map, reading)
-    records = _records_by_scene(annotations, class_map)
+    class_map = with_usual_spellings(class_map, {record.class_name for record in annotations.records})
+    indices = _records_by_scene(annotations, class_map)
+    records = {name: [annotations.records[index] for index in of_scene] for name, of_scene in indices.items()}
     written = {
         name: np.array([record.box for record in of_scene], np.float32).reshape(-1, 4).clip(-OUTERMOST, OUTERMOST)
         for name, of_scene in records.items()
@@ -105,9 +108,12 @@ def inspect(
     boxes = sum(len(scene.single) for scene in evidence)
     if len(suspects) > max(MANY * boxes, FEWEST):
         problem = f"{len(suspects)} of {boxes} boxes ({len(suspects) / boxes:.0%}) have no round object"
-        findings.append(warning("suspects", "all scenes", problem, "kept; --report shows the least round"))
+        findings.append(warning("suspects", ALL_SCENES, problem, "kept; --report shows the least round"))
     overlaps, unknown = _same_ground(scenes, fingerprints)
-    return Inspected(scenes, findings + unknown, alignment, overlaps, suspects, written)
+    roundness = np.zeros(len(annotations.records), np.float32)
+    for of_scene in evidence:
+        roundness[indices.get(of_scene.scene_id, [])] = of_scene.own
+    return Inspected(scenes, findings + unknown, alignment, overlaps, suspects, written, roundness)
 
 
 def _examine(job: tuple[Scene, Boxes]) -> str | tuple[SceneEvidence, Fingerprint | None]:
@@ -137,45 +143,51 @@ def _same_ground(scenes: list[Scene], fingerprints: list[Fingerprint]) -> tuple[
     return same_ground, [warning("same-ground-unknown", unknown[0], problem, action)]
 
 
-def _records_by_scene(annotations: Annotations, class_map: Mapping[str, str | None]) -> dict[str, list[Record]]:
-    """Group the records of tanks with finite coordinates by scene id."""
+def _records_by_scene(annotations: Annotations, class_map: Mapping[str, str | None]) -> dict[str, list[int]]:
+    """Group the indices of the records of tanks with finite coordinates by scene id."""
     scene_ids = {image.name: image.path.stem for image in annotations.images if image.path}
-    by_scene: dict[str, list[Record]] = defaultdict(list)
-    for record in annotations.records:
+    by_scene: dict[str, list[int]] = defaultdict(list)
+    for index, record in enumerate(annotations.records):
         if class_map.get(record.class_name) == CLASS_NAME and np.isfinite(np.array(record.box, np.float32)).all():
-            by_scene[scene_ids.get(record.image, "")].append(record)
+            by_scene[scene_ids.get(record.image, "")].append(index)
     return by_scene
 
 
 def _reexamined(
     alignment: DatasetVerdict, evidence: list[SceneEvidence], scenes: list[Scene], written: Mapping[str, Boxes]
 ) -> DatasetVerdict:
-    """Judge scenes without a verdict again: try their boxes on other images, and the scale faults of other scenes."""
+    """Name the faults of more scenes: try their boxes on other images, and the scale faults of other scenes."""
     verdicts = alignment.scenes
     enough = [scene.scene_id for scene in evidence if scene.boxes >= FEWEST]
-    unknown = {name: written[name] for name in enough if verdicts[name].answer == Answer.UNKNOWN}
+    unnamed = [
+        name
+        for name in enough
+        if verdicts[name].answer == Answer.UNKNOWN or verdicts[name].fault.kind == faults.UNNAMED
+    ]
     scales = {verdict.fault for verdict in verdicts.values() if verdict.fault.kind == faults.SCALED}
     by_id = {scene.scene_id: scene for scene in scenes}
-    named = {
-        name: replace(verdicts[name], answer=Answer.NO, fault=fault)
-        for name, fault in reexamine(by_id, unknown, sorted(scales, key=str)[:5]).items()
-    }
+    found = reexamine(by_id, {name: written[name] for name in unnamed}, sorted(scales, key=str)[:5])
+    named = {name: replace(verdicts[name], answer=Answer.NO, fault=fault) for name, fault in found.items()}
     return replace(alignment, scenes={**verdicts, **named})
 
 
 def _misaligned(alignment: DatasetVerdict, scenes: list[Scene]) -> list[Finding]:
     findings = []
-    if alignment.answer == Answer.NO:
-        problem = f"boxes do not match the objects in most scenes: {alignment.fault}"
-        findings.append(error(MISALIGNED, "all scenes", problem, "repair them with --fix OUT"))
+    common, shift = alignment.fault, alignment.error
+    if common.kind != faults.NONE:
+        problem = f"boxes do not match the objects in most scenes: {common}"
+        findings.append(error(MISALIGNED, ALL_SCENES, problem, "repair them with --fix OUT"))
+    elif shift and shift.sure_loss > NOTICED:
+        findings.append(warning("shifted", ALL_SCENES, f"boxes have a {shift}", "kept"))
     for scene in scenes:
         verdict = alignment.scenes[scene.scene_id]
-        if verdict.answer == Answer.NO and verdict.fault.kind != alignment.fault.kind:
+        if verdict.answer == Answer.NO and verdict.fault.kind != common.kind:
             problem = f"boxes do not match the objects: {verdict.fault}"
             findings.append(error(MISALIGNED, str(scene.image), problem, "unfit for training; try --fix"))
         elif verdict.answer == Answer.UNKNOWN and len(scene.boxes):
             problem = "not enough evidence whether the boxes match the objects"
-            findings.append(warning("alignment-unknown", str(scene.image), problem, "kept"))
+            action = "kept" if alignment.is_fit(scene.scene_id) else "unfit for training, like most scenes"
+            findings.append(warning("alignment-unknown", str(scene.image), problem, action))
     return findings
 
 

@@ -1,9 +1,10 @@
 """Turn records into scenes, and report every repaired, dropped or invalid box and image."""
 
 import math
+import re
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from faster_coco_eval.core import mask
 from numpy.typing import NDArray
 
 from oil_storage.annotations import Annotations, ImageRecord, Record
+from oil_storage.annotations.record import with_usual_spellings
 from oil_storage.errors import UserError
 from oil_storage.files import sha256
 from oil_storage.findings import Finding, Severity, error, repair, warning
@@ -33,8 +35,12 @@ FEWEST = 8
 
 NOT_CORNERS = "not-corners"
 """Name of the check for boxes with x, y, width, height instead of two corners."""
+ALL_SCENES = "all scenes"
+"""Place of a finding about the whole data set."""
 MISALIGNED = "misaligned"
 """Name of the check for boxes that do not match the objects in the image."""
+OVER_THE_BORDER = "over-the-border"
+"""Name of the check for boxes that extend beyond the image."""
 KEPT, DROPPED, LEFT = "kept", "dropped", "left out"
 
 
@@ -51,7 +57,7 @@ def audit(
     Args:
         annotations: images and boxes as written.
         class_map: maps each class name of the source to :data:`~oil_storage.scene.CLASS_NAME` for tanks, or to None for
-            classes to leave out. Other class names are errors.
+            classes to leave out. Usual spellings of the class are tanks too. Other class names are errors.
         reading: how the bands of the images are converted to RGB.
 
     Returns:
@@ -64,6 +70,9 @@ def audit(
     findings = list(annotations.findings)
     images = {image.name: _judge_image(image, reading, findings) for image in _unique(annotations.images, findings)}
     by_image: dict[str, list[Record]] = defaultdict(list)
+    spelled = with_usual_spellings(class_map, {record.class_name for record in annotations.records})
+    findings += _spellings(annotations.records, spelled.keys() - class_map.keys())
+    class_map = spelled
     for record in annotations.records:
         if class_map.get(record.class_name) == CLASS_NAME:
             by_image[record.image].append(record)
@@ -77,6 +86,7 @@ def audit(
         scenes.append(replace(image, boxes=boxes))
         if not len(boxes):
             findings.append(warning("no-boxes", str(image.image), "image without boxes", "kept as background"))
+    findings = _counted(findings, OVER_THE_BORDER)
     if not any(len(scene.boxes) for scene in scenes):
         reasons = [str(finding) for finding in findings if finding.severity != Severity.REPAIR]
         raise UserError("\n".join(["no image has a usable box", *reasons[:2]]))
@@ -91,16 +101,21 @@ def check_usable(findings: Sequence[Finding], source: Path, allow: bool = False,
     """Reject a source with errors, unless ``allow`` is set. ``strict`` treats repairs and warnings as errors.
 
     Raises:
-        UserError: the source has errors; the message contains the first one and their number.
+        UserError: the source has errors; the message lists them in the order of files and lines.
     """
     stopping = [finding for finding in findings if finding.severity == Severity.ERROR or strict]
     if stopping and not allow:
+        lines = [f"{finding.place}: {finding.problem}" for finding in sorted(stopping, key=_by_place)]
         errors = "1 error" if len(stopping) == 1 else f"{len(stopping)} errors"
+        hint = f"python tools/audit_dataset.py {source} shows them"
         fix = ", and --fix OUT repairs them" if any(finding.check == MISALIGNED for finding in stopping) else ""
-        raise UserError(
-            f"{stopping[0].place}: {stopping[0].problem}\n"
-            f"{errors} in total; python tools/audit_dataset.py {source} lists them{fix}; --allow ignores them"
-        )
+        raise UserError("\n".join([*lines, f"{errors} in total; {hint}{fix}; --allow ignores them"]))
+
+
+def _by_place(finding: Finding) -> tuple[bool, list[tuple[int, str]]]:
+    """Return a sort key: findings about all scenes first, then files by name and lines by number."""
+    parts = re.split(r"(\d+)", finding.place)
+    return finding.place != ALL_SCENES, [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _judge_units(records: Sequence[tuple[Record, Scene]]) -> list[Finding]:
@@ -132,7 +147,7 @@ def _judge_units(records: Sequence[tuple[Record, Scene]]) -> list[Finding]:
     if len(boxes) < FEWEST or 2 * swapped.sum() <= len(boxes) or fits.mean() < NEARLY_ALL:
         return []
     problem = f"{swapped.sum()} of {len(boxes)} boxes look like x, y, width, height instead of xmin, ymin, xmax, ymax"
-    return [error(NOT_CORNERS, "all scenes", problem, "correct them, for example with audit_dataset.py --fix")]
+    return [error(NOT_CORNERS, ALL_SCENES, problem, "correct them, for example with audit_dataset.py --fix")]
 
 
 def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRecord]:
@@ -184,6 +199,25 @@ def _unknown_classes(records: Sequence[Record], class_map: Mapping[str, str | No
     return errors
 
 
+def _spellings(records: Sequence[Record], names: Collection[str]) -> list[Finding]:
+    """Return a repair for each usual spelling of the class, with the number of its boxes."""
+    of_name = {name: [record for record in records if record.class_name == name] for name in sorted(names)}
+    return [
+        repair("spelling", boxes[0].place, f"class {name!r} ({len(boxes)} boxes)", f"taken as {CLASS_NAME}")
+        for name, boxes in of_name.items()
+    ]
+
+
+def _counted(findings: list[Finding], check: str) -> list[Finding]:
+    """Replace the findings of a check by the first one, with the number of the others."""
+    same = [finding for finding in findings if finding.check == check]
+    if len(same) < 2:
+        return findings
+    counted = replace(same[0], problem=f"{same[0].problem}; {len(same) - 1} more")
+    kept = [finding for finding in findings if finding is same[0] or finding.check != check]
+    return [counted if finding is same[0] else finding for finding in kept]
+
+
 def _judge_boxes(records: list[Record], width: int, height: int, findings: list[Finding]) -> NDArray[np.float32]:
     """Return ``(N, 4)`` float32 xyxy boxes inside the image; report repaired, dropped and suspicious boxes."""
     records_by_box: dict[Box, Record] = {}
@@ -226,7 +260,7 @@ def _judge_box(record: Record, width: int, height: int, findings: list[Finding])
         report(warning, "outside", f"lies outside the {width} x {height} image", DROPPED)
         return None
     if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
-        report(repair, "over-the-border", f"extends beyond the border of the {width} x {height} image", "clipped")
+        report(repair, OVER_THE_BORDER, f"extends beyond the border of the {width} x {height} image", "clipped")
         x1, y1, x2, y2 = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
     short, long = sorted((x2 - x1, y2 - y1))
     if short < MIN_SIDE:

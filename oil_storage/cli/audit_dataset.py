@@ -88,11 +88,8 @@ def summary(inspected: "Inspected") -> str:
         f"do the boxes sit on the objects? {alignment.statement}; by scene: "
         + ", ".join(f"{number} {answer}" for answer, number in sorted(answers.items())),
     ]
-    if alignment.shift and alignment.size:
-        lines.append(
-            f"measured: common shift ({alignment.shift[0]:+.1f}, {alignment.shift[1]:+.1f}) px, "
-            f"box size {alignment.size:.2f} (1 is the usual size of manual annotations)"
-        )
+    if alignment.error:
+        lines.append(f"measured: {alignment.error}")
     if inspected.suspects:
         lines.append(f"{len(inspected.suspects)} boxes contain no round object; --report shows the least round ones")
     for overlap in inspected.same_ground:

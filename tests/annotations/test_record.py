@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from oil_storage.annotations import Annotations, ImageRecord
-from oil_storage.annotations.record import parse_class_map
+from oil_storage.annotations.record import parse_class_map, with_usual_spellings
 from oil_storage.errors import UserError
 from oil_storage.findings import Finding, Severity
 from oil_storage.scene import CLASS_NAME
@@ -60,3 +60,11 @@ def test_class_map_rejects_invalid_pairs(text: str) -> None:
 def test_class_map_rejects_a_name_with_two_meanings() -> None:
     with pytest.raises(UserError, match="'ship' has two meanings"):
         parse_class_map(f"ship=-,ship={CLASS_NAME}")
+
+
+def test_usual_spellings_of_the_class_are_tanks_unless_the_class_map_says_otherwise() -> None:
+    usual = ["oiltank", "oil_tank", "storage tank", "Oil Storage Tank", "Oil-Tanks", "storagetank"]
+    others = ["tank", "tanker", "oil", "storage", "tankstorage", "3", ""]
+    given = {CLASS_NAME: CLASS_NAME, "storage tank": None}
+    class_map = with_usual_spellings(given, [*usual, *others])
+    assert class_map == {**dict.fromkeys(usual, CLASS_NAME), **given}

@@ -51,6 +51,8 @@ def test_read_returns_objects_with_their_location(tmp_path: Path) -> None:
         ("Annotations/a.xml", "a.jpg", "a.jpg"),
         ("Annotations/0001.xml", "JPEGImages/a.v2.jpg", "a.v2.jpg"),
         ("Annotations/a.v2.xml", "JPEGImages/a.v2.jpg", "a.v2"),
+        ("Annotations/a.xml", "JPEGImages-test/a.jpg", "a.jpg"),
+        ("Annotations/Horizontal Bounding Boxes/a.xml", "JPEGImages-trainval/a.jpg", "a.jpg"),
     ],
 )
 def test_read_finds_images_in_common_layouts(tmp_path: Path, xml: str, image: str, filename: str) -> None:

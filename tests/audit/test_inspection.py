@@ -110,6 +110,19 @@ def test_repair_leaves_both_scenes_of_an_exchange_unchanged(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_repair_moves_only_boxes_that_become_rounder(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "source", 4, {1: Fault("transposed")})
+    annotations, result = formats.read(source), inspected(source)
+    of_faulty = np.array([record.image == "scene_1" for record in annotations.records])
+    assert result.roundness[~of_faulty].mean() > result.roundness[of_faulty].mean() + 0.3
+    improved = np.arange(len(annotations.records)) % 2 == 0
+    mended, undone = mend(annotations, result.alignment, SIZES, improved=improved)
+    assert undone == {"scene_1": Fault("transposed")}
+    moved = [old != new for old, new in zip(annotations.records, mended.records, strict=True)]
+    assert moved == (improved & of_faulty).tolist()
+
+
+@pytest.mark.slow
 def test_many_suspect_boxes_are_a_warning(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", 2, {})
     assert "suspects" not in {finding.check for finding in inspected(source).findings}

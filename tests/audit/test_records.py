@@ -9,9 +9,9 @@ import rasterio
 from PIL import Image
 
 from oil_storage.annotations import Annotations, ImageRecord, Record
-from oil_storage.audit.records import audit
+from oil_storage.audit.records import audit, check_usable
 from oil_storage.errors import UserError
-from oil_storage.findings import Finding, Severity
+from oil_storage.findings import Finding, Severity, error, warning
 from oil_storage.scene import CLASS_NAME, Scene
 
 CLASSES = {CLASS_NAME: CLASS_NAME}
@@ -117,6 +117,33 @@ def test_class_map_selects_or_ignores_classes(images: Path) -> None:
     scenes, findings = audit(annotations, {"tank": CLASS_NAME, "ship": None})
     assert scenes[0].boxes.tolist() == [[1, 2, 9, 9]]
     assert findings == []
+
+
+def test_usual_spelling_of_the_class_is_reported_once(images: Path) -> None:
+    scenes, findings = judged(images, *(record((x, 2, x + 9, 9), class_name="Oil_Tank") for x in (1, 20, 40)))
+    assert len(scenes[0].boxes) == 3
+    (spelling,) = [finding for finding in findings if finding.check == "spelling"]
+    assert str(spelling) == f"repair: f.csv:9: class 'Oil_Tank' (3 boxes) -> taken as {CLASS_NAME}"
+
+
+def test_boxes_over_the_border_are_counted(images: Path) -> None:
+    scenes, findings = judged(images, record((-5, 5, 20, 20)), record(), record((60, 60, 80, 90)), record(image="b"))
+    assert scenes[0].boxes.tolist() == [[0, 5, 20, 20], [1, 2, 9, 9], [60, 60, 80, 80]]
+    (clipped,) = [finding for finding in findings if finding.check == "over-the-border"]
+    assert clipped.problem.startswith("box (-5, 5, 20, 20) extends")
+    assert clipped.problem.endswith("; 1 more")
+
+
+def test_refusal_lists_all_errors_in_the_order_of_files_and_lines() -> None:
+    places = ["b.csv:2", "a.csv:10", "all scenes", "a.csv:9", "image_12.jpg", "image_2.jpg"]
+    findings = [error("check", place, "is wrong", "kept") for place in places]
+    with pytest.raises(UserError) as refusal:
+        check_usable([warning("check", "a.csv:1", "is odd", "kept"), *findings], Path("source"))
+    *lines, total = str(refusal.value).splitlines()
+    order = ["all scenes", "a.csv:9", "a.csv:10", "b.csv:2", "image_2.jpg", "image_12.jpg"]
+    assert lines == [f"{place}: is wrong" for place in order]
+    assert total.startswith("6 errors in total; python tools/audit_dataset.py source")
+    check_usable(findings, Path("source"), allow=True)
 
 
 def test_audit_fails_without_usable_boxes(images: Path) -> None:

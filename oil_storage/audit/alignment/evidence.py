@@ -1,7 +1,7 @@
 """Measure how well the boxes of a scene match its image, as written and after undoing each possible fault.
 
 Unless stated otherwise, boxes are ``(N, 4)`` float32 xyxy, ``N > 0``, in pixels of the image. They are as written in
-the annotations, but with ordered corners.
+the annotations, but with ordered corners. Scenes of large tanks are reduced first; see :data:`WORKING_SIDE`.
 """
 
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from oil_storage.audit.alignment.faults import SCALED, SHIFTED, Fault, undo
 from oil_storage.audit.alignment.roundness import (
     Floats,
     GradientField,
+    anywhere,
     chance_of,
     roundness,
     roundness_nearby,
@@ -180,8 +181,15 @@ def _sample(boxes: Floats, most: int) -> Floats:
     return np.asarray(boxes[order[: step * most : step]])
 
 
+WORKING_SIDE = 20
+"""Minimum median side of the boxes in the reduced image, in pixels. Images are reduced because the edge of a large tank
+is less round: roof, wall and shadow are drawn as one box, and the thresholds were chosen for tanks of this size."""
+SQUARE = 0.25
+"""Maximum median aspect ratio of boxes around tanks, as a natural logarithm."""
 SCENE_SAMPLE = 150
 """Maximum number of boxes that are examined to judge a scene."""
+SHOWN = 0.75
+"""Minimum share of a box inside the image for its roundness to count. Boxes of cut tanks may reach over the border."""
 ABOVE_CHANCE = 0.15
 """Minimum roundness above chance of boxes that may be correct."""
 CLEAR = 0.28
@@ -203,6 +211,7 @@ class SceneEvidence:
     Attributes:
         scene_id: id of the scene.
         boxes: number of examined boxes.
+        reduction: factor by which the image was reduced before the boxes were examined; see :data:`WORKING_SIDE`.
         chance: mean and standard deviation of the roundness of boxes of the same sizes at random places.
         roundness: mean roundness of the boxes after undoing each fault. The fault :data:`faults.NONE` stands for the
             boxes as written.
@@ -214,10 +223,14 @@ class SceneEvidence:
         fitted_settled: result of :func:`.roundness.settled` after undoing ``shift`` and ``size``.
         side: median side of the boxes in pixels.
         single: ``(N,)`` result of :func:`.roundness.roundness_nearby` for all boxes of the scene as written.
+        single_chance: mean and standard deviation of this result for boxes of the same sizes at random places.
+        own: ``(N,)`` roundness of all boxes of the scene exactly as written.
+        shown: ``(N,)`` whether the image shows at least :data:`SHOWN` of the area of each box of the scene.
     """
 
     scene_id: str
     boxes: int = 0
+    reduction: int = 1
     chance: tuple[float, float] = (0.0, 0.0)
     roundness: dict[Fault, float] = field(default_factory=dict)
     shift: tuple[float, float] = (0.0, 0.0)
@@ -227,13 +240,32 @@ class SceneEvidence:
     fitted_settled: float = 0.0
     side: float = 0.0
     single: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    single_chance: tuple[float, float] = (0.0, 0.0)
+    own: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    shown: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+
+
+def working_reduction(boxes: Floats) -> int:
+    """Return the factor that reduces the median side of boxes ``(N, 4)`` to at least :data:`WORKING_SIDE` pixels.
+
+    The format of the boxes may be confused. Tanks are round, so another format may be the right one if the boxes are
+    about square in it. Of the possible formats, the one with the smallest boxes is assumed.
+    """
+    possible = [undo(Fault(), boxes, 0, 0)]
+    for upright in (undo(Fault(kind), boxes, 0, 0) for kind in faults.FORMATS):
+        aspects = np.abs(np.diff(np.log(upright[:, 2:] - upright[:, :2] + 1e-3), axis=1))
+        possible += [upright] if np.median(aspects) < SQUARE else []
+    side = min(float(np.median(upright[:, 2:] - upright[:, :2])) for upright in possible)
+    return max(1, int(side // WORKING_SIDE))
 
 
 def examine(scene_id: str, gradients: GradientField, boxes: Floats) -> SceneEvidence:
     """Measure how well boxes ``(N, 4)`` match an image. Their corners may be in any order, and ``N`` may be 0."""
     if not len(boxes):
         return SceneEvidence(scene_id)
-    height, width = gradients.grey.shape
+    reduction = working_reduction(boxes)
+    height, width = (side / reduction for side in gradients.grey.shape)
+    gradients, boxes = gradients.reduced(reduction), boxes / np.float32(reduction)
     rng = np.random.default_rng(0)
     sample = boxes if len(boxes) <= SCENE_SAMPLE else rng.choice(boxes, SCENE_SAMPLE, replace=False)
     upright = undo(Fault(), sample, width, height)
@@ -260,20 +292,28 @@ def examine(scene_id: str, gradients: GradientField, boxes: Floats) -> SceneEvid
         if simplest < clear and others < chance[0] + CLEARER:
             scaled = search(gradients, upright)
             scores[scaled] = mean(scaled)
+    settled_shares = {
+        fault: settled(gradients, undo(fault, sample, width, height))
+        for fault, score in scores.items()
+        if score > chance[0] + ABOVE_CHANCE
+    }
+    by_chance = roundness_nearby(gradients, anywhere(gradients, sides, rng))
+    written = undo(Fault(), boxes, width, height)
+    inside = np.clip(written, 0, np.array([width, height, width, height], np.float32))
     return SceneEvidence(
         scene_id,
         len(sample),
+        reduction,
         chance,
-        scores,
-        error.shift,
+        {fault.magnified(reduction): score for fault, score in scores.items()},
+        (error.shift[0] * reduction, error.shift[1] * reduction),
         error.size,
         fitted,
-        {
-            fault: settled(gradients, undo(fault, sample, width, height))
-            for fault, score in scores.items()
-            if score > chance[0] + ABOVE_CHANCE
-        },
+        {fault.magnified(reduction): share for fault, share in settled_shares.items()},
         settled(gradients, error.undone(upright)),
-        float(np.median(sides)),
-        roundness_nearby(gradients, undo(Fault(), boxes, width, height)),
+        float(np.median(sides)) * reduction,
+        roundness_nearby(gradients, written),
+        (float(by_chance.mean()), float(by_chance.std())),
+        roundness(gradients, tightened(written)),
+        (inside[:, 2:] - inside[:, :2]).prod(axis=1) >= SHOWN * (written[:, 2:] - written[:, :2]).prod(axis=1),
     )

@@ -1,7 +1,7 @@
 """Faults that misplace all boxes of a scene, and the operations that undo them, in pixels."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ SCALED = "coordinates scaled"
 RESIZED = "sizes scaled"
 SHIFTED = "shifted"
 ELSEWHERE = "belonging to another image"
-_UNDO: dict[str, Callable[[Floats, Floats, Floats, Floats, int, int], tuple[Any, Any, Any, Any]]] = {
+UNNAMED = "not on round objects, for an unknown reason"
+_UNDO: dict[str, Callable[[Floats, Floats, Floats, Floats, float, float], tuple[Any, Any, Any, Any]]] = {
     "mirrored left-right": lambda a, b, c, d, width, height: (width - c, b, width - a, d),
     "mirrored top-bottom": lambda a, b, c, d, width, height: (a, height - d, c, height - b),
     "turned by 180 degrees": lambda a, b, c, d, width, height: (width - c, height - d, width - a, height - b),
@@ -28,6 +29,8 @@ _UNDO: dict[str, Callable[[Floats, Floats, Floats, Floats, int, int], tuple[Any,
 }
 DISCRETE = tuple(_UNDO)
 """Faults without parameters."""
+FORMATS = ("xywh read as xyxy", "xyxy read as xywh", "xxyy read as xyxy")
+"""Faults that change the sides of the boxes in a different way for each box."""
 
 
 def _moved(a: Floats, b: Floats, c: Floats, d: Floats, sides: float) -> tuple[Any, Any, Any, Any]:
@@ -40,8 +43,8 @@ class Fault:
     """Operation that misplaced correct boxes.
 
     Attributes:
-        kind: :data:`NONE`, :data:`SCALED`, :data:`RESIZED`, :data:`SHIFTED`, :data:`ELSEWHERE`, or one of
-            :data:`DISCRETE`.
+        kind: :data:`NONE`, :data:`SCALED`, :data:`RESIZED`, :data:`SHIFTED`, :data:`ELSEWHERE`, :data:`UNNAMED`, or
+            one of :data:`DISCRETE`.
         parameters: scale ``(sx, sy)`` about the image origin for :data:`SCALED` and about the box centres for
             :data:`RESIZED`, shift ``(dx, dy)`` in pixels for :data:`SHIFTED`, empty for other kinds.
         image: id of the scene to which the boxes belong; empty except for :data:`ELSEWHERE`.
@@ -50,6 +53,12 @@ class Fault:
     kind: str = NONE
     parameters: tuple[float, ...] = ()
     image: str = ""
+
+    def magnified(self, factor: float) -> "Fault":
+        """Return the fault in an image that is ``factor`` times as large."""
+        if self.kind != SHIFTED:
+            return self
+        return replace(self, parameters=tuple(value * factor for value in self.parameters))
 
     def __str__(self) -> str:
         if not self.parameters:
@@ -61,11 +70,11 @@ class Fault:
         return f"{self.kind} by {x:.{places}f}" + (f" in x and {y:.{places}f} in y" if x != y else "") + suffix
 
 
-def undo(fault: Fault, boxes: Floats, width: int, height: int) -> Floats:
+def undo(fault: Fault, boxes: Floats, width: float, height: float) -> Floats:
     """Undo a fault of boxes ``(N, 4)``; return the corrected boxes as float32 xyxy with ordered corners.
 
-    The given corners may have any order and may lie outside the image. Boxes with the fault
-    :data:`ELSEWHERE` are not moved.
+    The given corners may have any order and may lie outside the image. Boxes with the faults
+    :data:`ELSEWHERE` and :data:`UNNAMED` are not moved.
     """
     a, b, c, d = boxes.T.astype(np.float32)
     if fault.kind in _UNDO:

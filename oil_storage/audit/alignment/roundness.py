@@ -3,7 +3,9 @@
 Boxes are ``(N, 4)`` float32 xyxy in pixels of the image, unless stated otherwise.
 """
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import cv2
@@ -45,23 +47,35 @@ class GradientField:
 
     Attributes:
         grey: ``(H, W)`` uint8 image.
-        vectors: ``(H, W, 2)`` float32 gradients in x and y, in grey levels per pixel.
+        sigma: standard deviation, in pixels, of the Gaussian that smooths the image.
     """
 
     grey: NDArray[np.uint8]
-    vectors: Floats
+    sigma: float = 1.0
 
     @classmethod
-    def of(cls, pixels: NDArray[np.uint8], sigma: float = 1.0) -> "GradientField":
-        """Compute the gradients of RGB ``pixels`` ``(H, W, 3)``, smoothed by a Gaussian of ``sigma`` pixels."""
-        grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-        smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), sigma)
+    def of(cls, pixels: NDArray[np.uint8]) -> "GradientField":
+        """Return the field of RGB ``pixels`` ``(H, W, 3)``."""
+        return cls(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8))
+
+    @cached_property
+    def vectors(self) -> Floats:
+        """``(H, W, 2)`` float32 gradients of the smoothed image in x and y, in grey levels per pixel."""
+        smooth = cv2.GaussianBlur(self.grey.astype(np.float32), (0, 0), self.sigma)
         parts = [cv2.Scharr(smooth, cv2.CV_32F, x, 1 - x, scale=1 / 32) for x in (1, 0)]
-        return cls(grey, np.asarray(cv2.merge(parts), dtype=np.float32))
+        return np.asarray(cv2.merge(parts), dtype=np.float32)
 
     def blurred(self, sigma: float) -> "GradientField":
-        """Smooth the gradients by a Gaussian of ``sigma`` pixels, so that an edge has an effect farther away."""
-        return GradientField(self.grey, np.asarray(cv2.GaussianBlur(self.vectors, (0, 0), sigma), dtype=np.float32))
+        """Smooth the image by a further Gaussian of ``sigma`` pixels, so that an edge has an effect farther away."""
+        return GradientField(self.grey, math.hypot(self.sigma, sigma))
+
+    def reduced(self, factor: int) -> "GradientField":
+        """Reduce the image by ``factor``, without the remaining pixels at the right and the bottom."""
+        if factor == 1:
+            return self
+        height, width = (max(side // factor, 1) for side in self.grey.shape)
+        whole = self.grey[: height * factor, : width * factor]
+        return GradientField(np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8))
 
     def at(self, x: Floats, y: Floats) -> Floats:
         """Interpolate the gradients ``(N, K, 2)`` at pixel positions ``(N, K)``; they are 0 outside the image."""
@@ -134,9 +148,14 @@ def settled(field: GradientField, boxes: Floats) -> float:
     return float((roundness_nearby(field, sample) >= SUSPECT).mean())
 
 
-def chance_of(field: GradientField, sides: Floats, rng: np.random.Generator) -> tuple[float, float]:
-    """Place boxes with sides ``(N, 2)`` at random; return the mean and standard deviation of their roundness."""
+def anywhere(field: GradientField, sides: Floats, rng: np.random.Generator) -> Floats:
+    """Place boxes with sides ``(N, 2)`` at random in the image; return about :data:`PLACES` boxes, at least ``N``."""
     many = np.tile(sides, (max(1, PLACES // len(sides)), 1))
     corner = rng.uniform(0, 1, many.shape) * np.maximum(field.grey.shape[::-1] - many, 1)
-    anywhere = roundness(field, tightened(np.concatenate([corner, corner + many], axis=1).astype(np.float32)))
-    return float(anywhere.mean()), float(anywhere.std())
+    return np.asarray(np.concatenate([corner, corner + many], axis=1), np.float32)
+
+
+def chance_of(field: GradientField, sides: Floats, rng: np.random.Generator) -> tuple[float, float]:
+    """Place boxes with sides ``(N, 2)`` at random; return the mean and standard deviation of their roundness."""
+    values = roundness(field, tightened(anywhere(field, sides, rng)))
+    return float(values.mean()), float(values.std())

@@ -4,15 +4,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oil_storage.audit.alignment import faults
-from oil_storage.audit.alignment.evidence import ABOVE_CHANCE, SceneEvidence
+from oil_storage.audit.alignment.evidence import ABOVE_CHANCE, SceneEvidence, working_reduction
 from oil_storage.audit.alignment.faults import Fault, undo
 from oil_storage.audit.alignment.roundness import Floats, GradientField, chance_of, roundness, settled, tightened
+from oil_storage.audit.alignment.set_error import LOOSE, NATURAL_SIZE, SetError, is_loose, loss
 from oil_storage.imagery import read_pixels
 from oil_storage.parallel import in_processes
 from oil_storage.scene import Scene
@@ -54,10 +56,14 @@ HALF_A_SIDE = {"centre read as corner": 0.5, "corner read as centre": -0.5}
 NEARLY, MUCH_SIMPLER = 0.1, 0.2
 """Limits for :data:`HALF_A_SIDE`. If the measured shift is within ``NEARLY`` box sides of the shift of the fault, the
 tolerated loss in roundness is ``MUCH_SIMPLER`` instead of :data:`SIMPLER`."""
-NATURAL_SIZE = 1.09
-"""Size of boxes drawn by hand, as multiples of boxes that end at the edge of the object."""
 FAR = 2.8
-"""Minimum shift, in pixels, that is a fault. Shorter shifts come from drawing by hand, and from oblique views."""
+"""Minimum shift, in pixels of the reduced image, that is a fault. Shorter shifts come from drawing by hand."""
+LIKE_A_SHIFT = 0.025
+"""Logarithm of a scale below which boxes that are close together seem shifted. Then the limits of a shift apply too."""
+HURTS = 0.12
+"""Minimum loss of IoU that is a fault, if the boxes are compared with boxes of the usual size on their objects."""
+NOTICED = 0.05
+"""Minimum loss of IoU that is a warning, if all scenes have it in common."""
 TOO_LARGE, TOO_SMALL = 1.11, 0.89
 """Limits of the common size of the boxes in a scene, as multiples of the usual size in the data set."""
 CLEARER, CLEARLY = 0.08, 0.3
@@ -67,6 +73,15 @@ CLEARER, CLEARLY = 0.08, 0.3
 """
 TOO_WIDE = 1.14
 """Maximum ratio of the larger to the smaller of the sizes in x and y in a scene."""
+ROUND = (0.85, 0.09)
+"""Mean and standard deviation of :attr:`SceneEvidence.single` for correct boxes."""
+ODD = 0.05
+"""Share of correct boxes without a round object, and of round objects at random places."""
+SUPPORT = 4.0
+"""Minimum logarithm of the likelihood ratio that decides whether the boxes of a scene are on round objects."""
+SEEN_WALL = 2.0
+"""Exponent by which the limits of size widen in reduced scenes. Their tanks are so large that wall and lean are seen,
+and annotators differ in whether they include them."""
 SURE = 30
 """Number of boxes below which the limits of shift and size widen; see :func:`_doubt`."""
 
@@ -103,19 +118,53 @@ def judge_scene(evidence: SceneEvidence, size: float = NATURAL_SIZE) -> Verdict:
     def verdict(answer: Answer, fault: Fault = NO_FAULT) -> Verdict:
         return Verdict(answer, fault, evidence.shift, measured)
 
-    if evidence.boxes < FEWEST:
+    if evidence.boxes >= FEWEST:
+        if moved := _moved(evidence):
+            return verdict(Answer.NO, max(moved, key=lambda fault: moved[fault]))
+        if _is_fitted(evidence):
+            if _is_believed(evidence) and _is_far(evidence, evidence.shift, _doubt(evidence)):
+                return verdict(Answer.NO, Fault(faults.SHIFTED, evidence.shift))
+            if wrong := _wrong_size(evidence, *measured):
+                return verdict(Answer.NO, wrong)
+            return verdict(Answer.YES)
+    support = support_of(evidence)
+    if support < -SUPPORT:
+        return verdict(Answer.NO, Fault(faults.UNNAMED))
+    if evidence.boxes < FEWEST or support < 0:
         return verdict(Answer.UNKNOWN)
-    if moved := _moved(evidence):
-        return verdict(Answer.NO, max(moved, key=lambda fault: moved[fault]))
-    if not _is_fitted(evidence):
-        matches = evidence.settled.get(NO_FAULT, 0.0) >= SITTING
-        matches &= evidence.roundness[NO_FAULT] > _enough(evidence, faults.NONE)
-        return verdict(Answer.YES if matches else Answer.UNKNOWN)
-    if _is_believed(evidence) and math.hypot(*evidence.shift) > FAR * _doubt(evidence):
-        return verdict(Answer.NO, Fault(faults.SHIFTED, evidence.shift))
-    if wrong := _wrong_size(evidence, *measured):
-        return verdict(Answer.NO, wrong)
-    return verdict(Answer.YES)
+    matches = evidence.settled.get(NO_FAULT, 0.0) >= SITTING
+    matches &= evidence.roundness[NO_FAULT] > _enough(evidence, faults.NONE)
+    return verdict(Answer.YES if matches else Answer.UNKNOWN)
+
+
+def support_of(evidence: SceneEvidence) -> float:
+    """Return the logarithm of the likelihood ratio of the boxes being on round objects or at random places.
+
+    Each box counts at most ``-log(ODD)`` in either direction. Boxes without area and boxes that the border of the image
+    cuts count nothing.
+    """
+    if not evidence.side:
+        return 0.0
+
+    def density(mean: float, deviation: float) -> NDArray[np.float64]:
+        deviations = (evidence.single[evidence.shown].astype(np.float64) - mean) / max(deviation, 1e-3)
+        return np.asarray(np.exp(-np.minimum(deviations**2, 1000) / 2) / max(deviation, 1e-3) + 1e-9)
+
+    right, wrong = density(*ROUND), density(*evidence.single_chance)
+    return float(np.log(((1 - ODD) * right + ODD * wrong) / ((1 - ODD) * wrong + ODD * right)).sum())
+
+
+def _is_far(evidence: SceneEvidence, shift: tuple[float, ...], doubt: float = 1.0) -> bool:
+    """Return whether a shift in pixels is a fault, and not the habit of drawing larger boxes towards one side."""
+    if math.hypot(*shift) <= FAR * evidence.reduction * doubt or not evidence.side:
+        return False
+    in_sides = shift[0] / evidence.side, shift[1] / evidence.side
+    return loss(in_sides) > HURTS and not is_loose(in_sides, evidence.size)
+
+
+def _is_like_a_shift(fault: Fault) -> bool:
+    """Return whether scales are so close to 1 that boxes close together seem shifted."""
+    return max(abs(math.log(scale)) for scale in fault.parameters) < LIKE_A_SHIFT
 
 
 def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
@@ -124,6 +173,11 @@ def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
     for fault, score in evidence.roundness.items():
         settled = evidence.settled.get(fault, 0.0)
         if fault == NO_FAULT or settled < SETTLED or score < _enough(evidence, fault.kind, settled):
+            continue
+        if fault.kind == faults.SHIFTED and not _is_far(evidence, fault.parameters):
+            continue
+        is_like_a_shift = fault.kind == faults.SCALED and _is_like_a_shift(fault) and _is_fitted(evidence)
+        if is_like_a_shift and not _is_far(evidence, evidence.shift):
             continue
         doubt, than_fitted = BETTER, -SIMPLER
         if fault.kind in HALF_A_SIDE:
@@ -163,20 +217,30 @@ def _doubt(evidence: SceneEvidence) -> float:
     return math.sqrt(max(1.0, SURE / evidence.boxes))
 
 
+def _habit(evidence: Sequence[SceneEvidence]) -> float:
+    """Return the exponent by which the limits of size widen for the habits of annotators; see :data:`SEEN_WALL`."""
+    return SEEN_WALL if np.median([scene.reduction for scene in evidence]) > 1 else 1.0
+
+
 def _wrong_size(evidence: SceneEvidence, x: float, y: float) -> Fault | None:
     """Return the fault if the relative sizes ``x`` and ``y`` of boxes are too large, too small or too unequal."""
-    doubt, size = _doubt(evidence), math.sqrt(x * y)
-    if _is_believed(evidence) and max(x / y, y / x) > TOO_WIDE**doubt:
+    doubt = _doubt(evidence) * _habit([evidence])
+    smallest, largest, widest = TOO_SMALL**doubt, TOO_LARGE**doubt, TOO_WIDE**doubt
+    if min(x, y) > smallest and evidence.side:  # without the growth towards one side, which is a habit
+        in_sides = (2 * abs(offset) / evidence.side for offset in evidence.shift)
+        tight = [side - min(grown, LOOSE) for side, grown in zip((x, y), in_sides, strict=True)]
+        if smallest < min(tight) and max(tight) < largest and max(tight) < widest * min(tight):
+            return None
+    size = math.sqrt(x * y)
+    if _is_believed(evidence) and max(x / y, y / x) > widest:
         return Fault(faults.RESIZED, (x, y))
     gained = evidence.fitted - evidence.roundness[NO_FAULT]
     is_clear = gained > CLEARER and gained + size - 1 > CLEARLY
-    if size < TOO_SMALL**doubt or (size > TOO_LARGE**doubt and is_clear):
+    if size < smallest or (size > largest and is_clear):
         return Fault(faults.RESIZED, (size, size))
     return None
 
 
-COMMON_SHIFT = 1.5
-"""Minimum common shift of all scenes, in pixels, that is a fault of the data set."""
 COMMON_SIZE = 0.12
 """Minimum common relative size error of all scenes that is a fault. Boxes drawn by hand differ by less."""
 COMMON_SCENES = 5
@@ -190,6 +254,8 @@ COMMON_RATIO = 1.06
 """Maximum ratio of the larger to the smaller of the common sizes in x and y of all scenes."""
 SAME_SCALE = 0.01
 """Relative tolerance for equal scales."""
+LIKE_SCALE = 0.04
+"""Relative tolerance for scales with one cause. The fewer boxes a scene has, the less accurate its scale is."""
 
 
 @dataclass(frozen=True)
@@ -197,66 +263,83 @@ class DatasetVerdict:
     """Verdict on a data set.
 
     Attributes:
-        answer: no if most scenes share a fault.
+        answer: no if the scenes share a fault, or if more than half of the judged scenes have one.
         fault: the shared fault, with measured parameters; :data:`NO_FAULT` if there is none.
-        shift: median shift ``(dx, dy)`` in pixels of scenes with boxes centred on objects; None without such scenes.
-        size: median size of the boxes of these scenes, relative to :data:`NATURAL_SIZE`; None without such scenes.
+        error: common error of the scenes with boxes centred on objects; None without such scenes.
         scenes: verdict on each scene.
     """
 
     answer: Answer
     fault: Fault
-    shift: tuple[float, float] | None
-    size: float | None
+    error: SetError | None
     scenes: Mapping[str, Verdict]
+
+    @property
+    def shift(self) -> tuple[float, float] | None:
+        """Common shift ``(dx, dy)`` in pixels; None if it is unknown."""
+        return self.error.shift if self.error else None
+
+    @property
+    def size(self) -> float | None:
+        """Common size of the boxes, relative to :data:`NATURAL_SIZE`; None if it is unknown."""
+        return math.sqrt(math.prod(self.error.size)) if self.error else None
 
     @property
     def statement(self) -> str:
         """Answer in words: ``no, transposed``, ``not in 2 of 20 scenes``."""
-        if self.answer == Answer.NO:
+        if self.fault != NO_FAULT:
             return f"no, {self.fault}"
         wrong = sum(verdict.answer == Answer.NO for verdict in self.scenes.values())
         return f"not in {wrong} of {len(self.scenes)} scenes" if wrong else str(self.answer)
 
+    def is_fit(self, scene_id: str) -> bool:
+        """Return whether a scene is fit for training. Scenes without evidence share the answer for the data set."""
+        answer = self.scenes[scene_id].answer
+        return answer == Answer.YES or (answer == Answer.UNKNOWN and self.answer != Answer.NO)
+
 
 def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
     """Judge a data set, and each scene relative to the usual box size in the data set."""
-    sizes = np.array([scene.size for scene in evidence if _sits(judge_scene(scene))])
-    placed = len(sizes)
-    sizes = sizes if placed else np.full((1, 2), NATURAL_SIZE)
-    size = float(np.median(np.sqrt(sizes.prod(axis=1))))
-    ratio = float(np.median(sizes[:, 0] / sizes[:, 1]))
-    error = size / NATURAL_SIZE
-    differs = abs(error - 1) > COMMON_SIZE or max(ratio, 1 / ratio) > COMMON_RATIO
-    resized = differs and placed >= COMMON_SCENES
-    own = 0.0 if resized else placed / (placed + USUAL_SCENES)
-    usual = NATURAL_SIZE ** (1 - own) * size**own
-    scenes = {scene.scene_id: judge_scene(scene, usual) for scene in evidence}
-    sitting = [verdict for verdict in scenes.values() if _sits(verdict)]
-    dx, dy = np.median([verdict.shift for verdict in sitting] or [(0.0, 0.0)], axis=0)
-    shift = float(dx), float(dy)
-    alike = [verdict for verdict in sitting if np.hypot(*np.subtract(verdict.shift, shift)) <= COMMON_SHIFT]
-    shifted = np.hypot(*shift) > COMMON_SHIFT and len(alike) >= COMMON_SCENES and 2 * len(alike) > len(sitting)
+    placed = [scene for scene in evidence if _sits(judge_scene(scene))]
+    error = SetError.of(placed) if placed else None
+    size = math.sqrt(math.prod(error.size)) if error else 1.0
+    ratio = error.size[0] / error.size[1] if error else 1.0
+    resized = False
+    if len(placed) >= COMMON_SCENES:
+        habit = _habit(placed)
+        differs = abs(math.log(size)) > habit * math.log1p(COMMON_SIZE)
+        resized = differs or max(ratio, 1 / ratio) > COMMON_RATIO**habit
+    own = 0.0 if resized else len(placed) / (len(placed) + USUAL_SCENES)
+    scenes = {scene.scene_id: judge_scene(scene, NATURAL_SIZE * size**own) for scene in evidence}
+    sitting = [scene for scene in evidence if _sits(scenes[scene.scene_id])]
+    error = SetError.of(sitting) if sitting else None
     judged = [verdict for verdict in scenes.values() if verdict.answer != Answer.UNKNOWN]
-    fault = common_fault([verdict.fault for verdict in judged if verdict.answer == Answer.NO], len(judged))
-    measured = Fault(faults.RESIZED, (error * ratio**0.5, error / ratio**0.5))
-    if fault.kind == faults.NONE and shifted:  # checked before the size, because a shift disturbs the measured size
-        fault = Fault(faults.SHIFTED, shift)
+    wrong = [verdict.fault for verdict in judged if verdict.answer == Answer.NO]
+    fault = common_fault(wrong, len(judged))
+    if fault.kind == faults.NONE and error and error.scenes >= COMMON_SCENES and error.sure_loss > HURTS:
+        fault = Fault(faults.SHIFTED, error.shift)  # checked before the size, because a shift disturbs the size
     elif fault.kind == faults.RESIZED or (fault.kind == faults.NONE and resized):
-        fault = measured
-    if fault.kind == faults.SHIFTED:
-        scenes = {name: _as_others_shifted(verdict, fault) for name, verdict in scenes.items()}
-    answer = Answer.NO if fault.kind != faults.NONE else Answer.YES if judged else Answer.UNKNOWN
-    return DatasetVerdict(answer, fault, shift if sitting else None, error if placed else None, scenes)
+        fault = Fault(faults.RESIZED, (size * ratio**0.5, size / ratio**0.5))
+    if fault.kind in (faults.SHIFTED, faults.RESIZED):
+        scenes = {name: _as_most(verdict, fault) for name, verdict in scenes.items()}
+    if fault.kind != faults.NONE or 2 * len(wrong) > len(judged):
+        answer = Answer.NO
+    else:
+        answer = Answer.YES if judged else Answer.UNKNOWN
+    return DatasetVerdict(answer, fault, error, scenes)
 
 
 def common_fault(scene_faults: Sequence[Fault], judged: int) -> Fault:
-    """Return the fault that more than half of the judged scenes share, with median parameters; otherwise no fault."""
-    for kind in {fault.kind for fault in scene_faults}:
+    """Return the fault that more than half of the judged scenes share, with median parameters; otherwise no fault.
+
+    Scenes with an unnamed fault do not count, because they may have any fault.
+    """
+    judged -= sum(fault.kind == faults.UNNAMED for fault in scene_faults)
+    for kind in {fault.kind for fault in scene_faults} - {faults.UNNAMED}:
         alike = [fault for fault in scene_faults if fault.kind == kind]
         middle = tuple(float(value) for value in np.median([fault.parameters for fault in alike], axis=0))
         if kind == faults.SCALED:
-            alike = [fault for fault in alike if agrees(fault, Fault(kind, middle))]
+            alike = [fault for fault in alike if np.allclose(fault.parameters, middle, rtol=LIKE_SCALE)]
         if 2 * len(alike) > judged:
             return Fault(kind, middle)
     return Fault()
@@ -271,8 +354,17 @@ def agrees(own: Fault, common: Fault) -> bool:
     return own.kind != faults.SCALED or np.allclose(own.parameters, common.parameters, rtol=SAME_SCALE)
 
 
-def _as_others_shifted(verdict: Verdict, common: Fault) -> Verdict:
-    """Describe a shift by half a side as a shift in pixels if it is close to the common shift."""
+def _as_most(verdict: Verdict, common: Fault) -> Verdict:
+    """Judge a scene again if the common shift or size of the data set describes its boxes better than no fault does.
+
+    A shift by half a side becomes a shift in pixels if it is close to the common shift.
+    """
+    if common.kind == faults.SHIFTED:
+        own, shared = np.array(verdict.shift), np.array(common.parameters)
+    else:
+        own, shared = np.log(verdict.size), np.log(common.parameters)
+    if verdict.answer == Answer.YES and np.linalg.norm(own - shared) < np.linalg.norm(own):
+        return replace(verdict, answer=Answer.NO, fault=common)
     shifted = Fault(faults.SHIFTED, verdict.shift)
     return replace(verdict, fault=shifted) if verdict.fault.kind in HALF_A_SIDE and agrees(shifted, common) else verdict
 
@@ -296,7 +388,7 @@ def reexamine(scenes: Mapping[str, Scene], boxes: Mapping[str, Floats], scales: 
 
     Args:
         scenes: all scenes by id.
-        boxes: ``(N, 4)`` boxes as written, by the id of a scene without a verdict.
+        boxes: ``(N, 4)`` boxes as written, by the id of a scene without a verdict or with an unnamed fault.
         scales: faults of kind :data:`faults.SCALED` that were found in other scenes.
 
     Returns:
@@ -325,12 +417,14 @@ def _try_on(scene: Scene, boxes: Mapping[str, Floats], scales: Sequence[Fault]) 
     """
     pixels = read_pixels(scene.image, scene.reading)
     height, width = pixels.shape[:2]
-    field = GradientField.of(pixels)
+    reduced = cache(GradientField.of(pixels).reduced)
     rng = np.random.default_rng(0)
     clear = []
     for name, written in boxes.items():
+        reduction = working_reduction(written)
+        field = reduced(reduction)
         for fault in scales if name == scene.scene_id else [Fault(faults.ELSEWHERE, image=scene.scene_id)]:
-            undone = undo(fault, written, width, height)
+            undone = undo(fault, written, width, height) / np.float32(reduction)
             chance, deviation = chance_of(field, undone[:, 2:] - undone[:, :2], rng)
             better = float(roundness(field, tightened(undone)).mean()) - chance
             deviations = better / max(deviation / len(undone) ** 0.5, 1e-6)

@@ -1,9 +1,18 @@
 import numpy as np
 import pytest
 
-from oil_storage.audit.alignment import GradientField
+from benchmarks.planted_faults import plant
+from oil_storage.audit.alignment import GradientField, faults
 from oil_storage.audit.alignment.box_error import BoxError
-from oil_storage.audit.alignment.evidence import best_scale, best_scales, best_shift, roundest_near
+from oil_storage.audit.alignment.evidence import (
+    WORKING_SIDE,
+    best_scale,
+    best_scales,
+    best_shift,
+    roundest_near,
+    working_reduction,
+)
+from oil_storage.audit.alignment.faults import Fault
 from oil_storage.audit.alignment.roundness import tightened
 from tests.audit.alignment.discs import scene_of_discs
 
@@ -42,3 +51,12 @@ def test_roundest_near_finds_the_nearest_round_place(shift: tuple[float, float],
     assert estimate.shift == pytest.approx(shift, abs=0.2)
     assert estimate.size == pytest.approx(size, rel=0.03)
     np.testing.assert_allclose(estimate.undone(written), edges, atol=0.7)
+
+
+@pytest.mark.parametrize("fault", [Fault(), *map(Fault, faults.FORMATS), Fault(faults.SCALED, (1.25, 0.8))], ids=str)
+@pytest.mark.parametrize("magnification", [1, 5])
+def test_working_reduction_depends_on_the_size_of_the_objects(fault: Fault, magnification: int) -> None:
+    boxes = scene_of_discs(0)[1] * np.float32(magnification)
+    reduction = working_reduction(plant(fault, boxes, 900, 700))
+    side = np.median(boxes[:, 2:] - boxes[:, :2])
+    assert WORKING_SIDE * 0.8 <= side / reduction <= WORKING_SIDE * 2

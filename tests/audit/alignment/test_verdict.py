@@ -10,7 +10,8 @@ from benchmarks.planted_faults import plant
 from oil_storage.audit.alignment import GradientField, SceneEvidence, examine, faults
 from oil_storage.audit.alignment.box_error import BoxError
 from oil_storage.audit.alignment.faults import Fault
-from oil_storage.audit.alignment.verdict import NATURAL_SIZE, SURE, Answer, judge_dataset, judge_scene
+from oil_storage.audit.alignment.set_error import NATURAL_SIZE
+from oil_storage.audit.alignment.verdict import SURE, Answer, judge_dataset, judge_scene
 from oil_storage.audit.repair import fault_of
 from tests.audit.alignment.discs import scene_of_discs
 
@@ -53,9 +54,38 @@ def test_planted_fault_is_detected(fault: Fault) -> None:
     assert verdict.fault.parameters == pytest.approx(fault.parameters, **tolerance.get(fault.kind, {}))
 
 
-def test_boxes_of_another_image_are_not_enough_evidence() -> None:
+def test_boxes_of_another_image_have_an_unnamed_fault() -> None:
     for seed in range(2):
-        assert judge_scene(evidence(Fault(faults.ELSEWHERE), seed)).answer == Answer.UNKNOWN
+        verdict = judge_scene(evidence(Fault(faults.ELSEWHERE), seed))
+        assert (verdict.answer, verdict.fault.kind) == (Answer.NO, faults.UNNAMED)
+
+
+def test_scene_without_evidence_shares_the_verdict_on_the_data_set() -> None:
+    pixels, boxes = scene_of_discs(9)
+    for fault in (Fault(), Fault("transposed")):
+        few = examine("few", GradientField.of(pixels), plant(fault, boxes[:1], 900, 700))
+        right = evidence(Fault(), 0)
+        verdict = judge_dataset([*(evidence(fault, seed) for seed in range(1, 4)), right, few])
+        assert verdict.scenes["few"].answer == Answer.UNKNOWN
+        assert verdict.is_fit("few") == (fault == Fault())
+        assert verdict.is_fit("scene_0")
+
+
+@pytest.mark.parametrize("magnification", [2, 5])
+def test_large_objects_are_judged_like_small_ones(magnification: int) -> None:
+    pixels, boxes = scene_of_discs(0, discs=20)
+    boxes = boxes[(boxes[:, 2] - boxes[:, 0]) > 20]
+    size = (900 * magnification, 700 * magnification)
+    field = GradientField.of(cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC))
+    side = float(np.median(boxes[:, 2:] - boxes[:, :2]))
+    for fault in (Fault(), Fault("transposed"), Fault(faults.SHIFTED, (side / 3, 0.0))):
+        written = plant(fault, boxes, 900, 700) * np.float32(magnification)
+        verdict = judge_scene(examine("scene", field, written))
+        assert verdict.fault.kind == fault.kind
+        if fault.kind == faults.SHIFTED:
+            assert verdict.fault.parameters == pytest.approx(
+                (side / 3 * magnification, 0), abs=0.05 * side * magnification
+            )
 
 
 @pytest.mark.slow
@@ -194,6 +224,7 @@ def test_nearest_round_place_counts_if_network_sees_an_inner_rim(monkeypatch: py
         cv2.circle(pixels, (x, y), 40, (220, 220, 220), -1)
     boxes = np.concatenate([centres - 41, centres + 41], axis=1)
     inner = BoxError((2.0, -2.0), (2.4, 2.4))  # a plain part of the roof
+    monkeypatch.setattr("oil_storage.audit.alignment.evidence.WORKING_SIDE", 1000)
     monkeypatch.setattr("oil_storage.audit.alignment.evidence.common_error", lambda *_: inner)
     field = GradientField.of(pixels)
     doubled = examine("scene", field, plant(Fault(faults.RESIZED, (2.0, 2.0)), boxes, 900, 700))
@@ -281,3 +312,21 @@ def test_simpler_fault_is_preferred_if_two_explain_as_much(one: Fault, other: Fa
     right = replace(evidence(Fault(), 0), chance=(0.2, 0.1), fitted=0.25, fitted_settled=0.4)
     assert judge_scene(seeming(right, {Fault(): 0.2, one: 0.7, other: 0.7 + rounder})).fault == one
     assert judge_scene(seeming(right, {Fault(): 0.2, one: 0.5, other: 0.7})).fault == other
+
+
+@pytest.mark.parametrize(
+    ("size", "shift", "kind"),
+    [
+        ((1.15, 1.15), (1.5, -1.5), faults.NONE),
+        ((1.25, 1.0), (2.5, 0.0), faults.NONE),
+        ((1.25, 1.0), (0.0, 0.0), faults.RESIZED),
+        ((1.0, 1.0), (4.0, 0.0), faults.SHIFTED),
+        ((1.2, 1.2), (4.0, 4.0), faults.SHIFTED),
+    ],
+)
+def test_boxes_that_grow_towards_one_side_are_a_habit(
+    size: tuple[float, float], shift: tuple[float, float], kind: str
+) -> None:
+    measured = (size[0] * NATURAL_SIZE, size[1] * NATURAL_SIZE)
+    right = replace(evidence(Fault(), 0), boxes=100, side=20.0, size=measured, shift=shift)
+    assert judge_scene(right).fault.kind == kind
