@@ -7,8 +7,9 @@ Both use the same weights, tiles, overlap and threshold.
 ``benchmarks/merge_tiles.py`` describes how to create the environment of SAHI. SAHI runs its mmdet model on slices,
 without a pass over the whole image, and with its default post-processing. Each program first loads its model and
 detects in the first scene to warm up, which is not timed. It then detects in all scenes. The time includes all steps
-from reading the file to merging the boxes. The shortest of ``--repeat`` times counts. ``SceneDetector`` runs in three
-modes: float32 without the fast mode, the default settings, and ONNX Runtime with the model of ``tools/export.py``.
+from reading the file to merging the boxes. The shortest of ``--repeat`` times counts. ``SceneDetector`` runs in four
+modes: float32 without the fast mode, the default settings with and without the second look, and ONNX Runtime with the
+model of ``tools/export.py``.
 """
 
 import argparse
@@ -79,7 +80,12 @@ def main() -> int:
     print("| | tanks | seconds | a scene |\n| --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder, "exported.onnx")
-        modes = {"float32": {"fast": False}, "default": {}, "ONNX Runtime": {"backend": "onnx"}}
+        modes = {
+            "float32": {"fast": False, "second_look": False},
+            "default": {"second_look": False},
+            "default with second look": {},
+            "ONNX Runtime": {"backend": "onnx", "second_look": False},
+        }
         for name, mode in modes.items():
             cfg, weights = Config.fromfile(args.config), args.checkpoint
             if name == "float32":
