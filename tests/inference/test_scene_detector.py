@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,9 +15,10 @@ from oil_storage.cli.export import main as export
 from oil_storage.cli.test import main as score
 from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
-from oil_storage.imagery import Reading, read_pixels
-from oil_storage.inference import SceneDetector
+from oil_storage.imagery import Reading, SceneImage, read_pixels
+from oil_storage.inference import SceneDetector, scene_detector
 from oil_storage.inference.torch_detector import fuse_batch_norms
+from oil_storage.merging import Detections
 from tests.small_detectors import with_statistics
 from tests.test_imagery import noise, write_raster
 from tests.tiny_training import write_config, write_data
@@ -74,6 +76,24 @@ def test_detections_do_not_change_when_low_scores_are_dropped_early(trained: tup
     assert len(detected.scores) == pytest.approx(len(expected.scores), abs=1)
     np.testing.assert_allclose(detected.scores[:10], expected.scores[:10], atol=1e-4)
     np.testing.assert_allclose(detected.boxes[:10], expected.boxes[:10], atol=1e-2)
+
+
+def test_a_scene_that_cannot_be_read_again_does_not_stop_the_others(
+    trained: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, checkpoint, raw = trained
+    paths = sorted((raw / "images").iterdir())[:2]
+    real = scene_detector.look_again
+
+    def failing_once(image: SceneImage, *arguments: Any) -> Detections:
+        if image.file_name == paths[0].name:
+            raise UserError("the connection was lost")
+        return real(image, *arguments)
+
+    monkeypatch.setattr(scene_detector, "look_again", failing_once)
+    (_, first), (_, second) = SceneDetector(config, checkpoint, score_thr=0.5, **GRID).detect_all(paths)
+    assert str(first) == "the connection was lost"
+    assert not isinstance(second, UserError)
 
 
 @pytest.mark.slow
