@@ -13,11 +13,9 @@ from mmdet.structures.bbox import HorizontalBoxes
 from numpy.typing import NDArray
 
 from oil_storage.errors import UserError
-from oil_storage.files import read_json, visible
+from oil_storage.files import visible
 
 Range = tuple[float, float]
-SIDE = 112
-"""Side of the window around a hard negative, in pixels of the scene."""
 
 
 @TRANSFORMS.register_module()
@@ -80,43 +78,6 @@ class RandomBackground(BaseTransform):
             for key in ("gt_bboxes_labels", "gt_ignore_flags"):
                 results[key] = results[key][:0]
         return results
-
-
-@TRANSFORMS.register_module()
-class RandomHardNegatives(RandomBackground):
-    """Replace random samples by mosaics of objects in train scenes that resemble tanks.
-
-    Scenes that are not in the train split are skipped. If no scene is, no sample is replaced.
-
-    Args:
-        tiles: folder with the train tiles, named ``<scene>_<x>_<y>``.
-        points: JSON file; ``scenes`` maps the name of a scene to a list of points (x, y) in pixels of the scene. No
-            tank is within :data:`SIDE` pixels of a point.
-        prob: probability that a sample is replaced.
-        scale: minimum and maximum magnification; it is drawn log-uniformly.
-    """
-
-    def __init__(self, tiles: str, points: str, prob: float, scale: Range) -> None:
-        self.points: dict[str, list[list[float]]] = read_json(Path(points))["scenes"]
-        self.files = [path for path in visible(Path(tiles), "*") if path.stem.rsplit("_", 2)[0] in self.points]
-        self.prob, self.scale = prob if self.files else 0.0, scale
-
-    @cached_property
-    def images(self) -> list[NDArray[np.uint8]]:
-        """Windows around the points, ``(H, W, 3)`` BGR, each from one tile that shows it best."""
-        best: dict[tuple[object, ...], NDArray[np.uint8]] = {}
-        for path in self.files:
-            scene, *corner = path.stem.rsplit("_", 2)
-            tile = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if tile is None:
-                raise UserError(f"{path}: cannot be decoded as an image; prepare the data set again")
-            for point in self.points[scene]:
-                x, y = (round(value - int(start) - SIDE / 2) for value, start in zip(point, corner, strict=True))
-                window = tile[max(y, 0) : max(y + SIDE, 0), max(x, 0) : max(x + SIDE, 0)]
-                key = (scene, *point)
-                if window.size > (best[key].size if key in best else 0):
-                    best[key] = np.asarray(window, np.uint8)
-        return [window for window in best.values() if min(window.shape[:2]) >= SIDE / 2]
 
 
 def _resized(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

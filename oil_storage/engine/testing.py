@@ -221,7 +221,8 @@ def compare_with_training(cfg: Config, checkpoint: Checkpoint) -> tuple[TrainedB
         recipe_sha256=recipe_sha256(before),
     )
     for config in (before, now):
-        from_scratch(config)  # frozen layers and initial weights do not affect a test
+        from_scratch(config)  # frozen layers, initial weights and training settings do not affect a test
+        config.model.pop("train_cfg", None)
     old, new = (
         {key: reduce(lambda node, name: node.get(name) or {}, key.split("."), config) for key in COMPARED}
         for config in (before, now)

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import cv2
@@ -6,7 +5,7 @@ import numpy as np
 import pytest
 from mmdet.structures.bbox import HorizontalBoxes
 
-from oil_storage.datasets import RandomBackground, RandomHardNegatives
+from oil_storage.datasets import RandomBackground
 from oil_storage.errors import UserError
 
 
@@ -58,30 +57,3 @@ def test_damaged_background_is_named(tmp_path: Path) -> None:
     background = RandomBackground(str(tmp_path), ("*.png",), prob=1.0, scale=(0.5, 1.0))
     with pytest.raises(UserError, match=r"a\.png"):
         background.transform(sample())
-
-
-def tiles_with_points(tmp_path: Path, points: dict[str, list[list[int]]]) -> tuple[str, str]:
-    """Write tiles whose pixels have the column of the scene as value, and a file of points."""
-    columns = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (256, 1, 3))
-    folder = tmp_path / "train"
-    folder.mkdir()
-    for x in (0, 96):
-        cv2.imwrite(str(folder / f"a_b_{x}_0.png"), columns[:160, x : x + 160])
-    (tmp_path / "points.json").write_text(json.dumps({"scenes": points}))
-    return str(folder), str(tmp_path / "points.json")
-
-
-def test_hard_negatives_are_cut_from_the_tile_that_shows_them_best(tmp_path: Path) -> None:
-    folder, points = tiles_with_points(tmp_path, {"a_b": [[152, 80]], "other": [[5, 5]]})
-    negatives = RandomHardNegatives(folder, points, prob=1.0, scale=(1.0, 1.0))
-    (window,) = negatives.images
-    assert window.shape == (112, 112, 3)
-    assert np.abs(window[0, :, 0].astype(int) - np.arange(96, 208)).max() == 0
-    after = negatives.transform(sample())
-    assert set(np.unique(after["img"])) <= set(range(96, 208))
-    assert len(after["gt_bboxes"]) == 0
-
-
-def test_hard_negatives_of_other_scenes_replace_nothing(tmp_path: Path) -> None:
-    negatives = RandomHardNegatives(*tiles_with_points(tmp_path, {"other": [[5, 5]]}), prob=1.0, scale=(1.0, 1.0))
-    assert len(negatives.transform(sample())["gt_bboxes"]) == 1

@@ -1,8 +1,7 @@
 """Variant of ``tiles_640_64_x15.py`` for 0.3 to 3 m per pixel: varied magnification, coarsening and tank-free images.
 
 The tank-free images are from the UC Merced land-use data set, https://doi.org/10.1145/1869790.1869829. The class
-``storagetanks`` is left out. Training uses the images 00 to 14 of each class; the others are for testing. In addition,
-some samples show objects of the Airbus train scenes that resemble tanks (``airbus_hard_negatives.json``).
+``storagetanks`` is left out. Training uses the images 00 to 14 of each class; the others are for testing.
 """
 
 _base_ = ["tiles_640_64_x15.py"]
@@ -25,15 +24,8 @@ train_dataloader = dict(
                 type="RandomBackground",
                 data_root="{{$OIL_STORAGE_BACKGROUNDS:data/usgs-land-use}}",
                 patterns=[f"{name}/*{number}.*" for name in classes for number in ("0[0-9]", "1[0-4]")],
-                prob=0.15,
+                prob=0.2,
                 scale=(0.2, 1.2),
-            ),
-            dict(
-                type="RandomHardNegatives",
-                tiles="{{$OIL_STORAGE_DATA:data/oil_storage}}/tiles/640_64/train",
-                points="configs/_base_/datasets/airbus_hard_negatives.json",
-                prob=0.05,
-                scale=(1.0, 2.2),
             ),
             dict(type="RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
             dict(type="RandomTranspose", prob=0.5),
