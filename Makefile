@@ -15,7 +15,7 @@ DEMO_OPTIONS := train_cfg.max_iters=300 train_cfg.val_interval=150 param_schedul
 PYTEST := $(VENV) -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 # Config and output folder of `make detect`.
-DETECTOR := configs/oil/ssd_lite0_x15.py
+DETECTOR := configs/oil/ssd_lite0_multires.py
 FOUND := work_dirs/detected
 ifeq ($(filter detect,$(MAKECMDGOALS))$(SCENE),detect)
 $(error SCENE is not set; run: make detect SCENE=path)

@@ -18,7 +18,7 @@ from oil_storage.drawing import PREDICTION, TRUTH, draw_boxes, jpeg, title
 from oil_storage.imagery import read_pixels
 from oil_storage.inference import SceneDetector
 
-CONFIG, WEIGHTS = Path("configs/oil/ssd_lite0_x15.py"), Path("weights/ssd_lite0_x15.safetensors")
+CONFIG, WEIGHTS = Path("configs/oil/ssd_lite0_multires.py"), Path("weights/ssd_lite0_multires.safetensors")
 SCENE = "synthetic-3-00001"
 WIDTH, HEIGHT = 480, 470
 """Size of the upper left part of the scene that is shown. It contains one false positive."""

@@ -15,7 +15,7 @@ SOURCES = {
     "configs.md": "../configs/README.md",
     "contributing.md": "../CONTRIBUTING.md",
     "tutorial.md": "tutorial.ipynb",
-    "weights.md": "../weights/ssd_lite0_x15.md",
+    "weights.md": "../weights/ssd_lite0_multires.md",
 }
 """Source of each page, relative to docs/."""
 WIDE = ("configs.md", "results.md")

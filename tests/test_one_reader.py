@@ -14,6 +14,7 @@ from PIL import Image
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading
 from oil_storage.inference.magnification import Magnification
+from oil_storage.inference.tile_detector import Prepared
 from oil_storage.inference.tile_reader import Batch, TileReader
 from oil_storage.manifest import Choices
 from oil_storage.preparation.prepare import prepare
@@ -221,14 +222,16 @@ def seen_in_training(folder: Path, writers: dict[str, Any], choices: Choices) ->
 
 def seen_in_detection(folder: Path, writers: dict[str, Any], reading: Reading) -> dict[str, np.ndarray | str]:
     """Read rasters as detection does; return the pixels of each one's tile, BGR, or why it was refused."""
-    pipeline = [{"type": "LoadImageFromFile"}, {"type": "PackDetInputs", "meta_keys": ()}]
+
+    def prepare(pixels: np.ndarray) -> Prepared:
+        return Prepared((pixels.shape[1], pixels.shape[0]), pixels[..., ::-1])
+
     paths = [folder / "source" / "images" / NAMED[name] for name in writers]
     seen: list[np.ndarray | str] = []
     tile: np.ndarray | None = None
-    for item in TileReader(pipeline, SIDE, 0, lambda *_: Magnification(), 1, reading).read(paths):
+    for item in TileReader(prepare, SIDE, 0, lambda *_: Magnification(), 1, reading).read(paths):
         if isinstance(item, Batch):
-            (inputs,) = item.inputs
-            tile = inputs["inputs"].numpy().transpose(1, 2, 0)
+            ((_, tile),) = item.tiles
         elif isinstance(item.result, UserError):
             seen.append(str(item.result).removeprefix(f"{item.source}: "))
         else:

@@ -5,7 +5,6 @@
 
 The tank-free images are in data/usgs-land-use, or in the folder set by OIL_STORAGE_BACKGROUNDS.
 
-Hardware, time, result: not yet run.
 """
 
 _base_ = [

@@ -82,8 +82,8 @@ def set_data_root(prepared: Path, cfg: "Config") -> "Config":
 def train_and_test(args: argparse.Namespace, prepared: Path, work_dir: Path) -> "TestRecord":
     """Train on a fold, choose a score threshold on its val split, and score the last checkpoint on its test split."""
     from oil_storage.checkpoints.work_dir import LAST
-    from oil_storage.engine.testing import evaluate_checkpoint
     from oil_storage.engine.training import train
+    from oil_storage.inference.testing import evaluate_checkpoint
     from oil_storage.reporting.results import log_test
     from oil_storage.reporting.scored_run import write_tested
 

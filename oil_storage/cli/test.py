@@ -32,7 +32,7 @@ def test(args: argparse.Namespace) -> None:
     quieten_libraries()
 
     from oil_storage.engine.pictures import write_pictures
-    from oil_storage.engine.testing import evaluate_checkpoint
+    from oil_storage.inference.testing import evaluate_checkpoint
     from oil_storage.reporting.formatting import scene_table, shown, tile_table
     from oil_storage.reporting.results import log_test
     from oil_storage.reporting.score_report import PAGE

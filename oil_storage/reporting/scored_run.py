@@ -37,7 +37,7 @@ def write_tested(
     tile_detections: Sequence[dict[str, Any]],
     tile_folder: Path,
 ) -> None:
-    """Write the results of ``tools/test.py`` into a folder; see :class:`oil_storage.engine.testing.Tested`."""
+    """Write the results of ``tools/test.py`` into a folder; see :class:`oil_storage.inference.testing.Tested`."""
     (folder / METRICS).unlink(missing_ok=True)  # this marks the files of an earlier test as incomplete
     coco_detections([scene.result for scene in scenes]).save(folder / DETECTIONS)
     write_text(folder / TILE_DETECTIONS, json.dumps(tile_detections))

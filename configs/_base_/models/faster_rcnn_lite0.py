@@ -1,7 +1,4 @@
-"""Slim Faster R-CNN on EfficientNet-Lite0 and an FPN with strides 4 to 32.
-
-The RPN has the anchors of ``ssd_lite0``, but two scales per octave.
-"""
+"""Slim Faster R-CNN on EfficientNet-Lite0 and an FPN with strides 4 to 64. The RPN has anchors of 8 to 181 px."""
 
 _base_ = ["lite0_fpn.py"]
 
@@ -10,6 +7,7 @@ coder = dict(type="DeltaXYWHBBoxCoder", target_means=[0.0, 0.0, 0.0, 0.0])
 
 model = dict(
     type="FasterRCNN",
+    neck=dict(num_outs=5),
     rpn_head=dict(
         type="RPNHead",
         in_channels=64,
@@ -19,7 +17,7 @@ model = dict(
             octave_base_scale=2,
             scales_per_octave=2,
             ratios=[1.0],
-            strides=[4, 8, 16, 32],
+            strides=[4, 8, 16, 32, 64],
             center_offset=0.5,
         ),
         bbox_coder=dict(**coder, target_stds=[1.0, 1.0, 1.0, 1.0]),
