@@ -21,7 +21,7 @@ from oil_storage.inference import SceneDetector
 CONFIG, WEIGHTS = Path("configs/oil/ssd_lite0_multires.py"), Path("weights/ssd_lite0_multires.safetensors")
 SCENE = "synthetic-3-00001"
 WIDTH, HEIGHT = 480, 470
-"""Size of the upper left part of the scene that is shown. It contains one false positive."""
+"""Size of the upper left part of the scene that is shown."""
 MAGNIFIED, LINE_WIDTH, TITLE_SCALE = 2, 4, 3
 
 
