@@ -149,7 +149,7 @@ def is_far(points: NDArray[Any], boxes: Box) -> NDArray[np.bool_]:
 
 def other_sensor(detector: SceneDetector, rsod: Path) -> dict[str, Any]:
     """Measure F1, precision and recall on RSOD."""
-    truth = read_folder(rsod, "voc", {"oiltank": "oil storage tank"}, allow=True)
+    truth = read_folder(rsod, "voc", allow=True)
     paths = [truth.images[name] for name in truth.scenes]
     results = []
     for (name, scene), found in zip(truth.scenes.items(), detections_of(detector, paths).values(), strict=True):
