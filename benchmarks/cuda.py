@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from itertools import cycle, islice
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -186,7 +186,9 @@ def measure(job: Job) -> CudaCost:
 
         def train(batch: Any) -> float:
             model.train()
-            return float(model.train_step(batch, optimizer)["loss"])  # logging reads the loss in each iteration, too
+            return float(
+                model.train_step(batch, optimizer)["loss"].detach()
+            )  # logging reads the loss in each iteration, too
 
         def infer(batch: Any) -> None:
             model.eval()
@@ -292,6 +294,11 @@ def work(job: Job, results: Connection) -> None:
         if job.is_rehearsal:
             choose_device("cpu")
         quieten_libraries()
+
+        from mmengine.logging import MMLogger
+
+        set_start_method("fork", force=True)  # data workers share the decoded tiles; this process was spawned
+        MMLogger.get_current_instance().setLevel("WARNING")
         register(job.data)
         cost = measure(job)
         results.send(cost)

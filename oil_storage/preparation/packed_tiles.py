@@ -13,10 +13,9 @@ import cv2
 import numpy as np
 
 from oil_storage.coco import CocoFile
-from oil_storage.datasets.oil_storage import check_prepared
 from oil_storage.errors import UserError
 from oil_storage.files import atomic_file
-from oil_storage.manifest import NAME
+from oil_storage.manifest import NAME, Manifest
 
 MOST_BYTES = 50 * 2**20
 """Maximum size of a packed file in bytes."""
@@ -54,7 +53,8 @@ def pack(data: Path, tiles: str, out: Path, most: int = MOST_BYTES) -> Packed:
     Raises:
         UserError: the folder has no such tile set, a tile cannot be read, or the tiles do not fit into ``most`` bytes.
     """
-    check_prepared(data, tiles)
+    if not (data / NAME).is_file() or tiles not in Manifest.load(data).tiles:
+        raise UserError(f"{data}: no prepared tiles {tiles}; set OIL_STORAGE_DATA to a prepared folder that has them")
     folder = data / "tiles" / tiles
     train, val = (CocoFile.load(folder / f"{split}.json") for split in ("train", "val"))
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -69,3 +69,9 @@ def test_damaged_file_is_reported(tmp_path: Path) -> None:
         unpack(tmp_path / "tiles.zip", tmp_path / "unpacked")
     with pytest.raises(UserError, match=r"gone\.zip: cannot be unpacked"):
         unpack(tmp_path / "gone.zip", tmp_path / "unpacked")
+
+
+def test_missing_tile_set_is_reported(data: Path, tmp_path: Path) -> None:
+    for folder, tiles in ((data, "640_64"), (tmp_path, TILES)):
+        with pytest.raises(UserError, match=f"no prepared tiles {tiles}"):
+            pack(folder, tiles, tmp_path / "tiles.zip")
