@@ -298,7 +298,7 @@ def work(job: Job, results: Connection) -> None:
         from mmengine.logging import MMLogger
 
         set_start_method("fork", force=True)  # data workers share the decoded tiles; this process was spawned
-        MMLogger.get_current_instance().setLevel("WARNING")
+        MMLogger.get_current_instance().setLevel("ERROR")  # it warns of each frozen parameter
         register(job.data)
         cost = measure(job)
         results.send(cost)
