@@ -248,8 +248,37 @@ class Learnt(Stored):
     commit: str
 
 
+class CudaTraining(Stored):
+    """Training for a fixed time on CUDA, and its test on the val tiles.
+
+    ``iterations`` may be fewer than ``planned``, if the time was over before. ``metrics`` are those of
+    :func:`oil_storage.evaluation.dense_coco.score`.
+    """
+
+    seconds: float
+    planned: int
+    iterations: int
+    images: int
+    metrics: dict[str, Figure]
+
+
 class CudaCost(Stored):
-    """Speed and memory of training on CUDA; see ``benchmarks/cuda_smoke.py``."""
+    """Speed and memory of training on CUDA; see ``benchmarks/cuda.py``.
+
+    Attributes:
+        loss: first and last loss.
+        images_per_second: images per second in training.
+        memory_gb: peak memory in training.
+        batch: batch size in training.
+        input: height and width of the images in training, in pixels.
+        inference: images per second in inference, in batches.
+        precision: precision of training and inference, ``bfloat16`` or ``float32``.
+        stock: images per second of the same detector without this project's bfloat16 and channels last, by mode
+            (``float32`` or ``AMP``) and task (``training`` or ``inference``).
+        failed: reason for each mode of ``stock`` that could not be measured.
+        trained: training and test; None if they failed or are not finished.
+        packages: versions of the packages.
+    """
 
     loss: list[float]
     images_per_second: float
@@ -257,6 +286,13 @@ class CudaCost(Stored):
     batch: int
     input: list[int]
     hardware: str
+    inference: float | None = None
+    precision: str = "bfloat16"
+    stock: dict[str, dict[str, float]] = {}
+    failed: dict[str, str] = {}
+    trained: CudaTraining | None = None
+    packages: dict[str, str] = {}
+    commit: str = ""
 
 
 class ConfigResults(Stored):

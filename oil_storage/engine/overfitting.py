@@ -5,7 +5,6 @@ shallower. Encoders and decoders get two layers. There are fewer queries, propos
 accepts the narrower maps of the backbone. In SSD512, the neck and the input of the head get narrower too.
 """
 
-import json
 import logging
 import shutil
 from pathlib import Path
@@ -15,7 +14,7 @@ from mmengine.config import Config
 
 from oil_storage import config
 from oil_storage.checkpoints.checkpoint import Checkpoint
-from oil_storage.checkpoints.work_dir import find_last
+from oil_storage.checkpoints.work_dir import find_last, last_metrics
 from oil_storage.engine.from_scratch import from_scratch
 from oil_storage.engine.training import AUTO, train
 from oil_storage.figures import Learnt, metric_key
@@ -82,10 +81,8 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
     assert last is not None
     meta = Checkpoint.read(last).meta
     assert meta.trained is not None
-    logs = sorted(work_dir.glob("*/vis_data/scalars.json"))
-    entries = [json.loads(line) for log in logs for line in log.read_text(encoding="utf-8").splitlines()]
     reached = Learnt(
-        ap50=[entry[metric_key("mAP_50")] for entry in entries if metric_key("mAP_50") in entry][-1],
+        ap50=last_metrics(work_dir)[metric_key("mAP_50")],
         wanted=wanted,
         iterations=meta.iter or 0,
         seconds=round(meta.trained.seconds or 0.0, 1),
