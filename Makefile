@@ -14,8 +14,10 @@ DEMO_OPTIONS := train_cfg.max_iters=300 train_cfg.val_interval=150 param_schedul
 # The tests of a file run in one process and share trained detectors.
 PYTEST := $(VENV) -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-# Config and output folder of `make detect`.
-DETECTOR := configs/oil/ssd_lite0_multires.py
+# Appended to a command: if it fails, name the command that checks the installation.
+OR_DOCTOR := || { echo "to check the installation: $(VENV) -m oil_storage.cli.main doctor" >&2; exit 1; }
+
+# Output folder of `make detect`.
 FOUND := work_dirs/detected
 ifeq ($(filter detect,$(MAKECMDGOALS))$(SCENE),detect)
 $(error SCENE is not set; run: make detect SCENE=path)
@@ -32,20 +34,20 @@ install:  ## create .venv, or update it to the versions in setup.cfg
 
 demo: install  ## make synthetic scenes, train a detector on them, and test it
 	rm -rf $(SCENES) $(PREPARED) $(WORK)
-	$(VENV) tools/make_synthetic.py $(SCENES) --scenes $(SCENE_COUNT) --size $(SCENE_SIZE) --seed 0
-	$(VENV) tools/prepare_dataset.py $(SCENES) $(PREPARED)
-	OIL_STORAGE_DATA=$(PREPARED) $(VENV) tools/train.py $(CONFIG) --work-dir $(WORK) --seed 0 --cfg-options $(DEMO_OPTIONS)
+	$(VENV) tools/make_synthetic.py $(SCENES) --scenes $(SCENE_COUNT) --size $(SCENE_SIZE) --seed 0 $(OR_DOCTOR)
+	$(VENV) tools/prepare_dataset.py $(SCENES) $(PREPARED) $(OR_DOCTOR)
+	OIL_STORAGE_DATA=$(PREPARED) $(VENV) tools/train.py $(CONFIG) --work-dir $(WORK) --seed 0 --cfg-options $(DEMO_OPTIONS) $(OR_DOCTOR)
 	OIL_STORAGE_DATA=$(PREPARED) $(VENV) tools/test.py $(CONFIG) "$$(cat $(WORK)/last_checkpoint)" \
-	    --split val --work-dir $(WORK) --show-dir $(WORK)/pictures
+	    --split val --work-dir $(WORK) --show-dir $(WORK)/pictures $(OR_DOCTOR)
 
 detect: install  ## find tanks in SCENE=path (an image, a folder or a list) with the trained detector in weights/
-	$(VENV) tools/detect.py $(DETECTOR) weights/$(notdir $(DETECTOR:.py=.safetensors)) "$(SCENE)" --out $(FOUND) --html
+	$(VENV) -m oil_storage.cli.main detect "$(SCENE)" --out $(FOUND)
 
 test: install  ## run the fast tests, which cover each folder and each tool
-	$(PYTEST)
+	$(PYTEST) $(OR_DOCTOR)
 
 test-all: install  ## run all tests except those that need a GPU
-	$(PYTEST) -m ""
+	$(PYTEST) -m "" $(OR_DOCTOR)
 
 lint: install  ## run ruff and mypy
 	$(VENV) -m ruff check

@@ -160,7 +160,7 @@ def measure(job: Job) -> CudaCost:
     from oil_storage.engine.bf16 import compute_as_configured
     from oil_storage.engine.channels_last import to_channels_last
     from oil_storage.engine.runner import use_scope
-    from oil_storage.engine.testing import PACKAGES
+    from oil_storage.inference.testing import PACKAGES
 
     cfg = load(job)
     use_scope(cfg)

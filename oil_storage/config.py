@@ -33,20 +33,20 @@ MMENGINE_HOOKS = ("runtime_info", "timer", "sampler_seed", "logger", "param_sche
 """Hooks that mmengine adds by default; None in a config disables them."""
 
 
-def check_files(config: Path, *checkpoints: str | Path | None) -> None:
+def check_files(config: Path | None, *checkpoints: str | Path | None) -> None:
     """Check that files exist, before slow modules are imported.
 
     Args:
-        config: path of a config file.
+        config: path of a config file; None is not checked.
         *checkpoints: paths of checkpoints; None and URLs are not checked.
 
     Raises:
         UserError: the config or a checkpoint does not exist, or the config is not a ``*.py`` file.
     """
-    if not config.is_file():
+    if config is not None and not config.is_file():
         names = [file.name for file in config.parent.glob("*.py")]
         raise UserError(f"{config}: no such config{_did_you_mean(config.name, names) or '; see configs/oil/'}")
-    if config.suffix != ".py":
+    if config is not None and config.suffix != ".py":
         raise UserError(f"{config}: not a config (*.py); give CONFIG before CHECKPOINT")
     for checkpoint in checkpoints:
         if checkpoint is not None and "://" not in str(checkpoint) and not Path(checkpoint).expanduser().is_file():

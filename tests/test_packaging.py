@@ -132,6 +132,18 @@ def test_make_targets_install_first() -> None:
         assert others
 
 
+@pytest.mark.parametrize("target", ["demo", "test", "test-all"])
+def test_failing_make_target_names_the_doctor(target: str, tmp_path: Path) -> None:
+    installer = tmp_path / "python"  # stands for the interpreter that runs tools/install.py
+    installer.write_text("#!/bin/sh\n")
+    installer.chmod(0o755)
+    folders = [f"{name}={tmp_path / name}" for name in ("SCENES", "PREPARED", "WORK")]
+    command = ["make", target, f"PYTHON={installer}", "VENV=false", *folders]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "to check the installation: false -m oil_storage.cli.main doctor\n" in done.stderr
+
+
 def test_ci_runs_lint_and_all_tests() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
@@ -209,6 +221,13 @@ def test_interrupted_install_is_resumed(
     with pytest.raises(SystemExit, match="2"):
         bare.main([])
     assert capsys.readouterr().err == "error: install_packages\n"
+    bare.PYTHON.parent.mkdir()
+    bare.PYTHON.touch()
+    with pytest.raises(SystemExit, match="2"):
+        bare.main([])
+    assert capsys.readouterr().err.endswith(
+        f"to check what is installed: {bare.PYTHON} -m oil_storage.cli.main doctor\n"
+    )
     calls = stub_steps(bare, monkeypatch)
     bare.main([])
     assert "install_packages" in calls

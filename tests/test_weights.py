@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from oil_storage import shipped
 from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.inference import SceneDetector
 from oil_storage.iou import iou_matrix
@@ -20,6 +21,9 @@ def test_weights_folder_contains_only_weights_and_cards() -> None:
     assert WEIGHTS
     cards = [path.with_suffix(".md") for path in WEIGHTS]
     assert sorted(Path("weights").iterdir()) == sorted([*WEIGHTS, *cards])
+    config, weights = shipped.detector()
+    assert weights in [path.resolve() for path in WEIGHTS]
+    assert config.stem == weights.stem
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)

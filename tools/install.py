@@ -175,7 +175,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         install()
     except InstallError as error:
-        parser.exit(2, f"error: {error}\n")
+        doctor = f"to check what is installed: {PYTHON} -m oil_storage.cli.main doctor\n" if PYTHON.exists() else ""
+        parser.exit(2, f"error: {error}\n{doctor}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from oil_storage.errors import UserError
 
 HEAD_START = 5.0
 """Seconds after which processes other than the first report an error. The launcher usually ends them earlier."""
+TRAINING_STACK = ("torch", "mmengine", "mmcv", "mmdet", "pycocotools", "onnx", "safetensors", "tensorboard")
+"""Packages of the extra ``train``, by the names under which they are imported."""
 logger = logging.getLogger("oil_storage")
 
 
@@ -23,6 +25,7 @@ def run(
     build_parser: Callable[[], argparse.ArgumentParser],
     body: Callable[[argparse.Namespace], int | None],
     argv: Sequence[str] | None = None,
+    prog: str | None = None,
 ) -> int:
     """Parse ``argv``, call ``body`` and convert its errors to an exit status.
 
@@ -33,11 +36,13 @@ def run(
             added.
         body: function that does the work and returns an exit status; ``None`` means 0.
         argv: arguments without the program name; ``None`` uses ``sys.argv``.
+        prog: name of the program in its help; ``None`` keeps the name that ``build_parser`` sets.
 
     Returns:
         int: 0 on success, 1 if ``body`` reports failed inputs, 2 on an error, 130 on Ctrl-C, 143 on SIGTERM.
     """
     parser = build_parser()
+    parser.prog = prog or parser.prog
     messages = parser.add_argument_group("messages").add_mutually_exclusive_group()
     messages.add_argument("-v", "--verbose", action="store_true", help="show more messages")
     messages.add_argument("-q", "--quiet", action="store_true", help="show warnings and errors only")
@@ -69,8 +74,10 @@ def _describe(error: Exception) -> str:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename2
             path = f"{full or error.filename}: " if error.filename else ""
             return f"{path}{_without_traceback(str(error.strerror or error))}"
-        case ModuleNotFoundError():
-            return f"{error}; run make install, then source .venv/bin/activate"
+        case ModuleNotFoundError() if (error.name or "").partition(".")[0] in TRAINING_STACK:
+            return f"this needs the training stack ({error}); run make install in a clone of the repository"
+        case ImportError():
+            return f"{error}; run oil-storage doctor"
     return f"{type(error).__name__}: {_without_traceback(str(error))}\nrun it again with --debug to see the traceback"
 
 

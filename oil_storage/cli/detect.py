@@ -3,8 +3,10 @@
 import argparse
 import logging
 from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
 
-from oil_storage import config
+from oil_storage import config, shipped
 from oil_storage.cli.arguments import (
     add_bbox,
     add_config,
@@ -24,10 +26,27 @@ logger = logging.getLogger(__name__)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser."""
+    """Build the parser of ``tools/detect.py``, which needs a config, a checkpoint and an output folder."""
     parser = argparse.ArgumentParser(prog="tools/detect.py", description=__doc__)
     add_config(parser)
     parser.add_argument("checkpoint", type=file_path, help="checkpoint that tools/train.py or tools/export.py wrote")
+    _add_options(parser, out=None)
+    return parser
+
+
+def build_command() -> argparse.ArgumentParser:
+    """Build the parser of ``oil-storage detect``, which needs only scenes."""
+    parser = argparse.ArgumentParser(prog="oil-storage detect", description=__doc__)
+    detector = parser.add_argument_group("detector")
+    weights = "checkpoint of oil-storage train or oil-storage export (default: the shipped weights)"
+    detector.add_argument("--weights", dest="checkpoint", type=file_path, metavar="FILE", help=weights)
+    detector.add_argument("--config", type=file_path, help="config of --weights; .onnx files need none")
+    _add_options(parser, out=Path("detections"))
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser, out: Path | None) -> None:
+    """Add the scenes and the options. If ``out`` is the default output folder, HTML pages are also a default."""
     scenes = (
         "image file, folder of images, quoted glob pattern, URL of a GeoTIFF, file or URL of a STAC item, or .txt file "
         "with one of these per line"
@@ -36,7 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
     asset = "asset of STAC items to read (default: visual, or else the only GeoTIFF)"
     parser.add_argument("--asset", metavar="NAME", help=asset)
     add_bbox(parser)
-    parser.add_argument("--out", type=file_path, required=True, metavar="DIR", help="output folder")
+    folder = "output folder (default: %(default)s)" if out else "output folder"
+    parser.add_argument("--out", type=file_path, default=out, required=out is None, metavar="DIR", help=folder)
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument(
         "--score-thr", type=share, metavar="SCORE", help="score threshold (default: as stored in the checkpoint)"
@@ -53,7 +73,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--overlap", type=int, default=128, metavar="PX", help=overlap)
     backend = "inference runtime (default: onnx for .onnx files, torch for other checkpoints)"
     parser.add_argument("--backend", choices=("torch", "onnx"), default="torch", help=backend)
-    parser.add_argument("--html", action="store_true", help="also write interactive HTML pages and an index.html")
+    html = f"also write interactive HTML pages and an index.html (default: {'yes' if out else 'no'})"
+    parser.add_argument("--html", action=argparse.BooleanOptionalAction, default=out is not None, help=html)
     add_tta(parser)
     ground = parser.add_argument_group("ground resolution")
     source_gsd = "resolution of scenes that are not georeferenced, in metres per pixel"
@@ -64,12 +85,32 @@ def build_parser() -> argparse.ArgumentParser:
     scale = "magnify all scenes by the factor S, regardless of their resolution"
     target.add_argument("--scale", type=number(0.1, 10), metavar="S", help=scale)
     add_reading(parser, default="as in training")
-    return parser
+
+
+def _choose_detector(args: argparse.Namespace) -> None:
+    """Set the config and the checkpoint to the shipped ones if none is given, and check the files.
+
+    Raises:
+        UserError: a file is missing, or only one of the two is given where both are needed.
+    """
+    if args.checkpoint is None:
+        if args.config is not None:
+            raise UserError(f"--config {args.config}: needs the weights of a training; give --weights")
+        args.config, args.checkpoint = shipped.detector()
+    is_onnx = args.checkpoint.suffix.lower() == ".onnx"
+    if args.config is None and not is_onnx:
+        raise UserError(f"--weights {args.checkpoint}: needs the config of its training; give --config")
+    config.check_files(args.config, args.checkpoint)
+    if not is_onnx and args.backend == "torch" and find_spec("torch") is None:
+        raise UserError(
+            f"{args.checkpoint}: needs the training stack; run make install in a clone of the repository, or give a "
+            "detector that oil-storage export wrote (.onnx)"
+        )
 
 
 def detect(args: argparse.Namespace) -> int:
     """Detect tanks in all scenes; return exit status 0, 1 if a scene was left out, or 2 if all were."""
-    config.check_files(args.config, args.checkpoint)
+    _choose_detector(args)
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: is a file; use a folder")
 
@@ -81,6 +122,8 @@ def detect(args: argparse.Namespace) -> int:
 
     if args.backend == "torch" and args.checkpoint.suffix.lower() != ONNX:
         choose_device(args.device)
+    if args.checkpoint.resolve() == shipped.WEIGHTS and not (args.out / SUMMARY).exists():
+        logger.info("licence of the shipped weights: %s", shipped.LICENCE)
     hide_warnings()
     names = (
         *("score_thr", "false_alarms", "batch_size", "tile", "overlap", "gsd", "source_gsd", "scale"),
@@ -106,7 +149,10 @@ def detect(args: argparse.Namespace) -> int:
         print(f"wrote to {args.out}: {f'{INDEX}, ' if args.html else ''}{SUMMARY}{files}")
         if summary.left_out:
             print(f"{len(summary.left_out)} of {len(scenes)} scenes were left out")
+        if args.html:
+            print(f"page: {args.out / INDEX}")
     return (1 if summary.scenes else 2) if summary.left_out else 0
 
 
 main = partial(run, build_parser, detect)
+command = partial(run, build_command, detect)

@@ -51,14 +51,14 @@ LONGEST_RUN = timedelta(days=365)
 
 
 def detect_scenes(
-    config: Path, checkpoint: Path, scenes: Sequence[SceneFile], out: Path, *, html: bool = False, **options: Any
+    config: Path | None, checkpoint: Path, scenes: Sequence[SceneFile], out: Path, *, html: bool = False, **options: Any
 ) -> RunSummary:
     """Detect the tanks of many scenes, and write the results of each scene as soon as it is finished.
 
     If torchrun starts several processes, the scenes are distributed over them. The first process writes the summary.
 
     Args:
-        config: config file of the detector.
+        config: config file of the detector; None only for ONNX files.
         checkpoint: see :class:`oil_storage.inference.scene_detector.SceneDetector`.
         scenes: image files, or URLs and STAC items from
             :func:`oil_storage.inference.scene_sources.find_sources`; their names without suffix must be unique.
@@ -73,7 +73,7 @@ def detect_scenes(
         raise UserError(f"{named[0]}: its page would overwrite {INDEX}, the list of scenes; rename the scene")
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     is_onnx = options.get("backend") == "onnx" or checkpoint.suffix.lower() == ONNX
-    cfg = None if is_onnx else load_config(config)
+    cfg = None if is_onnx or config is None else load_config(config)
     request = _request(config, cfg, checkpoint, html, options)
     folder = OutputFolder(out, request)
     scenes, outside = _parted(scenes, request.bbox)
@@ -88,7 +88,7 @@ def detect_scenes(
         from oil_storage.inference.scene_detector import SceneDetector
 
         detector = SceneDetector(cfg or config, checkpoint, **options)
-    if detector.made_with not in (None, config.stem):
+    if config is not None and detector.made_with not in (None, config.stem):
         logger.warning(
             "%s: was trained with the config %s; %s may prepare scenes differently and detect fewer tanks",
             *(checkpoint, detector.made_with, config.stem),
@@ -133,7 +133,9 @@ def _join() -> None:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
 
 
-def _request(config: Path, cfg: "Config | None", checkpoint: Path, html: bool, options: Mapping[str, Any]) -> MadeBy:
+def _request(
+    config: Path | None, cfg: "Config | None", checkpoint: Path, html: bool, options: Mapping[str, Any]
+) -> MadeBy:
     """Describe a run. ``cfg`` is None for an ONNX file, which contains all settings."""
     digest = ""
     if cfg is not None:
@@ -141,7 +143,7 @@ def _request(config: Path, cfg: "Config | None", checkpoint: Path, html: bool, o
         parts = cfg.model.to_dict(), [dict(step) for step in dataset.pipeline], int(dataset.tile)
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
     return MadeBy(
-        config=config.stem,
+        config=config.stem if config else "",
         config_sha256=digest,
         checkpoint_sha256=sha256(checkpoint),
         false_alarms=options.get("false_alarms"),

@@ -187,6 +187,7 @@ class MadeBy(BaseModel, frozen=True):
     """Detector and options that produced the results.
 
     Attributes:
+        config: name of the config; empty if none was given for an ONNX file.
         config_sha256: SHA-256 of the settings in the config; empty for an ONNX file, which contains them.
         score_threshold, tile, bands, stretch: values that were used; None until the checkpoint is read.
         asked: requested ``score_thr``, ``tile``, ``bands`` and ``stretch``; None for a value that the config or the

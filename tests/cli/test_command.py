@@ -46,6 +46,13 @@ def test_sigterm_runs_clean_up_code_and_returns_143(capsys: pytest.CaptureFixtur
         (OSError(28, "No space left on device", "/from", None, "/to"), 2, "error: /to: No space left on device"),
         (OSError(13, "Permission denied", "/from", None, "/to"), 2, "error: /from: Permission denied"),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (ImportError("undefined symbol: _ZN3c10"), 2, "error: undefined symbol: _ZN3c10; run oil-storage doctor"),
+        (
+            ModuleNotFoundError("No module named 'mmcv.ops'", name="mmcv.ops"),
+            2,
+            "error: this needs the training stack (No module named 'mmcv.ops'); run make install in a clone of the "
+            "repository",
+        ),
         (KeyError("boxes"), 2, "error: KeyError: 'boxes'\nrun it again with --debug to see the traceback"),
     ],
 )

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from oil_storage import shipped
 from oil_storage.annotations.images import find_scenes
-from oil_storage.cli.detect import main
+from oil_storage.cli.detect import command, main
 from oil_storage.cli.export import main as export
 from oil_storage.cli.train import main as train
 from oil_storage.errors import UserError
@@ -88,16 +89,58 @@ def test_detection_with_an_exported_detector_imports_no_training_package(
     assert export([config, checkpoint, "--out", str(exported)]) == 0
     packages = ("torch", "mmengine", "mmcv", "mmdet", "pycocotools", "onnx", "matplotlib")
     script = (
-        "import sys, oil_storage.inference; from oil_storage.cli.detect import main; status = main(sys.argv[1:]); "
+        "import sys, oil_storage.inference; from oil_storage.cli.detect import command as detect; "
+        "status = detect(sys.argv[1:]); "
         f"print([name for name in {packages} if name in sys.modules]); sys.exit(status)"
     )
-    argv = [config, str(exported), str(images / "scene_0.jpg"), "--out", str(tmp_path / "out"), *FLAGS, "--html"]
+    argv = ["--weights", str(exported), str(images / "scene_0.jpg"), "--out", str(tmp_path / "out"), *FLAGS]
     done = subprocess.run([sys.executable, "-c", script, *argv], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["scenes"][0]["tanks"] > 0
     assert summary["made_by"]["tile"] == 64
+
+
+def test_command_needs_only_scenes(
+    trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config, checkpoint), images = trained
+    monkeypatch.setattr(shipped, "CONFIG", Path(config))
+    monkeypatch.setattr(shipped, "WEIGHTS", Path(checkpoint))
+    monkeypatch.chdir(tmp_path)
+    argv = [str(images / "scene_0.jpg"), *FLAGS]
+    assert command(argv) == 0
+    printed, messages = capsys.readouterr()
+    assert printed.startswith("scene ")
+    assert printed.splitlines()[-1] == "page: detections/index.html"
+    assert 'href="scene_0.html"' in Path("detections/index.html").read_text()
+    assert "CC BY-NC-SA 4.0: non-commercial use only" in messages
+    assert command(argv) == 0
+    assert "licence" not in capsys.readouterr().err  # only the first run states it
+    assert command([*argv, "--weights", checkpoint, "--config", config, "--no-html", "--out", "other"]) == 0
+    assert not list(Path("other").glob("*.html"))
+    Path("damaged.jpg").write_bytes((images / "scene_0.jpg").read_bytes()[:-300])
+    assert command(["damaged.jpg", *argv]) == 1
+    assert capsys.readouterr().out.splitlines()[-2:] == ["1 of 2 scenes were left out", "page: detections/index.html"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--weights", "a.pth"], "--weights a.pth: needs the config of its training; give --config"),
+        (["--config", "a.py"], "--config a.py: needs the weights of a training; give --weights"),
+        (["--weights", "missing.onnx"], "missing.onnx: no such checkpoint file"),
+        ([], "missing.safetensors: the shipped detector is not installed; give --config and --weights"),
+    ],
+)
+def test_command_says_which_file_is_missing(
+    argv: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipped, "WEIGHTS", Path("missing.safetensors"))
+    assert command(["scene.tif", *argv]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {message}")
 
 
 @pytest.mark.slow
