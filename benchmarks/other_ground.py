@@ -11,7 +11,8 @@ Images are searched with default options; the resolution of the val scenes is st
   (``benchmarks/labels/val_corrections.json``),
 * F1 on RSOD, aerial images of about 0.3 m per pixel without a georeference.
 
-The figures are written to ``results/other_ground/<checkpoint>.json``.
+The figures are written to ``results/other_ground/<checkpoint>.json``. Figures of the same weights and threshold that are
+not measured again are kept.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from oil_storage.errors import UserError
 from oil_storage.evaluation.curves import at_threshold
 from oil_storage.evaluation.ground_truth import read_coco, read_folder
 from oil_storage.evaluation.matching import SceneResult, match_scenes
-from oil_storage.files import read_json, write_json
+from oil_storage.files import read_json, sha256, write_json
 from oil_storage.imagery import read_pixels
 from oil_storage.inference import SceneDetector
 from oil_storage.inference.scene_detections import SceneDetections
@@ -174,7 +175,9 @@ def main() -> None:
     stated = SceneDetector(args.config, args.checkpoint, score_thr=args.score_thr, source_gsd=NATIVE)
     args.results.mkdir(parents=True, exist_ok=True)
     out = args.results / f"{args.checkpoint.stem}.json"
-    record = {"config": args.config.stem, "commit": commit(), "hardware": hardware(), "threshold": detector.threshold}
+    measured = {"checkpoint_sha256": sha256(args.checkpoint), "threshold": detector.threshold}
+    known = read_json(out) if out.is_file() else {}
+    record = known if measured.items() <= known.items() else measured
     measures = [
         ("usgs", args.usgs, lambda: tank_free_chips(detector, args.usgs)),
         ("usgs_clear_tanks", args.usgs, lambda: clear_tanks(detector, args.usgs)),
@@ -183,7 +186,7 @@ def main() -> None:
     ]
     for name, folder, measure in measures:
         if folder is not None:
-            record[name] = measure()
+            record[name] = measure() | {"commit": commit(), "hardware": hardware()}
             print(f"{name}: {record[name]}", flush=True)
             write_json(out, record)
 
