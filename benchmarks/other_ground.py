@@ -11,8 +11,8 @@ Images are searched with default options; the resolution of the val scenes is st
   (``benchmarks/labels/val_corrections.json``),
 * F1 on RSOD, aerial images of about 0.3 m per pixel without a georeference.
 
-The figures are written to ``results/other_ground/<checkpoint>.json``. Figures of the same weights and threshold that are
-not measured again are kept.
+The figures are written to ``results/other_ground/<checkpoint>.json``. Figures of the same weights and threshold that
+are not measured again are kept.
 """
 
 import argparse
