@@ -6,6 +6,7 @@ their scores and boxes is used. On the val scenes, this raises F1 by 0.010 (docs
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import cv2
 import numpy as np
@@ -24,6 +25,8 @@ CONTEXT = 2.0
 """Minimum side of a crop, as a multiple of the longest side of the box."""
 GAP = 8
 """Distance between crops that are searched together, in pixels."""
+AT_ONCE = 500
+"""Number of detections whose crops are in memory at the same time."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,9 @@ def look_again(
     sums = found.scores.copy()
     weighted = sums[:, None] * found.boxes
     views = np.ones(len(sums), np.float32)
-    for view in VIEWS:
-        regions = {index: _region(found.boxes[index], view, corners, image) for index in uncertain}
+    parts = [uncertain[start : start + AT_ONCE] for start in range(0, len(uncertain), AT_ONCE)]
+    for view, part in product(VIEWS, parts):
+        regions = {index: _region(found.boxes[index], view, corners, image) for index in part}
         crops = {index: _crop(image, region, view, corners) for index, region in regions.items()}
         crops = {index: crop for index, crop in crops.items() if max(crop.shape) <= side}
         for index, again in zip(crops, search_patches(list(crops.values()), search, side, GAP), strict=True):

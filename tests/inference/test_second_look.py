@@ -78,3 +78,15 @@ def test_a_scene_without_detections() -> None:
     boxes, scores = look_again(open_scene(scene()), np.ones(4), none, search, SIDE)
     assert boxes.shape == (0, 4)
     assert scores.shape == (0,)
+
+
+def test_many_detections_are_searched_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Detections(np.array([BOX] * 7, np.float32), np.linspace(0.32, 0.58, 7, dtype=np.float32))
+    _, search = rectangles(0.8)
+    together = look_again(open_scene(scene()), np.ones(4), found, search, SIDE)
+    monkeypatch.setattr("oil_storage.inference.second_look.AT_ONCE", 3)
+    arrays, search = rectangles(0.8)
+    in_parts = look_again(open_scene(scene()), np.ones(4), found, search, SIDE)
+    assert len(arrays) == 3 * len(VIEWS)
+    np.testing.assert_array_equal(in_parts.scores, together.scores)
+    np.testing.assert_array_equal(in_parts.boxes, together.boxes)
