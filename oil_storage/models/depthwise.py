@@ -41,7 +41,9 @@ class DepthwiseConv2d(torch.autograd.Function):
         padded[:, :, top : height - bottom, left : width - right] = x
         ctx.save_for_backward(memory, weight)
         ctx.shape, ctx.stride, ctx.padding = padded.shape, stride, padding
-        return functional.conv2d(padded, weight.to(x.dtype), None, stride, groups=channels)
+        out = functional.conv2d(padded, weight.to(x.dtype), None, stride, groups=channels)
+        # mmcv's operators read other memory formats wrongly, so the format of the input is kept
+        return out if x.is_contiguous(memory_format=torch.channels_last) else out.contiguous()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:

@@ -54,7 +54,8 @@ def check_channels_last(model: nn.Module, side: int) -> None:
     for detector in (model, fast):
         loss, gradients = train_step(detector, (5, 20), side)
         figures.append([loss.item(), float(torch.stack([gradient.norm() for gradient in gradients]).norm())])
-    assert figures[1] == pytest.approx(figures[0], rel=1e-3)
+    # rounding can exchange one of the proposals of a two-stage detector
+    assert figures[1] == pytest.approx(figures[0], rel=1e-2 if hasattr(model, "roi_head") else 1e-3)
 
 
 def check_predictions(model: nn.Module, side: int) -> None:

@@ -28,6 +28,13 @@ def test_results_and_gradients_equal_those_of_conv2d(
         assert (value - other).abs().max() <= tolerance * other.abs().max()
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_memory_format_of_the_input_is_kept(memory_format: torch.memory_format) -> None:
+    x = torch.randn(2, 16, 9, 8).contiguous(memory_format=memory_format)
+    out = DepthwiseConv2d.apply(x, torch.randn(16, 1, 5, 5, requires_grad=True), 1, (2, 2, 2, 2))
+    assert out.is_contiguous(memory_format=memory_format)
+
+
 def test_only_slow_gradients_use_it() -> None:
     weight = torch.randn(16, 1, 5, 5, requires_grad=True)
     assert has_slow_gradients(weight, 1)
