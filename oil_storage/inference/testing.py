@@ -3,9 +3,10 @@
 import copy
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import reduce
+from functools import lru_cache, reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from oil_storage.evaluation.scene_metric import SceneMetric, window_of
 from oil_storage.evaluation.scene_score import average_precisions, score_scenes
 from oil_storage.figures import TestRecord, TrainedBy, metric_key
 from oil_storage.files import remove_partial, sha256
-from oil_storage.imagery import ArrayImage, read_pixels
+from oil_storage.imagery import read_pixels
 from oil_storage.inference.second_look import look_again
 from oil_storage.inference.tile_detector import TileDetector
 from oil_storage.inference.torch_detector import TorchDetector
@@ -45,6 +46,8 @@ PACKAGES = ("oil-storage", "torch", "onedl-mmengine", "onedl-mmcv", "onedl-mmdet
 """Packages whose versions are stored in a :class:`oil_storage.figures.TestRecord`."""
 COMPARED = ("model", "test_dataloader.dataset", "test_evaluator", "test_cfg", "optim_wrapper.type")
 """Parts of a config that affect the metrics of a checkpoint."""
+TILES_KEPT = 8
+"""Number of decoded tiles that a scene keeps in memory."""
 logger = logging.getLogger(__name__)
 
 
@@ -178,6 +181,34 @@ def evaluate_checkpoint(
     return Tested(record, scenes, tile_detections, tiles, ann_file.with_suffix(""))
 
 
+class TiledScene:
+    """Scene that is read from its tiles. Ground between tiles is black.
+
+    Args:
+        width: width of the scene in pixels.
+        height: height of the scene in pixels.
+        tiles: image files of the tiles, with their windows ``(4,)`` xyxy in pixels of the scene.
+    """
+
+    def __init__(self, width: int, height: int, tiles: Mapping[Path, NDArray[np.int64]]) -> None:
+        self.width, self.height, self.tiles = width, height, tiles
+        self._pixels = lru_cache(maxsize=TILES_KEPT)(read_pixels)
+
+    def read(self, window: NDArray[np.int64], least: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """Return a window, ``(4,)`` xyxy in pixels of the scene, as RGB ``(H, W, 3)``; ``least`` is ignored.
+
+        Raises:
+            UserError: a tile is missing or damaged.
+        """
+        pixels = np.zeros((*(window[3:1:-1] - window[1::-1]).tolist(), 3), np.uint8)
+        for path, tile in self.tiles.items():
+            x1, y1, x2, y2 = np.concatenate([np.maximum(window[:2], tile[:2]), np.minimum(window[2:], tile[2:])])
+            if x1 < x2 and y1 < y2:
+                shown = self._pixels(path)[y1 - tile[1] : y2 - tile[1], x1 - tile[0] : x2 - tile[0]]
+                pixels[y1 - window[1] : y2 - window[1], x1 - window[0] : x2 - window[0]] = shown
+        return pixels
+
+
 def _looked_again(
     scenes: Sequence[SceneResult], tiles: CocoFile, folder: Path, detector: TileDetector
 ) -> list[SceneResult]:
@@ -186,15 +217,14 @@ def _looked_again(
     def search(pixels: NDArray[np.uint8]) -> Detections:
         return detector.detect([detector.prepare(pixels)])[0]
 
+    windows: dict[str | None, dict[Path, NDArray[np.int64]]] = defaultdict(dict)
+    for tile in tiles.images:
+        windows[tile.scene_id][folder / tile.file_name] = window_of(tile)
     results = []
     for scene in scenes:
-        image = np.zeros((scene.height, scene.width, 3), np.uint8)
-        for tile in tiles.images:
-            if tile.scene_id == scene.scene_id:
-                x1, y1, x2, y2 = window_of(tile)
-                image[y1:y2, x1:x2] = read_pixels(folder / tile.file_name)
+        image = TiledScene(scene.width, scene.height, windows[scene.scene_id])
         found = Detections(scene.boxes, scene.scores)
-        boxes, scores = look_again(ArrayImage(image), np.ones(4), found, search, detector.about.tile)
+        boxes, scores = look_again(image, np.ones(4), found, search, detector.about.tile)
         results.append(replace(scene, boxes=boxes, scores=scores))
     return results
 

@@ -72,6 +72,26 @@ def test_a_detection_too_large_for_a_crop_keeps_its_score() -> None:
     assert scores.tolist() == [0.5]
 
 
+def test_invalid_boxes_and_scores_are_left_as_they_are() -> None:
+    arrays, search = rectangles(0.8)
+    boxes = np.array([[np.nan, 1, 2, 3], [-np.inf, 0, np.inf, 5], BOX], np.float32)
+    found = Detections(boxes, np.array([0.5, 0.4, np.nan], np.float32))
+    again = look_again(open_scene(scene()), np.ones(4), found, search, SIDE)
+    assert not arrays
+    np.testing.assert_array_equal(again.boxes, boxes)
+    np.testing.assert_array_equal(again.scores, found.scores)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 400), (400, 2)])
+def test_a_scene_smaller_than_a_crop(shape: tuple[int, int]) -> None:
+    _, search = rectangles(0.8)
+    pixels = np.full((*shape, 3), 220, np.uint8)
+    box = (0.0, 0.0, float(shape[1]), float(shape[0]))
+    again = look_again(open_scene(pixels), np.array([1.0, 0.5, 1.0, 0.5]), one(box, 0.5), search, SIDE)
+    assert np.isfinite(again.boxes).all()
+    assert 0 <= again.scores[0] <= 1
+
+
 def test_a_scene_without_detections() -> None:
     _, search = rectangles(0.8)
     none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
