@@ -15,6 +15,7 @@ from oil_storage.config import load as load_config
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading, SceneImage
 from oil_storage.inference.bounding_box import BoundingBox
+from oil_storage.inference.isolation import lower_isolated
 from oil_storage.inference.magnification import Magnification, accuracy_warning, magnification_of, zoom_of
 from oil_storage.inference.onnx_detector import OnnxDetector
 from oil_storage.inference.output_folder import ONNX, OVERLAP
@@ -71,7 +72,8 @@ class SceneDetector:
         backend: ``torch`` or ``onnx``; a file with the suffix ``.onnx`` always runs in ONNX Runtime.
         fast: fold batch norms into convolutions, and drop low scores before NMS; if False, the detections are exactly
             the same as those of ``tools/test.py``.
-        second_look: search uncertain detections again, see :mod:`oil_storage.inference.second_look`; not with ``tta``.
+        second_look: search uncertain detections again and lower the scores of isolated ones, see
+            :mod:`oil_storage.inference.second_look` and :mod:`oil_storage.inference.isolation`; not with ``tta``.
         bands: see :class:`oil_storage.imagery.Reading`; None uses the bands of the training scenes, and ``()`` uses
             the bands that each file declares.
         stretch: see :class:`oil_storage.imagery.Reading`; None uses the stretch of the training scenes, and ``()``
@@ -284,12 +286,14 @@ class SceneDetector:
             return source, result
         image, magnification = result
         size = np.array([image.width, image.height])
-        found = merge_tiles(np.reshape(windows, (-1, 4)), tiles, *(size * magnification.zoom))
+        width, height = (size * magnification.zoom).tolist()
+        found = merge_tiles(np.reshape(windows, (-1, 4)), tiles, width, height)
         if self._looks_again:
             try:
                 found = look_again(image, magnification.corners, found, self._search, self.reader.tile)
             except (UserError, OSError) as error:
                 return source, UserError(str(error))
+            found = lower_isolated(found, (width, height), self.gsd)
         boxes, scores = found
         is_kept = scores >= self.threshold
         whole, window = (

@@ -36,6 +36,7 @@ from oil_storage.evaluation.scene_score import average_precisions, score_scenes
 from oil_storage.figures import TestRecord, TrainedBy, metric_key
 from oil_storage.files import remove_partial, sha256
 from oil_storage.imagery import read_pixels
+from oil_storage.inference.isolation import lower_isolated
 from oil_storage.inference.second_look import look_again
 from oil_storage.inference.tile_detector import TileDetector
 from oil_storage.inference.torch_detector import TorchDetector
@@ -212,7 +213,7 @@ class TiledScene:
 def _looked_again(
     scenes: Sequence[SceneResult], tiles: CocoFile, folder: Path, detector: TileDetector
 ) -> list[SceneResult]:
-    """Search uncertain detections again, as detection in scenes does; see :mod:`oil_storage.inference.second_look`."""
+    """Search uncertain detections again and lower isolated ones, as :class:`SceneDetector` does."""
 
     def search(pixels: NDArray[np.uint8]) -> Detections:
         return detector.detect([detector.prepare(pixels)])[0]
@@ -224,7 +225,8 @@ def _looked_again(
     for scene in scenes:
         image = TiledScene(scene.width, scene.height, windows[scene.scene_id])
         found = Detections(scene.boxes, scene.scores)
-        boxes, scores = look_again(image, np.ones(4), found, search, detector.about.tile)
+        found = look_again(image, np.ones(4), found, search, detector.about.tile)
+        boxes, scores = lower_isolated(found, (scene.width, scene.height), detector.about.gsd)
         results.append(replace(scene, boxes=boxes, scores=scores))
     return results
 
