@@ -220,6 +220,8 @@ class FileImage:
             self.notes["stretched"] = "percentiles {:g} and {:g} of each band map to 0 and 255".format(*self._stretch)
         if self._orientation != 1:
             self.notes["exif-rotated"] = f"EXIF orientation {self._orientation}: turned upright"
+        if self._raster.gcps[0] and not self.georeference:
+            self.notes["no-place"] = "no affine map fits the ground control points; warp it first (gdalwarp IN OUT.tif)"
 
     def _opened(self) -> Any:
         return _open(self.path)
