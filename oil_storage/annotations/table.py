@@ -65,6 +65,7 @@ def _read_file(file: Path, images: Mapping[str, Path], found: dict[Path, str], a
     rows = csv.DictReader(io.StringIO(read_text(file)), strict=True, skipinitialspace=True)
     missing: dict[str, str] = {}
     try:
+        rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
         for row in rows:
             place = f"{file}:{rows.line_num}"
             if None in row or None in row.values():
