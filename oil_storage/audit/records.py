@@ -13,7 +13,7 @@ from faster_coco_eval.core import mask
 from numpy.typing import NDArray
 
 from oil_storage.annotations import Annotations, ImageRecord, Record
-from oil_storage.annotations.record import with_usual_spellings
+from oil_storage.annotations.record import NO_CLASS, with_usual_spellings
 from oil_storage.errors import UserError
 from oil_storage.files import sha256
 from oil_storage.findings import Finding, Severity, error, repair, warning
@@ -28,6 +28,8 @@ MAX_ASPECT = 2.5
 """Boxes with a larger aspect ratio are reported, because tanks are round."""
 NEAR_DUPLICATE_IOU = 0.8
 """Pairs of boxes with a larger IoU are reported."""
+SOME = 0.2
+"""Fraction of the boxes that must cross the border before corners are suspected in place of sizes."""
 NEARLY_ALL = 0.9
 """Fraction of the boxes that must have wrong units before the whole data set is rejected."""
 FEWEST = 8
@@ -35,6 +37,10 @@ FEWEST = 8
 
 NOT_CORNERS = "not-corners"
 """Name of the check for boxes with x, y, width, height instead of two corners."""
+SAME_FAULT = "same-fault"
+"""Name of the check for files in which most boxes have the same fault."""
+BEYOND = 0.25
+"""Share of its side by which a box must extend beyond the border to count as a fault of the file."""
 ALL_SCENES = "all scenes"
 """Place of a finding about the whole data set."""
 MISALIGNED = "misaligned"
@@ -76,19 +82,30 @@ def audit(
     for record in annotations.records:
         if class_map.get(record.class_name) == CLASS_NAME:
             by_image[record.image].append(record)
-    findings += _unknown_classes(annotations.records, class_map)
+    findings += _unknown_classes(annotations, class_map)
     usable = [(name, image) for name, image in sorted(images.items()) if image]
-    wrong_units = _judge_units([(record, image) for name, image in usable for record in by_image[name]])
-    findings += wrong_units
+    placed = [(record, image) for name, image in usable for record in by_image[name]]
+    wrong_units = _judge_units(placed)
+    wrong_files = {} if wrong_units else _judge_files(placed)
+    findings += [*wrong_units, *wrong_files.values()]
+    left_out: dict[str, list[str]] = defaultdict(list)
+    for record, reason in annotations.left_out:
+        if class_map.get(record.class_name, CLASS_NAME) == CLASS_NAME:
+            left_out[record.image].append(reason)
     scenes = []
     for name, image in usable:
-        boxes = _judge_boxes(by_image[name], image.width, image.height, [] if wrong_units else findings)
+        about_boxes: list[Finding] = []
+        boxes = _judge_boxes(by_image[name], image.width, image.height, about_boxes)
         scenes.append(replace(image, boxes=boxes))
+        if not wrong_units:
+            findings += [finding for finding in about_boxes if _file_of(finding.place) not in wrong_files]
+        lost = [*left_out[name], *(finding.problem for finding in about_boxes if finding.action == DROPPED)]
         if not len(boxes):
-            findings.append(warning("no-boxes", str(image.image), "image without boxes", "kept as background"))
+            findings.append(_without_boxes(image, lost))
     findings = _counted(findings, OVER_THE_BORDER)
     if not any(len(scene.boxes) for scene in scenes):
-        reasons = [str(finding) for finding in findings if finding.severity != Severity.REPAIR]
+        by_severity = sorted(findings, key=lambda finding: finding.severity != Severity.ERROR)
+        reasons = [str(finding) for finding in by_severity if finding.severity != Severity.REPAIR]
         raise UserError("\n".join(["no image has a usable box", *reasons[:2]]))
     first_images: dict[str, Path] = {}
     for path in (scene.image for scene in scenes):
@@ -150,6 +167,59 @@ def _judge_units(records: Sequence[tuple[Record, Scene]]) -> list[Finding]:
     return [error(NOT_CORNERS, ALL_SCENES, problem, "correct them, for example with audit_dataset.py --fix")]
 
 
+def _judge_files(records: Sequence[tuple[Record, Scene]]) -> dict[str, Finding]:
+    """Return an error for each file in which most boxes have the same fault, by the path of the file."""
+    of_file: dict[str, list[tuple[Record, Scene]]] = defaultdict(list)
+    for record, image in records:
+        if np.isfinite(record.box).all():
+            of_file[_file_of(record.place)].append((record, image))
+    errors = {}
+    for file, placed in of_file.items():
+        boxes = np.array([record.box for record, _ in placed], np.float64)
+        sizes = np.array([(image.width, image.height) for _, image in placed], np.float64)
+        if len(boxes) >= FEWEST and (fault := _common_fault(boxes, sizes)):
+            check, problem, count = fault
+            first = placed[0][0]
+            text = f"{count} of {len(boxes)} boxes {problem}, for example {first.box}"
+            errors[file] = error(check, file, text, "correct the file, or export it again")
+    return errors
+
+
+def _common_fault(boxes: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[str, str, int] | None:
+    """Return the check and the description of the fault that most boxes have, and their number; None if there is none.
+
+    Args:
+        boxes: boxes ``(N, 4)`` xyxy as they were read.
+        sizes: width and height ``(N, 2)`` of their images.
+    """
+    low, high = boxes[:, :2], boxes[:, 2:]
+    first_edges, last_edges = np.minimum(low, high), np.maximum(low, high)
+    over = np.maximum(-first_edges, last_edges - sizes)
+    is_over = (over > 1).any(axis=1)
+    for first, what in ((low, "x, y, width, height"), ((low + high) / 2, "x and y of the centre, width, height")):
+        second = high - low
+        as_corners = (second > first).all(axis=1) & (first >= -1).all(axis=1) & (second <= sizes + 1).all(axis=1)
+        if is_over.mean() > SOME and as_corners.mean() >= NEARLY_ALL:
+            problem = f"look like corners (xmin, ymin, xmax, ymax), not {what}: only as corners they fit their image"
+            return NOT_CORNERS, problem, int(as_corners.sum())
+    # boxes that the border of a tile cuts extend by less than their size
+    beyond = (over > BEYOND * np.maximum(last_edges - first_edges, 1)).any(axis=1)
+    outside = ((last_edges <= 0) | (first_edges >= sizes)).any(axis=1)
+    faults = (
+        (outside, "lie outside their image"),
+        (beyond, "extend far beyond the border of their image"),
+    )
+    for has_fault, problem in faults:
+        if 2 * has_fault.sum() > len(boxes):
+            return SAME_FAULT, problem, int(has_fault.sum())
+    return None
+
+
+def _file_of(place: str) -> str:
+    """Return the file of a location such as ``a.csv:17`` or ``a.json: annotations[3]``."""
+    return re.sub(r":\d+$|: .*$", "", place)
+
+
 def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRecord]:
     """Return the first image with each scene id; report the other images as errors."""
     firsts: dict[str, ImageRecord] = {}
@@ -181,13 +251,23 @@ def _judge_image(image: ImageRecord, reading: Reading, findings: list[Finding]) 
         return None
     findings += [warning(check, place, note, KEPT) for check, note in scene.notes.items()]
     no_boxes = np.zeros((0, 4), np.float32)
-    return Scene(image.path.stem, image.path, scene.width, scene.height, no_boxes, scene.georeference, reading)
+    sides = scene.width, scene.height
+    return Scene(image.path.stem, image.path, *sides, no_boxes, scene.georeference, reading, image.gsd)
 
 
-def _unknown_classes(records: Sequence[Record], class_map: Mapping[str, str | None]) -> list[Finding]:
+def _without_boxes(image: Scene, lost: Sequence[str]) -> Finding:
+    """Return an error if all labels of an image were lost, or a warning if it has none."""
+    place = str(image.image)
+    if not lost:
+        return warning("no-boxes", place, "image without boxes", "kept as background")
+    problem = f"none of its {len(lost)} labels gives a box, so tanks would become background; the first {lost[0]}"
+    return error("lost-labels", place, problem, KEPT)
+
+
+def _unknown_classes(annotations: Annotations, class_map: Mapping[str, str | None]) -> list[Finding]:
     """Return an error for each class that is not in the class map; the error names the first box of the class."""
     unknown: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
+    for record in annotations.records:
         if record.class_name not in class_map:
             unknown[record.class_name].append(record)
     errors = []
@@ -195,6 +275,8 @@ def _unknown_classes(records: Sequence[Record], class_map: Mapping[str, str | No
         count = f" ({len(of_class)} boxes)" if len(of_class) > 1 else ""
         tank, ignored = (shlex.quote(f"{name}={target}") for target in (CLASS_NAME, "-"))
         problem = f"class {name!r}{count} is unknown; --class-map {tank} makes it a tank, {ignored} leaves it out"
+        if name == NO_CLASS and annotations.unnamed:
+            problem = f"{len(of_class)} labels have {annotations.unnamed[0]}"
         errors.append(error("unknown-class", of_class[0].place, problem, LEFT))
     return errors
 

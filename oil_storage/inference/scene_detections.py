@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from oil_storage.annotations.antimeridian import continuous, nearest
 from oil_storage.annotations.boxes import rings
-from oil_storage.annotations.geojson import WGS84, transformed
 from oil_storage.annotations.images import scene_name
+from oil_storage.annotations.polygons import WGS84, transformed
 from oil_storage.georeference import Georeference, Resolution, resolution_of
 from oil_storage.inference.magnification import Magnification, Origin
 

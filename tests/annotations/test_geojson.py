@@ -125,7 +125,7 @@ def test_one_file_may_cover_scenes_in_several_coordinate_systems(tmp_path: Path)
 )
 def test_class_is_read_from_common_properties(tmp_path: Path, properties: dict[str, Any], name: str) -> None:
     scene(tmp_path / "a.tif")
-    write(tmp_path / "a.geojson", feature(rectangle(BOXES[0]), **properties), crs=None)
+    write(tmp_path / "a.geojson", feature(rectangle(BOXES[0], NORTH_UP), **properties), crs=None)
     assert read(tmp_path).records[0].class_name == name
 
 
@@ -158,7 +158,9 @@ def test_boxes_at_the_antimeridian_are_written_and_read_back(tmp_path: Path, sys
     (tmp_path / "out" / "images").mkdir(parents=True)
     labelled = Scene("a", image, 100, 80, np.array(boxes, np.float32), read_georeference(image))
     geojson.write([labelled], tmp_path / "out")
-    text = (tmp_path / "out" / "images" / "a.geojson").read_text()
+    written = tmp_path / "out" / "images" / "a.geojson"
+    text = written.read_text()
+    written.unlink()
     assert [feature["geometry"]["type"] for feature in json.loads(text)["features"]] == [
         "Polygon",
         "MultiPolygon",
