@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from oil_storage.checkpoints.accuracy import ChosenThreshold
 from oil_storage.checkpoints.checkpoint import Checkpoint, store_threshold
 from oil_storage.checkpoints.serialization import SAFETENSORS
-from oil_storage.checkpoints.trained_config import differences, recipe_sha256
+from oil_storage.checkpoints.trained_config import differences, recipe_sha256, schedule
 from oil_storage.coco import CocoFile
 from oil_storage.engine import distributed
 from oil_storage.engine.bf16 import compute_as_configured
@@ -250,6 +250,7 @@ def compare_with_training(cfg: Config, checkpoint: Checkpoint) -> tuple[TrainedB
         **{key: value for key, value in asdict(meta.trained).items() if key in TrainedBy.model_fields},
         seed=meta.seed,
         iterations=meta.iter,
+        **schedule(before, meta.iter or 0, meta.trained.processes),
         recipe_sha256=recipe_sha256(before),
     )
     for config in (before, now):
