@@ -138,7 +138,7 @@ def evaluate_checkpoint(
     tiles = CocoFile.load(ann_file)
     if not tta:
         detector = TorchDetector(copy.deepcopy(cfg), path, fast=False)
-        scene_metric.merged = _looked_again(scene_metric.merged, tiles, ann_file.with_suffix(""), detector)
+        scene_metric.merged = looked_again(scene_metric.merged, tiles, ann_file.with_suffix(""), detector)
         metrics |= {f"scene/{name}": value for name, value in average_precisions(scene_metric.merged).items()}
     scenes = match_scenes(scene_metric.merged)
     threshold = curve(scenes).best_threshold() if split == "val" else checkpoint.threshold(tta)
@@ -209,7 +209,7 @@ class TiledScene:
         return pixels
 
 
-def _looked_again(
+def looked_again(
     scenes: Sequence[SceneResult], tiles: CocoFile, folder: Path, detector: TileDetector
 ) -> list[SceneResult]:
     """Search uncertain detections again, as detection in scenes does; see :mod:`oil_storage.inference.second_look`."""
@@ -224,7 +224,7 @@ def _looked_again(
     for scene in scenes:
         image = TiledScene(scene.width, scene.height, windows[scene.scene_id])
         found = Detections(scene.boxes, scene.scores)
-        boxes, scores = look_again(image, np.ones(4), found, search, detector.about.tile)
+        boxes, scores = look_again(image, np.ones(4), found, search, detector.about.tile, detector.workers)
         results.append(replace(scene, boxes=boxes, scores=scores))
     return results
 
