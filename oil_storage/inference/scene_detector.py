@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
-from threading import Lock
+from threading import Semaphore
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,8 @@ from oil_storage.inference.bounding_box import BoundingBox
 from oil_storage.inference.isolation import lower_isolated
 from oil_storage.inference.magnification import Magnification, accuracy_warning, magnification_of, zoom_of
 from oil_storage.inference.onnx_detector import OnnxDetector
-from oil_storage.inference.output_folder import ONNX, OVERLAP
+from oil_storage.inference.output_folder import OVERLAP
+from oil_storage.inference.runtimes import choose as choose_runtime
 from oil_storage.inference.scale_estimate import LEAST, choose, evidence
 from oil_storage.inference.scene_detections import SceneDetections
 from oil_storage.inference.scene_sources import SceneFile, Source, source_of
@@ -27,7 +28,7 @@ from oil_storage.inference.second_look import look_again
 from oil_storage.inference.tile_detector import TileDetector
 from oil_storage.inference.tile_reader import Batch, EndOfScene, TileReader
 from oil_storage.merging import Detections, merge_tiles
-from oil_storage.parallel import one_behind
+from oil_storage.parallel import in_threads
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -69,7 +70,8 @@ class SceneDetector:
             ``gsd``.
         tta: use test-time augmentation: detect in each tile and in a copy that is rotated by 180 degrees, and merge the
             detections. A config can define other copies in ``tta_pipeline``. Detection takes at least twice as long.
-        backend: ``torch`` or ``onnx``; a file with the suffix ``.onnx`` always runs in ONNX Runtime.
+        backend: ``onnx``, ``openvino`` or ``torch``; None uses the fastest that is installed and runs the checkpoint.
+        precision: ``float32``, ``int8`` or ``auto``; see :func:`oil_storage.inference.runtimes.choose`.
         fast: fold batch norms into convolutions, and drop low scores before NMS; if False, the detections are exactly
             the same as those of ``tools/test.py``.
         second_look: search uncertain detections again and lower the scores of isolated ones, see
@@ -82,6 +84,7 @@ class SceneDetector:
             :class:`oil_storage.inference.bounding_box.BoundingBox`; None searches whole scenes.
 
     Attributes:
+        backend: backend that runs the detector.
         threshold: lowest score of a detection.
         made_with: name of the config that the checkpoint was trained with; None if the checkpoint does not state it.
 
@@ -105,19 +108,20 @@ class SceneDetector:
         source_gsd: float | None = None,
         scale: float | None = None,
         tta: bool = False,
-        backend: str = "torch",
+        backend: str | None = None,
+        precision: str = "auto",
         fast: bool = True,
         second_look: bool = True,
         bands: tuple[int, int, int] | tuple[()] | None = None,
         stretch: tuple[float, float] | tuple[()] | None = None,
         bbox: tuple[float, float, float, float] | None = None,
     ) -> None:
-        checkpoint = Path(checkpoint)
+        checkpoint, self.backend = choose_runtime(Path(checkpoint), backend, precision, device)
         self.detector: TileDetector
-        if backend == "onnx" or checkpoint.suffix.lower() == ONNX:
+        if self.backend != "torch":
             if tta:
-                raise UserError("--tta: is not available in ONNX Runtime; give a PyTorch checkpoint")
-            self.detector = OnnxDetector(checkpoint, device)
+                raise UserError("--tta: is not available for exported detectors; give a PyTorch checkpoint")
+            self.detector = OnnxDetector(checkpoint, device, self.backend)
             name = (
                 "" if config is None else Path(config if isinstance(config, str | Path) else config.filename or "").stem
             )
@@ -130,7 +134,7 @@ class SceneDetector:
             from oil_storage.inference.torch_detector import TorchDetector
 
             if config is None:
-                raise UserError(f"{checkpoint}: needs the config of its training; only {ONNX} files do not")
+                raise UserError(f"{checkpoint}: needs the config of its training; only .onnx files do not")
             cfg = load_config(Path(config)) if isinstance(config, str | Path) else copy.deepcopy(config)
             self.detector = TorchDetector(cfg, checkpoint, device, tta=tta, fast=fast)
         about, rules = self.detector.about, self.detector.rules
@@ -159,7 +163,7 @@ class SceneDetector:
         self._samples: dict[PurePath, dict[SceneFile, NDArray[np.float64]]] = {}
         self._siblings: Sequence[SceneFile] = ()
         self._looks_again = second_look and not tta
-        self._lock = Lock()
+        self._calls = Semaphore(self.detector.workers)
         self.reader = TileReader(
             self.detector.prepare,
             tile,
@@ -192,8 +196,8 @@ class SceneDetector:
     ) -> Iterator[tuple[Source, SceneDetections | UserError]]:
         """Detect the tanks of many scenes, in the given order.
 
-        One thread reads tiles in advance. Another thread merges the detections of a scene while the next scene is
-        searched.
+        One thread reads tiles in advance, ``detector.workers`` threads search them, and another thread merges the
+        detections of a scene while the next scene is searched.
 
         Args:
             scenes: image files or arrays.
@@ -211,7 +215,7 @@ class SceneDetector:
     ) -> Iterator[tuple[Source, tuple[SceneImage, SceneDetections] | UserError]]:
         """Detect as :meth:`detect_all` does, and also yield the opened scenes, or the opened windows of them."""
         self._siblings, self._samples = siblings, {}
-        return one_behind(self._merge, self._predicted(scenes))
+        return in_threads(self._merge, self._predicted(scenes))
 
     def _magnify(self, source: Source, image: SceneImage) -> Magnification:
         """Choose the magnification of a scene. If its ground resolution is unknown, estimate the resolution."""
@@ -270,13 +274,17 @@ class SceneDetector:
         """Yield the end marker of each scene, the windows of its tiles, and the detections in each tile."""
         windows: list[NDArray[np.float64]] = []
         tiles: list[Detections] = []
-        for item in self.reader.read(scenes):
+        items = ((item,) for item in self.reader.read(scenes))
+        for item, found in in_threads(self._predicted_item, items, self.detector.workers):
             if isinstance(item, Batch):
                 windows += item.windows
-                tiles += self._predict(item)
+                tiles += found
             else:
                 yield item, windows, tiles
                 windows, tiles = [], []
+
+    def _predicted_item(self, item: Batch | EndOfScene) -> tuple[Batch | EndOfScene, list[Detections]]:
+        return item, self._predict(item) if isinstance(item, Batch) else []
 
     def _merge(
         self, end: EndOfScene, windows: Sequence[NDArray[np.float64]], tiles: Sequence[Detections]
@@ -290,7 +298,9 @@ class SceneDetector:
         found = merge_tiles(np.reshape(windows, (-1, 4)), tiles, width, height)
         if self._looks_again:
             try:
-                found = look_again(image, magnification.corners, found, self._search, self.reader.tile)
+                found = look_again(
+                    image, magnification.corners, found, self._search, self.reader.tile, self.detector.workers
+                )
             except (UserError, OSError) as error:
                 return source, UserError(str(error))
             found = lower_isolated(found, (width, height), self.gsd)
@@ -315,7 +325,7 @@ class SceneDetector:
 
     def _predict(self, batch: Batch) -> list[Detections]:
         """Detect tanks in the tiles of a batch; return boxes in pixels of the magnified tiles."""
-        with self._lock:  # the thread that reads tiles also calls this, to estimate resolutions
+        with self._calls:  # the threads that read tiles and merge scenes also call this
             found = self.detector.detect(batch.tiles)
         detections = []
         for window, tile, (boxes, scores) in zip(batch.windows, batch.tiles, found, strict=True):

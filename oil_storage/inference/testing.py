@@ -139,7 +139,7 @@ def evaluate_checkpoint(
     tiles = CocoFile.load(ann_file)
     if not tta:
         detector = TorchDetector(copy.deepcopy(cfg), path, fast=False)
-        scene_metric.merged = _looked_again(scene_metric.merged, tiles, ann_file.with_suffix(""), detector)
+        scene_metric.merged = looked_again(scene_metric.merged, tiles, ann_file.with_suffix(""), detector)
         metrics |= {f"scene/{name}": value for name, value in average_precisions(scene_metric.merged).items()}
     scenes = match_scenes(scene_metric.merged)
     threshold = curve(scenes).best_threshold() if split == "val" else checkpoint.threshold(tta)
@@ -210,7 +210,7 @@ class TiledScene:
         return pixels
 
 
-def _looked_again(
+def looked_again(
     scenes: Sequence[SceneResult], tiles: CocoFile, folder: Path, detector: TileDetector
 ) -> list[SceneResult]:
     """Search uncertain detections again and lower isolated ones, as :class:`SceneDetector` does."""
@@ -225,7 +225,7 @@ def _looked_again(
     for scene in scenes:
         image = TiledScene(scene.width, scene.height, windows[scene.scene_id])
         found = Detections(scene.boxes, scene.scores)
-        found = look_again(image, np.ones(4), found, search, detector.about.tile)
+        found = look_again(image, np.ones(4), found, search, detector.about.tile, detector.workers)
         boxes, scores = lower_isolated(found, (scene.width, scene.height), detector.about.gsd)
         results.append(replace(scene, boxes=boxes, scores=scores))
     return results

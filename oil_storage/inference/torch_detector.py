@@ -44,6 +44,7 @@ class TorchDetector:
     """
 
     about: Description
+    workers = 1
 
     def __init__(
         self, cfg: Config, checkpoint: Path, device: str | None = None, *, tta: bool = False, fast: bool = True
