@@ -1,5 +1,6 @@
 """Tables of the benchmark: detectors of several families with the same backbone, data and training time."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -127,7 +128,8 @@ def _score(row: Row) -> list[str]:
     if tiles is not None:
         from oil_storage.evaluation.uncertainty import intervals
 
-        interval = f" ({span(intervals([tiles])['ap'])})"
+        low, high = intervals([tiles])["ap"]
+        interval = "" if math.isnan(low) else f" ({span([low, high])})"
     ap, *others = (run.metrics[metric_key(name)] for name in ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m"))
     scenes = []
     for name in ("ap50", "f1"):
@@ -179,6 +181,8 @@ def _difference(better: Sequence[Row], worse: Sequence[Row], part: str, figure: 
         return "other scenes"
     means = [mean(resampled(run)(np.ones(len(run.names), int))[figure] for run in runs) for runs in (first, second)]
     low, high = differences(second, first)[figure]
+    if math.isnan(low):  # a single scene
+        return f"{means[0] - means[1]:+.3f}, may be chance"
     text = f"{means[0] - means[1]:+.3f}, {low:+.3f} to {high:+.3f}"
     return f"{text}, may be chance" if low <= 0 <= high else text
 

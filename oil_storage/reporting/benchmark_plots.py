@@ -46,7 +46,7 @@ def accuracy_and_time(known: Mapping[str, ConfigResults], rows: Sequence[Row]) -
         axes.plot([seconds] * len(ap), ap, "o", color=colour, markersize=4, alpha=0.5)
         axes.plot(seconds, mean(ap), "o", color=colour)
         axes.annotate(name, (seconds, mean(ap)), xytext=(7, 4), textcoords="offset points")
-    axes.set(xlabel="seconds per scene", ylabel="tile AP, val", xlim=(0, 1.35 * max(point[1] for point in points)))
+    axes.set(xlabel="seconds per scene", ylabel="tile AP, val", xlim=(0, 1.6 * max(point[1] for point in points)))
     axes.margins(y=0.2)
     axes.grid(alpha=0.3)
     return _svg(figure)

@@ -102,6 +102,18 @@ def test_equal_detectors_may_differ_by_chance_only(tmp_path: Path) -> None:
     assert ap == ap50 == f1 == "+0.000, +0.000 to +0.000, may be chance"
 
 
+def test_single_scene_gives_no_interval(tmp_path: Path) -> None:
+    one = Outcomes.of(match_scenes(scored_scenes((40,))), 0.4)
+    for name in (FIRST, SECOND):
+        path = outcomes_path(tmp_path, name, run_on(DATA))
+        path.parent.mkdir(exist_ok=True)
+        TestOutcomes(one, one).save(path)
+    known = {name: ConfigResults(config=name, runs=[run_on(DATA)]) for name in (FIRST, SECOND)}
+    made = tables(known, read_rows(known, tmp_path, {}))
+    assert table(made["differences"])[0][4] == "+0.000, may be chance"
+    assert table(made["scores"])[0][6] == "0.500"
+
+
 def test_runs_with_two_views_or_on_other_data_do_not_count(tmp_path: Path) -> None:
     others = [run_on(DATA).model_copy(update={"tta": True}), run_on(OTHER_SPLIT)]
     known = {FIRST: ConfigResults(config=FIRST, runs=[run_on(DATA), *others])}
