@@ -9,7 +9,7 @@ from mmengine.config import Config
 from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.checkpoints.download import resolve
 from oil_storage.checkpoints.provenance import check_resumable, data_root
-from oil_storage.checkpoints.work_dir import INTERRUPTED, find_last
+from oil_storage.checkpoints.work_dir import INTERRUPTED, PENDING, find_last
 from oil_storage.engine import distributed
 from oil_storage.engine.from_scratch import from_scratch
 from oil_storage.engine.runner import ConciseRunner, check_tiles, use_scope
@@ -69,10 +69,18 @@ def train(cfg: Config, *, launcher: str = "none", resume: str | None = None, scr
             check_resumable(cfg, checkpoint, processes)
         if root := data_root(cfg):
             checkpoint.check_unseen(root, "val")
-        finished = (checkpoint.meta.iter or 0) >= cfg.train_cfg.get("max_iters", math.inf)
-        if last is not None and finished and last.name != INTERRUPTED:  # a validation may be pending after INTERRUPTED
-            logger.info("%s: training is already complete (%d iterations)", last, cfg.train_cfg.max_iters)
+        if last is not None and _is_finished(cfg, checkpoint):
+            logger.info("%s: training is already complete (%d iterations)", last, checkpoint.meta.iter)
             return
     if resume:
         logger.info(f"resuming {last}" if last else f"{work_dir}: no checkpoint to resume; starting a new training run")
     ConciseRunner.from_cfg(cfg).train()
+
+
+def _is_finished(cfg: Config, checkpoint: Checkpoint) -> bool:
+    """Return whether a checkpoint has all iterations or epochs of a config, and its last validation is done."""
+    done, length = checkpoint.content["meta"], cfg.train_cfg
+    is_complete = (
+        done["iter"] >= length.max_iters if "max_iters" in length else done["epoch"] >= length.get("max_epochs", math.inf)
+    )
+    return is_complete and not checkpoint.content["message_hub"]["runtime_info"].get(PENDING)
