@@ -11,6 +11,7 @@ import numpy as np
 from oil_storage.annotations import geojson
 from oil_storage.annotations.images import scene_name
 from oil_storage.coco import CocoAnnotation, CocoFile
+from oil_storage.csv_cells import from_cell
 from oil_storage.errors import UserError
 from oil_storage.evaluation.ground_truth import check_category, scene_names
 from oil_storage.files import read_json, read_text, validated, visible
@@ -79,7 +80,7 @@ def _from_csv(path: Path) -> Iterator[Row]:
     try:
         for row in reader:
             *box, score = (float(row[name]) for name in CSV_COLUMNS[1:])
-            yield f"{path}:{reader.line_num}", scene_name(row["scene"]), box, score
+            yield f"{path}:{reader.line_num}", scene_name(from_cell(row["scene"])), box, score
     except (csv.Error, ValueError) as error:
         raise UserError(f"{path}:{reader.line_num}: {error}; correct the line") from error
 

@@ -78,9 +78,7 @@ def test_interrupted_checkpoint_is_found_if_it_is_newer(tmp_path: Path, iteratio
     assert find_last(tmp_path) == tmp_path / name
 
 
-def test_removed_checkpoints_remain_until_the_next_one_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_removed_checkpoints_remain_until_the_next_one_is_written(tmp_path: Path) -> None:
     backend = AtomicBackend()
     backend.put(b"old", tmp_path / "old.pth")
     with backend.removing_last(), backend.removing_last():
@@ -88,10 +86,20 @@ def test_removed_checkpoints_remain_until_the_next_one_is_written(
         backend.put(b"new", tmp_path / "new.pth")
         assert (tmp_path / "old.pth").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["new.pth"]
-    with pytest.raises(OSError, match="full"), backend.removing_last():
-        backend.remove(tmp_path / "new.pth")
-        raise OSError("full")
-    assert (tmp_path / "new.pth").exists()
+
+
+def test_removed_checkpoint_remains_if_the_next_one_cannot_be_written(tmp_path: Path) -> None:
+    backend = AtomicBackend()
+    backend.put(b"old", tmp_path / "old.pth")
+
+    def fail() -> None:
+        with backend.removing_last():
+            backend.remove(tmp_path / "old.pth")
+            backend.put(b"new", tmp_path / "absent" / "new.pth")
+
+    with pytest.raises(OSError, match="absent"):
+        fail()
+    assert (tmp_path / "old.pth").exists()
 
 
 @pytest.mark.parametrize("unit", ["iter", "epoch"])
