@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from faster_coco_eval.core import mask
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from oil_storage.annotations import Annotations, ImageRecord, Record
 from oil_storage.annotations.record import NO_CLASS, with_usual_spellings
@@ -30,6 +30,8 @@ NEAR_DUPLICATE_IOU = 0.8
 """Pairs of boxes with a larger IoU are reported."""
 SOME = 0.2
 """Fraction of the boxes that must cross the border before corners are suspected in place of sizes."""
+NEIGHBOURS = 8
+"""Number of boxes that each box is compared with."""
 NEARLY_ALL = 0.9
 """Fraction of the boxes that must have wrong units before the whole data set is rejected."""
 FEWEST = 8
@@ -236,6 +238,10 @@ def _judge_image(image: ImageRecord, reading: Reading, findings: list[Finding]) 
         findings.append(error("missing-image", image.place, f"image {image.name!r} is missing", LEFT))
         return None
     place = str(image.path)
+    if re.search(r"[\x00-\x1f\x7f]", image.path.name):
+        problem = f"the file name {image.path.name!r} has control characters; rename the file"
+        findings.append(error("unusual-name", repr(place), problem, LEFT))
+        return None
     try:
         scene = open_scene(image.path, reading)
     except UserError as reason:
@@ -311,14 +317,32 @@ def _judge_boxes(records: list[Record], width: int, height: int, findings: list[
             findings.append(warning("duplicate-box", record.place, problem, DROPPED))
     unique = list(records_by_box.values())
     boxes = np.array(list(records_by_box), dtype=np.float32).reshape(-1, 4)
-    xywh = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).astype(np.float64)
-    for index in range(1, len(xywh)):
-        ious = mask.iou(xywh[:index], xywh[index : index + 1], [0])
-        if ious.max() > NEAR_DUPLICATE_IOU:
-            place = unique[int(ious.argmax())].place
-            problem = f"box {unique[index].box} is nearly the same as the box at {place}"
-            findings.append(warning("near-duplicate", unique[index].place, problem, KEPT))
+    for index, earlier in _near_duplicates(boxes).items():
+        problem = f"box {unique[index].box} is nearly the same as the box at {unique[earlier].place}"
+        findings.append(warning("near-duplicate", unique[index].place, problem, KEPT))
     return boxes
+
+
+def _near_duplicates(boxes: NDArray[np.float32]) -> dict[int, int]:
+    """Return the index of each box that nearly equals an earlier one, with the index of the most similar earlier one.
+
+    Each box is compared with the :data:`NEIGHBOURS` boxes whose corners are nearest to its own, which takes
+    ``O(N log N)`` even if all boxes are in one place.
+    """
+    corners = boxes.astype(np.float64)
+    neighbours = min(NEIGHBOURS + 1, len(boxes))
+    if neighbours < 2:
+        return {}
+    nearest = KDTree(corners).query(corners, neighbours, p=np.inf)[1]
+    pairs = np.stack([np.repeat(np.arange(len(boxes)), neighbours), nearest.ravel()])
+    earlier, later = np.unique(np.sort(pairs[:, pairs[0] != pairs[1]], axis=0), axis=1)
+    a, b = corners[earlier], corners[later]
+    common = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None).prod(axis=1)
+    ious = common / ((a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1) - common)
+    order = np.lexsort((earlier, -ious, later))
+    order = order[ious[order] > NEAR_DUPLICATE_IOU]
+    indices, best = np.unique(later[order], return_index=True)
+    return dict(zip(indices.tolist(), earlier[order][best].tolist(), strict=True))
 
 
 def _judge_box(record: Record, width: int, height: int, findings: list[Finding]) -> Box | None:

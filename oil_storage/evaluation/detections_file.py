@@ -16,6 +16,7 @@ from oil_storage.annotations.record import NO_CLASS
 from oil_storage.annotations.source import base_name
 from oil_storage.annotations.table import column_names, delimiter
 from oil_storage.coco import CocoAnnotation, CocoFile, Identifier, plain_id
+from oil_storage.csv_cells import from_cell
 from oil_storage.errors import UserError
 from oil_storage.evaluation.ground_truth import GroundTruth, scene_names
 from oil_storage.evaluation.tank_categories import Category, ClassMap, category_names, label_of, tanks_among
@@ -140,7 +141,7 @@ def _from_csv(path: Path) -> Iterator[Row]:
         for row in reader:
             *box, score = (float(row[name]) for name in CSV_COLUMNS[1:])
             category = plain_id(row[class_column].strip()) if class_column else None
-            yield Row(f"{path}:{reader.line_num}", row["scene"], box, score, category)
+            yield Row(f"{path}:{reader.line_num}", from_cell(row["scene"]), box, score, category)
     except (csv.Error, ValueError) as error:
         raise UserError(f"{path}:{reader.line_num}: {error}; correct the line") from error
 

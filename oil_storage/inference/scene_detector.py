@@ -1,6 +1,7 @@
 """Detect tanks in whole scenes."""
 
 import copy
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -26,7 +27,7 @@ from oil_storage.inference.scene_sources import SceneFile, Source, source_of
 from oil_storage.inference.scene_window import SceneWindow
 from oil_storage.inference.second_look import look_again
 from oil_storage.inference.tile_detector import TileDetector
-from oil_storage.inference.tile_reader import Batch, EndOfScene, TileReader
+from oil_storage.inference.tile_reader import Batch, EndOfScene, TileReader, failure
 from oil_storage.merging import Detections, merge_tiles
 from oil_storage.parallel import in_threads
 
@@ -44,6 +45,8 @@ NO_TANKS = (
     "if the scene has tanks, set --source-gsd METRES"
 )
 """Warnings for scenes with too little evidence for a ground resolution, and without any."""
+OUT_OF_MEMORY = "out of memory|DefaultCPUAllocator|[Ff]ailed to allocate memory"
+"""Pattern of the messages of torch and ONNX Runtime for lack of memory."""
 SMALLEST = 0.1
 """Minimum side of a box in pixels. In a large scene, float32 coordinates of smaller boxes would give an area of 0."""
 
@@ -256,7 +259,7 @@ class SceneDetector:
             sample = members[:: -(-len(members) // SAMPLE)] if len(members) > 1 else []
             values = self._samples[source.parent] = {}
             for path in sample:
-                with suppress(UserError, OSError):  # reported when this scene is searched
+                with suppress(UserError, OSError, MemoryError):  # reported when this scene is searched
                     image = self.reader.open(path)
                     if magnification_of(image, None).resolution is None:
                         values[path] = self._evidence(image)
@@ -274,17 +277,28 @@ class SceneDetector:
         """Yield the end marker of each scene, the windows of its tiles, and the detections in each tile."""
         windows: list[NDArray[np.float64]] = []
         tiles: list[Detections] = []
+        failed: MemoryError | None = None
         items = ((item,) for item in self.reader.read(scenes))
         for item, found in in_threads(self._predicted_item, items, self.detector.workers):
-            if isinstance(item, Batch):
+            if not isinstance(item, Batch):
+                end = item if failed is None else EndOfScene(item.source, failure(item.source, failed))
+                yield end, windows, tiles
+                windows, tiles, failed = [], [], None
+            elif isinstance(found, MemoryError):
+                failed = found
+            else:
                 windows += item.windows
                 tiles += found
-            else:
-                yield item, windows, tiles
-                windows, tiles = [], []
 
-    def _predicted_item(self, item: Batch | EndOfScene) -> tuple[Batch | EndOfScene, list[Detections]]:
-        return item, self._predict(item) if isinstance(item, Batch) else []
+    def _predicted_item(self, item: Batch | EndOfScene) -> tuple[Batch | EndOfScene, list[Detections] | MemoryError]:
+        if not isinstance(item, Batch):
+            return item, []
+        try:
+            return item, self._predict(item)
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and not re.search(OUT_OF_MEMORY, str(error)):
+                raise
+            return item, MemoryError()
 
     def _merge(
         self, end: EndOfScene, windows: Sequence[NDArray[np.float64]], tiles: Sequence[Detections]
@@ -301,8 +315,8 @@ class SceneDetector:
                 found = look_again(
                     image, magnification.corners, found, self._search, self.reader.tile, self.detector.workers
                 )
-            except (UserError, OSError) as error:
-                return source, UserError(str(error))
+            except (UserError, OSError, MemoryError) as error:
+                return source, failure(source, error)
             found = lower_isolated(found, (width, height), self.gsd)
         boxes, scores = found
         is_kept = scores >= self.threshold

@@ -1,4 +1,5 @@
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 import rasterio
+from faster_coco_eval.core import mask
 from PIL import Image
 
 from oil_storage.annotations import Annotations, ImageRecord, Record
-from oil_storage.audit.records import audit, check_usable
+from oil_storage.audit.records import NEAR_DUPLICATE_IOU, _near_duplicates, audit, check_usable
 from oil_storage.errors import UserError
 from oil_storage.findings import Finding, Severity, error, warning
 from oil_storage.scene import CLASS_NAME, Scene
@@ -86,6 +88,32 @@ def test_audit_reports_duplicate_boxes(images: Path, second: Box, kept: int, che
     scenes, findings = judged(images, record((10, 20, 40, 50)), record(second), record((10, 20, 40, 50), "b"))
     assert [len(scene.boxes) for scene in scenes] == [kept, 1]
     assert checks(findings, Severity.WARNING) == ([] if check is None else [check])
+
+
+def test_near_duplicates_equal_those_of_a_comparison_of_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 300, (400, 2))
+    boxes = np.hstack([corners, corners + rng.uniform(5, 60, (400, 2))])
+    boxes = np.vstack([boxes, boxes[:150] + rng.normal(0, 1.5, (150, 4))]).astype(np.float32)
+    xywh = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).astype(np.float64)
+    ious = np.tril(mask.iou(xywh, xywh, [0] * len(xywh)), k=-1)
+    found = {index: int(ious[index].argmax()) for index in range(len(boxes)) if ious[index].max() > NEAR_DUPLICATE_IOU}
+    assert len(found) > 50
+    assert _near_duplicates(boxes) == found
+
+
+def test_near_duplicates_of_many_boxes_in_one_place_are_found_in_seconds() -> None:
+    boxes = np.random.default_rng(0).uniform(0, 1, (20_000, 4)).astype(np.float32) + np.float32([0, 0, 50, 50])
+    start = time.process_time()
+    assert len(_near_duplicates(boxes)) > 19_000
+    assert time.process_time() - start < 5
+
+
+def test_image_names_with_control_characters_are_errors(images: Path) -> None:
+    (images / "b.jpg").rename(images / "b\nc.jpg")
+    scenes, findings = judged(images, record())
+    assert [scene.scene_id for scene in scenes] == ["a"]
+    assert checks(findings, Severity.ERROR) == ["unusual-name"]
 
 
 def test_image_without_boxes_becomes_a_scene(images: Path) -> None:
