@@ -29,7 +29,7 @@ from planted_faults import close_up, loosen, plant
 from oil_storage.annotations import formats
 from oil_storage.audit.alignment import GradientField, SceneEvidence, examine, faults
 from oil_storage.audit.alignment.faults import Fault
-from oil_storage.audit.alignment.verdict import FEWEST, Answer, judge_dataset, judge_scene, reexamine
+from oil_storage.audit.alignment.verdict import FEWEST, Answer, as_usual, judge_dataset, judge_scene, reexamine
 from oil_storage.audit.records import audit
 from oil_storage.imagery import read_pixels
 from oil_storage.parallel import in_processes
@@ -182,7 +182,8 @@ def single(scenes: Sequence[Scene], seen: Mapping[str, Seen]) -> Iterator[str]:
     named = planted_in = 0
     for planted in next(iter(seen.values())):
         expected = next(iter(seen.values()))[planted][0].kind
-        verdicts = {name: judge_scene(of[planted][1], usual) for name, of in seen.items()}
+        evidence = as_usual([of[planted][1] for of in seen.values()])
+        verdicts = {name: judge_scene(one, usual) for name, one in zip(seen, evidence, strict=True)}
         unknown = [
             name
             for name, verdict in verdicts.items()

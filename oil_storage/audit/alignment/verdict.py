@@ -83,7 +83,7 @@ SUPPORT = 4.0
 """Minimum logarithm of the likelihood ratio that decides whether the boxes of a scene are on round objects."""
 SEEN_WALL = 2.0
 """Exponent by which the limits of size widen in reduced scenes. Their tanks are so large that wall and lean are seen,
-and annotators differ in whether they include them."""
+and annotators differ in whether they include them. See :func:`as_usual` for sets of small tanks."""
 SURE = 30
 """Number of boxes below which the limits of shift and size widen; see :func:`_doubt`."""
 
@@ -189,7 +189,7 @@ def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
         if fault.kind in SEARCHED:
             than_fitted = THAN_SEEN[fault.kind] if _is_fitted(evidence) else THAN_FITTED
         if fault.kind == faults.SHIFTED or is_like_a_shift:
-            doubt = ASIDE + ASIDE_DEVIATIONS * evidence.chance[1] / evidence.boxes**0.5
+            doubt = ASIDE * _doubt(evidence) + ASIDE_DEVIATIONS * evidence.chance[1] / evidence.boxes**0.5
         least = max(evidence.roundness[NO_FAULT] + doubt, evidence.fitted + than_fitted)
         if score > least:
             unequal = fault.kind == faults.SCALED and fault.parameters[0] != fault.parameters[1]
@@ -303,6 +303,7 @@ class DatasetVerdict:
 
 def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
     """Judge a data set, and each scene relative to the usual box size in the data set."""
+    evidence = as_usual(evidence)
     placed = [scene for scene in evidence if _sits(judge_scene(scene))]
     error = SetError.of(placed) if placed else None
     size = math.sqrt(math.prod(error.size)) if error else 1.0
@@ -330,6 +331,17 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
     else:
         answer = Answer.YES if judged else Answer.UNKNOWN
     return DatasetVerdict(answer, fault, error, scenes)
+
+
+def as_usual(evidence: Sequence[SceneEvidence]) -> list[SceneEvidence]:
+    """Set the reduction of all scenes to 1 if most scenes were not reduced.
+
+    The limits of shift and size widen with the reduction. But where most tanks are small, walls and lean are hardly
+    visible, and the boxes of large tanks should be as accurate in pixels as the other boxes.
+    """
+    if np.median([scene.reduction for scene in evidence if scene.boxes] or [1]) > 1:
+        return list(evidence)
+    return [replace(scene, reduction=1) for scene in evidence]
 
 
 def common_fault(scene_faults: Sequence[Fault], judged: int) -> Fault:

@@ -344,3 +344,11 @@ def test_scale_near_one_needs_as_much_evidence_as_a_shift(scale: float, is_fault
     roundness = {Fault(): 0.4, Fault(faults.SCALED, (scale, scale)): 0.57}
     changed = seeming(evidence(Fault(), 0), roundness, boxes=15, chance=(0.25, 0.19), fitted=0.38, fitted_settled=0.5)
     assert (judge_scene(changed).answer == Answer.NO) == is_fault
+
+
+@pytest.mark.parametrize(("reduction", "answer"), [(1, Answer.NO), (3, Answer.YES)])
+def test_large_tanks_have_wider_limits_if_most_scenes_have_large_tanks(reduction: int, answer: Answer) -> None:
+    right = evidence(Fault(), 0)
+    others = [replace(right, scene_id=f"other_{number}", reduction=reduction) for number in range(3)]
+    large = replace(right, boxes=100, side=80.0, reduction=3, shift=(5.0, 5.0))
+    assert judge_dataset([*others, large]).scenes["scene_0"].answer == answer
