@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from oil_storage.annotations import Annotations, ImageRecord, Record
-from oil_storage.annotations.record import NO_CLASS, with_usual_spellings
+from oil_storage.annotations.record import LEFT_OUT, NO_CLASS, OTHERS, with_usual_spellings
 from oil_storage.errors import UserError
 from oil_storage.files import sha256
 from oil_storage.findings import Finding, Severity, error, repair, warning
@@ -49,6 +49,8 @@ MISALIGNED = "misaligned"
 """Name of the check for boxes that do not match the objects in the image."""
 OVER_THE_BORDER = "over-the-border"
 """Name of the check for boxes that extend beyond the image."""
+MANY_CLASSES = 4
+"""Number of unknown classes above which one error lists them all."""
 KEPT, DROPPED, LEFT = "kept", "dropped", "left out"
 
 
@@ -79,7 +81,8 @@ def audit(
     images = {image.name: _judge_image(image, reading, findings) for image in _unique(annotations.images, findings)}
     by_image: dict[str, list[Record]] = defaultdict(list)
     spelled = with_usual_spellings(class_map, {record.class_name for record in annotations.records})
-    findings += _spellings(annotations.records, spelled.keys() - class_map.keys())
+    new_names = {name for name in spelled.keys() - class_map.keys() if spelled[name] == CLASS_NAME}
+    findings += _spellings(annotations.records, new_names)
     class_map = spelled
     for record in annotations.records:
         if class_map.get(record.class_name) == CLASS_NAME:
@@ -271,11 +274,23 @@ def _without_boxes(image: Scene, lost: Sequence[str]) -> Finding:
 
 
 def _unknown_classes(annotations: Annotations, class_map: Mapping[str, str | None]) -> list[Finding]:
-    """Return an error for each class that is not in the class map; the error names the first box of the class."""
+    """Return an error for each class that is not in the class map, or one error if there are many.
+
+    The error names the first box of the class.
+    """
     unknown: dict[str, list[Record]] = defaultdict(list)
     for record in annotations.records:
         if record.class_name not in class_map:
             unknown[record.class_name].append(record)
+    if len(unknown) > MANY_CLASSES:
+        counts = sorted(((len(of_class), name) for name, of_class in unknown.items()), reverse=True)
+        listed = ", ".join(f"{name!r} ({count})" for count, name in counts[: 2 * MANY_CLASSES])
+        problem = (
+            f"{len(unknown)} classes are unknown: {listed}{', ...' if len(unknown) > 2 * MANY_CLASSES else ''}; "
+            f"--class-map NAME={CLASS_NAME} makes one a tank, '{OTHERS}={LEFT_OUT}' leaves out all others"
+        )
+        first = next(iter(unknown.values()))[0]
+        return [error("unknown-class", first.place, problem, LEFT)]
     errors = []
     for name, of_class in unknown.items():
         count = f" ({len(of_class)} boxes)" if len(of_class) > 1 else ""

@@ -137,6 +137,14 @@ def test_unusable_record_is_an_error_with_its_location(images: Path, bad: Record
     assert any(words in str(finding) for finding in findings)
 
 
+def test_many_unknown_classes_are_one_error(images: Path) -> None:
+    records = [record((9 * x, 2, 9 * x + 8, 9), class_name=name) for x, name in enumerate("abcdef")]
+    _, findings = judged(images, record((60, 60, 70, 70)), *records)
+    (finding,) = [finding for finding in findings if finding.severity == Severity.ERROR]
+    assert "6 classes are unknown: 'f' (1)" in finding.problem
+    assert "'*=-' leaves out all others" in finding.problem
+
+
 def test_class_map_selects_or_ignores_classes(images: Path) -> None:
     annotations = Annotations(
         [ImageRecord("a", images / "a.jpg", None, "a")],
