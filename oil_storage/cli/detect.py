@@ -103,6 +103,7 @@ def _choose_detector(args: argparse.Namespace) -> None:
             raise UserError(f"--config {args.config}: needs the weights of a training; give --weights")
         in_torch = args.backend == "torch" or args.tta or (args.backend is None and _torch_has_cuda(args.device))
         args.config, args.checkpoint = shipped.checkpoint() if in_torch else shipped.detector()
+    config.check_files(args.config, args.checkpoint)
     is_onnx = args.checkpoint.suffix.lower() == ".onnx"
     if not is_onnx and find_spec("torch") is None:
         raise UserError(
@@ -111,7 +112,6 @@ def _choose_detector(args: argparse.Namespace) -> None:
         )
     if args.config is None and not is_onnx:
         raise UserError(f"--weights {args.checkpoint}: needs the config of its training; give --config")
-    config.check_files(args.config, args.checkpoint)
 
 
 def _torch_has_cuda(device: str) -> bool:
