@@ -103,15 +103,15 @@ def _choose_detector(args: argparse.Namespace) -> None:
             raise UserError(f"--config {args.config}: needs the weights of a training; give --weights")
         in_torch = args.backend == "torch" or args.tta or (args.backend is None and _torch_has_cuda(args.device))
         args.config, args.checkpoint = shipped.checkpoint() if in_torch else shipped.detector()
+    is_onnx, has_torch = args.checkpoint.suffix.lower() == ".onnx", find_spec("torch") is not None
+    if args.config is None and not is_onnx and has_torch:
+        raise UserError(f"--weights {args.checkpoint}: needs the config of its training; give --config")
     config.check_files(args.config, args.checkpoint)
-    is_onnx = args.checkpoint.suffix.lower() == ".onnx"
-    if not is_onnx and find_spec("torch") is None:
+    if not is_onnx and not has_torch:
         raise UserError(
             f"{args.checkpoint}: needs the training stack; run make install in a clone of the repository, or give a "
             "detector that oil-storage export wrote (.onnx)"
         )
-    if args.config is None and not is_onnx:
-        raise UserError(f"--weights {args.checkpoint}: needs the config of its training; give --config")
 
 
 def _torch_has_cuda(device: str) -> bool:
