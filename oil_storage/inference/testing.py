@@ -23,6 +23,7 @@ from oil_storage.checkpoints.serialization import SAFETENSORS
 from oil_storage.checkpoints.trained_config import differences, recipe_sha256
 from oil_storage.coco import CocoFile
 from oil_storage.engine import distributed
+from oil_storage.engine.allocator import keep_freed_memory
 from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.from_scratch import from_scratch
 from oil_storage.engine.runner import ConciseRunner, check_tiles, use_scope
@@ -100,6 +101,7 @@ def evaluate_checkpoint(
         UserError: the checkpoint does not fit the config, was trained on these scenes, or the data are not prepared.
     """
     use_scope(cfg)
+    keep_freed_memory()
     checkpoint = Checkpoint.read(path)
     distributed.prepare(cfg, launcher)
     trained, changes = compare_with_training(cfg, checkpoint)
