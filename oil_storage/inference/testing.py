@@ -23,6 +23,7 @@ from oil_storage.checkpoints.serialization import SAFETENSORS
 from oil_storage.checkpoints.trained_config import differences, recipe_sha256, schedule
 from oil_storage.coco import CocoFile
 from oil_storage.engine import distributed
+from oil_storage.engine.allocator import keep_freed_memory
 from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.config_values import check_values
 from oil_storage.engine.from_scratch import from_scratch
@@ -103,6 +104,7 @@ def evaluate_checkpoint(
     """
     use_scope(cfg)
     check_values(cfg)
+    keep_freed_memory()
     checkpoint = Checkpoint.read(path)
     distributed.prepare(cfg, launcher)
     trained, changes = compare_with_training(cfg, checkpoint)
