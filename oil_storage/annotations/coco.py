@@ -83,8 +83,9 @@ def _read_file(file: Path, source: Source, annotations: Annotations) -> None:
         class_name = classes.get(annotation.category_id, str(annotation.category_id))
         record = Record(names[annotation.image_id], class_name, annotation.box, place)
         if annotation.iscrowd:
-            painted = ", or an object painted with a brush" if isinstance(annotation.segmentation, dict) else ""
-            problem = f"box {annotation.box} contains a crowd (iscrowd){painted}, not a single object"
+            problem = f"box {annotation.box} contains a crowd (iscrowd), not a single object"
+            if isinstance(annotation.segmentation, dict):
+                problem += "; if it was painted with a brush, export it as a box or polygon"
             annotations.leave_out(record, "crowd", problem)
             continue
         _report_outline(annotation, file, place, annotations)

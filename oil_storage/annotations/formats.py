@@ -109,7 +109,9 @@ def _report_unread(source: "Source", files: Sequence[Path], annotations: Annotat
     suffixes = {file.suffix.lower() for file in files} - {TEXT}
     for file in source.with_suffix(*suffixes):
         if file not in read_files and not file.name.endswith(PAM):
-            annotations.report_once(file.parent, "unread-file", str(file), "has another content", "not read")
+            annotations.report_once(
+                file.parent, "unread-file", str(file), "is empty, damaged or of another format", "not read"
+            )
 
 
 def write(scenes: Sequence["Scene"], out: Path, name: str) -> None:

@@ -238,7 +238,9 @@ def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRec
 def _judge_image(image: ImageRecord, reading: Reading, findings: list[Finding]) -> Scene | None:
     """Return a scene without boxes, or report why the image cannot be used."""
     if image.path is None:
-        findings.append(error("missing-image", image.place, f"image {image.name!r} is missing", LEFT))
+        findings.append(
+            error("missing-image", image.place, f"image {image.name!r} is missing; put it into SOURCE", LEFT)
+        )
         return None
     place = str(image.path)
     if re.search(r"[\x00-\x1f\x7f]", image.path.name):

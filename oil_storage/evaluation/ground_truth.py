@@ -93,8 +93,9 @@ def read_coco(
     names = scene_names(content, path)
     categories = category_names(content.categories)
     used = [label_of(annotation.category_id, categories) for annotation in content.annotations]
-    single = {label for label in used if label is not None} if len(set(used)) == 1 and not class_map else set()
-    tanks = tanks_among(used, class_map or {}, path, single)
+    class_map = class_map or {}
+    single = {label for label in used if label is not None and str(label) not in class_map}
+    tanks = tanks_among(used, class_map, path, single if len(set(used)) == 1 else ())
     boxes: dict[int | str, list[tuple[float, ...]]] = {image_id: [] for image_id in names}
     for index, annotation in enumerate(content.annotations):
         problem = None

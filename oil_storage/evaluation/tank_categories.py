@@ -52,11 +52,11 @@ def tanks_among(
         return {unknown[0]}
     if unknown:
         listed = ", ".join(f"{category!r} ({counts[category]})" for category in named)
-        pairs = (f"{category}={CLASS_NAME if category in tanks else LEFT_OUT}" for category in named)
         of_truth = f", and those of the ground truth are of {', '.join(map(repr, known))}" if known else ""
+        tank, other = (shlex.quote(",".join(f"{one}={target}" for one in unknown)) for target in (CLASS_NAME, LEFT_OUT))
+        categories = f"{len(named)} {'category' if len(named) == 1 else 'categories'}"
         raise UserError(
-            f"{path}: contains boxes of {len(named)} {'category' if len(named) == 1 else 'categories'}: {listed}"
-            f"{of_truth}; say which are tanks (={CLASS_NAME}) and which to leave out (=-), for example "
-            f"--class-map {shlex.quote(','.join(pairs))}"
+            f"{path}: contains boxes of {categories}: {listed}{of_truth};\n"
+            f"add --class-map {other} to leave {'it' if len(unknown) == 1 else 'them'} out, or {tank} for tanks"
         )
     return tanks

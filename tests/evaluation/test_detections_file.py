@@ -255,7 +255,7 @@ def test_invalid_line_of_yolo_is_refused(tmp_path: Path, line: str, message: str
 def test_detections_of_another_category_are_not_scored_as_tanks(tmp_path: Path) -> None:
     ships = written(tmp_path, "ships.json", [FOUND | {"category_id": 2}])
     with pytest.raises(
-        UserError, match=r"1 category: 'ship' \(1\), and those of the ground truth are of 'tank'; .*ship=-"
+        UserError, match=r"1 category: 'ship' \(1\), and those of the ground truth are of 'tank';\n.*ship=-"
     ):
         read_detections(ships, TRUTH)
     both = written(tmp_path, "both.json", [FOUND, FOUND | {"category_id": 2}])

@@ -73,8 +73,17 @@ def test_size_is_read_from_the_image_if_it_is_not_stated(tmp_path: Path) -> None
 def test_class_map_says_which_categories_are_tanks(tmp_path: Path) -> None:
     Image.new("RGB", (90, 60)).save(tmp_path / "a.png")
     path = several(tmp_path)
-    with pytest.raises(UserError, match=r"2 categories: 'Storage tank' \(1\), 'ship' \(2\); .*ship=-"):
+    with pytest.raises(UserError, match=r"2 categories: 'Storage tank' \(1\), 'ship' \(2\);\n.*ship=-"):
         read_coco(path)
     truth = read_coco(path, {"ship": None})
     assert truth.scenes["a"].truth.tolist() == [[5, 5, 25, 25]]
     assert truth.tanks == {"Storage tank"}
+
+
+def test_single_category_is_tanks_by_any_name_unless_the_class_map_names_it(tmp_path: Path) -> None:
+    content = CocoFile.of_boxes([CocoImage(1, "a.jpg", 90, 90)], [[[5, 5, 9, 9]]]).to_dict()
+    content["categories"][0]["name"] = "thing"
+    path = tmp_path / "scenes.json"
+    path.write_text(json.dumps(content))
+    for class_map, boxes in (({}, 1), ({"ship": None}, 1), ({"thing": None}, 0)):
+        assert len(read_coco(path, class_map).scenes["a"].truth) == boxes
