@@ -19,9 +19,10 @@ from oil_storage.annotations import formats
 from oil_storage.annotations.source import Source
 from oil_storage.files import is_partial
 from oil_storage.imagery import read_header
-from oil_storage.scene import Scene
+from oil_storage.scene import CLASS_NAME, Scene
 from tests.annotations.exports import EXPORTS, SIZE, make_scenes, written
 from tests.labelled_scenes import write_image
+from tests.tf_records import example, image_features, write_records
 from tests.tiny_training import write_config, write_data
 
 MOST_SECONDS = 20.0
@@ -40,6 +41,14 @@ def good(folder: Path, name: str) -> Path:
         size = SIZE if name == "table" else (64, 48)
         write_image(image, *size)
         scene = Scene("a", image, *size, np.array([BOX], np.float32), None)
+    elif name == "tfrecord":
+        image = folder / "in" / "a.png"
+        image.parent.mkdir(parents=True)
+        write_image(image, 64, 48)
+        record = image_features(image.read_bytes(), "a.png", (64, 48), [BOX], CLASS_NAME)
+        source.mkdir()
+        write_records(source / "train.record", [example(record)])
+        return source / "train.record"
     else:
         scene = make_scenes(folder / "in")[0]
         scene = replace(scene, boxes=np.array([BOX], np.float32))
@@ -131,7 +140,7 @@ def damaged(folder: Path, name: str, change: Callable[[Path], object]) -> list[s
 def with_number(folder: Path, name: str, number: str) -> list[str]:
     def change(file: Path) -> None:
         text = file.read_text()
-        changed = re.sub(r"(?<![\d.])(11(\.0+)?|0\.34\d*)(?![\d.])", number, text, count=1)
+        changed = re.sub(r"(?<![\d.])(11(\.0+)?|0\.34\d*|17\.1875)(?![\d.])", number, text, count=1)
         assert changed != text, text
         file.write_text(changed)
 
@@ -293,7 +302,13 @@ CASES: dict[str, Case] = {
     "detect: out is a file": Case("detect", write("f", "", CONFIG, WEIGHTS, "@", "--out", "@/f"), "is a file"),
 }
 ACCEPTED = {
-    *(f"convert {name}: utf-16" for name in ("coco", "geojson", "voc")),
+    *(
+        f"convert {name}: utf-16"
+        for name in ("coco", "geojson", "label-studio", "labelme", "supervisely", "voc", "xview")
+    ),
+    "convert dota: twice",
+    # GDAL ignores what follows the pages of a GeoPackage
+    *(f"convert vector: {change}" for change in ("long line", "not utf-8", "twice")),
     *(f"convert yolo: {change}" for change in ("empty", "twice")),
 }
 """Damages that a format allows."""

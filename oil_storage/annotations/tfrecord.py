@@ -48,6 +48,8 @@ SUFFIXES = {b"\x89PNG": ".png", b"II*\0": ".tif", b"MM\0*": ".tif"}
 LENGTH, CHECKSUM = 8, 4
 """Sizes of the length field and of a checksum, in bytes."""
 MASK_DELTA = 0xA282EAD8
+LONGEST = 2**31 - 1
+"""Maximum size of a record in bytes, which is that of a protobuf message."""
 GZIP_MAGIC = b"\x1f\x8b\x08"
 
 MESSAGES: dict[str, list[tuple[str, ...]]] = {
@@ -116,6 +118,7 @@ def read_records(file: Path) -> Iterator[bytes]:
     """
     with file.open("rb") as plain:
         is_gzip = plain.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        most = LONGEST if is_gzip else min(LONGEST, file.stat().st_size)
         plain.seek(0)
         with gzip.open(plain) if is_gzip else nullcontext(plain) as content:
             for number in itertools.count(1):
@@ -123,6 +126,8 @@ def read_records(file: Path) -> Iterator[bytes]:
                     if not content.peek(1):
                         return
                     size = int.from_bytes(_read_checked(content, LENGTH), "little")
+                    if size > most:  # before memory is allocated for it
+                        raise ValueError("the file ends in this record; copy it again")
                     data = _read_checked(content, size)
                 except ValueError as error:
                     raise UserError(f"{file}: record {number}: {error}") from error
