@@ -165,13 +165,14 @@ def test_damaged_safetensors(tmp_path: Path, edits: Any, meta: Any) -> None:
 def test_damaged_onnx_files(tmp_path: Path, edits: Any, meta: Any) -> None:
     import onnx
 
-    from oil_storage.inference.onnx_detector import METADATA, OnnxDetector
+    from oil_storage.inference.onnx_detector import OnnxDetector
+    from oil_storage.inference.onnx_metadata import KEY
 
     value = onnx.helper.make_tensor_value_info("tiles", onnx.TensorProto.FLOAT, [1])
     out = onnx.helper.make_tensor_value_info("boxes", onnx.TensorProto.FLOAT, [1])
     graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["tiles"], ["boxes"])], "a", [value], [out])
     model = onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 13)])
-    onnx.helper.set_model_props(model, {METADATA: json.dumps(meta)})
+    onnx.helper.set_model_props(model, {KEY: json.dumps(meta)})
     content = model.SerializeToString()
     for damaged in (content, edited(content, edits)):
         (tmp_path / "a.onnx").write_bytes(damaged)
