@@ -97,6 +97,9 @@ class CheckpointAtValidationHook(CheckpointHook):
             self.interval = runner.train_loop.val_interval
         self.trained = describe(runner.cfg, self.before)
         super().before_train(runner)
+        if self.max_keep_ckpts > 0 and self.keep_ckpt_ids:  # a kill may have come before the removal of this file
+            outdated = self.filename_tmpl.format(min(self.keep_ckpt_ids) - self.interval)
+            Path(self.out_dir, outdated).unlink(missing_ok=True)
         self.last_ckpt = runner.message_hub.runtime_info.get("last_ckpt")  # of the resumed training
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
