@@ -83,7 +83,7 @@ def load(path: Path, options: Sequence[str] = (), *, work_dir: Path | None = Non
     try:
         with redirect_stdout(sys.stderr):  # mmengine logs the use of environment variables
             cfg = Config.fromfile(path, import_custom_modules=False)
-    except Exception as error:  # mmengine does not state whether the file or a base config has the error
+    except (Exception, SystemExit) as error:  # mmengine does not state whether the file or a base config has the error
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(f"{path}: this config or one of its bases cannot be read ({reason}); correct it") from error
     for key in cfg.keys() - TOP_LEVEL:

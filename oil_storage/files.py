@@ -19,6 +19,8 @@ from oil_storage.errors import UserError, first_problem
 T = TypeVar("T")
 
 _HOST = socket.gethostname().replace(".", "-")
+_LONGEST = 120
+"""Maximum length of a file name within a partial name, in bytes. File systems allow 255 bytes for the whole name."""
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<host>[^.]+)\.(?P<process>\d+)\.partial(?:\.\w+)?")
 """Pattern of the names that :func:`partial_path` returns."""
 
@@ -28,7 +30,15 @@ def partial_path(path: Path) -> Path:
 
     It has the same suffix, because some libraries derive the file format from the suffix.
     """
-    return path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.partial{path.suffix}")
+    return path.with_name(f".{_shortened(path.name)}.{_HOST}.{os.getpid()}.partial{path.suffix}")
+
+
+def _shortened(name: str) -> str:
+    """Replace the end of a long file name by a digest of the name."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= _LONGEST:
+        return name
+    return f"{encoded[: _LONGEST - 17].decode(errors='ignore')}-{hashlib.sha256(encoded).hexdigest()[:16]}"
 
 
 @contextmanager
@@ -42,7 +52,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         yield partial
         publish(partial, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:  # a full disk
+            error.filename = os.fspath(path)
         partial.unlink(missing_ok=True)
         raise
 
@@ -84,6 +96,7 @@ def remove_partial(folder: Path, name: str | None = None) -> None:
 
     If ``name`` is given, only temporary files for this file name are removed.
     """
+    name = name and _shortened(name)
     for path in folder.iterdir() if folder.is_dir() else ():
         match = _PARTIAL.fullmatch(path.name)
         if match is None or name not in (None, match["name"]) or match["host"] != _HOST:
@@ -138,10 +151,27 @@ def visible(folder: Path, *patterns: str) -> list[Path]:
     ]
 
 
-def starts_with(path: Path, pattern: re.Pattern[bytes], size: int) -> bool:
-    """Return whether the first ``size`` bytes of a file contain a pattern."""
+def walk(folder: Path) -> list[Path]:
+    """Return the visible files of a folder and its subfolders, sorted; follow links to folders."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        # a link to one of its own parents would never end
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and not Path(real).is_relative_to(os.path.realpath(os.path.join(place, name)))
+        ]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def read_start(path: Path, size: int) -> bytes:
+    """Return the first ``size`` bytes of a file, or fewer; none if the file is a broken link."""
+    if not path.is_file():
+        return b""
     with path.open("rb") as file:
-        return pattern.search(file.read(size)) is not None
+        return file.read(size)
 
 
 def read_text(path: Path) -> str:
@@ -200,15 +230,35 @@ def check_apart(source: Path, out: Path) -> None:
         raise UserError(f"{out}: contains the source {source}; use a folder elsewhere")
 
 
+_locks: set[int] = set()
+"""Handles of the folders that this process has locked."""
+
+
 @contextmanager
 def locked(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Lock a folder. If another process holds the lock, wait for it if ``wait`` is set, or raise UserError."""
+    """Lock a folder. If another process holds the lock, wait for it if ``wait`` is set, or raise UserError.
+
+    The lock ends with this process, even if it is killed and its data workers are still running.
+    """
     handle = os.open(folder, os.O_RDONLY)
+    _locks.add(handle)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"{folder}: another process is writing to this folder; wait until it ends") from error
+            raise UserError(
+                f"{folder}: another process is writing to this folder; wait until it ends, or choose another folder"
+            ) from error
         yield
     finally:
+        _locks.discard(handle)
         os.close(handle)
+
+
+def _release_in_child() -> None:
+    """Close the locks that a forked process has inherited. Otherwise, it would hold them after its parent's end."""
+    while _locks:
+        os.close(_locks.pop())
+
+
+os.register_at_fork(after_in_child=_release_in_child)

@@ -4,6 +4,7 @@ GDAL opens every file. libjpeg-turbo decodes greyscale and RGB JPEGs, because it
 """
 
 import os
+import re
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,8 +43,12 @@ WHOLE = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 """Drivers that decode the whole file once; the others read single windows of it."""
 STRETCH = (2.0, 98.0)
 """Default percentiles that map to 0 and 255 in bands with more than 8 bits."""
-MOST_PIXELS = 2**40
-"""Maximum number of pixels, about a million per side. A header that states more is damaged."""
+MOST_PIXELS, LONGEST_SIDE = 2**36, 2**20
+"""Maximum number of pixels, about 262,000 per side, and maximum side. A header that states more is damaged."""
+DENSEST, SMALL = 4096, 2**28
+"""Maximum number of pixels per byte of a file with more than :data:`SMALL` pixels. Deflate of one colour has 344."""
+DECODED = 4
+"""Bytes of memory that decoding and conversion need for each byte of an image that is decoded as a whole."""
 SAMPLE_SIDE = 1024
 """Longest side, in pixels, of the downsampled scene from which the percentiles of a stretch are computed."""
 ROWS = 256
@@ -220,6 +225,8 @@ class FileImage:
             self.notes["stretched"] = "percentiles {:g} and {:g} of each band map to 0 and 255".format(*self._stretch)
         if self._orientation != 1:
             self.notes["exif-rotated"] = f"EXIF orientation {self._orientation}: turned upright"
+        if self._raster.gcps[0] and not self.georeference:
+            self.notes["no-place"] = "no affine map fits the ground control points; warp it first (gdalwarp IN OUT.tif)"
 
     def _opened(self) -> Any:
         return _open(self.path)
@@ -388,16 +395,21 @@ class FileImage:
         return np.array([self._percentiles(band, number) for band, number in zip(sample, self._bands, strict=True)]).T
 
     def _percentiles(self, band: Any, number: int) -> NDArray[np.float64]:
-        """Return the two percentiles of a band. If both are the same value, exclude this value and try once more."""
+        """Return the two percentiles of a band, without fill values that the file does not declare as nodata.
+
+        A percentile that is also the smallest or the largest value of the band is assumed to be a fill value.
+        """
         assert self._stretch is not None
         values = band.compressed()
         values = values[np.isfinite(values)].astype(np.float64)
-        for _ in range(2):  # such a value is usually a fill value that the file does not declare as nodata
-            if values.size:
-                limits: NDArray[np.float64] = np.percentile(values, self._stretch)
-                if limits[0] < limits[1]:
-                    return limits
-                values = values[values != limits[0]]
+        if values.size:
+            limits: NDArray[np.float64] = np.percentile(values, self._stretch)
+            is_extreme = (limits == (values.min(), values.max())) & (np.array(self._stretch) != (0, 100))
+            others = values[~np.isin(values, limits[is_extreme | (limits[0] == limits[1])])]
+            for candidates in (others, values):
+                low, high = np.percentile(candidates, self._stretch) if candidates.size else (0.0, 0.0)
+                if low < high:
+                    return np.array([low, high])
         raise UserError(
             f"{self.path}: band {number} has too few different values to be stretched; declare the nodata value "
             "(gdal_edit.py -a_nodata VALUE FILE), or use --stretch 0,100"
@@ -457,9 +469,37 @@ def _open(path: ImagePath) -> Any:
         reason = str(error).removeprefix(f"{path}: ").removeprefix(f"{path.name}: ")
         remedy = "replace it, or convert it: gdal_translate -co COMPRESS=DEFLATE IN.tif OUT.tif"
         raise UserError(f"{path}: cannot be opened as an image ({reason}); {remedy}") from error
-    if raster.width * raster.height > MOST_PIXELS:
-        raise UserError(f"{path}: damaged header (states {raster.width} x {raster.height} px); replace the file")
+    _check_size(path, raster)
     return raster
+
+
+def _check_size(path: ImagePath, raster: Any) -> None:
+    """Raise UserError if the header states more pixels than the file can have, or than fit in the free memory."""
+    pixels, size = raster.width * raster.height, f"{raster.width} x {raster.height} px"
+    if pixels > MOST_PIXELS or max(raster.width, raster.height) > LONGEST_SIDE:
+        raise UserError(f"{path}: damaged header (states {size}); replace the file")
+    if isinstance(path, Path) and raster.driver != "VRT" and pixels > max(SMALL, DENSEST * path.stat().st_size):
+        raise UserError(
+            f"{path}: damaged header (states {size} in {path.stat().st_size:,} bytes); replace the file, or leave out "
+            "the empty part of the scene: gdal_translate -srcwin X Y WIDTH HEIGHT IN OUT.tif"
+        )
+    if raster.driver in WHOLE:
+        needed = DECODED * pixels * max(3, raster.count) * np.dtype(raster.dtypes[0]).itemsize
+        if needed > (free := free_memory()):
+            raise UserError(
+                f"{path}: {size} need {needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free; convert "
+                "it to a format that is read in parts: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE IN OUT.tif"
+            )
+
+
+def free_memory() -> int:
+    """Return the number of bytes of memory that are available to this process, within the limit of its container."""
+    stated = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    free = int(stated[1]) << 10 if stated else 2**40
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    with suppress(OSError, ValueError):  # no limit is "max"
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return max(0, free)
 
 
 def _header(path: ImagePath, raster: Any) -> ImageHeader:

@@ -33,14 +33,10 @@ def tile_grid(
     ``tile`` and ``overlap`` are single numbers for both axes, or pairs for x and y.
     """
     (tile_x, tile_y), (overlap_x, overlap_y) = (np.broadcast_to(pair, 2).tolist() for pair in (tile, overlap))
-    return np.array(
-        [
-            (x, y, min(x + tile_x, width), min(y + tile_y, height))
-            for y in tile_origins(height, tile_y, overlap_y)
-            for x in tile_origins(width, tile_x, overlap_x)
-        ],
-        dtype=np.int64,
-    )
+    columns, rows = tile_origins(width, tile_x, overlap_x), tile_origins(height, tile_y, overlap_y)
+    x, y = np.meshgrid(np.array(columns, np.int64), np.array(rows, np.int64))
+    windows = np.stack([x, y, np.minimum(x + tile_x, width), np.minimum(y + tile_y, height)], axis=-1)
+    return windows.reshape(-1, 4)
 
 
 def visible_share(boxes: NDArray[np.float32], window: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -1,5 +1,8 @@
+import errno
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from oil_storage.errors import UserError
 from oil_storage.files import (
     atomic_folder,
+    locked,
     partial_path,
     read_json,
     remove_partial,
@@ -104,3 +108,51 @@ def test_hidden_files_and_folders_are_skipped(tmp_path: Path) -> None:
     paths = visible(source, "*.txt", "*/*.txt")
     assert [str(path.relative_to(source)) for path in paths] == ["a.txt", "b.txt", "sub/d.txt"]
     assert visible(source / "nowhere", "*") == []
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "x" * 251 + ".tif", "ö" * 127])
+def test_files_with_long_names_are_written(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, "one")
+    assert os.listdir(tmp_path) == [name]
+    partial = partial_path(tmp_path / name)
+    assert partial != partial_path(tmp_path / f"{name[:-1]}y")
+    assert len(os.fsencode(partial.name)) <= 255
+
+
+def test_second_lock_of_a_folder_is_refused(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(UserError, match="another process is writing"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
+    assert not os.listdir(tmp_path)
+
+
+def test_lock_ends_with_its_process_and_not_with_forked_ones(tmp_path: Path) -> None:
+    ready, start = os.pipe()
+    if (owner := os.fork()) == 0:
+        with locked(tmp_path):
+            if os.fork() == 0:
+                os.write(start, b"x")
+                time.sleep(60)  # like a data worker
+                os._exit(0)
+            time.sleep(60)
+        os._exit(0)
+    os.read(ready, 1)
+    with pytest.raises(UserError, match="another process"), locked(tmp_path):
+        pass
+    worker = int(Path(f"/proc/{owner}/task/{owner}/children").read_text())
+    os.kill(owner, signal.SIGKILL)
+    os.waitpid(owner, 0)
+    with locked(tmp_path):
+        pass
+    os.kill(worker, signal.SIGKILL)
+
+
+def test_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"a\.txt"):
+        write_text(tmp_path / "a.txt", "one")
+    assert not os.listdir(tmp_path)

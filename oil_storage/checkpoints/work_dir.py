@@ -2,7 +2,8 @@
 
 import json
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from oil_storage.checkpoints.checkpoint import Trained, read_meta
+from oil_storage.checkpoints.checkpoint import Checkpoint, Trained, read_meta
 from oil_storage.checkpoints.provenance import describe
 from oil_storage.checkpoints.serialization import check_complete, plain
 from oil_storage.checkpoints.trained_config import to_settings
@@ -28,15 +29,42 @@ INTERRUPTED = "interrupted.pth"
 LAST = "last_checkpoint"
 """Name of mmengine's file that contains the path of the newest checkpoint."""
 
+PENDING = "validation_pending"
+"""Key in the message hub of a checkpoint: whether its weights must still be validated."""
+
 _NUMBERED = re.compile(r"(iter|epoch)_(\d+)\.pth")
 
 
 class AtomicBackend(LocalBackend):
     """Backend of mmengine that writes local files atomically."""
 
+    outdated: list[str | Path] | None = None
+
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write ``obj`` to ``filepath``; see :func:`oil_storage.files.write_bytes`."""
         write_bytes(Path(filepath), obj)
+
+    def remove(self, filepath: str | Path) -> None:
+        """Remove a file, or note it in a block of :meth:`removing_last`."""
+        if self.outdated is None:
+            super().remove(filepath)
+        else:
+            self.outdated.append(filepath)
+
+    @contextmanager
+    def removing_last(self) -> Iterator[None]:
+        """Remove files only at the end of the block. mmengine removes a checkpoint before it writes its successor."""
+        if self.outdated is not None:  # in another such block
+            yield
+            return
+        outdated: list[str | Path] = []
+        self.outdated = outdated
+        try:
+            yield
+        finally:
+            self.outdated = None
+        for path in outdated:
+            Path(path).unlink(missing_ok=True)
 
 
 register_backend(ATOMIC["backend"], AtomicBackend, force=True)
@@ -45,6 +73,9 @@ register_backend(ATOMIC["backend"], AtomicBackend, force=True)
 @HOOKS.register_module()
 class CheckpointAtValidationHook(CheckpointHook):
     """Hook that adds the provenance to checkpoints and saves them in a form that can be read without executing code.
+
+    A checkpoint that is followed by a validation states that the validation is pending (:data:`PENDING`). After the
+    validation, it is saved again. A new best checkpoint is written before the previous one is removed.
 
     Args:
         interval: iterations between checkpoints, or epochs with an epoch-based train loop; -1 uses the validation
@@ -66,6 +97,41 @@ class CheckpointAtValidationHook(CheckpointHook):
             self.interval = runner.train_loop.val_interval
         self.trained = describe(runner.cfg, self.before)
         super().before_train(runner)
+        self.last_ckpt = runner.message_hub.runtime_info.get("last_ckpt")  # of the resumed training
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Note whether a validation follows, and save a checkpoint if it is due."""
+        if not self.by_epoch:
+            runner.message_hub.update_info(PENDING, self._is_validated(runner, runner.iter + 1, runner.max_iters))
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Note whether a validation follows, and save a checkpoint if it is due."""
+        if self.by_epoch:
+            runner.message_hub.update_info(PENDING, self._is_validated(runner, runner.epoch + 1, runner.max_epochs))
+        super().after_train_epoch(runner)
+
+    def _is_validated(self, runner: Runner, done: int, end: int) -> bool:
+        """Return whether mmengine's train loop validates after ``done`` of ``end`` iterations or epochs."""
+        loop = runner.train_loop
+        is_due = done % loop.val_interval == 0 or done == end
+        return runner.val_loop is not None and done >= loop.val_begin and is_due
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
+        """Save the best checkpoint, and save the validated checkpoint again, which is no longer pending."""
+        pending = runner.message_hub.runtime_info.get(PENDING)
+        runner.message_hub.update_info(PENDING, False)
+        step = runner.epoch if self.by_epoch else runner.iter
+        with self.file_backend.removing_last():
+            best = runner.message_hub.runtime_info.get("best_ckpt")
+            super().after_val_epoch(runner, metrics)
+            is_saved = best != runner.message_hub.runtime_info.get("best_ckpt") and self.last_ckpt is not None
+            if pending and not is_saved and step in self.keep_ckpt_ids:
+                self._save_checkpoint_with_step(runner, step, {"epoch": runner.epoch, "iter": runner.iter})
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, int]) -> None:
+        with self.file_backend.removing_last():
+            super()._save_checkpoint_with_step(runner, step, meta)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Store the provenance of the loaded weights."""
@@ -81,18 +147,27 @@ class CheckpointAtValidationHook(CheckpointHook):
 
 
 def find_last(work_dir: Path) -> Path | None:
-    """Find the checkpoint to resume, even if ``work_dir`` was moved. Return None if there is none.
+    """Find the newest intact checkpoint, even if ``work_dir`` was moved. Return None if there is none.
 
-    The first intact file is returned, in this order: the file named in ``last_checkpoint``, ``iter_*.pth`` and
-    ``epoch_*.pth`` by descending number, and ``interrupted.pth``.
+    Damaged files are skipped. ``interrupted.pth`` is returned if it has more iterations than the newest ``iter_*.pth``
+    or ``epoch_*.pth``.
     """
     numbered = [(int(match[2]), path) for path in work_dir.glob("*.pth") if (match := _NUMBERED.fullmatch(path.name))]
-    candidates = [path for _, path in sorted(numbered, reverse=True)] + [work_dir / INTERRUPTED]
-    pointer = work_dir / LAST
-    if pointer.is_file():
-        candidates.insert(0, work_dir / Path(pointer.read_text(encoding="utf-8").strip()).name)
-    for path in candidates:
-        with suppress(OSError, UserError):  # the file is missing or damaged
-            check_complete(path)
-            return path
-    return None
+    newest = next(filter(_is_intact, (path for _, path in sorted(numbered, reverse=True))), None)
+    interrupted = work_dir / INTERRUPTED
+    if not _is_intact(interrupted):
+        return newest
+    return interrupted if newest is None or _iterations(interrupted) > _iterations(newest) else newest
+
+
+def _is_intact(path: Path) -> bool:
+    with suppress(OSError, UserError):  # the file is missing or damaged
+        check_complete(path)
+        return True
+    return False
+
+
+def _iterations(path: Path) -> int:
+    with suppress(UserError):  # reported when the checkpoint is resumed
+        return Checkpoint.read(path).meta.iter or 0
+    return 0

@@ -61,6 +61,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if available")
 
 
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Add ``--backend`` and ``--precision``, see :func:`oil_storage.inference.runtimes.choose`."""
+    backend = "inference runtime (default: the fastest that is installed for .onnx files, torch for other checkpoints)"
+    parser.add_argument("--backend", choices=("onnx", "openvino", "torch"), help=backend)
+    precision = "number format of .onnx files; auto is int8 where it is faster and as accurate (default: %(default)s)"
+    parser.add_argument("--precision", choices=("float32", "int8", "auto"), default="auto", help=precision)
+
+
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that training and testing share."""
     add_config(parser)

@@ -16,6 +16,8 @@ from oil_storage.errors import UserError
 
 HEAD_START = 5.0
 """Seconds after which processes other than the first report an error. The launcher usually ends them earlier."""
+LONGEST = 800
+"""Maximum length of a line of an error in characters. A damaged file may have lines of any length."""
 TRAINING_STACK = ("torch", "mmengine", "mmcv", "mmdet", "pycocotools", "onnx", "safetensors", "tensorboard")
 """Packages of the extra ``train``, by the names under which they are imported."""
 logger = logging.getLogger("oil_storage")
@@ -61,7 +63,8 @@ def run(
     except Exception as error:
         if args.debug:
             raise
-        _report(f"error: {_describe(error)}\n")
+        lines = (line if len(line) <= LONGEST else f"{line[:LONGEST]}..." for line in _describe(error).splitlines())
+        _report("error: " + "\n".join(lines) + "\n")
         return 2
 
 

@@ -1,6 +1,7 @@
 """Stop training when it has diverged or reached its goal."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -9,6 +10,9 @@ from mmengine.runner import Runner
 
 from oil_storage.errors import UserError
 from oil_storage.figures import metric_key
+
+SHOWN = 8
+"""Maximum number of images that a message names."""
 
 
 @HOOKS.register_module()
@@ -26,9 +30,13 @@ class FiniteLossHook(Hook):
         loss = float(outputs["loss"].detach())
         if not math.isfinite(loss):
             rate = runner.optim_wrapper.get_lr()["lr"][0]
+            samples = (data_batch or {}).get("data_samples", [])
+            images = ", ".join(Path(sample.img_path).name for sample in samples[:SHOWN])
+            more = f" and {len(samples) - SHOWN} more" if len(samples) > SHOWN else ""
             raise UserError(
                 f"{runner.work_dir}: loss is {loss} in iteration {runner.iter + 1} at learning rate {rate:.3g};\n"
-                "reduce optim_wrapper.optimizer.lr, or extend the warm-up in param_scheduler"
+                f"images of the batch: {images}{more};\n"
+                "check their boxes, reduce optim_wrapper.optimizer.lr, or extend the warm-up in param_scheduler"
             )
 
 

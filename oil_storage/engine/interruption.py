@@ -11,13 +11,12 @@ import torch
 from mmengine.dist import all_reduce, barrier, is_distributed, is_main_process
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import FUNCTIONS, HOOKS
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
-from oil_storage.checkpoints.work_dir import ATOMIC, INTERRUPTED, LAST, find_last
+from oil_storage.checkpoints.work_dir import ATOMIC, INTERRUPTED, LAST, PENDING, find_last
 from oil_storage.files import write_text
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-PENDING = "validation_pending"
 
 
 class TrainingInterrupted(BaseException):
@@ -82,17 +81,12 @@ class InterruptionHook(Hook):
         for number in SIGNALS:
             self.previous[number] = signal.signal(number, self._receive)
         if runner.message_hub.runtime_info.get(PENDING):
-            runner.message_hub.update_info(PENDING, False)
             runner.val_loop.run()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Stop if a signal arrived. If this iteration is followed by a validation, store that it is pending."""
+        """Stop if a signal arrived."""
         if number := self._agreed():
-            done, loop = runner.iter + 1, runner.train_loop
-            if isinstance(loop, IterBasedTrainLoop) and runner.val_loop is not None and done >= loop.val_begin:
-                is_due = done % loop.val_interval == 0 or done == loop.max_iters
-                runner.message_hub.update_info(PENDING, is_due)
-            self._stop(runner, number, done)
+            self._stop(runner, number, done=runner.iter + 1)
 
     def before_val(self, runner: Runner) -> None:
         """Allow stopping this validation only during training, and only if all ranks have equal numbers of batches."""
@@ -105,7 +99,6 @@ class InterruptionHook(Hook):
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
                     hook.after_val_epoch(runner)  # restores the weights before averaging
-            runner.message_hub.update_info(PENDING, True)
             self._stop(runner, number, done=runner.iter)
 
     def after_train(self, runner: Runner) -> None:

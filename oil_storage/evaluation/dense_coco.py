@@ -42,6 +42,9 @@ BINS = {
     )
 }
 
+NAMES = ("mAP", "mAP_50", "mAP_75", *(f"mAP_{name}" for name in (*AREAS, *BINS)), "AR")
+"""Keys of :func:`score`."""
+
 
 def score(
     truth: Mapping[str, Any],

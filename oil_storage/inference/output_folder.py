@@ -11,6 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
@@ -21,16 +22,17 @@ from tqdm import tqdm
 
 from oil_storage.config import load as load_config
 from oil_storage.errors import UserError
-from oil_storage.files import remove_partial, sha256, write_bytes, write_json, write_text
+from oil_storage.files import locked, remove_partial, sha256, write_bytes, write_json, write_text
 from oil_storage.georeference import sidecars
 from oil_storage.imagery import SceneImage, vrt_sources
 from oil_storage.inference.bounding_box import BoundingBox
 from oil_storage.inference.remote_file import first_bytes
+from oil_storage.inference.runtimes import INT8, choose
 from oil_storage.inference.scene_asset import SceneAsset
 from oil_storage.inference.scene_detections import FinishedScene, MadeBy, RunSummary, SceneDetections, summarise
 from oil_storage.inference.scene_files import FORMATS, index_page, scene_page, scene_picture, write_formats
 from oil_storage.inference.scene_sources import SceneFile, is_outside
-from oil_storage.parallel import one_behind
+from oil_storage.parallel import in_threads
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -42,8 +44,8 @@ RECORD, PAGE = ".summary.json", ".html"
 """Endings of the names of a scene's record and HTML page. The record is written last and marks a finished scene."""
 PICTURES, SUMMARY, INDEX = "pictures", "summary.json", "index.html"
 """Names in the output folder. Pictures have a separate folder, so that they are not mistaken for input scenes."""
-ONNX = ".onnx"
-"""Suffix of exported detectors."""
+LONGEST_NAME = 255
+"""Maximum length of a file name in bytes."""
 OVERLAP = 128
 """Overlap of neighbouring tiles in pixels. Nearly all tanks are smaller, so at least one tile shows the whole tank."""
 LONGEST_RUN = timedelta(days=365)
@@ -72,8 +74,10 @@ def detect_scenes(
     if html and (named := [scene for scene in scenes if scene.stem == Path(INDEX).stem]):
         raise UserError(f"{named[0]}: its page would overwrite {INDEX}, the list of scenes; rename the scene")
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    is_onnx = options.get("backend") == "onnx" or checkpoint.suffix.lower() == ONNX
-    cfg = None if is_onnx or config is None else load_config(config)
+    checkpoint, backend = choose(
+        checkpoint, options.get("backend"), options.get("precision", "auto"), options.get("device")
+    )
+    cfg = None if backend != "torch" or config is None else load_config(config)
     request = _request(config, cfg, checkpoint, html, options)
     folder = OutputFolder(out, request)
     scenes, outside = _parted(scenes, request.bbox)
@@ -81,7 +85,8 @@ def detect_scenes(
     if len(unfinished) < len(scenes):
         logger.info("%d of %d scenes are finished and skipped", len(scenes) - len(unfinished), len(scenes))
     if not unfinished:
-        return folder.write_summary(scenes, {}, outside=outside)
+        with _locked(out, rank):
+            return folder.write_summary(scenes, {}, outside=outside)
     if processes > 1:
         _join()
     with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints missing optional packages
@@ -94,17 +99,29 @@ def detect_scenes(
             *(checkpoint, detector.made_with, config.stem),
         )
     reader = detector.reader
+    precision = "int8" if checkpoint.name.endswith(INT8) else "float32" if backend != "torch" else None
     used = {"score_threshold": detector.threshold, "tile": reader.tile, **asdict(reader.reading)}
+    used |= {"backend": backend, "precision": precision}
     made_by = request.model_copy(update=used)
-    left_out = folder.detect(detector, made_by, unfinished[rank::processes], scenes, quiet=rank > 0)
-    if processes > 1:
-        from torch import distributed
+    with _locked(out, rank):
+        if processes == 1:
+            left_out = folder.detect(detector, made_by, unfinished, scenes)
+        else:
+            from torch import distributed
 
-        shares: list[dict[str, str]] = [{}] * processes
-        distributed.all_gather_object(shares, left_out)  # waits for all processes
-        distributed.destroy_process_group()
-        left_out = {path: reason for share in shares for path, reason in share.items()}
-    return folder.write_summary(scenes, left_out, made_by, outside)
+            distributed.barrier()  # the first process holds the lock
+            own = folder.detect(detector, made_by, unfinished[rank::processes], scenes, quiet=rank > 0)
+            shares: list[dict[str, str]] = [{}] * processes
+            distributed.all_gather_object(shares, own)  # waits for all processes
+            distributed.destroy_process_group()
+            left_out = {path: reason for share in shares for path, reason in share.items()}
+        return folder.write_summary(scenes, left_out, made_by, outside)
+
+
+def _locked(out: Path, rank: int) -> AbstractContextManager[None]:
+    """Create the output folder, and lock it in the first process."""
+    out.mkdir(parents=True, exist_ok=True)
+    return locked(out) if rank == 0 else contextlib.nullcontext()
 
 
 def _parted(
@@ -209,7 +226,7 @@ class OutputFolder:
             detector.detect_opened(scenes, siblings), total=len(scenes), unit="scene", delay=2, disable=quiet
         )
         write = partial(self._write, detector=detector, made_by=made_by)
-        reasons = zip(scenes, one_behind(write, results), strict=True)
+        reasons = zip(scenes, in_threads(write, results), strict=True)
         return {str(scene): reason for scene, reason in reasons if reason is not None}
 
     def _write(
@@ -228,6 +245,8 @@ class OutputFolder:
             UserError: the folder cannot be written to.
         """
         name, source = scene.stem, _place(scene)
+        if len(os.fsencode(f"{name}{RECORD}")) > LONGEST_NAME:
+            return f"{scene}: the name is too long for its output files; rename the scene"
         previous = self._record(name)
         if isinstance(result, UserError):
             if previous is not None and previous.source == source:

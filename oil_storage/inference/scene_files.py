@@ -13,6 +13,7 @@ from oil_storage.annotations.antimeridian import cut
 from oil_storage.annotations.boxes import rings
 from oil_storage.annotations.geojson import feature_collection
 from oil_storage.coco import CocoFile, CocoImage
+from oil_storage.csv_cells import as_cell
 from oil_storage.drawing import PREDICTION, draw_boxes, jpeg
 from oil_storage.files import write_bytes
 from oil_storage.georeference import PIXELS
@@ -84,7 +85,7 @@ def table(detections: SceneDetections) -> str:
         sides = [f"{side:.2f}" for side in box]
         lonlat = ["", ""] if detections.crs is None else tank.centre
         sizes = [f"{tank.score:.4f}", f"{tank.diameter:.2f}", detections.unit, tank.site]
-        writer.writerow([detections.name, *sides, *sizes, *lonlat])
+        writer.writerow([as_cell(detections.name), *sides, *sizes, *lonlat])
     return text.getvalue()
 
 

@@ -21,6 +21,14 @@ AHEAD = 4
 """Number of batches that are read in advance."""
 
 
+def failure(source: Source, error: UserError | OSError | MemoryError) -> UserError:
+    """Describe why a scene is left out."""
+    if isinstance(error, MemoryError):
+        name = "array" if isinstance(source, np.ndarray) else source
+        return UserError(f"{name}: does not fit in the free memory; free some, split the scene, or lower --batch-size")
+    return UserError(str(error))
+
+
 class Batch(NamedTuple):
     """Tiles of one scene: their windows ``(4,)``, xyxy in pixels of the magnified scene, and their content."""
 
@@ -86,8 +94,8 @@ class TileReader:
                 magnification = self.magnify(source, image)
                 if magnification.is_searched:
                     yield from self.batches(image, magnification)
-            except (UserError, OSError) as error:
-                yield EndOfScene(source, UserError(str(error)))
+            except (UserError, OSError, MemoryError) as error:
+                yield EndOfScene(source, failure(source, error))
             else:
                 yield EndOfScene(source, (image, magnification))
 

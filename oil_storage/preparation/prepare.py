@@ -89,8 +89,12 @@ def prepare(
             scenes, findings = audit(annotations, choices.class_map, choices.reading)
             scenes = [scene for scene in scenes if scene.scene_id in manifest.source.images_sha256]
         else:
-            if choices.gsd:  # report an unknown resolution before the slow inspection
-                resample(audit(annotations, choices.class_map, choices.reading)[0], choices.gsd, choices.source_gsd)
+            if choices.gsd or choices.split_file:  # report problems before the slow inspection
+                audited = audit(annotations, choices.class_map, choices.reading)[0]
+                if choices.gsd:
+                    resample(audited, choices.gsd, choices.source_gsd)
+                if choices.split_file:
+                    read_split_file(choices.split_file, [[scene.scene_id] for scene in audited])
             inspected = inspect(annotations, choices.class_map, choices.reading)
             scenes, findings = inspected.scenes, inspected.findings
         identity = _source(source, annotations, seed, choices, scenes)

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
+from oil_storage.csv_cells import as_cell
 from oil_storage.errors import UserError
 from oil_storage.evaluation.curves import curve
 from oil_storage.evaluation.outcomes import Outcomes
@@ -157,7 +158,7 @@ def write_comparison(out: Path, runs: Sequence[ScoredRun], known: Mapping[str, C
     compared = experiments(runs)
     cells = rows(compared, known)
     table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([HEADER, *cells])
+    csv.writer(table, lineterminator="\n").writerows([HEADER, *((as_cell(name), *values) for name, *values in cells)])
     filled = {name: column for name, *column in zip(HEADER, *cells, strict=True) if set(column) != {DASH}}
     curves = _curves(compared)
     scenes = {scene.result.scene_id: scene.result for run in compared[0].runs for scene in run.scenes}

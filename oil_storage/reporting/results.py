@@ -68,9 +68,9 @@ def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
     again = f"run tools/test.py with --split {split} --work-dir {work_dir}"
     if not path.is_file():
         raise UserError(f"{path}: no such file; {again}")
+    record = TestRecord.load(path)
     if not (outcomes := path.with_name(OUTCOMES)).is_file():
         raise UserError(f"{outcomes}: no such file; {again}")
-    record = TestRecord.load(path)
     checkpoint, trained = Path(record.checkpoint), record.trained
     if checkpoint.resolve().parent != work_dir.resolve():
         raise UserError(f"{path}: has the score of {checkpoint}, which is not in {work_dir}; {again}")

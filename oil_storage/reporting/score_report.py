@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from oil_storage.csv_cells import as_cell
 from oil_storage.drawing import Crop, contact_sheet, jpeg
 from oil_storage.evaluation.curves import curve
 from oil_storage.evaluation.detections_file import CSV_COLUMNS
@@ -110,7 +111,7 @@ def loosest(scenes: Iterable[Matched], threshold: float) -> list[GalleryBox]:
 def suspect_labels(boxes: Iterable[GalleryBox]) -> str:
     """Format false positives as CSV, so that a person can judge which of them are tanks without a label."""
     text = io.StringIO()
-    rows = ((box.scene_id, *(round(value, 1) for value in box.box), round(box.value, 4)) for box in boxes)
+    rows = ((as_cell(box.scene_id), *(round(value, 1) for value in box.box), round(box.value, 4)) for box in boxes)
     csv.writer(text, lineterminator="\n").writerows([CSV_COLUMNS, *rows])
     return text.getvalue()
 

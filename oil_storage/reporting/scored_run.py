@@ -13,7 +13,7 @@ from oil_storage.coco import CocoFile
 from oil_storage.errors import UserError
 from oil_storage.evaluation.curves import at_threshold
 from oil_storage.evaluation.detections_file import read_detections
-from oil_storage.evaluation.ground_truth import read_coco, with_detections
+from oil_storage.evaluation.ground_truth import GroundTruth, read_coco, with_detections
 from oil_storage.evaluation.matching import Matched, SceneResult, match_scenes, truth_sha256
 from oil_storage.evaluation.outcomes import Outcomes, TestOutcomes
 from oil_storage.evaluation.scene_score import coco_detections, coco_truth
@@ -205,7 +205,7 @@ def _read_scenes(path: Path, figures: Figures, truth: Path, again: str) -> list[
     """Read detections and ground truth, and check that their F1 is the stored F1."""
     if figures.threshold is None or figures.f1 is None:
         raise UserError(f"{path}: has no F1; choose a score threshold on val, then {again}")
-    detections = read_detections(path.with_name(DETECTIONS), {}, {})
+    detections = read_detections(path.with_name(DETECTIONS), GroundTruth({}))
     scenes = read_coco(truth).scenes
     by_scene = {name: detections.get(name, Detections(scene.boxes, scene.scores)) for name, scene in scenes.items()}
     matched = match_scenes(with_detections(scenes, by_scene, path))

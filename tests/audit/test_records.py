@@ -1,15 +1,18 @@
 import os
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import rasterio
+from faster_coco_eval.core import mask
 from PIL import Image
 
 from oil_storage.annotations import Annotations, ImageRecord, Record
-from oil_storage.audit.records import audit, check_usable
+from oil_storage.audit.records import NEAR_DUPLICATE_IOU, _near_duplicates, audit, check_usable
 from oil_storage.errors import UserError
 from oil_storage.findings import Finding, Severity, error, warning
 from oil_storage.scene import CLASS_NAME, Scene
@@ -68,7 +71,7 @@ def test_audit_keeps_repairs_or_drops_a_box_and_reports_it(
     about_box = [finding for finding in findings if finding.place == "f.csv:9"]
     assert [finding.check for finding in about_box] == ([] if check is None else [check])
     assert all(f"{box[0]:g}" in finding.problem for finding in about_box)
-    assert checks(findings, Severity.ERROR) == []
+    assert checks(findings, Severity.ERROR) == ([] if kept else ["lost-labels"])
 
 
 @pytest.mark.parametrize(
@@ -85,6 +88,32 @@ def test_audit_reports_duplicate_boxes(images: Path, second: Box, kept: int, che
     scenes, findings = judged(images, record((10, 20, 40, 50)), record(second), record((10, 20, 40, 50), "b"))
     assert [len(scene.boxes) for scene in scenes] == [kept, 1]
     assert checks(findings, Severity.WARNING) == ([] if check is None else [check])
+
+
+def test_near_duplicates_equal_those_of_a_comparison_of_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 300, (400, 2))
+    boxes = np.hstack([corners, corners + rng.uniform(5, 60, (400, 2))])
+    boxes = np.vstack([boxes, boxes[:150] + rng.normal(0, 1.5, (150, 4))]).astype(np.float32)
+    xywh = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).astype(np.float64)
+    ious = np.tril(mask.iou(xywh, xywh, [0] * len(xywh)), k=-1)
+    found = {index: int(ious[index].argmax()) for index in range(len(boxes)) if ious[index].max() > NEAR_DUPLICATE_IOU}
+    assert len(found) > 50
+    assert _near_duplicates(boxes) == found
+
+
+def test_near_duplicates_of_many_boxes_in_one_place_are_found_in_seconds() -> None:
+    boxes = np.random.default_rng(0).uniform(0, 1, (20_000, 4)).astype(np.float32) + np.float32([0, 0, 50, 50])
+    start = time.process_time()
+    assert len(_near_duplicates(boxes)) > 15_000
+    assert time.process_time() - start < 5
+
+
+def test_image_names_with_control_characters_are_errors(images: Path) -> None:
+    (images / "b.jpg").rename(images / "b\nc.jpg")
+    scenes, findings = judged(images, record())
+    assert [scene.scene_id for scene in scenes] == ["a"]
+    assert checks(findings, Severity.ERROR) == ["unusual-name"]
 
 
 def test_image_without_boxes_becomes_a_scene(images: Path) -> None:
@@ -106,6 +135,14 @@ def test_unusable_record_is_an_error_with_its_location(images: Path, bad: Record
     assert [len(scene.boxes) for scene in scenes] == [1, 0]
     assert checks(findings, Severity.ERROR) == [check]
     assert any(words in str(finding) for finding in findings)
+
+
+def test_many_unknown_classes_are_one_error(images: Path) -> None:
+    records = [record((9 * x, 2, 9 * x + 8, 9), class_name=name) for x, name in enumerate("abcdef")]
+    _, findings = judged(images, record((60, 60, 70, 70)), *records)
+    (finding,) = [finding for finding in findings if finding.severity == Severity.ERROR]
+    assert "6 classes are unknown: 'f' (1)" in finding.problem
+    assert "'*=-' leaves out all others" in finding.problem
 
 
 def test_class_map_selects_or_ignores_classes(images: Path) -> None:
@@ -147,7 +184,7 @@ def test_refusal_lists_all_errors_in_the_order_of_files_and_lines() -> None:
 
 
 def test_audit_fails_without_usable_boxes(images: Path) -> None:
-    with pytest.raises(UserError, match=r"no image has a usable box.*\n.*f\.csv:9: .*no area"):
+    with pytest.raises(UserError, match=r"no image has a usable box.*\n.*a\.jpg: none of its 1 labels .*no area"):
         judged(images, record((1, 2, 1, 9)))
 
 
@@ -199,6 +236,58 @@ def test_audit_repairs_swapped_corners(images: Path, fault: str) -> None:
     assert {finding.check for finding in findings} <= {"swapped-corners", "aspect", "near-duplicate"}
     for scene, other in zip(scenes, right, strict=True):
         assert np.array_equal(scene.boxes, other.boxes)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("corners as size", "x, y, width, height"),
+        ("corners as centre and size", "x and y of the centre, width, height"),
+    ],
+)
+def test_corners_in_place_of_sizes_are_an_error_of_the_file(images: Path, fault: str, words: str) -> None:
+    records = []
+    for index, right in enumerate(written("right")):
+        x1, y1, x2, y2 = right.box
+        box = (
+            (x1, y1, x1 + x2, y1 + y2)
+            if fault == "corners as size"
+            else (x1 - x2 / 2, y1 - y2 / 2, x1 + x2 / 2, y1 + y2 / 2)
+        )
+        records.append(replace(right, box=box, place=f"f.json: annotations[{index}]"))
+    _, findings = judged(images, *records, record((1, 2, 9, 9)))
+    (finding,) = [finding for finding in findings if finding.severity == Severity.ERROR]
+    assert (finding.check, finding.place) == ("not-corners", "f.json")
+    assert f"look like corners (xmin, ymin, xmax, ymax), not {words}:" in finding.problem
+    assert not [finding for finding in findings if finding.check == "over-the-border"]
+
+
+def test_fault_of_most_boxes_is_an_error_of_their_file(images: Path) -> None:
+    shifted = [record((x, 2, x + 9, 11)) for x in range(110, 200, 10)]
+    other = [replace(one, place="g.csv:1") for one in written("right")]
+    _, findings = judged(images, *shifted, *other)
+    (finding,) = [finding for finding in findings if finding.severity == Severity.ERROR]
+    assert (finding.check, finding.place) == ("same-fault", "f.csv")
+    assert "9 of 9 boxes lie outside their image" in finding.problem
+    _, findings = judged(images, *shifted[:3], *written("right"))
+    assert checks(findings, Severity.ERROR) == []
+
+
+def test_boxes_cut_by_the_border_of_a_tile_are_no_fault_of_the_file(images: Path) -> None:
+    cut = [record((-2.0, y, 12, y + 14)) for y in range(0, 60, 6)]
+    assert checks(judged(images, *cut, record(image="b"))[1], Severity.ERROR) == []
+
+
+def test_image_that_lost_its_labels_in_the_reader_is_an_error(images: Path) -> None:
+    annotations = Annotations([ImageRecord(name, images / f"{name}.jpg", None, name) for name in "ab"], [record()], [])
+    annotations.leave_out(record(image="b"), "crowd", "is a crowd")
+    _, findings = audit(annotations, CLASSES)
+    assert checks(findings, Severity.ERROR) == ["lost-labels"]
+    assert "b.jpg: none of its 1 labels gives a box" in str(findings[-1])
+    _, findings = audit(annotations, {**CLASSES, "ship": None})
+    annotations.left_out[0] = (record(image="b", class_name="ship"), "is a crowd")
+    _, findings = audit(annotations, {**CLASSES, "ship": None})
+    assert checks(findings, Severity.ERROR) == []
 
 
 def test_units_are_not_judged_from_boxes_of_broken_images(images: Path) -> None:

@@ -157,7 +157,7 @@ def test_interrupted_download_leaves_no_file(tmp_path, monkeypatch, served):
     def interrupt(self, count):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("torch.hub.tqdm.update", interrupt)
+    monkeypatch.setattr(download.tqdm, "update", interrupt)
     with pytest.raises(KeyboardInterrupt):
         resolve("mmdet://tiny")
     assert os.listdir("checkpoints") == []
@@ -171,14 +171,39 @@ def test_error_without_network_names_url_file_and_option(tmp_path, monkeypatch):
         assert part in str(caught.value)
 
 
-def test_damaged_file_is_refused(tmp_path, monkeypatch):
+def test_cached_file_with_another_hash_is_downloaded_again(tmp_path, monkeypatch, served):
+    folder, address, server = served
+    name = put(folder, "model")
+    index(tmp_path, monkeypatch, tiny=f"{address}/{name}")
     os.mkdir("checkpoints")
-    name = put(tmp_path / "run" / "checkpoints", "model")
-    with open(f"checkpoints/{name}", "ab") as file:
-        file.write(b"\0")
-    index(tmp_path, monkeypatch, tiny=f"http://127.0.0.1:9/{name}")
-    with pytest.raises(UserError, match=f"checkpoints/{name}: damaged"):
+    Path("checkpoints", name).write_bytes(b"damaged")
+    assert resolve("mmdet://tiny").read_bytes() == (folder / name).read_bytes()
+    assert server.requests == [f"/{name}"]
+
+
+def test_other_content_than_the_name_states_is_refused(tmp_path, monkeypatch, served):
+    folder, address, _ = served
+    name = put(folder, "model")
+    (folder / name).write_bytes(b"other content")
+    index(tmp_path, monkeypatch, tiny=f"{address}/{name}")
+    with pytest.raises(UserError, match="SHA-256 is"):
         resolve("mmdet://tiny")
+    assert os.listdir("checkpoints") == []
+
+
+def test_larger_files_than_allowed_are_refused(tmp_path, monkeypatch, served):
+    folder, address, _ = served
+    name = put(folder, "model", os.urandom(3 << 20))
+    monkeypatch.setattr(download, "MOST_BYTES", 2 << 20)
+    with pytest.raises(UserError, match="larger than"):
+        resolve(f"{address}/{name}")
+    assert os.listdir("checkpoints") == []
+
+
+@pytest.mark.parametrize("url", ["http://example.org/a.pth", "HTTP://127.0.0.1.example.org/a.pth"])
+def test_weights_are_downloaded_over_https_only(url):
+    with pytest.raises(UserError, match=r"https only|no such model"):
+        resolve(url)
 
 
 def test_urls_and_paths_are_resolved(tmp_path, served):

@@ -59,15 +59,46 @@ def save(path: Path) -> Path:
     return path
 
 
-def test_last_checkpoint_is_found_in_a_moved_folder(tmp_path: Path) -> None:
+def test_newest_checkpoint_is_found_whatever_last_checkpoint_names(tmp_path: Path) -> None:
     folder = tmp_path / "moved"
     folder.mkdir()
-    assert find_last(folder) is None
     (folder / "last_checkpoint").write_text("/elsewhere/iter_8.pth")
     assert find_last(folder) is None
-    named = save(folder / "iter_8.pth")
-    save(folder / "iter_20.pth")
-    assert find_last(folder) == named
+    save(folder / "iter_8.pth")
+    assert find_last(folder) == folder / "iter_8.pth"
+    save(folder / "iter_20.pth")  # killed before last_checkpoint was written
+    assert find_last(folder) == folder / "iter_20.pth"
+
+
+@pytest.mark.parametrize(("iterations", "name"), [(7, "iter_8.pth"), (8, "iter_8.pth"), (9, "interrupted.pth")])
+def test_interrupted_checkpoint_is_found_if_it_is_newer(tmp_path: Path, iterations: int, name: str) -> None:
+    for file, done in (("iter_8.pth", 8), ("interrupted.pth", iterations)):
+        torch.save({"state_dict": {"a": torch.zeros(1)}, "meta": {"iter": done}}, tmp_path / file)
+    assert find_last(tmp_path) == tmp_path / name
+
+
+def test_removed_checkpoints_remain_until_the_next_one_is_written(tmp_path: Path) -> None:
+    backend = AtomicBackend()
+    backend.put(b"old", tmp_path / "old.pth")
+    with backend.removing_last(), backend.removing_last():
+        backend.remove(tmp_path / "old.pth")
+        backend.put(b"new", tmp_path / "new.pth")
+        assert (tmp_path / "old.pth").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["new.pth"]
+
+
+def test_removed_checkpoint_remains_if_the_next_one_cannot_be_written(tmp_path: Path) -> None:
+    backend = AtomicBackend()
+    backend.put(b"old", tmp_path / "old.pth")
+
+    def fail() -> None:
+        with backend.removing_last():
+            backend.remove(tmp_path / "old.pth")
+            backend.put(b"new", tmp_path / "absent" / "new.pth")
+
+    with pytest.raises(OSError, match="absent"):
+        fail()
+    assert (tmp_path / "old.pth").exists()
 
 
 @pytest.mark.parametrize("unit", ["iter", "epoch"])
