@@ -96,7 +96,7 @@ def test_damaged_annotations(sources: dict[str, tuple[Path, bytes]], name: str, 
 
 
 @pytest.mark.parametrize("name", ["coco", "geojson"])
-@tried(120, content=JSON)
+@tried(80, content=JSON)
 def test_other_json_as_annotations(sources: dict[str, tuple[Path, bytes]], name: str, content: Any) -> None:
     file, before = sources[name]
     file.write_text(json.dumps(content))
@@ -128,7 +128,7 @@ def test_other_json_as_stac_item(item: Any) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".json", ".csv", ".geojson"])
-@tried(120, content=JSON, edits=EDITS)
+@tried(60, content=JSON, edits=EDITS)
 def test_damaged_detections(tmp_path: Path, suffix: str, content: Any, edits: Any) -> None:
     file = tmp_path / f"a{suffix}"
     table = ",".join(CSV_COLUMNS).encode() + b"\na,1,2,30,40,0.5\n"

@@ -49,6 +49,8 @@ SUFFIXES = {b"\x89PNG": ".png", b"II*\0": ".tif", b"MM\0*": ".tif"}
 
 LENGTH, CHECKSUM = 8, 4
 """Sizes of the length field and of a checksum, in bytes."""
+LARGEST = 1 << 29
+"""Maximum size of a record in bytes. A record contains one encoded image."""
 MASK_DELTA = 0xA282EAD8
 GZIP_MAGIC = b"\x1f\x8b\x08"
 
@@ -148,6 +150,8 @@ def read_records(file: Path) -> Iterator[bytes]:
 
 def _read_checked(content: gzip.GzipFile | BufferedReader, size: int) -> bytes:
     """Read ``size`` bytes of data and their checksum; raise ValueError if they are truncated or damaged."""
+    if size > LARGEST:
+        raise ValueError(f"states {size:,} bytes, more than {LARGEST >> 20} MiB; the file is damaged")
     data, checksum = content.read(size), content.read(CHECKSUM)
     if len(data) < size or len(checksum) < CHECKSUM:
         raise ValueError("the file ends in this record; copy it again")

@@ -235,8 +235,8 @@ def _judge_boxes(records: list[Record], width: int, height: int, findings: list[
             findings.append(warning("duplicate-box", record.place, problem, DROPPED))
     unique = list(records_by_box.values())
     boxes = np.array(list(records_by_box), dtype=np.float32).reshape(-1, 4)
-    for index, first in _near_duplicates(boxes).items():
-        problem = f"box {unique[index].box} is nearly the same as the box at {unique[first].place}"
+    for index, earlier in _near_duplicates(boxes).items():
+        problem = f"box {unique[index].box} is nearly the same as the box at {unique[earlier].place}"
         findings.append(warning("near-duplicate", unique[index].place, problem, KEPT))
     return boxes
 

@@ -109,7 +109,7 @@ def test_bad_input_is_reported_in_one_line(
     assert "absent.py" in error_of(capsys, [str(tmp_path / "base.py")])
     for option, words in {
         "optim_wraper.optimizer.lr=1": "unknown key 'optim_wraper'; did you mean 'optim_wrapper'?",
-        "train_cfg.max_iters=0": "train_cfg.max_iters=0: must be at least 1",
+        "train_cfg.max_iters=0": "train_cfg.max_iters=0: must be an integer of at least 1",
         "train_cfg.maxiters=3": "unknown key 'maxiters' in train_cfg; did you mean 'max_iters'?",
         "+model.bbox_head.foo=1": "unexpected keyword argument 'foo'",
         "model.type=RetinaNeet": "RetinaNeet is not in the ",
