@@ -37,10 +37,10 @@ from oil_storage.cli.arguments import file_path, number
 from oil_storage.cli.command import choose_device, quieten_libraries, run
 from oil_storage.errors import UserError
 from oil_storage.figures import CudaCost, CudaTraining, metric_key
-from oil_storage.reporting.formatting import markdown_table, shown
+from oil_storage.reporting.benchmark_page import LINE_UP, cuda_table
 from oil_storage.reporting.results import read, record
 
-LINE_UP = [Path(f"configs/oil/{name}_lite0_x15.py") for name in ("ssd", "faster_rcnn", "dino", "rtmdet")]
+CONFIGS = [Path("configs", "oil", f"{name}.py") for name in LINE_UP]
 STOCK = {"float32": "OptimWrapper", "AMP": "AmpOptimWrapper"}
 """Modes of stock MMDetection, and their optimiser wrappers. AMP is float16 in training only."""
 ROUNDS = 3
@@ -263,8 +263,9 @@ def measure(job: Job) -> CudaCost:
 def train(job: Job, images_per_second: float) -> CudaTraining:
     """Train a config for a fixed time, and test it on the val tiles."""
     from oil_storage.checkpoints.checkpoint import Checkpoint
-    from oil_storage.checkpoints.work_dir import find_last, last_metrics
+    from oil_storage.checkpoints.work_dir import find_last
     from oil_storage.engine.training import train as train_config
+    from oil_storage.training_log import validations
 
     batch = load(job).train_dataloader.batch_size
     planned = max(1, int(PLANNED * job.trained * images_per_second / batch))
@@ -278,7 +279,7 @@ def train(job: Job, images_per_second: float) -> CudaTraining:
     meta = Checkpoint.read(last).meta
     assert meta.trained is not None
     names = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l", "AR")
-    metrics = last_metrics(job.work_dir)
+    *_, metrics = validations(job.work_dir).values()
     return CudaTraining(
         seconds=round(meta.trained.seconds or 0.0, 1),
         planned=planned,
@@ -333,27 +334,6 @@ def outcomes(job: Job, seconds: float) -> Iterator[CudaCost | str]:
         process.join()
 
 
-def table(costs: dict[str, CudaCost]) -> str:
-    """Make a Markdown table of the results, with the speed-up over stock MMDetection."""
-    rows = []
-    for name, cost in costs.items():
-        own = {"training": cost.images_per_second, "inference": cost.inference}
-        cells = [f"`{name}`"]
-        for task, modes in (("training", ("float32", "AMP")), ("inference", ("float32",))):
-            cells.append(shown(own[task], 1))
-            for mode in modes:
-                stock = cost.stock.get(mode, {}).get(task)
-                cells.append(f"{own[task] / stock:.2f}" if stock and own[task] else "-")
-        if trained := cost.trained:
-            ap = [shown(trained.metrics[metric_key(key)]) for key in ("mAP", "mAP_50")]
-            cells += [f"{trained.seconds:.0f}", str(trained.images), *ap]
-        else:
-            cells += ["-"] * 4
-        rows.append(cells)
-    header = ("config", "training, images/s", "x float32", "x AMP", "inference, images/s", "x float32")
-    return markdown_table((*header, "seconds trained", "images seen", "val AP", "val AP50"), rows)
-
-
 def rendered(folder: Path) -> Path:
     """Render and prepare scenes; return the prepared folder."""
     from oil_storage.preparation.prepare import prepare
@@ -385,7 +365,7 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--pack", action="store_true", help="only write TILES from the folder in OIL_STORAGE_DATA")
     what.add_argument("--rehearse", action="store_true", help="run everything in small on the CPU")
     parser.add_argument(
-        "--configs", type=file_path, nargs="+", default=LINE_UP, metavar="CONFIG", help="configs to run"
+        "--configs", type=file_path, nargs="+", default=CONFIGS, metavar="CONFIG", help="configs to run"
     )
     parser.add_argument("--out", type=file_path, metavar="DIR", help="folder for <config>.json; results adds to these")
     parser.add_argument("--minutes", type=number(0), default=10.0, help="time limit in all (default: 10)")
@@ -434,7 +414,7 @@ def benchmark(args: argparse.Namespace) -> int:
                 record(out, path.stem, cuda=outcome)
         known = read(out) if out.is_dir() else {}
         costs = {name: known[name].cuda for name in names if name in known}
-        print(table({name: cost for name, cost in costs.items() if cost}), flush=True)
+        print(cuda_table({name: cost for name, cost in costs.items() if cost}), flush=True)
     return int(bool(failed))
 
 

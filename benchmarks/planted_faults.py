@@ -49,3 +49,20 @@ def loosen(boxes: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.f
     if rng.random() < 0.5:
         grown[[1, 3]] = -grown[[3, 1]]
     return (boxes + sides * (grown + rng.normal(0, 0.05, boxes.shape))).astype(np.float32)
+
+
+def close_up(
+    boxes: NDArray[np.float32], width: int, height: int, side: int
+) -> tuple[tuple[int, int], NDArray[np.float32]]:
+    """Find the square window of an image that contains the most boxes ``(N, 4)``, xyxy, ``N > 0``.
+
+    Returns:
+        tuple: the upper left corner ``(x, y)`` of the window, and the boxes that are completely inside it, relative to
+            this corner.
+    """
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    corners = np.clip(centres - side / 2, 0, np.maximum(np.array([width, height]) - side, 0)).astype(np.int64)
+    inside = (boxes[:, :2] >= corners[:, None]).all(axis=2) & (boxes[:, 2:] <= corners[:, None] + side).all(axis=2)
+    best = int(inside.sum(axis=1).argmax())
+    x, y = corners[best].tolist()
+    return (x, y), boxes[inside[best]] - np.array([x, y, x, y], np.float32)

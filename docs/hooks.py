@@ -18,7 +18,7 @@ SOURCES = {
     "weights.md": "../weights/ssd_lite0_multires.md",
 }
 """Source of each page, relative to docs/."""
-WIDE = ("configs.md", "results.md")
+WIDE = ("benchmark.md", "configs.md", "results.md")
 """Pages with wide tables. Their table of contents is hidden to make room."""
 
 

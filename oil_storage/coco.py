@@ -21,7 +21,13 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Identifier = StrictInt | StrictStr
+def plain_id(value: Any) -> Any:
+    """Convert ids that some tools write as 1.0 or "1" to integers."""
+    is_number = isinstance(value, str) and value.isascii() and value.isdecimal() and str(int(value)) == value
+    return int(value) if is_number else _whole(value)
+
+
+Identifier = Annotated[StrictInt | StrictStr, BeforeValidator(plain_id)]
 Pixels = Annotated[StrictInt, BeforeValidator(_whole)]
 
 
@@ -45,7 +51,11 @@ class CocoImage:
 
 @dataclass(frozen=True)
 class CocoAnnotation:
-    """Box of a COCO file. Only detections have a ``score``. ``iscrowd`` is 1 for a box around a group of objects."""
+    """Box of a COCO file.
+
+    Only detections have a ``score``, and those of some tools a ``file_name`` and a ``category_name``. ``iscrowd`` is 1
+    for a box around a group of objects.
+    """
 
     id: Identifier | None = field(default=None, kw_only=True)
     image_id: Identifier
@@ -56,6 +66,8 @@ class CocoAnnotation:
     score: StrictFloat | None = None
     segmentation: Any = None
     attributes: Any = None
+    file_name: str | None = None
+    category_name: str | None = None
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -70,6 +82,7 @@ class CocoCategory:
 
     id: Identifier
     name: str
+    supercategory: Any = None
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,11 @@ class Figures(Stored):
 class TrainedBy(Stored):
     """Training that produced a checkpoint; see :class:`oil_storage.checkpoints.checkpoint.Trained`.
 
-    ``recipe_sha256`` is equal for training runs that differ only in seed, fold or data location.
+    Attributes:
+        images_seen: number of images seen in training, with repetitions; None if unknown.
+        scenes_fraction: see :class:`oil_storage.datasets.oil_storage.OilStorageDataset`.
+        learning_rate: initial learning rate; None if unknown.
+        recipe_sha256: hash that is equal for training runs that differ only in seed, fold or data location.
     """
 
     config: str
@@ -140,6 +144,9 @@ class TrainedBy(Stored):
     seconds: float | None = None
     seed: int | None = None
     iterations: int | None = None
+    images_seen: int | None = None
+    scenes_fraction: float = 1.0
+    learning_rate: float | None = None
     recipe_sha256: str
 
 
@@ -192,14 +199,28 @@ class EvaluationRecord(Figures):
     oil_storage: str
 
 
+class Validation(Stored):
+    """AP of the val tiles in the course of a training, after a number of images."""
+
+    images: int
+    ap: Figure
+    ap50: Figure
+
+
 class RecordedRun(Stored):
-    """Trained and tested run in ``results/``; see :class:`TestRecord` for the attributes."""
+    """Trained and tested run in ``results/``; see :class:`TrainedBy` and :class:`TestRecord` for the attributes.
+
+    ``learning_curve`` has the validations of the training, in order.
+    """
 
     data: DataIdentity
     seed: int | None
     initialised: str | None = None
     split: str
     iterations: int
+    images_seen: int | None = None
+    scenes_fraction: float = 1.0
+    learning_rate: float | None = None
     train_minutes: float | None
     hardware: str
     commit: str
@@ -209,6 +230,35 @@ class RecordedRun(Stored):
     metrics: dict[str, Figure]
     published_protocol: dict[str, Figure] = {}
     scenes: Figures | None = None
+    learning_curve: list[Validation] = []
+
+
+class Trial(Stored):
+    """Short training in the search for a learning rate, and the AP of the val tiles at its end."""
+
+    learning_rate: float
+    seed: int | None
+    iterations: int
+    images: int
+    ap: Figure
+    ap50: Figure
+    hardware: str
+    commit: str
+
+
+class Budget(Stored):
+    """Number of training iterations that fit into a time, from the measured time of an iteration.
+
+    The time of validations does not count. ``measured`` is the number of iterations that were measured.
+    """
+
+    minutes: float
+    iterations: int
+    images: int
+    seconds_per_iteration: float
+    measured: int
+    hardware: str
+    commit: str
 
 
 class Times(Stored):
@@ -235,6 +285,26 @@ class Cost(Stored):
     memory_gb: float
     precision: str
     hardware: str
+
+
+class SceneCost(Stored):
+    """Cost of detection in whole scenes, from the file to the merged boxes.
+
+    Attributes:
+        seconds: median time of a scene.
+        memory_gb: peak memory of the process.
+        size: height and width of the scenes, in pixels.
+        scenes: number of measured scenes, with repetitions.
+        checkpoint_sha256: SHA-256 of the weights.
+    """
+
+    seconds: float
+    memory_gb: float
+    size: list[int]
+    scenes: int
+    checkpoint_sha256: str
+    hardware: str
+    commit: str
 
 
 class Learnt(Stored):
@@ -300,6 +370,9 @@ class ConfigResults(Stored):
 
     config: str
     runs: list[RecordedRun] = []
+    trials: list[Trial] = []
+    budget: Budget | None = None
     learns: Learnt | None = None
     speed: Cost | None = None
+    scene: SceneCost | None = None
     cuda: CudaCost | None = None

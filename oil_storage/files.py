@@ -151,10 +151,27 @@ def visible(folder: Path, *patterns: str) -> list[Path]:
     ]
 
 
-def starts_with(path: Path, pattern: re.Pattern[bytes], size: int) -> bool:
-    """Return whether the first ``size`` bytes of a file contain a pattern."""
+def walk(folder: Path) -> list[Path]:
+    """Return the visible files of a folder and its subfolders, sorted; follow links to folders."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        # a link to one of its own parents would never end
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and not Path(real).is_relative_to(os.path.realpath(os.path.join(place, name)))
+        ]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def read_start(path: Path, size: int) -> bytes:
+    """Return the first ``size`` bytes of a file, or fewer; none if the file is a broken link."""
+    if not path.is_file():
+        return b""
     with path.open("rb") as file:
-        return pattern.search(file.read(size)) is not None
+        return file.read(size)
 
 
 def read_text(path: Path) -> str:

@@ -225,6 +225,8 @@ class FileImage:
             self.notes["stretched"] = "percentiles {:g} and {:g} of each band map to 0 and 255".format(*self._stretch)
         if self._orientation != 1:
             self.notes["exif-rotated"] = f"EXIF orientation {self._orientation}: turned upright"
+        if self._raster.gcps[0] and not self.georeference:
+            self.notes["no-place"] = "no affine map fits the ground control points; warp it first (gdalwarp IN OUT.tif)"
 
     def _opened(self) -> Any:
         return _open(self.path)
@@ -393,16 +395,21 @@ class FileImage:
         return np.array([self._percentiles(band, number) for band, number in zip(sample, self._bands, strict=True)]).T
 
     def _percentiles(self, band: Any, number: int) -> NDArray[np.float64]:
-        """Return the two percentiles of a band. If both are the same value, exclude this value and try once more."""
+        """Return the two percentiles of a band, without fill values that the file does not declare as nodata.
+
+        A percentile that is also the smallest or the largest value of the band is assumed to be a fill value.
+        """
         assert self._stretch is not None
         values = band.compressed()
         values = values[np.isfinite(values)].astype(np.float64)
-        for _ in range(2):  # such a value is usually a fill value that the file does not declare as nodata
-            if values.size:
-                limits: NDArray[np.float64] = np.percentile(values, self._stretch)
-                if limits[0] < limits[1]:
-                    return limits
-                values = values[values != limits[0]]
+        if values.size:
+            limits: NDArray[np.float64] = np.percentile(values, self._stretch)
+            is_extreme = (limits == (values.min(), values.max())) & (np.array(self._stretch) != (0, 100))
+            others = values[~np.isin(values, limits[is_extreme | (limits[0] == limits[1])])]
+            for candidates in (others, values):
+                low, high = np.percentile(candidates, self._stretch) if candidates.size else (0.0, 0.0)
+                if low < high:
+                    return np.array([low, high])
         raise UserError(
             f"{self.path}: band {number} has too few different values to be stretched; declare the nodata value "
             "(gdal_edit.py -a_nodata VALUE FILE), or use --stretch 0,100"

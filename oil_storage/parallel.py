@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -35,16 +36,19 @@ def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], title: 
         raise UserError(f"{title}: one of {workers} processes was killed; free some memory and try again") from error
 
 
-def one_behind(function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
-    """Run ``function(*job)`` for each job in a thread, while ``jobs`` prepares the next job; yield results in order."""
-    pending: Future[Result] | None = None
-    with ThreadPoolExecutor(1) as pool:
+def in_threads(function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], workers: int = 1) -> Iterator[Result]:
+    """Run ``function(*job)`` for ``workers`` jobs at once, and yield the results in order.
+
+    ``jobs`` prepares the next job meanwhile.
+    """
+    pending: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
         for job in jobs:
-            if pending is not None:
-                yield pending.result()
-            pending = pool.submit(function, *job)
-        if pending is not None:
-            yield pending.result()
+            if len(pending) == workers:
+                yield pending.popleft().result()
+            pending.append(pool.submit(function, *job))
+        while pending:
+            yield pending.popleft().result()
 
 
 def threads() -> int:

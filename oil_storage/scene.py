@@ -27,6 +27,8 @@ class Scene:
         boxes: ``(N, 4)`` float32, xyxy, in pixels; all boxes lie inside the image and have a positive area.
         georeference: location on the ground; None if the image is not georeferenced.
         reading: band selection and stretch.
+        stated_gsd: ground resolution in metres per pixel according to the annotations; None if they state none.
+        scores: ``(N,)`` scores of the boxes if they are detections; None if they are labels.
     """
 
     scene_id: str
@@ -36,11 +38,17 @@ class Scene:
     boxes: NDArray[np.float32]
     georeference: Georeference | None = None
     reading: Reading = DEFAULT_READING
+    stated_gsd: float | None = None
+    scores: NDArray[np.float32] | None = None
 
     @property
     def resolution(self) -> Resolution | None:
-        """Ground resolution in metres per pixel, along x and along y; None without a valid georeference."""
-        return resolution_of(self.georeference, self.width, self.height)
+        """Ground resolution in metres per pixel, along x and along y, of the georeference, or else as stated.
+
+        None if neither is known.
+        """
+        stated = (self.stated_gsd, self.stated_gsd) if self.stated_gsd else None
+        return resolution_of(self.georeference, self.width, self.height) or stated
 
     @property
     def gsd(self) -> float | None:

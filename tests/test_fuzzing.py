@@ -12,12 +12,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from oil_storage.annotations import formats, tfrecord
 from oil_storage.errors import UserError
 from oil_storage.evaluation.detections_file import CSV_COLUMNS, read_detections
+from oil_storage.evaluation.ground_truth import GroundTruth
+from oil_storage.evaluation.matching import SceneResult
 from oil_storage.inference.stac import item_scene
+from oil_storage.scene import CLASS_NAME
 from tests.test_bad_input import good
 from tests.tf_records import framed
 
@@ -131,11 +135,13 @@ def test_other_json_as_stac_item(item: Any) -> None:
 @tried(60, content=JSON, edits=EDITS)
 def test_damaged_detections(tmp_path: Path, suffix: str, content: Any, edits: Any) -> None:
     file = tmp_path / f"a{suffix}"
+    scene = SceneResult("a", 64, 48, *(np.zeros((0, 4), np.float32),) * 2, np.zeros(0, np.float32))
+    truth = GroundTruth({"a": scene}, {1: "a"}, {}, {1: CLASS_NAME}, frozenset({1}))
     table = ",".join(CSV_COLUMNS).encode() + b"\na,1,2,30,40,0.5\n"
     for bytes_ in (json.dumps(content).encode(), edited(table if suffix == ".csv" else b'{"features": []}', edits)):
         file.write_bytes(bytes_)
         with suppress(UserError):
-            read_detections(file, {1: "a"}, {})
+            read_detections(file, truth)
 
 
 @pytest.mark.slow

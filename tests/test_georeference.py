@@ -327,11 +327,12 @@ def test_ground_control_points_give_the_georeference(tmp_path: Path, pixels: lis
         ([(5.0, 5.0)] * 4, {}),
     ],
 )
-def test_unusable_ground_control_points_are_ignored(
+def test_unusable_ground_control_points_are_ignored_with_a_message(
     tmp_path: Path, pixels: list[tuple[float, float]], shifts: dict[int, float]
 ) -> None:
     write_control_points(tmp_path / "a.tif", pixels, shifts)
     assert read_georeference(tmp_path / "a.tif") is None
+    assert "ground control points; warp it" in open_scene(tmp_path / "a.tif").notes["no-place"]
 
 
 def test_a_damaged_tiff_is_refused(tmp_path: Path) -> None:

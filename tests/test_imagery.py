@@ -142,15 +142,16 @@ def test_sixteen_bit_values_are_stretched_equally_in_all_formats(tmp_path: Path,
     np.testing.assert_allclose(scene.read(np.array([0, 0, 50, 40]))[..., 2], expected, atol=1)
 
 
-@pytest.mark.parametrize("share", [0.5, 0.985])
-def test_a_stretch_ignores_the_fill_value(tmp_path: Path, share: float) -> None:
+@pytest.mark.parametrize("fill", [0, 65535])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.985])
+def test_a_stretch_ignores_the_fill_value(tmp_path: Path, share: float, fill: int) -> None:
     stored = noise(1, 100, 100).astype(np.uint16) * 10 + 2000
-    stored[:, : int(100 * share)] = 0
-    stored[0, int(100 * share), :50] = 0
+    stored[:, : int(100 * share)] = fill
+    stored[0, int(100 * share), :50] = fill
     write_tiff(tmp_path / "mosaic.tif", stored)
     shown = read_pixels(tmp_path / "mosaic.tif")[..., 0]
-    assert shown[0].max() == 0
-    assert len(np.unique(shown[99])) > 20
+    assert np.unique(shown[0]).tolist() == [255 if fill else 0]
+    assert np.ptp(shown[99].astype(int)) > 240
 
 
 def test_a_constant_band_is_refused(tmp_path: Path) -> None:

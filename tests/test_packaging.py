@@ -17,7 +17,7 @@ from packaging.specifiers import SpecifierSet
 ROOT = Path(__file__).resolve().parent.parent
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
-EXTRAS = [text for extra, text in SETUP["options.extras_require"].items() if extra != "docs"]
+EXTRAS = [text for extra, text in SETUP["options.extras_require"].items() if extra not in ("docs", "openvino")]
 LISTS = [SETUP["options"]["install_requires"], *EXTRAS]
 REQUIREMENTS = [line for text in LISTS for line in text.split()]
 

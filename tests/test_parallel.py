@@ -1,12 +1,14 @@
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from threading import Barrier
 
 import pytest
 
 from oil_storage import parallel
 from oil_storage.errors import UserError
-from oil_storage.parallel import in_processes
+from oil_storage.parallel import in_processes, in_threads
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +41,23 @@ def test_errors_propagate_and_a_killed_process_is_reported() -> None:
         list(in_processes(fail, range(20), "failing", "number"))
     with pytest.raises(UserError, match="dying: one of"):
         list(in_processes(die, range(20), "dying", "number"))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_threads_work_at_once_and_keep_the_order(workers: int) -> None:
+    together = Barrier(workers)  # fails unless as many jobs run at once
+    taken = []
+
+    def jobs() -> Iterator[tuple[int]]:
+        for number in range(6):
+            taken.append(number)
+            yield (number,)
+
+    def work(number: int) -> int:
+        together.wait(timeout=10)
+        return 2 * number
+
+    results = in_threads(work, jobs(), workers)
+    assert next(results) == 0
+    assert len(taken) == workers + 1
+    assert list(results) == [2, 4, 6, 8, 10]

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from oil_storage.cli.make_synthetic import main as make_synthetic
+from oil_storage.cli.report import main as report
 from oil_storage.reporting.results import BRIEF, markdown, read
 
-README, RESULTS = Path("README.md"), Path("docs/results.md")
+README, RESULTS, BENCHMARK = Path("README.md"), Path("docs/results.md"), Path("docs/benchmark.md")
 NAMES = ("install", "quickstart", "data", "training", "evaluation", "detection")
 PAGES = [README, *(Path(f"docs/{name}.md") for name in NAMES), Path("configs/README.md")]
 """Pages with commands, in the order in which the commands run. Blocks marked ``sh`` are not run."""
@@ -79,6 +80,17 @@ def test_result_tables_equal_the_recorded_results() -> None:
     known = read(Path("results"))
     assert table(RESULTS) == markdown(known)
     assert table(README) == markdown(known, BRIEF)
+
+
+@pytest.mark.slow
+def test_tables_and_plots_of_the_benchmark_equal_the_recorded_results(tmp_path: Path) -> None:
+    pages = {"readme": README, "page": RESULTS, "benchmark": BENCHMARK}
+    flags = [f"--{name}={shutil.copy(page, tmp_path)}" for name, page in pages.items()]
+    shutil.copytree("configs", tmp_path / "configs")
+    assert report([*flags, f"--configs={tmp_path / 'configs'}"]) == 0
+    assert (tmp_path / "benchmark.md").read_text() == BENCHMARK.read_text()
+    for plot in tmp_path.glob("*.svg"):
+        assert plot.read_text() == BENCHMARK.with_name(plot.name).read_text()
 
 
 def test_the_table_of_configs_equals_results() -> None:
@@ -150,8 +162,9 @@ def test_row_of_the_result_table_is_reproduced(tmp_path: Path) -> None:
     for name in ("configs", "tools", "results"):
         shutil.copytree(name, tmp_path / name)
     (tmp_path / "docs").mkdir()
-    for page in (README, RESULTS):
+    for page in (README, RESULTS, BENCHMARK):
         shutil.copy(page, tmp_path / page)
+    (tmp_path / "results/ssd_lite0_x15.json").unlink()  # the benchmark shows only the data of the first run
     log = tmp_path / "results/test_log.csv"
     log.unlink(missing_ok=True)
     assert make_synthetic([str(tmp_path / "synthetic"), "--scenes", "4", "--size", "640"]) == 0
@@ -175,6 +188,18 @@ def test_row_of_the_result_table_is_reproduced(tmp_path: Path) -> None:
     for row in ("| `ssd_lite0` | ImageNet", "| `ssd_lite0`, two views | ImageNet"):
         assert f"{row} | synthetic | test | 3 |" in (tmp_path / RESULTS).read_text()
     assert len(log.read_text().splitlines()) == 3
+    options = ["--cfg-options", *SHORT["ssd_lite0.py"]]
+    done = subprocess.run(
+        ["tools/reproduce.sh", "faster_rcnn_lite0_x15", "1", "val", *options],
+        cwd=tmp_path,
+        env={**os.environ, **places, "PATH": path, "OIL_STORAGE_FRACTION": "0.5"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    (run,) = read(tmp_path / "results")["faster_rcnn_lite0_x15"].runs
+    assert (run.scenes_fraction, run.images_seen, len(run.learning_curve)) == (0.5, 8, 1)
+    assert "| `faster_rcnn_lite0_x15` | 50% | 1 |" in (tmp_path / BENCHMARK).read_text()
 
 
 @pytest.mark.slow

@@ -9,7 +9,9 @@ import pytest
 
 from oil_storage import shipped
 from oil_storage.checkpoints.checkpoint import Checkpoint
+from oil_storage.files import sha256
 from oil_storage.inference import SceneDetector
+from oil_storage.inference.onnx_metadata import read_metadata
 from oil_storage.iou import iou_matrix
 from oil_storage.reporting.results import read
 from oil_storage.synthetic import make_synthetic
@@ -21,9 +23,18 @@ def test_weights_folder_contains_only_weights_and_cards() -> None:
     assert WEIGHTS
     cards = [path.with_suffix(".md") for path in WEIGHTS]
     assert sorted(Path("weights").iterdir()) == sorted([*WEIGHTS, *cards])
-    config, weights = shipped.detector()
+    config, weights = shipped.checkpoint()
     assert weights in [path.resolve() for path in WEIGHTS]
     assert config.stem == weights.stem
+
+
+def test_shipped_detector_is_an_export_of_the_weights() -> None:
+    _, exported = shipped.detector()
+    about, checkpoint = read_metadata(exported), Checkpoint.read(shipped.WEIGHTS)
+    assert about.checkpoint_sha256 == sha256(shipped.WEIGHTS)
+    assert (about.config, about.score_threshold) == (shipped.NAME, checkpoint.threshold())
+    assert about.false_alarms == checkpoint.false_alarm_thresholds()
+    assert exported.stat().st_size <= 20e6
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)

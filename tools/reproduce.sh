@@ -7,6 +7,8 @@
 # Further arguments, e.g. --amp, are passed to tools/train.py and tools/test.py. --tta is passed only to tools/test.py;
 # it reproduces the rows with two views.
 #
+# OIL_STORAGE_FRACTION=0.25 trains on a quarter of the train scenes.
+#
 # OIL_STORAGE_SCENES is the folder of the scenes (default: airbus). The recorded runs used the split in
 # configs/_base_/datasets/airbus_split.json. To use another split, set OIL_STORAGE_SPLIT to its file, and
 # OIL_STORAGE_DATA to a new folder. OIL_STORAGE_GSD is the ground resolution of scenes without a georeference
@@ -21,7 +23,8 @@ fi
 name=$1 seed=${2:-0} split=${3:-val}
 [ "$split" = val ] || [ "$split" = test ] || { echo "SPLIT $split: must be val or test" >&2; exit 2; }
 shift $(($# < 3 ? $# : 3))
-training=()
+training=() fraction=${OIL_STORAGE_FRACTION:-1}
+[ "$fraction" = 1 ] || training=(--cfg-options "+train_dataloader.dataset.scenes_fraction=$fraction")
 for argument in "$@"; do
     [ "$argument" = --tta ] || training+=("$argument")
 done
@@ -29,6 +32,7 @@ python=.venv/bin/python
 [ -x $python ] || python=python
 export OIL_STORAGE_DATA="${OIL_STORAGE_DATA:-data/reproduced}"
 work_dir="work_dirs/reproduced/$(basename "$OIL_STORAGE_DATA")/${name}_$seed"
+[ "$fraction" = 1 ] || work_dir="${work_dir}_$fraction"
 geometry=$($python -c 'import sys; from mmengine.config import Config
 tiles = Config.fromfile(sys.argv[1]).test_dataloader.dataset
 print("--tile", tiles.tile, "--overlap", tiles.overlap)' "configs/oil/$name.py" | tail -n 1)

@@ -3,48 +3,38 @@
 Source: https://cocodataset.org/#format-data
 """
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from oil_storage.annotations.boxes import shortest
-from oil_storage.annotations.images import images_in
 from oil_storage.annotations.record import Annotations, Record
+from oil_storage.annotations.source import Source, report_unlisted
 from oil_storage.coco import CocoAnnotation, CocoFile, CocoImage, Identifier
 from oil_storage.errors import UserError
-from oil_storage.files import read_json, starts_with, validated, visible
+from oil_storage.files import read_json, validated
 from oil_storage.findings import Severity
 from oil_storage.scene import Scene
 
 IMAGES = "images"
-LAYOUTS = ("*.json", "annotations/*.json", "*/_annotations.coco.json")
-HEAD = 1 << 20
-"""Number of bytes at the start of a file that are searched for a COCO list."""
-OWN_LIST = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
+OWN_LIST = re.compile(r'^\{[\s\S]*"(images|annotations)"\s*:\s*\[')
 
 
-def annotation_files(source: Path) -> list[Path]:
-    """Return the COCO files of ``source``."""
-    return [file for file in visible(source, *LAYOUTS) if file.is_file() and starts_with(file, OWN_LIST, HEAD)]
+def annotation_files(source: Source) -> list[Path]:
+    """Return the COCO files."""
+    return [file for file in source.with_suffix(".json") if source.starts_with(file, OWN_LIST)]
 
 
-def read(source: Path, files: list[Path]) -> Annotations:
-    """Read COCO files in ``source``, in ``annotations/``, or as ``{train,valid,test}/_annotations.coco.json``.
+def read(source: Source, files: list[Path]) -> Annotations:
+    """Read COCO files. An image is found by its ``file_name``, see :meth:`.ImageIndex.find`.
 
     Boxes of crowds (``iscrowd``) are left out. Images that no file lists are also left out, because they may contain
-    unlabelled tanks. The path ``file_name`` is searched in the folder of the JSON file, in ``source`` and
-    ``source/images``, and in the subfolders of these two. If it is not found, its bare file name is searched in the
-    same folders.
+    unlabelled tanks.
     """
     annotations = Annotations([], [], files)
     for file in files:
         _read_file(file, source, annotations)
-    # abspath, unlike resolve, does not follow links
-    listed = {Path(os.path.abspath(image.path)) for image in annotations.images if image.path}
-    for folder in sorted({path.parent for path in listed}):
-        for path in sorted(set(images_in(folder)) - listed):
-            annotations.report_once(folder, "unlisted-image", str(path), "no COCO file lists this image", "left out")
+    report_unlisted(annotations, source)
     return annotations
 
 
@@ -55,7 +45,7 @@ def write(scenes: Sequence[Scene], out: Path) -> None:
     CocoFile.of_boxes(images, boxes, is_rounded=True).save(out / "annotations.json")
 
 
-def _read_file(file: Path, source: Path, annotations: Annotations) -> None:
+def _read_file(file: Path, source: Source, annotations: Annotations) -> None:
     entries = read_json(file)
     if isinstance(entries, dict):  # some tools omit empty lists
         entries = {"images": [], "annotations": [], **entries}
@@ -67,7 +57,6 @@ def _read_file(file: Path, source: Path, annotations: Annotations) -> None:
             raise UserError(
                 f"{file}: categories[{index}]: {both} have the same id {category.id!r}; give each its own id"
             )
-    folders = _image_folders(file, source)
     names: dict[Identifier, str] = {}
     for index, image in enumerate(content.images):
         place = f"{file}: images[{index}]"
@@ -76,7 +65,7 @@ def _read_file(file: Path, source: Path, annotations: Annotations) -> None:
             annotations.report("duplicate-id", place, problem, "left out", Severity.ERROR)
             continue
         size = None if image.width is None or image.height is None else (image.width, image.height)
-        path = _image_path(image.file_name, folders)
+        path = source.images.find(image.file_name, near=file)
         names[image.id] = annotations.add_image(image.file_name, path, size, place)
     ids: set[Identifier] = set()
     for index, annotation in enumerate(content.annotations):
@@ -91,13 +80,16 @@ def _read_file(file: Path, source: Path, annotations: Annotations) -> None:
         if annotation.image_id not in names:
             name = f"image_id {annotation.image_id}"
             names[annotation.image_id] = annotations.add_image(name, None, None, place)
+        class_name = classes.get(annotation.category_id, str(annotation.category_id))
+        record = Record(names[annotation.image_id], class_name, annotation.box, place)
         if annotation.iscrowd:
             problem = f"box {annotation.box} contains a crowd (iscrowd), not a single object"
-            annotations.report("crowd", place, problem, "left out")
+            if isinstance(annotation.segmentation, dict):
+                problem += "; if it was painted with a brush, export it as a box or polygon"
+            annotations.leave_out(record, "crowd", problem)
             continue
         _report_outline(annotation, file, place, annotations)
-        class_name = classes.get(annotation.category_id, str(annotation.category_id))
-        annotations.records.append(Record(names[annotation.image_id], class_name, annotation.box, place))
+        annotations.records.append(record)
 
 
 def _report_outline(annotation: CocoAnnotation, file: Path, place: str, annotations: Annotations) -> None:
@@ -107,21 +99,3 @@ def _report_outline(annotation: CocoAnnotation, file: Path, place: str, annotati
     if isinstance(rotation, int | float) and rotation % 360:
         problem = f"box is rotated by {rotation:g} degrees"
         annotations.report_once(file, "turned-box", place, problem, "rotation ignored")
-
-
-def _image_folders(file: Path, source: Path) -> list[Path]:
-    """Return the folders to search for images, in this order.
-
-    The folder of the JSON file comes first. Next are subfolders whose name is part of the name of the JSON file:
-    ``train2017`` for ``instances_train2017.json``. Then come ``source``, ``source/images`` and other subfolders.
-    """
-    roots = [root for root in (source, source / IMAGES) if root.is_dir()]
-    inside = [folder for root in roots for folder in visible(root, "*") if folder.is_dir()]
-    named = [folder for folder in inside if folder.name in file.stem]
-    return list(dict.fromkeys((file.parent, *named, *roots, *inside)))
-
-
-def _image_path(file_name: str, folders: list[Path]) -> Path | None:
-    base_name = re.split(r"[/\\]", file_name)[-1]  # the path may be from another computer
-    paths = (folder / name for name in dict.fromkeys((file_name, base_name)) for folder in folders)
-    return next((path for path in paths if path.is_file()), None)

@@ -9,70 +9,67 @@ Source: https://tensorflow-object-detection-api-tutorial.readthedocs.io/en/lates
 import csv
 import io
 from collections.abc import Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
-from oil_storage.annotations.images import images_by_stem, scene_name
 from oil_storage.annotations.record import Annotations, Record
+from oil_storage.annotations.source import Source, add_backgrounds
 from oil_storage.errors import UserError
-from oil_storage.files import read_text, visible
+from oil_storage.files import read_start, read_text
 from oil_storage.scene import CLASS_NAME
 
-LAYOUTS = ("*.csv", "*/*.csv")
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 COLUMNS = ("filename", *EDGES)
 CLASS = "class"
 
 
-def annotation_files(source: Path) -> list[Path]:
-    """Return the CSV files of ``source`` and its subfolders whose header has all columns."""
-    return [file for file in visible(source, *LAYOUTS) if file.is_file() and is_table(file)]
+def annotation_files(source: Source) -> list[Path]:
+    """Return the CSV files whose header has all columns."""
+    return [file for file in source.with_suffix(".csv") if is_table(file)]
 
 
 def is_table(file: Path) -> bool:
     """Return whether the first line of a file contains all :data:`COLUMNS`."""
-    with file.open("rb") as lines:
-        header = lines.readline(4096).decode("utf-8-sig", errors="replace")
-    return {*COLUMNS} <= {name.strip().strip('"') for name in header.split(",")}
+    header = read_start(file, 4096).decode("utf-8-sig", errors="replace").partition("\n")[0]
+    return {*COLUMNS} <= set(column_names(header))
 
 
-def read(source: Path, files: list[Path]) -> Annotations:
-    """Read tables.
-
-    An image is searched by its file name in the folder of the table, in ``source`` and in the subfolders of these two.
-    Other images in a folder where an image was found have no boxes and come last.
-    """
+def read(source: Source, files: list[Path]) -> Annotations:
+    """Read tables. Other images in a folder where an image was found have no boxes and come last."""
     annotations = Annotations([], [], files)
     found: dict[Path, str] = {}
     for file in files:
-        _read_file(file, _images(file, source), found, annotations)
-    for folder in sorted({path.parent for path in found}):
-        for path in images_by_stem(folder).values():
-            if path not in found:
-                annotations.add_image(path.name, path, None, str(path))
+        _read_file(file, source, found, annotations)
+    add_backgrounds(annotations, source)
     return annotations
 
 
-def _images(file: Path, source: Path) -> dict[str, Path]:
-    """Return the images near a table by name without suffix; the nearest folders come first."""
-    images: dict[str, Path] = {}
-    for folder in dict.fromkeys((file.parent, source)):
-        for near in (folder, *(path for path in visible(folder, "*") if path.is_dir())):
-            images = {**images_by_stem(near), **images}
-    return images
+def column_names(header: str) -> list[str]:
+    """Return the names of columns in lower case, without spaces and quotes."""
+    return [name.strip().strip('"').lower() for name in header.split(delimiter(header))]
 
 
-def _read_file(file: Path, images: Mapping[str, Path], found: dict[Path, str], annotations: Annotations) -> None:
-    rows = csv.DictReader(io.StringIO(read_text(file)), strict=True, skipinitialspace=True)
+def delimiter(header: str) -> str:
+    """Return the separator of columns: a comma, or a semicolon or tab if the header has more of them."""
+    return max(",;\t", key=header.count)
+
+
+def _read_file(file: Path, source: Source, found: dict[Path, str], annotations: Annotations) -> None:
+    text = read_text(file)
+    header, _, _ = text.partition("\n")
+    rows = csv.DictReader(
+        io.StringIO(text), column_names(header), delimiter=delimiter(header), strict=True, skipinitialspace=True
+    )
     missing: dict[str, str] = {}
     try:
+        next(rows)  # the header
         for row in rows:
             place = f"{file}:{rows.line_num}"
             if None in row or None in row.values():
                 raise UserError(f"{place}: the number of fields differs from the header; correct the line")
-            name = PureWindowsPath(row["filename"].strip()).name  # also without the folders of a POSIX path
-            path = images.get(scene_name(name))
+            name = row["filename"].strip()
+            path = source.images.find(name, near=file)
             if path and path not in found:
-                found[path] = annotations.add_image(name, path, _size(row), place)
+                found[path] = annotations.add_image(path.name, path, _size(row), place)
             elif not path and name not in missing:
                 missing[name] = annotations.add_image(name, None, None, place)
             try:

@@ -17,7 +17,6 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from functools import cache
@@ -34,12 +33,11 @@ from tqdm import tqdm
 from oil_storage.annotations.boxes import rounded
 from oil_storage.annotations.images import image_size, scene_name
 from oil_storage.annotations.record import Annotations, Record
+from oil_storage.annotations.source import Source
 from oil_storage.errors import UserError
 from oil_storage.files import read_text, visible
-from oil_storage.findings import Severity
 
-FILE_NAME = re.compile(r".+\.(tf)?records?(-\d{5}-of-\d{5})?(\.gz)?", re.IGNORECASE)
-SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.gz)?")
+FILE_NAME = re.compile(r".+\.(tf)?rec(ords?)?([-_]\d+[-_]of[-_]\d+)?(\.gz)?", re.IGNORECASE)
 LABEL_MAPS = ("*label_map*.pbtxt", "*.pbtxt")
 OBJECT = "image/object/"
 GROUPS = {f"{OBJECT}is_crowd": "a crowd (is_crowd)", f"{OBJECT}group_of": "a group (group_of)"}
@@ -52,6 +50,8 @@ LENGTH, CHECKSUM = 8, 4
 LARGEST = 1 << 29
 """Maximum size of a record in bytes. A record contains one encoded image."""
 MASK_DELTA = 0xA282EAD8
+LONGEST = 2**31 - 1
+"""Maximum size of a record in bytes, which is that of a protobuf message."""
 GZIP_MAGIC = b"\x1f\x8b\x08"
 
 MESSAGES: dict[str, list[tuple[str, ...]]] = {
@@ -68,12 +68,12 @@ MESSAGES: dict[str, list[tuple[str, ...]]] = {
 """Protobuf messages of TensorFlow, with their fields in numerical order. A map is encoded as a list of entries."""
 
 
-def annotation_files(source: Path) -> list[Path]:
-    """Return the TFRecord files of ``source`` and its subfolders."""
-    return [file for file in visible(source, "*", "*/*") if FILE_NAME.fullmatch(file.name) and file.is_file()]
+def annotation_files(source: Source) -> list[Path]:
+    """Return the TFRecord files."""
+    return [file for file in source.files if FILE_NAME.fullmatch(file.name)]
 
 
-def read(source: Path, files: list[Path]) -> Annotations:
+def read(source: Source, files: list[Path]) -> Annotations:
     """Read TFRecord files, including shards (``train.record-00000-of-00010``) and gzip files.
 
     The class of an object is its ``image/object/class/text``. If this is missing, a ``label_map.pbtxt`` in the folder
@@ -82,28 +82,16 @@ def read(source: Path, files: list[Path]) -> Annotations:
     The images are extracted to a temporary folder (under ``TMPDIR``), which is removed when the process exits.
     """
     annotations = Annotations([], [], list(files))
-    _report_missing_shards(files, annotations)
     images = Path(tempfile.mkdtemp(prefix="oil-storage-"))
     atexit.register(shutil.rmtree, images, ignore_errors=True)
     for file in files:
-        map_files, classes = _label_map(file.parent, source)
+        map_files, classes = _label_map(file.parent, source.path)
         annotations.files.extend(map_file for map_file in map_files if map_file not in annotations.files)
         records = tqdm(read_records(file), desc=f"reading {file.name}", unit="record", delay=2)
         for number, data in enumerate(records, start=1):
-            folder = images / file.relative_to(source) / str(number)
+            folder = images / file.relative_to(source.path) / str(number)
             _read_record(data, file, f"{file}: record {number}", folder, classes, annotations)
     return annotations
-
-
-def _report_missing_shards(files: list[Path], annotations: Annotations) -> None:
-    shards = defaultdict(set)
-    for file in files:
-        if match := SHARD.fullmatch(file.name):
-            shards[file.parent / match[1], int(match[3])].add(int(match[2]))
-    for (path, total), numbers in shards.items():
-        if absent := set(range(total)) - numbers:
-            problem = f"only {len(numbers)} of {total} shards exist; the first missing shard is {min(absent):05d}"
-            annotations.report("missing-shard", str(path), problem, "the existing shards are read", Severity.ERROR)
 
 
 def _label_map(folder: Path, source: Path) -> tuple[list[Path], dict[int, str]]:
@@ -132,6 +120,7 @@ def read_records(file: Path) -> Iterator[bytes]:
     """
     with file.open("rb") as plain:
         is_gzip = plain.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        most = LONGEST if is_gzip else min(LONGEST, file.stat().st_size)
         plain.seek(0)
         with gzip.open(plain) if is_gzip else nullcontext(plain) as content:
             for number in itertools.count(1):
@@ -139,6 +128,8 @@ def read_records(file: Path) -> Iterator[bytes]:
                     if not content.peek(1):
                         return
                     size = int.from_bytes(_read_checked(content, LENGTH), "little")
+                    if size > most:  # before memory is allocated for it
+                        raise ValueError("the file ends in this record; copy it again")
                     data = _read_checked(content, size)
                 except ValueError as error:
                     raise UserError(f"{file}: record {number}: {error}") from error
@@ -235,10 +226,6 @@ def _read_record(
     for index, shares in enumerate(zip(*edges, strict=True)):
         x1, y1, x2, y2 = (scale * shares).tolist()
         object_place = f"{place}: object {index + 1}"
-        if group := next((group for key, group in GROUPS.items() if flags[key][index]), None):
-            problem = f"box {(x1, y1, x2, y2)} contains {group}, not a single object"
-            annotations.report("crowd", object_place, problem, "left out")
-            continue
         if flags[DIFFICULT][index]:
             annotations.report_once(file, "difficult", object_place, "object is marked difficult", "mark ignored")
         text, number = _decoded(texts[index]), numbers[index]
@@ -247,7 +234,12 @@ def _read_record(
             problem = f"class is {text!r}, but its number {number} is {mapped!r} in the label map"
             annotations.report_once(file, "class-differs", place, problem, f"{text!r} is used")
         class_name = text or mapped or str(number)
-        annotations.records.append(Record(image, class_name, rounded((x1, y1, x2, y2)), object_place))
+        record = Record(image, class_name, rounded((x1, y1, x2, y2)), object_place)
+        if group := next((group for key, group in GROUPS.items() if flags[key][index]), None):
+            problem = f"box {(x1, y1, x2, y2)} contains {group}, not a single object"
+            annotations.leave_out(record, "crowd", problem)
+        else:
+            annotations.records.append(record)
 
 
 def _numbers(

@@ -13,55 +13,44 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from defusedxml import DefusedXmlException, ElementTree
 
-from oil_storage.annotations.boxes import plain_text, shortest
-from oil_storage.annotations.images import images_by_stem, scene_name
+from oil_storage.annotations.boxes import bounds, plain_text, shortest
 from oil_storage.annotations.record import Annotations, Record
+from oil_storage.annotations.shapes import turned_rectangle
+from oil_storage.annotations.source import Source, add_backgrounds
 from oil_storage.errors import UserError
-from oil_storage.files import starts_with, visible
 from oil_storage.scene import CLASS_NAME, Scene
 
-LAYOUTS = ("*.xml", "*/*.xml", "*/Horizontal Bounding Boxes/*.xml")
 IMAGES = "JPEGImages"
-IMAGE_FOLDERS = (IMAGES, "images")
-PARTS = f"{IMAGES}-*"
-"""Pattern of the folders of a data set whose parts are apart: ``JPEGImages-trainval``, ``JPEGImages-test``."""
 EDGES = ("xmin", "ymin", "xmax", "ymax")
-HEAD = 4096
-"""Number of bytes at the start of a file that are searched for the root element."""
-ROOT = re.compile(rb"<annotation[\s>]")
+CORNERS = tuple(
+    f"{axis}_{corner}" for corner in ("left_top", "right_top", "right_bottom", "left_bottom") for axis in "xy"
+)
+"""Corners of the rotated boxes of DIOR-R."""
+ROOT = re.compile(r"<annotation[\s>]")
 
 
-def annotation_files(source: Path) -> list[Path]:
+def annotation_files(source: Source) -> list[Path]:
     """Return all XML files, except GDAL sidecar files, of each folder that contains a VOC file.
 
     Files without VOC annotations are included, so that the reader reports them.
     """
-    files = [file for file in visible(source, *LAYOUTS) if not file.name.endswith(".aux.xml")]
-    folders = {file.parent for file in files if starts_with(file, ROOT, HEAD)}
+    files = [file for file in source.with_suffix(".xml") if not file.name.endswith(".aux.xml")]
+    folders = {file.parent for file in files if source.starts_with(file, ROOT)}
     return [file for file in files if file.parent in folders]
 
 
-def read(source: Path, files: list[Path]) -> Annotations:
-    """Read the XML files of ``source`` and its subfolders.
+def read(source: Source, files: list[Path]) -> Annotations:
+    """Read XML files. Each belongs to the image with the same name, or else to the image in its ``filename``.
 
-    An XML file belongs to the image with the same name, or else to the image in its ``filename``. For
-    ``a/b/c.xml``, the image is searched in the subfolders ``JPEGImages``, ``images`` and ``JPEGImages-*`` of ``a``,
-    ``a/b`` and ``source``, and then directly in ``a/b`` and ``source``. Other images in a folder where an image was
-    found have no boxes and come last.
+    Other images in a folder where an image was found have no boxes and come last.
     """
     annotations = Annotations([], [], files)
-    folders: dict[Path, dict[str, Path]] = {}
-    near = {parent: _image_folders(parent, source) for parent in {file.parent for file in files}}
     for file in files:
-        _read_file(file, near[file.parent], annotations, folders)
-    used = {image.path for image in annotations.images}
-    for images in folders.values():
-        if not used.isdisjoint(images.values()):
-            for path in images.values():
-                if path not in used:
-                    annotations.add_image(path.name, path, None, str(path))
+        _read_file(file, source, annotations)
+    add_backgrounds(annotations, source)
     return annotations
 
 
@@ -86,11 +75,11 @@ def _add(parent: ET.Element, **texts: str) -> None:
         ET.SubElement(parent, tag).text = content
 
 
-def _read_file(file: Path, near: list[Path], annotations: Annotations, folders: dict[Path, dict[str, Path]]) -> None:
-    root = _parse(file)
+def _read_file(file: Path, source: Source, annotations: Annotations) -> None:
+    root = parse_xml(file, "annotation")
     file_name = root.findtext("filename", "").strip()
-    path = _image_path(file, file_name, near, folders)
-    if path and file_name and path.stem not in (scene_name(file_name), file_name):
+    path = source.images.find(file.stem, file_name, near=file)
+    if path and file_name and source.images.find(file_name, near=file) not in (path, None):
         problem = f"filename is {file_name!r}, but {path.name} has the name of the XML file"
         annotations.report_once(file, "other-file-name", str(file), problem, f"{path.name} is used")
     image = annotations.add_image(file_name or file.stem, path, _size(root, file), str(file))
@@ -104,33 +93,21 @@ def _read_file(file: Path, near: list[Path], annotations: Annotations, folders: 
             annotations.report_once(file, "difficult", place, "object is marked difficult", "mark ignored")
 
 
-def _parse(file: Path) -> ET.Element:
+def parse_xml(file: Path, tag: str) -> ET.Element:
+    """Return the root element of an XML file.
+
+    Raises:
+        UserError: the file is not XML, uses entities, or has another root element than ``tag``.
+    """
     try:
         root: ET.Element = ElementTree.parse(file).getroot()
     except ET.ParseError as error:
         raise UserError(f"{file}:{error.position[0]}: invalid XML ({error}); correct or remove the file") from error
     except (DefusedXmlException, LookupError, ValueError) as error:
         raise UserError(f"{file}: unsupported XML ({error}); save it as plain XML in UTF-8") from error
-    if root.tag != "annotation":
-        raise UserError(f"{file}: the root element is <{root.tag}>, not <annotation>; move the file to another folder")
+    if root.tag != tag:
+        raise UserError(f"{file}: the root element is <{root.tag}>, not <{tag}>; move the file to another folder")
     return root
-
-
-def _image_folders(parent: Path, source: Path) -> list[Path]:
-    """Return the folders to search for the images of XML files in ``parent``, in this order."""
-    above = dict.fromkeys((parent.parent, parent, source))
-    inside = [folder for root in above for folder in (*(root / name for name in IMAGE_FOLDERS), *visible(root, PARTS))]
-    return list(dict.fromkeys((*inside, parent, source)))
-
-
-def _image_path(file: Path, file_name: str, near: list[Path], folders: dict[Path, dict[str, Path]]) -> Path | None:
-    for stem in dict.fromkeys((file.stem, scene_name(file_name), file_name)):
-        for folder in near:
-            if folder not in folders:
-                folders[folder] = images_by_stem(folder)
-            if stem in folders[folder]:
-                return folders[folder][stem]
-    return None
 
 
 def _size(root: ET.Element, file: Path) -> tuple[int, int] | None:
@@ -144,12 +121,13 @@ def _size(root: ET.Element, file: Path) -> tuple[int, int] | None:
 
 
 def _box(item: ET.Element, file: Path, place: str, annotations: Annotations) -> tuple[float, float, float, float]:
-    if (turned := item.find("robndbox")) is not None:  # written by roLabelImg
+    if (turned := item.find("robndbox")) is not None:
         annotations.report_once(file, "turned-box", place, "box is rotated (robndbox)", "its bounding box is used")
-        x, y, width, height, angle = _numbers(turned, ("cx", "cy", "w", "h", "angle"), place)
-        cosine, sine = abs(math.cos(angle)), abs(math.sin(angle))
-        half_width, half_height = (width * cosine + height * sine) / 2, (width * sine + height * cosine) / 2
-        return x - half_width, y - half_height, x + half_width, y + half_height
+        if turned.find(CORNERS[0]) is not None:  # DIOR-R
+            return bounds(np.array(_numbers(turned, CORNERS, place)).reshape(-1, 2))
+        x, y, width, height, angle = _numbers(turned, ("cx", "cy", "w", "h", "angle"), place)  # roLabelImg
+        box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        return bounds(turned_rectangle(box, math.degrees(angle), (x, y)))
     edges = item.find("bndbox")
     if edges is None:
         raise UserError(f"{place}: no bndbox; add one with {', '.join(EDGES)}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from oil_storage.annotations import Annotations, ImageRecord, Record
-from oil_storage.annotations.record import with_usual_spellings
+from oil_storage.annotations.record import LEFT_OUT, NO_CLASS, OTHERS, with_usual_spellings
 from oil_storage.errors import UserError
 from oil_storage.files import sha256
 from oil_storage.findings import Finding, Severity, error, repair, warning
@@ -28,6 +28,8 @@ MAX_ASPECT = 2.5
 """Boxes with a larger aspect ratio are reported, because tanks are round."""
 NEAR_DUPLICATE_IOU = 0.8
 """Pairs of boxes with a larger IoU are reported."""
+SOME = 0.2
+"""Fraction of the boxes that must cross the border before corners are suspected in place of sizes."""
 NEIGHBOURS = 8
 """Number of boxes that each box is compared with."""
 NEARLY_ALL = 0.9
@@ -37,12 +39,18 @@ FEWEST = 8
 
 NOT_CORNERS = "not-corners"
 """Name of the check for boxes with x, y, width, height instead of two corners."""
+SAME_FAULT = "same-fault"
+"""Name of the check for files in which most boxes have the same fault."""
+BEYOND = 0.25
+"""Share of its side by which a box must extend beyond the border to count as a fault of the file."""
 ALL_SCENES = "all scenes"
 """Place of a finding about the whole data set."""
 MISALIGNED = "misaligned"
 """Name of the check for boxes that do not match the objects in the image."""
 OVER_THE_BORDER = "over-the-border"
 """Name of the check for boxes that extend beyond the image."""
+MANY_CLASSES = 4
+"""Number of unknown classes above which one error lists them all."""
 KEPT, DROPPED, LEFT = "kept", "dropped", "left out"
 
 
@@ -73,24 +81,36 @@ def audit(
     images = {image.name: _judge_image(image, reading, findings) for image in _unique(annotations.images, findings)}
     by_image: dict[str, list[Record]] = defaultdict(list)
     spelled = with_usual_spellings(class_map, {record.class_name for record in annotations.records})
-    findings += _spellings(annotations.records, spelled.keys() - class_map.keys())
+    new_names = {name for name in spelled.keys() - class_map.keys() if spelled[name] == CLASS_NAME}
+    findings += _spellings(annotations.records, new_names)
     class_map = spelled
     for record in annotations.records:
         if class_map.get(record.class_name) == CLASS_NAME:
             by_image[record.image].append(record)
-    findings += _unknown_classes(annotations.records, class_map)
+    findings += _unknown_classes(annotations, class_map)
     usable = [(name, image) for name, image in sorted(images.items()) if image]
-    wrong_units = _judge_units([(record, image) for name, image in usable for record in by_image[name]])
-    findings += wrong_units
+    placed = [(record, image) for name, image in usable for record in by_image[name]]
+    wrong_units = _judge_units(placed)
+    wrong_files = {} if wrong_units else _judge_files(placed)
+    findings += [*wrong_units, *wrong_files.values()]
+    left_out: dict[str, list[str]] = defaultdict(list)
+    for record, reason in annotations.left_out:
+        if class_map.get(record.class_name, CLASS_NAME) == CLASS_NAME:
+            left_out[record.image].append(reason)
     scenes = []
     for name, image in usable:
-        boxes = _judge_boxes(by_image[name], image.width, image.height, [] if wrong_units else findings)
+        about_boxes: list[Finding] = []
+        boxes = _judge_boxes(by_image[name], image.width, image.height, about_boxes)
         scenes.append(replace(image, boxes=boxes))
+        if not wrong_units:
+            findings += [finding for finding in about_boxes if _file_of(finding.place) not in wrong_files]
+        lost = [*left_out[name], *(finding.problem for finding in about_boxes if finding.action == DROPPED)]
         if not len(boxes):
-            findings.append(warning("no-boxes", str(image.image), "image without boxes", "kept as background"))
+            findings.append(_without_boxes(image, lost))
     findings = _counted(findings, OVER_THE_BORDER)
     if not any(len(scene.boxes) for scene in scenes):
-        reasons = [str(finding) for finding in findings if finding.severity != Severity.REPAIR]
+        by_severity = sorted(findings, key=lambda finding: finding.severity != Severity.ERROR)
+        reasons = [str(finding) for finding in by_severity if finding.severity != Severity.REPAIR]
         raise UserError("\n".join(["no image has a usable box", *reasons[:2]]))
     first_images: dict[str, Path] = {}
     for path in (scene.image for scene in scenes):
@@ -152,6 +172,59 @@ def _judge_units(records: Sequence[tuple[Record, Scene]]) -> list[Finding]:
     return [error(NOT_CORNERS, ALL_SCENES, problem, "correct them, for example with audit_dataset.py --fix")]
 
 
+def _judge_files(records: Sequence[tuple[Record, Scene]]) -> dict[str, Finding]:
+    """Return an error for each file in which most boxes have the same fault, by the path of the file."""
+    of_file: dict[str, list[tuple[Record, Scene]]] = defaultdict(list)
+    for record, image in records:
+        if np.isfinite(record.box).all():
+            of_file[_file_of(record.place)].append((record, image))
+    errors = {}
+    for file, placed in of_file.items():
+        boxes = np.array([record.box for record, _ in placed], np.float64)
+        sizes = np.array([(image.width, image.height) for _, image in placed], np.float64)
+        if len(boxes) >= FEWEST and (fault := _common_fault(boxes, sizes)):
+            check, problem, count = fault
+            first = placed[0][0]
+            text = f"{count} of {len(boxes)} boxes {problem}, for example {first.box}"
+            errors[file] = error(check, file, text, "correct the file, or export it again")
+    return errors
+
+
+def _common_fault(boxes: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[str, str, int] | None:
+    """Return the check and the description of the fault that most boxes have, and their number; None if there is none.
+
+    Args:
+        boxes: boxes ``(N, 4)`` xyxy as they were read.
+        sizes: width and height ``(N, 2)`` of their images.
+    """
+    low, high = boxes[:, :2], boxes[:, 2:]
+    first_edges, last_edges = np.minimum(low, high), np.maximum(low, high)
+    over = np.maximum(-first_edges, last_edges - sizes)
+    is_over = (over > 1).any(axis=1)
+    for first, what in ((low, "x, y, width, height"), ((low + high) / 2, "x and y of the centre, width, height")):
+        second = high - low
+        as_corners = (second > first).all(axis=1) & (first >= -1).all(axis=1) & (second <= sizes + 1).all(axis=1)
+        if is_over.mean() > SOME and as_corners.mean() >= NEARLY_ALL:
+            problem = f"look like corners (xmin, ymin, xmax, ymax), not {what}: only as corners they fit their image"
+            return NOT_CORNERS, problem, int(as_corners.sum())
+    # boxes that the border of a tile cuts extend by less than their size
+    beyond = (over > BEYOND * np.maximum(last_edges - first_edges, 1)).any(axis=1)
+    outside = ((last_edges <= 0) | (first_edges >= sizes)).any(axis=1)
+    faults = (
+        (outside, "lie outside their image"),
+        (beyond, "extend far beyond the border of their image"),
+    )
+    for has_fault, problem in faults:
+        if 2 * has_fault.sum() > len(boxes):
+            return SAME_FAULT, problem, int(has_fault.sum())
+    return None
+
+
+def _file_of(place: str) -> str:
+    """Return the file of a location such as ``a.csv:17`` or ``a.json: annotations[3]``."""
+    return re.sub(r":\d+$|: .*$", "", place)
+
+
 def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRecord]:
     """Return the first image with each scene id; report the other images as errors."""
     firsts: dict[str, ImageRecord] = {}
@@ -165,7 +238,9 @@ def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRec
 def _judge_image(image: ImageRecord, reading: Reading, findings: list[Finding]) -> Scene | None:
     """Return a scene without boxes, or report why the image cannot be used."""
     if image.path is None:
-        findings.append(error("missing-image", image.place, f"image {image.name!r} is missing", LEFT))
+        findings.append(
+            error("missing-image", image.place, f"image {image.name!r} is missing; put it into SOURCE", LEFT)
+        )
         return None
     place = str(image.path)
     if re.search(r"[\x00-\x1f\x7f]", image.path.name):
@@ -187,20 +262,44 @@ def _judge_image(image: ImageRecord, reading: Reading, findings: list[Finding]) 
         return None
     findings += [warning(check, place, note, KEPT) for check, note in scene.notes.items()]
     no_boxes = np.zeros((0, 4), np.float32)
-    return Scene(image.path.stem, image.path, scene.width, scene.height, no_boxes, scene.georeference, reading)
+    sides = scene.width, scene.height
+    return Scene(image.path.stem, image.path, *sides, no_boxes, scene.georeference, reading, image.gsd)
 
 
-def _unknown_classes(records: Sequence[Record], class_map: Mapping[str, str | None]) -> list[Finding]:
-    """Return an error for each class that is not in the class map; the error names the first box of the class."""
+def _without_boxes(image: Scene, lost: Sequence[str]) -> Finding:
+    """Return an error if all labels of an image were lost, or a warning if it has none."""
+    place = str(image.image)
+    if not lost:
+        return warning("no-boxes", place, "image without boxes", "kept as background")
+    problem = f"none of its {len(lost)} labels gives a box, so tanks would become background; the first {lost[0]}"
+    return error("lost-labels", place, problem, KEPT)
+
+
+def _unknown_classes(annotations: Annotations, class_map: Mapping[str, str | None]) -> list[Finding]:
+    """Return an error for each class that is not in the class map, or one error if there are many.
+
+    The error names the first box of the class.
+    """
     unknown: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
+    for record in annotations.records:
         if record.class_name not in class_map:
             unknown[record.class_name].append(record)
+    if len(unknown) > MANY_CLASSES:
+        counts = sorted(((len(of_class), name) for name, of_class in unknown.items()), reverse=True)
+        listed = ", ".join(f"{name!r} ({count})" for count, name in counts[: 2 * MANY_CLASSES])
+        problem = (
+            f"{len(unknown)} classes are unknown: {listed}{', ...' if len(unknown) > 2 * MANY_CLASSES else ''}; "
+            f"--class-map NAME={CLASS_NAME} makes one a tank, '{OTHERS}={LEFT_OUT}' leaves out all others"
+        )
+        first = next(iter(unknown.values()))[0]
+        return [error("unknown-class", first.place, problem, LEFT)]
     errors = []
     for name, of_class in unknown.items():
         count = f" ({len(of_class)} boxes)" if len(of_class) > 1 else ""
         tank, ignored = (shlex.quote(f"{name}={target}") for target in (CLASS_NAME, "-"))
         problem = f"class {name!r}{count} is unknown; --class-map {tank} makes it a tank, {ignored} leaves it out"
+        if name == NO_CLASS and annotations.unnamed:
+            problem = f"{len(of_class)} labels have {annotations.unnamed[0]}"
         errors.append(error("unknown-class", of_class[0].place, problem, LEFT))
     return errors
 

@@ -72,6 +72,8 @@ class Meta:
 
 
 _META = TypeAdapter(Meta)
+OTHER_KEYS = ("model", "teacher", "model_state_dict")
+"""Keys of the weights in files of other programs, in order of preference."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,10 @@ class Checkpoint:
             raise UserError(f"{path}: no such checkpoint file; check the path")
         is_safetensors = path.suffix.lower() == serialization.SAFETENSORS
         content = serialization.read_safetensors(path) if is_safetensors else serialization.read_pth(path)
-        if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
-            content = {"state_dict": content}  # as torch.save(model.state_dict(), FILE) writes it
+        if isinstance(content, dict) and "state_dict" not in content:
+            # torch.save(model.state_dict(), FILE) writes bare weights; torchvision, DETR and DINO use other keys
+            weights = (part for part in (content, *map(content.get, OTHER_KEYS)) if _is_state_dict(part))
+            content = next(({"state_dict": part} for part in weights), content)
         if not isinstance(content, dict) or "state_dict" not in content:
             raise UserError(f"{path}: not a checkpoint: it has no state_dict; use a file from tools/train.py")
         meta = read_meta(content.get("meta", {}), path)
@@ -194,6 +198,10 @@ def read_meta(stored: Any, path: Path) -> Meta:
     except (TypeError, ValueError, RecursionError) as error:
         problem = f".{first_problem(error)}" if isinstance(error, ValidationError) else f": {error}"
         raise UserError(f"{path}: meta{problem}; use another checkpoint") from error
+
+
+def _is_state_dict(content: Any) -> bool:
+    return isinstance(content, dict) and bool(content) and all(isinstance(value, Tensor) for value in content.values())
 
 
 def _check_weights(weights: Any, key: str, path: Path) -> None:

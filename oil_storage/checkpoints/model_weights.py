@@ -21,6 +21,10 @@ from torch import Tensor, nn
 from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.errors import UserError
 
+BACKBONE = "backbone."
+"""Prefix of the names of a backbone's tensors."""
+DEPTH = 3
+"""Number of modules around a backbone, at most, in the files of other programs."""
 LISTED = 12
 """Maximum number of modules that a log line names."""
 QUERIES = re.compile(r"(^|\.)query_embedding\.weight$")
@@ -65,6 +69,9 @@ def match_weights(
     If the shape of one tensor differs, no tensor of its module is loaded, because a bias is meaningless without its
     weight. DETR's queries are truncated, or repeated with noise, to match their number in the model.
 
+    Files of timm, torchvision and others name the tensors of a backbone without ``backbone.``, or within other modules.
+    If more than twice as many tensors fit then, these modules are replaced by ``backbone``.
+
     Args:
         state_dict: tensors of the checkpoint.
         model: target model; it is not changed.
@@ -81,11 +88,12 @@ def match_weights(
     for key in weights:
         rename = next((rename for rename in renames if re.search(rename[0], key)), None)
         names[key] = re.sub(*rename, key) if rename else key
-    source = {names[key]: value for key, value in weights.items()}
-    if len(source) < len(weights):
+    if len(set(names.values())) < len(weights):
         (name, _), *_ = Counter(names.values()).most_common(1)
         raise UserError(f"renames={list(renames)}: two tensors get the name {name}; correct the patterns")
     target = model.state_dict()
+    names = _in_backbone(names, weights, target)
+    source = {names[key]: value for key, value in weights.items()}
     shared = [key for key in source if key in target]
     tiled = [key for key in shared if QUERIES.search(key) and len(source[key]) != len(target[key])]
     source.update((key, _tile(source[key], len(target[key]))) for key in tiled)
@@ -98,6 +106,31 @@ def match_weights(
         reinitialised=[key for key in target if key not in fitting and not _is_counter(key)],
         unused=[key for key in source if key not in fitting],
     )
+
+
+def _in_backbone(names: dict[str, str], weights: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, str]:
+    """Rename the tensors of a backbone if its name in the checkpoint differs from ``backbone.``.
+
+    Args:
+        names: name of each tensor so far, by its key in ``weights``.
+        weights: tensors of the checkpoint.
+        target: tensors of the model.
+    """
+
+    def fitting(names: Mapping[str, str]) -> int:
+        return sum(name in target and target[name].shape == weights[key].shape for key, name in names.items())
+
+    outer = {"", *(f"{module}." for name in names.values() for module in list(_parents(name))[:-1][:DEPTH])}
+    best, most = names, 2 * fitting(names)
+    for prefix in sorted(outer):
+        moved = dict(names)
+        for key, name in names.items():
+            inner = BACKBONE + name.removeprefix(prefix)
+            if name.startswith(prefix) and inner in target:
+                moved[key] = inner
+        if len(set(moved.values())) == len(moved) and fitting(moved) > most:
+            best, most = moved, fitting(moved)
+    return best
 
 
 def _tile(queries: Tensor, number: int) -> Tensor:

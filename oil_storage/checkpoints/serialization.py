@@ -4,6 +4,7 @@ Complete checkpoints are ``.pth`` files, which contain a pickle. A pickle can ca
 containers and NumPy arrays are allowed. Weights without training state can also be safetensors files.
 """
 
+import argparse
 import json
 import re
 import zipfile
@@ -47,8 +48,9 @@ ALLOWED: list[Any] = [
     *(type(np.dtype(name)) for name in ("bool", "int32", "int64", "uint8", "float32", "float64")),
     (_OldHistory, "mmengine.logging.history_buffer.HistoryBuffer"),
     (_ignored_attribute, "builtins.getattr"),
+    argparse.Namespace,  # options of the training, in files of torchvision, DETR and DINO
 ]
-"""Types and functions that a pickle may contain in addition to torch's list. The last two entries are replacements."""
+"""Types and functions that a pickle may contain in addition to torch's list; two entries are replacements."""
 
 
 def read_pth(path: Path) -> Any:
@@ -141,13 +143,15 @@ def to_safetensors(state_dict: Mapping[str, torch.Tensor], meta: Mapping[str, An
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
-    """Read a file of :func:`to_safetensors`; return a dict with ``meta``, and ``state_dict`` in single precision."""
+    """Read weights; return a dict with ``meta``, and ``state_dict`` in single precision.
+
+    ``meta`` is empty if the file is not of :func:`to_safetensors`.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {})[META])
+            meta = json.loads((file.metadata() or {}).get(META, "{}"))
             values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is not a mapping
-    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path}: damaged, or not from tools/export.py ({reason}); replace it") from error
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged weights ({type(error).__name__}: {error}); replace it") from error
     weights = {name: value.float() if value.dtype == torch.half else value for name, value in values.items()}
     return {"meta": meta, "state_dict": weights}

@@ -83,6 +83,19 @@ def recipe_sha256(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(recipe.encode()).hexdigest()
 
 
+def schedule(settings: Mapping[str, Any], iterations: int, processes: int) -> dict[str, Any]:
+    """Return ``images_seen``, ``scenes_fraction`` and ``learning_rate`` of :class:`oil_storage.figures.TrainedBy`."""
+    loader, wrapper = settings["train_dataloader"], settings["optim_wrapper"]
+    dataset = loader["dataset"]
+    while "dataset" in dataset:  # in a wrapper, such as MultiImageMixDataset
+        dataset = dataset["dataset"]
+    return {
+        "images_seen": iterations * loader["batch_size"] * processes,
+        "scenes_fraction": dataset.get("scenes_fraction", 1.0),
+        "learning_rate": wrapper["optimizer"]["lr"],
+    }
+
+
 def _portable(node: Any) -> Any:
     if isinstance(node, Mapping):
         return {key: _portable(value) for key, value in node.items() if key not in ELSEWHERE}

@@ -18,7 +18,6 @@ from oil_storage.checkpoints.provenance import describe
 from oil_storage.checkpoints.serialization import check_complete, plain
 from oil_storage.checkpoints.trained_config import to_settings
 from oil_storage.errors import UserError
-from oil_storage.figures import metric_key
 from oil_storage.files import write_bytes
 
 ATOMIC = {"backend": "atomic"}
@@ -185,15 +184,3 @@ def _iterations(path: Path) -> int:
     with suppress(UserError):  # reported when the checkpoint is resumed
         return Checkpoint.read(path).meta.iter or 0
     return 0
-
-
-def last_metrics(work_dir: Path) -> dict[str, float]:
-    """Return the metrics of the last validation in a work dir, such as ``coco/bbox_mAP``.
-
-    Raises:
-        IndexError: the work dir has no validation.
-    """
-    logs = sorted(work_dir.glob("*/vis_data/scalars.json"))
-    entries = [json.loads(line) for log in logs for line in log.read_text(encoding="utf-8").splitlines()]
-    last: dict[str, float] = [entry for entry in entries if metric_key("mAP") in entry][-1]
-    return last

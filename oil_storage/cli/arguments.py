@@ -49,6 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
+        action="extend",
         default=[],
         metavar="KEY=VALUE",
         help='override config values, e.g. optim_wrapper.optimizer.lr=1e-3 or key="[1,2]"; +KEY=VALUE adds a new key',
@@ -58,6 +59,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add ``--device``."""
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda if available")
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Add ``--backend`` and ``--precision``, see :func:`oil_storage.inference.runtimes.choose`."""
+    backend = "inference runtime (default: the fastest that is installed for .onnx files, torch for other checkpoints)"
+    parser.add_argument("--backend", choices=("onnx", "openvino", "torch"), help=backend)
+    precision = "number format of .onnx files; auto is int8 where it is faster and as accurate (default: %(default)s)"
+    parser.add_argument("--precision", choices=("float32", "int8", "auto"), default="auto", help=precision)
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

@@ -94,7 +94,7 @@ def train_and_test(args: argparse.Namespace, prepared: Path, work_dir: Path) -> 
         tested = evaluate_checkpoint(set_data_root(prepared, cfg), checkpoint, split=split, options=args.cfg_options)
         assert tested is not None  # None only in further processes of a distributed run
         record = tested.record
-        write_tested(work_dir / split, record, tested.scenes, tested.tile_detections, tested.tile_folder)
+        write_tested(work_dir / split, record, tested.scenes, tested.tile_detections, tested.tiles, tested.tile_folder)
     log_test(args.config, record)
     return record
 

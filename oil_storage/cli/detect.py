@@ -8,6 +8,7 @@ from pathlib import Path
 
 from oil_storage import config, shipped
 from oil_storage.cli.arguments import (
+    add_backend,
     add_bbox,
     add_config,
     add_device,
@@ -38,7 +39,10 @@ def build_command() -> argparse.ArgumentParser:
     """Build the parser of ``oil-storage detect``, which needs only scenes."""
     parser = argparse.ArgumentParser(prog="oil-storage detect", description=__doc__)
     detector = parser.add_argument_group("detector")
-    weights = "checkpoint of oil-storage train or oil-storage export (default: the shipped weights)"
+    weights = (
+        "detector that oil-storage export wrote (.onnx), or with the training stack a checkpoint (.pth, .safetensors) "
+        "(default: the shipped detector)"
+    )
     detector.add_argument("--weights", dest="checkpoint", type=file_path, metavar="FILE", help=weights)
     detector.add_argument("--config", type=file_path, help="config of --weights; .onnx files need none")
     _add_options(parser, out=Path("detections"))
@@ -64,15 +68,16 @@ def _add_options(parser: argparse.ArgumentParser, out: Path | None) -> None:
     false_alarms = "use the threshold that gave at most this number of false alarms per 100 km2 on the val scenes"
     threshold.add_argument("--false-alarms", type=int, choices=(100, 10, 1), help=false_alarms)
     add_device(parser)
-    batch_size = "tiles in a batch (default: on CUDA as in the config, on a CPU one tile for every two cores)"
+    batch_size = (
+        "tiles in a batch (default: on CUDA as in the config; on a CPU one tile, in PyTorch one for every two cores)"
+    )
     parser.add_argument("--batch-size", type=count, metavar="N", help=batch_size)
     parser.add_argument(
         "--tile", type=number(64, 8192, int), metavar="PX", help="side of a tile in pixels (default: as in the config)"
     )
     overlap = "overlap of neighbouring tiles in pixels, after resampling (default: %(default)s)"
     parser.add_argument("--overlap", type=int, default=128, metavar="PX", help=overlap)
-    backend = "inference runtime (default: onnx for .onnx files, torch for other checkpoints)"
-    parser.add_argument("--backend", choices=("torch", "onnx"), default="torch", help=backend)
+    add_backend(parser)
     html = f"also write interactive HTML pages and an index.html (default: {'yes' if out else 'no'})"
     parser.add_argument("--html", action=argparse.BooleanOptionalAction, default=out is not None, help=html)
     add_tta(parser)
@@ -96,16 +101,26 @@ def _choose_detector(args: argparse.Namespace) -> None:
     if args.checkpoint is None:
         if args.config is not None:
             raise UserError(f"--config {args.config}: needs the weights of a training; give --weights")
-        args.config, args.checkpoint = shipped.detector()
-    is_onnx = args.checkpoint.suffix.lower() == ".onnx"
-    if args.config is None and not is_onnx:
+        in_torch = args.backend == "torch" or args.tta or (args.backend is None and _torch_has_cuda(args.device))
+        args.config, args.checkpoint = shipped.checkpoint() if in_torch else shipped.detector()
+    is_onnx, has_torch = args.checkpoint.suffix.lower() == ".onnx", find_spec("torch") is not None
+    if args.config is None and not is_onnx and has_torch:
         raise UserError(f"--weights {args.checkpoint}: needs the config of its training; give --config")
     config.check_files(args.config, args.checkpoint)
-    if not is_onnx and args.backend == "torch" and find_spec("torch") is None:
+    if not is_onnx and not has_torch:
         raise UserError(
             f"{args.checkpoint}: needs the training stack; run make install in a clone of the repository, or give a "
             "detector that oil-storage export wrote (.onnx)"
         )
+
+
+def _torch_has_cuda(device: str) -> bool:
+    """Return whether torch is installed and sees a GPU; import torch only if there is a driver."""
+    if device == "cpu" or not Path("/dev/nvidiactl").exists() or find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def detect(args: argparse.Namespace) -> int:
@@ -114,20 +129,20 @@ def detect(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: is a file; use a folder")
 
-    from oil_storage.inference.output_folder import INDEX, ONNX, PAGE, PICTURES, SUMMARY, detect_scenes
+    from oil_storage.inference.output_folder import INDEX, PAGE, PICTURES, SUMMARY, detect_scenes
     from oil_storage.inference.scene_files import FORMATS
     from oil_storage.inference.scene_sources import find_sources
 
     scenes = find_sources(args.scenes, args.asset)
 
-    if args.backend == "torch" and args.checkpoint.suffix.lower() != ONNX:
+    if args.checkpoint.suffix.lower() != ".onnx":
         choose_device(args.device)
-    if args.checkpoint.resolve() == shipped.WEIGHTS and not (args.out / SUMMARY).exists():
+    if shipped.is_shipped(args.checkpoint) and not (args.out / SUMMARY).exists():
         logger.info("licence of the shipped weights: %s", shipped.LICENCE)
     hide_warnings()
     names = (
         *("score_thr", "false_alarms", "batch_size", "tile", "overlap", "gsd", "source_gsd", "scale"),
-        *("tta", "backend", "bands", "stretch", "bbox"),
+        *("tta", "backend", "precision", "bands", "stretch", "bbox"),
     )
     options = {name: getattr(args, name) for name in names}
     options["device"] = None if args.device == "auto" else args.device

@@ -1,6 +1,7 @@
 """Score the detections of any tool in whole scenes against the ground truth. No model is needed."""
 
 import argparse
+from dataclasses import replace
 from functools import partial
 
 from oil_storage import __version__
@@ -19,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=file_path,
         metavar="DETECTIONS",
         help="COCO .json file, .csv file (scene, xmin, ymin, xmax, ymax, score), .geojson file named after its scene, "
-        "or folder of .geojson files",
+        "folder of .geojson files, or folder of YOLO .txt files with a confidence in each line",
     )
     truth = "folder of labelled images, or COCO .json file, e.g. scenes/val.json in a prepared folder"
     parser.add_argument("truth", type=file_path, metavar="GROUND_TRUTH", help=truth)
@@ -28,7 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format", choices=tuple(FORMATS), help="format of the GROUND_TRUTH folder (default: detected)"
     )
-    parser.add_argument("--class-map", metavar="NAME=CLASS,...", help="see tools/prepare_dataset.py --help")
+    class_map = "meaning of the classes in both inputs, see tools/prepare_dataset.py --help"
+    parser.add_argument("--class-map", metavar="NAME=CLASS,...", help=class_map)
     parser.add_argument("--allow", action="store_true", help="continue if the GROUND_TRUTH folder has errors")
     threshold = "score threshold for F1 and counts (default: the threshold with the highest F1 on these scenes)"
     parser.add_argument("--score-thr", type=share, metavar="SCORE", help=threshold)
@@ -55,12 +57,14 @@ def evaluate(args: argparse.Namespace) -> None:
     from oil_storage.reporting.score_report import PAGE, from_scenes
     from oil_storage.reporting.scored_run import METRICS, write_evaluated
 
+    class_map = parse_class_map(args.class_map)
+    images = {scene_name(path.name): path for path in find_scenes([args.images])} if args.images else {}
     if args.truth.is_file():
-        truth = read_coco(args.truth)
+        truth = read_coco(args.truth, class_map if args.class_map else None, images)
     else:
-        truth = read_folder(args.truth, args.format, parse_class_map(args.class_map), args.allow, reading_of(args))
-    images = {scene_name(path.name): path for path in find_scenes([args.images])} if args.images else truth.images
-    detections = read_detections(args.detections, truth.image_ids, images)
+        truth = read_folder(args.truth, args.format, class_map, args.allow, reading_of(args))
+    images = images or truth.images
+    detections = read_detections(args.detections, replace(truth, images=images), class_map)
     results = with_detections(truth.scenes, detections, args.detections)
     scenes = match_scenes(results)
     threshold = args.score_thr if args.score_thr is not None else curve(scenes).best_threshold() or 0.0
@@ -91,8 +95,8 @@ def _check_paths(args: argparse.Namespace) -> None:
             check_apart(path, args.out)
         elif path.resolve().parent == args.out.resolve():
             raise UserError(f"--out {args.out}: contains the input {path}; use another folder")
-    if args.truth.is_file() and (args.format or args.class_map or args.allow):
-        raise UserError(f"{args.truth}: --format, --class-map and --allow need a folder, not a file")
+    if args.truth.is_file() and (args.format or args.allow):
+        raise UserError(f"{args.truth}: --format and --allow need a folder, not a file")
     if args.truth.is_file() and (args.bands or args.stretch) and not args.images:
         raise UserError(f"{args.truth}: --bands and --stretch need images; add --images DIR")
     if (args.truth / "manifest.json").is_file():

@@ -52,7 +52,7 @@ def test(args: argparse.Namespace) -> None:
     if tested is None:
         return
     record, folder = tested.record, Path(cfg.work_dir)
-    write_tested(folder, record, tested.scenes, tested.tile_detections, tested.tile_folder)
+    write_tested(folder, record, tested.scenes, tested.tile_detections, tested.tiles, tested.tile_folder)
     print(f"{args.split} split: {len(tested.tiles.images)} tiles, {len(tested.tiles.annotations)} boxes")
     print(tile_table(record.metrics))
     if published := record.published_protocol:

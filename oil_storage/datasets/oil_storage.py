@@ -2,6 +2,8 @@
 
 import io
 import os
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -41,11 +43,12 @@ class OilStorageDataset(CocoDataset):
         split: ``train``, ``val`` or ``test``.
         tile: side of a tile, in pixels.
         overlap: overlap between adjacent tiles, in pixels.
+        scenes_fraction: fraction of the scenes to use; see :func:`some_scenes`.
         **kwargs: arguments of :class:`mmdet.datasets.CocoDataset`.
 
     Raises:
-        UserError: the folder or the tile set does not exist, the annotations are damaged or contain no box, or an image
-            is missing or damaged.
+        UserError: the folder or the tile set does not exist, the annotations are damaged or contain no box, an image is
+            missing or damaged, or ``scenes_fraction`` is not in (0, 1].
     """
 
     METAINFO = {
@@ -55,7 +58,12 @@ class OilStorageDataset(CocoDataset):
         "densest": {640: 213, 1024: 283},
     }
 
-    def __init__(self, data_root: str, split: str, tile: int, overlap: int, **kwargs: Any) -> None:
+    def __init__(
+        self, data_root: str, split: str, tile: int, overlap: int, scenes_fraction: float = 1.0, **kwargs: Any
+    ) -> None:
+        if not 0 < scenes_fraction <= 1:
+            raise UserError(f"scenes_fraction={scenes_fraction}: must be above 0 and at most 1")
+        self.scenes_fraction = scenes_fraction
         check_prepared(Path(data_root), f"{tile}_{overlap}")
         folder = Path(data_root, "tiles", f"{tile}_{overlap}")
         ann_file, scenes = str(folder / f"{split}.json"), str(Path(data_root, "scenes", f"{split}.json"))
@@ -82,7 +90,30 @@ class OilStorageDataset(CocoDataset):
         if damaged := [info["img_path"] for info in data_list if not _is_whole(info["img_path"])]:
             fault = "damaged" if os.path.isfile(damaged[0]) else "missing"
             raise UserError(f"{damaged[0]}: {fault} ({len(damaged)} of {len(data_list)} images);\n{AGAIN}")
-        return data_list
+        boxes: Counter[str] = Counter()
+        for info in data_list:
+            boxes[_scene_of(info)] += len(info["instances"])
+        scenes = some_scenes(boxes, self.scenes_fraction)
+        return [info for info in data_list if _scene_of(info) in scenes]
+
+
+def some_scenes(boxes: Mapping[str, int], fraction: float) -> set[str]:
+    """Choose a fraction of the scenes, at least one, at equal distances in the order of their number of boxes.
+
+    Sparse and dense scenes are therefore as frequent as in all scenes. The choice does not depend on a seed.
+
+    Args:
+        boxes: number of boxes of each scene.
+        fraction: in (0, 1]; 1 chooses all scenes.
+    """
+    ordered = sorted(boxes, key=lambda scene: (boxes[scene], scene))
+    number = max(1, round(fraction * len(ordered)))
+    return {ordered[int((index + 0.5) * len(ordered) / number)] for index in range(number)}
+
+
+def _scene_of(info: Mapping[str, Any]) -> str:
+    """Return the scene of a tile, whose file name is ``<scene>_<x>_<y>`` and a suffix."""
+    return Path(info["img_path"]).stem.rsplit("_", 2)[0]
 
 
 def check_prepared(data_root: Path, tiles: str) -> None:

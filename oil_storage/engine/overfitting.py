@@ -14,12 +14,13 @@ from mmengine.config import Config
 
 from oil_storage import config
 from oil_storage.checkpoints.checkpoint import Checkpoint
-from oil_storage.checkpoints.work_dir import find_last, last_metrics
+from oil_storage.checkpoints.work_dir import find_last
 from oil_storage.engine.from_scratch import from_scratch
 from oil_storage.engine.training import AUTO, train
 from oil_storage.figures import Learnt, metric_key
 from oil_storage.files import write_text
 from oil_storage.preparation.overfit_tiles import COUNT, TILE
+from oil_storage.training_log import validations
 
 CNN_AP50, DETR_AP50 = 0.9, 0.5
 """AP50 to reach; it is lower for detectors of the DETR family, which learn slowly from scratch."""
@@ -82,7 +83,7 @@ def learn(path: Path, data: Path, work_dir: Path, minutes: float) -> Learnt:
     meta = Checkpoint.read(last).meta
     assert meta.trained is not None
     reached = Learnt(
-        ap50=last_metrics(work_dir)[metric_key("mAP_50")],
+        ap50=[*validations(work_dir).values()][-1][metric_key("mAP_50")],
         wanted=wanted,
         iterations=meta.iter or 0,
         seconds=round(meta.trained.seconds or 0.0, 1),

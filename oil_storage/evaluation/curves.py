@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.evaluation.dense_coco import MAX_DETECTIONS
-from oil_storage.evaluation.matching import IOUS, Matched
+from oil_storage.evaluation.matching import Matched
+from oil_storage.evaluation.outcomes import Outcomes
 
 RECALLS = np.linspace(0, 1, 101)
 """Recall values at which COCO samples the precision."""
@@ -119,8 +119,8 @@ def _interpolated(true_positives: NDArray[np.int64], total: NDArray[np.int64], o
     """Average the precision over COCO's 101 recall values. Return ``(K,)``, the average at each IoU threshold.
 
     Args:
-        true_positives: ``(K, M)``, cumulative number of correct detections by descending score.
-        total: ``(M,)``, cumulative number of all detections.
+        true_positives: ``(K, M)``, number of correct detections up to each of M detections by descending score.
+        total: ``(M,)``, number of all detections up to there.
         objects: number of objects; the result is nan if there are none.
     """
     if not objects:
@@ -137,21 +137,19 @@ def _interpolated(true_positives: NDArray[np.int64], total: NDArray[np.int64], o
 class AveragePrecision:
     """COCO's average precision of weighted scenes. Each scene counts zero or more times, as in a bootstrap sample.
 
-    If each scene counts once, the result is the AP of :func:`oil_storage.evaluation.dense_coco.score`. The limit of
-    detections per image is the same.
+    If each scene counts once, the result is the AP of :func:`oil_storage.evaluation.dense_coco.score`.
 
     Args:
-        scenes: all scenes.
+        outcomes: outcomes of all scenes.
     """
 
-    def __init__(self, scenes: Sequence[Matched]) -> None:
-        scores = np.concatenate([np.zeros(0), *(scene.scores[:MAX_DETECTIONS] for scene in scenes)])
-        order = np.argsort(-scores, kind="stable")
-        numbers = [min(len(scene.scores), MAX_DETECTIONS) for scene in scenes]
-        right = [scene.at[:, :MAX_DETECTIONS] >= 0 for scene in scenes]
-        self.scene = np.repeat(np.arange(len(scenes)), numbers)[order]
-        self.right = np.concatenate([np.zeros((len(IOUS), 0), bool), *right], axis=1)[:, order]
-        self.objects = np.array([len(scene.result.truth) for scene in scenes])
+    def __init__(self, outcomes: Outcomes) -> None:
+        # between two correct detections the precision only falls, so it is needed at correct ones only
+        at = np.flatnonzero(outcomes.right.any(axis=0))
+        scenes = len(outcomes.names)
+        self.scene, self.right, self.objects = outcomes.scene[at], outcomes.right[:, at], outcomes.objects
+        ranks = [np.flatnonzero(outcomes.scene == scene) for scene in range(scenes)]
+        self.total = np.array([np.searchsorted(rank, at, side="right") for rank in ranks]).reshape(scenes, len(at))
 
     def __call__(self, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """Compute the average precision at each of :data:`~oil_storage.evaluation.matching.IOUS`, ``(10,)``.
@@ -159,6 +157,5 @@ class AveragePrecision:
         Args:
             weights: ``(S,)``, number of times that each of the S scenes counts.
         """
-        weight = weights[self.scene]
-        true_positives = np.cumsum(self.right * weight, axis=1, dtype=np.int64)
-        return _interpolated(true_positives, np.cumsum(weight), int(weights @ self.objects))
+        true_positives = np.cumsum(self.right * weights[self.scene], axis=1, dtype=np.int64)
+        return _interpolated(true_positives, weights @ self.total, int(weights @ self.objects))

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from oil_storage.annotations import formats
-from oil_storage.annotations.images import scene_name
+from oil_storage.annotations.images import image_size
+from oil_storage.annotations.source import Source, base_name
 from oil_storage.audit.records import audit, check_usable
-from oil_storage.coco import CocoAnnotation, CocoFile
+from oil_storage.coco import CocoFile, CocoImage
 from oil_storage.errors import UserError
 from oil_storage.evaluation.matching import SceneResult
+from oil_storage.evaluation.tank_categories import category_names, label_of, tanks_among
 from oil_storage.findings import gravest_last
 from oil_storage.imagery import DEFAULT_READING, Reading
 from oil_storage.merging import Detections
@@ -31,11 +33,15 @@ class GroundTruth:
         scenes: scenes by name, without detections.
         image_ids: scene names by COCO image id; empty for other formats.
         images: image files by scene name, as far as they are known.
+        categories: names of the COCO categories by id; empty for other formats.
+        tanks: categories of the boxes of the scenes.
     """
 
     scenes: dict[str, SceneResult]
     image_ids: dict[int | str, str] = field(default_factory=dict)
     images: dict[str, Path] = field(default_factory=dict)
+    categories: dict[int | str, str] = field(default_factory=dict)
+    tanks: frozenset[int | str] = frozenset()
 
 
 def read_folder(
@@ -68,16 +74,28 @@ def read_folder(
     return GroundTruth(results, images={scene.scene_id: scene.image for scene in scenes})
 
 
-def read_coco(path: Path) -> GroundTruth:
+def read_coco(
+    path: Path, class_map: Mapping[str, str | None] | None = None, images: Mapping[str, Path] | None = None
+) -> GroundTruth:
     """Read the scenes of a COCO JSON file. A scene has the name of its image file, without folder and suffix.
 
+    Args:
+        path: COCO JSON file.
+        class_map: meaning of class names, required if there are boxes of several categories.
+        images: image files by scene name. An image without width and height is searched here, or else by its
+            ``file_name`` in the folder of the file.
+
     Raises:
-        UserError: the file is not COCO JSON, has several categories, repeats an image name or id, lacks the size of an
-            image, or contains an invalid box or a box around several objects.
+        UserError: the file is not COCO JSON, has categories of unknown meaning, repeats an image name or id, lacks the
+            size of an image whose file is not found, or contains an invalid box or a box around several objects.
     """
     content = CocoFile.load(path)
     names = scene_names(content, path)
-    check_category(content.annotations, path)
+    categories = category_names(content.categories)
+    used = [label_of(annotation.category_id, categories) for annotation in content.annotations]
+    class_map = class_map or {}
+    single = {label for label in used if label is not None and str(label) not in class_map}
+    tanks = tanks_among(used, class_map, path, single if len(set(used)) == 1 else ())
     boxes: dict[int | str, list[tuple[float, ...]]] = {image_id: [] for image_id in names}
     for index, annotation in enumerate(content.annotations):
         problem = None
@@ -91,30 +109,41 @@ def read_coco(path: Path) -> GroundTruth:
             problem = "iscrowd is set, so the box is not around a single object"
         if problem:
             raise UserError(f"{path}: annotations[{index}]: {problem}; correct or remove it")
-        boxes[annotation.image_id].append(annotation.box)
+        if used[index] in tanks:
+            boxes[annotation.image_id].append(annotation.box)
     scenes = {}
     for index, image in enumerate(content.images):
-        if image.width is None or image.height is None:
-            raise UserError(f"{path}: images[{index}]: has no width or height; add both in pixels")
+        name = names[image.id]
+        width, height = image.width, image.height
+        if width is None or height is None:
+            width, height = _size(image, (images or {}).get(name), path, f"{path}: images[{index}]")
         truth = np.array(boxes[image.id], np.float32).reshape(-1, 4)
-        scenes[names[image.id]] = SceneResult(names[image.id], image.width, image.height, truth, gsd=image.gsd)
-    return GroundTruth(scenes, names)
+        scenes[name] = SceneResult(name, width, height, truth, gsd=image.gsd)
+    return GroundTruth(
+        scenes, names, dict(images or {}), categories, frozenset(label for label in tanks if label is not None)
+    )
+
+
+def _size(image: CocoImage, file: Path | None, path: Path, place: str) -> tuple[int, int]:
+    """Return the width and height of the file of an image."""
+    file = file or Source(path.parent).images.find(image.file_name, near=path)
+    size = image_size(file) if file else None
+    if size is None:
+        raise UserError(
+            f"{place}: has no width or height, and {image.file_name} was not found; give the folder of the images with "
+            "--images DIR"
+        )
+    return size
 
 
 def scene_names(content: CocoFile, path: Path) -> dict[int | str, str]:
     """Return scene names by image id; raise UserError if an id or a name is repeated."""
-    names = {image.id: scene_name(image.file_name) for image in content.images}
+    names = {image.id: base_name(image.file_name) for image in content.images}
     if len(set(names.values())) < len(content.images):
         raise UserError(
             f"{path}: two images have the same id or the same file name (without folder and suffix); make them unique"
         )
     return names
-
-
-def check_category(annotations: Sequence[CocoAnnotation], path: Path) -> None:
-    """Raise UserError if boxes belong to several categories."""
-    if len(categories := {annotation.category_id for annotation in annotations}) > 1:
-        raise UserError(f"{path}: contains boxes of {len(categories)} categories; keep only the category of tanks")
 
 
 def with_detections(

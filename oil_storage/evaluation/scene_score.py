@@ -12,6 +12,7 @@ from oil_storage.evaluation.dense_coco import results_of
 from oil_storage.evaluation.errors import Errors, Kind, classify, count_by_size, lost_ap50
 from oil_storage.evaluation.false_alarms import false_alarm_rate, operating_points
 from oil_storage.evaluation.matching import Matched, SceneResult
+from oil_storage.evaluation.outcomes import Outcomes
 from oil_storage.evaluation.uncertainty import intervals
 from oil_storage.figures import Figures, SceneFigures
 from oil_storage.merging import Detections
@@ -77,7 +78,7 @@ def score_scenes(scenes: Sequence[Matched], threshold: float | None) -> Figures:
             **count_errors(scenes, threshold),
             **geometry_errors(scenes, threshold),
             "false_alarm_rate": false_alarm_rate(scenes, threshold),
-            "intervals": intervals([(scenes, threshold)]),
+            "intervals": intervals([Outcomes.of(scenes, threshold)]),
             "errors_by_size": count_by_size(scenes, errors),
             "scenes": {
                 scene.result.scene_id: _score_scene(scene, scene_errors, threshold)

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from statistics import mean
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.evaluation.curves import AveragePrecision
-from oil_storage.evaluation.matching import Matched
+from oil_storage.evaluation.outcomes import Outcomes
 
 RESAMPLED = 1000
 """Number of bootstrap samples."""
@@ -17,19 +18,15 @@ INTERVAL = (2.5, 97.5)
 SEED = 0
 
 Figures = dict[str, float]
-Scored = tuple[Sequence[Matched], float]
-"""Scenes of a run, and the score threshold for F1."""
 
 
-def resampled(scenes: Sequence[Matched], threshold: float) -> Callable[[NDArray[np.int64]], Figures]:
+def resampled(outcomes: Outcomes) -> Callable[[NDArray[np.int64]], Figures]:
     """Return a function that computes ``ap``, ``ap50`` and ``f1`` of weighted scenes.
 
     The argument of this function, ``(S,)``, is the number of times that each of the S scenes counts.
     """
-    average_precision = AveragePrecision(scenes)
-    counting = [scene.scores >= threshold for scene in scenes]
-    right = np.array([(scene.right & counts).sum() for scene, counts in zip(scenes, counting, strict=True)])
-    claimed = np.array([counts.sum() + len(scene.result.truth) for scene, counts in zip(scenes, counting, strict=True)])
+    average_precision = AveragePrecision(outcomes)
+    claimed = outcomes.found + outcomes.objects
 
     def figures(weights: NDArray[np.int64]) -> Figures:
         ap = average_precision(weights)
@@ -37,7 +34,7 @@ def resampled(scenes: Sequence[Matched], threshold: float) -> Callable[[NDArray[
         return {
             "ap": float(ap.mean()),
             "ap50": float(ap[0]),
-            "f1": float(2 * (weights @ right) / total) if total else float("nan"),
+            "f1": float(2 * (weights @ outcomes.correct) / total) if total else float("nan"),
         }
 
     return figures
@@ -50,7 +47,7 @@ def draws(scenes: int, seed: int = SEED) -> NDArray[np.int64]:
     return drawn
 
 
-def intervals(runs: Sequence[Scored]) -> dict[str, list[float]]:
+def intervals(runs: Sequence[Outcomes]) -> dict[str, list[float]]:
     """Compute 95 % intervals of the mean ``ap``, ``ap50`` and ``f1`` of runs by the percentile bootstrap.
 
     Runs on the same scenes (several seeds) share their bootstrap samples. Runs on different scenes (folds) are sampled
@@ -59,7 +56,7 @@ def intervals(runs: Sequence[Scored]) -> dict[str, list[float]]:
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
 
     Args:
-        runs: one or more runs of one detector.
+        runs: outcomes of one or more runs of one detector.
 
     Returns:
         dict: lower and upper end of each interval; nan if there are no objects or only one scene.
@@ -67,7 +64,7 @@ def intervals(runs: Sequence[Scored]) -> dict[str, list[float]]:
     return _spans(_drawn(runs), runs)
 
 
-def differences(first: Sequence[Scored], second: Sequence[Scored]) -> dict[str, list[float]]:
+def differences(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> dict[str, list[float]]:
     """Compute 95 % intervals of the difference (second minus first) between two detectors on the same scenes.
 
     Both detectors use the same bootstrap samples (paired bootstrap), so the difficulty of the scenes cancels out.
@@ -75,29 +72,27 @@ def differences(first: Sequence[Scored], second: Sequence[Scored]) -> dict[str, 
     Raises:
         ValueError: the detectors were not tested on the same scenes.
     """
-    if {_names(run) for run in first} != {_names(run) for run in second}:
+    if {run.names for run in first} != {run.names for run in second}:
         raise ValueError("the detectors were not tested on the same scenes")
     pairs = zip(_drawn(first), _drawn(second), strict=True)
     return _spans([{name: after[name] - before[name] for name in before} for before, after in pairs], first)
 
 
-def _names(run: Scored) -> tuple[str, ...]:
-    return tuple(scene.result.scene_id for scene in run[0])
-
-
-def _drawn(runs: Sequence[Scored]) -> list[Figures]:
+def _drawn(runs: Sequence[Outcomes]) -> list[Figures]:
     """Compute the mean figures of the runs for each bootstrap sample."""
-    sets = sorted({_names(run) for run in runs})
-    weights = {names: draws(len(names), SEED + index) for index, names in enumerate(sets)}
-    figures = []
-    for run in runs:
-        figures_of = resampled(*run)
-        figures.append([figures_of(each) for each in weights[_names(run)]])
+    sets = sorted({run.names for run in runs})
+    figures = [_drawn_once(run, SEED + sets.index(run.names)) for run in runs]
     return [{name: mean(run[name] for run in sample) for name in sample[0]} for sample in zip(*figures, strict=True)]
 
 
-def _spans(drawn: Sequence[Figures], runs: Sequence[Scored]) -> dict[str, list[float]]:
-    fewest = min(len(scenes) for scenes, _ in runs)
+@lru_cache(maxsize=64)
+def _drawn_once(run: Outcomes, seed: int) -> list[Figures]:
+    figures_of = resampled(run)
+    return [figures_of(weights) for weights in draws(len(run.names), seed)]
+
+
+def _spans(drawn: Sequence[Figures], runs: Sequence[Outcomes]) -> dict[str, list[float]]:
+    fewest = min(len(run.names) for run in runs)
     spans = {}
     for name in drawn[0]:
         values = [sample[name] for sample in drawn if not math.isnan(sample[name])]  # nan in samples without objects

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.annotations.geojson import WGS84, transformed
+from oil_storage.annotations.polygons import WGS84, transformed
 from oil_storage.georeference import Georeference
 
 POINTS = 33

@@ -27,11 +27,12 @@ from oil_storage.georeference import sidecars
 from oil_storage.imagery import SceneImage, vrt_sources
 from oil_storage.inference.bounding_box import BoundingBox
 from oil_storage.inference.remote_file import first_bytes
+from oil_storage.inference.runtimes import INT8, choose
 from oil_storage.inference.scene_asset import SceneAsset
 from oil_storage.inference.scene_detections import FinishedScene, MadeBy, RunSummary, SceneDetections, summarise
 from oil_storage.inference.scene_files import FORMATS, index_page, scene_page, scene_picture, write_formats
 from oil_storage.inference.scene_sources import SceneFile, is_outside
-from oil_storage.parallel import one_behind
+from oil_storage.parallel import in_threads
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -45,8 +46,6 @@ PICTURES, SUMMARY, INDEX = "pictures", "summary.json", "index.html"
 """Names in the output folder. Pictures have a separate folder, so that they are not mistaken for input scenes."""
 LONGEST_NAME = 255
 """Maximum length of a file name in bytes."""
-ONNX = ".onnx"
-"""Suffix of exported detectors."""
 OVERLAP = 128
 """Overlap of neighbouring tiles in pixels. Nearly all tanks are smaller, so at least one tile shows the whole tank."""
 LONGEST_RUN = timedelta(days=365)
@@ -75,8 +74,10 @@ def detect_scenes(
     if html and (named := [scene for scene in scenes if scene.stem == Path(INDEX).stem]):
         raise UserError(f"{named[0]}: its page would overwrite {INDEX}, the list of scenes; rename the scene")
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    is_onnx = options.get("backend") == "onnx" or checkpoint.suffix.lower() == ONNX
-    cfg = None if is_onnx or config is None else load_config(config)
+    checkpoint, backend = choose(
+        checkpoint, options.get("backend"), options.get("precision", "auto"), options.get("device")
+    )
+    cfg = None if backend != "torch" or config is None else load_config(config)
     request = _request(config, cfg, checkpoint, html, options)
     folder = OutputFolder(out, request)
     scenes, outside = _parted(scenes, request.bbox)
@@ -98,7 +99,9 @@ def detect_scenes(
             *(checkpoint, detector.made_with, config.stem),
         )
     reader = detector.reader
+    precision = "int8" if checkpoint.name.endswith(INT8) else "float32" if backend != "torch" else None
     used = {"score_threshold": detector.threshold, "tile": reader.tile, **asdict(reader.reading)}
+    used |= {"backend": backend, "precision": precision}
     made_by = request.model_copy(update=used)
     with _locked(out, rank):
         if processes == 1:
@@ -223,7 +226,7 @@ class OutputFolder:
             detector.detect_opened(scenes, siblings), total=len(scenes), unit="scene", delay=2, disable=quiet
         )
         write = partial(self._write, detector=detector, made_by=made_by)
-        reasons = zip(scenes, one_behind(write, results), strict=True)
+        reasons = zip(scenes, in_threads(write, results), strict=True)
         return {str(scene): reason for scene, reason in reasons if reason is not None}
 
     def _write(

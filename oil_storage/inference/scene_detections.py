@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from oil_storage.annotations.antimeridian import continuous, nearest
 from oil_storage.annotations.boxes import rings
-from oil_storage.annotations.geojson import WGS84, transformed
 from oil_storage.annotations.images import scene_name
+from oil_storage.annotations.polygons import WGS84, transformed
 from oil_storage.georeference import Georeference, Resolution, resolution_of
 from oil_storage.inference.magnification import Magnification, Origin
 
@@ -190,6 +190,7 @@ class MadeBy(BaseModel, frozen=True):
         config: name of the config; empty if none was given for an ONNX file.
         config_sha256: SHA-256 of the settings in the config; empty for an ONNX file, which contains them.
         score_threshold, tile, bands, stretch: values that were used; None until the checkpoint is read.
+        backend, precision: runtime, and its precision if the detector was exported; None until the checkpoint is read.
         asked: requested ``score_thr``, ``tile``, ``bands`` and ``stretch``; None for a value that the config or the
             checkpoint provides.
     """
@@ -210,10 +211,13 @@ class MadeBy(BaseModel, frozen=True):
     html: bool
     asked: tuple[float | None, int | None, tuple[int, ...] | None, tuple[float, ...] | None]
     bbox: tuple[float, float, float, float] | None = None
+    backend: str | None = None
+    precision: str | None = None
 
     def request(self) -> "MadeBy":
         """Return a copy without the values that are known only after reading. Equal requests give equal results."""
-        return self.model_copy(update=dict.fromkeys(("score_threshold", "tile", "bands", "stretch")))
+        used = ("score_threshold", "tile", "bands", "stretch", "backend", "precision")
+        return self.model_copy(update=dict.fromkeys(used))
 
 
 class Site(BaseModel, frozen=True):

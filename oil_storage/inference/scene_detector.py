@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
-from threading import Lock
+from threading import Semaphore
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +16,11 @@ from oil_storage.config import load as load_config
 from oil_storage.errors import UserError
 from oil_storage.imagery import Reading, SceneImage
 from oil_storage.inference.bounding_box import BoundingBox
+from oil_storage.inference.isolation import lower_isolated
 from oil_storage.inference.magnification import Magnification, accuracy_warning, magnification_of, zoom_of
 from oil_storage.inference.onnx_detector import OnnxDetector
-from oil_storage.inference.output_folder import ONNX, OVERLAP
+from oil_storage.inference.output_folder import OVERLAP
+from oil_storage.inference.runtimes import choose as choose_runtime
 from oil_storage.inference.scale_estimate import LEAST, choose, evidence
 from oil_storage.inference.scene_detections import SceneDetections
 from oil_storage.inference.scene_sources import SceneFile, Source, source_of
@@ -27,7 +29,7 @@ from oil_storage.inference.second_look import look_again
 from oil_storage.inference.tile_detector import TileDetector
 from oil_storage.inference.tile_reader import Batch, EndOfScene, TileReader, failure
 from oil_storage.merging import Detections, merge_tiles
-from oil_storage.parallel import one_behind
+from oil_storage.parallel import in_threads
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -71,10 +73,12 @@ class SceneDetector:
             ``gsd``.
         tta: use test-time augmentation: detect in each tile and in a copy that is rotated by 180 degrees, and merge the
             detections. A config can define other copies in ``tta_pipeline``. Detection takes at least twice as long.
-        backend: ``torch`` or ``onnx``; a file with the suffix ``.onnx`` always runs in ONNX Runtime.
+        backend: ``onnx``, ``openvino`` or ``torch``; None uses the fastest that is installed and runs the checkpoint.
+        precision: ``float32``, ``int8`` or ``auto``; see :func:`oil_storage.inference.runtimes.choose`.
         fast: fold batch norms into convolutions, and drop low scores before NMS; if False, the detections are exactly
             the same as those of ``tools/test.py``.
-        second_look: search uncertain detections again, see :mod:`oil_storage.inference.second_look`; not with ``tta``.
+        second_look: search uncertain detections again and lower the scores of isolated ones, see
+            :mod:`oil_storage.inference.second_look` and :mod:`oil_storage.inference.isolation`; not with ``tta``.
         bands: see :class:`oil_storage.imagery.Reading`; None uses the bands of the training scenes, and ``()`` uses
             the bands that each file declares.
         stretch: see :class:`oil_storage.imagery.Reading`; None uses the stretch of the training scenes, and ``()``
@@ -83,6 +87,7 @@ class SceneDetector:
             :class:`oil_storage.inference.bounding_box.BoundingBox`; None searches whole scenes.
 
     Attributes:
+        backend: backend that runs the detector.
         threshold: lowest score of a detection.
         made_with: name of the config that the checkpoint was trained with; None if the checkpoint does not state it.
 
@@ -106,19 +111,20 @@ class SceneDetector:
         source_gsd: float | None = None,
         scale: float | None = None,
         tta: bool = False,
-        backend: str = "torch",
+        backend: str | None = None,
+        precision: str = "auto",
         fast: bool = True,
         second_look: bool = True,
         bands: tuple[int, int, int] | tuple[()] | None = None,
         stretch: tuple[float, float] | tuple[()] | None = None,
         bbox: tuple[float, float, float, float] | None = None,
     ) -> None:
-        checkpoint = Path(checkpoint)
+        checkpoint, self.backend = choose_runtime(Path(checkpoint), backend, precision, device)
         self.detector: TileDetector
-        if backend == "onnx" or checkpoint.suffix.lower() == ONNX:
+        if self.backend != "torch":
             if tta:
-                raise UserError("--tta: is not available in ONNX Runtime; give a PyTorch checkpoint")
-            self.detector = OnnxDetector(checkpoint, device)
+                raise UserError("--tta: is not available for exported detectors; give a PyTorch checkpoint")
+            self.detector = OnnxDetector(checkpoint, device, self.backend)
             name = (
                 "" if config is None else Path(config if isinstance(config, str | Path) else config.filename or "").stem
             )
@@ -131,7 +137,7 @@ class SceneDetector:
             from oil_storage.inference.torch_detector import TorchDetector
 
             if config is None:
-                raise UserError(f"{checkpoint}: needs the config of its training; only {ONNX} files do not")
+                raise UserError(f"{checkpoint}: needs the config of its training; only .onnx files do not")
             cfg = load_config(Path(config)) if isinstance(config, str | Path) else copy.deepcopy(config)
             self.detector = TorchDetector(cfg, checkpoint, device, tta=tta, fast=fast)
         about, rules = self.detector.about, self.detector.rules
@@ -160,7 +166,7 @@ class SceneDetector:
         self._samples: dict[PurePath, dict[SceneFile, NDArray[np.float64]]] = {}
         self._siblings: Sequence[SceneFile] = ()
         self._looks_again = second_look and not tta
-        self._lock = Lock()
+        self._calls = Semaphore(self.detector.workers)
         self.reader = TileReader(
             self.detector.prepare,
             tile,
@@ -193,8 +199,8 @@ class SceneDetector:
     ) -> Iterator[tuple[Source, SceneDetections | UserError]]:
         """Detect the tanks of many scenes, in the given order.
 
-        One thread reads tiles in advance. Another thread merges the detections of a scene while the next scene is
-        searched.
+        One thread reads tiles in advance, ``detector.workers`` threads search them, and another thread merges the
+        detections of a scene while the next scene is searched.
 
         Args:
             scenes: image files or arrays.
@@ -212,7 +218,7 @@ class SceneDetector:
     ) -> Iterator[tuple[Source, tuple[SceneImage, SceneDetections] | UserError]]:
         """Detect as :meth:`detect_all` does, and also yield the opened scenes, or the opened windows of them."""
         self._siblings, self._samples = siblings, {}
-        return one_behind(self._merge, self._predicted(scenes))
+        return in_threads(self._merge, self._predicted(scenes))
 
     def _magnify(self, source: Source, image: SceneImage) -> Magnification:
         """Choose the magnification of a scene. If its ground resolution is unknown, estimate the resolution."""
@@ -272,22 +278,27 @@ class SceneDetector:
         windows: list[NDArray[np.float64]] = []
         tiles: list[Detections] = []
         failed: MemoryError | None = None
-        for item in self.reader.read(scenes):
+        items = ((item,) for item in self.reader.read(scenes))
+        for item, found in in_threads(self._predicted_item, items, self.detector.workers):
             if not isinstance(item, Batch):
-                yield (
-                    (item if failed is None else EndOfScene(item.source, failure(item.source, failed))),
-                    windows,
-                    tiles,
-                )
+                end = item if failed is None else EndOfScene(item.source, failure(item.source, failed))
+                yield end, windows, tiles
                 windows, tiles, failed = [], [], None
-            elif failed is None:
-                try:
-                    tiles += self._predict(item)
-                    windows += item.windows
-                except (MemoryError, RuntimeError) as error:
-                    if not isinstance(error, MemoryError) and not re.search(OUT_OF_MEMORY, str(error)):
-                        raise
-                    failed = MemoryError()
+            elif isinstance(found, MemoryError):
+                failed = found
+            else:
+                windows += item.windows
+                tiles += found
+
+    def _predicted_item(self, item: Batch | EndOfScene) -> tuple[Batch | EndOfScene, list[Detections] | MemoryError]:
+        if not isinstance(item, Batch):
+            return item, []
+        try:
+            return item, self._predict(item)
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and not re.search(OUT_OF_MEMORY, str(error)):
+                raise
+            return item, MemoryError()
 
     def _merge(
         self, end: EndOfScene, windows: Sequence[NDArray[np.float64]], tiles: Sequence[Detections]
@@ -297,12 +308,16 @@ class SceneDetector:
             return source, result
         image, magnification = result
         size = np.array([image.width, image.height])
-        found = merge_tiles(np.reshape(windows, (-1, 4)), tiles, *(size * magnification.zoom))
+        width, height = (size * magnification.zoom).tolist()
+        found = merge_tiles(np.reshape(windows, (-1, 4)), tiles, width, height)
         if self._looks_again:
             try:
-                found = look_again(image, magnification.corners, found, self._search, self.reader.tile)
+                found = look_again(
+                    image, magnification.corners, found, self._search, self.reader.tile, self.detector.workers
+                )
             except (UserError, OSError, MemoryError) as error:
                 return source, failure(source, error)
+            found = lower_isolated(found, (width, height), self.gsd)
         boxes, scores = found
         is_kept = scores >= self.threshold
         whole, window = (
@@ -324,7 +339,7 @@ class SceneDetector:
 
     def _predict(self, batch: Batch) -> list[Detections]:
         """Detect tanks in the tiles of a batch; return boxes in pixels of the magnified tiles."""
-        with self._lock:  # the thread that reads tiles also calls this, to estimate resolutions
+        with self._calls:  # the threads that read tiles and merge scenes also call this
             found = self.detector.detect(batch.tiles)
         detections = []
         for window, tile, (boxes, scores) in zip(batch.windows, batch.tiles, found, strict=True):

@@ -57,7 +57,9 @@ class View:
 VIEWS = (View(100, 1.2, (0, 1)), View(86, 1.4, (1,)))
 
 
-def look_again(image: Pixels, corners: NDArray[np.float64], found: Detections, search: Search, side: int) -> Detections:
+def look_again(
+    image: Pixels, corners: NDArray[np.float64], found: Detections, search: Search, side: int, workers: int = 1
+) -> Detections:
     """Average the scores and boxes of uncertain detections over :data:`VIEWS`.
 
     A view in which the object is not found has a score of 0.
@@ -68,6 +70,7 @@ def look_again(image: Pixels, corners: NDArray[np.float64], found: Detections, s
         found: detections, in pixels of the magnified scene.
         search: detector.
         side: side of the arrays that are searched.
+        workers: number of threads that may call ``search`` at once.
 
     Returns:
         Detections: all detections, in order of decreasing score.
@@ -86,7 +89,8 @@ def look_again(image: Pixels, corners: NDArray[np.float64], found: Detections, s
         regions = {index: _region(found.boxes[index], view, corners, image) for index in part}
         crops = {index: _crop(image, region, view, corners) for index, region in regions.items()}
         crops = {index: crop for index, crop in crops.items() if max(crop.shape) <= side}
-        for index, again in zip(crops, search_patches(list(crops.values()), search, side, GAP), strict=True):
+        results = search_patches(list(crops.values()), search, side, GAP, workers)
+        for index, again in zip(crops, results, strict=True):
             views[index] += 1
             boxes = _in_scene(again.boxes, crops[index].shape, regions[index] * corners, view)
             overlaps = iou_matrix(found.boxes[index : index + 1], boxes)[0]

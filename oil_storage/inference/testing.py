@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from oil_storage.checkpoints.accuracy import ChosenThreshold
 from oil_storage.checkpoints.checkpoint import Checkpoint, store_threshold
 from oil_storage.checkpoints.serialization import SAFETENSORS
-from oil_storage.checkpoints.trained_config import differences, recipe_sha256
+from oil_storage.checkpoints.trained_config import differences, recipe_sha256, schedule
 from oil_storage.coco import CocoFile
 from oil_storage.engine import distributed
+from oil_storage.engine.allocator import keep_freed_memory
 from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.config_values import check_values
 from oil_storage.engine.from_scratch import from_scratch
@@ -37,6 +38,7 @@ from oil_storage.evaluation.scene_score import average_precisions, score_scenes
 from oil_storage.figures import TestRecord, TrainedBy, metric_key
 from oil_storage.files import remove_partial, sha256
 from oil_storage.imagery import read_pixels
+from oil_storage.inference.isolation import lower_isolated
 from oil_storage.inference.second_look import look_again
 from oil_storage.inference.tile_detector import TileDetector
 from oil_storage.inference.torch_detector import TorchDetector
@@ -102,6 +104,7 @@ def evaluate_checkpoint(
     """
     use_scope(cfg)
     check_values(cfg)
+    keep_freed_memory()
     checkpoint = Checkpoint.read(path)
     distributed.prepare(cfg, launcher)
     trained, changes = compare_with_training(cfg, checkpoint)
@@ -140,7 +143,7 @@ def evaluate_checkpoint(
     tiles = CocoFile.load(ann_file)
     if not tta:
         detector = TorchDetector(copy.deepcopy(cfg), path, fast=False)
-        scene_metric.merged = _looked_again(scene_metric.merged, tiles, ann_file.with_suffix(""), detector)
+        scene_metric.merged = looked_again(scene_metric.merged, tiles, ann_file.with_suffix(""), detector)
         metrics |= {f"scene/{name}": value for name, value in average_precisions(scene_metric.merged).items()}
     scenes = match_scenes(scene_metric.merged)
     threshold = curve(scenes).best_threshold() if split == "val" else checkpoint.threshold(tta)
@@ -211,10 +214,10 @@ class TiledScene:
         return pixels
 
 
-def _looked_again(
+def looked_again(
     scenes: Sequence[SceneResult], tiles: CocoFile, folder: Path, detector: TileDetector
 ) -> list[SceneResult]:
-    """Search uncertain detections again, as detection in scenes does; see :mod:`oil_storage.inference.second_look`."""
+    """Search uncertain detections again and lower isolated ones, as :class:`SceneDetector` does."""
 
     def search(pixels: NDArray[np.uint8]) -> Detections:
         return detector.detect([detector.prepare(pixels)])[0]
@@ -226,7 +229,8 @@ def _looked_again(
     for scene in scenes:
         image = TiledScene(scene.width, scene.height, windows[scene.scene_id])
         found = Detections(scene.boxes, scene.scores)
-        boxes, scores = look_again(image, np.ones(4), found, search, detector.about.tile)
+        found = look_again(image, np.ones(4), found, search, detector.about.tile, detector.workers)
+        boxes, scores = lower_isolated(found, (scene.width, scene.height), detector.about.gsd)
         results.append(replace(scene, boxes=boxes, scores=scores))
     return results
 
@@ -250,6 +254,7 @@ def compare_with_training(cfg: Config, checkpoint: Checkpoint) -> tuple[TrainedB
         **{key: value for key, value in asdict(meta.trained).items() if key in TrainedBy.model_fields},
         seed=meta.seed,
         iterations=meta.iter,
+        **schedule(before, meta.iter or 0, meta.trained.processes),
         recipe_sha256=recipe_sha256(before),
     )
     for config in (before, now):

@@ -60,10 +60,12 @@ class TileDetector(Protocol):
     Attributes:
         rules: post-processing parameters; ``about.test_cfg`` unless they are replaced.
         batch_size: number of tiles that the device should process at once.
+        workers: number of threads that may call :meth:`detect` at once.
     """
 
     rules: Rules
     batch_size: int
+    workers: int
 
     @property
     def about(self) -> Description:

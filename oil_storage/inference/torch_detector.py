@@ -18,6 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.checkpoints.model_weights import build_model
+from oil_storage.engine.allocator import keep_freed_memory
 from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.channels_last import to_channels_last
 from oil_storage.engine.runner import use_scope
@@ -44,6 +45,7 @@ class TorchDetector:
     """
 
     about: Description
+    workers = 1
 
     def __init__(
         self, cfg: Config, checkpoint: Path, device: str | None = None, *, tta: bool = False, fast: bool = True
@@ -55,6 +57,7 @@ class TorchDetector:
         self.rules = self.about.test_cfg
         self.batch_size = self.about.batch_size
         if chosen.type == "cpu":
+            keep_freed_memory()
             self.batch_size = min(max(torch.get_num_threads() // 2, 1), self.batch_size)
         self._merging: Rules | None = None
         if tta:

@@ -55,7 +55,7 @@ class SamePadConv2d(nn.Conv2d):
 
     def _padding(self, x: Tensor, axis: int) -> tuple[int, int]:
         """Return the padding before and after the maps along axis 0 (rows) or 1 (columns)."""
-        side, kernel, stride = x.shape[axis + 2], self.kernel_size[axis], self.stride[axis]
+        side, kernel, stride = int(x.shape[axis + 2]), self.kernel_size[axis], self.stride[axis]  # constant in exports
         total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
         return total // 2, total - total // 2
 

@@ -88,7 +88,8 @@ def _at(scene: Scene, resolution: Resolution, target: float) -> Scene:
     if georeference:
         a, b, c, d, e, f = georeference.transform
         georeference = replace(georeference, transform=(a / x, b / y, c, d / x, e / y, f))
-    return replace(scene, width=width, height=height, boxes=boxes, georeference=georeference)
+    stated = target if scene.stated_gsd else None
+    return replace(scene, width=width, height=height, boxes=boxes, georeference=georeference, stated_gsd=stated)
 
 
 def resized(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

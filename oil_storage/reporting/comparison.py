@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from oil_storage.csv_cells import as_cell
 from oil_storage.errors import UserError
 from oil_storage.evaluation.curves import curve
-from oil_storage.evaluation.uncertainty import Scored, differences, intervals
+from oil_storage.evaluation.outcomes import Outcomes
+from oil_storage.evaluation.uncertainty import differences, intervals
 from oil_storage.figures import ConfigResults
 from oil_storage.files import write_bytes, write_text
 from oil_storage.reporting.formatting import brief, markdown_table, shown, span
@@ -49,9 +50,9 @@ class Experiment:
         return self.runs[0].config
 
     @property
-    def scored(self) -> list[Scored]:
-        """Scenes and score threshold of each run."""
-        return [(run.scenes, run.figures.threshold or 0.0) for run in self.runs]
+    def outcomes(self) -> list[Outcomes]:
+        """Outcomes of each run in whole scenes."""
+        return [Outcomes.of(run.scenes, run.figures.threshold or 0.0) for run in self.runs]
 
     def values(self, figure: str) -> list[float]:
         """Return the values of a figure. Runs without this figure are left out."""
@@ -99,8 +100,8 @@ def _row(experiment: Experiment, best: Experiment, known: Mapping[str, ConfigRes
     trained = [run.trained for run in runs if run.trained is not None]
     speed = known[experiment.name].speed if experiment.name in known else None
     minutes = [by.seconds / 60 for by in trained if by.seconds is not None]
-    spans = runs[0].figures.intervals if len(runs) == 1 else intervals(experiment.scored)
-    behind = {} if experiment is best else differences(experiment.scored, best.scored)
+    spans = runs[0].figures.intervals if len(runs) == 1 else intervals(experiment.outcomes)
+    behind = {} if experiment is best else differences(experiment.outcomes, best.outcomes)
     figures = []
     for key in ("f1", "ap", "ap50"):
         ends = [None if end is None or math.isnan(end) else end for end in spans[key]]

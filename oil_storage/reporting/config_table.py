@@ -67,7 +67,7 @@ def _learnt(content: ConfigResults) -> str:
 
 def _ap(content: ConfigResults) -> list[str]:
     """Return the mean AP and AP50 over seeds, on the val split of the first recorded data set and without TTA."""
-    runs = [run for run in content.runs if run.split == "val" and not run.tta]
+    runs = [run for run in content.runs if run.split == "val" and not run.tta and run.scenes_fraction == 1]
     runs = [run for run in runs if run.data.annotations_sha256 == runs[0].data.annotations_sha256]
     cells = []
     for name in ("mAP", "mAP_50"):

@@ -9,9 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from oil_storage.errors import UserError
-from oil_storage.figures import ConfigResults, Figures, RecordedRun, Stored, TestRecord, metric_key
+from oil_storage.figures import (
+    ConfigResults,
+    Figures,
+    RecordedRun,
+    Stored,
+    TestRecord,
+    Validation,
+    metric_key,
+)
 from oil_storage.files import sha256
 from oil_storage.reporting.formatting import TILE_FIGURES, markdown_table, shown, span
+from oil_storage.training_log import validations
 
 COLUMNS = ("AP", "AP50", "AP75", "AP small", "AP medium")
 """Columns with figures of tiles; see :data:`oil_storage.reporting.formatting.TILE_FIGURES`."""
@@ -31,7 +40,11 @@ RECORDED = {
     *("false_alarm_rate", "false_alarms"),
 }
 """Figures of whole scenes that results files contain."""
+SETTINGS = ("split", "seed", "tta", "scenes_fraction")
+"""Settings that distinguish the runs of a config on the same data."""
 
+OUTCOMES = "outcomes.npz"
+"""File beside ``metrics.json`` with a :class:`oil_storage.evaluation.outcomes.TestOutcomes`."""
 LOG = Path("results/test_log.csv")
 """Log of every test on a test split. If a split is tested often, choices can overfit it."""
 logger = logging.getLogger(__name__)
@@ -56,6 +69,8 @@ def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; {again}")
     record = TestRecord.load(path)
+    if not (outcomes := path.with_name(OUTCOMES)).is_file():
+        raise UserError(f"{outcomes}: no such file; {again}")
     checkpoint, trained = Path(record.checkpoint), record.trained
     if checkpoint.resolve().parent != work_dir.resolve():
         raise UserError(f"{path}: has the score of {checkpoint}, which is not in {work_dir}; {again}")
@@ -79,6 +94,9 @@ def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
         initialised=trained.initialised,
         split=split,
         iterations=trained.iterations or 0,
+        images_seen=trained.images_seen,
+        scenes_fraction=trained.scenes_fraction,
+        learning_rate=trained.learning_rate,
         train_minutes=None if trained.seconds is None else round(trained.seconds / 60, 1),
         hardware=trained.hardware,
         commit=trained.commit,
@@ -88,7 +106,23 @@ def measured(work_dir: Path, split: str) -> tuple[str, RecordedRun]:
         metrics=dict(sorted(record.metrics.items())),
         published_protocol=record.published_protocol,
         scenes=type(record.scenes).model_validate(record.scenes.model_dump(include=RECORDED, exclude_unset=True)),
+        learning_curve=[
+            Validation(
+                images=step * trained.images_seen // trained.iterations,
+                ap=metrics[metric_key("mAP")],
+                ap50=metrics[metric_key("mAP_50")],
+            )
+            for step, metrics in validations(work_dir).items()
+            if trained.images_seen and trained.iterations
+        ],
     )
+
+
+def outcomes_path(results: Path, config: str, run: RecordedRun) -> Path:
+    """Return the path of the outcomes of a recorded run; see :class:`oil_storage.evaluation.outcomes.TestOutcomes`."""
+    parts = [config, run.data.sha256[:6], run.split, str(run.seed)]
+    parts += ["two_views"] * run.tta + [f"{run.scenes_fraction:g}_of_scenes"] * (run.scenes_fraction < 1)
+    return results / "outcomes" / f"{'-'.join(parts)}.npz"
 
 
 def read(results: Path) -> dict[str, ConfigResults]:
@@ -120,7 +154,9 @@ def record(results: Path, config: str, **parts: Stored | Sequence[Stored]) -> Pa
 
 
 def replaced(runs: Sequence[RecordedRun], run: RecordedRun) -> list[RecordedRun]:
-    """Add a run to earlier runs, and sort them. The run replaces any run with the same seed, data, split and ``tta``.
+    """Add a run to earlier runs, and sort them. The run replaces the run with equal settings.
+
+    The settings are the seed, the data, the split, ``tta`` and ``scenes_fraction``.
 
     Raises:
         UserError: the run to replace has another number of iterations.
@@ -128,14 +164,18 @@ def replaced(runs: Sequence[RecordedRun], run: RecordedRun) -> list[RecordedRun]
     others = []
     for other in runs:
         same_data = replace(other.data, name=run.data.name) == run.data
-        if not same_data or (other.split, other.seed, other.tta) != (run.split, run.seed, run.tta):
+        if not same_data or any(getattr(other, key) != getattr(run, key) for key in SETTINGS):
             others.append(other)
         elif other.iterations != run.iterations:
             raise UserError(
                 f"seed {run.seed}: is recorded with {other.iterations} iterations, but this run has {run.iterations};\n"
                 "record this run in another folder with --results, or remove the earlier run first"
             )
-    return sorted([*others, run], key=lambda run: (run.data.name, run.split, run.seed or 0, run.tta))
+
+    def place(run: RecordedRun) -> tuple[Any, ...]:
+        return run.data.name, run.split, run.seed or 0, run.tta, -run.scenes_fraction
+
+    return sorted([*others, run], key=place)
 
 
 def markdown(known: Mapping[str, ConfigResults], columns: Sequence[str] = HEADER) -> str:
@@ -154,6 +194,8 @@ def markdown(known: Mapping[str, ConfigResults], columns: Sequence[str] = HEADER
     notes = []
     for config, content in known.items():
         for run in content.runs:
+            if run.scenes_fraction < 1:  # docs/benchmark.md has these
+                continue
             data = run.data.name, run.data.annotations_sha256, run.data.split_seed
             cells = dict(zip(HEADER, _cells(config, run), strict=True))
             by_data.setdefault(data, []).append([cells[column] for column in columns])

@@ -1,22 +1,28 @@
 """Write the files of a scored run, and read them to compare runs."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from oil_storage.coco import CocoFile
 from oil_storage.errors import UserError
 from oil_storage.evaluation.curves import at_threshold
 from oil_storage.evaluation.detections_file import read_detections
-from oil_storage.evaluation.ground_truth import read_coco, with_detections
-from oil_storage.evaluation.matching import Matched, match_scenes, truth_sha256
+from oil_storage.evaluation.ground_truth import GroundTruth, read_coco, with_detections
+from oil_storage.evaluation.matching import Matched, SceneResult, match_scenes, truth_sha256
+from oil_storage.evaluation.outcomes import Outcomes, TestOutcomes
 from oil_storage.evaluation.scene_score import coco_detections, coco_truth
 from oil_storage.figures import EvaluationRecord, Figures, TestRecord, TrainedBy, metric_key
 from oil_storage.files import write_text
 from oil_storage.imagery import DEFAULT_READING, Reading
 from oil_storage.merging import Detections
 from oil_storage.reporting.formatting import shown
+from oil_storage.reporting.results import OUTCOMES
 from oil_storage.reporting.score_report import PictureOf, from_tiles, write_report
 
 METRICS, DETECTIONS, TRUTH = "metrics.json", "detections.json", "ground_truth.json"
@@ -35,15 +41,43 @@ def write_tested(
     record: TestRecord,
     scenes: Sequence[Matched],
     tile_detections: Sequence[dict[str, Any]],
+    tiles: CocoFile,
     tile_folder: Path,
 ) -> None:
     """Write the results of ``tools/test.py`` into a folder; see :class:`oil_storage.inference.testing.Tested`."""
     (folder / METRICS).unlink(missing_ok=True)  # this marks the files of an earlier test as incomplete
     coco_detections([scene.result for scene in scenes]).save(folder / DETECTIONS)
     write_text(folder / TILE_DETECTIONS, json.dumps(tile_detections))
+    threshold = record.scenes.threshold or 0.0
+    outcomes = tile_outcomes(tiles, tile_detections, threshold), Outcomes.of(scenes, threshold)
+    TestOutcomes(*outcomes).save(folder / OUTCOMES)
     title = f"{Path(record.config).stem}, {record.split} split"
     write_report(folder, title, _facts(record), scenes, record.scenes, from_tiles(tile_folder, scenes))
     record.save(folder / METRICS)  # last, so that its presence means that all files are complete
+
+
+def tile_outcomes(tiles: CocoFile, detections: Sequence[dict[str, Any]], threshold: float) -> Outcomes:
+    """Match the detections of tiles, and collect their outcomes by scene.
+
+    Args:
+        tiles: tiles and their ground truth.
+        detections: COCO results with the image ids of ``tiles``.
+        threshold: see :meth:`Outcomes.of`.
+    """
+    truth: dict[Any, list[tuple[float, ...]]] = defaultdict(list)
+    found: dict[Any, list[tuple[float, ...]]] = defaultdict(list)
+    for annotation in tiles.annotations:
+        truth[annotation.image_id].append(annotation.box)
+    for detection in detections:
+        x, y, width, height = detection["bbox"]
+        found[detection["image_id"]].append((x, y, x + width, y + height, detection["score"]))
+    matched = []
+    for tile in tiles.images:
+        boxes = np.array(found[tile.id], np.float32).reshape(-1, 5)
+        objects = np.array(truth[tile.id], np.float32).reshape(-1, 4)
+        size = tile.width or 0, tile.height or 0
+        matched.append(Matched(SceneResult(tile.file_name, *size, objects, boxes[:, :4], boxes[:, 4])))
+    return Outcomes.of(matched, threshold, [str(tile.scene_id) for tile in tiles.images])
 
 
 def _facts(record: TestRecord) -> dict[str, str]:
@@ -171,7 +205,7 @@ def _read_scenes(path: Path, figures: Figures, truth: Path, again: str) -> list[
     """Read detections and ground truth, and check that their F1 is the stored F1."""
     if figures.threshold is None or figures.f1 is None:
         raise UserError(f"{path}: has no F1; choose a score threshold on val, then {again}")
-    detections = read_detections(path.with_name(DETECTIONS), {}, {})
+    detections = read_detections(path.with_name(DETECTIONS), GroundTruth({}))
     scenes = read_coco(truth).scenes
     by_scene = {name: detections.get(name, Detections(scene.boxes, scene.scores)) for name, scene in scenes.items()}
     matched = match_scenes(with_detections(scenes, by_scene, path))

@@ -138,7 +138,6 @@ def test_non_finite_numbers_are_kept_for_the_audit(tmp_path: Path) -> None:
     ("entries", "words"),
     [
         (json.dumps(content(), indent=1)[:120], r"x\.json:\d+: not JSON"),
-        (json.dumps([content()]), r"x\.json: Input should be a dictionary .*, not \["),
         (
             content(images={"id": 7}) | {"categories": [{"id": 1, "name": "x"}]},
             r"json: images: .* valid list, not {",

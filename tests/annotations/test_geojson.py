@@ -10,6 +10,7 @@ from rasterio.transform import Affine
 from rasterio.warp import transform
 
 from oil_storage.annotations import Annotations, ImageRecord, formats, geojson
+from oil_storage.audit.records import audit
 from oil_storage.errors import UserError
 from oil_storage.imagery import read_georeference
 from oil_storage.scene import Scene
@@ -125,7 +126,7 @@ def test_one_file_may_cover_scenes_in_several_coordinate_systems(tmp_path: Path)
 )
 def test_class_is_read_from_common_properties(tmp_path: Path, properties: dict[str, Any], name: str) -> None:
     scene(tmp_path / "a.tif")
-    write(tmp_path / "a.geojson", feature(rectangle(BOXES[0]), **properties), crs=None)
+    write(tmp_path / "a.geojson", feature(rectangle(BOXES[0], NORTH_UP), **properties), crs=None)
     assert read(tmp_path).records[0].class_name == name
 
 
@@ -158,7 +159,9 @@ def test_boxes_at_the_antimeridian_are_written_and_read_back(tmp_path: Path, sys
     (tmp_path / "out" / "images").mkdir(parents=True)
     labelled = Scene("a", image, 100, 80, np.array(boxes, np.float32), read_georeference(image))
     geojson.write([labelled], tmp_path / "out")
-    text = (tmp_path / "out" / "images" / "a.geojson").read_text()
+    written = tmp_path / "out" / "images" / "a.geojson"
+    text = written.read_text()
+    written.unlink()
     assert [feature["geometry"]["type"] for feature in json.loads(text)["features"]] == [
         "Polygon",
         "MultiPolygon",
@@ -168,6 +171,67 @@ def test_boxes_at_the_antimeridian_are_written_and_read_back(tmp_path: Path, sys
     annotations = read(tmp_path)
     np.testing.assert_allclose([record.box for record in annotations.records], boxes, atol=0.02)
     assert not [finding for finding in annotations.findings if finding.check != "outline"]
+
+
+@pytest.mark.parametrize("system", ["degrees", "utm"])
+def test_longitudes_may_continue_beyond_the_antimeridian(tmp_path: Path, system: str) -> None:
+    crs, placed = ACROSS[system]
+    if placed is None:
+        (easting,), (northing,) = transform("OGC:CRS84", crs, [179.9995], [65])
+        placed = Affine(0.5, 0, easting, 0, -0.5, northing)
+    scene(tmp_path / "a.tif", placed, crs)
+    polygon = rectangle((60, 20, 90, 40), placed, crs)
+    beyond = [[[longitude % 360, latitude] for longitude, latitude in ring] for ring in polygon]
+    assert max(longitude for longitude, _ in beyond[0]) > 180
+    write(tmp_path / "a.geojson", feature(beyond))
+    (record,) = read(tmp_path).records
+    np.testing.assert_allclose(record.box, (60, 20, 90, 40), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("latitude first", "latitude comes first"),
+        ("mercator", "they are in EPSG:3857"),
+        ("pixels", "they are pixels"),
+    ],
+)
+@pytest.mark.parametrize("file", ["a.geojson", "all.geojson"])
+def test_scene_whose_labels_lie_elsewhere_is_an_error_with_the_likely_reason(
+    tmp_path: Path, name: str, reason: str, file: str
+) -> None:
+    scene(tmp_path / "a.tif")
+    in_degrees = rectangle(BOXES[0], NORTH_UP, UTM)
+    (longitudes, latitudes) = zip(*in_degrees[0], strict=True)
+    polygon = {
+        "latitude first": [[[y, x] for x, y in in_degrees[0]]],
+        "mercator": [list(map(list, zip(*transform("OGC:CRS84", "EPSG:3857", longitudes, latitudes), strict=True)))],
+        "pixels": rectangle(BOXES[0]),
+    }[name]
+    write(tmp_path / file, feature(polygon))
+    with pytest.raises(UserError, match=rf"{file}: .*{reason}, so correct the coordinates"):
+        read(tmp_path)
+
+
+def test_sequence_has_one_feature_per_line(tmp_path: Path) -> None:
+    scene(tmp_path / "a.tif")
+    features = [json.dumps(feature(rectangle(box, NORTH_UP, UTM))) for box in BOXES]
+    for separator in ("", "\x1e"):
+        (tmp_path / "a.geojsonl").write_text("".join(f"{separator}{one}\n" for one in features))
+        assert len(read(tmp_path).records) == 2
+    (tmp_path / "a.geojsonl").write_text(f"{features[0]}\n{features[1][:-5]}\n")
+    with pytest.raises(UserError, match=r"a\.geojsonl:2: not JSON .*; write one feature per line"):
+        read(tmp_path)
+
+
+def test_class_is_read_in_any_case_and_its_absence_names_the_properties(tmp_path: Path) -> None:
+    scene(tmp_path / "a.tif")
+    write(tmp_path / "a.geojson", feature(rectangle(BOXES[0], NORTH_UP, UTM), CLASS="ship", id=4))
+    assert read(tmp_path).records[0].class_name == "ship"
+    for properties, advice in (({"TYP": "ship"}, "rename the one with the class"), ({"id": 4}, "if all are tanks")):
+        write(tmp_path / "a.geojson", feature(rectangle(BOXES[0], NORTH_UP, UTM), **properties))
+        with pytest.raises(UserError, match=rf"1 labels have no class, .*{next(iter(properties))}.*; {advice}"):
+            audit(read(tmp_path), {})
 
 
 def test_boxes_on_an_image_that_is_not_orthorectified_are_reported(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_read_returns_rows_with_their_line_and_all_images(tmp_path: Path) -> Non
 
 
 def test_columns_may_have_any_order_and_state_class_and_size(tmp_path: Path) -> None:
-    text = "\ufeffwidth,height,class,ymin,xmin,ymax,xmax,filename\n20,10,tank,2,1,4,3,images/a.jpg\n"
+    text = "\ufeffwidth,height,class ,ymin, xmin,ymax,xmax,filename \n20,10,tank,2,1,4,3,images/a.jpg\n"
     file = write(tmp_path / "labels.csv", text, "images/a.jpg")
     annotations = read(tmp_path)
     assert annotations.records == [Record("a.jpg", "tank", (1, 2, 3, 4), f"{file}:2")]

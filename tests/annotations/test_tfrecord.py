@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from PIL import Image
 
 from oil_storage.annotations import Annotations, Record, formats
+from oil_storage.annotations.source import Source
 from oil_storage.annotations.tfrecord import annotation_files, parse_example, parse_label_map, read_records
 from oil_storage.errors import UserError
 from oil_storage.findings import Severity
@@ -84,7 +85,7 @@ def test_read_accepts_files_of_tensorflow(tmp_path: Path) -> None:
 )
 def test_files_are_detected_by_name(tmp_path: Path, name: str, fits: bool) -> None:
     write(tmp_path, features(), name=name)
-    assert bool(annotation_files(tmp_path)) == fits
+    assert bool(annotation_files(Source(tmp_path))) == fits
     if fits:
         assert len(read(tmp_path).records) == 2
     else:

@@ -160,3 +160,17 @@ def test_unreadable_xml_is_reported(tmp_path: Path, text: str, words: str) -> No
 def test_missing_voc_files_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no voc annotations"):
         read(tmp_path)
+
+
+def test_turned_boxes_of_dior_become_their_bounds(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    corners = {"left_top": (5, 1), "right_top": (9, 4), "right_bottom": (5, 7), "left_bottom": (1, 4)}
+    edges = "".join(
+        f"<{axis}_{name}>{value}</{axis}_{name}>"
+        for name, at in corners.items()
+        for axis, value in zip("xy", at, strict=True)
+    )
+    write(tmp_path / "a.xml", f"<name>storagetank</name><robndbox>{edges}<angle>-1</angle></robndbox>")
+    annotations = read(tmp_path)
+    assert [record.box for record in annotations.records] == [(1, 1, 9, 7)]
+    assert [finding.check for finding in annotations.findings] == ["turned-box"]

@@ -1,6 +1,7 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -70,7 +71,7 @@ def test_audit_keeps_repairs_or_drops_a_box_and_reports_it(
     about_box = [finding for finding in findings if finding.place == "f.csv:9"]
     assert [finding.check for finding in about_box] == ([] if check is None else [check])
     assert all(f"{box[0]:g}" in finding.problem for finding in about_box)
-    assert checks(findings, Severity.ERROR) == []
+    assert checks(findings, Severity.ERROR) == ([] if kept else ["lost-labels"])
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,14 @@ def test_unusable_record_is_an_error_with_its_location(images: Path, bad: Record
     assert any(words in str(finding) for finding in findings)
 
 
+def test_many_unknown_classes_are_one_error(images: Path) -> None:
+    records = [record((9 * x, 2, 9 * x + 8, 9), class_name=name) for x, name in enumerate("abcdef")]
+    _, findings = judged(images, record((60, 60, 70, 70)), *records)
+    (finding,) = [finding for finding in findings if finding.severity == Severity.ERROR]
+    assert "6 classes are unknown: 'f' (1)" in finding.problem
+    assert "'*=-' leaves out all others" in finding.problem
+
+
 def test_class_map_selects_or_ignores_classes(images: Path) -> None:
     annotations = Annotations(
         [ImageRecord("a", images / "a.jpg", None, "a")],
@@ -175,7 +184,7 @@ def test_refusal_lists_all_errors_in_the_order_of_files_and_lines() -> None:
 
 
 def test_audit_fails_without_usable_boxes(images: Path) -> None:
-    with pytest.raises(UserError, match=r"no image has a usable box.*\n.*f\.csv:9: .*no area"):
+    with pytest.raises(UserError, match=r"no image has a usable box.*\n.*a\.jpg: none of its 1 labels .*no area"):
         judged(images, record((1, 2, 1, 9)))
 
 
@@ -227,6 +236,58 @@ def test_audit_repairs_swapped_corners(images: Path, fault: str) -> None:
     assert {finding.check for finding in findings} <= {"swapped-corners", "aspect", "near-duplicate"}
     for scene, other in zip(scenes, right, strict=True):
         assert np.array_equal(scene.boxes, other.boxes)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("corners as size", "x, y, width, height"),
+        ("corners as centre and size", "x and y of the centre, width, height"),
+    ],
+)
+def test_corners_in_place_of_sizes_are_an_error_of_the_file(images: Path, fault: str, words: str) -> None:
+    records = []
+    for index, right in enumerate(written("right")):
+        x1, y1, x2, y2 = right.box
+        box = (
+            (x1, y1, x1 + x2, y1 + y2)
+            if fault == "corners as size"
+            else (x1 - x2 / 2, y1 - y2 / 2, x1 + x2 / 2, y1 + y2 / 2)
+        )
+        records.append(replace(right, box=box, place=f"f.json: annotations[{index}]"))
+    _, findings = judged(images, *records, record((1, 2, 9, 9)))
+    (finding,) = [finding for finding in findings if finding.severity == Severity.ERROR]
+    assert (finding.check, finding.place) == ("not-corners", "f.json")
+    assert f"look like corners (xmin, ymin, xmax, ymax), not {words}:" in finding.problem
+    assert not [finding for finding in findings if finding.check == "over-the-border"]
+
+
+def test_fault_of_most_boxes_is_an_error_of_their_file(images: Path) -> None:
+    shifted = [record((x, 2, x + 9, 11)) for x in range(110, 200, 10)]
+    other = [replace(one, place="g.csv:1") for one in written("right")]
+    _, findings = judged(images, *shifted, *other)
+    (finding,) = [finding for finding in findings if finding.severity == Severity.ERROR]
+    assert (finding.check, finding.place) == ("same-fault", "f.csv")
+    assert "9 of 9 boxes lie outside their image" in finding.problem
+    _, findings = judged(images, *shifted[:3], *written("right"))
+    assert checks(findings, Severity.ERROR) == []
+
+
+def test_boxes_cut_by_the_border_of_a_tile_are_no_fault_of_the_file(images: Path) -> None:
+    cut = [record((-2.0, y, 12, y + 14)) for y in range(0, 60, 6)]
+    assert checks(judged(images, *cut, record(image="b"))[1], Severity.ERROR) == []
+
+
+def test_image_that_lost_its_labels_in_the_reader_is_an_error(images: Path) -> None:
+    annotations = Annotations([ImageRecord(name, images / f"{name}.jpg", None, name) for name in "ab"], [record()], [])
+    annotations.leave_out(record(image="b"), "crowd", "is a crowd")
+    _, findings = audit(annotations, CLASSES)
+    assert checks(findings, Severity.ERROR) == ["lost-labels"]
+    assert "b.jpg: none of its 1 labels gives a box" in str(findings[-1])
+    _, findings = audit(annotations, {**CLASSES, "ship": None})
+    annotations.left_out[0] = (record(image="b", class_name="ship"), "is a crowd")
+    _, findings = audit(annotations, {**CLASSES, "ship": None})
+    assert checks(findings, Severity.ERROR) == []
 
 
 def test_units_are_not_judged_from_boxes_of_broken_images(images: Path) -> None:

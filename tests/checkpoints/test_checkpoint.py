@@ -1,8 +1,10 @@
+import argparse
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from oil_storage.checkpoints.accuracy import ChosenThreshold
 from oil_storage.checkpoints.checkpoint import Checkpoint, store_accuracy, store_threshold
@@ -70,6 +72,20 @@ def test_checkpoint_is_unchanged_when_writing_fails(tmp_path: Path, monkeypatch:
         store_threshold(path, CHOSEN)
     assert path.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("key", ["model", "teacher", "model_state_dict"])
+def test_weights_in_files_of_other_programs_are_read(tmp_path: Path, key: str) -> None:
+    options = argparse.Namespace(lr=0.1, data_path="/data")
+    torch.save({key: {"weight": torch.ones(2)}, "args": options, "epoch": 3}, tmp_path / "a.pth")
+    assert Checkpoint.read(tmp_path / "a.pth").state_dict["weight"].tolist() == [1, 1]
+
+
+def test_safetensors_of_other_programs_are_read(tmp_path: Path) -> None:
+    save_file({"conv1.weight": torch.ones(2)}, tmp_path / "a.safetensors", metadata={"format": "pt"})
+    checkpoint = Checkpoint.read(tmp_path / "a.safetensors")
+    assert checkpoint.state_dict["conv1.weight"].tolist() == [1, 1]
+    assert checkpoint.meta.trained is None
 
 
 def test_bare_state_dict_is_read(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
+import oil_storage.checkpoints.download  # noqa: F401 - replaces the loaders of mmengine
 from oil_storage.checkpoints.model_weights import check_matches, match_weights
 from oil_storage.errors import UserError
 
@@ -106,6 +107,23 @@ def test_report_names_the_outermost_modules():
     assert "2 re-initialised: head.cls\n" in text
     assert "4 unused in the checkpoint: neck.convs.2, head.cls" in text
     assert "0 of them renamed" in text
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "backbone.body.", "teacher.encoder.net."])
+def test_backbone_of_another_program_is_found(prefix):
+    state = {f"{prefix}{k.removeprefix('backbone.')}": v for k, v in checkpoint_of(Net()).items() if "backbone" in k}
+    state |= {"fc.weight": torch.rand(10, 4), "fc.bias": torch.rand(10)}
+    fitting, report = match_weights(state, Net())
+    assert {key for key in Net().state_dict() if key.startswith("backbone.")} == fitting.keys() == set(report.renamed)
+    assert torch.equal(fitting["backbone.conv.weight"], state[f"{prefix}conv.weight"])
+    assert "renamed to: backbone\n" in str(report)
+    assert sorted(report.unused) == ["fc.bias", "fc.weight"]
+
+
+def test_names_that_fit_are_kept():
+    state = checkpoint_of(Net(classes=80))
+    _, report = match_weights(state, Net())
+    assert report.renamed == []
 
 
 @pytest.mark.parametrize("fault", ["missing", "unexpected", "with another shape"])

@@ -1,4 +1,3 @@
-import json
 import os
 import zipfile
 from pathlib import Path
@@ -8,7 +7,7 @@ import torch
 
 from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.checkpoints.serialization import check_complete
-from oil_storage.checkpoints.work_dir import AtomicBackend, find_last, last_metrics, remove_outdated
+from oil_storage.checkpoints.work_dir import AtomicBackend, find_last, remove_outdated
 from oil_storage.errors import UserError
 
 
@@ -140,12 +139,3 @@ def test_checkpoint_with_damaged_zip_directory_is_skipped(tmp_path: Path) -> Non
     with pytest.raises(UserError, match=r"iter_2\.pth: damaged checkpoint"):
         check_complete(new)
     assert find_last(tmp_path) == old
-
-
-def test_last_metrics_are_those_of_the_last_validation_of_all_runs(tmp_path: Path) -> None:
-    for run, values in (("20260101_000000", (0.1, 0.2)), ("20260102_000000", (0.4, 0.3))):
-        log = tmp_path / run / "vis_data" / "scalars.json"
-        log.parent.mkdir(parents=True)
-        entries = [{"coco/bbox_mAP": value, "step": 1} for value in values] + [{"loss": 1.0, "step": 2}]
-        log.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    assert last_metrics(tmp_path)["coco/bbox_mAP"] == 0.3

@@ -135,3 +135,50 @@ def test_parser_imports_no_heavy_packages() -> None:
     code += "print(sorted({'numpy', 'rasterio', 'PIL', 'google', 'torch'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("to", ["cvat", "label-studio", "labelme"])
+def test_detections_become_labels_to_correct_and_are_read_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], to: str
+) -> None:
+    scenes = make_scenes(tmp_path / "images")
+    rows = [(scene.scene_id, *box, score) for scene in scenes for box in scene.boxes.tolist() for score in (0.75, 0.25)]
+    lines = "".join(",".join(map(str, row)) + "\n" for row in rows)
+    (tmp_path / "found.csv").write_text(f"scene,xmin,ymin,xmax,ymax,score\n{lines}")
+    arguments = [str(tmp_path / "images"), str(tmp_path / "tasks"), "--to", to]
+    assert main([*arguments, "--detections", str(tmp_path / "found.csv"), "--score-thr", "0.5"]) == 0
+    boxes = sum(len(scene.boxes) for scene in scenes)
+    assert f"wrote {len(scenes)} scenes with {boxes} boxes" in capsys.readouterr().out
+    if to == "label-studio":  # what the tool exports after the predictions were accepted
+        tasks = json.loads((tmp_path / "tasks" / "tasks.json").read_text())
+        assert {region["score"] for task in tasks for region in task["predictions"][0]["result"]} == {0.75}
+        accepted = [{"data": task["data"], "annotations": task["predictions"]} for task in tasks]
+        (tmp_path / "tasks" / "tasks.json").write_text(json.dumps(accepted))
+    corrected = audit(formats.read(tmp_path / "tasks"), {CLASS_NAME: CLASS_NAME})[0]
+    assert_same_scenes(corrected, scenes)
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--score-thr", "0.5"], "--score-thr needs --detections"),
+        (["--detections", "nothing.csv"], "nothing.csv: no such file"),
+        (["--detections", "found.csv", "--format", "voc"], "--format has no effect"),
+        (["--detections", "found.csv"], "none of its scenes"),
+    ],
+)
+def test_unusable_detections_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, extra: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_raw_data(tmp_path / "raw", scenes=1, size=64, tanks=2)
+    (tmp_path / "found.csv").write_text("scene,xmin,ymin,xmax,ymax,score\nother,1,2,3,4,0.5\n")
+    assert main(["raw", "out", "--to", "cvat", *extra]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_class_map_leaves_out_all_other_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = renamed(write_raw_data(tmp_path / "raw", scenes=2, size=128, tanks=6), "oil tank", "car", "ship")
+    assert main([str(source), str(tmp_path / "out"), "--to", "coco", "--class-map", "*=-"]) == 0
+    assert "wrote 2 scenes with 4 boxes" in capsys.readouterr().out

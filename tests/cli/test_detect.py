@@ -13,6 +13,7 @@ from PIL import Image
 
 from oil_storage import shipped
 from oil_storage.annotations.images import find_scenes
+from oil_storage.cli import detect as detect_module
 from oil_storage.cli.detect import command, main
 from oil_storage.cli.export import main as export
 from oil_storage.cli.train import main as train
@@ -106,8 +107,9 @@ def test_command_needs_only_scenes(
     trained: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (config, checkpoint), images = trained
-    monkeypatch.setattr(shipped, "CONFIG", Path(config))
-    monkeypatch.setattr(shipped, "WEIGHTS", Path(checkpoint))
+    assert export([config, checkpoint, "--out", str(tmp_path / "detector.onnx")]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(shipped, "EXPORTED", tmp_path / "detector.onnx")
     monkeypatch.chdir(tmp_path)
     argv = [str(images / "scene_0.jpg"), *FLAGS]
     assert command(argv) == 0
@@ -131,13 +133,15 @@ def test_command_needs_only_scenes(
         (["--weights", "a.pth"], "--weights a.pth: needs the config of its training; give --config"),
         (["--config", "a.py"], "--config a.py: needs the weights of a training; give --weights"),
         (["--weights", "missing.onnx"], "missing.onnx: no such checkpoint file"),
-        ([], "missing.safetensors: the shipped detector is not installed; give --config and --weights"),
+        ([], "missing.onnx: the shipped detector is not installed; give --weights"),
+        (["--backend", "torch"], "missing.safetensors: is only in a clone of the repository; give --config"),
     ],
 )
 def test_command_says_which_file_is_missing(
     argv: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shipped, "WEIGHTS", Path("missing.safetensors"))
+    monkeypatch.setattr(shipped, "EXPORTED", Path("missing.onnx"))
     assert command(["scene.tif", *argv]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {message}")
@@ -432,3 +436,13 @@ def test_link_to_itself_does_not_affect_other_scenes(tmp_path: Path) -> None:
     (tmp_path / "loop.tif").symlink_to("loop.tif")
     assert [path.name for path in find_scenes([str(tmp_path)])] == ["a.png", "loop.tif"]
     assert [path.name for path in find_scenes([str(tmp_path), str(tmp_path)])] == ["a.png", "loop.tif"]
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+def test_checkpoint_without_the_training_stack_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detect_module, "find_spec", lambda _: None)
+    (tmp_path / name).touch()
+    assert command(["scene.tif", "--weights", str(tmp_path / name)]) == 2
+    assert f"{name}: needs the training stack; run make install in a clone" in capsys.readouterr().err

@@ -178,8 +178,8 @@ def test_unusable_ground_truth_is_refused_in_one_line(
     (prepared / "manifest.json").touch()
     for argv, message in (
         (
-            [str(detections), str(truth), "--class-map", "a=-"],
-            "--format, --class-map and --allow need a folder",
+            [str(detections), str(truth), "--format", "coco"],
+            "--format and --allow need a folder",
         ),
         (
             [str(detections), str(prepared)],

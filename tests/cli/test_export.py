@@ -79,7 +79,7 @@ def test_checkpoint_or_backend_that_does_not_fit_is_refused(
     assert "none.pth: no such checkpoint" in capsys.readouterr().err
     argv = [str(config), str(checkpoint), str(images), "--out", str(tmp_path / "out"), "--score-thr", "0.1"]
     assert detect([*argv, "--backend", "onnx"]) == 2
-    assert "not a detector that tools/export.py wrote" in capsys.readouterr().err
+    assert "iter_8.pth: --backend onnx needs an exported detector" in capsys.readouterr().err
     assert detect([str(checkpoint), str(config), *argv[2:]]) == 2
     assert "iter_8.pth: not a config (*.py); give CONFIG before CHECKPOINT" in capsys.readouterr().err
     exported = tmp_path / "a.onnx"
@@ -87,6 +87,6 @@ def test_checkpoint_or_backend_that_does_not_fit_is_refused(
     other = shutil.copy(config, tmp_path / "other.py")
     assert detect([str(other), str(exported), *argv[2:]]) == 2
     assert f"a.onnx: was exported with config {config.stem}, not other; give {config.stem}" in capsys.readouterr().err
-    assert detect([*argv, "--backend", "onnx", "--tta"]) == 2
-    assert "--tta: is not available in ONNX Runtime" in capsys.readouterr().err
+    assert detect([str(config), str(exported), *argv[2:], "--tta"]) == 2
+    assert "--tta: is not available for exported detectors" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

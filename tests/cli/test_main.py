@@ -100,8 +100,10 @@ def test_missing_training_stack_is_one_line_with_the_command(argv: list[str]) ->
 
 def test_detection_without_the_training_stack_suggests_onnx_weights(tmp_path: Path) -> None:
     code = f"{WITHOUT_TRAINING_STACK}\nimport importlib.util; importlib.util.find_spec = lambda name: None"
-    done = run(code, "detect", "scene.tif", "--out", str(tmp_path / "out"))
+    weights = tmp_path / "iter_9.pth"
+    weights.touch()
+    done = run(code, "detect", "scene.tif", "--weights", str(weights), "--out", str(tmp_path / "out"))
     assert done.returncode == 2
-    assert "needs the training stack; run make install in a clone" in done.stderr
+    assert f"{weights}: needs the training stack; run make install in a clone" in done.stderr
     assert ".onnx" in done.stderr
     assert len(done.stderr.splitlines()) == 1

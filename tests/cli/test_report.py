@@ -11,13 +11,16 @@ from tests.reporting.test_results import write_run
 
 CONFIG_TABLE = "<!-- configs -->\n<!-- /configs -->\n"
 README = "above\n<!-- results -->\nold\n<!-- /results -->\nbelow\n"
+PLOT = "<!-- plot -->\n<!-- /plot -->\n"
+TABLES = ("plot", "scores", "differences", "curves", "costs", "fractions", "budget", "search", "cuda")
 
 
 @pytest.fixture
 def readme(tmp_path: Path) -> Path:
     path = tmp_path / "README.md"
-    path.write_text(README)
+    path.write_text(README + PLOT)
     path.with_name("page.md").write_text(README)
+    path.with_name("benchmark.md").write_text("".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in TABLES))
     (tmp_path / "configs" / "oil").mkdir(parents=True)
     (tmp_path / "configs" / "oil" / "toy.py").write_text('"""A toy.\n\nMore of it.\n"""\n')
     (tmp_path / "configs" / "README.md").write_text(CONFIG_TABLE)
@@ -26,7 +29,7 @@ def readme(tmp_path: Path) -> Path:
 
 def arguments(readme: Path) -> list[str]:
     folder = readme.parent
-    pages = ["--readme", str(readme), "--page", f"{folder / 'page.md'}"]
+    pages = ["--readme", str(readme), "--page", f"{folder / 'page.md'}", "--benchmark", f"{folder / 'benchmark.md'}"]
     return ["--results", f"{folder / 'results'}", *pages, "--configs", f"{folder / 'configs'}"]
 
 
@@ -62,7 +65,7 @@ def test_one_invalid_run_prevents_all_recording(readme: Path, capsys: pytest.Cap
     assert main([str(good), str(bad), *arguments(readme)]) == 2
     assert "has no record of its training data" in capsys.readouterr().err
     assert not readme.with_name("results").exists()
-    assert readme.read_text() == README
+    assert readme.read_text() == README + PLOT
 
 
 def test_invalid_config_page_leaves_readme_and_results_unchanged(
@@ -73,13 +76,13 @@ def test_invalid_config_page_leaves_readme_and_results_unchanged(
     (configs / "oil" / "broken.py").write_text("model = (")
     assert main([str(write_run(readme.parent / "run")), *arguments(readme)]) == 2
     assert "broken.py:1" in capsys.readouterr().err
-    assert readme.read_text() == README
+    assert readme.read_text() == README + PLOT
     assert not readme.with_name("results").exists()
 
 
 def test_report_without_results_does_not_change_the_table(readme: Path) -> None:
     assert main(arguments(readme)) == 2
-    assert readme.read_text() == README
+    assert readme.read_text() == README + PLOT
 
 
 def test_report_imports_no_torch(readme: Path) -> None:

@@ -4,6 +4,7 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -11,6 +12,8 @@ from mmengine.config import Config
 from oil_storage.cli.test import main
 from oil_storage.cli.train import main as train
 from oil_storage.evaluation import dense_coco
+from oil_storage.evaluation.curves import AveragePrecision
+from oil_storage.evaluation.outcomes import TestOutcomes
 from oil_storage.manifest import Choices
 from oil_storage.preparation.prepare import prepare
 from tests.tiny_training import write_config, write_data
@@ -39,6 +42,11 @@ def test_scores_pictures_and_predictions_are_written(
     assert report["trained"]["data"] == report["data"]
     assert report["trained"]["seconds"] > 0
     assert report["changes"] == []
+    tested = TestOutcomes.load(tmp_path / split / "outcomes.npz")
+    for outcomes, key in ((tested.tiles, "coco/bbox_mAP"), (tested.scenes, "scene/ap")):
+        ap = AveragePrecision(outcomes)(np.ones(len(outcomes.names), int)).mean()
+        assert ap == pytest.approx(report["metrics"][key], abs=1e-6)
+    assert (report["trained"]["images_seen"], report["trained"]["scenes_fraction"]) == (4, 1.0)
     printed = capsys.readouterr().out
     assert f"AP50      {report['metrics']['coco/bbox_mAP_50']:.3f}" in printed
     predictions = pickle.loads(out.read_bytes())

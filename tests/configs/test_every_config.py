@@ -139,8 +139,10 @@ def check_classes_and_limits(config: Config, name: str) -> None:
         assert limits == [config.model.num_queries]
     if "rcnn" in config.model.train_cfg:
         stages = config.model.train_cfg.rcnn
+        crops = [size for size in values_of(config.train_dataloader.to_dict(), "size") if isinstance(size, tuple)]
+        shown = max((max(size) for size in crops), default=tile) / tile  # training on magnified crops
         for stage in stages if isinstance(stages, list) else [stages]:
-            assert stage.sampler.num * stage.sampler.pos_fraction > densest
+            assert stage.sampler.num * stage.sampler.pos_fraction > densest * min(1, shown) ** 2
 
 
 def values_of(node: Any, key: str) -> Iterator[Any]:

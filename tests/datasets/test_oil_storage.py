@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from oil_storage.datasets import OilStorageDataset
+from oil_storage.datasets.oil_storage import some_scenes
 from oil_storage.errors import UserError
 from oil_storage.preparation.prepare import prepare
 from tests.raw_data import write_raw_data
@@ -25,6 +26,36 @@ def test_a_split_contains_all_its_tiles_and_boxes(prepared: Path, split: str) ->
     assert len(dataset) == counts["tiles"]
     assert sum(len(dataset.get_data_info(i)["instances"]) for i in range(len(dataset))) == counts["boxes"]
     assert all(Path(dataset.get_data_info(i)["img_path"]).is_file() for i in range(len(dataset)))
+
+
+def test_fraction_of_the_scenes_has_all_tiles_of_these_scenes(prepared: Path) -> None:
+    whole, half = (OilStorageDataset(str(prepared), "train", 64, 16, scenes_fraction=f) for f in (1.0, 0.5))
+
+    def tiles(dataset: OilStorageDataset) -> dict[str, set[str]]:
+        names = [Path(dataset.get_data_info(index)["img_path"]).stem for index in range(len(dataset))]
+        return {scene: {name for name in names if name.startswith(f"{scene}_")} for scene in map(scene_of, names)}
+
+    assert len(tiles(half)) == round(len(tiles(whole)) / 2)
+    assert tiles(half).items() < tiles(whole).items()
+    for fraction in (0.0, 1.5):
+        with pytest.raises(UserError, match=r"scenes_fraction=.*: must be above 0 and at most 1"):
+            OilStorageDataset(str(prepared), "train", 64, 16, scenes_fraction=fraction)
+
+
+def scene_of(tile: str) -> str:
+    return tile.rsplit("_", 2)[0]
+
+
+def test_chosen_scenes_cover_the_whole_range_of_densities() -> None:
+    boxes = {f"scene_{number}": number**2 for number in range(55)}
+    assert some_scenes(boxes, 1.0) == boxes.keys()
+    quarter = sorted(boxes[scene] for scene in some_scenes(boxes, 0.25))
+    assert len(quarter) == 14
+    assert quarter[0] < 10
+    assert quarter[-1] > 52**2
+    assert sum(quarter) / sum(boxes.values()) == pytest.approx(0.25, abs=0.02)
+    assert some_scenes(dict(reversed(boxes.items())), 0.25) == some_scenes(boxes, 0.25)
+    assert len(some_scenes(boxes, 0.001)) == 1
 
 
 def test_missing_data_is_refused_with_the_prepare_command(tmp_path: Path) -> None:

@@ -1,10 +1,17 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from oil_storage.evaluation.curves import AveragePrecision, at_threshold, average_precision, curve, voc_ap
 from oil_storage.evaluation.matching import Matched, SceneResult, match_scenes
+from oil_storage.evaluation.outcomes import Outcomes
 from oil_storage.evaluation.scene_score import average_precisions
 from tests.scored_scenes import empty, perfect, scored_scenes, with_detections
+
+
+def average_precision_of(scenes: Sequence[Matched]) -> AveragePrecision:
+    return AveragePrecision(Outcomes.of(scenes, 0.5))
 
 
 def brute_force_f1(scenes: list[SceneResult], threshold: float) -> float:
@@ -70,7 +77,7 @@ def test_recall_and_ap_are_nan_without_objects_and_one_scene_has_an_f1() -> None
     assert all(np.isnan(value) for value in voc_ap(bare))
     assert at_threshold(bare, 0.0).f1 == 0
     assert np.isnan(at_threshold(bare, 0.0).recall)
-    assert np.isnan(AveragePrecision(bare)(np.ones(2, int))).all()
+    assert np.isnan(average_precision_of(bare)(np.ones(2, int))).all()
     assert np.isnan(at_threshold(match_scenes(empty(scored_scenes((0,)))), 0.5).f1)
     assert 0 < at_threshold(match_scenes(scored_scenes((30,))), 0.5).f1 < 1
 
@@ -79,7 +86,7 @@ def test_recall_and_ap_are_nan_without_objects_and_one_scene_has_an_f1() -> None
 def test_average_precision_with_equal_weights_equals_coco(seed: int) -> None:
     scenes = scored_scenes(seed=seed)
     matched = match_scenes(scenes)
-    ap = AveragePrecision(matched)(np.ones(len(scenes), int))
+    ap = average_precision_of(matched)(np.ones(len(scenes), int))
     theirs = average_precisions(scenes)
     assert (ap.mean(), ap[0], ap[5]) == pytest.approx((theirs["ap"], theirs["ap50"], theirs["ap75"]), abs=1e-9)
     assert 0.05 < theirs["ap"] < 0.95
@@ -91,8 +98,8 @@ def test_average_precision_with_equal_weights_equals_coco(seed: int) -> None:
 def test_scene_with_weight_two_counts_as_two_scenes() -> None:
     scenes = scored_scenes()
     again = [Matched(SceneResult(f"{s.scene_id}_2", s.width, s.height, s.truth, s.boxes, s.scores)) for s in scenes[2:]]
-    weighted = AveragePrecision(match_scenes(scenes))(np.array([0, 1, 2, 2]))
-    repeated = AveragePrecision([*match_scenes(scenes[1:]), *again])(np.ones(5, int))
+    weighted = average_precision_of(match_scenes(scenes))(np.array([0, 1, 2, 2]))
+    repeated = average_precision_of([*match_scenes(scenes[1:]), *again])(np.ones(5, int))
     # the order of scenes matters for equal scores
     assert weighted == pytest.approx(repeated, abs=0.01)
 
@@ -117,4 +124,4 @@ def test_limit_of_detections_affects_only_average_precision() -> None:
     assert (at.precision, at.recall, at.f1) == (1, 1, 1)
     theirs = average_precisions([scene])["ap50"]
     assert theirs < 0.85
-    assert AveragePrecision(matched)(np.ones(1, int))[0] == pytest.approx(theirs, abs=1e-9)
+    assert average_precision_of(matched)(np.ones(1, int))[0] == pytest.approx(theirs, abs=1e-9)

@@ -1,7 +1,9 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from mmengine.config import Config
@@ -9,7 +11,7 @@ from mmengine.config import Config
 from oil_storage.errors import UserError
 from oil_storage.inference.candidates import Rules
 from oil_storage.inference.onnx_detector import OnnxDetector
-from oil_storage.inference.onnx_export import export, resize_of
+from oil_storage.inference.onnx_export import export, fold_pads, resize_of, store_in_half
 from oil_storage.inference.raw_detector import RawDetector
 from oil_storage.inference.tile_detector import Description
 from tests.small_detectors import CONFIGS, batch, share_found, small_detector, with_statistics
@@ -44,7 +46,7 @@ def test_exported_detector_equals_pytorch_for_any_number_of_tiles(path: Path, tm
         tiles = torch.stack(batch(objects, side)["inputs"]).float()
         with torch.no_grad():
             expected = [value.numpy() for value in raw(tiles)]
-        result = exported.session.run(None, {"tiles": tiles.numpy()})
+        result = exported.network(tiles.numpy())
         assert len(expected[0]) == len(objects)
         assert expected[0].std() > 1
         for index in range(len(objects)):
@@ -74,3 +76,58 @@ def test_resizing_is_read_from_the_test_pipeline() -> None:
 def test_pipeline_that_changes_pixels_in_another_way_is_refused(step: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="test pipeline: cannot export"):
         resize_of([{"type": "LoadImageFromFile"}, step])
+
+
+def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"x": x})[0]
+
+
+def convolution(pads: list[int], value: float = 0.0, mode: str = "constant") -> onnx.ModelProto:
+    """Return a graph that pads its input and convolves it with weights, a part of which needs float32."""
+    random = np.random.default_rng(0)
+    tensors = {
+        "pads": np.array(pads, np.int64),
+        "value": np.float32(value),
+        "exact": random.integers(-9, 9, (9, 4, 3, 3)).astype(np.float32) / 8,
+        "fine": random.random((9, 9, 6, 6), np.float32),
+    }
+    nodes = [
+        onnx.helper.make_node("Pad", ["x", "pads", "value"], ["padded"], mode=mode),
+        onnx.helper.make_node("Conv", ["padded", "exact"], ["y"], pads=[0, 1, 0, 1], strides=[2, 2]),
+        onnx.helper.make_node("Conv", ["y", "fine"], ["z"]),
+    ]
+    x, z = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, None, None, None]) for name in "xz")
+    weights = [onnx.numpy_helper.from_array(values, name) for name, values in tensors.items()]
+    graph = onnx.helper.make_graph(nodes, "padding", [x], [z], weights)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "folded"),
+    [
+        (([0, 0, 1, 0, 0, 0, 2, 1],), 1),
+        (([0, 0, 1, 1, 0, 0, 1, 1], 3.0), 0),
+        (([0, 0, 1, 1, 0, 0, 1, 1], 0.0, "reflect"), 0),
+        (([0, 1, 1, 1, 0, 0, 1, 1],), 0),
+        (([0, 0, -1, 0, 0, 0, 0, 0],), 0),
+    ],
+)
+def test_padding_with_zeros_is_folded_and_the_result_stays(arguments: tuple[Any, ...], folded: int) -> None:
+    model = convolution(*arguments)
+    x = np.random.default_rng(1).random((1, 3 if arguments[0][1] else 4, 20, 24)).astype(np.float32)
+    before = run(model, x)
+    assert fold_pads(model) == folded
+    assert [node.op_type for node in model.graph.node].count("Pad") == 1 - folded
+    np.testing.assert_allclose(run(model, x), before, rtol=1e-5)
+
+
+def test_weights_are_halved_only_if_no_value_changes() -> None:
+    model = convolution([0, 0, 1, 0, 0, 0, 2, 1])
+    x = np.random.default_rng(1).random((1, 4, 20, 24)).astype(np.float32)
+    before = run(model, x)
+    store_in_half(model)
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    assert types["exact.half"] == onnx.TensorProto.FLOAT16
+    assert types["fine"] == onnx.TensorProto.FLOAT
+    np.testing.assert_array_equal(run(model, x), before)

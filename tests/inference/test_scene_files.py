@@ -16,6 +16,7 @@ from rasterio.warp import transform
 from shapely.geometry import Polygon, shape
 
 from oil_storage.evaluation.detections_file import read_detections
+from oil_storage.evaluation.ground_truth import GroundTruth
 from oil_storage.georeference import Georeference
 from oil_storage.imagery import open_scene
 from oil_storage.inference.scene_detections import NOTE, SceneDetections, summarise
@@ -55,7 +56,7 @@ def test_all_formats_contain_the_same_boxes(tmp_path: Path, georeference: Georef
     paths = written(detections, tmp_path)
     assert [path.name for path in paths] == ["a.v2.geojson", "a.v2.gpkg", "a.v2.csv", "a.v2.coco.json"]
     for path in paths[2:] if georeference else [paths[0], *paths[2:]]:
-        back = read_detections(path, {}, {})["a.v2"]
+        back = read_detections(path, GroundTruth({}))["a.v2"]
         np.testing.assert_allclose(back.boxes, detections.boxes, atol=0.01)
         np.testing.assert_allclose(back.scores, detections.scores, atol=1e-4)
     assert json.loads(paths[3].read_text())["images"][0]["file_name"] == "a.v2.tif"

@@ -180,7 +180,7 @@ def test_each_scene_is_tested_in_one_fold(raw: Path, tmp_path: Path) -> None:
 def test_errors_stop_the_preparation_unless_allowed(tmp_path: Path) -> None:
     raw = write_raw_data(tmp_path / "raw", scenes=5, size=128, tanks=2)
     (raw / "images" / "scene_2.jpg").unlink()
-    with pytest.raises(UserError, match=r"scene_2' is missing\n1 error in total"):
+    with pytest.raises(UserError, match=r"scene_2' is missing; put it into SOURCE\n1 error in total"):
         prepare(raw, tmp_path / "out", tile=64, overlap=0)
     assert not (tmp_path / "out").exists()
     prepared = prepare(raw, tmp_path / "out", tile=64, overlap=0, choices=Choices(allow=True))

@@ -31,6 +31,7 @@ def write_run(work_dir: Path, ap: float = 0.5, seed: int = 0, **tested: Any) -> 
     (work_dir / "val").mkdir(parents=True)
     checkpoint = work_dir / "iter_80.pth"
     checkpoint.write_bytes(b"weights")
+    (work_dir / "val" / "outcomes.npz").write_bytes(b"outcomes")
     names = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m")
     content = {
         "config": "configs/oil/toy.py",

@@ -62,6 +62,8 @@ LIKE_A_SHIFT = 0.025
 """Logarithm of a scale below which boxes that are close together seem shifted. Then the limits of a shift apply too."""
 HURTS = 0.12
 """Minimum loss of IoU that is a fault, if the boxes are compared with boxes of the usual size on their objects."""
+SEVERE = 0.35
+"""Minimum loss of IoU that is a fault even if the shift is shorter than :data:`FAR`."""
 NOTICED = 0.05
 """Minimum loss of IoU that is a warning, if all scenes have it in common."""
 TOO_LARGE, TOO_SMALL = 1.11, 0.89
@@ -81,7 +83,7 @@ SUPPORT = 4.0
 """Minimum logarithm of the likelihood ratio that decides whether the boxes of a scene are on round objects."""
 SEEN_WALL = 2.0
 """Exponent by which the limits of size widen in reduced scenes. Their tanks are so large that wall and lean are seen,
-and annotators differ in whether they include them."""
+and annotators differ in whether they include them. See :func:`as_usual` for sets of small tanks."""
 SURE = 30
 """Number of boxes below which the limits of shift and size widen; see :func:`_doubt`."""
 
@@ -156,10 +158,11 @@ def support_of(evidence: SceneEvidence) -> float:
 
 def _is_far(evidence: SceneEvidence, shift: tuple[float, ...], doubt: float = 1.0) -> bool:
     """Return whether a shift in pixels is a fault, and not the habit of drawing larger boxes towards one side."""
-    if math.hypot(*shift) <= FAR * evidence.reduction * doubt or not evidence.side:
+    if not evidence.side:
         return False
     in_sides = shift[0] / evidence.side, shift[1] / evidence.side
-    return loss(in_sides) > HURTS and not is_loose(in_sides, evidence.size)
+    is_short = math.hypot(*shift) <= FAR * evidence.reduction * doubt
+    return loss(in_sides) > (SEVERE if is_short else HURTS) and not is_loose(in_sides, evidence.size)
 
 
 def _is_like_a_shift(fault: Fault) -> bool:
@@ -176,8 +179,8 @@ def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
             continue
         if fault.kind == faults.SHIFTED and not _is_far(evidence, fault.parameters):
             continue
-        is_like_a_shift = fault.kind == faults.SCALED and _is_like_a_shift(fault) and _is_fitted(evidence)
-        if is_like_a_shift and not _is_far(evidence, evidence.shift):
+        is_like_a_shift = fault.kind == faults.SCALED and _is_like_a_shift(fault)
+        if is_like_a_shift and _is_fitted(evidence) and not _is_far(evidence, evidence.shift):
             continue
         doubt, than_fitted = BETTER, -SIMPLER
         if fault.kind in HALF_A_SIDE:
@@ -185,8 +188,8 @@ def _moved(evidence: SceneEvidence) -> dict[Fault, float]:
             than_fitted = -MUCH_SIMPLER if (abs(errors) < NEARLY * evidence.side).all() else -SIMPLER
         if fault.kind in SEARCHED:
             than_fitted = THAN_SEEN[fault.kind] if _is_fitted(evidence) else THAN_FITTED
-        if fault.kind == faults.SHIFTED:
-            doubt = ASIDE + ASIDE_DEVIATIONS * evidence.chance[1] / evidence.boxes**0.5
+        if fault.kind == faults.SHIFTED or is_like_a_shift:
+            doubt = ASIDE * _doubt(evidence) + ASIDE_DEVIATIONS * evidence.chance[1] / evidence.boxes**0.5
         least = max(evidence.roundness[NO_FAULT] + doubt, evidence.fitted + than_fitted)
         if score > least:
             unequal = fault.kind == faults.SCALED and fault.parameters[0] != fault.parameters[1]
@@ -227,9 +230,9 @@ def _wrong_size(evidence: SceneEvidence, x: float, y: float) -> Fault | None:
     doubt = _doubt(evidence) * _habit([evidence])
     smallest, largest, widest = TOO_SMALL**doubt, TOO_LARGE**doubt, TOO_WIDE**doubt
     if min(x, y) > smallest and evidence.side:  # without the growth towards one side, which is a habit
-        in_sides = (2 * abs(offset) / evidence.side for offset in evidence.shift)
-        tight = [side - min(grown, LOOSE) for side, grown in zip((x, y), in_sides, strict=True)]
-        if smallest < min(tight) and max(tight) < largest and max(tight) < widest * min(tight):
+        in_sides = (min(2 * abs(offset) / evidence.side, LOOSE) for offset in evidence.shift)
+        least = [max(side - grown, smallest) for side, grown in zip((x, y), in_sides, strict=True)]
+        if max(least) < min(largest, widest * x, widest * y):
             return None
     size = math.sqrt(x * y)
     if _is_believed(evidence) and max(x / y, y / x) > widest:
@@ -300,6 +303,7 @@ class DatasetVerdict:
 
 def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
     """Judge a data set, and each scene relative to the usual box size in the data set."""
+    evidence = as_usual(evidence)
     placed = [scene for scene in evidence if _sits(judge_scene(scene))]
     error = SetError.of(placed) if placed else None
     size = math.sqrt(math.prod(error.size)) if error else 1.0
@@ -327,6 +331,17 @@ def judge_dataset(evidence: Sequence[SceneEvidence]) -> DatasetVerdict:
     else:
         answer = Answer.YES if judged else Answer.UNKNOWN
     return DatasetVerdict(answer, fault, error, scenes)
+
+
+def as_usual(evidence: Sequence[SceneEvidence]) -> list[SceneEvidence]:
+    """Set the reduction of all scenes to 1 if most scenes were not reduced.
+
+    The limits of shift and size widen with the reduction. But where most tanks are small, walls and lean are hardly
+    visible, and the boxes of large tanks should be as accurate in pixels as the other boxes.
+    """
+    if np.median([scene.reduction for scene in evidence if scene.boxes] or [1]) > 1:
+        return list(evidence)
+    return [replace(scene, reduction=1) for scene in evidence]
 
 
 def common_fault(scene_faults: Sequence[Fault], judged: int) -> Fault:

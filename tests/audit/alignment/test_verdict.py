@@ -319,6 +319,7 @@ def test_simpler_fault_is_preferred_if_two_explain_as_much(one: Fault, other: Fa
     [
         ((1.15, 1.15), (1.5, -1.5), faults.NONE),
         ((1.25, 1.0), (2.5, 0.0), faults.NONE),
+        ((1.12, 1.06), (2.7, 0.6), faults.NONE),  # the shift is more than the growth explains
         ((1.25, 1.0), (0.0, 0.0), faults.RESIZED),
         ((1.0, 1.0), (4.0, 0.0), faults.SHIFTED),
         ((1.2, 1.2), (4.0, 4.0), faults.SHIFTED),
@@ -330,3 +331,24 @@ def test_boxes_that_grow_towards_one_side_are_a_habit(
     measured = (size[0] * NATURAL_SIZE, size[1] * NATURAL_SIZE)
     right = replace(evidence(Fault(), 0), boxes=100, side=20.0, size=measured, shift=shift)
     assert judge_scene(right).fault.kind == kind
+
+
+def test_few_boxes_do_not_excuse_a_severe_shift() -> None:
+    right = replace(evidence(Fault(), 0), boxes=5, side=120.0, reduction=6)
+    assert judge_scene(replace(right, shift=(22.0, 0.0))).answer == Answer.YES
+    assert judge_scene(replace(right, shift=(40.0, 0.0))).fault.kind == faults.SHIFTED
+
+
+@pytest.mark.parametrize(("scale", "is_fault"), [(0.983, False), (0.96, True)])
+def test_scale_near_one_needs_as_much_evidence_as_a_shift(scale: float, is_fault: bool) -> None:
+    roundness = {Fault(): 0.4, Fault(faults.SCALED, (scale, scale)): 0.57}
+    changed = seeming(evidence(Fault(), 0), roundness, boxes=15, chance=(0.25, 0.19), fitted=0.38, fitted_settled=0.5)
+    assert (judge_scene(changed).answer == Answer.NO) == is_fault
+
+
+@pytest.mark.parametrize(("reduction", "answer"), [(1, Answer.NO), (3, Answer.YES)])
+def test_large_tanks_have_wider_limits_if_most_scenes_have_large_tanks(reduction: int, answer: Answer) -> None:
+    right = evidence(Fault(), 0)
+    others = [replace(right, scene_id=f"other_{number}", reduction=reduction) for number in range(3)]
+    large = replace(right, boxes=100, side=80.0, reduction=3, shift=(5.0, 5.0))
+    assert judge_dataset([*others, large]).scenes["scene_0"].answer == answer
