@@ -53,8 +53,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         yield partial
         publish(partial, path)
     except BaseException as error:
-        if isinstance(error, OSError) and error.filename is None:  # a full disk
-            error.filename = os.fspath(path)
+        _name_target(error, partial, path)
         partial.unlink(missing_ok=True)
         raise
 
@@ -80,10 +79,22 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         yield partial
         os.sync()  # one call for possibly thousands of files
         os.replace(partial, folder)
-    except BaseException:
+    except BaseException as error:
+        _name_target(error, partial, folder)
         shutil.rmtree(partial, ignore_errors=True)
         raise
     _flush(folder.parent)
+
+
+def _name_target(error: BaseException, partial: Path, path: Path) -> None:
+    """Replace a temporary name in an error by the final one. Errors of a full disk often have no name."""
+    if not isinstance(error, OSError):
+        return
+    for attribute in ("filename", "filename2"):
+        name = getattr(error, attribute)
+        if isinstance(name, str) and Path(name).is_relative_to(partial):
+            setattr(error, attribute, os.fspath(path / Path(name).relative_to(partial)))
+    error.filename = os.fspath(path) if error.filename is None else error.filename
 
 
 def is_partial(path: Path) -> bool:

@@ -8,11 +8,8 @@ imported the packages, so a training starts in a second, but has not computed an
 import contextlib
 import hashlib
 import json
-import os
 import re
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,8 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-CHANGES = ("open", "os.rename", "os.remove", "os.mkdir")
-"""Audit events of Python that are raised before a file is opened, renamed or removed, or a folder is created."""
+from tests.killed_process import forked, watch
+
 WATCHED = re.compile(r"\.pth|last_checkpoint|scalars\.json|\.log$")
 """Files of a work dir whose changes are the moments to kill at."""
 
@@ -37,40 +34,6 @@ class MeanScoreMetric(BaseMetric):
 
     def compute_metrics(self, results: list[float]) -> dict[str, float]:
         return {"score": sum(results) / len(results)}
-
-
-def forked(body: Callable[[], Any], log: Path) -> int:
-    """Run ``body`` in a forked process, with its output in ``log``; return its exit status, or minus the signal."""
-    sys.stdout.flush()
-    if (child := os.fork()) == 0:
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        os._exit(body() or 0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def watch(work: Path, at: int | None, events: Path) -> None:
-    """Write each change of the work dir to ``events``; kill this process before change number ``at``."""
-    number = 0
-    events.parent.mkdir(parents=True, exist_ok=True)
-    out = os.open(events, os.O_WRONLY | os.O_CREAT)
-
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal number
-        if event not in CHANGES or not isinstance(arguments[0], str | os.PathLike):
-            return
-        name = os.fspath(arguments[0])
-        if not name.startswith(str(work)) or not WATCHED.search(name):
-            return
-        if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
-            return
-        os.write(out, f"{event} {name[len(str(work)) + 1 :]}\n".encode())
-        if number == at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        number += 1
-
-    sys.addaudithook(hook)
 
 
 def digest(path: Path) -> dict[str, str]:
@@ -130,7 +93,7 @@ def main(config: str, folder: Path, kills: int) -> None:
 
     def run(work: Path, log: Path, at: int | None = None, *flags: str) -> int:
         def body() -> int:
-            watch(work, at, folder / "events" / f"{log.stem}.txt")
+            watch(work, WATCHED, at, folder / "events" / f"{log.stem}.txt")
             return train([config, "--work-dir", str(work), *flags])
 
         return forked(body, log)

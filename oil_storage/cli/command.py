@@ -16,6 +16,8 @@ from oil_storage.errors import UserError
 
 HEAD_START = 5.0
 """Seconds after which processes other than the first report an error. The launcher usually ends them earlier."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers of a full disk and of an exhausted quota."""
 LONGEST = 800
 """Maximum length of a line of an error in characters. A damaged file may have lines of any length."""
 TRAINING_STACK = ("torch", "mmengine", "mmcv", "mmdet", "pycocotools", "onnx", "safetensors", "tensorboard")
@@ -74,9 +76,10 @@ def _describe(error: Exception) -> str:
             return _without_traceback(str(error))
         case OSError():
             # a full disk concerns the destination of a copy
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename2
+            full = error.errno in FULL and error.filename2
             path = f"{full or error.filename}: " if error.filename else ""
-            return f"{path}{_without_traceback(str(error.strerror or error))}"
+            remedy = "; free some space, or choose another folder" if error.errno in FULL else ""
+            return f"{path}{_without_traceback(str(error.strerror or error))}{remedy}"
         case ModuleNotFoundError() if (error.name or "").partition(".")[0] in TRAINING_STACK:
             return f"this needs the training stack ({error}); run make install in a clone of the repository"
         case ImportError():

@@ -43,7 +43,11 @@ def test_sigterm_runs_clean_up_code_and_returns_143(capsys: pytest.CaptureFixtur
         (UserError("a.csv:3: no bounds"), 2, "error: a.csv:3: no bounds"),
         (PermissionError(13, "Permission denied", "/out"), 2, "error: /out: Permission denied"),
         (OSError("disk gone"), 2, "error: disk gone"),
-        (OSError(28, "No space left on device", "/from", None, "/to"), 2, "error: /to: No space left on device"),
+        (
+            OSError(28, "No space left on device", "/from", None, "/to"),
+            2,
+            "error: /to: No space left on device; free some space, or choose another folder",
+        ),
         (OSError(13, "Permission denied", "/from", None, "/to"), 2, "error: /from: Permission denied"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (ImportError("undefined symbol: _ZN3c10"), 2, "error: undefined symbol: _ZN3c10; run oil-storage doctor"),
