@@ -2,6 +2,7 @@
 
 import ast
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.files import sha256
 from oil_storage.inference import SceneDetector
 from oil_storage.inference.onnx_metadata import read_metadata
+from oil_storage.inference.runtimes import INT8
 from oil_storage.iou import iou_matrix
 from oil_storage.reporting.results import read
 from oil_storage.synthetic import make_synthetic
@@ -35,6 +37,16 @@ def test_shipped_detector_is_an_export_of_the_weights() -> None:
     assert (about.config, about.score_threshold) == (shipped.NAME, checkpoint.threshold())
     assert about.false_alarms == checkpoint.false_alarm_thresholds()
     assert exported.stat().st_size <= 20e6
+
+
+def test_8_bit_version_belongs_to_the_detector_and_the_card_lists_where_it_is_the_default() -> None:
+    _, exported = shipped.detector()
+    about, small = read_metadata(exported), read_metadata(exported.with_suffix(INT8))
+    assert small == replace(about, int8_for=small.int8_for)
+    lines = shipped.WEIGHTS.with_suffix(".md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith(("| onnx/", "| openvino/"))]
+    assert rows
+    assert sorted(row.split()[1] for row in rows if row.endswith("| 8 bits |")) == small.int8_for
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
