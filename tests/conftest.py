@@ -1,7 +1,9 @@
 """Fixtures and settings of all tests."""
 
+import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -57,6 +59,19 @@ def jobs_in_this_process() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "ProcessPoolExecutor", ThisProcess)
         yield
+
+
+@pytest.fixture(autouse=True)
+def loggers_write_to_open_streams() -> Iterator[None]:
+    """Detach the loggers of mmengine, which outlive a test, from the stderr that pytest captured in it."""
+    yield
+    if "mmengine" in sys.modules:
+        from mmengine.logging import MMLogger
+
+        for logger in MMLogger._instance_dict.values():
+            for handler in logger.handlers:
+                if type(handler) is logging.StreamHandler:
+                    handler.stream = sys.__stderr__
 
 
 @pytest.fixture(scope="session")

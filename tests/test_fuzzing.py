@@ -63,6 +63,17 @@ JSON = st.recursive(
     max_leaves=25,
 )
 
+RESULT = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 29, 38], "score": 0.5}
+RING = [[1, 2], [30, 2], [30, 40], [1, 40], [1, 2]]
+FEATURE = {"type": "Feature", "properties": {"score": 0.5}, "geometry": {"type": "Polygon", "coordinates": [RING]}}
+DETECTIONS = {
+    ".csv": ",".join(CSV_COLUMNS).encode() + b"\na,1,2,30,40,0.5\n",
+    ".geojson": json.dumps({"type": "FeatureCollection", "features": [FEATURE]}).encode(),
+    ".json": json.dumps([RESULT]).encode(),
+    ".txt": b"0 0.5 0.5 0.2 0.3 0.9\n0 0.1 0.1 0.4 0.1 0.4 0.4 0.1 0.4 0.8\n",
+}
+"""Good detections by suffix of the file."""
+
 
 def tried(number: int, **strategies: Any) -> Callable[[Any], Any]:
     """Return a decorator that runs a test for ``number`` examples, the same ones in each run."""
@@ -99,14 +110,29 @@ def test_damaged_annotations(sources: dict[str, tuple[Path, bytes]], name: str, 
     file.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["coco", "geojson"])
-@tried(120, content=JSON)
-def test_other_json_as_annotations(sources: dict[str, tuple[Path, bytes]], name: str, content: Any) -> None:
+@pytest.mark.parametrize("name", ["coco", "geojson", "label-studio", "labelme", "supervisely", "xview"])
+@tried(120, content=JSON, position=st.integers(0, 200))
+def test_other_json_as_annotations(
+    sources: dict[str, tuple[Path, bytes]], name: str, content: Any, position: int
+) -> None:
     file, before = sources[name]
-    file.write_text(json.dumps(content))
-    with suppress(UserError):
-        formats.read(next(parent for parent in file.parents if parent.name == "source"), name)
+    whole = json.loads(before)
+    places = list(_places(whole))
+    parent, key = places[position % len(places)]
+    parent[key] = content
+    for damaged in (content, whole):
+        file.write_text(json.dumps(damaged))
+        with suppress(UserError):
+            formats.read(next(parent for parent in file.parents if parent.name == "source"), name)
     file.write_bytes(before)
+
+
+def _places(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each list or object in JSON content with each of its indices or keys."""
+    if isinstance(content, list | dict):
+        for key in list(content) if isinstance(content, dict) else range(len(content)):
+            yield content, key
+            yield from _places(content[key])
 
 
 @tried(120, records=st.lists(st.binary(max_size=60), max_size=4), edits=EDITS, size=st.integers(0, 2**64 - 1))
@@ -131,17 +157,17 @@ def test_other_json_as_stac_item(item: Any) -> None:
             item_scene({"type": "Feature", "id": "a", "assets": {}, **item}, "https://example.org/a.json")
 
 
-@pytest.mark.parametrize("suffix", [".json", ".csv", ".geojson"])
+@pytest.mark.parametrize("name", ["a.json", "a.csv", "a.geojson", "labels/a.txt"])
 @tried(120, content=JSON, edits=EDITS)
-def test_damaged_detections(tmp_path: Path, suffix: str, content: Any, edits: Any) -> None:
-    file = tmp_path / f"a{suffix}"
-    scene = SceneResult("a", 64, 48, *(np.zeros((0, 4), np.float32),) * 2, np.zeros(0, np.float32))
-    truth = GroundTruth({"a": scene}, {1: "a"}, {}, {1: CLASS_NAME}, frozenset({1}))
-    table = ",".join(CSV_COLUMNS).encode() + b"\na,1,2,30,40,0.5\n"
-    for bytes_ in (json.dumps(content).encode(), edited(table if suffix == ".csv" else b'{"features": []}', edits)):
+def test_damaged_detections(tmp_path: Path, name: str, content: Any, edits: Any) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    scene = SceneResult("a", 64, 48, np.array([(1, 2, 30, 40)], np.float32))
+    truth = GroundTruth({"a": scene}, {1: "a"}, categories={1: CLASS_NAME}, tanks=frozenset([CLASS_NAME]))
+    for bytes_ in (json.dumps(content).encode(), edited(DETECTIONS[file.suffix], edits)):
         file.write_bytes(bytes_)
         with suppress(UserError):
-            read_detections(file, truth)
+            read_detections(tmp_path if file.suffix == ".txt" else file, truth)
 
 
 @pytest.mark.slow
@@ -165,13 +191,14 @@ def test_damaged_safetensors(tmp_path: Path, edits: Any, meta: Any) -> None:
 def test_damaged_onnx_files(tmp_path: Path, edits: Any, meta: Any) -> None:
     import onnx
 
-    from oil_storage.inference.onnx_detector import METADATA, OnnxDetector
+    from oil_storage.inference.onnx_detector import OnnxDetector
+    from oil_storage.inference.onnx_metadata import KEY
 
     value = onnx.helper.make_tensor_value_info("tiles", onnx.TensorProto.FLOAT, [1])
     out = onnx.helper.make_tensor_value_info("boxes", onnx.TensorProto.FLOAT, [1])
     graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["tiles"], ["boxes"])], "a", [value], [out])
     model = onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 13)])
-    onnx.helper.set_model_props(model, {METADATA: json.dumps(meta)})
+    onnx.helper.set_model_props(model, {KEY: json.dumps(meta)})
     content = model.SerializeToString()
     for damaged in (content, edited(content, edits)):
         (tmp_path / "a.onnx").write_bytes(damaged)

@@ -21,7 +21,8 @@ def test_the_notebook_has_no_outputs() -> None:
 def test_the_cells_run_in_order_and_find_the_tanks() -> None:
     sources = ["".join(cell["source"]) for cell in CODE]
     script = "\n".join(source for source in sources if not source.startswith("%"))  # magics need Jupyter
-    script = "import matplotlib; matplotlib.use('Agg')\n" + script + "\nassert figures.f1 > 0.9, figures"
+    # AP50 does not depend on the score threshold, which was chosen on real scenes.
+    script = "import matplotlib; matplotlib.use('Agg')\n" + script + "\nassert figures.ap50 > 0.9, figures"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "precision" in done.stdout

@@ -22,7 +22,8 @@ from oil_storage.scene import CLASS_NAME, Scene
 IMAGES = "images"
 ROOT = re.compile(r"<annotations>[\s\S]*<(meta|image\s|track\s)")
 EDGES = ("xtl", "ytl", "xbr", "ybr")
-WITHOUT_BOX = ("polyline", "points", "cuboid", "skeleton")
+TAG = "tag"
+"""Element with a class of the whole image."""
 
 
 def annotation_files(source: Source) -> list[Path]:
@@ -75,17 +76,20 @@ def _read_image(item: ET.Element, file: Path, place: str, source: Source, annota
     for number, shape in enumerate(item, start=1):
         shape_place = f"{place}: {shape.tag} {number}"
         class_name = shape.get("label", "")
-        if shape.tag in WITHOUT_BOX:
+        if shape.tag == TAG:
+            continue
+        points = _points(shape, shape_place)
+        if points is None:
             record = Record(image, class_name, (0, 0, 0, 0), shape_place)
             annotations.leave_out(record, "no-box", f"is a {shape.tag}, which has no box")
-        elif (points := _points(shape, shape_place)) is not None:
-            if not class_name:
-                raise UserError(f"{shape_place}: has no label; add the class of the object")
+        elif not class_name:
+            raise UserError(f"{shape_place}: has no label; add the class of the object")
+        else:
             add_outline(annotations, file, image, class_name, points, shape_place)
 
 
 def _points(shape: ET.Element, place: str) -> NDArray[np.float64] | None:
-    """Return points ``(N, 2)`` with the bounds of a shape; None for tags of the image."""
+    """Return points ``(N, 2)`` with the bounds of a shape; None for other elements, such as polylines."""
     degrees = _numbers(shape, ("rotation",), place)[0] if shape.get("rotation") else 0
     if shape.tag == "box":
         x1, y1, x2, y2 = _numbers(shape, EDGES, place)

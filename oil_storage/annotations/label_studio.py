@@ -21,7 +21,7 @@ from oil_storage.annotations.images import image_size
 from oil_storage.annotations.record import Annotations, Record
 from oil_storage.annotations.shapes import add_outline, ellipse, turned_rectangle
 from oil_storage.annotations.source import Source, report_unlisted
-from oil_storage.coco import Pixels
+from oil_storage.coco import Identifier, Pixels
 from oil_storage.errors import UserError
 from oil_storage.files import json_text, read_json, validated
 from oil_storage.imagery import SUFFIXES
@@ -48,7 +48,7 @@ Point = Annotated[list[StrictFloat], Field(min_length=2, max_length=2)]
 
 
 class _Region(BaseModel):
-    id: Any = None
+    id: Identifier | None = None
     type: str = ""
     value: dict[str, Any] = {}
     original_width: Pixels | None = None
@@ -193,7 +193,7 @@ def _regions_of_min(task: Mapping[str, Any]) -> list[_Region]:
     regions = []
     for values in task.values():
         for value in values if isinstance(values, list) else ():
-            if isinstance(value, dict) and "original_width" in value:
+            if isinstance(value, dict) and not (GEOMETRY | {"original_width"}).isdisjoint(value):
                 kind = next((key for key in value if key.endswith(LABELS)), "")
                 size = {key: value.get(key) for key in ("original_width", "original_height")}
                 regions.append(validated({"type": kind, "value": value, **size}, _Region, "JSON-MIN"))

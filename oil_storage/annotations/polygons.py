@@ -233,15 +233,27 @@ def add_boxes(layer: Layer, rasters: Mapping[str, Raster], source: Source, annot
 def transformed(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
     """Transform points ``(N, 2)``, x or longitude first, from one coordinate system to another.
 
-    Points that are not on the globe become infinite.
+    Points that are not on the globe, or outside the valid area of a system, become infinite.
     """
     is_on_globe = np.isfinite(points).all(axis=1)
     if CRS.from_user_input(source).is_geographic:
         is_on_globe &= (np.abs(points) <= DEGREES).all(axis=1)
     moved = np.full(points.shape, np.inf)
     if is_on_globe.any():
-        moved[is_on_globe] = np.array(transform(source, target, *points[is_on_globe].T)).T
+        moved[is_on_globe] = _moved(points[is_on_globe], source, target)
     return moved
+
+
+def _moved(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
+    """Transform points ``(N, 2)``; for some systems, GDAL refuses all points because of a single one."""
+    from rasterio._err import CPLE_BaseError
+
+    try:
+        return np.array(transform(source, target, *points.T)).T
+    except CPLE_BaseError:  # a point is outside the valid area of a system
+        if len(points) == 1:
+            return np.full((1, 2), np.inf)
+        return np.concatenate([_moved(part, source, target) for part in np.array_split(points, 2)])
 
 
 def _in_pixels(points: NDArray[np.float64], raster: Raster) -> NDArray[np.float64]:

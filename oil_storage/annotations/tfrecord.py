@@ -47,6 +47,8 @@ SUFFIXES = {b"\x89PNG": ".png", b"II*\0": ".tif", b"MM\0*": ".tif"}
 
 LENGTH, CHECKSUM = 8, 4
 """Sizes of the length field and of a checksum, in bytes."""
+CHUNK = 1 << 24
+"""Maximum number of bytes to read at once, because a damaged length would reserve more memory than there is."""
 MASK_DELTA = 0xA282EAD8
 LONGEST = 2**31 - 1
 """Maximum size of a record in bytes, which is that of a protobuf message."""
@@ -139,13 +141,17 @@ def read_records(file: Path) -> Iterator[bytes]:
 
 def _read_checked(content: gzip.GzipFile | BufferedReader, size: int) -> bytes:
     """Read ``size`` bytes of data and their checksum; raise ValueError if they are truncated or damaged."""
-    data, checksum = content.read(size), content.read(CHECKSUM)
+    data = bytearray()
+    while chunk := content.read(min(size - len(data), CHUNK)):
+        data += chunk
+    checksum = content.read(CHECKSUM)
     if len(data) < size or len(checksum) < CHECKSUM:
         raise ValueError("the file ends in this record; copy it again")
-    crc: int = google_crc32c.value(data)
+    whole = bytes(data)
+    crc: int = google_crc32c.value(whole)
     if int.from_bytes(checksum, "little") != ((crc >> 15 | crc << 17) + MASK_DELTA) & 0xFFFFFFFF:
         raise ValueError("wrong checksum; the file is damaged or not a TFRecord")
-    return data
+    return whole
 
 
 def parse_example(data: bytes) -> dict[str, list[Any]]:

@@ -14,8 +14,11 @@ from oil_storage.annotations.polygons import Feature, Layer, add_boxes, rasters_
 from oil_storage.annotations.record import Annotations
 from oil_storage.annotations.source import Source
 from oil_storage.errors import UserError
+from oil_storage.files import read_start
 
 SUFFIXES = (".gpkg", ".shp", ".fgb")
+SHAPEFILE_LENGTH = slice(24, 28)
+"""Bytes of a shapefile with its length in units of two bytes, big-endian."""
 
 
 def annotation_files(source: Source) -> list[Path]:
@@ -27,7 +30,7 @@ def read(source: Source, files: list[Path]) -> Annotations:
     """Read all layers with geometries of vector files; convert each polygon to its bounding box in pixels.
 
     Raises:
-        UserError: GDAL cannot read a file, or no image shows any of its polygons.
+        UserError: GDAL cannot read a file, a file is truncated, or no image shows any of its polygons.
     """
     annotations = Annotations([], [], files)
     rasters = rasters_of(source, annotations)
@@ -43,11 +46,20 @@ def _layers(file: Path, annotations: Annotations) -> Iterator[Layer]:
     from shapely import from_wkb
     from shapely.errors import ShapelyError
 
+    if file.suffix.lower() == ".shp":
+        length = 2 * int.from_bytes(read_start(file, SHAPEFILE_LENGTH.stop)[SHAPEFILE_LENGTH], "big")
+        if file.is_file() and file.stat().st_size < length:  # GDAL would read the missing shapes as empty ones
+            raise UserError(f"{file}: has {file.stat().st_size} of {length} bytes; copy it again")
     try:
-        for name, geometry_type in pyogrio.list_layers(file):
-            if geometry_type is None:
-                continue  # a table, such as the styles of QGIS
+        # GDAL does not see the layers of a truncated file; other layers are tables, such as the styles of QGIS
+        layers = [name for name, geometry_type in pyogrio.list_layers(file) if geometry_type is not None]
+        if not layers:
+            raise UserError(f"{file}: contains no layer with geometries; copy or export it again")
+        for name in layers:
             about, fids, geometries, columns = pyogrio.raw.read(file, layer=name, force_2d=True, return_fids=True)
+            count = pyogrio.read_info(file, layer=name)["features"]
+            if len(fids) < count:
+                raise UserError(f"{file}: {name}: has {len(fids)} of {count} features; copy or export it again")
             shapes = from_wkb(geometries) if geometries is not None else [None] * len(fids)
             features = [
                 Feature(

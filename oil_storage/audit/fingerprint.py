@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-REDUCED_SIDE = 512
+REDUCED_SIDE = 640
 """Short side, in pixels, to which a scene is reduced for the detection of points."""
 LONGEST_SIDE = 8000
 """Maximum long side of the reduced scene, in pixels. SIFT doubles it, and OpenCV requires sides below 2 ** 15."""
@@ -23,7 +23,7 @@ COARSE_POINTS = 250
 points then match points of the larger scene."""
 COARSE_SIZE = 8.0
 """Minimum diameter of coarse points, in reduced pixels."""
-SPREAD = 26
+SPREAD = 32
 """Side of the grid cells, in reduced pixels, over which the points are distributed evenly."""
 MIN_CONTRAST = 0.02
 """Contrast threshold of SIFT: half of the OpenCV default, for hazy scenes."""

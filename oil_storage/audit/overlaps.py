@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -223,9 +224,8 @@ def _overlap(
         matrix = np.array([[linear.real, -linear.imag, shift.real], [linear.imag, linear.real, shift.imag]])
         area = affine_transform(shapely.box(0, 0, second.width, second.height), [*matrix[:, :2].ravel(), *matrix[:, 2]])
         shared = _shared(shapely.box(0, 0, first.width, first.height), area)
-        if shared < MIN_SHARED:
-            continue
-        if (score := _score(first, second, matrix)) >= (best.score if best else min_score):
+        score = _score(first, second, matrix)
+        if shared >= MIN_SHARED and score >= (best.score if best else min_score):
             if is_mirrored:
                 matrix = matrix @ np.array([[-1, 0, second.width], [0, 1, 0], [0, 0, 1]])
             best = Overlap(first.scene_id, second.scene_id, shared, score, matrix)
@@ -285,20 +285,17 @@ def _refined(first: Fingerprint, second: Fingerprint, similarity: Similarity, is
     If ``is_upright``, fit only the shift. Return None if the fitted scale is implausible.
     """
     p, q = _positions(first), _positions(second)
-    tree, middle = _tree(first), np.array([first.width, first.height]) / 2
+    vectors = _unit([first.descriptors]), _unit([second.descriptors])
+    tree = cKDTree(first.points[:, :2])
     for radius in SEARCH_RADII:
         linear, shift = similarity
         moved = linear * q + shift
         reach = radius * max(first.reduction, abs(linear) * second.reduction)
-        places = np.stack([moved.real, moved.imag], axis=1)
-        inside = np.flatnonzero((abs(places - middle) < middle + reach).all(axis=1))
-        _, near = tree.query(places[inside], NEIGHBOURS, distance_upper_bound=reach)
+        _, near = tree.query(np.stack([moved.real, moved.imag], axis=1), NEIGHBOURS, distance_upper_bound=reach)
         j, rank = np.nonzero(near < len(p))  # len(p) marks a missing neighbour
-        i, j = near[j, rank], inside[j]
+        i = near[j, rank]
         matching = abs(_linear(first.points[i], second.points[j]) / linear - 1) < LINEAR_TOLERANCE
-        i, j = i[matching], j[matching]
-        distance = _unit([first.descriptors[i]]) - _unit([second.descriptors[j]])
-        matching = (distance**2).sum(1) < MAX_DISTANCE**2
+        matching &= ((vectors[0][i] - vectors[1][j]) ** 2).sum(1) < MAX_DISTANCE**2
         i, j = i[matching], j[matching]
         if min(len(np.unique(i)), len(np.unique(j))) < MIN_AGREEING:
             break
@@ -307,11 +304,6 @@ def _refined(first: Fingerprint, second: Fingerprint, similarity: Similarity, is
             return None
         similarity = fitted
     return similarity
-
-
-@lru_cache(maxsize=1)  # the pairs of a scene follow each other
-def _tree(scene: Fingerprint) -> cKDTree:
-    return cKDTree(scene.points[:, :2])
 
 
 def _fit(p: Complex, q: Complex) -> Similarity | None:
@@ -347,25 +339,23 @@ def _score(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64])
     linear = matrix[:, :2] * scales[1] / scales[0]
     # the origin of OpenCV is the centre of the first pixel
     shift = matrix[:, 2] / scales[0] + linear @ (0.5, 0.5) - 0.5
+    size = first.picture.shape[::-1]
     warp = np.column_stack([linear, shift])
-    rows, columns = (-(-side // CELL) for side in first.picture.shape)
-    size = columns * CELL, rows * CELL
+    values = cv2.warpAffine(second.picture.astype(np.float32), warp, size)
+    is_ground = cv2.warpAffine((second.picture > 0).astype(np.float32), warp, size) > 0.999
+    row, column = np.nonzero(is_ground & (first.picture > 0))
+    if not len(row):
+        return 0.0
+    _, cell = np.unique(row // CELL * size[0] + column // CELL, return_inverse=True)
+    count = np.bincount(cell)
 
-    def in_cells(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+    def centred(values: NDArray[Any]) -> NDArray[np.float64]:
+        inside = values[row, column].astype(np.float64)
+        return inside - (np.bincount(cell, inside) / count)[cell]
 
-    x = np.zeros(size[::-1], np.uint8)
-    x[: first.picture.shape[0], : first.picture.shape[1]] = first.picture
-    y = cv2.warpAffine(second.picture, warp, size)
-    is_second = cv2.warpAffine((second.picture > 0) * np.uint8(255), warp, size) == 255
-    ground = (is_second & (x > 0)).astype(np.float32)
-    x, y = (x - np.float32(128)) * ground, (y - np.float32(128)) * ground
-    share = in_cells(ground)
-    enough = share * CELL**2 >= MIN_CELL_AREA - 0.5
-    share = share[enough]
-    x_mean, y_mean, xx, yy, xy = (in_cells(values)[enough] / share for values in (x, y, x * x, y * y, x * y))
-    xx, yy, xy = xx - x_mean**2, yy - y_mean**2, xy - x_mean * y_mean
-    is_textured = np.minimum(xx, yy) >= MIN_CELL_CONTRAST**2
+    x, y = centred(first.picture), centred(values)
+    xx, yy, xy = (np.bincount(cell, product) / count for product in (x * x, y * y, x * y))
+    is_textured = (count >= MIN_CELL_AREA) & (np.minimum(xx, yy) >= MIN_CELL_CONTRAST**2)
     if is_textured.sum() < MIN_CELLS:
         return 0.0
     return float(np.median(xy[is_textured] / np.sqrt(xx[is_textured] * yy[is_textured])))

@@ -33,6 +33,7 @@ PENDING = "validation_pending"
 """Key in the message hub of a checkpoint: whether its weights must still be validated."""
 
 _NUMBERED = re.compile(r"(iter|epoch)_(\d+)\.pth")
+_SAVED = re.compile(r"(?P<best>best_.+_)?(?P<unit>iter|epoch)_(?P<step>\d+)\.pth")
 
 
 class AtomicBackend(LocalBackend):
@@ -158,6 +159,18 @@ def find_last(work_dir: Path) -> Path | None:
     if not _is_intact(interrupted):
         return newest
     return interrupted if newest is None or _iterations(interrupted) > _iterations(newest) else newest
+
+
+def remove_outdated(checkpoint: Checkpoint) -> None:
+    """Remove the checkpoints that ``checkpoint`` has replaced, and that a killed training run could not remove."""
+    meta, known = checkpoint.content["meta"], checkpoint.content["message_hub"]["runtime_info"]
+    kept = {Path(str(path)).name for key, path in known.items() if key.startswith("best_ckpt")}
+    for path in checkpoint.path.parent.glob("*.pth"):
+        if (match := _SAVED.fullmatch(path.name)) is None or path == checkpoint.path or path.name in kept:
+            continue
+        is_kept = match["best"] is None and int(match["step"]) in known.get("keep_ckpt_ids", [int(match["step"])])
+        if int(match["step"]) <= meta[match["unit"]] and not is_kept:
+            path.unlink()
 
 
 def _is_intact(path: Path) -> bool:

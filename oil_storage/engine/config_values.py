@@ -53,7 +53,7 @@ def check_values(cfg: Config) -> None:
 
 def check_buildable(cfg: Config) -> None:
     """Build the model and the optimiser, and discard them; raise UserError if they cannot be built."""
-    cfg = copy.deepcopy(cfg)  # detectors add entries to the configs of their parts
+    cfg = copy.deepcopy(cfg)  # mmdet changes the config of a model that it builds
     model = _built("model", cfg, lambda: MODELS.build(cfg.model))
     _built("optim_wrapper", cfg, lambda: build_optim_wrapper(model, cfg.optim_wrapper))
 

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.checkpoints.download import resolve
 from oil_storage.checkpoints.provenance import check_resumable, data_root
-from oil_storage.checkpoints.work_dir import INTERRUPTED, PENDING, find_last
+from oil_storage.checkpoints.work_dir import INTERRUPTED, PENDING, find_last, remove_outdated
 from oil_storage.engine import distributed
 from oil_storage.engine.config_values import check_buildable, check_values
 from oil_storage.engine.from_scratch import from_scratch
@@ -71,15 +71,18 @@ def train(cfg: Config, *, launcher: str = "none", resume: str | None = None, scr
             check_resumable(cfg, checkpoint, processes)
         if root := data_root(cfg):
             checkpoint.check_unseen(root, "val")
-        if last is not None and _is_finished(cfg, checkpoint):
-            logger.info("%s: training is already complete (%d iterations)", last, checkpoint.meta.iter)
-            return
     check_buildable(cfg)
     work_dir.mkdir(parents=True, exist_ok=True)
     is_first = launcher == "none" or os.environ["RANK"] == "0"
     with locked(work_dir) if is_first else nullcontext():  # ranks share the lock: the others wait for the first
         if is_first:
             remove_partial(work_dir)
+        if last is not None:
+            if is_first and last.parent.resolve() == work_dir.resolve():
+                remove_outdated(checkpoint)
+            if _is_finished(cfg, checkpoint):
+                logger.info("%s: training is already complete (%d iterations)", last, checkpoint.meta.iter)
+                return
         if resume:
             start = f"{work_dir}: no checkpoint to resume; starting a new training run"
             logger.info(f"resuming {last}" if last else start)

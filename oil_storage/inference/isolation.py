@@ -15,7 +15,7 @@ NEAR = 150.0
 FROM, ENOUGH = 0.3, 0.2
 """The score above ``FROM`` of each detection nearby counts. A detection is not isolated if their sum is ``ENOUGH``."""
 PENALTY = 1.0
-"""What is subtracted from the logit of the score of an entirely isolated detection."""
+"""Penalty of an entirely isolated detection, subtracted from the logit of its score."""
 
 
 def lower_isolated(found: Detections, size: tuple[float, float], gsd: float | None) -> Detections:

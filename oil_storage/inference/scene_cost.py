@@ -13,10 +13,11 @@ from oil_storage.checkpoints.provenance import commit, hardware
 from oil_storage.figures import SceneCost
 from oil_storage.files import sha256
 from oil_storage.imagery import open_scene
+from oil_storage.inference.output_folder import OVERLAP
 from oil_storage.inference.scene_detector import SceneDetector
 
 
-def scene_cost(cfg: Config, weights: Path, scenes: Sequence[Path], seconds: float) -> SceneCost:
+def scene_cost(cfg: Config, weights: Path, scenes: Sequence[Path], seconds: float, overlap: int = OVERLAP) -> SceneCost:
     """Detect in scenes with the default settings, one scene after another; the first detection is a warm-up.
 
     The resolution of the scenes is not estimated, and they are not resampled.
@@ -26,8 +27,9 @@ def scene_cost(cfg: Config, weights: Path, scenes: Sequence[Path], seconds: floa
         weights: checkpoint, weights in safetensors, or ONNX file.
         scenes: image files of the same size.
         seconds: time for which detection is repeated; every scene is searched at least once after the warm-up.
+        overlap: overlap of the tiles, in pixels.
     """
-    detector = SceneDetector(cfg, weights, scale=1.0)
+    detector = SceneDetector(cfg, weights, overlap=overlap, scale=1.0)
     image = open_scene(scenes[0])
     detector.detect(str(scenes[0]))
     taken: list[float] = []

@@ -135,11 +135,11 @@ def table(scenes: list[Scene], out: Path) -> None:
 
 
 def tfrecord(scenes: list[Scene], out: Path) -> None:
-    """TensorFlow: three shards."""
+    """TensorFlow: one shard for each scene."""
     out.mkdir(parents=True)
     for index, scene in enumerate(scenes):
         features = image_features(scene.image.read_bytes(), scene.image.name, SIZE, scene.boxes.tolist(), CLASS_NAME)
-        write_records(out / f"train-{index:05d}-of-00003.tfrec", [example(features)])
+        write_records(out / f"train-{index:05d}-of-{len(scenes):05d}.tfrec", [example(features)])
 
 
 def label_studio_min(scenes: list[Scene], out: Path) -> None:

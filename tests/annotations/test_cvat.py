@@ -5,6 +5,7 @@ from PIL import Image
 
 from oil_storage.annotations import Annotations, formats
 from oil_storage.errors import UserError
+from tests.annotations.exports import make_scenes, written
 
 
 def read(folder: Path, *shapes: str, attributes: str = 'name="set/a.jpg" width="200" height="100"') -> Annotations:
@@ -63,3 +64,15 @@ def test_video_and_image_without_name_are_errors(tmp_path: Path) -> None:
     (tmp_path / "annotations.xml").write_text("<annotations><track id='0' label='tank'/></annotations>")
     with pytest.raises(UserError, match="export the task as"):
         formats.read(tmp_path)
+
+
+def test_elements_without_a_box_are_reported_and_tags_are_not(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    written("cvat")(make_scenes(tmp_path / "in")[:1], source)
+    file = source / "annotations.xml"
+    shapes = '<tag label="harbour"/><polyline label="tank" points="1,2;3,4"/><bbox label="tank"/></image>'
+    file.write_text(file.read_text().replace("</image>", shapes))
+    annotations = formats.read(source)
+    assert len(annotations.records) == 10
+    problems = [str(finding) for finding in annotations.findings]
+    assert [kind in problem for kind, problem in zip(("polyline", "bbox"), problems, strict=True)] == [True, True]

@@ -7,6 +7,7 @@ from PIL import Image
 
 from oil_storage.annotations import Annotations, formats
 from oil_storage.errors import UserError
+from tests.annotations.exports import label_studio_min, make_scenes, written
 
 SIZE = {"original_width": 200, "original_height": 100, "image_rotation": 0}
 
@@ -101,3 +102,22 @@ def test_task_that_is_not_labelled_is_left_out_and_an_empty_one_is_not(
 def test_invalid_task_is_an_error(tmp_path: Path, content: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         read(tmp_path, content)
+
+
+def test_a_region_id_that_is_a_list_is_refused(tmp_path: Path) -> None:
+    written("label-studio")(make_scenes(tmp_path / "in")[:1], tmp_path / "source")
+    file = tmp_path / "source" / "tasks.json"
+    tasks = json.loads(file.read_text())
+    tasks[0]["annotations"][0]["result"][0]["id"] = []
+    file.write_text(json.dumps(tasks))
+    with pytest.raises(UserError, match=r"tasks\.json.*id"):
+        formats.read(tmp_path / "source")
+
+
+def test_regions_of_json_min_are_read_without_original_width(tmp_path: Path) -> None:
+    label_studio_min(make_scenes(tmp_path / "in")[:1], tmp_path / "source")
+    file = tmp_path / "source" / "project-1.json"
+    tasks = json.loads(file.read_text())
+    del tasks[0]["label"][3]["original_width"]
+    file.write_text(json.dumps(tasks))
+    assert len(formats.read(tmp_path / "source").records) == 10

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from oil_storage.checkpoints.checkpoint import Checkpoint
 from oil_storage.checkpoints.serialization import check_complete
-from oil_storage.checkpoints.work_dir import AtomicBackend, find_last
+from oil_storage.checkpoints.work_dir import AtomicBackend, find_last, remove_outdated
 from oil_storage.errors import UserError
 
 
@@ -75,6 +76,17 @@ def test_interrupted_checkpoint_is_found_if_it_is_newer(tmp_path: Path, iteratio
     for file, done in (("iter_8.pth", 8), ("interrupted.pth", iterations)):
         torch.save({"state_dict": {"a": torch.zeros(1)}, "meta": {"iter": done}}, tmp_path / file)
     assert find_last(tmp_path) == tmp_path / name
+
+
+def test_replaced_checkpoints_of_a_killed_training_are_removed(tmp_path: Path) -> None:
+    known = {"keep_ckpt_ids": [4, 8], "best_ckpt": "/elsewhere/best_coco_bbox_mAP_iter_4.pth"}
+    content = {"state_dict": {"a": torch.zeros(1)}, "meta": {"iter": 8}, "message_hub": {"runtime_info": known}}
+    torch.save(content, tmp_path / "iter_8.pth")
+    kept = {"iter_8.pth", "iter_4.pth", "iter_12.pth", "best_coco_bbox_mAP_iter_4.pth", "interrupted.pth", "own.pth"}
+    for name in {*kept, "iter_2.pth", "best_coco_bbox_mAP_iter_2.pth"} - {"iter_8.pth"}:
+        save(tmp_path / name)
+    remove_outdated(Checkpoint.read(tmp_path / "iter_8.pth"))
+    assert {path.name for path in tmp_path.iterdir()} == kept
 
 
 def test_removed_checkpoints_remain_until_the_next_one_is_written(tmp_path: Path) -> None:

@@ -22,6 +22,11 @@ def test_costs_are_printed_and_added_to_the_record(tmp_path: Path, capsys: pytes
     assert content["speed"]["training"]["batch"] == 3
 
 
+def test_scenes_without_weights_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["configs/oil/ssd_lite0.py", "--scenes", "a.png"]) == 2
+    assert "--scenes: needs --weights and a single CONFIG" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_benchmark_names_a_config_that_cannot_be_built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path, write_data(tmp_path))
