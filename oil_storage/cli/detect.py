@@ -159,8 +159,8 @@ def detect(args: argparse.Namespace) -> int:
         print(summary.table())
         endings = ", ".join([*FORMATS, PAGE] if args.html else FORMATS)
         files = f", {PICTURES}/, and for each scene {endings}" if summary.scenes else ""
-        if traffic := summary.traffic():
-            print(traffic)
+        for line in filter(None, (summary.traffic(), summary.made_by.computed())):
+            print(line)
         print(f"wrote to {args.out}: {f'{INDEX}, ' if args.html else ''}{SUMMARY}{files}")
         if summary.left_out:
             print(f"{len(summary.left_out)} of {len(scenes)} scenes were left out")

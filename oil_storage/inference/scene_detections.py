@@ -219,6 +219,11 @@ class MadeBy(BaseModel, frozen=True):
         used = ("score_threshold", "tile", "bands", "stretch", "backend", "precision")
         return self.model_copy(update=dict.fromkeys(used))
 
+    def computed(self) -> str:
+        """Return the backend and the precision in words; an empty string if they are not known."""
+        parts = [part for part in (self.backend, self.precision) if part is not None]
+        return f"computed with {', '.join(parts)}" if parts else ""
+
 
 class Site(BaseModel, frozen=True):
     """Group of neighbouring tanks.
