@@ -18,7 +18,7 @@ import pytest
 from oil_storage.annotations import formats
 from oil_storage.annotations.source import Source
 from oil_storage.files import is_partial
-from oil_storage.imagery import read_header
+from oil_storage.image_file import read_header
 from oil_storage.scene import CLASS_NAME, Scene
 from tests.annotations.exports import EXPORTS, SIZE, make_scenes, written
 from tests.labelled_scenes import write_image

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from oil_storage.errors import UserError
 from oil_storage.files import read_text, visible
 from oil_storage.georeference import APPENDED, sidecar_endings, sidecars
-from oil_storage.imagery import SUFFIXES, read_header
+from oil_storage.image_file import SUFFIXES, read_header
 from oil_storage.scene import Scene
 
 logger = logging.getLogger(__name__)

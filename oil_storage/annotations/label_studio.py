@@ -24,7 +24,7 @@ from oil_storage.annotations.source import Source, report_unlisted
 from oil_storage.coco import Identifier, Pixels
 from oil_storage.errors import UserError
 from oil_storage.files import json_text, read_json, validated
-from oil_storage.imagery import SUFFIXES
+from oil_storage.image_file import SUFFIXES
 from oil_storage.scene import CLASS_NAME, Scene
 
 IMAGES = "images"

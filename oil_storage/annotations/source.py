@@ -13,7 +13,7 @@ from oil_storage.annotations.images import scene_name
 from oil_storage.annotations.record import Annotations
 from oil_storage.errors import UserError
 from oil_storage.files import read_start, walk
-from oil_storage.imagery import SUFFIXES
+from oil_storage.image_file import SUFFIXES
 
 HEAD = 1 << 16
 """Number of bytes at the start of a file in which its format is recognized."""
