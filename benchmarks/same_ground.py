@@ -191,7 +191,7 @@ def main() -> int:
     print(f"{len(paths)} scenes. Highest score below the threshold of {MIN_SCORE}: ", end="")
     print(f"{max(overlap.score for overlap in candidates if overlap not in overlaps):.3f}. Same ground:\n")
     for one in overlaps:
-        print(f"- {one.first} and {one.second}: offset {one.offset}, shared {one.shared:.1%}, score {one.score:.3f}")
+        print(f"- {one.first} and {one.second}: shared {one.shared:.1%}, score {one.score:.3f}")
     # keep one scene of each group that shows the same ground
     apart = [paths[group[0]] for group in connected_groups(overlaps, paths)][args.half :: 2]
     print("\n| second scene | shared | found | found of bare | lowest score | median | false pairs ", end="")

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 REDUCED_SIDE = 640
-"""Short side, in pixels, to which a scene is reduced for the detection of points."""
+"""Short side, in pixels, to which a scene is reduced."""
+POINT_SIDE = 512
+"""Short side, in pixels, to which it is reduced further for the detection of points, which takes most of the time."""
 LONGEST_SIDE = 8000
 """Maximum long side of the reduced scene, in pixels. SIFT doubles it, and OpenCV requires sides below 2 ** 15."""
 POINTS = 1200
@@ -22,9 +24,9 @@ COARSE_POINTS = 250
 """Maximum number of coarse points. If one scene is a small crop of another, it is downsampled less. Only its coarse
 points then match points of the larger scene."""
 COARSE_SIZE = 8.0
-"""Minimum diameter of coarse points, in reduced pixels."""
-SPREAD = 32
-"""Side of the grid cells, in reduced pixels, over which the points are distributed evenly."""
+"""Minimum diameter of coarse points, in pixels of the image with the points."""
+SPREAD = 26
+"""Side of the grid cells, in pixels of the image with the points, over which the points are distributed evenly."""
 MIN_CONTRAST = 0.02
 """Contrast threshold of SIFT: half of the OpenCV default, for hazy scenes."""
 
@@ -87,7 +89,10 @@ def fingerprint(scene_id: str, pixels: NDArray[np.uint8]) -> Fingerprint:
     grey = _resized(cv2.cvtColor(pixels[:height, :width], cv2.COLOR_RGB2GRAY), 2 * halves[0], 2 * halves[1])
     ground = _ground(grey)
     flat = _flatten(grey, ground)
-    points, descriptors = _points(flat, ground)
+    detail = min(POINT_SIDE / (2 * min(halves)), 1.0)
+    point_sides = [round(2 * half * detail) for half in halves]
+    points, descriptors = _points(_resized(flat, *point_sides), _resized(ground, *point_sides))
+    points[:, :3] /= detail
     picture = _resized(flat, *halves)
     picture[_resized(ground, *halves) < 255] = 0
     points[:, :3] *= reduction

@@ -4,8 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
@@ -59,6 +58,9 @@ UPRIGHT_TOLERANCE = 0.2
 """Like :data:`LINEAR_TOLERANCE`, for the matches of :data:`MIN_UPRIGHT`."""
 UPRIGHT_DRIFT = 0.06
 """Like :data:`DRIFT`, for the matches of :data:`MIN_UPRIGHT`."""
+MIN_FOUND_AGAIN = 0.03
+"""Minimum number of matches of the first round of the refinement, as a fraction of the points in the common area of the
+scene that has fewer there. About a third of the points of shared ground are found again."""
 SEARCH_RADII = (6, 4, 2, 2)
 """Search radius in each round of the refinement, in pixels of the coarser of the two downsampled scenes."""
 
@@ -224,8 +226,9 @@ def _overlap(
         matrix = np.array([[linear.real, -linear.imag, shift.real], [linear.imag, linear.real, shift.imag]])
         area = affine_transform(shapely.box(0, 0, second.width, second.height), [*matrix[:, :2].ravel(), *matrix[:, 2]])
         shared = _shared(shapely.box(0, 0, first.width, first.height), area)
-        score = _score(first, second, matrix)
-        if shared >= MIN_SHARED and score >= (best.score if best else min_score):
+        if shared < MIN_SHARED:
+            continue
+        if (score := _score(first, second, matrix)) >= (best.score if best else min_score):
             if is_mirrored:
                 matrix = matrix @ np.array([[-1, 0, second.width], [0, 1, 0], [0, 0, 1]])
             best = Overlap(first.scene_id, second.scene_id, shared, score, matrix)
@@ -282,28 +285,49 @@ def _fits(first: Fingerprint, second: Fingerprint, agreeing: Indices) -> Iterato
 def _refined(first: Fingerprint, second: Fingerprint, similarity: Similarity, is_upright: bool) -> Similarity | None:
     """Fit the transform again to all matching points that it maps close to each other.
 
-    If ``is_upright``, fit only the shift. Return None if the fitted scale is implausible.
+    If ``is_upright``, fit only the shift. Return None if the fitted scale is implausible, or if few points are found
+    again.
     """
     p, q = _positions(first), _positions(second)
-    vectors = _unit([first.descriptors]), _unit([second.descriptors])
-    tree = cKDTree(first.points[:, :2])
+    tree = _tree(first)
     for radius in SEARCH_RADII:
         linear, shift = similarity
         moved = linear * q + shift
         reach = radius * max(first.reduction, abs(linear) * second.reduction)
-        _, near = tree.query(np.stack([moved.real, moved.imag], axis=1), NEIGHBOURS, distance_upper_bound=reach)
+        inside = _inside(first, moved, reach)
+        places = np.stack([moved[inside].real, moved[inside].imag], axis=1)
+        _, near = tree.query(places, NEIGHBOURS, distance_upper_bound=reach)
         j, rank = np.nonzero(near < len(p))  # len(p) marks a missing neighbour
-        i = near[j, rank]
+        i, j = near[j, rank], inside[j]
         matching = abs(_linear(first.points[i], second.points[j]) / linear - 1) < LINEAR_TOLERANCE
-        matching &= ((vectors[0][i] - vectors[1][j]) ** 2).sum(1) < MAX_DISTANCE**2
         i, j = i[matching], j[matching]
-        if min(len(np.unique(i)), len(np.unique(j))) < MIN_AGREEING:
+        distance = _unit([first.descriptors[i]]) - _unit([second.descriptors[j]])
+        matching = (distance**2).sum(1) < MAX_DISTANCE**2
+        i, j = i[matching], j[matching]
+        number = min(len(np.unique(i)), len(np.unique(j)))
+        if radius == SEARCH_RADII[0]:
+            back = _inside(second, (p - shift) / linear, reach / abs(linear))
+            if number < MIN_FOUND_AGAIN * min(len(inside), len(back)):
+                return None
+        if number < MIN_AGREEING:
             break
         fitted = (linear, complex(np.mean(p[i] - linear * q[j]))) if is_upright else _fit(p[i], q[j])
         if fitted is None:
             return None
         similarity = fitted
     return similarity
+
+
+def _inside(scene: Fingerprint, positions: Complex, margin: float) -> Indices:
+    """Return the indices of the positions that are in a scene or up to ``margin`` outside."""
+    is_inside = abs(positions.real - scene.width / 2) < scene.width / 2 + margin
+    is_inside &= abs(positions.imag - scene.height / 2) < scene.height / 2 + margin
+    return np.flatnonzero(is_inside)
+
+
+@lru_cache(maxsize=1)  # the pairs of a scene follow each other
+def _tree(scene: Fingerprint) -> cKDTree:
+    return cKDTree(scene.points[:, :2])
 
 
 def _fit(p: Complex, q: Complex) -> Similarity | None:
@@ -339,23 +363,25 @@ def _score(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64])
     linear = matrix[:, :2] * scales[1] / scales[0]
     # the origin of OpenCV is the centre of the first pixel
     shift = matrix[:, 2] / scales[0] + linear @ (0.5, 0.5) - 0.5
-    size = first.picture.shape[::-1]
     warp = np.column_stack([linear, shift])
-    values = cv2.warpAffine(second.picture.astype(np.float32), warp, size)
-    is_ground = cv2.warpAffine((second.picture > 0).astype(np.float32), warp, size) > 0.999
-    row, column = np.nonzero(is_ground & (first.picture > 0))
-    if not len(row):
-        return 0.0
-    _, cell = np.unique(row // CELL * size[0] + column // CELL, return_inverse=True)
-    count = np.bincount(cell)
+    rows, columns = (-(-side // CELL) for side in first.picture.shape)
+    size = columns * CELL, rows * CELL
 
-    def centred(values: NDArray[Any]) -> NDArray[np.float64]:
-        inside = values[row, column].astype(np.float64)
-        return inside - (np.bincount(cell, inside) / count)[cell]
+    def in_cells(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
 
-    x, y = centred(first.picture), centred(values)
-    xx, yy, xy = (np.bincount(cell, product) / count for product in (x * x, y * y, x * y))
-    is_textured = (count >= MIN_CELL_AREA) & (np.minimum(xx, yy) >= MIN_CELL_CONTRAST**2)
+    x = np.zeros(size[::-1], np.uint8)
+    x[: first.picture.shape[0], : first.picture.shape[1]] = first.picture
+    y = cv2.warpAffine(second.picture, warp, size)
+    is_second = cv2.warpAffine((second.picture > 0) * np.uint8(255), warp, size) == 255
+    ground = (is_second & (x > 0)).astype(np.float32)
+    x, y = (x - np.float32(128)) * ground, (y - np.float32(128)) * ground
+    share = in_cells(ground)
+    enough = share * CELL**2 >= MIN_CELL_AREA - 0.5
+    share = share[enough]
+    x_mean, y_mean, xx, yy, xy = (in_cells(values)[enough] / share for values in (x, y, x * x, y * y, x * y))
+    xx, yy, xy = xx - x_mean**2, yy - y_mean**2, xy - x_mean * y_mean
+    is_textured = np.minimum(xx, yy) >= MIN_CELL_CONTRAST**2
     if is_textured.sum() < MIN_CELLS:
         return 0.0
     return float(np.median(xy[is_textured] / np.sqrt(xx[is_textured] * yy[is_textured])))
