@@ -29,7 +29,8 @@ from planted_faults import close_up, loosen, plant
 from oil_storage.annotations import formats
 from oil_storage.audit.alignment import GradientField, SceneEvidence, examine, faults
 from oil_storage.audit.alignment.faults import Fault
-from oil_storage.audit.alignment.verdict import FEWEST, Answer, as_usual, judge_dataset, judge_scene, reexamine
+from oil_storage.audit.alignment.reexamination import reexamine
+from oil_storage.audit.alignment.verdict import FEWEST, Answer, as_usual, judge_dataset, judge_scene
 from oil_storage.audit.records import audit
 from oil_storage.imagery import read_pixels
 from oil_storage.parallel import in_processes

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from oil_storage.audit.fingerprint import Fingerprint, fingerprint
 from oil_storage.audit.overlaps import MIN_SCORE, Overlap, connected_groups, find_overlaps
-from oil_storage.imagery import SUFFIXES, read_pixels
+from oil_storage.image_file import SUFFIXES
+from oil_storage.imagery import read_pixels
 from oil_storage.parallel import in_processes
 
 Image = NDArray[np.uint8]

@@ -1,66 +1,27 @@
-"""Read the pixels, size and georeference of scenes.
+"""Read the pixels of scenes.
 
 GDAL opens every file. libjpeg-turbo decodes greyscale and RGB JPEGs, because it reports damage that GDAL ignores.
 """
 
-import os
-import re
-import warnings
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from oil_storage.errors import UserError
-from oil_storage.georeference import Georeference, georeference_of
+from oil_storage.georeference import Georeference
+from oil_storage.image_file import FLIPPED_X, FLIPPED_Y, TRANSPOSED, WHOLE, ImagePath, header_of, open_raster
 
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"),
-    *(".jp2", ".j2k", ".img", ".ntf", ".nitf", ".vrt"),
-)
-DRIVERS = {
-    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "GTiff"),
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG": "PNG",
-    b"RIFF": "WEBP",
-    b"BM": "BMP",
-    b"GIF8": "GIF",
-    b"\0\0\0\x0cjP  ": "JP2OpenJPEG",
-    b"\xff\x4f\xff\x51": "JP2OpenJPEG",
-    b"EHFA_HEADER_TAG": "HFA",
-    b"NITF": "NITF",
-    b"NSIF": "NITF",
-}
-"""GDAL driver for each file signature; file name suffixes are often wrong."""
-VRT_ROOT = b"<VRTDataset"
-"""Root element of a VRT file, which lists other rasters."""
-WHOLE = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
-"""Drivers that decode the whole file once; the others read single windows of it."""
 STRETCH = (2.0, 98.0)
 """Default percentiles that map to 0 and 255 in bands with more than 8 bits."""
-MOST_PIXELS, LONGEST_SIDE = 2**36, 2**20
-"""Maximum number of pixels, about 262,000 per side, and maximum side. A header that states more is damaged."""
-DENSEST, SMALL = 4096, 2**28
-"""Maximum number of pixels per byte of a file with more than :data:`SMALL` pixels. Deflate of one colour has 344."""
-DECODED = 4
-"""Bytes of memory that decoding and conversion need for each byte of an image that is decoded as a whole."""
 SAMPLE_SIDE = 1024
 """Longest side, in pixels, of the downsampled scene from which the percentiles of a stretch are computed."""
 ROWS = 256
 """Number of pixel rows that are stretched at a time."""
-ORIENTATION = 0x0112
-"""Number of the orientation tag in EXIF and TIFF. The value of the tag gives the rotation of the stored pixels."""
-TRANSPOSED, FLIPPED_X, FLIPPED_Y = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
-"""Values of the orientation tag for which the stored pixels must be transposed, then flipped along x, then along y."""
-
-# GDAL reads these variables when it decodes its first block. Values that the user has set take precedence.
-os.environ.setdefault("GDAL_CACHEMAX", "256")  # in MiB; enough for two rows of tiles of a scene of 60,000 px
-os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")  # the optimised reader accepts truncated files
 
 
 @dataclass(frozen=True)
@@ -89,53 +50,12 @@ DEFAULT_READING = Reading()
 """Reading that uses the bands that the file declares, and stretches only bands with more than 8 bits."""
 
 
-@dataclass(frozen=True)
-class ImageHeader:
-    """Header of an image file.
-
-    Attributes:
-        width, height: size of the upright image, in pixels.
-        bands: number of bands.
-        orientation: value of the orientation tag, 1 to 8; 1 if the stored pixels are upright.
-        georeference: location on the ground; None if the file does not state it.
-    """
-
-    width: int
-    height: int
-    bands: int
-    orientation: int
-    georeference: Georeference | None
-
-
-class ImagePath(Protocol):
-    """Path of an image, or an object with those attributes of a path that reading an image needs."""
-
-    @property
-    def name(self) -> str:
-        """File name without folders."""
-
-    def __fspath__(self) -> str:
-        """Return the name by which GDAL opens the file."""
-
-    def exists(self) -> bool:
-        """Return whether there is a file or folder."""
-
-    def is_file(self) -> bool:
-        """Return whether there is a file."""
-
-    def open(self, mode: Literal["rb"], /) -> BinaryIO:
-        """Open the file for reading; a remote file may end after its first bytes."""
-
-    def read_bytes(self) -> bytes:
-        """Read the whole file."""
-
-
 class SceneImage(Protocol):
     """Scene that is open for reading.
 
     Attributes:
         file_name: file name without folders.
-        width, height, georeference: see :class:`ImageHeader`.
+        width, height, georeference: see :class:`~oil_storage.image_file.ImageHeader`.
         notes: see :class:`FileImage`.
     """
 
@@ -191,7 +111,7 @@ class FileImage:
 
     Attributes:
         file_name: file name without folders.
-        width, height, georeference: see :class:`ImageHeader`.
+        width, height, georeference: see :class:`~oil_storage.image_file.ImageHeader`.
         notes: conversions of the stored pixels, described in words. The keys are the names of the audit checks that
             report the conversions.
         sampled: window from which the percentiles of the stretch are computed, xyxy; None uses the whole scene.
@@ -208,7 +128,7 @@ class FileImage:
         self.sampled: NDArray[np.int64] | None = None
         self._raster = self._opened()
         self._structure = self._raster.tags(ns="IMAGE_STRUCTURE")
-        header = _header(path, self._raster)
+        header = header_of(path, self._raster)
         self.width, self.height, self.georeference = header.width, header.height, header.georeference
         self._orientation = header.orientation
         palette = _palette(self._raster)
@@ -229,7 +149,7 @@ class FileImage:
             self.notes["no-place"] = "no affine map fits the ground control points; warp it first (gdalwarp IN OUT.tif)"
 
     def _opened(self) -> Any:
-        return _open(self.path)
+        return open_raster(self.path)
 
     @property
     def has_overviews(self) -> bool:
@@ -443,93 +363,6 @@ def _stretched(bands: NDArray[Any], limits: NDArray[np.float64]) -> NDArray[np.u
     return pixels
 
 
-def _open(path: ImagePath) -> Any:
-    import rasterio
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import NotGeoreferencedWarning
-
-    if not path.is_file():  # opening a named pipe would block
-        raise UserError(f"{path}: {'not a regular file' if path.exists() else 'no such image file'}")
-    try:
-        with path.open("rb") as file:
-            start = file.read(1024)
-        driver = next((driver for magic, driver in DRIVERS.items() if start.startswith(magic)), None)
-        driver = "VRT" if driver is None and VRT_ROOT in start else driver
-        if driver is None:
-            raise ValueError("unknown format")
-        with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
-            raster = rasterio.open(os.fspath(path), driver=driver)
-            with suppress(CPLE_BaseError):  # damaged EXIF raises once; the pixels are intact
-                raster.tags()
-            with suppress(CPLE_BaseError):
-                raster.colorinterp  # noqa: B018
-    except UserError:
-        raise
-    except Exception as error:  # GDAL's errors have no public base class
-        reason = str(error).removeprefix(f"{path}: ").removeprefix(f"{path.name}: ")
-        remedy = "replace it, or convert it: gdal_translate -co COMPRESS=DEFLATE IN.tif OUT.tif"
-        raise UserError(f"{path}: cannot be opened as an image ({reason}); {remedy}") from error
-    _check_size(path, raster)
-    return raster
-
-
-def _check_size(path: ImagePath, raster: Any) -> None:
-    """Raise UserError if the header states more pixels than the file can have, or than fit in the free memory."""
-    pixels, size = raster.width * raster.height, f"{raster.width} x {raster.height} px"
-    if pixels > MOST_PIXELS or max(raster.width, raster.height) > LONGEST_SIDE:
-        raise UserError(f"{path}: damaged header (states {size}); replace the file")
-    if isinstance(path, Path) and raster.driver != "VRT" and pixels > max(SMALL, DENSEST * path.stat().st_size):
-        raise UserError(
-            f"{path}: damaged header (states {size} in {path.stat().st_size:,} bytes); replace the file, or leave out "
-            "the empty part of the scene: gdal_translate -srcwin X Y WIDTH HEIGHT IN OUT.tif"
-        )
-    if raster.driver in WHOLE:
-        needed = DECODED * pixels * max(3, raster.count) * np.dtype(raster.dtypes[0]).itemsize
-        if needed > (free := free_memory()):
-            raise UserError(
-                f"{path}: {size} need {needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free; convert "
-                "it to a format that is read in parts: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE IN OUT.tif"
-            )
-
-
-def free_memory() -> int:
-    """Return the number of bytes of memory that are available to this process, within the limit of its container."""
-    stated = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
-    free = int(stated[1]) << 10 if stated else 2**40
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    with suppress(OSError, ValueError):  # no limit is "max"
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
-    return max(0, free)
-
-
-def _header(path: ImagePath, raster: Any) -> ImageHeader:
-    georeference = georeference_of(raster)
-    orientation = 1 if georeference else _orientation(path, raster)  # a georeference is for the stored pixels
-    height, width = raster.shape[::-1] if orientation in TRANSPOSED else raster.shape
-    return ImageHeader(width, height, raster.count, orientation, georeference)
-
-
-def _orientation(path: ImagePath, raster: Any) -> int:
-    from PIL import Image
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
-    Image.MAX_IMAGE_PIXELS = None  # Pillow rejects large scenes by default
-    try:
-        if raster.driver == "GTiff":  # Pillow can read the tags of TIFFs that it cannot open
-            with path.open("rb") as file:
-                start = file.read(8)
-                tags = ImageFileDirectory_v2(start + file.read(8) if b"+" in start[:4] else start)  # BigTIFF
-                file.seek(tags.next)
-                tags.load(file)
-                orientation = tags.get(ORIENTATION, 1)
-        else:
-            with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-                orientation = Image.Image.getexif(image).get(ORIENTATION, 1)  # PngImageFile.getexif decodes the pixels
-    except Exception:  # damaged tags raise many types of errors, but GDAL can read the pixels
-        return 1
-    return orientation if orientation in range(1, 9) else 1
-
-
 def _reduced_size(shape: tuple[int, ...], longest: int) -> tuple[int, int]:
     height, width = shape[:2]
     scale = max(1.0, max(height, width) / longest)
@@ -551,28 +384,6 @@ def open_scene(scene: Path | NDArray[np.uint8], reading: Reading = DEFAULT_READI
             raise UserError(f"array of shape {scene.shape} and type {scene.dtype}: must be uint8, (H, W, 3) or (H, W)")
         return ArrayImage(np.repeat(scene[..., None], 3, axis=2) if grey else scene)
     return FileImage(scene, reading)
-
-
-def read_header(path: ImagePath) -> ImageHeader:
-    """Read the header of an image; raise UserError if the file cannot be opened as an image."""
-    with _open(path) as raster:
-        return _header(path, raster)
-
-
-def read_georeference(path: Path) -> Georeference | None:
-    """Read the georeference of an image; return None if it has none."""
-    return read_header(path).georeference
-
-
-def vrt_sources(path: Path) -> list[Path]:
-    """Return the existing files that a VRT lists; empty for other images.
-
-    Raises:
-        UserError: the file cannot be opened as an image.
-    """
-    with _open(path) as raster:
-        files = [Path(file) for file in raster.files] if raster.driver == "VRT" else []
-    return [file for file in files if file.is_file() and file != path]
 
 
 def read_pixels(path: Path, reading: Reading = DEFAULT_READING) -> NDArray[np.uint8]:

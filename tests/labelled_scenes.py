@@ -8,7 +8,7 @@ import rasterio
 from PIL import Image
 from rasterio.transform import Affine
 
-from oil_storage.imagery import read_georeference
+from oil_storage.image_file import read_georeference
 from oil_storage.scene import Scene
 
 NAMES = ("scene.v2.jpg", "two words.png", "Öltank 油.jpg", "a.jpg.png", "x" * 100 + ".jpeg", "-1.png")

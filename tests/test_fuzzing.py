@@ -5,8 +5,6 @@
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -41,18 +39,8 @@ EDITS = st.lists(
 """Edits of a file: position, number of bytes to remove, and bytes to insert."""
 KEYS = (
     *("type", "features", "geometry", "coordinates", "properties", "crs", "name", "id", "assets", "href", "visual"),
-    *(
-        "images",
-        "annotations",
-        "categories",
-        "file_name",
-        "width",
-        "height",
-        "bbox",
-        "image_id",
-        "category_id",
-        "score",
-    ),
+    *("images", "annotations", "categories", "file_name", "width", "height", "bbox", "image_id", "category_id"),
+    "score",
 )
 VALUES = st.sampled_from(
     ("Feature", "FeatureCollection", "Polygon", "MultiPolygon", "EPSG:4326", "a.png", "a", "", "\0")
@@ -91,31 +79,31 @@ def edited(content: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
     return content
 
 
+Sources = dict[str, tuple[Path, Path, bytes]]
+"""Folder of a data set, its annotation file and the content of this file, by format."""
+
+
 @pytest.fixture(scope="module")
-def sources() -> Iterator[dict[str, tuple[Path, bytes]]]:
-    """Return the annotation file of a data set in each format, and its content."""
-    folder = Path(tempfile.mkdtemp())
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    folder = tmp_path_factory.mktemp("fuzzed")
     files = {name: good(folder / name, name) for name in formats.FORMATS}
-    yield {name: (file, file.read_bytes()) for name, file in files.items()}
-    shutil.rmtree(folder)
+    return {name: (folder / name / "source", file, file.read_bytes()) for name, file in files.items()}
 
 
 @pytest.mark.parametrize("name", formats.FORMATS)
 @tried(120, edits=EDITS)
-def test_damaged_annotations(sources: dict[str, tuple[Path, bytes]], name: str, edits: Any) -> None:
-    file, content = sources[name]
+def test_damaged_annotations(sources: Sources, name: str, edits: Any) -> None:
+    source, file, content = sources[name]
     file.write_bytes(edited(content, edits))
     with suppress(UserError):
-        formats.read(next(parent for parent in file.parents if parent.name == "source"), name)
+        formats.read(source, name)
     file.write_bytes(content)
 
 
 @pytest.mark.parametrize("name", ["coco", "geojson", "label-studio", "labelme", "supervisely", "xview"])
 @tried(120, content=JSON, position=st.integers(0, 200))
-def test_other_json_as_annotations(
-    sources: dict[str, tuple[Path, bytes]], name: str, content: Any, position: int
-) -> None:
-    file, before = sources[name]
+def test_other_json_as_annotations(sources: Sources, name: str, content: Any, position: int) -> None:
+    source, file, before = sources[name]
     whole = json.loads(before)
     places = list(_places(whole))
     parent, key = places[position % len(places)]
@@ -123,7 +111,7 @@ def test_other_json_as_annotations(
     for damaged in (content, whole):
         file.write_text(json.dumps(damaged))
         with suppress(UserError):
-            formats.read(next(parent for parent in file.parents if parent.name == "source"), name)
+            formats.read(source, name)
     file.write_bytes(before)
 
 

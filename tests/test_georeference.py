@@ -17,7 +17,8 @@ from rasterio.transform import Affine
 
 from oil_storage.errors import UserError
 from oil_storage.georeference import PIXELS, Georeference, resolution_of, sidecars
-from oil_storage.imagery import open_scene, read_georeference
+from oil_storage.image_file import read_georeference
+from oil_storage.imagery import open_scene
 from oil_storage.inference.scene_detections import SceneDetections
 from tests.labelled_scenes import write_geotiff
 

@@ -1,8 +1,6 @@
 import os
-import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import cv2
@@ -14,19 +12,11 @@ from rasterio.transform import Affine, from_origin
 
 from oil_storage.errors import UserError
 from oil_storage.georeference import Georeference
-from oil_storage.imagery import (
-    ArrayImage,
-    FileImage,
-    ImageHeader,
-    Reading,
-    open_scene,
-    read_header,
-    read_pixels,
-    vrt_sources,
-)
+from oil_storage.image_file import ImageHeader, read_header, vrt_sources
+from oil_storage.imagery import ArrayImage, FileImage, Reading, open_scene, read_pixels
 
 CACHE = 256
-"""GDAL_CACHEMAX that oil_storage.imagery sets, MiB."""
+"""GDAL_CACHEMAX that oil_storage.image_file sets, MiB."""
 
 
 def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
@@ -250,50 +240,6 @@ def test_the_orientation_of_a_georeferenced_tiff_is_ignored(tmp_path: Path) -> N
     Image.fromarray(noise(40, 60, 3)).save(path, tiffinfo={0x0112: 6, 33550: (2.0, 2.0, 0.0), 33922: (0.0,) * 6})
     assert read_header(path).georeference is not None
     assert np.array_equal(read_pixels(path), noise(40, 60, 3))
-
-
-@pytest.mark.parametrize("code", [50002, 65001])
-def test_an_unknown_compression_is_refused_with_a_remedy(tmp_path: Path, code: int) -> None:
-    path = tmp_path / "scene.tif"
-    Image.fromarray(noise(40, 60, 3)).save(path)
-    content = bytearray(path.read_bytes())
-    at = content.index(struct.pack("<HHI", 259, 3, 1))  # the tag of the compression
-    content[at + 8 : at + 10] = struct.pack("<H", code)
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=r"missing codec .*; replace it, or convert it: gdal_translate"):
-        open_scene(path)
-
-
-@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
-def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "scene.png"
-    path.write_bytes(content)
-    for read in (read_header, read_pixels):
-        with pytest.raises(UserError, match=r"scene\.png: "):
-            read(path)
-
-
-def test_header_of_a_large_image_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "scene.png"
-    Image.new("1", (20_000, 10_000)).save(path)
-    assert read_header(path).width == 20_000
-
-
-def test_an_impossible_size_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "scene.png"
-    Image.new("L", (8, 8)).save(path)
-    data = bytearray(path.read_bytes())
-    data[16:24] = struct.pack(">II", 2_000_000_000, 2_000_000_000)
-    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
-    path.write_bytes(data)
-    with pytest.raises(UserError, match=r"scene\.png: cannot be opened as an image \(libpng"):
-        read_pixels(path)
-
-
-def test_a_named_pipe_is_refused(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "scene.jpg")
-    with pytest.raises(UserError, match=r"scene\.jpg: not a regular file"):
-        read_header(tmp_path / "scene.jpg")
 
 
 WINDOW = np.array([3, 5, 23, 17])

@@ -19,6 +19,13 @@ def test_validations_of_a_resumed_run_are_joined(tmp_path: Path) -> None:
     assert list(ap.items()) == [(10, 0.1), (20, 0.4), (30, 0.5)]
 
 
+def test_incomplete_line_of_a_killed_run_is_skipped(tmp_path: Path) -> None:
+    write_log(tmp_path, "20260101_000000", [{"coco/bbox_mAP": 0.1, "step": 10}])
+    with next(tmp_path.rglob("scalars.json")).open("a") as log:
+        log.write('{"coco/bbox_mAP": 0.3, "st')
+    assert list(validations(tmp_path)) == [10]
+
+
 def test_run_without_validation_has_none(tmp_path: Path) -> None:
     write_log(tmp_path, "20260101_000000", [{"loss": 1.0, "step": 15}])
     assert validations(tmp_path) == {}

@@ -1,5 +1,7 @@
 """Helpers for box coordinates: bounds, corners and number formatting."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,10 +20,14 @@ def bounds(points: NDArray[np.float64]) -> tuple[float, float, float, float]:
 
 def is_upright_box(points: NDArray[np.float64]) -> bool:
     """Return whether points ``(N, 2)`` form an axis-aligned box, with a point close to each corner of their bounds."""
-    x1, y1, x2, y2 = bounds(points)
-    corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
-    distances = np.abs(corners[:, None] - points[None]).max(axis=2).min(axis=1)
+    distances = np.abs(corners(bounds(points))[:, None] - points[None]).max(axis=2).min(axis=1)
     return bool((distances <= UPRIGHT_TOLERANCE).all())
+
+
+def corners(box: Sequence[float]) -> NDArray[np.float64]:
+    """Return the corners ``(4, 2)`` of a box xyxy, clockwise as seen on the screen."""
+    x1, y1, x2, y2 = box
+    return np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], np.float64)
 
 
 def rings(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

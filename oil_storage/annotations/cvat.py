@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from oil_storage.annotations.boxes import plain_text, shortest
-from oil_storage.annotations.record import Annotations, Record
-from oil_storage.annotations.shapes import add_outline, ellipse, turned_rectangle
+from oil_storage.annotations.boxes import corners, plain_text, shortest
+from oil_storage.annotations.record import Annotations
+from oil_storage.annotations.shapes import add_shape, ellipse, turned_rectangle
 from oil_storage.annotations.source import Source, report_unlisted
 from oil_storage.annotations.voc import parse_xml
 from oil_storage.errors import UserError
@@ -79,13 +79,9 @@ def _read_image(item: ET.Element, file: Path, place: str, source: Source, annota
         if shape.tag == TAG:
             continue
         points = _points(shape, shape_place)
-        if points is None:
-            record = Record(image, class_name, (0, 0, 0, 0), shape_place)
-            annotations.leave_out(record, "no-box", f"is a {shape.tag}, which has no box")
-        elif not class_name:
+        if points is not None and not class_name:
             raise UserError(f"{shape_place}: has no label; add the class of the object")
-        else:
-            add_outline(annotations, file, image, class_name, points, shape_place)
+        add_shape(annotations, file, image, class_name, points, shape_place, shape.tag)
 
 
 def _points(shape: ET.Element, place: str) -> NDArray[np.float64] | None:
@@ -99,7 +95,7 @@ def _points(shape: ET.Element, place: str) -> NDArray[np.float64] | None:
         return ellipse((x, y), (width, height), degrees)
     if shape.tag == "mask":
         x, y, width, height = _numbers(shape, ("left", "top", "width", "height"), place)
-        return turned_rectangle((x, y, x + width, y + height), 0, (0, 0))
+        return corners((x, y, x + width, y + height))
     if shape.tag == "polygon":
         text = shape.get("points", "")
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from oil_storage.annotations.record import Annotations
-from oil_storage.annotations.shapes import add_outline
+from oil_storage.annotations.shapes import add_shape
 from oil_storage.annotations.source import Source, add_backgrounds
 from oil_storage.errors import UserError
 from oil_storage.files import read_text
@@ -69,7 +69,7 @@ def _read_file(file: Path, source: Source, annotations: Annotations) -> None:
             raise UserError(f"{place}: {error}; the first {CORNERS} values must be numbers") from None
         if words[CORNERS + 1 :] == [DIFFICULT]:
             annotations.report_once(file, "difficult", place, "object is marked difficult", "mark ignored")
-        add_outline(annotations, file, image, words[CORNERS], points, place)
+        add_shape(annotations, file, image, words[CORNERS], points, place)
 
 
 def _gsd(file: Path, number: int, text: str) -> float | None:

@@ -30,7 +30,7 @@ from oil_storage.annotations.source import Source
 from oil_storage.errors import UserError
 from oil_storage.files import json_text, read_json, read_text, validated
 from oil_storage.georeference import PIXELS
-from oil_storage.imagery import read_georeference
+from oil_storage.image_file import read_georeference
 from oil_storage.scene import CLASS_NAME, Scene
 
 IMAGES = "images"

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from oil_storage.errors import UserError
 from oil_storage.files import read_text, visible
 from oil_storage.georeference import APPENDED, sidecar_endings, sidecars
-from oil_storage.imagery import SUFFIXES, read_header
+from oil_storage.image_file import SUFFIXES, read_header
 from oil_storage.scene import Scene
 
 logger = logging.getLogger(__name__)
@@ -37,29 +37,20 @@ Named = TypeVar("Named", bound=_Named)
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the visible images of a folder, without subfolders, sorted by name; empty if there is no such folder.
+    """Return the visible images of a folder, without subfolders, sorted by name; empty if there is no such folder."""
+    return images_among(visible(folder, "*"))
+
+
+def images_among(files: Iterable[Path]) -> list[Path]:
+    """Return the files with the suffix of an image.
 
     Raises:
         UserError: a file name is not UTF-8, so annotation files cannot contain it.
     """
-    images = [path for path in visible(folder, "*") if path.suffix.lower() in SUFFIXES]
+    images = [path for path in files if path.suffix.lower() in SUFFIXES]
     for path in images:
         if path.name != path.name.encode(errors="ignore").decode():
-            raise UserError(f"{folder}: the file name {path.name!a} is not UTF-8; rename it")
-    return images
-
-
-def images_by_stem(folder: Path) -> dict[str, Path]:
-    """Return the images of a folder by name without suffix; see :func:`images_in`.
-
-    Raises:
-        UserError: two image names differ only in the suffix.
-    """
-    images: dict[str, Path] = {}
-    for path in images_in(folder):
-        if path.stem in images:
-            raise UserError(f"{path}: same name as {images[path.stem].name} except for the suffix; rename one")
-        images[path.stem] = path
+            raise UserError(f"{path.parent}: the file name {path.name!a} is not UTF-8; rename it")
     return images
 
 
@@ -69,10 +60,14 @@ def image_files(folder: Path) -> list[Path]:
     Raises:
         UserError: the folder has no image, or two image names differ only in the suffix.
     """
-    if images := images_by_stem(folder):
-        return list(images.values())
-    problem = "no image in this folder" if folder.is_dir() else "no such folder"
-    raise UserError(f"{folder}: {problem}; expected images ({', '.join(SUFFIXES)})")
+    images: dict[str, Path] = {}
+    for path in images_in(folder):
+        if (first := images.setdefault(path.stem, path)) != path:
+            raise UserError(f"{path}: same name as {first.name} except for the suffix; rename one")
+    if not images:
+        problem = "no image in this folder" if folder.is_dir() else "no such folder"
+        raise UserError(f"{folder}: {problem}; expected images ({', '.join(SUFFIXES)})")
+    return list(images.values())
 
 
 def image_size(path: Path) -> tuple[int, int] | None:

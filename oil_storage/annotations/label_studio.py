@@ -19,12 +19,12 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictFloat
 from oil_storage.annotations.boxes import shortest
 from oil_storage.annotations.images import image_size
 from oil_storage.annotations.record import Annotations, Record
-from oil_storage.annotations.shapes import add_outline, ellipse, turned_rectangle
+from oil_storage.annotations.shapes import Point, add_shape, ellipse, turned_rectangle
 from oil_storage.annotations.source import Source, report_unlisted
 from oil_storage.coco import Identifier, Pixels
 from oil_storage.errors import UserError
 from oil_storage.files import json_text, read_json, validated
-from oil_storage.imagery import SUFFIXES
+from oil_storage.image_file import SUFFIXES
 from oil_storage.scene import CLASS_NAME, Scene
 
 IMAGES = "images"
@@ -43,8 +43,6 @@ CONFIG = f"""<View>
   </RectangleLabels>
 </View>
 """
-
-Point = Annotated[list[StrictFloat], Field(min_length=2, max_length=2)]
 
 
 class _Region(BaseModel):
@@ -165,11 +163,10 @@ def _add_region(
     names = region.value.get(region.type) or region.value.get(LABELS) or []
     name = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""
     points = _points(region, size, place)
-    if points is None or not name:
-        reason = f"is a region of type {region.type}, which has no box" if points is None else "has no label"
-        annotations.leave_out(Record(image, name, (0, 0, 0, 0), place), "no-box", reason)
-        return
-    add_outline(annotations, file, image, name, points, place)
+    if points is not None and not name:
+        annotations.leave_out(Record(image, name, (0, 0, 0, 0), place), "no-box", "has no label")
+    else:
+        add_shape(annotations, file, image, name, points, place, f"region of type {region.type}")
 
 
 def _points(region: _Region, size: tuple[int, int], place: str) -> NDArray[np.float64] | None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, Field, StrictFloat
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
-from oil_storage.annotations.boxes import shortest
-from oil_storage.annotations.record import Annotations, Record
-from oil_storage.annotations.shapes import add_outline, ellipse
+from oil_storage.annotations.boxes import corners, shortest
+from oil_storage.annotations.record import Annotations
+from oil_storage.annotations.shapes import Point, add_shape, ellipse
 from oil_storage.annotations.source import Source, add_backgrounds
 from oil_storage.coco import Pixels
 from oil_storage.errors import UserError
@@ -27,8 +28,6 @@ VERSION = "5.5.0"
 RECTANGLE = "rectangle"
 OUTLINES = (RECTANGLE, "polygon", "rotation", "mask")
 """Shapes whose bounds are those of their points; the points of a mask are the corners of its box."""
-
-Point = Annotated[list[StrictFloat], Field(min_length=2, max_length=2)]
 
 
 class _Shape(BaseModel):
@@ -69,19 +68,20 @@ def read(source: Source, files: list[Path]) -> Annotations:
         image = annotations.add_image(content.image_path or file.stem, path, size, str(file))
         for index, shape in enumerate(content.shapes):
             place = f"{file}: shapes[{index}]"
-            points = np.array(shape.points, np.float64)
-            if shape.shape_type == "circle" and len(points) == 2:
-                radius = float(np.hypot(*(points[1] - points[0])))
-                points = ellipse((points[0, 0], points[0, 1]), (radius, radius))
-            elif shape.shape_type == RECTANGLE and len(points) == 2:
-                points = np.array([points[0], (points[1, 0], points[0, 1]), points[1], (points[0, 0], points[1, 1])])
-            elif shape.shape_type not in (*OUTLINES, None) or len(points) < 2:
-                record = Record(image, shape.label, (0, 0, 0, 0), place)
-                annotations.leave_out(record, "no-box", f"is a {shape.shape_type}, which has no box")
-                continue
-            add_outline(annotations, file, image, shape.label, points, place)
+            add_shape(annotations, file, image, shape.label, _points(shape), place, str(shape.shape_type))
     add_backgrounds(annotations, source)
     return annotations
+
+
+def _points(shape: _Shape) -> NDArray[np.float64] | None:
+    """Return points ``(N, 2)`` with the bounds of a shape; None for points and lines."""
+    points = np.array(shape.points, np.float64)
+    if shape.shape_type == "circle" and len(points) == 2:
+        radius = float(np.hypot(*(points[1] - points[0])))
+        return ellipse((points[0, 0], points[0, 1]), (radius, radius))
+    if shape.shape_type == RECTANGLE and len(points) == 2:
+        return corners(points.ravel().tolist())
+    return points if shape.shape_type in (*OUTLINES, None) and len(points) > 1 else None
 
 
 def write(scenes: Sequence[Scene], out: Path) -> None:

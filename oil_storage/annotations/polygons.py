@@ -21,7 +21,7 @@ from oil_storage.annotations.record import NO_CLASS, Annotations, Record
 from oil_storage.annotations.source import IMAGE_FOLDERS, Source
 from oil_storage.errors import UserError
 from oil_storage.georeference import PIXELS, Georeference
-from oil_storage.imagery import read_georeference
+from oil_storage.image_file import read_georeference
 from oil_storage.scene import CLASS_NAME
 from oil_storage.tiling import MIN_VISIBLE
 

@@ -9,11 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
-from oil_storage.annotations.images import scene_name
+from oil_storage.annotations.images import images_among, scene_name
 from oil_storage.annotations.record import Annotations
 from oil_storage.errors import UserError
 from oil_storage.files import read_start, walk
-from oil_storage.imagery import SUFFIXES
 
 HEAD = 1 << 16
 """Number of bytes at the start of a file in which its format is recognized."""
@@ -71,10 +70,7 @@ class ImageIndex:
 
     def __init__(self, root: Path, files: Iterable[Path]) -> None:
         self._root = root
-        self.paths = [path for path in files if path.suffix.lower() in SUFFIXES]
-        for path in self.paths:
-            if path.name != path.name.encode(errors="ignore").decode():
-                raise UserError(f"{path.parent}: the file name {path.name!a} is not UTF-8; rename it")
+        self.paths = images_among(files)
         self._by_key: list[dict[str, list[Path]]] = []
         for key, _ in KEYS:
             by_key: dict[str, list[Path]] = defaultdict(list)

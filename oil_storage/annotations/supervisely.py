@@ -13,10 +13,11 @@ from typing import Annotated
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, StrictFloat
+from pydantic import BaseModel, Field
 
-from oil_storage.annotations.record import Annotations, Record
-from oil_storage.annotations.shapes import add_outline, turned_rectangle
+from oil_storage.annotations.boxes import corners
+from oil_storage.annotations.record import Annotations
+from oil_storage.annotations.shapes import Point, add_shape
 from oil_storage.annotations.source import Source, add_backgrounds
 from oil_storage.coco import Pixels
 from oil_storage.errors import UserError
@@ -26,8 +27,6 @@ OBJECTS = re.compile(r'^\{[\s\S]*"objects"\s*:\s*\[')
 SIZE = re.compile(r'"size"\s*:\s*\{')
 MOST_PIXELS = 1 << 28
 """Largest accepted size of a bitmap, in bytes."""
-
-Point = Annotated[list[StrictFloat], Field(min_length=2, max_length=2)]
 
 
 class _Size(BaseModel):
@@ -73,18 +72,19 @@ def read(source: Source, files: list[Path]) -> Annotations:
         image = annotations.add_image(file.stem, path, (content.size.width, content.size.height), str(file))
         for index, item in enumerate(content.objects):
             place = f"{file}: objects[{index}]"
-            points: NDArray[np.float64] = np.array(item.points.exterior, np.float64).reshape(-1, 2)
-            if item.bitmap:
-                points = _corners(item.bitmap, place)
-            elif item.kind == "rectangle" and len(points) == 2:
-                points = turned_rectangle((*points[0].tolist(), *points[1].tolist()), 0, (0, 0))
-            elif item.kind not in ("rectangle", "polygon") or len(points) < 2:
-                record = Record(image, item.title, (0, 0, 0, 0), place)
-                annotations.leave_out(record, "no-box", f"is a {item.kind}, which has no box")
-                continue
-            add_outline(annotations, file, image, item.title, points, place)
+            add_shape(annotations, file, image, item.title, _points(item, place), place, item.kind)
     add_backgrounds(annotations, source)
     return annotations
+
+
+def _points(item: _Object, place: str) -> NDArray[np.float64] | None:
+    """Return points ``(N, 2)`` with the bounds of an object; None for points and lines."""
+    if item.bitmap:
+        return _corners(item.bitmap, place)
+    points = np.array(item.points.exterior, np.float64).reshape(-1, 2)
+    if item.kind == "rectangle" and len(points) == 2:
+        return corners(points.ravel().tolist())
+    return points if item.kind in ("rectangle", "polygon") and len(points) > 1 else None
 
 
 def _corners(bitmap: _Bitmap, place: str) -> NDArray[np.float64]:
@@ -99,4 +99,4 @@ def _corners(bitmap: _Bitmap, place: str) -> NDArray[np.float64]:
     mask = pixels if pixels.ndim == 2 else pixels[..., -1]  # transparent PNG
     x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
     left, top = bitmap.origin
-    return turned_rectangle((left + x, top + y, left + x + width, top + y + height), 0, (0, 0))
+    return corners((left + x, top + y, left + x + width, top + y + height))

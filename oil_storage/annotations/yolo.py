@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from oil_storage.annotations.boxes import bounds, is_upright_box, rounded, shortest
+from oil_storage.annotations.boxes import rounded, shortest
 from oil_storage.annotations.dota import is_dota
 from oil_storage.annotations.images import image_size
 from oil_storage.annotations.record import Annotations, Record
+from oil_storage.annotations.shapes import add_shape
 from oil_storage.annotations.source import Source
 from oil_storage.errors import UserError
 from oil_storage.files import read_json, read_text
@@ -194,16 +195,13 @@ def _read_boxes(
             continue
         place = f"{file}:{number}"
         class_id, values = _numbers(line.split(), place)
+        class_name = classes.get(class_id, str(class_id))
         if len(values) == BOX - 1:
             x, y, w, h = values
             box = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
+            annotations.records.append(Record(image, class_name, rounded(box), place))
         else:
-            points = np.array(values).reshape(-1, 2) * size
-            box = bounds(points)
-            if not is_upright_box(points):
-                problem = f"outline of {len(points)} points, not an axis-aligned box"
-                annotations.report_once(file, "outline", place, problem, "its bounding box is used")
-        annotations.records.append(Record(image, classes.get(class_id, str(class_id)), rounded(box), place))
+            add_shape(annotations, file, image, class_name, np.array(values).reshape(-1, 2) * size, place)
 
 
 def _numbers(words: Sequence[str], place: str) -> tuple[int, list[float]]:

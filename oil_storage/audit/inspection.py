@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from oil_storage.annotations import Annotations, Record
 from oil_storage.annotations.record import with_usual_spellings
 from oil_storage.audit.alignment import GradientField, SceneEvidence, examine, faults
+from oil_storage.audit.alignment.reexamination import reexamine
 from oil_storage.audit.alignment.roundness import SUSPECT
-from oil_storage.audit.alignment.verdict import FEWEST, NOTICED, Answer, DatasetVerdict, judge_dataset, reexamine
+from oil_storage.audit.alignment.verdict import FEWEST, NOTICED, Answer, DatasetVerdict, judge_dataset
+from oil_storage.audit.common_faults import ALL_SCENES, NOT_CORNERS
 from oil_storage.audit.fingerprint import Fingerprint, fingerprint
 from oil_storage.audit.overlaps import Overlap, find_overlaps, footprints, overlaps_from_coordinates
-from oil_storage.audit.records import ALL_SCENES, MISALIGNED, NOT_CORNERS, audit
+from oil_storage.audit.records import MISALIGNED, audit
 from oil_storage.errors import UserError
 from oil_storage.findings import Finding, error, warning
 from oil_storage.imagery import DEFAULT_READING, Reading, read_pixels

@@ -14,6 +14,7 @@ from scipy.spatial import KDTree
 
 from oil_storage.annotations import Annotations, ImageRecord, Record
 from oil_storage.annotations.record import LEFT_OUT, NO_CLASS, OTHERS, with_usual_spellings
+from oil_storage.audit.common_faults import ALL_SCENES, file_of, judge_files, judge_units
 from oil_storage.errors import UserError
 from oil_storage.files import sha256
 from oil_storage.findings import Finding, Severity, error, repair, warning
@@ -28,23 +29,9 @@ MAX_ASPECT = 2.5
 """Boxes with a larger aspect ratio are reported, because tanks are round."""
 NEAR_DUPLICATE_IOU = 0.8
 """Pairs of boxes with a larger IoU are reported."""
-SOME = 0.2
-"""Fraction of the boxes that must cross the border before corners are suspected in place of sizes."""
 NEIGHBOURS = 8
 """Number of boxes that each box is compared with."""
-NEARLY_ALL = 0.9
-"""Fraction of the boxes that must have wrong units before the whole data set is rejected."""
-FEWEST = 8
-"""Minimum number of boxes to judge their format. A few boxes may have swapped corners by mistake."""
 
-NOT_CORNERS = "not-corners"
-"""Name of the check for boxes with x, y, width, height instead of two corners."""
-SAME_FAULT = "same-fault"
-"""Name of the check for files in which most boxes have the same fault."""
-BEYOND = 0.25
-"""Share of its side by which a box must extend beyond the border to count as a fault of the file."""
-ALL_SCENES = "all scenes"
-"""Place of a finding about the whole data set."""
 MISALIGNED = "misaligned"
 """Name of the check for boxes that do not match the objects in the image."""
 OVER_THE_BORDER = "over-the-border"
@@ -90,8 +77,8 @@ def audit(
     findings += _unknown_classes(annotations, class_map)
     usable = [(name, image) for name, image in sorted(images.items()) if image]
     placed = [(record, image) for name, image in usable for record in by_image[name]]
-    wrong_units = _judge_units(placed)
-    wrong_files = {} if wrong_units else _judge_files(placed)
+    wrong_units = judge_units(placed)
+    wrong_files = {} if wrong_units else judge_files(placed)
     findings += [*wrong_units, *wrong_files.values()]
     left_out: dict[str, list[str]] = defaultdict(list)
     for record, reason in annotations.left_out:
@@ -103,7 +90,7 @@ def audit(
         boxes = _judge_boxes(by_image[name], image.width, image.height, about_boxes)
         scenes.append(replace(image, boxes=boxes))
         if not wrong_units:
-            findings += [finding for finding in about_boxes if _file_of(finding.place) not in wrong_files]
+            findings += [finding for finding in about_boxes if file_of(finding.place) not in wrong_files]
         lost = [*left_out[name], *(finding.problem for finding in about_boxes if finding.action == DROPPED)]
         if not len(boxes):
             findings.append(_without_boxes(image, lost))
@@ -138,91 +125,6 @@ def _by_place(finding: Finding) -> tuple[bool, list[tuple[int, str]]]:
     """Return a sort key: findings about all scenes first, then files by name and lines by number."""
     parts = re.split(r"(\d+)", finding.place)
     return finding.place != ALL_SCENES, [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-
-
-def _judge_units(records: Sequence[tuple[Record, Scene]]) -> list[Finding]:
-    """Return an error if most boxes have a position and a size instead of two corners.
-
-    Raises:
-        UserError: nearly all coordinates are normalized but the format requires pixels, or vice versa.
-    """
-    finite = [(record, image) for record, image in records if np.isfinite(record.box).all()]
-    if not finite:
-        return []
-    first = finite[0][0]
-    boxes = np.array([record.box for record, _ in finite], np.float64)
-    sizes = np.array([(image.width, image.height) for _, image in finite], np.float64)
-    if (within := ((boxes >= 0) & (boxes <= 1)).all(axis=1)).mean() >= NEARLY_ALL:
-        raise UserError(
-            f"{first.place}: {within.sum()} of {len(boxes)} boxes lie between 0 and 1, for example {first.box};\n"
-            "coordinates look normalized; multiply them by the width and height of the image"
-        )
-    shares = boxes / np.tile(sizes, 2)
-    outside = (boxes[:, :2] >= sizes).any(axis=1) & (shares[:, 2:] <= np.maximum(sizes, 1)).all(axis=1)
-    if outside.mean() >= NEARLY_ALL:
-        raise UserError(
-            f"{first.place}: {outside.sum()} of {len(boxes)} boxes lie outside their image, for example {first.box};\n"
-            "coordinates look like pixels, but this format has normalized coordinates; divide by image width and height"
-        )
-    swapped = (boxes[:, 2:] < boxes[:, :2]).all(axis=1)
-    fits = (boxes[:, :2] + boxes[:, 2:] / 2 <= sizes).all(axis=1)  # also true for boxes with a centre and a size
-    if len(boxes) < FEWEST or 2 * swapped.sum() <= len(boxes) or fits.mean() < NEARLY_ALL:
-        return []
-    problem = f"{swapped.sum()} of {len(boxes)} boxes look like x, y, width, height instead of xmin, ymin, xmax, ymax"
-    return [error(NOT_CORNERS, ALL_SCENES, problem, "correct them, for example with audit_dataset.py --fix")]
-
-
-def _judge_files(records: Sequence[tuple[Record, Scene]]) -> dict[str, Finding]:
-    """Return an error for each file in which most boxes have the same fault, by the path of the file."""
-    of_file: dict[str, list[tuple[Record, Scene]]] = defaultdict(list)
-    for record, image in records:
-        if np.isfinite(record.box).all():
-            of_file[_file_of(record.place)].append((record, image))
-    errors = {}
-    for file, placed in of_file.items():
-        boxes = np.array([record.box for record, _ in placed], np.float64)
-        sizes = np.array([(image.width, image.height) for _, image in placed], np.float64)
-        if len(boxes) >= FEWEST and (fault := _common_fault(boxes, sizes)):
-            check, problem, count = fault
-            first = placed[0][0]
-            text = f"{count} of {len(boxes)} boxes {problem}, for example {first.box}"
-            errors[file] = error(check, file, text, "correct the file, or export it again")
-    return errors
-
-
-def _common_fault(boxes: NDArray[np.float64], sizes: NDArray[np.float64]) -> tuple[str, str, int] | None:
-    """Return the check and the description of the fault that most boxes have, and their number; None if there is none.
-
-    Args:
-        boxes: boxes ``(N, 4)`` xyxy as they were read.
-        sizes: width and height ``(N, 2)`` of their images.
-    """
-    low, high = boxes[:, :2], boxes[:, 2:]
-    first_edges, last_edges = np.minimum(low, high), np.maximum(low, high)
-    over = np.maximum(-first_edges, last_edges - sizes)
-    is_over = (over > 1).any(axis=1)
-    for first, what in ((low, "x, y, width, height"), ((low + high) / 2, "x and y of the centre, width, height")):
-        second = high - low
-        as_corners = (second > first).all(axis=1) & (first >= -1).all(axis=1) & (second <= sizes + 1).all(axis=1)
-        if is_over.mean() > SOME and as_corners.mean() >= NEARLY_ALL:
-            problem = f"look like corners (xmin, ymin, xmax, ymax), not {what}: only as corners they fit their image"
-            return NOT_CORNERS, problem, int(as_corners.sum())
-    # boxes that the border of a tile cuts extend by less than their size
-    beyond = (over > BEYOND * np.maximum(last_edges - first_edges, 1)).any(axis=1)
-    outside = ((last_edges <= 0) | (first_edges >= sizes)).any(axis=1)
-    faults = (
-        (outside, "lie outside their image"),
-        (beyond, "extend far beyond the border of their image"),
-    )
-    for has_fault, problem in faults:
-        if 2 * has_fault.sum() > len(boxes):
-            return SAME_FAULT, problem, int(has_fault.sum())
-    return None
-
-
-def _file_of(place: str) -> str:
-    """Return the file of a location such as ``a.csv:17`` or ``a.json: annotations[3]``."""
-    return re.sub(r":\d+$|: .*$", "", place)
 
 
 def _unique(images: list[ImageRecord], findings: list[Finding]) -> list[ImageRecord]:

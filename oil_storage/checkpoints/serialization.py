@@ -35,7 +35,7 @@ class _OldHistory:
 
 
 def _ignored_attribute(*_: Any) -> None:
-    """Replacement for ``getattr``, which older checkpoints call to look up methods of a history. It does nothing."""
+    """Do nothing in place of ``getattr``, which older checkpoints call to look up methods of a history."""
 
 
 ALLOWED: list[Any] = [

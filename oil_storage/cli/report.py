@@ -47,16 +47,7 @@ def report(args: argparse.Namespace) -> None:
     from oil_storage.reporting.benchmark_page import read_rows, tables
     from oil_storage.reporting.benchmark_plots import accuracy_and_time, learning_curves
     from oil_storage.reporting.config_table import config_table
-    from oil_storage.reporting.results import (
-        BRIEF,
-        OUTCOMES,
-        markdown,
-        measured,
-        outcomes_path,
-        read,
-        record,
-        replaced,
-    )
+    from oil_storage.reporting.results import BRIEF, OUTCOMES, markdown, measured, outcomes_path, read, record, replaced
     from oil_storage.reporting.short_runs import budget_of, short_run, with_trial
 
     known = read(args.results)
@@ -80,22 +71,25 @@ def report(args: argparse.Namespace) -> None:
     known = dict(sorted(known.items()))
     rows = read_rows(known, args.results, outcomes)
     results = markdown(known)
-    plots = {"accuracy_time": accuracy_and_time(known, rows), "learning_curves": learning_curves(rows)}
-    files = {args.benchmark.with_name(f"{name}.svg"): plot for name, plot in plots.items() if plot is not None}
-    time, curves = (
-        args.benchmark.with_name(f"{name}.svg") if plot is not None else None for name, plot in plots.items()
-    )
+    time, curves = (args.benchmark.with_name(f"{name}.svg") for name in ("accuracy_time", "learning_curves"))
+    plots = {time: accuracy_and_time(known, rows), curves: learning_curves(rows)}
+    files = {path: plot for path, plot in plots.items() if plot is not None}
+
+    def image(page: Path, path: Path, text: str) -> str:
+        """Return Markdown that shows a plot on a page, or nothing if there is no such plot."""
+        return f"![{text}]({os.path.relpath(path, page.parent)})\n" if path in files else ""
+
     config_page = args.configs / "README.md"
     pages = {
         args.readme: {
             "results": markdown(known, BRIEF),
-            "plot": _image(args.readme, time, "Tile AP of the benchmark's detectors and the time for a scene"),
+            "plot": image(args.readme, time, "Tile AP of the benchmark's detectors and the time for a scene"),
         },
         args.page: {"results": results},
         args.benchmark: {
             **tables(known, rows),
-            "plot": _image(args.benchmark, time, "Tile AP and the time for a scene") or "Plot: not yet run.\n",
-            "curves": _image(args.benchmark, curves, "Learning curves") or "Learning curves: not yet run.\n",
+            "plot": image(args.benchmark, time, "Tile AP and the time for a scene") or "Plot: not yet run.\n",
+            "curves": image(args.benchmark, curves, "Learning curves") or "Learning curves: not yet run.\n",
         },
         config_page: {"configs": config_table(args.configs / "oil", known)},
     }
@@ -110,11 +104,6 @@ def report(args: argparse.Namespace) -> None:
         write_text(path, text)
     print(results, end="")
     return None
-
-
-def _image(page: Path, image: Path | None, text: str) -> str:
-    """Return Markdown that shows an image on a page, or nothing."""
-    return f"![{text}]({os.path.relpath(image, page.parent)})\n" if image else ""
 
 
 def _with_tables(path: Path, tables: Mapping[str, str]) -> str:

@@ -12,7 +12,8 @@ from oil_storage.evaluation.detections_file import read_detections
 from oil_storage.evaluation.ground_truth import GroundTruth, with_detections
 from oil_storage.evaluation.matching import SceneResult
 from oil_storage.evaluation.tank_categories import ClassMap
-from oil_storage.imagery import DEFAULT_READING, Reading, read_header
+from oil_storage.image_file import read_header
+from oil_storage.imagery import DEFAULT_READING, Reading
 from oil_storage.scene import Scene
 
 

@@ -175,9 +175,9 @@ def _constant(model: Any, name: str) -> NDArray[Any] | None:
 
 
 def store_in_half(model: Any) -> None:
-    """Store weights as float16 if they survive it unchanged, in place.
+    """Store weights as float16 if this does not change their values, in place.
 
-    A Cast restores float32, so the results are exactly the same and the file is half as large.
+    A Cast restores float32. The results are exactly the same, and the file is half as large.
 
     Args:
         model: ``onnx.ModelProto``.

@@ -24,7 +24,8 @@ from oil_storage.config import load as load_config
 from oil_storage.errors import UserError
 from oil_storage.files import locked, remove_partial, sha256, write_bytes, write_json, write_text
 from oil_storage.georeference import sidecars
-from oil_storage.imagery import SceneImage, vrt_sources
+from oil_storage.image_file import vrt_sources
+from oil_storage.imagery import SceneImage
 from oil_storage.inference.bounding_box import BoundingBox
 from oil_storage.inference.remote_file import first_bytes
 from oil_storage.inference.runtimes import INT8, choose

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 
 from oil_storage.errors import UserError
-from oil_storage.imagery import DRIVERS
+from oil_storage.image_file import DRIVERS
 from oil_storage.inference.remote_file import bytes_read, first_bytes, gdal_name, is_url, shown
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from oil_storage.annotations.images import LIST, distinct, listed, matches
 from oil_storage.errors import UserError
 from oil_storage.files import read_json
-from oil_storage.imagery import FileImage, Reading, SceneImage, open_scene, read_header
+from oil_storage.image_file import read_header
+from oil_storage.imagery import FileImage, Reading, SceneImage, open_scene
 from oil_storage.inference import remote_file
 from oil_storage.inference.bounding_box import BoundingBox
 from oil_storage.inference.remote_file import is_url

@@ -36,7 +36,7 @@ class Pixels(Protocol):
     height: int
 
     def read(self, window: NDArray[np.int64], least: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """See :meth:`SceneImage.read`."""
+        """Return a window; see :meth:`SceneImage.read`."""
 
 
 @dataclass(frozen=True)

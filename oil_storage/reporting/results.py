@@ -9,15 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from oil_storage.errors import UserError
-from oil_storage.figures import (
-    ConfigResults,
-    Figures,
-    RecordedRun,
-    Stored,
-    TestRecord,
-    Validation,
-    metric_key,
-)
+from oil_storage.figures import ConfigResults, Figures, RecordedRun, Stored, TestRecord, Validation, metric_key
 from oil_storage.files import sha256
 from oil_storage.reporting.formatting import TILE_FIGURES, markdown_table, shown, span
 from oil_storage.training_log import validations

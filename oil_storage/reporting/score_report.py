@@ -18,7 +18,8 @@ from oil_storage.evaluation.false_alarms import free_response
 from oil_storage.evaluation.matching import Matched
 from oil_storage.figures import Figures
 from oil_storage.files import write_bytes, write_text
-from oil_storage.imagery import DEFAULT_READING, SUFFIXES, Reading
+from oil_storage.image_file import SUFFIXES
+from oil_storage.imagery import DEFAULT_READING, Reading
 from oil_storage.reporting import score_plots
 from oil_storage.reporting.formatting import shown, span
 from oil_storage.reporting.pages import jpeg_uri, png, png_uri, render

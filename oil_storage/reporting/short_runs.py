@@ -43,11 +43,11 @@ def short_run(work_dir: Path) -> tuple[str, Trial, float]:
     return meta.trained.config, trial, meta.trained.seconds / meta.iter
 
 
-def budget_of(trial: Trial, seconds: float, minutes: float = BUDGET_MINUTES) -> Budget:
+def budget_of(trial: Trial, seconds: float) -> Budget:
     """Compute how many iterations of a measured training, each of a number of seconds, fit into the budget."""
-    iterations = int(60 * minutes / seconds)
+    iterations = int(60 * BUDGET_MINUTES / seconds)
     return Budget(
-        minutes=minutes,
+        minutes=BUDGET_MINUTES,
         iterations=iterations,
         images=iterations * trial.images // trial.iterations,
         seconds_per_iteration=float(f"{seconds:.4g}"),

@@ -12,7 +12,7 @@ from rasterio.transform import Affine
 from oil_storage.annotations import formats
 from oil_storage.annotations.geojson import feature_collection
 from oil_storage.audit.records import audit
-from oil_storage.imagery import read_georeference
+from oil_storage.image_file import read_georeference
 from oil_storage.scene import CLASS_NAME, Scene
 from tests.labelled_scenes import write_geotiff
 from tests.tf_records import example, image_features, write_records

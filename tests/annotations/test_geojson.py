@@ -12,7 +12,7 @@ from rasterio.warp import transform
 from oil_storage.annotations import Annotations, ImageRecord, formats, geojson
 from oil_storage.audit.records import audit
 from oil_storage.errors import UserError
-from oil_storage.imagery import read_georeference
+from oil_storage.image_file import read_georeference
 from oil_storage.scene import Scene
 from tests.labelled_scenes import write_geotiff
 

@@ -11,7 +11,6 @@ from oil_storage.annotations.images import (
     find_scenes,
     image_files,
     image_size,
-    images_by_stem,
     images_in,
     scene_name,
 )
@@ -30,7 +29,6 @@ def folder(tmp_path: Path) -> Path:
 
 def test_images_in_returns_sorted_images_only(folder: Path) -> None:
     assert image_files(folder) == images_in(folder) == [folder / "a.v2.jpg", folder / "b.PNG"]
-    assert images_by_stem(folder) == {"a.v2": folder / "a.v2.jpg", "b": folder / "b.PNG"}
     assert images_in(folder / "nowhere") == []
 
 

@@ -60,17 +60,6 @@ def save(path: Path) -> Path:
     return path
 
 
-def test_newest_checkpoint_is_found_whatever_last_checkpoint_names(tmp_path: Path) -> None:
-    folder = tmp_path / "moved"
-    folder.mkdir()
-    (folder / "last_checkpoint").write_text("/elsewhere/iter_8.pth")
-    assert find_last(folder) is None
-    save(folder / "iter_8.pth")
-    assert find_last(folder) == folder / "iter_8.pth"
-    save(folder / "iter_20.pth")  # killed before last_checkpoint was written
-    assert find_last(folder) == folder / "iter_20.pth"
-
-
 @pytest.mark.parametrize(("iterations", "name"), [(7, "iter_8.pth"), (8, "iter_8.pth"), (9, "interrupted.pth")])
 def test_interrupted_checkpoint_is_found_if_it_is_newer(tmp_path: Path, iterations: int, name: str) -> None:
     for file, done in (("iter_8.pth", 8), ("interrupted.pth", iterations)):
@@ -114,8 +103,8 @@ def test_removed_checkpoint_remains_if_the_next_one_cannot_be_written(tmp_path: 
 
 
 @pytest.mark.parametrize("unit", ["iter", "epoch"])
-@pytest.mark.parametrize("pointer", [None, "iter_4000.pth", ""])
-def test_newest_intact_checkpoint_is_found_without_a_valid_pointer(
+@pytest.mark.parametrize("pointer", [None, "iter_4000.pth", "/elsewhere/iter_999.pth", ""])
+def test_newest_intact_checkpoint_is_found_whatever_last_checkpoint_names(
     tmp_path: Path, unit: str, pointer: str | None
 ) -> None:
     if pointer is not None:

@@ -19,7 +19,6 @@ from tests.tiny_training import write_config, write_data
 
 FLAGS = ["--score-thr", "0.01", "--tile", "64", "--overlap", "16", "--scale", "1"]
 PLACE = {"crs": "EPSG:32631", "transform": from_origin(595_000, 5_750_000, 1.2, 1.2)}
-GEOREFERENCE = Georeference("EPSG:32631", tuple(PLACE["transform"])[:6])
 SIDE = 512
 
 

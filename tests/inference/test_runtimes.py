@@ -1,4 +1,5 @@
 import json
+import sys
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -93,7 +94,7 @@ def test_backend_that_cannot_run_the_file_is_refused(
 
 
 def test_openvino_is_named_if_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UserError, match=r"--backend openvino: .*; run: pip install openvino"):
         OpenVino(Path("a.onnx"), (64, 64))
 

@@ -77,6 +77,9 @@ def test_figures_are_rounded_only_once(tmp_path: Path) -> None:
 def test_untested_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"tools/test\.py with --split test"):
         measured(write_run(tmp_path), "test")
+    (tmp_path / "val" / "outcomes.npz").unlink()
+    with pytest.raises(UserError, match=r"outcomes\.npz: no such file; run tools/test\.py with --split val"):
+        measured(tmp_path, "val")
 
 
 @pytest.mark.parametrize(
