@@ -2,7 +2,7 @@
 
 default_scope = "mmdet"
 custom_imports = dict(
-    imports=["oil_storage.datasets", "oil_storage.engine", "oil_storage.evaluation", "oil_storage.models"],
+    imports=["oil_storage.datasets", "oil_storage.engine", "oil_storage.models"],
     allow_failed_imports=False,
 )
 

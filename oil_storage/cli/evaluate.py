@@ -6,7 +6,7 @@ from functools import partial
 
 from oil_storage import __version__
 from oil_storage.cli.arguments import add_reading, file_path, reading_of, share
-from oil_storage.cli.command import quieten_libraries, run
+from oil_storage.cli.command import hide_warnings, run
 from oil_storage.errors import UserError
 
 
@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
 def evaluate(args: argparse.Namespace) -> None:
     """Score the detections; print and write the scores."""
     _check_paths(args)
-    quieten_libraries()
+    hide_warnings()
 
     from oil_storage.annotations.images import find_scenes, scene_name
     from oil_storage.annotations.record import parse_class_map

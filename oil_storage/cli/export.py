@@ -40,7 +40,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     from oil_storage.checkpoints.model_weights import build_model
     from oil_storage.checkpoints.serialization import to_safetensors
     from oil_storage.engine.runner import use_scope
-    from oil_storage.files import sha256, write_bytes
+    from oil_storage.files import remove_partial, sha256, write_bytes
     from oil_storage.inference.onnx_export import export, resize_of
     from oil_storage.inference.torch_detector import describe
 
@@ -48,6 +48,7 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     checkpoint = Checkpoint.read(args.checkpoint)
     model = build_model(cfg, checkpoint)
     out.parent.mkdir(parents=True, exist_ok=True)
+    remove_partial(out.parent, out.name)
     if args.to == "safetensors":
         meta = {key: value for key, value in asdict(checkpoint.meta).items() if value is not None}
         write_bytes(out, to_safetensors(checkpoint.state_dict, meta))

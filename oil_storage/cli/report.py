@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from oil_storage.cli.arguments import file_path
-from oil_storage.cli.command import quieten_libraries, run
+from oil_storage.cli.command import run
 from oil_storage.errors import UserError
 from oil_storage.files import write_bytes, write_text
 
@@ -40,9 +40,6 @@ def report(args: argparse.Namespace) -> None:
     """Record the runs and update the pages. Check all inputs first, so that an error changes no page or record."""
     if args.compare is not None:
         return _compare(args)
-    if args.trials or args.budgets or (args.results / "outcomes").is_dir():  # these import torch
-        quieten_libraries()
-
     from oil_storage.figures import ConfigResults
     from oil_storage.reporting.benchmark_page import read_rows, tables
     from oil_storage.reporting.benchmark_plots import accuracy_and_time, learning_curves
@@ -124,8 +121,6 @@ def _with_tables(path: Path, tables: Mapping[str, str]) -> str:
 def _compare(args: argparse.Namespace) -> None:
     if not args.runs:
         raise UserError("--compare: no RUN is given; list the runs to compare")
-    quieten_libraries()
-
     from oil_storage.reporting.comparison import write_comparison
     from oil_storage.reporting.results import read
     from oil_storage.reporting.scored_run import METRICS, read_run

@@ -1,4 +1,4 @@
-"""Hooks, sampler and optimiser wrapper for training; importing this package registers them with mmengine."""
+"""Hooks, metrics, sampler and optimiser wrapper for training; importing this package registers them with mmengine."""
 
 from oil_storage.checkpoints import download, model_weights, work_dir  # noqa: F401
 from oil_storage.engine import (  # noqa: F401
@@ -8,4 +8,6 @@ from oil_storage.engine import (  # noqa: F401
     interruption,
     pictures,
     reproducibility,
+    scene_metric,
+    tile_metric,
 )

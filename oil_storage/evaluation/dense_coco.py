@@ -7,17 +7,12 @@ of 300 tanks in an image therefore score only 0.34. Here, up to :data:`MAX_DETEC
 import math
 from collections.abc import Mapping, Sequence
 from itertools import compress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
-from mmdet.registry import METRICS
-from mmengine.evaluator import BaseMetric
-from mmengine.logging import MMLogger
 from numpy.typing import NDArray
 
-from oil_storage.coco import CocoFile
 from oil_storage.merging import Detections
 
 MAX_DETECTIONS = 2000
@@ -25,9 +20,6 @@ MAX_DETECTIONS = 2000
 
 LARGEST = 1e30
 """Upper limit of the box area in square pixels. No box is larger, so no false positive is ignored for its size."""
-
-SHOWN = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l", "AR")
-"""Metrics in the log line of a validation. The log file contains all metrics."""
 
 AREAS = {"s": (0.0, 32.0**2), "m": (32.0**2, 96.0**2), "l": (96.0**2, math.inf)}
 """COCO's size bins: lower and upper limit of the box area in square pixels."""
@@ -134,35 +126,3 @@ def _print_nothing(*_: Any, **__: Any) -> None:
 def _mean(values: NDArray[np.float64]) -> float:
     counted = values[values > -1]
     return float(counted.mean()) if counted.size else float("nan")
-
-
-@METRICS.register_module()
-class DenseCocoMetric(BaseMetric):
-    """COCO's metrics of tiles; see :func:`score`. The keys are ``coco/bbox_mAP``, ``coco/bbox_mAP_50`` and so on.
-
-    ``metainfo["ground_truth"]["tiles"]`` of the data set is the path of the ground truth, a COCO JSON file.
-    """
-
-    default_prefix = "coco"
-
-    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Store the detections of a batch of tiles."""
-        for sample in data_samples:
-            boxes, scores = (sample["pred_instances"][key].float().cpu().numpy() for key in ("bboxes", "scores"))
-            self.results.append((sample["img_id"], boxes, scores))
-
-    def compute_metrics(self, results: list[tuple[int, NDArray[np.float32], NDArray[np.float32]]]) -> dict[str, float]:
-        """Score the tiles; see :func:`score`.
-
-        Args:
-            results: image id, boxes and scores of each tile, from all processes.
-        """
-        truth = CocoFile.load(Path(self.dataset_meta["ground_truth"]["tiles"])).to_dict()
-        detections = [
-            detection for image_id, *found in results for detection in results_of(image_id, Detections(*found))
-        ]
-        figures = score(truth, detections, [image_id for image_id, *_ in results])
-        MMLogger.get_current_instance().info(
-            "  ".join(f"{name} {figures[name]:.3f}" for name in SHOWN) + f"  ({len(results)} tiles)"
-        )
-        return {f"bbox_{name}": value for name, value in figures.items()}

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from oil_storage.coco import CocoFile
+from oil_storage.engine.scene_metric import merge, window_of
 from oil_storage.evaluation import dense_coco
 from oil_storage.evaluation.curves import at_threshold
 from oil_storage.evaluation.ground_truth import read_coco
 from oil_storage.evaluation.matching import match_scenes
-from oil_storage.evaluation.scene_metric import merge, window_of
 from oil_storage.imagery import read_pixels
 from oil_storage.inference.onnx_detector import OnnxDetector
 from oil_storage.inference.testing import looked_again

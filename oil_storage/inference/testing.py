@@ -28,12 +28,12 @@ from oil_storage.engine.bf16 import compute_as_configured
 from oil_storage.engine.config_values import check_values
 from oil_storage.engine.from_scratch import from_scratch
 from oil_storage.engine.runner import ConciseRunner, check_tiles, use_scope
+from oil_storage.engine.scene_metric import SceneMetric, window_of
 from oil_storage.engine.tta import use_tta
 from oil_storage.errors import UserError
 from oil_storage.evaluation.curves import curve
 from oil_storage.evaluation.dense_coco import PUBLISHED_TILES, published_score, results_of
 from oil_storage.evaluation.matching import Matched, SceneResult, match_scenes, truth_sha256
-from oil_storage.evaluation.scene_metric import SceneMetric, window_of
 from oil_storage.evaluation.scene_score import average_precisions, score_scenes
 from oil_storage.figures import TestRecord, TrainedBy, metric_key
 from oil_storage.files import remove_partial, sha256

@@ -12,7 +12,8 @@ from mmengine.runner import Runner
 
 from oil_storage.cli.browse_dataset import main
 from oil_storage.drawing import LINE, TRUTH
-from oil_storage.engine.samples import Sample, contact_sheet, draw, read_samples
+from oil_storage.engine.samples import read_samples
+from oil_storage.reporting.tile_pictures import Sample, contact_sheet, draw, stored_samples
 from tests.tiny_training import WITH_WORKERS, write_config, write_data
 
 TOOL = Path(__file__).parents[2] / "tools" / "browse_dataset.py"
@@ -205,3 +206,25 @@ def test_help_imports_no_heavy_packages() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--split" in done.stdout
+
+
+def test_browse_shows_the_stored_tiles_of_a_prepared_folder(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(data), "--number", "7", "--seed", "3", "--out", str(tmp_path / "out")]) == 0
+    assert "train split, seed 3: 7 tiles with" in capsys.readouterr().out
+    samples = list(stored_samples(data, "train", 3))
+    assert len(list((tmp_path / "out").iterdir())) == 8
+    assert {sample.tile for sample in samples} == {path.stem for path in (data / "tiles/64_16/train").iterdir()}
+    assert [sample.tile for sample in samples] != [sample.tile for sample in stored_samples(data, "train", 4)]
+    distances = misfits(samples)
+    assert len(distances) > 20
+    assert np.abs(distances).max() <= 1
+
+
+def test_browse_names_a_folder_without_prepared_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "no prepared data (manifest.json is missing); run tools/prepare_dataset.py" in capsys.readouterr().err
+    assert main([str(tmp_path), "--cfg-options", "a=1"]) == 2
+    assert "--cfg-options: needs a config" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

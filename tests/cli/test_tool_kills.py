@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS = 8
+KILLS = 4
 
 
 @pytest.mark.slow

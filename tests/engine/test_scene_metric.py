@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from oil_storage.coco import CocoFile, CocoImage
-from oil_storage.evaluation.scene_metric import SceneMetric
+from oil_storage.engine.scene_metric import SceneMetric
 from oil_storage.tiling import cut_boxes, tile_grid
 
 WIDTH, HEIGHT, TILE, OVERLAP = 900, 700, 300, 60
