@@ -2,6 +2,9 @@
 PYTHON ?= python3
 
 VENV := .venv/bin/python
+# Environment without the training stack, and the rendered scene and its detections, of `make look`.
+LIGHT := data/demo/light
+LOOK := data/demo/look
 SCENES := data/demo/scenes
 SCENE_COUNT := 30
 SCENE_SIZE := 1280
@@ -24,7 +27,7 @@ $(error SCENE is not set; run: make detect SCENE=path)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo detect test test-all lint docs clean
+.PHONY: help install look demo detect test test-all lint docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -32,13 +35,26 @@ help:  ## show this list
 install:  ## create .venv, or update it to the versions in setup.cfg
 	@$(PYTHON) tools/install.py
 
-demo: install  ## make synthetic scenes, train a detector on them, and test it
+look:  ## find tanks in a rendered scene with the shipped detector; needs no compiler
+	$(PYTHON) -m venv $(LIGHT)
+	$(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check .
+	rm -rf $(LOOK)
+	$(LIGHT)/bin/oil-storage synth $(LOOK)/scene --scenes 1 --size 1280 --seed 1
+	$(LIGHT)/bin/oil-storage detect $(LOOK)/scene/images --source-gsd 1.2 --out $(LOOK)/found
+	@echo "picture: $$(echo $(LOOK)/found/pictures/*)"
+
+demo: look  ## the same, then install the training stack, train a detector on rendered scenes, and test it
+	@cores=$$(nproc); avx=$$(grep -qw avx512f /proc/cpuinfo && echo 12 || echo 38); \
+	echo "next: the training stack, $$((18 / cores)) minutes on $$cores cores if mmcv must be compiled;"; \
+	echo "then training and test, $$avx minutes on two cores like these"
+	@$(MAKE) --no-print-directory install
 	rm -rf $(SCENES) $(PREPARED) $(WORK)
 	$(VENV) tools/make_synthetic.py $(SCENES) --scenes $(SCENE_COUNT) --size $(SCENE_SIZE) --seed 0 $(OR_DOCTOR)
 	$(VENV) tools/prepare_dataset.py $(SCENES) $(PREPARED) $(OR_DOCTOR)
 	OIL_STORAGE_DATA=$(PREPARED) $(VENV) tools/train.py $(CONFIG) --work-dir $(WORK) --seed 0 --cfg-options $(DEMO_OPTIONS) $(OR_DOCTOR)
 	OIL_STORAGE_DATA=$(PREPARED) $(VENV) tools/test.py $(CONFIG) "$$(cat $(WORK)/last_checkpoint)" \
 	    --split val --work-dir $(WORK) --show-dir $(WORK)/pictures $(OR_DOCTOR)
+	@echo "next: train on your own images, see docs/quickstart.md"
 
 detect: install  ## find tanks in SCENE=path (an image, a folder or a list) with the trained detector in weights/
 	$(VENV) -m oil_storage.cli.main detect "$(SCENE)" --out $(FOUND)

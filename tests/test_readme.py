@@ -204,14 +204,15 @@ def test_row_of_the_result_table_is_reproduced(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_demo_runs(tmp_path: Path) -> None:
-    folders = {name: tmp_path / name.lower() for name in ("SCENES", "PREPARED", "WORK")}
+    folders = {name: tmp_path / name.lower() for name in ("LIGHT", "LOOK", "SCENES", "PREPARED", "WORK")}
     options = "DEMO_OPTIONS=train_cfg.max_iters=2 train_cfg.val_interval=2 train_dataloader.batch_size=2"
     settings = [f"{name}={folder}" for name, folder in folders.items()] + ["SCENE_COUNT=4", "SCENE_SIZE=640", options]
     done = subprocess.run(["make", "demo", *settings], capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     # Make prints further lines where it was called by make.
     lines = [line.partition(": ") for line in done.stdout.splitlines()]
-    named = {name: Path(path) for name, _, path in lines if name in ("figures", "page", "pictures")}
+    named = {name: Path(path) for name, _, path in lines if name in ("picture", "figures", "page", "pictures")}
+    assert named["picture"].is_file()
     assert named["figures"].is_file()
     assert named["page"].is_file()
     assert any(named["pictures"].iterdir())
