@@ -88,7 +88,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 def _name_target(error: BaseException, partial: Path, path: Path) -> None:
     """Replace a temporary name in an error by the final one. Errors of a full disk often have no name."""
-    if not isinstance(error, OSError):
+    if not isinstance(error, OSError) or error.errno is None:
         return
     for attribute in ("filename", "filename2"):
         name = getattr(error, attribute)

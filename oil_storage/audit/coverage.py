@@ -6,6 +6,7 @@ from enum import StrEnum
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+import mmdet.models  # noqa: F401 - registers the heads
 import numpy as np
 import torch
 from mmdet.registry import MODELS, TRANSFORMS

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from oil_storage.checkpoints import serialization
 from oil_storage.checkpoints.checkpoint import Checkpoint
-from oil_storage.cli import detect, export, test, train
+from oil_storage.cli import detect, export, release, test, train
 from oil_storage.errors import UserError
 from tests.raw_data import write_raw_data
 from tests.tiny_training import write_config, write_data
@@ -91,6 +91,9 @@ PICKLES: dict[str, Entry] = {
     "export --to safetensors": lambda folder, checkpoint, out: export.main(
         [str(folder / "tiny.py"), str(checkpoint), "--to", "safetensors", "--out", str(out / "a.safetensors")]
     ),
+    "release": lambda folder, checkpoint, out: release.main(
+        [str(folder / "tiny.py"), str(checkpoint), "--root", str(out)]
+    ),
 }
 SAFETENSORS = {name: PICKLES[name] for name in ("train --load-from", "test", "detect")}
 
@@ -105,7 +108,7 @@ def test_table_contains_every_tool_and_option_that_takes_a_checkpoint() -> None:
         for action in module.build_parser()._actions
         if re.search("checkpoint|CKPT", f"{action.dest} {action.metavar}") or action.dest in ("resume", "load_from")
     }
-    assert taking == {"detect", "export", "test", "train --resume", "train --load-from"}
+    assert taking == {"detect", "export", "release", "test", "train --resume", "train --load-from"}
     assert taking <= PICKLES.keys()
 
 
