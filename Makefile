@@ -20,6 +20,9 @@ PYTEST := $(VENV) -m pytest -n logical --maxprocesses 4 --dist loadfile
 # Appended to a command: if it fails, name the command that checks the installation.
 OR_DOCTOR := || { echo "to check the installation: $(VENV) -m oil_storage.cli.main doctor" >&2; exit 1; }
 
+# The same before .venv exists; the command then runs in the clone without an installation.
+OR_EARLY_DOCTOR := $(subst $(VENV),$(PYTHON),$(OR_DOCTOR))
+
 # Output folder of `make detect`.
 FOUND := work_dirs/detected
 ifeq ($(filter detect,$(MAKECMDGOALS))$(SCENE),detect)
@@ -37,10 +40,10 @@ install:  ## create .venv, or update it to the versions in setup.cfg
 
 look:  ## find tanks in a rendered scene with the shipped detector; needs no compiler
 	$(PYTHON) -m venv $(LIGHT)
-	$(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check .
+	$(LIGHT)/bin/python -m pip install --quiet --disable-pip-version-check . $(OR_EARLY_DOCTOR)
 	rm -rf $(LOOK)
-	$(LIGHT)/bin/oil-storage synth $(LOOK)/scene --scenes 1 --size 1280 --seed 1
-	$(LIGHT)/bin/oil-storage detect $(LOOK)/scene/images --source-gsd 1.2 --out $(LOOK)/found
+	$(LIGHT)/bin/oil-storage synth $(LOOK)/scene --scenes 1 --size 1280 --seed 1 $(OR_EARLY_DOCTOR)
+	$(LIGHT)/bin/oil-storage detect $(LOOK)/scene/images --source-gsd 1.2 --out $(LOOK)/found $(OR_EARLY_DOCTOR)
 	@echo "picture: $$(echo $(LOOK)/found/pictures/*)"
 
 demo: look  ## the same, then install the training stack, train a detector on rendered scenes, and test it
