@@ -61,10 +61,12 @@ class Magnification:
         Args:
             width: width of the scene, pixels.
             height: height of the scene, pixels.
-            tile: side of a tile in pixels, after magnification.
+            tile: maximum side of a tile in pixels, after magnification.
             overlap: overlap of neighbouring tiles in pixels, after magnification.
         """
         sides = tuple(max(1, round(tile / zoom)) for zoom in self.zoom)
+        # detectors refuse larger tiles
+        sides = tuple(max(1, side - (round(side * zoom) > tile)) for side, zoom in zip(sides, self.zoom, strict=True))
         overlaps = tuple(min(round(overlap / zoom), side - 1) for zoom, side in zip(self.zoom, sides, strict=True))
         return tile_grid(width, height, (sides[0], sides[1]), (overlaps[0], overlaps[1]))
 
