@@ -49,7 +49,7 @@ look:  ## find tanks in a rendered scene with the shipped detector; needs no com
 demo: look  ## the same, then install the training stack, train a detector on rendered scenes, and test it
 	@cores=$$(nproc); avx=$$(grep -qw avx512f /proc/cpuinfo && echo 12 || echo 38); \
 	echo "next: the training stack, $$(((17 + cores) / cores)) minutes on $$cores cores if mmcv must be compiled;"; \
-	echo "then training and test, $$avx minutes on two cores like these"
+	echo "then training and test, up to $$avx minutes on two cores"
 	@$(MAKE) --no-print-directory install
 	rm -rf $(SCENES) $(PREPARED) $(WORK)
 	$(VENV) tools/make_synthetic.py $(SCENES) --scenes $(SCENE_COUNT) --size $(SCENE_SIZE) --seed 0 $(OR_DOCTOR)

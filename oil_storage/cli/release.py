@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from oil_storage.inference.onnx_detector import OnnxDetector
-    from oil_storage.inference.precision_test import Accuracy, Comparison
+    from oil_storage.inference.precision_comparison import Accuracy, Comparison
 
 CALIBRATION = 48
 """Number of train tiles with which the 8-bit version is calibrated; half of them have the most objects."""
@@ -66,7 +66,7 @@ def release(args: argparse.Namespace) -> None:
     from oil_storage.inference.onnx_export import with_metadata
     from oil_storage.inference.onnx_int8 import quantised
     from oil_storage.inference.onnx_metadata import read_metadata
-    from oil_storage.inference.precision_test import Comparison, accuracy, seconds_for_a_tile
+    from oil_storage.inference.precision_comparison import Comparison, accuracy, seconds_for_a_tile
     from oil_storage.inference.runtimes import INT8, ONNX
 
     use_scope(cfg)

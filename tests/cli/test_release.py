@@ -10,7 +10,7 @@ from oil_storage.cli.train import main as train
 from oil_storage.files import sha256
 from oil_storage.inference.onnx_detector import OnnxDetector
 from oil_storage.inference.onnx_metadata import read_metadata
-from oil_storage.inference.precision_test import Accuracy, Comparison, accuracy
+from oil_storage.inference.precision_comparison import Accuracy, Comparison, accuracy
 from tests.tiny_training import write_config, write_data
 
 
